@@ -1,0 +1,48 @@
+//! The truth about rooms: who is in, in which order they came, who may enter, when a room ends.
+//!
+//! Sans-IO: no clock, no randomness, no disk, no tokio. Time and ids come in as arguments; what happened comes out
+//! as [`Event`]s. What has to be durable is *planned* first (a method on `&Room` that checks the rules and returns the
+//! new record), made durable by the caller, and *applied* last, so that nobody ever sees what is not yet on disk.
+//! Presence (enter, leave, a message) is applied at once and never waits.
+//!
+//! ```
+//! use rooms::{Fields, Room, RoomId, RoomInfo, RoomType, SessionId, Time, UserId};
+//!
+//! let now = Time::from_unix_seconds(1_700_000_000);
+//! let owner = UserId::parse("ann")?;
+//! let info = RoomInfo::create(RoomId::parse("r1")?, RoomType::Live, owner, &Fields::default(), now, 42)?;
+//! let mut room = Room::new(info, now);
+//!
+//! room.enter(&UserId::parse("ben")?, SessionId(1), now)?;
+//!
+//! let page = room.page("", 1000)?;
+//! assert_eq!(page.member_count, 1);
+//! assert_eq!(page.members().next().map(|user| user.as_str()), Some("ben"));
+//! # Ok::<(), rooms::Error>(())
+//! ```
+
+mod account;
+mod batch;
+mod cursor;
+mod error;
+mod event;
+mod ids;
+mod info;
+mod lifetime;
+mod members;
+mod messages;
+mod moderation;
+mod room;
+mod seats;
+
+pub use account::{Account, Profile};
+pub use batch::{MembersChanged, NAMED_UP_TO, NEWEST_NAMES, PresenceBatch};
+pub use error::Error;
+pub use event::{Event, LeaveCause};
+pub use ids::{RoomId, SdkAppId, SessionId, Time, UserId};
+pub use info::{Fields, RoomInfo, RoomType};
+pub use members::{Members, PAGE_SIZE};
+pub use messages::{MAX_TEXT_BYTES, Message, RECENT_MESSAGES};
+pub use moderation::Ban;
+pub use room::{Entered, Page, Room};
+pub use seats::{SeatTemplate, TakeSeatMode};
