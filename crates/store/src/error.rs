@@ -1,0 +1,68 @@
+//! Why the store refused, in words an operator can act on.
+
+use std::path::PathBuf;
+
+/// A failure of the store.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No room on the disk.
+    #[error("the disk that holds the data folder is full; free some space, nothing else has to be done")]
+    DiskFull,
+    /// The disk or file cannot be written.
+    #[error("the data folder cannot be written (read-only disk or missing permission)")]
+    ReadOnly,
+    /// The queue to the writer is full.
+    #[error("the store is behind its work; retry in a moment")]
+    Behind,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The file was written by something else.
+    #[error("{0} is not a Roomful database; move it away or choose another data folder with --data")]
+    Foreign(PathBuf),
+    /// The file was written by a later version.
+    #[error(
+        "{path} was written by a newer Roomful (schema {found}, this one knows {known}); run that version"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The schema version in it.
+        found: i64,
+        /// The newest schema version this program knows.
+        known: i64,
+    },
+    /// The file is damaged.
+    #[error("{path} is damaged ({detail}); restore a backup made with `roomful backup`")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the integrity check said.
+        detail: String,
+    },
+    /// Anything else.
+    #[error("the store failed: {0}")]
+    Other(String),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::DiskFull) => Error::DiskFull,
+            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Error::ReadOnly,
+            _ => Error::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded => Error::DiskFull,
+            Kind::ReadOnlyFilesystem | Kind::PermissionDenied => Error::ReadOnly,
+            _ => Error::Other(error.to_string()),
+        }
+    }
+}
