@@ -1,0 +1,110 @@
+//! An app in memory: its key and admins, its accounts, its rooms. Nothing is shared between apps.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use rooms::{Account, RoomId, SdkAppId, UserId};
+use usersig::SecretKey;
+
+use crate::error::ApiError;
+use crate::limit::RateLimits;
+use crate::room_cell::RoomCell;
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// An app.
+pub(crate) struct App {
+    pub(crate) id: SdkAppId,
+    credentials: RwLock<Arc<Credentials>>,
+    accounts: RwLock<Map<UserId, Arc<Account>>>,
+    rooms: RwLock<Map<RoomId, Arc<RoomCell>>>,
+    pub(crate) limits: RateLimits,
+}
+
+/// What decides who may act for an app.
+pub(crate) struct Credentials {
+    pub(crate) key: SecretKey,
+    pub(crate) record: store::App,
+}
+
+impl App {
+    pub(crate) fn new(record: store::App, calls_per_second: u32) -> Self {
+        Self {
+            id: record.sdkappid,
+            credentials: RwLock::new(Arc::new(Credentials::new(record))),
+            accounts: RwLock::default(),
+            rooms: RwLock::default(),
+            limits: RateLimits::new(calls_per_second),
+        }
+    }
+
+    pub(crate) fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.read().clone()
+    }
+
+    /// Takes over a record that is durable by now.
+    pub(crate) fn set_record(&self, record: store::App) {
+        *self.credentials.write() = Arc::new(Credentials::new(record));
+    }
+
+    pub(crate) fn account(&self, user: &str) -> Option<Arc<Account>> {
+        self.accounts.read().get(user).cloned()
+    }
+
+    /// The account named in the field `field` of a call.
+    pub(crate) fn require_account(&self, field: &str, user: &str) -> Result<Arc<Account>, ApiError> {
+        let user = UserId::parse_field(field, user)?;
+        self.account(user.as_str()).ok_or_else(|| {
+            ApiError::invalid(
+                field,
+                format_args!("names {user}, who is no imported account; call account_import first"),
+            )
+        })
+    }
+
+    pub(crate) fn put_account(&self, account: Account) {
+        self.accounts.write().insert(account.user.clone(), Arc::new(account));
+    }
+
+    pub(crate) fn remove_account(&self, user: &str) {
+        self.accounts.write().remove(user);
+    }
+
+    /// The room, if it exists.
+    pub(crate) fn room(&self, room_id: &str) -> Result<Arc<RoomCell>, rooms::Error> {
+        self.rooms.read().get(room_id).cloned().ok_or_else(|| rooms::Error::RoomNotFound(room_id.into()))
+    }
+
+    pub(crate) fn rooms(&self) -> Vec<Arc<RoomCell>> {
+        self.rooms.read().values().cloned().collect()
+    }
+
+    pub(crate) fn room_count(&self) -> usize {
+        self.rooms.read().len()
+    }
+
+    pub(crate) fn put_room(&self, cell: Arc<RoomCell>) {
+        self.rooms.write().insert(cell.room_id.clone(), cell);
+    }
+
+    pub(crate) fn remove_room(&self, room_id: &RoomId) {
+        self.rooms.write().remove(room_id.as_str());
+    }
+}
+
+impl Credentials {
+    fn new(record: store::App) -> Self {
+        Self { key: SecretKey::new(record.secret_key.clone()), record }
+    }
+
+    pub(crate) fn is_admin(&self, user: &str) -> bool {
+        self.record.admins.iter().any(|admin| admin.as_str() == user)
+    }
+
+    /// Checks a UserSig for the user a request names.
+    pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<(), usersig::Error> {
+        let claims = usersig::verify(&self.key, sig, crate::clock::now().unix_seconds())?;
+        claims.require(user, self.record.sdkappid.0)
+    }
+}

@@ -1,0 +1,116 @@
+//! The command line. `serve` runs the server; everything else looks at a data folder or talks to the server on it.
+
+mod apps;
+mod rooms;
+mod usersig;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+pub(crate) use apps::{first_app, print_welcome};
+
+use crate::config::{Config, Log, LogFormat};
+use crate::serve;
+
+/// Roomful: a self-hosted live-room server.
+#[derive(Parser)]
+#[command(name = "roomful", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of every command.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// The data folder [default: data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A configuration file (TOML); roomful.example.toml shows every key
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve {
+        /// Where to listen [default: 127.0.0.1:8480]
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+    },
+    /// List, make and change apps (tenants)
+    App {
+        #[command(subcommand)]
+        command: apps::Command,
+    },
+    /// Sign or verify a UserSig
+    Usersig(usersig::Options),
+    /// Look at rooms of the running server
+    Rooms {
+        #[command(subcommand)]
+        command: rooms::Command,
+    },
+    /// List who is in a room of the running server
+    Members(rooms::Members),
+    /// Write a consistent copy of the database, also while the server runs
+    Backup {
+        /// The file to write; it must not exist yet
+        file: PathBuf,
+    },
+}
+
+pub(crate) fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("roomful: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars())?;
+    if let Some(data) = cli.common.data {
+        config.server.data = data;
+    }
+    let folder = config.server.data.clone();
+    match cli.command {
+        Command::Serve { listen } => {
+            config.server.listen = listen.unwrap_or(config.server.listen);
+            start_logging(&config.log)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(serve::run(config))
+        }
+        Command::Usersig(options) => options.run(&folder),
+        Command::Backup { file } => {
+            store::backup(&folder, &file)?;
+            println!("{}", file.display());
+            Ok(())
+        }
+        Command::App { command } => block_on(command.run(&folder)),
+        Command::Rooms { command } => block_on(command.run(&folder)),
+        Command::Members(members) => block_on(members.run(&folder)),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+fn start_logging(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `roomful usersig`: sign one for a user, or say what one holds.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use usersig::{Claims, SecretKey};
+
+use super::apps;
+use crate::clock;
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Whom to sign for
+    #[arg(long, required = true)]
+    user: Option<String>,
+    /// For how many seconds it holds
+    #[arg(long, default_value_t = 7 * 24 * 3600)]
+    expire: u64,
+    /// Of which app; the first if not given
+    #[arg(long)]
+    sdkappid: Option<u32>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a UserSig against the apps of the data folder, and print what it says
+    Verify {
+        /// The UserSig
+        sig: String,
+    },
+}
+
+impl Options {
+    pub(super) fn run(self, folder: &Path) -> anyhow::Result<()> {
+        match self.command {
+            Some(Command::Verify { sig }) => verify(folder, &sig),
+            None => {
+                let app = apps::find(folder, self.sdkappid)?;
+                let user = rooms::UserId::parse_field("--user", &self.user.unwrap_or_default())?;
+                let claims =
+                    Claims::new(user.as_str(), app.sdkappid.0, clock::now().unix_seconds(), self.expire);
+                println!("{}", ::usersig::sign(&SecretKey::new(app.secret_key), &claims)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn verify(folder: &Path, sig: &str) -> anyhow::Result<()> {
+    let now = clock::now().unix_seconds();
+    let mut error = None;
+    for app in store::read_apps(folder)? {
+        match ::usersig::verify(&SecretKey::new(app.secret_key), sig, now) {
+            Ok(claims) => {
+                claims.require(&claims.identifier, app.sdkappid.0)?;
+                let said = json!({
+                    "identifier": claims.identifier, "sdkappid": claims.sdkappid, "time": claims.issued_at,
+                    "expire": claims.expire, "seconds_left": claims.issued_at + claims.expire - now,
+                });
+                println!("{}", serde_json::to_string_pretty(&said)?);
+                return Ok(());
+            }
+            // Another app's key may still fit; any other trouble is the same for all.
+            Err(found) => error = Some(found),
+        }
+    }
+    let error = error.context("there is no app in the data folder")?;
+    bail!("{} ({error})", error.code())
+}

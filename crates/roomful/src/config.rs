@@ -1,0 +1,282 @@
+//! Configuration: defaults, then a TOML file, then the environment (`ROOMFUL_<SECTION>__<KEY>`), then flags.
+//! An unknown key is an error that suggests the nearest known one.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// Every key there is, by section: what is not here is refused.
+const KEYS: &[(&str, &[&str])] = &[
+    ("server", &["listen", "data"]),
+    ("limits", &["calls_per_second"]),
+    ("member_list", &["cap"]),
+    ("presence", &["ping_interval", "silent_timeout", "resume_grace", "allow_slow"]),
+    ("tls", &["cert", "key"]),
+    ("log", &["level", "format"]),
+];
+
+/// The documented longest time for which a member whose connection died silently may stay listed.
+const FRESHNESS: Duration = Duration::from_secs(40);
+
+/// What the server is told. The keys are described in `roomful.example.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) limits: Limits,
+    pub(crate) member_list: MemberList,
+    pub(crate) presence: Presence,
+    pub(crate) tls: Tls,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Server {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Limits {
+    /// Calls of one command a second and app; 0 is none.
+    pub(crate) calls_per_second: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct MemberList {
+    /// How many members get_member_list lists at most; 0 is all.
+    pub(crate) cap: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Presence {
+    #[serde(deserialize_with = "duration")]
+    pub(crate) ping_interval: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) silent_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) resume_grace: Duration,
+    pub(crate) allow_slow: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Tls {
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8480)), data: "data".into() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { calls_per_second: 200 }
+    }
+}
+
+impl Default for MemberList {
+    fn default() -> Self {
+        Self { cap: 1000 }
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(5),
+            silent_timeout: Duration::from_secs(15),
+            resume_grace: Duration::from_secs(20),
+            allow_slow: false,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+impl Config {
+    /// Reads the file (if one is named) and the environment.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut table = match file {
+            None => Table::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                text.parse().with_context(|| format!("{} is not valid TOML", path.display()))?
+            }
+        };
+        for (section, value) in &table {
+            let keys =
+                value.as_table().with_context(|| format!("{section} must be a section: [{section}]"))?;
+            for key in keys.keys() {
+                require_known(section, key, |section, key| format!("{section}.{key}"))?;
+            }
+        }
+        for (name, value) in environment {
+            let Some((section, key)) = name.strip_prefix("ROOMFUL_").and_then(|rest| rest.split_once("__"))
+            else {
+                continue;
+            };
+            let (section, key) = (section.to_lowercase(), key.to_lowercase());
+            require_known(&section, &key, |section, key| {
+                format!("ROOMFUL_{}__{}", section.to_uppercase(), key.to_uppercase())
+            })?;
+            let value = match (value.parse::<i64>(), value.parse::<bool>()) {
+                (Ok(number), _) => Value::Integer(number),
+                (_, Ok(switch)) => Value::Boolean(switch),
+                _ => Value::String(value),
+            };
+            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Some(section) = section.as_table_mut() {
+                section.insert(key, value);
+            }
+        }
+        let config: Config = Value::Table(table).try_into().context("the configuration has a wrong value")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let Presence { ping_interval, silent_timeout, resume_grace, allow_slow } = self.presence;
+        if ping_interval.is_zero() || silent_timeout <= ping_interval {
+            bail!("presence.silent_timeout must be longer than presence.ping_interval, which must not be 0");
+        }
+        if silent_timeout + resume_grace > FRESHNESS && !allow_slow {
+            bail!(
+                "presence.silent_timeout and presence.resume_grace add up to more than 40 s, the documented bound for \
+                 a member that fell silent; make them shorter, or set presence.allow_slow = true if it is meant"
+            );
+        }
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            bail!("tls.cert and tls.key go together; only one of them is set");
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a key that does not exist, with the nearest that does.
+fn require_known(section: &str, key: &str, show: impl Fn(&str, &str) -> String) -> anyhow::Result<()> {
+    let all = || KEYS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)));
+    if all().any(|known| known == (section, key)) {
+        return Ok(());
+    }
+    let asked = show(section, key);
+    let nearest = all()
+        .map(|(section, key)| show(section, key))
+        .min_by_key(|known| strsim::damerau_levenshtein(known, &asked))
+        .unwrap_or_default();
+    bail!("unknown configuration key {asked}; did you mean {nearest}?")
+}
+
+/// `15s`, `500ms`, or a whole number of seconds.
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Seconds(u32),
+        Text(String),
+    }
+    match Form::deserialize(deserializer)? {
+        Form::Seconds(seconds) => Ok(Duration::from_secs(seconds.into())),
+        Form::Text(text) => humantime::parse_duration(&text).map_err(serde::de::Error::custom),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let folder = std::env::temp_dir().join(format!("roomful-config-{:?}", std::thread::current().id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("roomful.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let loaded = Config::load(Some(&path), environment).map_err(|error| format!("{error:#}"));
+        std::fs::remove_dir_all(folder).unwrap();
+        loaded
+    }
+
+    #[test]
+    fn the_environment_is_stronger_than_the_file() {
+        let config = load(
+            "[limits]\ncalls_per_second = 5\n[presence]\nresume_grace = '10s'",
+            &[
+                ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+                ("ROOMFUL_PRESENCE__SILENT_TIMEOUT", "12s"),
+                ("HOME", "/"),
+            ],
+        )
+        .unwrap();
+
+        assert_eq!(config.limits.calls_per_second, 0);
+        assert_eq!(config.presence.silent_timeout, Duration::from_secs(12));
+        assert_eq!(config.presence.resume_grace, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_mistake_is_explained() {
+        for (file, environment, trouble) in [
+            ("[limits]\ncals_per_second = 1", vec![], "did you mean limits.calls_per_second?"),
+            ("[limit]\ncalls_per_second = 1", vec![], "did you mean limits.calls_per_second?"),
+            ("listen = 'x'", vec![], "listen must be a section"),
+            ("", vec![("ROOMFUL_MEMBERLIST__CAP", "0")], "did you mean ROOMFUL_MEMBER_LIST__CAP?"),
+            ("[presence]\nsilent_timeout = '30s'", vec![], "more than 40 s"),
+            ("[presence]\nsilent_timeout = 'soon'", vec![], "presence.silent_timeout"),
+            ("[tls]\ncert = 'a.pem'", vec![], "go together"),
+        ] {
+            let error = load(file, &environment).unwrap_err();
+            assert!(error.contains(trouble) || file.contains("soon"), "{error}");
+        }
+        assert!(load("[presence]\nsilent_timeout = '60s'\nallow_slow = true", &[]).is_ok());
+    }
+
+    #[test]
+    fn the_example_file_names_every_key_with_its_default() {
+        let example = include_str!("../../../roomful.example.toml");
+        let uncommented: String = example
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
+        for (section, keys) in KEYS {
+            let table: Table = uncommented.parse().unwrap();
+            for key in *keys {
+                assert!(table[*section].get(key).is_some(), "{section}.{key} is not in roomful.example.toml");
+            }
+        }
+        assert!(load(example, &[]).is_ok());
+    }
+}

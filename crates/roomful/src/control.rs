@@ -1,0 +1,129 @@
+//! The control socket: a Unix socket in the data folder, through which the command line talks to a running server. It
+//! serves the REST API as well, so the CLI reads rooms the way everyone does. Who may open it owns the data anyway.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use axum::extract::{Path as UrlPath, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rooms::SdkAppId;
+use serde_json::{Value, json};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::hub::Hub;
+
+const SOCKET: &str = "control.sock";
+
+/// Keeps two servers off one data folder, for as long as the file is open.
+pub(crate) fn lock(folder: &Path) -> anyhow::Result<File> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!(
+            "another roomful serves {} already; stop it, or choose another folder with --data",
+            folder.display()
+        );
+    }
+    Ok(file)
+}
+
+/// A socket's name may have 107 bytes, a folder's more: the folder is named by a descriptor of this process.
+fn short_path(folder: &Path) -> std::io::Result<(File, PathBuf)> {
+    let folder = File::open(folder)?;
+    let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()).into();
+    Ok((folder, path))
+}
+
+pub(crate) fn bind(folder: &Path) -> anyhow::Result<UnixListener> {
+    let (_folder, path) = short_path(folder)?;
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).context("cannot make the control socket in the data folder")?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+pub(crate) fn unbind(folder: &Path) {
+    let _ = std::fs::remove_file(folder.join(SOCKET));
+}
+
+/// Whether a server listens on the folder's socket.
+pub(crate) fn is_bound(folder: &Path) -> bool {
+    short_path(folder).is_ok_and(|(_folder, path)| std::os::unix::net::UnixStream::connect(path).is_ok())
+}
+
+/// Sends one request to the running server; `None` body is a GET. Returns the JSON it answered.
+pub(crate) async fn call(folder: &Path, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    let (opened, socket) =
+        short_path(folder).with_context(|| format!("there is no data folder {}", folder.display()))?;
+    let stream = UnixStream::connect(&socket).await.with_context(|| {
+        let folder = folder.display();
+        format!("no server runs on {folder}; start one with `roomful serve --data {folder}`")
+    })?;
+    drop(opened);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let body = Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default()));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(body)?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let text = response.into_body().collect().await?.to_bytes();
+    if status != StatusCode::OK {
+        bail!("{}", String::from_utf8_lossy(&text));
+    }
+    Ok(serde_json::from_slice(&text)?)
+}
+
+pub(crate) fn routes(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/control/apps", post(save_app))
+        .route("/control/rooms/{app}", get(list_rooms))
+        .with_state(hub)
+}
+
+/// Makes or changes an app.
+async fn save_app(
+    State(hub): State<Arc<Hub>>,
+    Json(app): Json<store::App>,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    hub.save_app(app)
+        .await
+        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.message.into_owned()))?;
+    Ok(Json(json!({})))
+}
+
+/// All rooms of an app, also those that no public list shows.
+async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
+    let mut rooms = Vec::new();
+    for cell in hub.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default() {
+        let Ok(room) = cell.read() else { continue };
+        let info = room.info();
+        rooms.push(json!({
+            "RoomId": info.room_id.as_str(), "RoomType": info.room_type.to_string(), "RoomName": info.room_name,
+            "Owner_Account": info.owner.as_str(), "MemberCount": room.members().len(), "ViewCount": room.views(),
+            "CreateTime": info.created_at.unix_seconds(),
+        }));
+    }
+    rooms.sort_by(|one, other| one["RoomId"].as_str().cmp(&other["RoomId"].as_str()));
+    Json(Value::Array(rooms))
+}

@@ -1,0 +1,57 @@
+//! What went wrong, as the API says it: a documented code and a message. The one place where the errors of the other
+//! crates get their codes (`spec/live-rest-api.md`).
+
+use std::borrow::Cow;
+
+/// A refusal on its way to a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) code: u32,
+    pub(crate) message: Cow<'static, str>,
+}
+
+impl ApiError {
+    pub(crate) const INTERNAL: u32 = 100_001;
+    pub(crate) const INVALID: u32 = 100_002;
+    pub(crate) const NOT_A_MEMBER: u32 = 100_005;
+
+    pub(crate) fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn invalid(field: &str, trouble: impl std::fmt::Display) -> Self {
+        rooms::Error::invalid(field, trouble).into()
+    }
+}
+
+impl From<rooms::Error> for ApiError {
+    fn from(error: rooms::Error) -> Self {
+        use rooms::Error as E;
+        let code = match &error {
+            E::Invalid(_) => Self::INVALID,
+            E::RoomExists(_) => 100_003,
+            E::RoomNotFound(_) => 100_004,
+            E::NotAMember { .. } => Self::NOT_A_MEMBER,
+            E::WrongRoomType { .. } => 100_006,
+            E::RoomFull(_) => 100_008,
+            E::Banned(_) => 100_016,
+            E::MessagesDisabled => 100_017,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<usersig::Error> for ApiError {
+    fn from(error: usersig::Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<store::Error> for ApiError {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Behind => Self::new(60007, error.to_string()),
+            _ => Self::new(Self::INTERNAL, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The `roomful` binary: a self-hosted live-room server. See ARCHITECTURE.md for the map.
+
+mod app;
+mod cli;
+mod clock;
+mod config;
+mod control;
+mod error;
+mod gateway;
+mod hub;
+mod journal;
+mod limit;
+mod metrics;
+mod page;
+mod rest;
+mod room_cell;
+mod serve;
+mod session;
+mod tls;
+mod wire;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

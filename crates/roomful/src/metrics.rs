@@ -1,0 +1,88 @@
+//! What `/metrics` shows (Prometheus text). Handles for every command are made once; recording one is two atomics.
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::hub::Hub;
+use crate::rest::COMMANDS;
+
+/// Upper bounds of the latency buckets, in seconds.
+const BUCKETS: &[f64] =
+    &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0];
+
+/// How often recorded samples are moved into their buckets.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+pub(crate) struct Metrics {
+    prometheus: PrometheusHandle,
+    commands: Vec<(Counter, Histogram)>,
+}
+
+impl Metrics {
+    /// Installs the recorder; once in a process.
+    pub(crate) fn install() -> Result<Self, BuildError> {
+        let prometheus = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?
+            .install_recorder()?;
+        let commands = COMMANDS
+            .iter()
+            .map(|command| {
+                let succeeded = counter!("roomful_requests_total", "service" => command.service, "command" => command.name, "code" => "0");
+                let latency = histogram!("roomful_request_seconds", "service" => command.service, "command" => command.name);
+                (succeeded, latency)
+            })
+            .collect();
+        Ok(Self { prometheus, commands })
+    }
+
+    /// A request was answered with `code`; `command` is its index in the table, if it named one.
+    pub(crate) fn record(&self, command: Option<usize>, code: u32, took: Duration) {
+        let handles = command.and_then(|index| self.commands.get(index));
+        if let Some((succeeded, latency)) = handles {
+            latency.record(took);
+            if code == 0 {
+                return succeeded.increment(1);
+            }
+        }
+        let (service, name) =
+            command.and_then(|index| COMMANDS.get(index)).map_or(("?", "?"), |row| (row.service, row.name));
+        let code = code.to_string();
+        counter!("roomful_requests_total", "service" => service, "command" => name, "code" => code)
+            .increment(1);
+    }
+
+    /// The page, with the gauges as they are now.
+    pub(crate) fn render(&self, hub: &Hub) -> String {
+        let (rooms, members) = hub.totals();
+        gauge!("roomful_rooms").set(rooms as f64);
+        gauge!("roomful_members").set(members as f64);
+        gauge!("roomful_sessions").set(hub.sessions.len() as f64);
+        self.prometheus.render()
+    }
+
+    /// Keeps what was recorded bounded when nobody asks for it.
+    pub(crate) async fn upkeep(prometheus: PrometheusHandle) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            prometheus.run_upkeep();
+        }
+    }
+
+    pub(crate) fn handle(&self) -> PrometheusHandle {
+        self.prometheus.clone()
+    }
+}
+
+/// A commit of the store.
+pub(crate) fn record_commit(took: Duration, changes: usize) {
+    histogram!("roomful_store_commit_seconds").record(took);
+    counter!("roomful_store_commits_total").increment(1);
+    counter!("roomful_store_changes_total").increment(changes as u64);
+}
+
+/// A member's request.
+pub(crate) fn record_gateway(command: &'static str, code: u32) {
+    counter!("roomful_gateway_requests_total", "command" => command, "code" => code.to_string()).increment(1);
+}

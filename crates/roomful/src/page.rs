@@ -1,0 +1,23 @@
+//! The page at `/`, embedded in the binary.
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+/// Only what the page itself brings may run; it talks to its own server alone.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let file = |kind: &'static str, text: &'static str| get(move || async move { asset(kind, text) });
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", include_str!("../page/index.html")))
+        .route("/page.css", file("text/css; charset=utf-8", include_str!("../page/page.css")))
+        .route("/page.js", file("text/javascript; charset=utf-8", include_str!("../page/page.js")))
+        .route("/favicon.svg", file("image/svg+xml", include_str!("../page/favicon.svg")))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)], text)
+}

@@ -1,0 +1,260 @@
+//! Accounts and their profiles. These older services put their results at the top level of the answer.
+
+use rooms::{Profile, UserId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, Call};
+use crate::error::ApiError;
+
+/// How many accounts one call may name.
+const MAX_ACCOUNTS: usize = 100;
+
+const NICK: &str = "Tag_Profile_IM_Nick";
+const IMAGE: &str = "Tag_Profile_IM_Image";
+
+/// An account that does not exist, inside an answer about several.
+const NO_SUCH_ACCOUNT: u32 = 70107;
+
+#[derive(Deserialize)]
+struct Import {
+    #[serde(rename = "UserID", alias = "Identifier")]
+    user_id: Option<Value>,
+    #[serde(rename = "Nick")]
+    nick: Option<String>,
+    #[serde(rename = "FaceUrl")]
+    face_url: Option<String>,
+}
+
+impl Import {
+    /// The account, and what to do to its profile.
+    fn read(self) -> Result<(UserId, impl FnOnce(&mut Profile) + Send + 'static), ApiError> {
+        let user = read_user("UserID", self.user_id.as_ref())?;
+        let checked = Profile {
+            nick: self.nick.clone().unwrap_or_default(),
+            face_url: self.face_url.clone().unwrap_or_default(),
+            ..Profile::default()
+        };
+        checked.check()?;
+        Ok((user, |profile: &mut Profile| {
+            if let Some(nick) = self.nick {
+                profile.nick = nick;
+            }
+            if let Some(face_url) = self.face_url {
+                profile.face_url = face_url;
+            }
+        }))
+    }
+}
+
+/// An account's id; one that is no string has a code of its own.
+fn read_user(field: &str, value: Option<&Value>) -> Result<UserId, ApiError> {
+    match value {
+        None | Some(Value::Null) => Err(ApiError::invalid(field, "is missing")),
+        Some(Value::String(text)) => Ok(UserId::parse_field(field, text)?),
+        Some(_) => Err(ApiError::new(60015, format!("{field} must be a string"))),
+    }
+}
+
+fn require_few<T>(field: &str, accounts: Option<Vec<T>>) -> Result<Vec<T>, ApiError> {
+    let accounts = accounts.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
+    if accounts.is_empty() {
+        return Err(ApiError::invalid(field, "names no account"));
+    }
+    if accounts.len() > MAX_ACCOUNTS {
+        let trouble = format_args!("names {} accounts; at most {MAX_ACCOUNTS} are allowed", accounts.len());
+        return Err(ApiError::invalid(field, trouble));
+    }
+    Ok(accounts)
+}
+
+pub(super) async fn account_import(call: Call) -> Result<Answer, ApiError> {
+    let import = call.parse::<Import>()?.read()?;
+    call.hub.save_accounts(&call.app, vec![import]).await?;
+    Ok(Answer::TopLevel(String::new()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MultiImport {
+    /// The older form: ids alone.
+    accounts: Option<Vec<Value>>,
+    account_list: Option<Vec<Import>>,
+}
+
+pub(super) async fn multiaccount_import(call: Call) -> Result<Answer, ApiError> {
+    let request: MultiImport = call.parse()?;
+    let imports = match (request.account_list, request.accounts) {
+        (Some(list), _) => require_few("AccountList", Some(list))?,
+        (None, accounts) => require_few("Accounts", accounts)?
+            .into_iter()
+            .map(|user_id| Import { user_id: Some(user_id), nick: None, face_url: None })
+            .collect(),
+    };
+    // An id that cannot be an account fails alone; the others are imported.
+    let (mut good, mut failed) = (Vec::new(), Vec::new());
+    for import in imports {
+        let name = import.user_id.clone().unwrap_or_default();
+        match import.read() {
+            Ok(import) => good.push(import),
+            Err(error) if error.code == 60015 => return Err(error),
+            Err(_) => failed.push(name),
+        }
+    }
+    if !good.is_empty() {
+        call.hub.save_accounts(&call.app, good).await?;
+    }
+    Ok(Answer::TopLevel(format!(r#""FailAccounts":{}"#, Value::Array(failed))))
+}
+
+/// `{"UserID": ..}` in a list.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "UserID")]
+    user_id: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Deletion {
+    delete_item: Option<Vec<Named>>,
+}
+
+pub(super) async fn account_delete(call: Call) -> Result<Answer, ApiError> {
+    let request: Deletion = call.parse()?;
+    let named = require_few("DeleteItem", request.delete_item)?;
+    let users = named.iter().map(|item| read_user("UserID", item.user_id.as_ref()));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
+    let mut results = Vec::with_capacity(users.len());
+    for user in users {
+        let (code, info) = if call.app.account(user.as_str()).is_none() {
+            (NO_SUCH_ACCOUNT, "the account does not exist")
+        } else if call.app.credentials().is_admin(user.as_str()) {
+            (60010, "an administrator of the app cannot be deleted")
+        } else {
+            call.hub.delete_account(&call.app, &user).await?;
+            (0, "")
+        };
+        results.push(json!({"UserID": user.as_str(), "ResultCode": code, "ResultInfo": info}));
+    }
+    Ok(Answer::TopLevel(format!(r#""ResultItem":{}"#, Value::Array(results))))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Check {
+    check_item: Option<Vec<Named>>,
+}
+
+pub(super) async fn account_check(call: Call) -> Result<Answer, ApiError> {
+    let request: Check = call.parse()?;
+    let named = require_few("CheckItem", request.check_item)?;
+    let mut results = Vec::with_capacity(named.len());
+    for item in &named {
+        let user = read_user("UserID", item.user_id.as_ref())?;
+        let status = if call.app.account(user.as_str()).is_some() { "Imported" } else { "NotImported" };
+        results.push(
+            json!({"UserID": user.as_str(), "ResultCode": 0, "ResultInfo": "", "AccountStatus": status}),
+        );
+    }
+    Ok(Answer::TopLevel(format!(r#""ResultItem":{}"#, Value::Array(results))))
+}
+
+#[derive(Deserialize)]
+struct PortraitGet {
+    #[serde(rename = "To_Account")]
+    to_account: Option<Vec<Value>>,
+    #[serde(rename = "TagList")]
+    tag_list: Option<Vec<String>>,
+}
+
+pub(super) async fn portrait_get(call: Call) -> Result<Answer, ApiError> {
+    let request: PortraitGet = call.parse()?;
+    let named = require_few("To_Account", request.to_account)?;
+    let tags = request.tag_list.filter(|tags| !tags.is_empty());
+    let tags = tags.ok_or_else(|| ApiError::invalid("TagList", "is missing or empty"))?;
+    let (mut items, mut failed) = (Vec::with_capacity(named.len()), Vec::new());
+    for value in &named {
+        let user = read_user("To_Account", Some(value))?;
+        items.push(match call.app.account(user.as_str()) {
+            None => {
+                failed.push(Value::from(user.as_str()));
+                json!({
+                    "To_Account": user.as_str(), "ProfileItem": [],
+                    "ResultCode": NO_SUCH_ACCOUNT, "ResultInfo": "the account does not exist",
+                })
+            }
+            Some(account) => {
+                let known = tags.iter().filter_map(|tag| {
+                    let value = profile_value(&account.profile, tag)?;
+                    Some(json!({"Tag": tag, "Value": value}))
+                });
+                json!({
+                    "To_Account": user.as_str(), "ProfileItem": known.collect::<Vec<_>>(),
+                    "ResultCode": 0, "ResultInfo": "",
+                })
+            }
+        });
+    }
+    let mut fields = format!(r#""UserProfileItem":{}"#, Value::Array(items));
+    if !failed.is_empty() {
+        fields.push_str(&format!(r#","Fail_Account":{}"#, Value::Array(failed)));
+    }
+    Ok(Answer::TopLevel(fields))
+}
+
+fn profile_value(profile: &Profile, tag: &str) -> Option<Value> {
+    match tag {
+        NICK => Some(profile.nick.as_str().into()),
+        IMAGE => Some(profile.face_url.as_str().into()),
+        other => serde_json::from_str(profile.other.get(other)?).ok(),
+    }
+}
+
+#[derive(Deserialize)]
+struct PortraitSet {
+    #[serde(rename = "From_Account")]
+    from_account: Option<Value>,
+    #[serde(rename = "ProfileItem")]
+    profile_item: Option<Vec<ProfileItem>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProfileItem {
+    tag: Option<String>,
+    value: Option<Value>,
+}
+
+pub(super) async fn portrait_set(call: Call) -> Result<Answer, ApiError> {
+    let request: PortraitSet = call.parse()?;
+    let user = read_user("From_Account", request.from_account.as_ref())?;
+    let user = call.app.require_account("From_Account", user.as_str())?.user.clone();
+    let items = request.profile_item.filter(|items| !items.is_empty());
+    let items = items.ok_or_else(|| ApiError::invalid("ProfileItem", "is missing or empty"))?;
+    let mut updates = Vec::with_capacity(items.len());
+    for item in items {
+        let tag = item.tag.filter(|tag| tag.starts_with("Tag_Profile_"));
+        let tag = tag.ok_or_else(|| {
+            ApiError::invalid("Tag", "must begin with Tag_Profile_IM_ or Tag_Profile_Custom_")
+        })?;
+        let value = item.value.ok_or_else(|| ApiError::invalid("Value", "is missing"))?;
+        if !value.is_string() && (!value.is_u64() || tag == NICK || tag == IMAGE) {
+            return Err(ApiError::invalid(&tag, "has a value of the wrong type"));
+        }
+        updates.push((tag, value));
+    }
+    let update = move |profile: &mut Profile| {
+        for (tag, value) in updates {
+            match (tag.as_str(), value) {
+                (NICK, Value::String(text)) => profile.nick = text,
+                (IMAGE, Value::String(text)) => profile.face_url = text,
+                (_, value) => {
+                    profile.other.insert(tag, value.to_string());
+                }
+            }
+        }
+    };
+    call.hub.save_accounts(&call.app, vec![(user, update)]).await?;
+    Ok(Answer::TopLevel(String::new()))
+}

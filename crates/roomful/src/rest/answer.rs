@@ -1,0 +1,140 @@
+//! The envelope of every answer, and the HTTP body it travels in.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use crate::error::ApiError;
+use crate::wire;
+
+/// What a command answers on success.
+pub(crate) enum Answer {
+    /// A JSON object under `Response`.
+    Response(Bytes),
+    /// Fields at the top level, as the older services answer: `"Name":value,...`, or nothing.
+    TopLevel(String),
+}
+
+impl Answer {
+    /// Nothing to say but that it is done.
+    pub(crate) fn done() -> Self {
+        Self::Response(Bytes::from_static(b"{}"))
+    }
+}
+
+/// `Id-<32 hex>-O-Seq-<n>`: unique for each request, and also in the logs.
+pub(crate) struct RequestId {
+    random: u128,
+    seq: u64,
+}
+
+impl RequestId {
+    pub(crate) fn next() -> Self {
+        static SEED: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
+        static SEQ: AtomicU64 = AtomicU64::new(1);
+        let seq = SEQ.fetch_add(1, Ordering::Relaxed);
+        // Mixing is one-to-one, so ids differ within a run; the seed makes them differ between runs.
+        let (high, low) = (mix(SEED.wrapping_add(seq)), mix(!SEED.wrapping_add(seq)));
+        Self { random: u128::from(high) << 64 | u128::from(low), seq }
+    }
+}
+
+/// The finaliser of SplitMix64.
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ bits >> 31
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id-{:032x}-O-Seq-{}", self.random, self.seq)
+    }
+}
+
+/// Wraps a command's result.
+pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>) -> Response<Body> {
+    let body = match result {
+        Ok(Answer::Response(json)) => {
+            let head = format!(
+                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}","Response":"#
+            );
+            Body::of([head.into(), json, Bytes::from_static(b"}")])
+        }
+        Ok(Answer::TopLevel(fields)) => {
+            let comma = if fields.is_empty() { "" } else { "," };
+            let json = format!(
+                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{comma}{fields}}}"#
+            );
+            Body::of([json.into()])
+        }
+        Err(error) => {
+            let json = format!(
+                r#"{{"ErrorCode":{},"ErrorInfo":{},"ActionStatus":"FAIL","RequestId":"{request_id}"}}"#,
+                error.code,
+                wire::quoted(&error.message)
+            );
+            Body::of([json.into()])
+        }
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A few ready pieces, sent as they are: a rendered list is shared by all who ask for it, and never copied.
+#[derive(Default)]
+pub(crate) struct Body {
+    pieces: VecDeque<Bytes>,
+    length: u64,
+}
+
+impl Body {
+    /// Below this size one copy is cheaper than another piece for the socket.
+    const JOIN_BELOW: u64 = 4096;
+
+    fn of<const N: usize>(pieces: [Bytes; N]) -> Self {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if N > 1 && length < Self::JOIN_BELOW {
+            return Self { pieces: [pieces.concat().into()].into(), length };
+        }
+        Self { pieces: pieces.into(), length }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::of([bytes])
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.pop_front();
+        self.length -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
+}

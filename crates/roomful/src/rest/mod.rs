@@ -1,0 +1,135 @@
+//! The REST API: `POST /v4/<service>/<command>`. One way through for every command: the table, the URL, the UserSig,
+//! the administrator, the call frequency, the body, the command, the envelope. HTTP 200 whatever the answer.
+
+mod accounts;
+mod answer;
+mod body;
+mod commands;
+mod conference;
+mod members;
+mod query;
+mod rooms;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::rooms::{SdkAppId, UserId};
+use bytes::Bytes;
+use hyper::{Method, Request, Response};
+
+use answer::Answer;
+pub(crate) use answer::Body;
+pub(crate) use body::{parse as parse_json, require_json_object};
+pub(crate) use commands::COMMANDS;
+pub(crate) use members::ListRequest;
+pub(crate) use rooms::require_room_id;
+
+use crate::app::{App, Credentials};
+use crate::error::ApiError;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use query::Query;
+
+/// What a command's handler is given: everything up to the body has been checked.
+pub(crate) struct Call {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) app: Arc<App>,
+    /// The administrator who calls.
+    pub(crate) caller: UserId,
+    body: Bytes,
+}
+
+/// Answers one request to `/v4/...`.
+pub(crate) async fn handle<B>(hub: Arc<Hub>, metrics: &Metrics, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let started = Instant::now();
+    let request_id = answer::RequestId::next();
+    let (index, result) = serve(hub, request).await;
+    metrics.record(index, result.as_ref().map_or_else(|error| error.code, |_| 0), started.elapsed());
+    let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
+    match &result {
+        Ok(_) => tracing::debug!(%request_id, command, "answered"),
+        Err(error) if error.code == ApiError::INTERNAL => {
+            tracing::error!(%request_id, command, code = error.code, message = %error.message, "failed");
+        }
+        Err(error) => {
+            tracing::info!(%request_id, command, code = error.code, message = %error.message, "refused")
+        }
+    }
+    answer::envelope(&request_id, result)
+}
+
+async fn serve<B>(hub: Arc<Hub>, request: Request<B>) -> (Option<usize>, Result<Answer, ApiError>)
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let (head, body) = request.into_parts();
+    let index = commands::find(head.uri.path());
+    // Read in any case, so that the connection can serve the next request.
+    let body = body::read(body).await;
+    let answer = async {
+        if head.method != Method::POST {
+            let message = format!("the method is {}; every command is called with POST", head.method);
+            return Err(ApiError::new(60008, message));
+        }
+        let (index, command) =
+            index.and_then(|index| Some((index, COMMANDS.get(index)?))).ok_or_else(|| {
+                ApiError::new(60009, format!("there is no command at {}; check the URL", head.uri.path()))
+            })?;
+        let (app, caller) = authorise(&hub, head.uri.query().unwrap_or_default())?;
+        if !app.limits.accept(index, Instant::now()) {
+            let message = format!("{} is called too often for this app; slow down and retry", command.name);
+            return Err(ApiError::new(60007, message));
+        }
+        if hub.is_draining() {
+            return Err(ApiError::new(
+                ApiError::INTERNAL,
+                "the server is shutting down; retry on another connection",
+            ));
+        }
+        let body = body?;
+        require_json_object(&body)?;
+        (command.run)(Call { hub, app, caller, body }).await
+    };
+    (index, answer.await)
+}
+
+/// Who calls: an administrator of an app, by a UserSig of its own.
+fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
+    let query = Query::parse(query)?;
+    let app_id = match query.sdkappid.as_deref() {
+        None | Some("") => return Err(ApiError::new(60012, "sdkappid is missing in the URL")),
+        Some(text) => text
+            .parse()
+            .map(SdkAppId)
+            .map_err(|_| ApiError::new(60006, "sdkappid in the URL is no SDKAppID (a u32)"))?,
+    };
+    let identifier = match query.identifier.as_deref() {
+        None | Some("") => return Err(ApiError::new(60004, "identifier is missing in the URL")),
+        Some(text) => UserId::parse_field("identifier", text)
+            .map_err(|error| ApiError::new(60004, error.to_string()))?,
+    };
+    if query.contenttype.as_deref().is_some_and(|form| form != "json") {
+        return Err(ApiError::new(60002, "contenttype in the URL must be json"));
+    }
+    let app = require_app(hub, app_id)?;
+    let credentials = app.credentials();
+    credentials.verify(identifier.as_str(), query.usersig.as_deref().unwrap_or_default())?;
+    require_admin(&credentials, &identifier)?;
+    Ok((app, identifier))
+}
+
+pub(crate) fn require_app(hub: &Hub, app: SdkAppId) -> Result<Arc<App>, ApiError> {
+    hub.app(app).ok_or_else(|| {
+        ApiError::new(70020, format!("SDKAppID {app} does not exist on this server; see `roomful app list`"))
+    })
+}
+
+fn require_admin(credentials: &Credentials, user: &UserId) -> Result<(), ApiError> {
+    if credentials.is_admin(user.as_str()) {
+        return Ok(());
+    }
+    Err(ApiError::new(60010, format!("{user} is no administrator of this app; REST calls need one")))
+}

@@ -1,0 +1,222 @@
+//! `roomful serve`: the store, the hub, the listeners, and the way down again.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use store::{Sqlite, Store as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::hub::{Hub, drained};
+use crate::metrics::Metrics;
+use crate::{cli, control, gateway, journal, metrics, page, rest, tls};
+
+/// How long a client may take to send a request's head, or to finish a TLS handshake.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long connections get to finish when the server stops; the whole is done within 10 s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// What every connection is served with.
+#[derive(Clone)]
+struct Served {
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    routes: TowerToHyperService<Router>,
+}
+
+/// Runs the server until it is told to stop.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    let folder = config.server.data.clone();
+    let tls = tls::load(&config.tls)?;
+    let metrics = Arc::new(Metrics::install()?);
+    let _lock = control::lock(&folder)?;
+    let (store, mut snapshot) = Sqlite::open(&folder, Box::new(metrics::record_commit))?;
+    let store = Arc::new(store);
+    if snapshot.apps.is_empty() {
+        let (app, changes) = cli::first_app()?;
+        store.commit(changes.clone()).await?;
+        snapshot.accounts.extend(changes.into_iter().filter_map(|change| match change {
+            store::Change::PutAccount(app, account) => Some((app, account)),
+            _ => None,
+        }));
+        snapshot.apps.push(app);
+    }
+    let first_app = snapshot.apps.first().cloned();
+    let listener = listen(&config).await?;
+    let address = listener.local_addr()?;
+    let hub = Hub::new(config, store.clone(), snapshot);
+
+    let served = Served {
+        hub: hub.clone(),
+        metrics: metrics.clone(),
+        routes: TowerToHyperService::new(routes(hub.clone(), metrics.clone())),
+    };
+    let controlled = TowerToHyperService::new(control::routes(hub.clone()));
+    let control_socket = control::bind(&folder)?;
+    hub.begin_grace();
+    let mut background = vec![
+        tokio::spawn(journal::run(hub.clone())),
+        tokio::spawn(Metrics::upkeep(metrics.handle())),
+        tokio::spawn(accept(listener, tls.clone(), served.clone())),
+        tokio::spawn(accept_control(control_socket, Served { routes: controlled, ..served })),
+    ];
+    if let Some(app) = first_app {
+        cli::print_welcome(&app, address, tls.is_some(), &folder);
+    }
+    tracing::info!(%address, tls = tls.is_some(), data = %folder.display(), "serving");
+
+    stop_signal().await?;
+    tracing::info!("draining: no new work, connections are told to come back");
+    hub.draining.send_replace(true);
+    for listener in background.drain(2..) {
+        listener.abort();
+    }
+    if tokio::time::timeout(DRAIN_TIMEOUT, hub.draining.closed()).await.is_err() {
+        tracing::warn!(connections = hub.draining.receiver_count(), "connections were cut off");
+    }
+    background.iter().for_each(tokio::task::JoinHandle::abort);
+    if let Err(error) = hub.journal.flush(&hub).await {
+        tracing::error!(%error, "the presence journal could not be written");
+    }
+    control::unbind(&folder);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = config.server.listen;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket
+        .bind(address)
+        .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
+    Ok(socket.listen(BACKLOG)?)
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come free instead of spinning.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let served = served.clone();
+        match tls.clone() {
+            None => drop(tokio::spawn(serve(stream, served))),
+            Some(tls) => drop(tokio::spawn(async move {
+                if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                    serve(stream, served).await;
+                }
+            })),
+        }
+    }
+}
+
+async fn accept_control(socket: tokio::net::UnixListener, served: Served) {
+    while let Ok((stream, _)) = socket.accept().await {
+        tokio::spawn(serve(stream, served.clone()));
+    }
+}
+
+/// Serves one connection: REST calls directly, everything else through the routes.
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: Served) {
+    let mut draining = served.hub.draining.subscribe();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let Served { hub, metrics, routes } = served.clone();
+        async move {
+            if request.uri().path().starts_with("/v4/") {
+                return Ok::<_, Infallible>(rest::handle(hub, &metrics, request).await.map(Either::Left));
+            }
+            routes.call(request).await.map(|response| response.map(Either::Right))
+        }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = drained(&mut draining) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Shown {
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+}
+
+fn routes(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route(
+            "/v1/connect",
+            get(|State(shown): State<Shown>, request: Request| async move {
+                gateway::upgrade(shown.hub, request)
+            }),
+        )
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route(
+            "/metrics",
+            get(|State(shown): State<Shown>| async move {
+                ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.hub))
+            }),
+        )
+        .merge(page::routes())
+        .with_state(Shown { hub, metrics })
+}
+
+/// 200 once calls will succeed; the listener is open only after the store was read.
+async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
+    if shown.hub.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    (StatusCode::OK, "ready\n")
+}
+
+/// Whether a server runs on the folder.
+pub(crate) fn is_running(folder: &Path) -> bool {
+    control::is_bound(folder)
+}

@@ -1,0 +1,377 @@
+//! Sessions: what a client connection is to the rooms. A session outlives its connection by the resume grace; whichever
+//! connection is attached to it gets its frames.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use rooms::{Message, RoomId, SessionId, UserId};
+use sha2::{Digest as _, Sha256};
+use store::StoredSession;
+use tokio::sync::{Notify, mpsc};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::app::App;
+use crate::room_cell::RoomCell;
+use crate::wire;
+
+/// How many frames may wait for one connection; a client that lets more pile up is disconnected.
+pub(crate) const OUTBOX_FRAMES: usize = 256;
+
+/// Something to send to a client.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    pub(crate) text: Utf8Bytes,
+    /// For a room's message: which room's, and its number.
+    message: Option<(RoomId, u64)>,
+}
+
+impl Frame {
+    pub(crate) fn event(json: String) -> Self {
+        Self { text: json.into(), message: None }
+    }
+
+    pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
+        Self { text: wire::text_msg(room_id, message).into(), message: Some((room_id.clone(), message.seq)) }
+    }
+}
+
+/// Why the server ends a connection: the WebSocket status and its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Close {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+}
+
+impl Close {
+    pub(crate) const RESTART: Self =
+        Self { status: 1012, reason: "the server restarts; connect again and resume" };
+    pub(crate) const RESUMED: Self = Self { status: 4001, reason: "resumed on another connection" };
+    pub(crate) const NO_LOGIN: Self = Self { status: 4002, reason: "no login within 10 s" };
+    pub(crate) const TOO_SLOW: Self =
+        Self { status: 4003, reason: "too slow: frames piled up; resume to go on" };
+    pub(crate) const SILENT: Self = Self { status: 4004, reason: "nothing was heard; resume to go on" };
+    pub(crate) const ACCOUNT_DELETED: Self = Self { status: 4005, reason: "the account was deleted" };
+    pub(crate) const TOO_BIG: Self = Self { status: 1009, reason: "a frame may have at most 64 KiB" };
+    pub(crate) const NOT_UTF8: Self = Self { status: 1007, reason: "a text frame must be UTF-8" };
+}
+
+/// Ends a connection from outside its task, even one that is stuck writing.
+#[derive(Default)]
+pub(crate) struct Closer {
+    notify: Notify,
+    why: Mutex<Option<Close>>,
+}
+
+impl Closer {
+    pub(crate) fn close(&self, why: Close) {
+        self.why.lock().get_or_insert(why);
+        self.notify.notify_one();
+    }
+
+    /// Resolves once the connection is to be closed.
+    pub(crate) async fn closed(&self) -> Close {
+        loop {
+            if let Some(why) = *self.why.lock() {
+                return why;
+            }
+            self.notify.notified().await;
+        }
+    }
+}
+
+/// The connection a session is attached to.
+struct Link {
+    /// Counts connections, so that a former one cannot end its successor.
+    generation: u64,
+    outbox: Option<mpsc::Sender<Frame>>,
+    closer: Arc<Closer>,
+    /// Rooms whose missed messages are yet to be sent; what they say meanwhile is among these.
+    behind: Vec<RoomId>,
+    token_hash: [u8; 32],
+}
+
+/// A room the session is in.
+#[derive(Clone)]
+struct InRoom {
+    cell: Arc<RoomCell>,
+    place: u64,
+    /// The newest message written to a connection.
+    sent: u64,
+    /// `sent` at the last ping.
+    pinged: u64,
+    /// `pinged` at the last pong: the client surely has these.
+    acknowledged: u64,
+}
+
+/// One client connection that has logged in, and what remains of it while it may resume.
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) app: Arc<App>,
+    pub(crate) user: UserId,
+    link: Mutex<Link>,
+    rooms: Mutex<Vec<InRoom>>,
+}
+
+/// How a connection ended, as far as it says what the client has received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The other side reset it: what was written had arrived.
+    Reset,
+    /// It fell silent: only what was acknowledged is sure to have arrived.
+    Silent,
+}
+
+impl Session {
+    fn new(id: SessionId, app: Arc<App>, user: UserId, token_hash: [u8; 32]) -> Arc<Self> {
+        let link =
+            Link { generation: 0, outbox: None, closer: Arc::default(), behind: Vec::new(), token_hash };
+        Arc::new(Self { id, app, user, link: Mutex::new(link), rooms: Mutex::default() })
+    }
+
+    /// Hands a frame to the connection, if there is one; one that does not keep up is closed.
+    pub(crate) fn push(&self, frame: Frame) {
+        let mut link = self.link.lock();
+        if frame.message.as_ref().is_some_and(|(room_id, _)| link.behind.contains(room_id)) {
+            return;
+        }
+        let Some(outbox) = &link.outbox else { return };
+        match outbox.try_send(frame) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => link.outbox = None,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                link.outbox = None;
+                link.closer.close(Close::TOO_SLOW);
+                metrics::counter!("roomful_slow_members_total").increment(1);
+            }
+        }
+    }
+
+    /// Attaches a connection, closing the one before, and sends it the messages it missed. Returns the connection's
+    /// generation.
+    ///
+    /// With `seen`, the client says for each room the last message it has; else the server goes by what it knows.
+    pub(crate) fn attach(
+        &self,
+        outbox: mpsc::Sender<Frame>,
+        closer: Arc<Closer>,
+        seen: &std::collections::HashMap<String, u64>,
+    ) -> u64 {
+        let (was_attached, generation) = {
+            let mut link = self.link.lock();
+            link.generation += 1;
+            link.closer.close(Close::RESUMED);
+            link.closer = closer;
+            link.behind = self.rooms.lock().iter().map(|room| room.cell.room_id.clone()).collect();
+            (link.outbox.replace(outbox).is_some(), link.generation)
+        };
+        if was_attached {
+            self.note_loss(Loss::Silent);
+        }
+        let rooms: Vec<_> = self.rooms.lock().iter().map(|room| (room.cell.clone(), room.sent)).collect();
+        for (cell, known) in rooms {
+            cell.catch_up(self, seen.get(cell.room_id.as_str()).copied().unwrap_or(known));
+        }
+        generation
+    }
+
+    /// From now on this room's messages are sent as they come.
+    pub(crate) fn note_caught_up(&self, room_id: &RoomId) {
+        self.link.lock().behind.retain(|other| other != room_id);
+    }
+
+    /// Detaches the connection of `generation`; `false` when another has taken over.
+    pub(crate) fn detach(&self, generation: u64, loss: Loss) -> bool {
+        {
+            let mut link = self.link.lock();
+            if link.generation != generation {
+                return false;
+            }
+            link.outbox = None;
+        }
+        self.note_loss(loss);
+        true
+    }
+
+    /// Whether the connection of `generation` is still the newest.
+    pub(crate) fn is_at(&self, generation: u64) -> bool {
+        self.link.lock().generation == generation
+    }
+
+    /// Ends the connection, if there is one.
+    pub(crate) fn close(&self, why: Close) {
+        self.link.lock().closer.close(why);
+    }
+
+    /// A frame has been written to the connection.
+    pub(crate) fn note_sent(&self, frame: &Frame) {
+        let Some((room_id, seq)) = &frame.message else { return };
+        if let Some(room) = self.rooms.lock().iter_mut().find(|room| room.cell.room_id == *room_id) {
+            room.sent = room.sent.max(*seq);
+        }
+    }
+
+    /// A ping goes out.
+    pub(crate) fn note_ping(&self) {
+        for room in self.rooms.lock().iter_mut() {
+            room.pinged = room.sent;
+        }
+    }
+
+    /// Its pong came back, and so had all that was written before the ping.
+    pub(crate) fn note_pong(&self) {
+        for room in self.rooms.lock().iter_mut() {
+            room.acknowledged = room.acknowledged.max(room.pinged);
+        }
+    }
+
+    fn note_loss(&self, loss: Loss) {
+        for room in self.rooms.lock().iter_mut() {
+            if loss == Loss::Silent {
+                room.sent = room.acknowledged;
+            }
+            room.acknowledged = room.sent;
+            room.pinged = room.sent;
+        }
+    }
+
+    pub(crate) fn note_entered(&self, cell: &Arc<RoomCell>, place: u64, seen: u64) {
+        self.rooms.lock().push(InRoom {
+            cell: cell.clone(),
+            place,
+            sent: seen,
+            pinged: seen,
+            acknowledged: seen,
+        });
+    }
+
+    pub(crate) fn note_left(&self, room_id: &RoomId) {
+        self.rooms.lock().retain(|room| room.cell.room_id != *room_id);
+    }
+
+    /// The room, when this session is in it.
+    pub(crate) fn room(&self, room_id: &str) -> Option<Arc<RoomCell>> {
+        self.rooms
+            .lock()
+            .iter()
+            .find(|room| room.cell.room_id.as_str() == room_id)
+            .map(|room| room.cell.clone())
+    }
+
+    /// The rooms this session is in.
+    pub(crate) fn rooms(&self) -> Vec<Arc<RoomCell>> {
+        self.rooms.lock().iter().map(|room| room.cell.clone()).collect()
+    }
+
+    /// For the presence journal.
+    fn stored(&self) -> StoredSession {
+        let token_hash = self.link.lock().token_hash;
+        let rooms = self.rooms.lock();
+        StoredSession {
+            id: self.id,
+            sdkappid: self.app.id,
+            user: self.user.clone(),
+            token_hash,
+            rooms: rooms
+                .iter()
+                .map(|room| (room.cell.room_id.clone(), room.place, room.acknowledged))
+                .collect(),
+        }
+    }
+}
+
+/// All sessions of this server.
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    by_id: HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>,
+    by_token: HashMap<[u8; 32], SessionId, foldhash::fast::RandomState>,
+}
+
+/// A resume token: shown once, kept only as its hash.
+pub(crate) struct ResumeToken {
+    pub(crate) text: String,
+    hash: [u8; 32],
+}
+
+impl ResumeToken {
+    fn generate() -> Result<Self, getrandom::Error> {
+        let mut random = [0; 24];
+        getrandom::fill(&mut random)?;
+        let text = crate::wire::hex(&random);
+        let hash = hash(&text);
+        Ok(Self { text, hash })
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+impl Sessions {
+    /// A session of one who has just logged in.
+    pub(crate) fn begin(
+        &self,
+        app: Arc<App>,
+        user: UserId,
+    ) -> Result<(Arc<Session>, ResumeToken), getrandom::Error> {
+        let token = ResumeToken::generate()?;
+        let id = SessionId(getrandom::u64()?);
+        let session = Session::new(id, app, user, token.hash);
+        let mut table = self.0.lock();
+        table.by_id.insert(id, session.clone());
+        table.by_token.insert(token.hash, id);
+        Ok((session, token))
+    }
+
+    /// The session a token resumes, with its next token; the one given is used up. `None` when it is of no session, or of one that `may` refuses.
+    pub(crate) fn resume(
+        &self,
+        token: &str,
+        may: impl FnOnce(&Session) -> bool,
+    ) -> Result<Option<(Arc<Session>, ResumeToken)>, getrandom::Error> {
+        let next = ResumeToken::generate()?;
+        let used = hash(token);
+        let mut table = self.0.lock();
+        let session = table.by_token.get(&used).and_then(|id| table.by_id.get(id)).cloned();
+        let Some(session) = session.filter(|session| may(session)) else { return Ok(None) };
+        let id = session.id;
+        table.by_token.remove(&used);
+        table.by_token.insert(next.hash, id);
+        session.link.lock().token_hash = next.hash;
+        Ok(Some((session, next)))
+    }
+
+    /// A session that was there before a restart.
+    pub(crate) fn restore(&self, app: Arc<App>, stored: &StoredSession) -> Arc<Session> {
+        let session = Session::new(stored.id, app, stored.user.clone(), stored.token_hash);
+        let mut table = self.0.lock();
+        table.by_id.insert(stored.id, session.clone());
+        table.by_token.insert(stored.token_hash, stored.id);
+        session
+    }
+
+    /// Forgets a session and its token. `false` when it was forgotten before.
+    pub(crate) fn end(&self, session: &Session) -> bool {
+        let mut table = self.0.lock();
+        let token = session.link.lock().token_hash;
+        table.by_token.remove(&token);
+        table.by_id.remove(&session.id).is_some()
+    }
+
+    /// What the journal keeps of a session; `None` once it ended.
+    pub(crate) fn stored(&self, id: SessionId) -> Option<StoredSession> {
+        let session = self.0.lock().by_id.get(&id).cloned()?;
+        Some(session.stored())
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.0.lock().by_id.values().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().by_id.len()
+    }
+}
