@@ -114,8 +114,10 @@ async fn save_app(
 
 /// All rooms of an app, also those that no public list shows.
 async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
-    let mut rooms = Vec::new();
-    for cell in hub.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default() {
+    let mut cells = hub.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default();
+    cells.sort_by(|one, other| one.room_id.cmp(&other.room_id));
+    let mut rooms = Vec::with_capacity(cells.len());
+    for cell in cells {
         let Ok(room) = cell.read() else { continue };
         let info = room.info();
         rooms.push(json!({
@@ -124,6 +126,5 @@ async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> 
             "CreateTime": info.created_at.unix_seconds(),
         }));
     }
-    rooms.sort_by(|one, other| one["RoomId"].as_str().cmp(&other["RoomId"].as_str()));
     Json(Value::Array(rooms))
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use rooms::{Time, UserId};
+use rooms::UserId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use usersig::{Claims, SecretKey};
 
@@ -90,7 +91,7 @@ impl Members {
     }
 
     /// All pages together.
-    async fn list(&self, folder: &Path, app: &store::App, admin: &UserId) -> anyhow::Result<Value> {
+    async fn list(&self, folder: &Path, app: &store::App, admin: &UserId) -> anyhow::Result<MemberList> {
         let claims = Claims::new(admin.as_str(), app.sdkappid.0, clock::now().unix_seconds(), 60);
         let sig = ::usersig::sign(&SecretKey::new(app.secret_key.clone()), &claims)?;
         let admin = percent_encoding::utf8_percent_encode(admin.as_str(), percent_encoding::NON_ALPHANUMERIC);
@@ -98,39 +99,56 @@ impl Members {
             "/v4/live_engine_http_srv/get_member_list?sdkappid={}&identifier={admin}&usersig={sig}&random=1&contenttype=json",
             app.sdkappid
         );
-        let (mut members, mut next) = (Vec::new(), String::new());
+        let mut whole = MemberList::default();
         loop {
-            let answer =
-                control::call(folder, &path, Some(&json!({"RoomId": self.room, "Next": next}))).await?;
-            if answer["ErrorCode"] != 0 {
-                bail!("{}: {}", answer["ErrorCode"], answer["ErrorInfo"].as_str().unwrap_or_default());
-            }
-            let mut page = answer["Response"].clone();
-            members.extend(page["MemberList"].as_array_mut().map(std::mem::take).unwrap_or_default());
-            next = page["Next"].as_str().unwrap_or_default().into();
-            if next.is_empty() {
-                return Ok(
-                    json!({"RoomId": self.room, "MemberCount": page["MemberCount"], "MemberList": members}),
-                );
+            let request = json!({"RoomId": self.room, "Next": whole.next});
+            let answer = control::call(folder, &path, Some(&request)).await?;
+            let answer: Answer = serde_json::from_value(answer)?;
+            let Some(page) = answer.response else { bail!("{}: {}", answer.error_code, answer.error_info) };
+            whole.member_list.extend(page.member_list);
+            whole.member_count = page.member_count;
+            whole.next = page.next;
+            if whole.next.is_empty() {
+                return Ok(whole);
             }
         }
     }
 
-    fn show(&self, list: &Value) -> anyhow::Result<()> {
+    fn show(&self, list: &MemberList) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string_pretty(list)?);
             return Ok(());
         }
-        let members = list["MemberList"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let now: Time = clock::now();
-        println!("room {}: {} members (Unix time {})\n", self.room, list["MemberCount"], now.unix_seconds());
-        println!("{:>8}  MEMBER", "#");
-        for (number, member) in (1..).zip(members) {
-            println!("{number:>8}  {}", member["Member_Account"].as_str().unwrap_or_default());
+        println!("room {}: {} members\n\n{:>8}  MEMBER", self.room, list.member_count, "#");
+        for (number, member) in (1..).zip(&list.member_list) {
+            println!("{number:>8}  {}", member.member_account);
         }
-        if list["MemberCount"].as_u64() > Some(members.len() as u64) {
+        if list.member_count > list.member_list.len() {
             println!("\n... the list ends here (member_list.cap); set it to 0 to see everyone");
         }
         Ok(())
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    error_code: u32,
+    error_info: String,
+    response: Option<MemberList>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MemberList {
+    #[serde(skip_serializing)]
+    next: String,
+    member_count: usize,
+    member_list: Vec<Member>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Member {
+    #[serde(rename = "Member_Account")]
+    member_account: String,
 }

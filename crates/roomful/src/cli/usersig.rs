@@ -11,7 +11,7 @@ use super::apps;
 use crate::clock;
 
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Option<Command>,

@@ -1,0 +1,273 @@
+//! Starts the real binary on a free port with a data folder of its own, calls it over HTTP and WebSocket, and ends it.
+
+#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use usersig::{Claims, SecretKey};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_roomful");
+pub const ADMIN: &str = "administrator";
+
+pub struct Server {
+    child: Child,
+    pub address: String,
+    pub data: Arc<TempDir>,
+    pub app: u32,
+    pub key: SecretKey,
+    environment: Vec<(String, String)>,
+    http: reqwest::Client,
+}
+
+impl Server {
+    /// A server whose limits do not get in a test's way.
+    pub async fn start() -> Self {
+        Self::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")]).await
+    }
+
+    pub async fn with(environment: &[(&str, &str)]) -> Self {
+        let environment =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Self::on(Arc::new(TempDir::new().unwrap()), environment).await
+    }
+
+    pub async fn on(data: Arc<TempDir>, environment: Vec<(String, String)>) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .envs(environment.iter().cloned())
+            .env("ROOMFUL_LOG__LEVEL", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("the server ended before it was ready").unwrap();
+            if let Some((_, url)) = line.split_once("Open the page:") {
+                break url.trim().trim_end_matches('/').split_once("://").unwrap().1.to_string();
+            }
+        };
+        let apps = cli_on(data.path(), &["app", "list", "--json"]);
+        let apps: Value = serde_json::from_slice(&apps.stdout).unwrap();
+        let app = u32::try_from(apps[0]["sdkappid"].as_u64().unwrap()).unwrap();
+        let key = SecretKey::new(apps[0]["secret_key"].as_str().unwrap());
+        Self { child, address, data, app, key, environment, http: reqwest::Client::new() }
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code and how long it took.
+    pub async fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let started = std::time::Instant::now();
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), started.elapsed());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A new server on the same folder.
+    pub async fn restart(self) -> Self {
+        let (data, environment) = (self.data.clone(), self.environment.clone());
+        drop(self);
+        Self::on(data, environment).await
+    }
+
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        cli_on(self.data.path(), arguments)
+    }
+
+    pub fn sig(&self, user: &str) -> String {
+        usersig::sign(&self.key, &Claims::new(user, self.app, now(), 3600)).unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        let (app, sig) = (self.app, self.sig(ADMIN));
+        format!(
+            "http://{}/v4/{path}?sdkappid={app}&identifier={ADMIN}&usersig={sig}&random=7&contenttype=json",
+            self.address
+        )
+    }
+
+    /// Calls a command; the HTTP status is always 200.
+    pub async fn call(&self, path: &str, body: Value) -> Value {
+        self.try_call(path, body).await.unwrap()
+    }
+
+    pub async fn try_call(&self, path: &str, body: Value) -> Result<Value, reqwest::Error> {
+        let response = self.http.post(self.url(path)).body(body.to_string()).send().await?;
+        assert_eq!(response.status(), 200);
+        response.json().await
+    }
+
+    pub async fn live(&self, command: &str, body: Value) -> Value {
+        self.call(&format!("live_engine_http_srv/{command}"), body).await
+    }
+
+    pub async fn create_room(&self, room: &str) {
+        let answer =
+            self.live("create_room", json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}})).await;
+        assert_eq!(answer["ErrorCode"], 0, "{answer}");
+    }
+
+    /// All listed members, and the count.
+    pub async fn members(&self, room: &str) -> (Vec<String>, u64) {
+        let answer = self.live("get_member_list", json!({"RoomId": room, "Next": ""})).await;
+        assert_eq!(answer["ErrorCode"], 0, "{answer}");
+        (names(&answer["Response"]["MemberList"]), answer["Response"]["MemberCount"].as_u64().unwrap())
+    }
+
+    /// Waits until exactly these are listed.
+    pub async fn wait_for_members(&self, room: &str, expected: &[&str], within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let (members, _) = self.members(room).await;
+            if members == expected {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{members:?} instead of {expected:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let response = self.http.get(format!("http://{}{path}", self.address)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub async fn connect(&self) -> Client {
+        let url = format!("ws://{}/v1/connect", self.address);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        Client { socket, events: Vec::new(), next_id: 1, resume_token: String::new() }
+    }
+
+    pub async fn log_in(&self, user: &str) -> Client {
+        let mut client = self.connect().await;
+        let login = json!({"SdkAppId": self.app, "UserId": user, "UserSig": self.sig(user)});
+        let answer = client.call("login", login).await;
+        assert_eq!(answer["ErrorCode"], 0, "{answer}");
+        client.resume_token = answer["Response"]["ResumeToken"].as_str().unwrap().into();
+        client
+    }
+
+    pub async fn enter(&self, user: &str, room: &str) -> Client {
+        let mut client = self.log_in(user).await;
+        let answer = client.call("enter_room", json!({"RoomId": room})).await;
+        assert_eq!(answer["ErrorCode"], 0, "{answer}");
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn cli_on(data: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).arg("--data").arg(data).output().unwrap()
+}
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub fn names(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|member| member["Member_Account"].as_str().unwrap().into()).collect()
+}
+
+/// A member's client: a third-party WebSocket over which frames go as the protocol document says.
+pub struct Client {
+    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Events that came while something else was waited for.
+    pub events: Vec<Value>,
+    next_id: u32,
+    pub resume_token: String,
+}
+
+impl Client {
+    pub async fn send(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    pub async fn call(&mut self, command: &str, body: Value) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(&json!({"id": id, "command": command, "body": body}).to_string()).await;
+        loop {
+            let frame = self.read().await.expect("the connection was closed instead of an answer");
+            if frame["id"] == id {
+                return frame;
+            }
+            self.events.push(frame);
+        }
+    }
+
+    /// The next frame; the close status when the server closes.
+    pub async fn read(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(60), self.socket.next()).await;
+            match next.expect("nothing came within 60 s") {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// The next event of that kind.
+    pub async fn event(&mut self, kind: &str) -> Value {
+        if let Some(at) = self.events.iter().position(|event| event["event"] == kind) {
+            return self.events.remove(at)["body"].take();
+        }
+        loop {
+            let mut frame = self.read().await.expect("the connection was closed instead of an event");
+            if frame["event"] == kind {
+                return frame["body"].take();
+            }
+            self.events.push(frame);
+        }
+    }
+
+    /// Reads until the server closes, and returns the status.
+    pub async fn closed(&mut self) -> Option<u16> {
+        loop {
+            match self.read().await {
+                Ok(frame) => self.events.push(frame),
+                Err(status) => return status,
+            }
+        }
+    }
+
+    /// Closes cleanly, and waits for the server's answer.
+    pub async fn close(mut self) {
+        self.socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// The network is gone: the socket is reset without a word.
+    pub fn cut(self) {
+        if let MaybeTlsStream::Plain(stream) = self.socket.get_ref() {
+            stream.set_zero_linger().unwrap();
+        }
+    }
+}
