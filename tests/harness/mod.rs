@@ -71,6 +71,11 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// SIGKILL while others still use the server.
+    pub fn kill_now(&self) {
+        Command::new("kill").args(["-9", &self.child.id().to_string()]).status().unwrap();
+    }
+
     /// SIGTERM; returns the exit code and how long it took.
     pub async fn terminate(&mut self) -> (Option<i32>, Duration) {
         let started = std::time::Instant::now();

@@ -11,6 +11,9 @@ pub enum Error {
     /// The disk or file cannot be written.
     #[error("the data folder cannot be written (read-only disk or missing permission)")]
     ReadOnly,
+    /// The disk failed to read or write.
+    #[error("the disk that holds the data folder cannot be written ({0}); is it read-only or failing?")]
+    Disk(String),
     /// The queue to the writer is full.
     #[error("the store is behind its work; retry in a moment")]
     Behind,
@@ -51,6 +54,7 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             Some(Code::DiskFull) => Error::DiskFull,
             Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Error::ReadOnly,
+            Some(Code::SystemIoFailure) => Error::Disk(error.to_string()),
             _ => Error::Other(error.to_string()),
         }
     }

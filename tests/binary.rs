@@ -1,0 +1,269 @@
+//! The binary as an operator meets it: the command line, TLS, metrics, the disk, the way down.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::{ADMIN, BINARY, Server, cli_on};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn the_command_line_sees_what_the_server_knows() {
+    let server = Server::start().await;
+    server.create_room("demo").await;
+    let _ann = server.enter("ann", "demo").await;
+
+    assert!(stdout(&server.cli(&["rooms", "list"])).lines().any(|line| line.starts_with("demo")));
+    let rooms: Value = serde_json::from_str(&stdout(&server.cli(&["rooms", "list", "--json"]))).unwrap();
+    assert_eq!((&rooms[0]["RoomId"], &rooms[0]["MemberCount"]), (&json!("demo"), &json!(1)));
+    assert!(stdout(&server.cli(&["members", "demo"])).contains("1  ann"));
+    let members: Value = serde_json::from_str(&stdout(&server.cli(&["members", "demo", "--json"]))).unwrap();
+    assert_eq!(members, json!({"MemberCount": 1, "MemberList": [{"Member_Account": "ann"}]}));
+    assert!(stderr(&server.cli(&["members", "nowhere"])).contains("100004"));
+
+    let sig = stdout(&server.cli(&["usersig", "--user", "ben", "--expire", "60"]));
+    let said: Value = serde_json::from_str(&stdout(&server.cli(&["usersig", "verify", sig.trim()]))).unwrap();
+    assert_eq!((&said["identifier"], &said["expire"]), (&json!("ben"), &json!(60)));
+    assert!(stderr(&server.cli(&["usersig", "verify", "x"])).contains("70003"));
+}
+
+#[tokio::test]
+async fn an_app_made_while_the_server_runs_works_at_once() {
+    let mut server = Server::start().await;
+    let made: Value =
+        serde_json::from_str(&stdout(&server.cli(&["app", "create", "--name", "second"]))).unwrap();
+    let (first, old_key) = (server.app, server.key.clone());
+    server.app = u32::try_from(made["sdkappid"].as_u64().unwrap()).unwrap();
+    server.key = usersig::SecretKey::new(made["secret_key"].as_str().unwrap());
+    server.create_room("r").await;
+
+    let apps: Value = serde_json::from_str(&stdout(&server.cli(&["app", "list", "--json"]))).unwrap();
+    assert_eq!(apps.as_array().unwrap().len(), 2);
+    assert_eq!(
+        apps[1],
+        json!({"sdkappid": first + 1, "name": "second", "admins": [ADMIN], "secret_key": made["secret_key"]})
+    );
+
+    (server.app, server.key) = (first, old_key);
+    assert_eq!(
+        server.live("get_room_info", json!({"RoomId": "r"})).await["ErrorCode"],
+        100_004,
+        "apps share nothing"
+    );
+    stdout(&server.cli(&["app", "rotate-key", &first.to_string()]));
+    assert_eq!(server.live("get_room_info", json!({"RoomId": "r"})).await["ErrorCode"], 70009);
+}
+
+#[tokio::test]
+async fn the_first_start_prints_a_curl_line_that_works() {
+    let data = TempDir::new().unwrap();
+    let out = data.path().join("out");
+    let mut child = Command::new(BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path().join("data"))
+        .stdout(std::fs::File::create(&out).unwrap())
+        .spawn()
+        .unwrap();
+    let text = loop {
+        let text = std::fs::read_to_string(&out).unwrap();
+        if text.contains("Open the page:") {
+            break text;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let curls: Vec<String> = (0..lines.len())
+        .filter(|at| lines[*at].trim_start().starts_with("curl"))
+        .map(|at| format!("{}\n{}", lines[at], lines[at + 1]))
+        .collect();
+
+    assert_eq!(curls.len(), 2);
+    for curl in curls {
+        let answer = stdout(&Command::new("sh").args(["-c", &curl]).output().unwrap());
+        assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["ErrorCode"], 0, "{answer}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_configuration_is_said() {
+    let data = TempDir::new().unwrap();
+    let run = |environment: &[(&str, &str)]| {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+        stderr(&command.envs(environment.iter().copied()).output().unwrap())
+    };
+
+    assert!(run(&[("ROOMFUL_LIMITS__CALL_PER_SECOND", "1")]).contains("ROOMFUL_LIMITS__CALLS_PER_SECOND"));
+    assert!(run(&[("ROOMFUL_PRESENCE__RESUME_GRACE", "30s")]).contains("presence.allow_slow"));
+    assert!(run(&[("ROOMFUL_TLS__CERT", "a")]).contains("tls.key"));
+
+    let server = Server::on(Arc::new(data), Vec::new()).await;
+    let second = cli_on(server.data.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(stderr(&second).contains("another roomful serves"));
+}
+
+#[tokio::test]
+async fn tls_by_certificate_files() {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = Server::with(&[
+        ("ROOMFUL_TLS__CERT", cert.to_str().unwrap()),
+        ("ROOMFUL_TLS__KEY", key.to_str().unwrap()),
+    ])
+    .await;
+
+    let port = server.address.rsplit(':').next().unwrap();
+    let url = format!("https://localhost:{port}/readyz");
+    let resolve = format!("localhost:{port}:127.0.0.1");
+    let curl = |extra: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--resolve", &resolve, "--cacert"])
+            .arg(&cert)
+            .args(extra)
+            .arg(&url)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(stdout(&curl(&[])), "ready\n");
+    assert_eq!(stdout(&curl(&["--tls-max", "1.2"])), "ready\n");
+}
+
+#[tokio::test]
+async fn metrics_and_health_are_shown() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let _ann = server.enter("ann", "r").await;
+    server.live("get_room_info", json!({"RoomId": "nowhere"})).await;
+    server.members("r").await;
+
+    assert_eq!(server.get("/healthz").await.0, 200);
+    assert_eq!(server.get("/readyz").await.0, 200);
+    let (_, metrics) = server.get("/metrics").await;
+    for line in [
+        "roomful_rooms 1",
+        "roomful_members 1",
+        "roomful_sessions 1",
+        r#"roomful_requests_total{service="live_engine_http_srv",command="get_room_info",code="100004"} 1"#,
+        r#"roomful_requests_total{service="live_engine_http_srv",command="get_member_list",code="0"} 1"#,
+        r#"roomful_gateway_requests_total{command="enter_room",code="0"} 1"#,
+        "roomful_request_seconds_bucket",
+        "roomful_store_commit_seconds_count",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_the_running_server_can_be_served() {
+    let server = Server::start().await;
+    server.create_room("kept").await;
+    let copy = TempDir::new().unwrap();
+    let file = copy.path().join(store::FILE_NAME);
+
+    stdout(&server.cli(&["backup", file.to_str().unwrap()]));
+
+    server.create_room("later").await;
+    assert!(stderr(&server.cli(&["backup", file.to_str().unwrap()])).contains("never overwrites"));
+    let restored = Server::on(Arc::new(copy), Vec::new()).await;
+    assert_eq!(restored.live("get_room_info", json!({"RoomId": "kept"})).await["ErrorCode"], 0);
+    assert_eq!(restored.live("get_room_info", json!({"RoomId": "later"})).await["ErrorCode"], 100_004);
+}
+
+/// A data folder on a disk of its own, which is small.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let folder = TempDir::new().unwrap();
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(folder.path()).status();
+        assert!(status.unwrap().success(), "this test mounts a small tmpfs, for which it has to run as root");
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_changes_and_heals() {
+    let disk = SmallDisk::mount();
+    let data = Arc::new(TempDir::new_in(disk.path()).unwrap());
+    let limits = vec![("ROOMFUL_LIMITS__CALLS_PER_SECOND".to_string(), "0".to_string())];
+    let server = Server::on(data, limits).await;
+    server.create_room("kept").await;
+    let mut ann = server.enter("ann", "kept").await;
+    let ballast = disk.path().join("ballast");
+    let room =
+        |id: String| json!({"RoomInfo": {"RoomId": id, "RoomType": "Live", "CustomInfo": "x".repeat(2000)}});
+
+    let _ = std::fs::write(&ballast, vec![0; 4 << 20]);
+    let mut refused = None;
+    for number in 0..200 {
+        let answer = server.live("create_room", room(format!("full{number}"))).await;
+        if answer["ErrorCode"] != 0 {
+            refused = Some((number, answer));
+            break;
+        }
+    }
+    let (number, answer) = refused.expect("a full disk has to be noticed");
+    assert_eq!(answer["ErrorCode"], 100_001);
+    assert!(answer["ErrorInfo"].as_str().unwrap().contains("full"), "{answer}");
+    assert_eq!(
+        server.live("get_room_info", json!({"RoomId": format!("full{number}")})).await["ErrorCode"],
+        100_004
+    );
+    assert_eq!(server.members("kept").await.0, ["ann"]);
+    ann.call("leave_room", json!({"RoomId": "kept"})).await;
+    assert_eq!(ann.call("enter_room", json!({"RoomId": "kept"})).await["ErrorCode"], 0, "presence goes on");
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(server.live("create_room", room("healed".into())).await["ErrorCode"], 0);
+
+    assert_eq!(server.live("create_room", room("again".into())).await["ErrorCode"], 0);
+    drop(server);
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_was_accepted_and_exits_zero() {
+    let mut server = Server::start().await;
+    server.create_room("r").await;
+    let mut members = Vec::new();
+    for number in 0..50 {
+        members.push(server.enter(&format!("u{number}"), "r").await);
+    }
+    let (code, took) = server.terminate().await;
+
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    for member in &mut members {
+        assert_eq!(member.event("reconnect").await["After"], 1000);
+    }
+}

@@ -1,0 +1,121 @@
+//! Software nobody here wrote: what its signers sign is accepted, what we sign they agree with, its WebSocket enters.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use harness::{ADMIN, Server, now};
+use serde_json::{Value, json};
+use usersig::{Claims, PrivateMapKey, Room, SecretKey};
+
+const APP: u32 = 1_400_000_001;
+const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const USERS: [&str; 6] = ["administrator", "user_1", "张三", "a\"b\\c", "with space & +%=", "ünïcode😀"];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/third-party")
+}
+
+/// Runs a script with JSON in and JSON out.
+fn run(program: &str, script: &str, input: &Value) -> Value {
+    let program = if program == "python" { folder().join(".venv/bin/python") } else { program.into() };
+    let child = Command::new(&program)
+        .arg(folder().join(script))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child =
+        child.unwrap_or_else(|error| panic!("{program:?} cannot run ({error}); `make test` installs it"));
+    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script} failed; `make test` installs what it needs");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn request(requests: Vec<Value>) -> Value {
+    json!({"sdkappid": APP, "key": KEY, "requests": requests})
+}
+
+/// The JSON text inside a UserSig.
+fn inside(sig: &str) -> String {
+    let zlib = STANDARD.decode(sig.replace('*', "+").replace('-', "/").replace('_', "=")).unwrap();
+    String::from_utf8(miniz_oxide::inflate::decompress_to_vec_zlib(&zlib).unwrap()).unwrap()
+}
+
+#[test]
+fn what_third_parties_sign_is_accepted_and_they_agree_with_what_we_sign() {
+    let key = SecretKey::new(KEY);
+    let requests: Vec<_> = USERS.iter().map(|user| json!({"user": user, "expire": 86400})).collect();
+    for (program, script) in [("node", "sign.mjs"), ("python", "sign.py")] {
+        let sigs = run(program, script, &request(requests.clone()));
+        for (user, sig) in USERS.iter().zip(sigs.as_array().unwrap()) {
+            let sig = sig.as_str().unwrap();
+            let claims =
+                usersig::verify(&key, sig, now()).unwrap_or_else(|error| panic!("{script} {user}: {error}"));
+            claims.require(user, APP).unwrap();
+
+            let ours = usersig::sign(&key, &claims).unwrap();
+
+            let (theirs, ours) = (inside(sig), inside(&ours));
+            let [their_json, our_json] =
+                [&theirs, &ours].map(|text| serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(our_json["TLS.sig"], their_json["TLS.sig"], "{script} {user}");
+            if program == "node" {
+                assert_eq!(ours, theirs, "the same text, byte for byte");
+            } else {
+                assert_eq!(our_json, their_json);
+            }
+        }
+    }
+}
+
+#[test]
+fn tickets_agree_too() {
+    let key = SecretKey::new(KEY);
+    let rooms = [(json!(10000), Room::Number(10000)), (json!("room-a"), Room::Text("room-a".into()))];
+    for (room, expected) in rooms {
+        let sigs =
+            run("node", "sign.mjs", &request(vec![json!({"user": "user_1", "expire": 86400, "room": room})]));
+        let claims = usersig::verify(&key, sigs[0].as_str().unwrap(), now()).unwrap();
+        let bytes = claims.userbuf.clone().unwrap();
+
+        let ticket = PrivateMapKey::decode(&bytes).unwrap();
+
+        assert_eq!(
+            (ticket.room.clone(), ticket.privileges, ticket.sdkappid),
+            (expected, PrivateMapKey::ALL, APP)
+        );
+        assert_eq!(ticket.encode().unwrap(), bytes);
+        let python = json!({"user": "user_1", "expire": 86400, "userbuf": STANDARD.encode(&bytes)});
+        let sigs = run("python", "sign.py", &request(vec![python]));
+        let theirs = usersig::verify(&key, sigs[0].as_str().unwrap(), now()).unwrap();
+        let again = Claims { issued_at: theirs.issued_at, ..claims };
+        assert_eq!(theirs, again);
+    }
+}
+
+#[tokio::test]
+async fn their_signatures_and_their_websocket_work_on_the_server() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let request = |user: &str| json!({"sdkappid": server.app, "key": server.key.expose(), "requests": [{"user": user, "expire": 600}]});
+    for (program, script) in [("node", "sign.mjs"), ("python", "sign.py")] {
+        let sig = run(program, script, &request(ADMIN))[0].as_str().unwrap().to_string();
+        let url = server.url("live_engine_http_srv/get_member_list").replace(&server.sig(ADMIN), &sig);
+        let answer = reqwest::Client::new().post(&url).body(r#"{"RoomId":"r"}"#).send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["ErrorCode"], 0, "{script}");
+
+        let user = "张三";
+        let sig = run(program, script, &request(user))[0].clone();
+        let url = format!("ws://{}/v1/connect", server.address);
+        let member = json!({"url": url, "app": server.app, "user": user, "sig": sig, "room": "r"});
+        assert_eq!(run("node", "member.mjs", &member), json!(["from ws", user]));
+        assert_eq!(server.members("r").await.1, 0, "a plain close() is a leave");
+    }
+}
