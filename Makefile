@@ -20,8 +20,8 @@ bench: ## Print the figures as a table, and write them to bench/results/
 	./target/release/bench
 
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed
-	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy chromium'
-	@command -v curl >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy curl'
+	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'
+	@command -v curl >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends curl'
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -30,7 +30,7 @@ $(THIRD_PARTY)/node_modules/.installed: $(THIRD_PARTY)/package.json $(THIRD_PART
 	touch $@
 
 $(THIRD_PARTY)/.venv/.installed: $(THIRD_PARTY)/requirements.txt
-	python3 -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy python3-venv'
+	python3 -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends python3-venv'
 	python3 -m venv $(THIRD_PARTY)/.venv
 	$(THIRD_PARTY)/.venv/bin/pip install -q -r $(THIRD_PARTY)/requirements.txt
 	touch $@

@@ -199,7 +199,7 @@ impl RoomCell {
 
     fn close_for(&self, session: &Arc<Session>, cause: LeaveCause) {
         session.note_left(&self.room_id);
-        session.push(Frame::event(wire::room_closed(&self.room_id, cause)));
+        session.push(Frame::text(&wire::room_closed(&self.room_id, cause)));
     }
 
     /// A member says something to everyone.
@@ -255,7 +255,7 @@ impl RoomCell {
         fanout.flush_is_due = false;
         let Some(changed) = fanout.batch.take(member_count) else { return };
         fanout.flushed_at = Some(Instant::now());
-        let frame = Frame::event(wire::members_changed(&self.room_id, &changed));
+        let frame = Frame::text(&wire::members_changed(&self.room_id, &changed));
         for session in fanout.listeners.values() {
             session.push(frame.clone());
         }

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use rooms::{Message, RoomId, SessionId, UserId};
 use sha2::{Digest as _, Sha256};
 use store::StoredSession;
 use tokio::sync::{Notify, mpsc};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::app::App;
 use crate::room_cell::RoomCell;
@@ -21,18 +21,21 @@ pub(crate) const OUTBOX_FRAMES: usize = 256;
 /// Something to send to a client.
 #[derive(Clone)]
 pub(crate) struct Frame {
-    pub(crate) text: Utf8Bytes,
+    /// A whole WebSocket frame, made once for all who get it.
+    pub(crate) wire: Bytes,
     /// For a room's message: which room's, and its number.
     message: Option<(RoomId, u64)>,
 }
 
 impl Frame {
-    pub(crate) fn event(json: String) -> Self {
-        Self { text: json.into(), message: None }
+    /// An event or answer.
+    pub(crate) fn text(json: &str) -> Self {
+        Self { wire: wire::text_frame(json), message: None }
     }
 
     pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
-        Self { text: wire::text_msg(room_id, message).into(), message: Some((room_id.clone(), message.seq)) }
+        let wire = wire::text_frame(&wire::text_msg(room_id, message));
+        Self { wire, message: Some((room_id.clone(), message.seq)) }
     }
 }
 

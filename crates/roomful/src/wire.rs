@@ -177,6 +177,25 @@ pub(crate) fn room_closed(room_id: &RoomId, cause: LeaveCause) -> String {
     format!(r#"{{"event":"room_closed","body":{{"RoomId":{},"Cause":"{cause}"}}}}"#, quoted(room_id.as_str()))
 }
 
+/// A whole, unmasked WebSocket text frame, as a server sends it (RFC 6455 5.2).
+pub(crate) fn text_frame(text: &str) -> Bytes {
+    let mut frame = Vec::with_capacity(text.len() + 10);
+    frame.push(0x81);
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(length @ ..126), _) => frame.push(length),
+        (_, Ok(length)) => {
+            frame.push(126);
+            frame.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            frame.push(127);
+            frame.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(text.as_bytes());
+    frame.into()
+}
+
 /// A JSON string.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()

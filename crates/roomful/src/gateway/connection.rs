@@ -1,36 +1,65 @@
 //! One connection from its login to its end. The task reads, answers in order, and writes what the rooms have for the
 //! member. It never makes a room wait: what it does not take from its bounded queue in time ends the connection.
+//!
+//! Frames of ours are ready to be sent as they are, shared by all who get them, and go to the stream directly; the
+//! WebSocket library reads, and writes pings, pongs and closes. It is flushed before each frame of ours, so that the
+//! two never mix.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rooms::LeaveCause;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame as WireFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::commands::{self, Reply};
 use crate::hub::{Hub, drained};
 use crate::session::{Close, Closer, Frame, Loss, Session};
 
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Stream = WebSocketStream<TokioIo<Upgraded>>;
+
+/// The client's end of a connection.
+pub(super) struct Socket {
+    stream: Stream,
+    /// What is left of a frame whose writing was cut short: it goes first, or all that follows would be garbage.
+    rest: Bytes,
+}
+
+impl Socket {
+    async fn write(&mut self, frame: Bytes) -> Result<(), tungstenite::Error> {
+        self.finish_frame().await?;
+        self.stream.flush().await?;
+        self.rest = frame;
+        self.finish_frame().await
+    }
+
+    async fn finish_frame(&mut self) -> Result<(), tungstenite::Error> {
+        while !self.rest.is_empty() {
+            let written = self.stream.get_mut().write(&self.rest).await?;
+            if written == 0 {
+                return Err(tungstenite::Error::ConnectionClosed);
+            }
+            self.rest.advance(written);
+        }
+        Ok(())
+    }
+}
 
 /// How long a client may take to log in (`spec/gateway.md`).
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection that is being closed may take over it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A longer text is sent in several WebSocket fragments, so that no connection keeps a large buffer.
-const FRAGMENT_BYTES: usize = 4096;
 
 /// After how many milliseconds clients come back that are told to reconnect.
 const RECONNECT_AFTER_MS: u32 = 1000;
@@ -53,7 +82,8 @@ pub(super) struct Member {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(hub: Arc<Hub>, mut socket: Socket) {
+pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
+    let mut socket = Socket { stream, rest: Bytes::new() };
     // The drain waits until every receiver is gone.
     let _alive = hub.draining.subscribe();
     let closer = Arc::new(Closer::default());
@@ -88,10 +118,11 @@ async fn finish(socket: &mut Socket, end: &End) {
     let closing = async {
         if let End::Close(why) = end {
             let frame = CloseFrame { code: CloseCode::from(why.status), reason: why.reason.into() };
-            socket.close(Some(frame)).await?;
+            socket.finish_frame().await?;
+            socket.stream.close(Some(frame)).await?;
         }
         // The answer to the client's close goes out, or the client's answer to ours comes in.
-        while !matches!(end, End::Lost(_)) && socket.next().await.transpose()?.is_some() {}
+        while !matches!(end, End::Lost(_)) && socket.stream.next().await.transpose()?.is_some() {}
         Ok::<(), tungstenite::Error>(())
     };
     let _ = timeout(CLOSE_TIMEOUT, closing).await;
@@ -107,7 +138,7 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
         };
         let Incoming::Text(text) = incoming else { continue };
         let (answer, member) = commands::log_in(hub, &text, closer).await;
-        write_text(socket, answer.into()).await.map_err(|_| End::Lost(Loss::Reset))?;
+        socket.write(Frame::text(&answer).wire).await.map_err(|_| End::Lost(Loss::Reset))?;
         if let Some(member) = member {
             return Ok(member);
         }
@@ -126,7 +157,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
             why = closer.closed() => return End::Close(why),
             () = drained(&mut draining) => {
                 let event = format!(r#"{{"event":"reconnect","body":{{"After":{RECONNECT_AFTER_MS}}}}}"#);
-                let _ = timeout(CLOSE_TIMEOUT, write_text(socket, event.into())).await;
+                let _ = timeout(CLOSE_TIMEOUT, socket.write(Frame::text(&event).wire)).await;
                 return End::Close(Close::RESTART);
             }
             incoming = next(socket) => {
@@ -137,7 +168,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                     Ok(Incoming::Other) => continue,
                     Ok(Incoming::Text(text)) => {
                         let Reply(answer) = commands::answer(hub, &member.session, &text);
-                        Write::Text(answer.into())
+                        Write::Frame(Frame::text(&answer))
                     }
                 }
             }
@@ -164,10 +195,9 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
         // A write that the client does not take is cut short from outside, or by the silence that goes with it.
         let writing = async {
             match written {
-                Write::Text(text) => write_text(socket, text).await,
-                Write::Ping => socket.send(Message::Ping(Bytes::new())).await,
+                Write::Ping => socket.stream.send(Message::Ping(Bytes::new())).await,
                 Write::Frame(frame) => {
-                    write_text(socket, frame.text.clone()).await?;
+                    socket.write(frame.wire.clone()).await?;
                     member.session.note_sent(&frame);
                     Ok(())
                 }
@@ -182,7 +212,6 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
 }
 
 enum Write {
-    Text(Utf8Bytes),
     Frame(Frame),
     Ping,
 }
@@ -196,7 +225,7 @@ enum Incoming {
 /// The next thing the client says.
 async fn next(socket: &mut Socket) -> Result<Incoming, End> {
     use tungstenite::Error as E;
-    match socket.next().await {
+    match socket.stream.next().await {
         Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
         Some(Ok(Message::Pong(_))) => Ok(Incoming::Pong),
         Some(Ok(Message::Close(frame))) => {
@@ -212,19 +241,4 @@ async fn next(socket: &mut Socket) -> Result<Incoming, End> {
         Some(Err(E::Utf8(_))) => Err(End::Close(Close::NOT_UTF8)),
         Some(Err(_)) | None => Err(End::Lost(Loss::Reset)),
     }
-}
-
-async fn write_text(socket: &mut Socket, text: Utf8Bytes) -> Result<(), tungstenite::Error> {
-    if text.len() <= FRAGMENT_BYTES {
-        return socket.send(Message::Text(text)).await;
-    }
-    let mut rest = Bytes::from(text);
-    let mut kind = Data::Text;
-    while !rest.is_empty() {
-        let part = rest.split_to(rest.len().min(FRAGMENT_BYTES));
-        let frame = WireFrame::message(part, OpCode::Data(kind), rest.is_empty());
-        socket.send(Message::Frame(frame)).await?;
-        kind = Data::Continue;
-    }
-    Ok(())
 }
