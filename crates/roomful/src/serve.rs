@@ -49,6 +49,10 @@ struct Served {
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let folder = config.server.data.clone();
+    // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
     let tls = tls::load(&config.tls)?;
     let metrics = Arc::new(Metrics::install()?);
     let _lock = control::lock(&folder)?;

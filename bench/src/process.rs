@@ -1,0 +1,109 @@
+//! Server processes: the one under test, and the bare ones beside it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use usersig::{Claims, SecretKey};
+
+/// A child that ends with this value.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Process {
+    /// Starts this program again, as a bare server.
+    pub(crate) fn bare(arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start(Command::new(std::env::current_exe()?).args(arguments), "listening on ")
+    }
+
+    fn start(command: &mut Command, marker: &str) -> anyhow::Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+        for line in lines {
+            if let Some((_, address)) = line?.split_once(marker) {
+                let address = address.trim().trim_end_matches('/').trim_start_matches("http://").to_string();
+                return Ok(Self { child, address });
+            }
+        }
+        anyhow::bail!("the server ended before it listened")
+    }
+
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
+        resident_bytes(Some(self.child.id()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process holds in memory; `None` is this one.
+pub(crate) fn resident_bytes(pid: Option<u32>) -> anyhow::Result<f64> {
+    let pid = pid.map_or_else(|| "self".into(), |pid| pid.to_string());
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024.0)
+}
+
+/// The real server, on a data folder of its own.
+pub(crate) struct Roomful {
+    pub(crate) process: Process,
+    _data: TempDir,
+    pub(crate) app: u32,
+    key: SecretKey,
+}
+
+impl Roomful {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let data = TempDir::new()?;
+        let binary = std::env::current_exe()?.with_file_name("roomful");
+        let mut command = Command::new(&binary);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .env("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")
+            .env("ROOMFUL_MEMBER_LIST__CAP", "0")
+            .env("ROOMFUL_LOG__LEVEL", "warn");
+        let process = Process::start(&mut command, "Open the page:")?;
+        let apps =
+            Command::new(&binary).args(["app", "list", "--json", "--data"]).arg(data.path()).output()?;
+        let apps: Value = serde_json::from_slice(&apps.stdout)?;
+        let app = apps.pointer("/0/sdkappid").and_then(Value::as_u64).context("sdkappid")?;
+        let key = apps.pointer("/0/secret_key").and_then(Value::as_str).context("secret_key")?;
+        Ok(Self { process, _data: data, app: u32::try_from(app)?, key: SecretKey::new(key) })
+    }
+
+    pub(crate) fn sig(&self, user: &str) -> anyhow::Result<String> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        Ok(usersig::sign(&self.key, &Claims::new(user, self.app, now, 86400))?)
+    }
+
+    /// A whole HTTP request that calls a command.
+    pub(crate) fn request(&self, command: &str, body: &Value) -> anyhow::Result<String> {
+        let sig = self.sig("administrator")?;
+        let query = format!(
+            "sdkappid={}&identifier=administrator&usersig={sig}&random=12345&contenttype=json",
+            self.app
+        );
+        Ok(http_request(&format!("/v4/live_engine_http_srv/{command}?{query}"), &body.to_string()))
+    }
+
+    pub(crate) fn list_request(&self, room: &str) -> anyhow::Result<String> {
+        self.request("get_member_list", &json!({"RoomId": room, "Next": ""}))
+    }
+}
+
+pub(crate) fn http_request(target: &str, body: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
