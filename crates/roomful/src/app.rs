@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{Account, RoomId, SdkAppId, UserId};
-use usersig::SecretKey;
+use usersig::{Decoded, SecretKey};
 
 use crate::error::ApiError;
 use crate::limit::RateLimits;
@@ -24,9 +24,14 @@ pub(crate) struct App {
 
 /// What decides who may act for an app.
 pub(crate) struct Credentials {
-    pub(crate) key: SecretKey,
-    pub(crate) record: store::App,
+    key: SecretKey,
+    record: store::App,
+    /// UserSigs that verified before, decoded: callers send the same one again and again. Verified on every request.
+    decoded: RwLock<Map<Box<str>, Arc<Decoded>>>,
 }
+
+/// How many decoded UserSigs an app keeps; when they are more, all are forgotten, which costs one decoding each.
+const MAX_DECODED: usize = 1024;
 
 impl App {
     pub(crate) fn new(record: store::App, calls_per_second: u32) -> Self {
@@ -95,7 +100,7 @@ impl App {
 
 impl Credentials {
     fn new(record: store::App) -> Self {
-        Self { key: SecretKey::new(record.secret_key.clone()), record }
+        Self { key: SecretKey::new(record.secret_key.clone()), record, decoded: RwLock::default() }
     }
 
     pub(crate) fn is_admin(&self, user: &str) -> bool {
@@ -104,7 +109,21 @@ impl Credentials {
 
     /// Checks a UserSig for the user a request names.
     pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<(), usersig::Error> {
-        let claims = usersig::verify(&self.key, sig, crate::clock::now().unix_seconds())?;
-        claims.require(user, self.record.sdkappid.0)
+        let now = crate::clock::now().unix_seconds();
+        let known = self.decoded.read().get(sig).cloned();
+        if let Some(known) = known {
+            return known.verify(&self.key, now)?.require(user, self.record.sdkappid.0);
+        }
+        let fresh = usersig::decode(sig)?;
+        fresh.verify(&self.key, now)?.require(user, self.record.sdkappid.0)?;
+        // An administrator's is sent with every call; a member's once.
+        if self.is_admin(user) {
+            let mut decoded = self.decoded.write();
+            if decoded.len() >= MAX_DECODED {
+                decoded.clear();
+            }
+            decoded.insert(sig.into(), Arc::new(fresh));
+        }
+        Ok(())
     }
 }

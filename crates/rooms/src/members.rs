@@ -138,8 +138,12 @@ impl Members {
 
     /// Takes `session` of `user` out. `None` when it was not in, else whether the user is a member no more.
     pub(crate) fn leave(&mut self, user: &str, session: SessionId) -> Option<bool> {
-        let place = *self.by_user.get(user)?;
-        let member = self.by_place.get_mut(&place)?;
+        let EntryRef::Occupied(of_user) = self.by_user.entry_ref(user) else { return None };
+        let std::collections::btree_map::Entry::Occupied(mut at_place) = self.by_place.entry(*of_user.get())
+        else {
+            return None;
+        };
+        let member = at_place.get_mut();
         if !member.sessions.as_slice().contains(&session) {
             return None;
         }
@@ -150,8 +154,8 @@ impl Members {
             }
             return Some(false);
         }
-        self.by_user.remove(user);
-        self.by_place.remove(&place);
+        of_user.remove();
+        at_place.remove();
         Some(true)
     }
 

@@ -22,4 +22,4 @@ mod sig;
 
 pub use error::Error;
 pub use private_map_key::{PrivateMapKey, Room};
-pub use sig::{CLOCK_SKEW_SECONDS, Claims, MAX_BYTES, SecretKey, sign, verify};
+pub use sig::{CLOCK_SKEW_SECONDS, Claims, Decoded, MAX_BYTES, SecretKey, decode, sign, verify};
