@@ -119,3 +119,20 @@ async fn their_signatures_and_their_websocket_work_on_the_server() {
         assert_eq!(server.members("r").await.1, 0, "a plain close() is a leave");
     }
 }
+
+#[tokio::test]
+async fn two_people_meet_on_the_page_in_a_real_browser() {
+    let server = Server::start().await;
+    let users = [ADMIN, "ben"].map(|user| json!({"user": user, "sig": server.sig(user)}));
+    let shots = std::env::var("ROOMFUL_SHOTS").unwrap_or_default();
+    let url = format!("http://{}/", server.address);
+
+    let seen =
+        run("node", "page.mjs", &json!({"url": url, "app": server.app, "users": users, "shots": shots}));
+
+    assert_eq!(seen["together"], json!(["administrator (you)", "ben"]));
+    assert_eq!(seen["alone"], json!(["administrator (you)"]));
+    assert!(seen["trouble"].as_str().unwrap().contains("100004"), "{seen}");
+    assert_eq!(seen["wide"], true, "nothing is wider than a phone");
+    assert_eq!(seen["troubles"], json!([]));
+}
