@@ -198,11 +198,13 @@ function signOut(trouble = '') {
 function onSubmit(form, act) {
   $(form).addEventListener('submit', async (event) => {
     event.preventDefault();
+    // Read first: a button that is off would not count as the one that was pressed.
+    const data = new FormData(event.target, event.submitter);
     const buttons = event.target.querySelectorAll('button');
     buttons.forEach((button) => (button.disabled = true));
     state.trouble = '';
     try {
-      await act(new FormData(event.target, event.submitter), event.target);
+      await act(data, event.target);
     } catch (error) {
       state.trouble = error.message;
     }
