@@ -8,14 +8,14 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::process::Roomful;
 
 /// A logged-in connection, read by a task of its own.
 pub(crate) struct Member {
-    writer: OwnedWriteHalf,
+    writer: Arc<Mutex<OwnedWriteHalf>>,
     answers: mpsc::Receiver<String>,
     reader: JoinHandle<anyhow::Result<()>>,
     id: u32,
@@ -56,7 +56,8 @@ impl Member {
         }
         let (reader, writer) = stream.into_split();
         let (sender, answers) = mpsc::channel(4);
-        let reader = tokio::spawn(read(reader, heard.clone(), Some(sender)));
+        let writer = Arc::new(Mutex::new(writer));
+        let reader = tokio::spawn(read(reader, heard.clone(), Some((sender, writer.clone()))));
         let mut member = Self { writer, answers, reader, id: 0 };
         let login = json!({"SdkAppId": server.app, "UserId": user, "UserSig": server.sig(user)?});
         member.call("login", &login.to_string()).await?;
@@ -66,7 +67,7 @@ impl Member {
     pub(crate) async fn call(&mut self, command: &str, body: &str) -> anyhow::Result<()> {
         self.id += 1;
         let text = format!(r#"{{"id":{},"command":"{command}","body":{body}}}"#, self.id);
-        self.writer.write_all(&masked_frame(0x81, text.as_bytes())).await?;
+        self.writer.lock().await.write_all(&masked_frame(0x81, text.as_bytes())).await?;
         let answer = self.answers.recv().await.context("the connection ended")?;
         if !answer.contains(r#""ErrorCode":0"#) {
             bail!("{command}: {answer}");
@@ -75,11 +76,11 @@ impl Member {
     }
 }
 
-/// Reads frames: counts messages, hands answers on, and drops the rest. Pings stay unanswered; the runs are short.
+/// Reads frames: counts messages, hands answers on, answers pings, and drops the rest.
 pub(crate) async fn read(
     mut stream: impl tokio::io::AsyncRead + Unpin,
     heard: Arc<AtomicU64>,
-    answers: Option<mpsc::Sender<String>>,
+    member: Option<(mpsc::Sender<String>, Arc<Mutex<OwnedWriteHalf>>)>,
 ) -> anyhow::Result<()> {
     let mut buffer: Vec<u8> = Vec::with_capacity(1024);
     loop {
@@ -91,9 +92,13 @@ pub(crate) async fn read(
             let payload = buffer.get(start..end).unwrap_or_default();
             if payload.starts_with(br#"{"event":"text_msg""#) {
                 heard.fetch_add(1, Ordering::Relaxed);
-            } else if let Some(answers) = answers.as_ref().filter(|_| payload.starts_with(br#"{"id""#)) {
-                let head = payload.get(..payload.len().min(80)).unwrap_or_default();
-                answers.send(String::from_utf8_lossy(head).into_owned()).await?;
+            } else if let Some((answers, writer)) = &member {
+                if payload.starts_with(br#"{"id""#) {
+                    let head = payload.get(..payload.len().min(80)).unwrap_or_default();
+                    answers.send(String::from_utf8_lossy(head).into_owned()).await?;
+                } else if buffer.get(at) == Some(&0x89) {
+                    writer.lock().await.write_all(&masked_frame(0x8A, payload)).await?;
+                }
             }
             at = end;
         }
