@@ -33,7 +33,7 @@ impl Sessions {
 
 #[derive(Debug, Clone)]
 struct Member {
-    user: UserId,
+    place: u64,
     sessions: Sessions,
 }
 
@@ -60,21 +60,22 @@ impl Admission {
 /// Who is in a room.
 #[derive(Debug, Default)]
 pub struct Members {
-    by_place: BTreeMap<u64, Member>,
-    by_user: HashMap<UserId, u64, foldhash::fast::RandomState>,
-    /// The place the next new member gets; starts at 1, so that 0 is before everyone.
+    by_user: HashMap<UserId, Member, foldhash::fast::RandomState>,
+    /// Names alone, so that a search in it touches little memory.
+    by_place: BTreeMap<u64, UserId>,
+    /// The place of the newest member; the first one's is 1, so that 0 is before everyone.
     last_place: u64,
 }
 
 impl Members {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_place.len()
+        self.by_user.len()
     }
 
     /// Whether nobody is in.
     pub fn is_empty(&self) -> bool {
-        self.by_place.is_empty()
+        self.by_user.is_empty()
     }
 
     /// Whether `user` is in.
@@ -84,15 +85,12 @@ impl Members {
 
     /// Members after a place in join order, each with its own place.
     pub fn after(&self, place: u64) -> impl Iterator<Item = (u64, &UserId)> {
-        self.by_place
-            .range((Bound::Excluded(place), Bound::Unbounded))
-            .map(|(place, member)| (*place, &member.user))
+        self.by_place.range((Bound::Excluded(place), Bound::Unbounded)).map(|(place, user)| (*place, user))
     }
 
     /// The sessions of a member; empty for a user who is not in.
     pub fn sessions(&self, user: &str) -> &[SessionId] {
-        let member = self.by_user.get(user).and_then(|place| self.by_place.get(place));
-        member.map_or(&[], |member| member.sessions.as_slice())
+        self.by_user.get(user).map_or(&[], |member| member.sessions.as_slice())
     }
 
     /// Adds `session` of `user`.
@@ -100,25 +98,20 @@ impl Members {
         match self.by_user.entry_ref(user.as_str()) {
             EntryRef::Vacant(vacant) => {
                 self.last_place += 1;
-                vacant.insert_entry_with_key(user.clone(), self.last_place);
-                self.by_place
-                    .insert(self.last_place, Member { user: user.clone(), sessions: Sessions::One(session) });
+                let member = Member { place: self.last_place, sessions: Sessions::One(session) };
+                vacant.insert_entry_with_key(user.clone(), member);
+                self.by_place.insert(self.last_place, user.clone());
                 Admission::New(self.last_place)
             }
-            EntryRef::Occupied(occupied) => {
-                let place = *occupied.get();
-                match self.by_place.get_mut(&place) {
-                    Some(member) if member.sessions.as_slice().contains(&session) => {
-                        Admission::Already(place)
-                    }
-                    Some(member) => {
-                        let mut all = member.sessions.as_slice().to_vec();
-                        all.push(session);
-                        member.sessions = Sessions::Many(all);
-                        Admission::OneMoreSession(place)
-                    }
-                    None => Admission::Already(place),
+            EntryRef::Occupied(mut occupied) => {
+                let Member { place, sessions } = occupied.get_mut();
+                if sessions.as_slice().contains(&session) {
+                    return Admission::Already(*place);
                 }
+                let mut all = sessions.as_slice().to_vec();
+                all.push(session);
+                *sessions = Sessions::Many(all);
+                Admission::OneMoreSession(*place)
             }
         }
     }
@@ -129,8 +122,8 @@ impl Members {
         match self.by_user.entry(user.clone()) {
             Entry::Occupied(_) => self.enter(user, session).place(),
             Entry::Vacant(vacant) => {
-                vacant.insert(place);
-                self.by_place.insert(place, Member { user: user.clone(), sessions: Sessions::One(session) });
+                vacant.insert(Member { place, sessions: Sessions::One(session) });
+                self.by_place.insert(place, user.clone());
                 place
             }
         }
@@ -138,30 +131,27 @@ impl Members {
 
     /// Takes `session` of `user` out. `None` when it was not in, else whether the user is a member no more.
     pub(crate) fn leave(&mut self, user: &str, session: SessionId) -> Option<bool> {
-        let EntryRef::Occupied(of_user) = self.by_user.entry_ref(user) else { return None };
-        let std::collections::btree_map::Entry::Occupied(mut at_place) = self.by_place.entry(*of_user.get())
-        else {
-            return None;
-        };
-        let member = at_place.get_mut();
-        if !member.sessions.as_slice().contains(&session) {
+        let EntryRef::Occupied(mut occupied) = self.by_user.entry_ref(user) else { return None };
+        let Member { place, sessions } = occupied.get_mut();
+        if !sessions.as_slice().contains(&session) {
             return None;
         }
-        if let Sessions::Many(sessions) = &mut member.sessions {
-            sessions.retain(|other| *other != session);
-            if let [last] = sessions.as_slice() {
-                member.sessions = Sessions::One(*last);
+        if let Sessions::Many(all) = sessions {
+            all.retain(|other| *other != session);
+            if let [last] = all.as_slice() {
+                *sessions = Sessions::One(*last);
             }
             return Some(false);
         }
-        of_user.remove();
-        at_place.remove();
+        self.by_place.remove(place);
+        occupied.remove();
         Some(true)
     }
 
     /// Takes a user out with all its sessions, which are returned; empty when it was not in.
     pub(crate) fn remove(&mut self, user: &str) -> Vec<SessionId> {
-        let Some(place) = self.by_user.remove(user) else { return Vec::new() };
-        self.by_place.remove(&place).map(|member| member.sessions.as_slice().to_vec()).unwrap_or_default()
+        let Some(member) = self.by_user.remove(user) else { return Vec::new() };
+        self.by_place.remove(&member.place);
+        member.sessions.as_slice().to_vec()
     }
 }
