@@ -32,6 +32,16 @@ impl Process {
         anyhow::bail!("the server ended before it listened")
     }
 
+    /// How long the process has computed so far, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Fields 14 and 15 of proc(5), in ticks of 10 ms; the name before them may have spaces.
+        let (_, fields) = stat.rsplit_once(')').context("the process name")?;
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+        Ok(ticks / 100.0)
+    }
+
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         resident_bytes(Some(self.child.id()))
     }
