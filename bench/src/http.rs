@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::member::Member;
-use crate::process::{Process, Roomful, http_request};
+use crate::process::{Process, Roomful};
 use crate::{Figure, Target, median};
 
 const CONNECTIONS: usize = 64;
@@ -33,13 +33,11 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         let server = Roomful::start()?;
         let mut inside = fill(&server, members).await?;
         let bare = Process::bare(&["bare-http", &members.to_string()])?;
-        let ours_request = server.list_request("r")?;
-        let bare_request =
-            http_request("/v4/live_engine_http_srv/get_member_list", r#"{"RoomId":"r","Next":""}"#);
+        let request = server.list_request("r")?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            theirs.push(measure(&bare, &bare_request, "bare").await?);
-            ours.push(measure(&server.process, &ours_request, "ours").await?);
+            theirs.push(measure(&bare, &request, "bare").await?);
+            ours.push(measure(&server.process, &request, "ours").await?);
         }
         figures.push(Figure {
             name,
@@ -52,10 +50,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         if members == 1000 {
             let (mut calm, mut busy) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                calm.push(calls_a_second(&server.process.address, &ours_request).await?);
+                calm.push(calls_a_second(&server.process.address, &request).await?);
                 let stop = Arc::new(AtomicBool::new(false));
                 let churn = churn(&server, stop.clone()).await?;
-                let rate = calls_a_second(&server.process.address, &ours_request).await?;
+                let rate = calls_a_second(&server.process.address, &request).await?;
                 stop.store(true, Ordering::Relaxed);
                 let mut moves = 0;
                 let mut seconds: f64 = 0.0;

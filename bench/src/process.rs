@@ -111,7 +111,7 @@ impl Roomful {
     }
 }
 
-pub(crate) fn http_request(target: &str, body: &str) -> String {
+fn http_request(target: &str, body: &str) -> String {
     format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

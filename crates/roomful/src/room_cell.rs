@@ -24,8 +24,11 @@ use crate::wire;
 /// when the network bunches them.
 const BATCH_INTERVAL: Duration = Duration::from_millis(125);
 
-/// How many `members_changed` frames one room sends a second in all; a room with more listeners tells them less often.
-const BATCH_FRAMES_PER_SECOND: usize = 40_000;
+/// How many `members_changed` frames one room sends a second in all: a room with more listeners tells them less often...
+const BATCH_FRAMES_PER_SECOND: usize = 5000;
+
+/// ... but no less often than this.
+const SLOWEST_BATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A room that exists; `state` is empty once it is destroyed.
 pub(crate) struct RoomCell {
@@ -238,7 +241,7 @@ impl RoomCell {
     fn schedule_flush(self: &Arc<Self>, fanout: &mut Fanout) {
         fanout.flush_is_due = true;
         let crowd = Duration::from_secs_f64(fanout.listeners.len() as f64 / BATCH_FRAMES_PER_SECOND as f64);
-        let interval = BATCH_INTERVAL.max(crowd);
+        let interval = crowd.clamp(BATCH_INTERVAL, SLOWEST_BATCH_INTERVAL);
         let due = fanout.flushed_at.map_or_else(Instant::now, |last| last + interval);
         let cell = self.clone();
         tokio::spawn(async move {

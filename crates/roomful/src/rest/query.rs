@@ -36,7 +36,7 @@ impl<'a> Query<'a> {
 }
 
 fn decode<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, ApiError> {
-    if !value.contains(['%', '+']) {
+    if !value.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(Cow::Borrowed(value));
     }
     let spaced = value.replace('+', " ");
