@@ -18,6 +18,7 @@ mod serve;
 mod session;
 mod tls;
 mod wire;
+mod workers;
 
 fn main() -> std::process::ExitCode {
     cli::main()

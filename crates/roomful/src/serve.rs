@@ -20,13 +20,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use store::{Sqlite, Store as _};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::hub::{Hub, drained};
 use crate::metrics::Metrics;
+use crate::workers::Workers;
 use crate::{cli, control, gateway, journal, metrics, page, rest, tls};
 
 /// How long a client may take to send a request's head, or to finish a TLS handshake.
@@ -83,7 +84,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut background = vec![
         tokio::spawn(journal::run(hub.clone())),
         tokio::spawn(Metrics::upkeep(metrics.handle())),
-        tokio::spawn(accept(listener, tls.clone(), served.clone())),
+        tokio::spawn(accept(listener, tls.clone(), served.clone(), Workers::start()?)),
         tokio::spawn(accept_control(control_socket, Served { routes: controlled, ..served })),
     ];
     if let Some(app) = first_app {
@@ -129,10 +130,11 @@ async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
     Ok(socket.listen(BACKLOG)?)
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served, workers: Workers) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        // A socket belongs to the runtime that made it, so it is handed over bare.
+        let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some to come free instead of spinning.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -141,15 +143,18 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served)
             }
         };
         let _ = stream.set_nodelay(true);
-        let served = served.clone();
-        match tls.clone() {
-            None => drop(tokio::spawn(serve(stream, served))),
-            Some(tls) => drop(tokio::spawn(async move {
-                if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                    serve(stream, served).await;
+        let (served, tls) = (served.clone(), tls.clone());
+        workers.spawn(async move {
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            match tls {
+                None => serve(stream, served).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                        serve(stream, served).await;
+                    }
                 }
-            })),
-        }
+            }
+        });
     }
 }
 
