@@ -1,15 +1,18 @@
-//! An app in memory: its key and admins, its accounts, its rooms. Nothing is shared between apps.
+//! An app in memory: its key and admins, its accounts, its rooms, its gifts. Nothing is shared between apps.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use rooms::{Account, RoomId, SdkAppId, UserId};
+use rooms::{Account, Catalogue, RoomId, SdkAppId, UserId};
+use store::{Store, Webhook};
 use usersig::{Decoded, SecretKey};
 
 use crate::error::ApiError;
 use crate::limit::RateLimits;
 use crate::room_cell::RoomCell;
+use crate::stage::Stage;
+use crate::webhooks::EventIds;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -20,6 +23,15 @@ pub(crate) struct App {
     accounts: RwLock<Map<UserId, Arc<Account>>>,
     rooms: RwLock<Map<RoomId, Arc<RoomCell>>>,
     pub(crate) limits: RateLimits,
+    /// Where its rooms write what has happened.
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) event_ids: Arc<EventIds>,
+    /// Who hears of its events; of the configuration file unless it has its own.
+    webhook: RwLock<Arc<Webhook>>,
+    default_webhook: Arc<Webhook>,
+    pub(crate) catalogue: RwLock<Catalogue>,
+    /// What goes on between its rooms.
+    pub(crate) stage: Stage,
 }
 
 /// What decides who may act for an app.
@@ -34,14 +46,43 @@ pub(crate) struct Credentials {
 const MAX_DECODED: usize = 1024;
 
 impl App {
-    pub(crate) fn new(record: store::App, calls_per_second: u32) -> Self {
+    pub(crate) fn new(
+        record: store::App,
+        calls_per_second: u32,
+        store: Arc<dyn Store>,
+        event_ids: Arc<EventIds>,
+        default_webhook: Arc<Webhook>,
+    ) -> Self {
+        let webhook = record.webhook.clone().map_or_else(|| default_webhook.clone(), Arc::new);
         Self {
             id: record.sdkappid,
             credentials: RwLock::new(Arc::new(Credentials::new(record))),
             accounts: RwLock::default(),
             rooms: RwLock::default(),
             limits: RateLimits::new(calls_per_second),
+            store,
+            event_ids,
+            webhook: RwLock::new(webhook),
+            default_webhook,
+            catalogue: RwLock::default(),
+            stage: Stage::default(),
         }
+    }
+
+    /// Where its events go; a URL of "" is nowhere.
+    pub(crate) fn webhook(&self) -> Arc<Webhook> {
+        self.webhook.read().clone()
+    }
+
+    pub(crate) fn has_webhook(&self) -> bool {
+        !self.webhook.read().url.is_empty()
+    }
+
+    /// Where `command` goes, if its receiver wants it.
+    pub(crate) fn webhook_for(&self, command: &str) -> Option<Arc<Webhook>> {
+        let webhook = self.webhook();
+        let is_wanted = webhook.events.is_empty() || webhook.events.iter().any(|event| event == command);
+        (!webhook.url.is_empty() && is_wanted).then_some(webhook)
     }
 
     pub(crate) fn credentials(&self) -> Arc<Credentials> {
@@ -50,6 +91,7 @@ impl App {
 
     /// Takes over a record that is durable by now.
     pub(crate) fn set_record(&self, record: store::App) {
+        *self.webhook.write() = record.webhook.clone().map_or_else(|| self.default_webhook.clone(), Arc::new);
         *self.credentials.write() = Arc::new(Credentials::new(record));
     }
 
@@ -66,6 +108,37 @@ impl App {
                 format_args!("names {user}, who is no imported account; call account_import first"),
             )
         })
+    }
+
+    /// The account that a call must name in the field `field`.
+    pub(crate) fn require_account_field(&self, field: &str, user: Option<&str>) -> Result<UserId, ApiError> {
+        let user = user.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
+        Ok(self.require_account(field, user)?.user.clone())
+    }
+
+    /// The accounts named in the list `field` of a call, each once.
+    pub(crate) fn require_accounts(
+        &self,
+        field: &str,
+        users: Option<Vec<String>>,
+        most: usize,
+    ) -> Result<Vec<UserId>, ApiError> {
+        let users = users.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
+        if users.is_empty() {
+            return Err(ApiError::invalid(field, "names no account"));
+        }
+        if users.len() > most {
+            let trouble = format_args!("names {} accounts; at most {most} are allowed", users.len());
+            return Err(ApiError::invalid(field, trouble));
+        }
+        let mut known = Vec::with_capacity(users.len());
+        for user in &users {
+            let user = self.require_account(field, user)?.user.clone();
+            if !known.contains(&user) {
+                known.push(user);
+            }
+        }
+        Ok(known)
     }
 
     pub(crate) fn put_account(&self, account: Account) {

@@ -9,12 +9,15 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::webhooks;
+
 /// Every key there is, by section: what is not here is refused.
 const KEYS: &[(&str, &[&str])] = &[
     ("server", &["listen", "data"]),
     ("limits", &["calls_per_second"]),
     ("member_list", &["cap"]),
     ("presence", &["ping_interval", "silent_timeout", "resume_grace", "allow_slow"]),
+    ("webhooks", &["url", "events", "token", "deadline", "allow_private"]),
     ("tls", &["cert", "key"]),
     ("log", &["level", "format"]),
 ];
@@ -30,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) member_list: MemberList,
     pub(crate) presence: Presence,
+    pub(crate) webhooks: Webhooks,
     pub(crate) tls: Tls,
     pub(crate) log: Log,
 }
@@ -65,6 +69,27 @@ pub(crate) struct Presence {
     #[serde(deserialize_with = "duration")]
     pub(crate) resume_grace: Duration,
     pub(crate) allow_slow: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Webhooks {
+    /// Who hears of events of apps that have no receiver of their own; empty is nobody.
+    pub(crate) url: String,
+    /// Which events; empty is all.
+    #[serde(deserialize_with = "list")]
+    pub(crate) events: Vec<String>,
+    pub(crate) token: String,
+    /// How long a before-event may take.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) deadline: Duration,
+    pub(crate) allow_private: bool,
+}
+
+impl Webhooks {
+    pub(crate) fn default_receiver(&self) -> store::Webhook {
+        store::Webhook { url: self.url.clone(), events: self.events.clone(), token: self.token.clone() }
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -113,6 +138,18 @@ impl Default for Presence {
             silent_timeout: Duration::from_secs(15),
             resume_grace: Duration::from_secs(20),
             allow_slow: false,
+        }
+    }
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            events: Vec::new(),
+            token: String::new(),
+            deadline: Duration::from_secs(2),
+            allow_private: false,
         }
     }
 }
@@ -179,6 +216,16 @@ impl Config {
                  a member that fell silent; make them shorter, or set presence.allow_slow = true if it is meant"
             );
         }
+        if !self.webhooks.url.is_empty() {
+            webhooks::check_url(&self.webhooks.url, self.webhooks.allow_private)
+                .map_err(|trouble| anyhow::anyhow!("webhooks.url: {trouble}"))?;
+        }
+        if let Some(unknown) = webhooks::unknown_event(&self.webhooks.events) {
+            bail!("webhooks.events: {unknown}");
+        }
+        if self.webhooks.deadline.is_zero() {
+            bail!("webhooks.deadline must not be 0");
+        }
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             bail!("tls.cert and tls.key go together; only one of them is set");
         }
@@ -198,6 +245,22 @@ fn require_known(section: &str, key: &str, show: impl Fn(&str, &str) -> String) 
         .min_by_key(|known| strsim::damerau_levenshtein(known, &asked))
         .unwrap_or_default();
     bail!("unknown configuration key {asked}; did you mean {nearest}?")
+}
+
+/// A list, or its entries with commas between them (the environment has no lists).
+fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::List(list) => list,
+        Form::Text(text) => {
+            text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(String::from).collect()
+        }
+    })
 }
 
 /// `15s`, `500ms`, or a whole number of seconds.

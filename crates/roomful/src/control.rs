@@ -17,9 +17,11 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rooms::SdkAppId;
 use serde_json::{Value, json};
+use store::Change;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::hub::Hub;
+use crate::webhooks::Outbox;
 
 const SOCKET: &str = "control.sock";
 
@@ -94,16 +96,19 @@ pub(crate) async fn call(folder: &Path, path: &str, body: Option<&Value>) -> any
     Ok(serde_json::from_slice(&text)?)
 }
 
-pub(crate) fn routes(hub: Arc<Hub>) -> Router {
+type Controlled = (Arc<Hub>, Arc<Outbox>);
+
+pub(crate) fn routes(hub: Arc<Hub>, outbox: Arc<Outbox>) -> Router {
     Router::new()
         .route("/control/apps", post(save_app))
         .route("/control/rooms/{app}", get(list_rooms))
-        .with_state(hub)
+        .route("/control/webhooks/replay", post(replay))
+        .with_state((hub, outbox))
 }
 
 /// Makes or changes an app.
 async fn save_app(
-    State(hub): State<Arc<Hub>>,
+    State((hub, _)): State<Controlled>,
     Json(app): Json<store::App>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     hub.save_app(app)
@@ -112,8 +117,27 @@ async fn save_app(
     Ok(Json(json!({})))
 }
 
+/// Sends dead letters again: those of the given ids.
+async fn replay(
+    State((hub, outbox)): State<Controlled>,
+    Json(ids): Json<Vec<u64>>,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error);
+    let folder = hub.config.server.data.clone();
+    let dead = tokio::task::spawn_blocking(move || store::failed_events(&folder)).await;
+    let dead = dead.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    let mut events: Vec<_> = dead.into_iter().filter(|event| ids.contains(&event.id)).collect();
+    let revived = events.iter().map(|event| Change::ReviveEvent(event.id)).collect();
+    hub.store.commit(revived).await.map_err(|error| failed(error.to_string()))?;
+    // Their day begins anew.
+    events.iter_mut().for_each(|event| event.at = crate::clock::now());
+    let count = events.len();
+    outbox.accept(events);
+    Ok(Json(json!({"replayed": count})))
+}
+
 /// All rooms of an app, also those that no public list shows.
-async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
+async fn list_rooms(State((hub, _)): State<Controlled>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
     let mut cells = hub.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default();
     cells.sort_by(|one, other| one.room_id.cmp(&other.room_id));
     let mut rooms = Vec::with_capacity(cells.len());
@@ -122,7 +146,7 @@ async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> 
         let info = room.info();
         rooms.push(json!({
             "RoomId": info.room_id.as_str(), "RoomType": info.room_type.to_string(), "RoomName": info.room_name,
-            "Owner_Account": info.owner.as_str(), "MemberCount": room.members().len(), "ViewCount": room.views(),
+            "Owner_Account": info.owner.as_str(), "MemberCount": room.members().len(), "ViewCount": room.counters().views,
             "CreateTime": info.created_at.unix_seconds(),
         }));
     }

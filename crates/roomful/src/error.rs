@@ -13,6 +13,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     pub(crate) const INTERNAL: u32 = 100_001;
     pub(crate) const INVALID: u32 = 100_002;
+    pub(crate) const NOT_ALLOWED: u32 = 100_010;
     pub(crate) const NOT_A_MEMBER: u32 = 100_005;
 
     pub(crate) fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
@@ -36,6 +37,24 @@ impl From<rooms::Error> for ApiError {
             E::RoomFull(_) => 100_008,
             E::Banned(_) => 100_016,
             E::MessagesDisabled => 100_017,
+            E::Muted(_) => 10_017,
+            E::GiftsDisabled => 100_018,
+            E::LikesDisabled => 100_019,
+            E::NotAllowed(_) => Self::NOT_ALLOWED,
+            E::SeatLocked(_) => 100_200,
+            E::AlreadyQueueing(_) => 100_202,
+            E::AlreadyOnSeat { .. } => 100_203,
+            E::NotOnSeat(_) => 100_204,
+            E::NoSeatFree => 100_205,
+            E::ApplyFirst => 100_206,
+            E::RequestNotFound(_) => 100_207,
+            E::SeatTaken(_) => 100_210,
+            E::NoSeats => 100_211,
+            E::InBattle(_) => 100_401,
+            E::BattleNotFound(_) => 100_402,
+            E::AlreadyConnected(_) => 100_411,
+            E::NoConnection(_) => 100_412,
+            E::GiftNotFound(_) => 102_001,
         };
         Self::new(code, error.to_string())
     }

@@ -11,24 +11,35 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{
-    Account, Fields, LeaveCause, Profile, Room, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
+    Account, Battle, BattleStep, CatalogueChange, Fields, LeaveCause, Outcome, Profile, Room, RoomId,
+    RoomInfo, RoomType, SdkAppId, Time, UserId,
 };
-use store::{Change, Snapshot, Store};
+use store::{Change, Presence, Snapshot, Store, Webhook};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::journal::Journal;
-use crate::room_cell::RoomCell;
-use crate::session::{Close, Session, Sessions};
+use crate::room_cell::{Planned, RoomCell};
+use crate::session::{Close, Frame, Session, Sessions};
+use crate::webhooks::{self, EventIds, Sender};
+use crate::wire;
 
 /// How many lanes there are: enough that two commands seldom meet in one by chance.
 const LANES: usize = 1024;
 
 /// How long a dismissal that the disk refused waits.
 const DISMISSAL_RETRY: Duration = Duration::from_secs(1);
+
+/// The lane of an app's gift catalogue; no room or user has a line feed in its name.
+const CATALOGUE_LANE: &str = "\ncatalogue";
+
+/// The lane of everything between an app's rooms.
+pub(crate) const STAGE_LANE: &str = "\nstage";
+
+/// Who does what nobody asked for, as the cloud calls it.
+pub(crate) const SYSTEM: &str = "@TIM#SYSTEM";
 
 /// Resolves once the server drains.
 pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
@@ -41,7 +52,10 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sessions: Sessions,
-    pub(crate) journal: Journal,
+    /// Sends to webhook receivers.
+    pub(crate) sender: Sender,
+    event_ids: Arc<EventIds>,
+    default_webhook: Arc<Webhook>,
     apps: RwLock<HashMap<SdkAppId, Arc<App>, foldhash::fast::RandomState>>,
     lanes: Box<[Mutex<()>]>,
     lane_of: foldhash::fast::RandomState,
@@ -55,42 +69,80 @@ impl Hub {
         let hub = Arc::new(Self {
             store,
             sessions: Sessions::default(),
-            journal: Journal::default(),
+            sender: Sender::new(config.webhooks.allow_private),
+            event_ids: Arc::new(EventIds::after(snapshot.last_event)),
+            default_webhook: Arc::new(config.webhooks.default_receiver()),
             apps: RwLock::default(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
             lane_of: foldhash::fast::RandomState::default(),
             draining: watch::Sender::new(false),
             config,
         });
+        hub.restore(snapshot);
+        hub
+    }
+
+    fn restore(&self, snapshot: Snapshot) {
         let now = clock::now();
-        for app in snapshot.apps {
-            hub.put_app(app);
-        }
+        snapshot.apps.into_iter().for_each(|app| self.put_app(app));
         for (app, account) in snapshot.accounts {
-            if let Some(app) = hub.app(app) {
+            if let Some(app) = self.app(app) {
                 app.put_account(account);
             }
         }
-        for (id, info, counters) in snapshot.rooms {
-            let Some(app) = hub.app(id) else { continue };
-            let mut room = Room::new(info, now);
-            // The journal runs behind the answers, so a few numbers more than it knows may have been given out.
-            room.restore_counters(
-                counters.views,
-                counters.last_seq + 1000 * u64::from(counters.last_seq > 0),
-            );
-            app.put_room(RoomCell::new(id, room));
-        }
-        for stored in &snapshot.sessions {
-            let Some(app) = hub.app(stored.sdkappid) else { continue };
-            let session = hub.sessions.restore(app.clone(), stored);
-            for (room_id, place, seen) in &stored.rooms {
-                if let Ok(cell) = app.room(room_id.as_str()) {
-                    let _ = cell.restore(&session, *place, *seen);
-                }
+        for (app, record) in snapshot.catalogues {
+            if let Some(app) = self.app(app) {
+                app.catalogue.write().apply(CatalogueChange::Put(record));
             }
         }
-        hub
+        for (app, battle) in snapshot.battles {
+            if let Some(app) = self.app(app) {
+                app.stage.put_battle(battle);
+            }
+        }
+        for (app, connection) in snapshot.connections {
+            if let Some(app) = self.app(app) {
+                app.stage.connections.lock().put(connection);
+            }
+        }
+        for (app, info, mut counters) in snapshot.rooms {
+            let Some(app) = self.app(app) else { continue };
+            let mut room = Room::new(info, now);
+            // Messages go out before they are on disk, so a few numbers more than it knows may have been given out.
+            counters.last_seq += 1000 * u64::from(counters.last_seq > 0);
+            room.restore_counters(counters);
+            app.put_room(RoomCell::new(app.clone(), room));
+        }
+        let room = |app: SdkAppId, room_id: &RoomId| self.app(app)?.room(room_id.as_str()).ok();
+        for (app, room_id, record) in snapshot.records {
+            if let Some(Ok(mut room)) = room(app, &room_id).as_deref().map(RoomCell::write) {
+                room.restore_record(record);
+            }
+        }
+        for (app, room_id, message) in snapshot.messages {
+            if let Some(Ok(mut room)) = room(app, &room_id).as_deref().map(RoomCell::write) {
+                room.restore_message(message);
+            }
+        }
+        for stored in &snapshot.sessions {
+            if let Some(app) = self.app(stored.sdkappid) {
+                self.sessions.restore(app, stored);
+            }
+        }
+        for presence in snapshot.presence {
+            let is_in = room(presence.sdkappid, &presence.room_id)
+                .zip(self.sessions.by_id(presence.session))
+                .is_some_and(|(cell, session)| {
+                    cell.restore(&session, presence.place, presence.seen) == Ok(true)
+                });
+            if !is_in {
+                let Presence { session, sdkappid, room_id, .. } = presence;
+                self.store.journal(vec![Change::DeletePresence(session, sdkappid, room_id)]);
+            }
+        }
+        for app in self.apps() {
+            app.rooms().iter().for_each(|cell| cell.finish_restore());
+        }
     }
 
     /// Starts the clocks of what was there before the restart: resume graces and lifetimes of rooms.
@@ -101,6 +153,9 @@ impl Hub {
         for app in self.apps() {
             for cell in app.rooms() {
                 self.watch_lifetime(&cell);
+            }
+            for battle in app.stage.open_battles() {
+                self.watch_battle(&app, &battle);
             }
         }
     }
@@ -118,7 +173,13 @@ impl Hub {
         if let Some(app) = self.app(record.sdkappid) {
             return app.set_record(record);
         }
-        let app = Arc::new(App::new(record, self.config.limits.calls_per_second));
+        let app = Arc::new(App::new(
+            record,
+            self.config.limits.calls_per_second,
+            self.store.clone(),
+            self.event_ids.clone(),
+            self.default_webhook.clone(),
+        ));
         self.apps.write().insert(app.id, app);
     }
 
@@ -126,7 +187,7 @@ impl Hub {
         *self.draining.borrow()
     }
 
-    async fn lane(&self, app: SdkAppId, name: &str) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) async fn lane(&self, app: SdkAppId, name: &str) -> Option<MutexGuard<'_, ()>> {
         let lane = self.lane_index(app, name);
         Some(self.lanes.get(lane)?.lock().await)
     }
@@ -220,12 +281,10 @@ impl Hub {
     /// Creates a room, and answers with it.
     pub(crate) async fn create_room(
         self: &Arc<Self>,
-        app: &App,
-        room_id: RoomId,
-        room_type: RoomType,
-        owner: UserId,
-        fields: &Fields,
+        app: &Arc<App>,
+        new: NewRoom<'_>,
     ) -> Result<Arc<RoomCell>, ApiError> {
+        let NewRoom { room_id, room_type, owner, fields, operator } = new;
         let _lane = self.lane(app.id, room_id.as_str()).await;
         if app.room(room_id.as_str()).is_ok() {
             return Err(rooms::Error::RoomExists(room_id.to_string()).into());
@@ -234,56 +293,70 @@ impl Hub {
             getrandom::u64().map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
         let now = clock::now();
         let info = RoomInfo::create(room_id, room_type, owner, fields, now, incarnation)?;
-        self.store.commit(vec![Change::PutRoom(app.id, info.clone())]).await?;
-        let cell = RoomCell::new(app.id, Room::new(info, clock::now()));
+        let mut changes = vec![Change::PutRoom(app.id, info.clone())];
+        changes.extend(webhooks::room_created(app, &info, operator, now));
+        self.store.commit(changes).await?;
+        let cell = RoomCell::new(app.clone(), Room::new(info, clock::now()));
         app.put_room(cell.clone());
         self.watch_lifetime(&cell);
         Ok(cell)
     }
 
-    /// Changes a room's record.
-    pub(crate) async fn update_room(
+    /// A durable command on a room: plan under the rules, commit, apply. Returns what the plan says.
+    pub(crate) async fn change<T>(
         self: &Arc<Self>,
         app: &App,
         room_id: &str,
-        room_type: RoomType,
-        fields: &Fields,
-        owner: Option<UserId>,
-    ) -> Result<(), ApiError> {
+        room_type: Option<RoomType>,
+        operator: &str,
+        plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), rooms::Error>,
+    ) -> Result<T, ApiError> {
         let _lane = self.lane(app.id, room_id).await;
         let cell = app.room(room_id)?;
-        let info = {
-            let room = cell.read()?;
-            room.require_type(room_type)?;
-            let mut info = room.info().updated(fields)?;
-            info.owner = owner.unwrap_or(info.owner);
-            info
-        };
-        self.store.commit(vec![Change::PutRoom(app.id, info.clone())]).await?;
-        cell.write()?.set_info(info);
+        let Planned { value, outcome, commit } = cell.plan(room_type, operator, plan)?;
+        if let Some(commit) = commit {
+            commit.await?;
+        }
+        cell.apply(outcome, operator)?;
         self.watch_lifetime(&cell);
-        Ok(())
+        Ok(value)
     }
 
-    /// Destroys a room; everyone in it is put out with a reason.
+    /// Destroys a room; everyone in it is put out with a reason. Answers with its numbers.
     pub(crate) async fn destroy_room(
-        &self,
-        app: &App,
+        self: &Arc<Self>,
+        app: &Arc<App>,
         room_id: &str,
         room_type: RoomType,
-    ) -> Result<(), ApiError> {
+        operator: &str,
+    ) -> Result<wire::Statistic, ApiError> {
         let _lane = self.lane(app.id, room_id).await;
         let cell = app.room(room_id)?;
-        cell.read()?.require_type(room_type)?;
-        self.destroy(app, &cell, LeaveCause::Destroyed).await
+        let statistic = {
+            let room = cell.read_as(Some(room_type))?;
+            wire::Statistic::new(room.counters(), room.sender_count())
+        };
+        self.destroy(app, &cell, LeaveCause::Destroyed, operator).await?;
+        Ok(statistic)
     }
 
-    async fn destroy(&self, app: &App, cell: &RoomCell, cause: LeaveCause) -> Result<(), ApiError> {
-        self.store.commit(vec![Change::DeleteRoom(app.id, cell.room_id.clone())]).await?;
+    async fn destroy(
+        self: &Arc<Self>,
+        app: &Arc<App>,
+        cell: &RoomCell,
+        cause: LeaveCause,
+        operator: &str,
+    ) -> Result<(), ApiError> {
+        let commit = {
+            let room = cell.read()?;
+            let mut changes = vec![Change::DeleteRoom(app.id, cell.room_id.clone())];
+            changes.extend(webhooks::room_destroyed(app, &room, operator, cause, clock::now()));
+            self.store.commit(changes)
+        };
+        commit.await?;
         app.remove_room(&cell.room_id);
-        for session in cell.destroy(cause) {
-            self.journal.session(session);
-        }
+        cell.destroy(cause);
+        self.leave_stage(app, cell.room_id.clone());
         Ok(())
     }
 
@@ -302,16 +375,15 @@ impl Hub {
     }
 
     async fn end_if_due(self: &Arc<Self>, cell: &Arc<RoomCell>) {
-        let Some(app) = self.app(cell.app) else { return };
         loop {
-            let lane = self.lane(cell.app, cell.room_id.as_str()).await;
+            let lane = self.lane(cell.app.id, cell.room_id.as_str()).await;
             let is_due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= clock::now());
             match cell.read() {
                 Err(_) => return,
                 Ok(room) if !is_due(room.deadline()) => break,
                 Ok(_) => {}
             }
-            match self.destroy(&app, cell, LeaveCause::Expired).await {
+            match self.destroy(&cell.app, cell, LeaveCause::Expired, SYSTEM).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(room = %cell.room_id, error = %error.message, "dismissal waits"),
             }
@@ -331,7 +403,6 @@ impl Hub {
         cause: LeaveCause,
     ) -> Result<(), ApiError> {
         cell.leave(session, cause, clock::now())?;
-        self.journal.session(session.id);
         self.watch_lifetime(cell);
         Ok(())
     }
@@ -345,7 +416,12 @@ impl Hub {
             // A room that was destroyed meanwhile has let the session go already.
             let _ = self.leave_room(session, &cell, cause);
         }
-        self.journal.session(session.id);
+        self.store.journal(vec![Change::DeleteSession(session.id)]);
+    }
+
+    /// A session has begun, or has another token.
+    pub(crate) fn note_session(&self, session: &Session) {
+        self.store.journal(vec![Change::PutSession(session.stored())]);
     }
 
     /// A session lost its connection: it ends when the resume grace is over, unless another connection comes.
@@ -370,9 +446,130 @@ impl Hub {
         (rooms, members)
     }
 
-    /// Marks a session for the journal.
-    pub(crate) fn note(&self, session: SessionId, cell: &RoomCell) {
-        self.journal.session(session);
-        self.journal.room(cell.app, &cell.room_id);
+    // Gifts
+
+    /// Changes an app's catalogue.
+    pub(crate) async fn change_catalogue(
+        &self,
+        app: &App,
+        plan: impl FnOnce(&rooms::Catalogue) -> Result<Vec<CatalogueChange>, rooms::Error>,
+    ) -> Result<(), ApiError> {
+        let _lane = self.lane(app.id, CATALOGUE_LANE).await;
+        let changes = plan(&app.catalogue.read())?;
+        self.store
+            .commit(changes.iter().map(|change| Change::Catalogue(app.id, change.clone())).collect())
+            .await?;
+        let mut catalogue = app.catalogue.write();
+        changes.into_iter().for_each(|change| catalogue.apply(change));
+        Ok(())
     }
+
+    // Between rooms
+
+    /// Makes a battle's next state durable, then tells the rooms.
+    ///
+    /// The caller holds the lane of [`STAGE_LANE`].
+    pub(crate) async fn save_battle(
+        self: &Arc<Self>,
+        app: &Arc<App>,
+        battle: Battle,
+        steps: &[BattleStep],
+        operator: &str,
+    ) -> Result<(), ApiError> {
+        let now = clock::now();
+        let mut changes = vec![Change::PutBattle(app.id, battle.clone())];
+        changes.extend(
+            steps.iter().filter_map(|step| webhooks::battle_event(app, &battle, step, operator, now)),
+        );
+        self.store.commit(changes).await?;
+        if let Some(forgotten) = app.stage.put_battle(battle.clone()) {
+            self.store.journal(vec![Change::DeleteBattle(app.id, forgotten)]);
+        }
+        self.watch_battle(app, &battle);
+        for step in steps {
+            let frame = Frame::text(&wire::battle_event(&battle, step));
+            for side in &battle.sides {
+                if let Ok(cell) = app.room(side.room.as_str()) {
+                    cell.tell_all(&frame);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets time act on a battle when it must.
+    fn watch_battle(self: &Arc<Self>, app: &Arc<App>, battle: &Battle) {
+        let Some(deadline) = battle.deadline() else { return };
+        let (hub, app, id) = (self.clone(), app.clone(), battle.id.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(clock::now().until(deadline)).await;
+            loop {
+                let _lane = hub.lane(app.id, STAGE_LANE).await;
+                let Ok(mut battle) = app.stage.battle(&id) else { return };
+                let steps = battle.tick(clock::now());
+                if steps.is_empty() || hub.save_battle(&app, battle, &steps, SYSTEM).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(DISMISSAL_RETRY).await;
+            }
+        });
+    }
+
+    /// A room that is no more has no part in anything.
+    fn leave_stage(self: &Arc<Self>, app: &Arc<App>, room: RoomId) {
+        if app.stage.battle_of(room.as_str()).is_none() && app.stage.connected(&room).is_empty() {
+            return;
+        }
+        let (hub, app) = (self.clone(), app.clone());
+        tokio::spawn(async move {
+            let _lane = hub.lane(app.id, STAGE_LANE).await;
+            if let Some(mut battle) = app.stage.battle_of(room.as_str())
+                && let Ok(steps) = battle.leave(&room, clock::now())
+                && let Err(error) = hub.save_battle(&app, battle, &steps, SYSTEM).await
+            {
+                tracing::warn!(%room, error = %error.message, "a destroyed room stays in its battle");
+            }
+            if let Err(error) = hub.disconnect(&app, &room).await {
+                tracing::debug!(%room, error = %error.message, "a destroyed room was not connected");
+            }
+        });
+    }
+
+    /// A room leaves its connection. The caller holds the lane of [`STAGE_LANE`].
+    pub(crate) async fn disconnect(&self, app: &App, room: &RoomId) -> Result<(), ApiError> {
+        let before = app.stage.connected(room);
+        let connection = app.stage.connections.lock().leave(room)?;
+        self.save_connection(app, connection, &before).await
+    }
+
+    /// Makes a connection durable, then tells its rooms and those that were in it `before`.
+    pub(crate) async fn save_connection(
+        &self,
+        app: &App,
+        connection: rooms::Connection,
+        before: &[RoomId],
+    ) -> Result<(), ApiError> {
+        self.store.commit(vec![Change::PutConnection(app.id, connection.clone())]).await?;
+        app.stage.connections.lock().put(connection.clone());
+        let mut rooms = connection.rooms;
+        rooms.extend(before.iter().cloned());
+        rooms.sort();
+        rooms.dedup();
+        for room in rooms {
+            if let Ok(cell) = app.room(room.as_str()) {
+                let connected = app.stage.connected(&room);
+                cell.tell_all(&Frame::text(&wire::connection_changed(app, &room, &connected)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a room is made from.
+pub(crate) struct NewRoom<'a> {
+    pub(crate) room_id: RoomId,
+    pub(crate) room_type: RoomType,
+    pub(crate) owner: UserId,
+    pub(crate) fields: &'a Fields,
+    pub(crate) operator: &'a str,
 }

@@ -8,7 +8,6 @@ mod control;
 mod error;
 mod gateway;
 mod hub;
-mod journal;
 mod limit;
 mod metrics;
 mod page;
@@ -16,7 +15,9 @@ mod rest;
 mod room_cell;
 mod serve;
 mod session;
+mod stage;
 mod tls;
+mod webhooks;
 mod wire;
 mod workers;
 

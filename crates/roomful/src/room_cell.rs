@@ -1,5 +1,8 @@
 //! A room with its lock, its listeners, and its rendered list.
 //!
+//! Whatever changes in the room is handed to the store while the room is locked, so that the disk and the webhooks see
+//! changes in the order in which they happened.
+//!
 //! Locks are taken in one order: the room's state, then its fan-out, then a session's; never two rooms' at once, and
 //! none across an `.await`. Whoever changes the state takes the fan-out before letting the state go (hand over hand), so
 //! that every member hears of changes in the order in which they happened, while readers do not wait for the telling.
@@ -13,11 +16,16 @@ use parking_lot::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 use rooms::{
-    Error, Event, LeaveCause, Message, PresenceBatch, Room, RoomId, SdkAppId, SessionId, Time, UserId,
+    Delta, Error, Event, Given, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
+    RoomType, SessionId, Time, UserId,
 };
+use store::{Change, Commit, Presence};
 use tokio::time::Instant;
 
+use crate::app::App;
+use crate::clock;
 use crate::session::{Frame, Session};
+use crate::webhooks::Teller;
 use crate::wire;
 
 /// The shortest time between two `members_changed` of a room: 8 a second, and never more than 10 in any second even
@@ -32,7 +40,7 @@ const SLOWEST_BATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A room that exists; `state` is empty once it is destroyed.
 pub(crate) struct RoomCell {
-    pub(crate) app: SdkAppId,
+    pub(crate) app: Arc<App>,
     pub(crate) room_id: RoomId,
     state: RwLock<Option<Room>>,
     /// The first page as JSON, and the version of the list it shows.
@@ -45,24 +53,41 @@ pub(crate) struct RoomCell {
 struct Fanout {
     listeners: HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>,
     batch: PresenceBatch,
+    likes: Likes,
     flush_is_due: bool,
     flushed_at: Option<Instant>,
 }
 
+/// Likes that are told with the next batch.
+#[derive(Default)]
+struct Likes {
+    total: u64,
+    by: Vec<(UserId, u64)>,
+}
+
+/// How many who sent likes are named in a batch.
+const NAMED_LIKERS: usize = 20;
+
+/// A command that is on its way to the disk.
+pub(crate) struct Planned<T> {
+    pub(crate) value: T,
+    pub(crate) outcome: Outcome,
+    /// `None` when there is nothing to make durable.
+    pub(crate) commit: Option<Commit>,
+}
+
 /// What a member gets on entering.
 pub(crate) struct Welcome {
-    pub(crate) place: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) is_new: bool,
-    /// `{"RoomInfo": .., "Next": .., "MemberCount": .., "MemberList": ..}`
+    /// `{"RoomInfo": .., "Next": .., "MemberCount": .., "MemberList": .., ..}`
     pub(crate) json: String,
 }
 
 impl RoomCell {
-    pub(crate) fn new(app: SdkAppId, room: Room) -> Arc<Self> {
+    pub(crate) fn new(app: Arc<App>, room: Room) -> Arc<Self> {
         let fanout = Fanout {
             listeners: HashMap::default(),
             batch: PresenceBatch::default(),
+            likes: Likes::default(),
             flush_is_due: false,
             flushed_at: None,
         };
@@ -88,10 +113,16 @@ impl RoomCell {
             .map_err(|_| Error::RoomNotFound(self.room_id.to_string()))
     }
 
-    /// A page of the member list as JSON. The first page is rendered once for each state of the list.
-    pub(crate) fn page(&self, next: &str, cap: usize) -> Result<Bytes, Error> {
+    /// The room, to look at, if it is of type `wanted`.
+    pub(crate) fn read_as(&self, wanted: Option<RoomType>) -> Result<MappedRwLockReadGuard<'_, Room>, Error> {
         let room = self.read()?;
-        room.require_type(rooms::RoomType::Live)?;
+        wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
+        Ok(room)
+    }
+
+    /// A page of the member list as JSON. The first page is rendered once for each state of the list.
+    pub(crate) fn page(&self, wanted: Option<RoomType>, next: &str, cap: usize) -> Result<Bytes, Error> {
+        let room = self.read_as(wanted)?;
         self.render(&room, next, cap)
     }
 
@@ -118,39 +149,38 @@ impl RoomCell {
         now: Time,
     ) -> Result<Welcome, Error> {
         let mut room = self.write()?;
-        room.require_type(rooms::RoomType::Live)?;
         let entered = room.enter(&session.user, session.id, now)?;
         let page = self.render(&room, "", cap)?;
-        let welcome = Welcome {
-            place: entered.place,
-            last_seq: room.last_seq(),
-            is_new: entered.session_is_new,
-            json: wire::welcome(&room, &session.app, &page),
-        };
+        let welcome = Welcome { json: wire::welcome(&room, &session.app, &page, now) };
+        if !entered.session_is_new {
+            return Ok(welcome);
+        }
+        let seen = room.last_seq();
+        let mut events: Vec<Event> = entered.event.into_iter().collect();
+        let mut changes = vec![self.presence(session, entered.place, seen), self.counters(&room)];
+        self.note_seat(&room, entered.seated, &mut changes, &mut events);
+        self.journal(&room, session.user.as_str(), changes, &events, now);
         let mut fanout = self.fanout.lock();
-        drop(room);
-        if entered.session_is_new {
-            fanout.listeners.insert(session.id, session.clone());
-            session.note_entered(self, welcome.place, welcome.last_seq);
-        }
-        if let Some(event) = entered.event {
-            self.batch(&mut fanout, &event);
-        }
+        fanout.listeners.insert(session.id, session.clone());
+        session.note_entered(self, entered.place, seen);
+        self.tell(room, &mut fanout, &events);
         Ok(welcome)
     }
 
-    /// Puts a session back that was in before a restart.
+    /// Puts a session back that was in before a restart; `false` when it was banned meanwhile.
     pub(crate) fn restore(
         self: &Arc<Self>,
         session: &Arc<Session>,
         place: u64,
         seen: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut room = self.write()?;
-        let place = room.restore_member(&session.user, session.id, place);
+        let Some(place) = room.restore_member(&session.user, session.id, place, clock::now()) else {
+            return Ok(false);
+        };
         self.fanout.lock().listeners.insert(session.id, session.clone());
         session.note_entered(self, place, seen);
-        Ok(())
+        Ok(true)
     }
 
     /// `session` goes out.
@@ -161,28 +191,254 @@ impl RoomCell {
         now: Time,
     ) -> Result<(), Error> {
         let mut room = self.write()?;
-        let event = room.leave(&session.user, session.id, cause, now)?;
+        let departure = room.leave(&session.user, session.id, cause, now)?;
+        let mut events: Vec<Event> = departure.event.into_iter().collect();
+        let mut changes = vec![Change::DeletePresence(session.id, self.app.id, self.room_id.clone())];
+        self.note_seat(&room, departure.freed, &mut changes, &mut events);
+        self.journal(&room, session.user.as_str(), changes, &events, now);
         let mut fanout = self.fanout.lock();
-        drop(room);
         fanout.listeners.remove(&session.id);
         session.note_left(&self.room_id);
-        if let Some(event) = event {
-            self.batch(&mut fanout, &event);
-        }
+        self.tell(room, &mut fanout, &events);
         Ok(())
     }
 
+    /// A connection that was lost is back, or is lost: what the session has by now is noted.
+    pub(crate) fn note_connection(&self, session: &Session, place: u64, seen: u64, is_back: bool) {
+        let Ok(room) = self.read() else { return };
+        if !room.members().sessions(session.user.as_str()).contains(&session.id) {
+            return;
+        }
+        let events: &[Event] = if is_back { &[Event::Recovered { user: session.user.clone() }] } else { &[] };
+        let changes = vec![self.presence(session, place, seen)];
+        self.journal(&room, session.user.as_str(), changes, events, clock::now());
+    }
+
+    /// After a restart, once all members are back: what their absence has changed becomes durable.
+    pub(crate) fn finish_restore(&self) {
+        let Ok(mut room) = self.write() else { return };
+        let changes: Vec<Change> = room.finish_restore().into_iter().map(|record| self.put(record)).collect();
+        if !changes.is_empty() {
+            let event = Event::SeatsChanged { seats: room.seats().to_vec() };
+            self.journal(&room, "", changes, &[event], clock::now());
+        }
+    }
+
     /// Ends the room for everyone in it. Nobody finds it any more when this returns. Returns who was in.
-    pub(crate) fn destroy(&self, cause: LeaveCause) -> Vec<SessionId> {
+    pub(crate) fn destroy(&self, cause: LeaveCause) {
         let mut state = self.state.write();
         let mut fanout = self.fanout.lock();
         *state = None;
         drop(state);
-        let listeners: Vec<_> = fanout.listeners.drain().collect();
-        for (_, session) in &listeners {
-            self.close_for(session, cause);
+        for (_, session) in fanout.listeners.drain() {
+            self.close_for(&session, cause);
         }
-        listeners.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Plans a durable command under the rules, and hands it to the store.
+    ///
+    /// What is planned is [applied](Self::apply) when it is durable.
+    pub(crate) fn plan<T>(
+        &self,
+        wanted: Option<RoomType>,
+        operator: &str,
+        plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), Error>,
+    ) -> Result<Planned<T>, Error> {
+        let mut room = self.write()?;
+        wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
+        let now = clock::now();
+        let (value, outcome) = plan(&mut room, now)?;
+        if outcome.changes.is_empty() {
+            return Ok(Planned { value, outcome, commit: None });
+        }
+        let mut changes: Vec<Change> =
+            outcome.changes.iter().flat_map(|change| self.durable(change)).collect();
+        let info = outcome.changes.iter().find_map(|change| match change {
+            Delta::Info(info) => Some(&**info),
+            _ => None,
+        });
+        changes
+            .extend(self.teller(&room, info.unwrap_or(room.info()), operator, now).changes(&outcome.events));
+        let commit = Some(self.app.store.commit(changes));
+        Ok(Planned { value, outcome, commit })
+    }
+
+    /// Applies what is durable, and tells everyone whom it concerns.
+    pub(crate) fn apply(self: &Arc<Self>, outcome: Outcome, operator: &str) -> Result<(), Error> {
+        let mut room = self.write()?;
+        let now = clock::now();
+        let (mut late, mut put_out) = (Outcome::default(), Vec::new());
+        for change in outcome.changes {
+            let effects = room.apply(change, now);
+            late.changes.extend(effects.late.changes);
+            late.events.extend(effects.late.events);
+            put_out.extend(effects.put_out);
+        }
+        if !late.changes.is_empty() || !late.events.is_empty() {
+            let changes = late.changes.iter().flat_map(|change| self.durable(change)).collect();
+            self.journal(&room, operator, changes, &late.events, now);
+        }
+        let mut fanout = self.fanout.lock();
+        for (session, cause) in put_out {
+            if let Some(session) = fanout.listeners.remove(&session) {
+                self.close_for(&session, cause);
+            }
+        }
+        self.tell(room, &mut fanout, outcome.events.iter().chain(&late.events));
+        Ok(())
+    }
+
+    /// Changes the room in memory alone, and tells of it.
+    pub(crate) fn now<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Room, Time) -> Result<(T, Option<Event>), Error>,
+    ) -> Result<T, Error> {
+        let mut room = self.write()?;
+        let (value, event) = act(&mut room, clock::now())?;
+        let mut fanout = self.fanout.lock();
+        self.tell(room, &mut fanout, &event);
+        Ok(value)
+    }
+
+    /// Tells everyone in the room of something that is not the room's own.
+    pub(crate) fn tell_all(&self, frame: &Frame) {
+        for session in self.fanout.lock().listeners.values() {
+            session.push(frame.clone());
+        }
+    }
+
+    /// Tells the owner and the administrators, as far as they are in.
+    pub(crate) fn tell_managers(&self, frame: &Frame) {
+        let Ok(room) = self.read() else { return };
+        let sessions = room.managers().flat_map(|user| room.members().sessions(user.as_str())).copied();
+        let sessions: Vec<SessionId> = sessions.collect();
+        let fanout = self.fanout.lock();
+        drop(room);
+        sessions
+            .iter()
+            .filter_map(|id| fanout.listeners.get(id))
+            .for_each(|session| session.push(frame.clone()));
+    }
+
+    /// A message goes to everyone at once, and is durable when the commit is.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        operator: &str,
+        send: impl FnOnce(&mut Room, Time) -> Result<Event, Error>,
+    ) -> Result<(Message, Commit), Error> {
+        let mut room = self.write()?;
+        let now = clock::now();
+        let event = send(&mut room, now)?;
+        let Event::Message(message) = &event else {
+            return Err(Error::invalid("the message", "was not taken"));
+        };
+        let message = message.clone();
+        let put = Change::PutMessage(self.app.id, self.room_id.clone(), message.clone());
+        let commit = self.commit(&room, operator, vec![put], std::slice::from_ref(&event), now);
+        let fanout = self.fanout.lock();
+        drop(room);
+        let frame = Frame::message(&self.room_id, &message);
+        for session in fanout.listeners.values() {
+            session.push(frame.clone());
+        }
+        Ok((message, commit))
+    }
+
+    /// A gift is told of at once, and is durable when the commit is.
+    pub(crate) fn give(
+        self: &Arc<Self>,
+        operator: &str,
+        give: impl FnOnce(&mut Room, Time) -> Result<Given, Error>,
+    ) -> Result<(Given, Commit), Error> {
+        let mut room = self.write()?;
+        let now = clock::now();
+        let given = give(&mut room, now)?;
+        let tally = room.given_by(given.from.as_str());
+        let put = self.put(Record::Sender { user: given.from.clone(), tally });
+        let event = Event::Given(Box::new(given.clone()));
+        let commit = self.commit(&room, operator, vec![put], std::slice::from_ref(&event), now);
+        let mut fanout = self.fanout.lock();
+        self.tell(room, &mut fanout, [&event]);
+        Ok((given, commit))
+    }
+
+    /// Likes are counted at once, and are durable when the commit is.
+    pub(crate) fn like(self: &Arc<Self>, from: &UserId, count: u64) -> Result<(u64, Commit), Error> {
+        let mut room = self.write()?;
+        let event = room.like(from, count)?;
+        let total = room.counters().likes;
+        let commit =
+            self.commit(&room, from.as_str(), Vec::new(), std::slice::from_ref(&event), clock::now());
+        let mut fanout = self.fanout.lock();
+        self.tell(room, &mut fanout, [&event]);
+        Ok((total, commit))
+    }
+
+    /// Commits what has been applied already, with the room's numbers.
+    fn commit(
+        &self,
+        room: &Room,
+        operator: &str,
+        mut changes: Vec<Change>,
+        events: &[Event],
+        now: Time,
+    ) -> Commit {
+        changes.push(self.counters(room));
+        changes.extend(self.teller(room, room.info(), operator, now).changes(events));
+        self.app.store.commit(changes)
+    }
+
+    /// Notes what nobody waits for.
+    fn journal(&self, room: &Room, operator: &str, mut changes: Vec<Change>, events: &[Event], now: Time) {
+        changes.extend(self.teller(room, room.info(), operator, now).changes(events));
+        self.app.store.journal(changes);
+    }
+
+    fn teller<'a>(&'a self, room: &'a Room, info: &'a RoomInfo, operator: &'a str, now: Time) -> Teller<'a> {
+        Teller { app: &self.app, room, info, operator, now }
+    }
+
+    fn note_seat(
+        &self,
+        room: &Room,
+        seat: Option<Record>,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<Event>,
+    ) {
+        if let Some(record) = seat {
+            changes.push(self.put(record));
+            events.push(Event::SeatsChanged { seats: room.seats().to_vec() });
+        }
+    }
+
+    fn put(&self, record: Record) -> Change {
+        Change::PutRecord(self.app.id, self.room_id.clone(), record)
+    }
+
+    fn counters(&self, room: &Room) -> Change {
+        Change::PutCounters(self.app.id, self.room_id.clone(), room.counters())
+    }
+
+    fn presence(&self, session: &Session, place: u64, seen: u64) -> Change {
+        Change::PutPresence(Presence {
+            session: session.id,
+            sdkappid: self.app.id,
+            room_id: self.room_id.clone(),
+            user: session.user.clone(),
+            place,
+            seen,
+        })
+    }
+
+    /// What a change is to the store.
+    fn durable(&self, change: &Delta) -> Option<Change> {
+        let (app, room_id) = (self.app.id, self.room_id.clone());
+        Some(match change {
+            Delta::Info(info) => Change::PutRoom(app, (**info).clone()),
+            Delta::Set(record) => Change::PutRecord(app, room_id, record.clone()),
+            Delta::Unset(key) => Change::DeleteRecord(app, room_id, key.clone()),
+            Delta::PutOut { user, .. } => Change::DeleteMember(app, room_id, user.clone()),
+        })
     }
 
     /// Whether a task must be started to sleep until `deadline`: none does yet for that moment or an earlier one.
@@ -205,21 +461,6 @@ impl RoomCell {
         session.push(Frame::text(&wire::room_closed(&self.room_id, cause)));
     }
 
-    /// A member says something to everyone.
-    pub(crate) fn send_text(&self, from: &UserId, text: &str, now: Time) -> Result<Message, Error> {
-        let mut room = self.write()?;
-        let Event::Text(message) = room.send_text(from, text, now)? else {
-            return Err(Error::invalid("Text", "was not taken"));
-        };
-        let fanout = self.fanout.lock();
-        drop(room);
-        let frame = Frame::message(&self.room_id, &message);
-        for session in fanout.listeners.values() {
-            session.push(frame.clone());
-        }
-        Ok(message)
-    }
-
     /// Sends `session` the messages after `seen`, then all that follow: none is lost or told twice in between.
     pub(crate) fn catch_up(&self, session: &Session, seen: u64) {
         let Ok(room) = self.read() else { return };
@@ -230,10 +471,40 @@ impl RoomCell {
         }
     }
 
-    /// Notes a join or leave, to be told with the next batch.
-    fn batch(self: &Arc<Self>, fanout: &mut Fanout, event: &Event) {
-        fanout.batch.push(event);
-        if !fanout.flush_is_due && !fanout.batch.is_empty() {
+    /// Tells of events: joins, leaves and likes with the next batch, everything else at once. The room is open again
+    /// before anybody is told.
+    fn tell<'a>(
+        self: &Arc<Self>,
+        room: MappedRwLockWriteGuard<'_, Room>,
+        fanout: &mut Fanout,
+        events: impl IntoIterator<Item = &'a Event>,
+    ) {
+        let mut frames = Vec::new();
+        for event in events {
+            match event {
+                Event::Entered { .. } | Event::Left { .. } => fanout.batch.push(event),
+                Event::Liked { from, count, total } => fanout.likes.add(from, *count, *total),
+                event => {
+                    let Some(json) = wire::event(&room, &self.app, event) else { continue };
+                    let audience = event.audience(&room).map(|users| {
+                        let sessions = users.iter().flat_map(|user| room.members().sessions(user.as_str()));
+                        sessions.copied().collect::<Vec<_>>()
+                    });
+                    frames.push((Frame::text(&json), audience));
+                }
+            }
+        }
+        drop(room);
+        for (frame, audience) in frames {
+            match audience {
+                None => fanout.listeners.values().for_each(|session| session.push(frame.clone())),
+                Some(sessions) => sessions
+                    .iter()
+                    .filter_map(|session| fanout.listeners.get(session))
+                    .for_each(|session| session.push(frame.clone())),
+            }
+        }
+        if !fanout.flush_is_due && fanout.has_something() {
             self.schedule_flush(fanout);
         }
     }
@@ -256,14 +527,40 @@ impl RoomCell {
         let member_count = room.members().len();
         drop(room);
         fanout.flush_is_due = false;
-        let Some(changed) = fanout.batch.take(member_count) else { return };
-        fanout.flushed_at = Some(Instant::now());
-        let frame = Frame::text(&wire::members_changed(&self.room_id, &changed));
-        for session in fanout.listeners.values() {
-            session.push(frame.clone());
+        let mut frames = Vec::new();
+        if let Some(changed) = fanout.batch.take(member_count) {
+            frames.push(Frame::text(&wire::members_changed(&self.room_id, &changed)));
         }
-        if !fanout.batch.is_empty() {
+        let likes = std::mem::take(&mut fanout.likes);
+        if !likes.by.is_empty() {
+            frames.push(Frame::text(&wire::likes_changed(&self.room_id, likes.total, &likes.by)));
+        }
+        if frames.is_empty() {
+            return;
+        }
+        fanout.flushed_at = Some(Instant::now());
+        for session in fanout.listeners.values() {
+            frames.iter().for_each(|frame| session.push(frame.clone()));
+        }
+        if fanout.has_something() {
             self.schedule_flush(&mut fanout);
+        }
+    }
+}
+
+impl Fanout {
+    fn has_something(&self) -> bool {
+        !self.batch.is_empty() || !self.likes.by.is_empty()
+    }
+}
+
+impl Likes {
+    fn add(&mut self, from: &UserId, count: u64, total: u64) {
+        self.total = total;
+        if let Some((_, known)) = self.by.iter_mut().find(|(user, _)| user == from) {
+            *known = known.saturating_add(count);
+        } else if self.by.len() < NAMED_LIKERS {
+            self.by.push((from.clone(), count));
         }
     }
 }

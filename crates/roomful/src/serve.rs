@@ -27,8 +27,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::Config;
 use crate::hub::{Hub, drained};
 use crate::metrics::Metrics;
+use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{cli, control, gateway, journal, metrics, page, rest, tls};
+use crate::{cli, control, gateway, metrics, page, rest, tls};
 
 /// How long a client may take to send a request's head, or to finish a TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,7 +58,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let tls = tls::load(&config.tls)?;
     let metrics = Arc::new(Metrics::install()?);
     let _lock = control::lock(&folder)?;
-    let (store, mut snapshot) = Sqlite::open(&folder, Box::new(metrics::record_commit))?;
+    let outbox = Outbox::new(tokio::runtime::Handle::current());
+    let committed = outbox.clone();
+    let (store, mut snapshot) = Sqlite::open(
+        &folder,
+        Box::new(move |group| {
+            metrics::record_commit(group.took, group.changes);
+            committed.accept(group.events);
+        }),
+    )?;
     let store = Arc::new(store);
     if snapshot.apps.is_empty() {
         let (app, changes) = cli::first_app()?;
@@ -71,18 +80,19 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let first_app = snapshot.apps.first().cloned();
     let listener = listen(&config).await?;
     let address = listener.local_addr()?;
+    let undelivered = std::mem::take(&mut snapshot.outbox);
     let hub = Hub::new(config, store.clone(), snapshot);
+    outbox.start(hub.clone(), undelivered);
 
     let served = Served {
         hub: hub.clone(),
         metrics: metrics.clone(),
         routes: TowerToHyperService::new(routes(hub.clone(), metrics.clone())),
     };
-    let controlled = TowerToHyperService::new(control::routes(hub.clone()));
+    let controlled = TowerToHyperService::new(control::routes(hub.clone(), outbox));
     let control_socket = control::bind(&folder)?;
     hub.begin_grace();
     let mut background = vec![
-        tokio::spawn(journal::run(hub.clone())),
         tokio::spawn(Metrics::upkeep(metrics.handle())),
         tokio::spawn(accept(listener, tls.clone(), served.clone(), Workers::start()?)),
         tokio::spawn(accept_control(control_socket, Served { routes: controlled, ..served })),
@@ -95,14 +105,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     stop_signal().await?;
     tracing::info!("draining: no new work, connections are told to come back");
     hub.draining.send_replace(true);
-    for listener in background.drain(2..) {
+    for listener in background.drain(1..) {
         listener.abort();
     }
     if tokio::time::timeout(DRAIN_TIMEOUT, hub.draining.closed()).await.is_err() {
         tracing::warn!(connections = hub.draining.receiver_count(), "connections were cut off");
     }
     background.iter().for_each(tokio::task::JoinHandle::abort);
-    if let Err(error) = hub.journal.flush(&hub).await {
+    // Everything that was journalled is on disk when this is.
+    if let Err(error) = store.commit(Vec::new()).await {
         tracing::error!(%error, "the presence journal could not be written");
     }
     control::unbind(&folder);
@@ -207,6 +218,7 @@ fn routes(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Router {
         )
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/openapi.json", get(|| async { axum::Json(rest::openapi()) }))
         .route(
             "/metrics",
             get(|State(shown): State<Shown>| async move {

@@ -34,7 +34,7 @@ impl Frame {
     }
 
     pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
-        let wire = wire::text_frame(&wire::text_msg(room_id, message));
+        let wire = wire::text_frame(&wire::message(room_id, message));
         Self { wire, message: Some((room_id.clone(), message.seq)) }
     }
 }
@@ -171,9 +171,10 @@ impl Session {
         if was_attached {
             self.note_loss(Loss::Silent);
         }
-        let rooms: Vec<_> = self.rooms.lock().iter().map(|room| (room.cell.clone(), room.sent)).collect();
-        for (cell, known) in rooms {
-            cell.catch_up(self, seen.get(cell.room_id.as_str()).copied().unwrap_or(known));
+        for room in self.rooms.lock().clone() {
+            let known = seen.get(room.cell.room_id.as_str()).copied().unwrap_or(room.sent);
+            room.cell.catch_up(self, known);
+            room.cell.note_connection(self, room.place, known, true);
         }
         generation
     }
@@ -193,6 +194,9 @@ impl Session {
             link.outbox = None;
         }
         self.note_loss(loss);
+        for room in self.rooms.lock().clone() {
+            room.cell.note_connection(self, room.place, room.acknowledged, false);
+        }
         true
     }
 
@@ -267,19 +271,9 @@ impl Session {
     }
 
     /// For the presence journal.
-    fn stored(&self) -> StoredSession {
+    pub(crate) fn stored(&self) -> StoredSession {
         let token_hash = self.link.lock().token_hash;
-        let rooms = self.rooms.lock();
-        StoredSession {
-            id: self.id,
-            sdkappid: self.app.id,
-            user: self.user.clone(),
-            token_hash,
-            rooms: rooms
-                .iter()
-                .map(|room| (room.cell.room_id.clone(), room.place, room.acknowledged))
-                .collect(),
-        }
+        StoredSession { id: self.id, sdkappid: self.app.id, user: self.user.clone(), token_hash }
     }
 }
 
@@ -321,7 +315,8 @@ impl Sessions {
         user: UserId,
     ) -> Result<(Arc<Session>, ResumeToken), getrandom::Error> {
         let token = ResumeToken::generate()?;
-        let id = SessionId(getrandom::u64()?);
+        // 0 stands for robots.
+        let id = SessionId(getrandom::u64()?.max(1));
         let session = Session::new(id, app, user, token.hash);
         let mut table = self.0.lock();
         table.by_id.insert(id, session.clone());
@@ -364,10 +359,8 @@ impl Sessions {
         table.by_id.remove(&session.id).is_some()
     }
 
-    /// What the journal keeps of a session; `None` once it ended.
-    pub(crate) fn stored(&self, id: SessionId) -> Option<StoredSession> {
-        let session = self.0.lock().by_id.get(&id).cloned()?;
-        Some(session.stored())
+    pub(crate) fn by_id(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.0.lock().by_id.get(&id).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {

@@ -4,14 +4,18 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use rooms::{
-    LeaveCause, MembersChanged, Message, Page, Room, RoomId, RoomInfo, SeatTemplate, TakeSeatMode, UserId,
+    Battle, BattleStep, ConnectionStep, Content, Counters, Event, LeaveCause, MembersChanged, Message, Page,
+    RequestKind, Room, RoomId, RoomInfo, Seat, SeatRequest, SeatTemplate, Side, Stand, TakeSeatMode, Time,
+    UserId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::app::App;
 
 /// A `RoomInfo` as it is answered (`spec/live-rest-api.md`).
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RoomInfoView<'a> {
     room_id: &'a str,
@@ -60,7 +64,11 @@ pub(crate) struct RoomInfoView<'a> {
 
 impl<'a> RoomInfoView<'a> {
     pub(crate) fn new(room: &'a Room, app: &App) -> Self {
-        let info: &RoomInfo = room.info();
+        Self::of(room.info(), room, app)
+    }
+
+    /// `info` with the numbers of `room`, whose record it is going to be.
+    pub(crate) fn of(info: &'a RoomInfo, room: &Room, app: &App) -> Self {
         let owner = app.account(info.owner.as_str());
         let (owner_name, owner_avatar_url) = owner
             .map(|owner| (owner.profile.nick.clone(), owner.profile.face_url.clone()))
@@ -107,8 +115,8 @@ impl<'a> RoomInfoView<'a> {
             custom_info: &info.custom_info,
             member_count: room.members().len(),
             online_count: room.members().len(),
-            view_count: room.views(),
-            popularity: room.views(),
+            view_count: room.counters().views,
+            popularity: room.counters().views,
             video_quality_list: [],
         }
     }
@@ -127,14 +135,289 @@ pub(crate) fn page(page: &Page<'_>) -> Bytes {
     json.into()
 }
 
-/// What a member gets on entering: the room, and the first page of who is in.
-pub(crate) fn welcome(room: &Room, app: &App, page: &Bytes) -> String {
+/// What a member gets on entering: the room, the first page of who is in, and what there is to know of it.
+pub(crate) fn welcome(room: &Room, app: &App, page: &Bytes, now: Time) -> String {
     let page = std::str::from_utf8(page).unwrap_or("{}");
+    let page = page.strip_prefix('{').and_then(|page| page.strip_suffix('}')).unwrap_or_default();
+    let mut messages = String::new();
+    for message in room.messages_after(0) {
+        let comma = if messages.is_empty() { "" } else { "," };
+        let _ = write!(messages, "{comma}{}", message_body(&room.info().room_id, message));
+    }
+    let metadata: Vec<_> =
+        room.metadata(&[]).map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+    let admins: Vec<_> = room.admins().map(UserId::as_str).collect();
+    let muted: Vec<_> = room.mutes(now).map(|(user, until)| muted(user, until)).collect();
     format!(
-        r#"{{"RoomInfo":{},{}"#,
+        r#"{{"RoomInfo":{},{page},"Messages":[{messages}],"SeatList":{},"Metadata":{},"Admin_Account":{},"MutedAccountList":{},"Statistic":{}}}"#,
         RoomInfoView::new(room, app).json(),
-        page.strip_prefix('{').unwrap_or("}")
+        to_json(&seats(room.seats())),
+        to_json(&metadata),
+        to_json(&admins),
+        to_json(&muted),
+        to_json(&Statistic::new(room.counters(), room.sender_count())),
     )
+}
+
+pub(crate) fn muted(user: &UserId, until: Time) -> Value {
+    json!({"Member_Account": user.as_str(), "MutedUntil": until.unix_seconds()})
+}
+
+fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A seat as it is answered (`spec/live-rest-api.md`, get_seat_list).
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SeatView {
+    index: u32,
+    #[serde(rename = "Member_Account", skip_serializing_if = "Option::is_none")]
+    member_account: Option<String>,
+    is_taken_disabled: bool,
+    is_video_disabled: bool,
+    is_audio_disabled: bool,
+}
+
+pub(crate) fn seats(seats: &[Seat]) -> Vec<SeatView> {
+    let view = |(index, seat): (u32, &Seat)| SeatView {
+        index,
+        member_account: seat.occupant.as_ref().map(UserId::to_string),
+        is_taken_disabled: seat.is_locked,
+        is_video_disabled: seat.is_video_locked,
+        is_audio_disabled: seat.is_audio_locked,
+    };
+    (0..).zip(seats).map(view).collect()
+}
+
+/// A room's numbers as they are answered (`spec/live-rest-api.md`, get_room_statistic).
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Statistic {
+    total_viewers: u64,
+    total_msg_count: u64,
+    total_likes_received: u64,
+    total_gifts_sent: u64,
+    total_gift_coins: u64,
+    total_unique_gift_senders: usize,
+}
+
+impl Statistic {
+    pub(crate) fn new(counters: Counters, senders: usize) -> Self {
+        Self {
+            total_viewers: counters.views,
+            total_msg_count: counters.messages,
+            total_likes_received: counters.likes,
+            total_gifts_sent: counters.gifts,
+            total_gift_coins: counters.coins,
+            total_unique_gift_senders: senders,
+        }
+    }
+}
+
+/// A message as elements of the group service, with its `CloudCustomData`.
+pub(crate) fn elements(content: &Content) -> (Value, String) {
+    match content {
+        Content::Text { text, extension } => {
+            (json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]), extension.clone())
+        }
+        Content::Custom { business_id, data } => (
+            json!([{"MsgType": "TIMCustomElem", "MsgContent": {"Data": data, "Desc": business_id}}]),
+            String::new(),
+        ),
+        Content::Elements { body, extension } => {
+            (serde_json::from_str(body).unwrap_or_default(), extension.clone())
+        }
+    }
+}
+
+/// The words of a message that is one text element and nothing else.
+pub(crate) fn text_of(elements: &Value) -> Option<String> {
+    let [element] = elements.as_array()?.as_slice() else { return None };
+    if element.get("MsgType")? != "TIMTextElem" {
+        return None;
+    }
+    Some(element.get("MsgContent")?.get("Text")?.as_str()?.into())
+}
+
+/// The name of a message's event.
+fn message_event(content: &Content) -> &'static str {
+    match content {
+        Content::Text { .. } => "text_msg",
+        Content::Custom { .. } => "custom_msg",
+        Content::Elements { .. } => "group_msg",
+    }
+}
+
+/// What a message's event says.
+fn message_body(room_id: &RoomId, message: &Message) -> String {
+    let own = match &message.content {
+        Content::Text { text, extension } if extension.is_empty() => format!(r#""Text":{}"#, quoted(text)),
+        Content::Text { text, extension } => {
+            format!(r#""Text":{},"ExtensionInfo":{}"#, quoted(text), quoted(extension))
+        }
+        Content::Custom { business_id, data } => {
+            let (from, business_id, data) =
+                (quoted(message.from.as_str()), quoted(business_id), quoted(data));
+            format!(r#""Sender_Account":{from},"BusinessId":{business_id},"Data":{data}"#)
+        }
+        Content::Elements { body, extension } => {
+            format!(r#""MsgBody":{body},"CloudCustomData":{}"#, quoted(extension))
+        }
+    };
+    format!(
+        r#"{{"RoomId":{},"Type":"{}","From_Account":{},{own},"MsgId":{},"Seq":{},"Time":{}}}"#,
+        quoted(room_id.as_str()),
+        message_event(&message.content),
+        quoted(message.from.as_str()),
+        quoted(&message.id),
+        message.seq,
+        message.sent_at.unix_millis()
+    )
+}
+
+/// An event for a member; `None` for what is told in batches, or not at all.
+pub(crate) fn event(room: &Room, app: &App, event: &Event) -> Option<String> {
+    let (name, mut body) = match event {
+        Event::InfoChanged => {
+            let info = serde_json::to_value(RoomInfoView::new(room, app)).unwrap_or_default();
+            ("room_info_changed", json!({"RoomInfo": info}))
+        }
+        Event::OwnerChanged { from, to } => (
+            "owner_changed",
+            json!({"CurrentOwner_Account": to.as_str(), "OriginalOwner_Account": from.as_str()}),
+        ),
+        Event::AdminsChanged { users, added } => {
+            let users: Vec<_> = users.iter().map(UserId::as_str).collect();
+            (
+                "admins_changed",
+                json!({"Admin_Account": users, "OpType": if *added { "add" } else { "delete" }}),
+            )
+        }
+        Event::CardChanged { user, card } => (
+            "member_info_changed",
+            json!({"Member_Account": user.as_str(), "NameCard": card.name_card, "CustomInfo": card.custom_info}),
+        ),
+        Event::Muted { users, until } => {
+            let users: Vec<_> = users.iter().map(|user| json!({"Member_Account": user.as_str()})).collect();
+            ("members_muted", json!({"MemberList": users, "MutedUntil": until.map_or(0, Time::unix_seconds)}))
+        }
+        Event::MetadataSet { entries } => {
+            let entries: Vec<_> =
+                entries.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+            ("metadata_changed", json!({"Metadata": entries, "DeletedKeys": []}))
+        }
+        Event::MetadataDeleted { keys } => ("metadata_changed", json!({"Metadata": [], "DeletedKeys": keys})),
+        Event::SeatsChanged { seats: list } => ("seats_changed", json!({"SeatList": seats(list)})),
+        Event::SeatRequested(request) => ("seat_request_received", seat_request(request)),
+        Event::SeatRequestEnded { request, end, by } => {
+            let mut body = seat_request(request);
+            body["Result"] = end.as_str().into();
+            body["Operator_Account"] = by.as_str().into();
+            ("seat_request_ended", body)
+        }
+        Event::Given(given) => {
+            let to: Vec<_> = given.to.iter().map(UserId::as_str).collect();
+            (
+                "gift_received",
+                json!({
+                    "From_Account": given.from.as_str(), "ReceiverList_Account": to, "Count": given.count,
+                    "GiftInfo": serde_json::to_value(&given.gift).unwrap_or_default(),
+                    "Sequence": given.sequence, "Time": given.at.unix_millis(),
+                }),
+            )
+        }
+        Event::Entered { .. }
+        | Event::Left { .. }
+        | Event::Recovered { .. }
+        | Event::Message(_)
+        | Event::Liked { .. } => return None,
+    };
+    body["RoomId"] = room.info().room_id.as_str().into();
+    Some(json!({"event": name, "body": body}).to_string())
+}
+
+pub(crate) fn seat_request(request: &SeatRequest) -> Value {
+    json!({
+        "RequestId": request.id.to_string(),
+        "Kind": match request.kind {
+            RequestKind::Application => "application",
+            RequestKind::Invitation => "invitation",
+        },
+        "From_Account": request.from.as_str(), "Member_Account": request.guest.as_str(),
+        "Index": request.index.map_or(-1, i64::from), "ExpiresAt": request.expires_at.unix_millis(),
+    })
+}
+
+pub(crate) fn likes_changed(room_id: &RoomId, total: u64, by: &[(UserId, u64)]) -> String {
+    let by: Vec<_> =
+        by.iter().map(|(user, count)| json!({"From_Account": user.as_str(), "Count": count})).collect();
+    let body = json!({"RoomId": room_id.as_str(), "TotalLikesReceived": total, "Likes": by});
+    json!({"event": "likes_changed", "body": body}).to_string()
+}
+
+/// A battle as it is answered (`live_engine_http_pk`, get_battle_info). Durations in milliseconds, times in seconds.
+pub(crate) fn battle(battle: &Battle) -> Value {
+    let side = |side: &Side| {
+        json!({
+            "RoomId": side.room.as_str(), "Owner_Account": side.owner.as_str(), "Score": side.score,
+            "Status": match side.stand {
+                Stand::Asked => "Invited",
+                Stand::In => "Joined",
+                Stand::Refused => "Rejected",
+                Stand::Out => "Exited",
+            },
+        })
+    };
+    let seconds = |time: Option<Time>| time.map_or(0, Time::unix_seconds);
+    let status = match (battle.started_at, battle.ended_at) {
+        (_, Some(_)) => 3,
+        (Some(_), None) => 2,
+        (None, None) => 1,
+    };
+    let mut json = json!({
+        "BattleId": battle.id, "Duration": u64::try_from(battle.duration.as_millis()).unwrap_or(u64::MAX),
+        "ExtensionInfo": battle.extension_info, "CreateTime": battle.created_at.unix_seconds(),
+        "StartTime": seconds(battle.started_at), "EndTime": seconds(battle.ended_at), "Status": status,
+        "FromRoomInfo": battle.sides.first().map(side),
+        "ToRoomList": battle.sides.iter().skip(1).map(side).collect::<Vec<_>>(),
+    });
+    if let Some(end) = battle.end {
+        json["OpType"] = (end as u32).into();
+    }
+    json
+}
+
+/// A step of a battle, for the members of its rooms.
+pub(crate) fn battle_event(of: &Battle, step: &BattleStep) -> String {
+    let mut body = battle(of);
+    if let BattleStep::Answered { room, .. } | BattleStep::Left { room } = step {
+        body["RoomId"] = room.as_str().into();
+    }
+    json!({"event": step.name(), "body": body}).to_string()
+}
+
+/// A request to connect, or what became of it.
+pub(crate) fn connection_event(step: ConnectionStep, from: &RoomId, to: &RoomId, extension: &str) -> String {
+    let body = json!({"FromRoomId": from.as_str(), "ToRoomId": to.as_str(), "ExtensionInfo": extension});
+    json!({"event": step.name(), "body": body}).to_string()
+}
+
+/// Rooms that are connected, each with its owner.
+pub(crate) fn connected(app: &App, rooms: &[RoomId]) -> Vec<Value> {
+    rooms
+        .iter()
+        .map(|room| {
+            let owner = app.room(room.as_str()).ok();
+            let owner = owner.and_then(|cell| Some(cell.read().ok()?.info().owner.to_string()));
+            json!({"RoomId": room.as_str(), "Owner_Account": owner.unwrap_or_default()})
+        })
+        .collect()
+}
+
+pub(crate) fn connection_changed(app: &App, room: &RoomId, rooms: &[RoomId]) -> String {
+    let body = json!({"RoomId": room.as_str(), "RoomList": connected(app, rooms)});
+    json!({"event": ConnectionStep::Changed.name(), "body": body}).to_string()
 }
 
 pub(crate) fn members_changed(room_id: &RoomId, changed: &MembersChanged) -> String {
@@ -160,16 +443,10 @@ pub(crate) fn members_changed(room_id: &RoomId, changed: &MembersChanged) -> Str
     json
 }
 
-pub(crate) fn text_msg(room_id: &RoomId, message: &Message) -> String {
-    format!(
-        r#"{{"event":"text_msg","body":{{"RoomId":{},"From_Account":{},"Text":{},"MsgId":{},"Seq":{},"Time":{}}}}}"#,
-        quoted(room_id.as_str()),
-        quoted(message.from.as_str()),
-        quoted(&message.text),
-        quoted(&message.id),
-        message.seq,
-        message.sent_at.unix_millis()
-    )
+/// A message's event.
+pub(crate) fn message(room_id: &RoomId, message: &Message) -> String {
+    let name = message_event(&message.content);
+    format!(r#"{{"event":"{name}","body":{}}}"#, message_body(room_id, message))
 }
 
 pub(crate) fn room_closed(room_id: &RoomId, cause: LeaveCause) -> String {

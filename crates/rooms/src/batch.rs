@@ -74,7 +74,7 @@ impl PresenceBatch {
         let (user, change) = match event {
             Event::Entered { user } => (user, None),
             Event::Left { user, cause } => (user, Some(*cause)),
-            Event::Text(_) => return,
+            _ => return,
         };
         if self.current.order.len() + self.next.order.len() >= MAX_WAITING {
             self.overflowed = true;

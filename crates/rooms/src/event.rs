@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Message, UserId};
+use crate::{Card, Given, Message, RequestEnd, RequestKind, Room, Seat, SeatRequest, Time, UserId};
 
 /// Something that happened in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,101 @@ pub enum Event {
         /// Why.
         cause: LeaveCause,
     },
+    /// A member whose connection was lost is back in time; it was a member all along.
+    Recovered {
+        /// The user.
+        user: UserId,
+    },
     /// A message for everyone in the room.
-    Text(Message),
+    Message(Message),
+    /// The room's record was changed.
+    InfoChanged,
+    /// The room belongs to somebody else.
+    OwnerChanged {
+        /// Whose it was.
+        from: UserId,
+        /// Whose it is.
+        to: UserId,
+    },
+    /// Users became administrators, or are none any more.
+    AdminsChanged {
+        /// Who.
+        users: Vec<UserId>,
+        /// Which of the two.
+        added: bool,
+    },
+    /// What a member is called.
+    CardChanged {
+        /// Who.
+        user: UserId,
+        /// Its card.
+        card: Card,
+    },
+    /// Users may not speak until then; `None`: they may again.
+    Muted {
+        /// Who.
+        users: Vec<UserId>,
+        /// Until when.
+        until: Option<Time>,
+    },
+    /// Metadata was set.
+    MetadataSet {
+        /// Keys and values.
+        entries: Vec<(String, String)>,
+    },
+    /// Metadata was deleted.
+    MetadataDeleted {
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// How the seats stand.
+    SeatsChanged {
+        /// All of them.
+        seats: Vec<Seat>,
+    },
+    /// Somebody asks for a seat, or is asked to take one.
+    SeatRequested(SeatRequest),
+    /// A request about a seat was answered, taken back, or forgotten.
+    SeatRequestEnded {
+        /// The request.
+        request: SeatRequest,
+        /// How it ended.
+        end: RequestEnd,
+        /// By whom.
+        by: UserId,
+    },
+    /// A gift was given.
+    Given(Box<Given>),
+    /// Likes were sent.
+    Liked {
+        /// By whom.
+        from: UserId,
+        /// How many.
+        count: u64,
+        /// How many the room has now.
+        total: u64,
+    },
+}
+
+impl Event {
+    /// Whom in the room it concerns; `None` is everyone.
+    pub fn audience(&self, room: &Room) -> Option<Vec<UserId>> {
+        let receivers = |request: &SeatRequest| match request.kind {
+            RequestKind::Application => room.managers().cloned().collect(),
+            RequestKind::Invitation => vec![request.guest.clone()],
+        };
+        match self {
+            Event::SeatRequested(request) => Some(receivers(request)),
+            Event::SeatRequestEnded { request, .. } => {
+                let mut users = receivers(request);
+                if !users.contains(&request.from) {
+                    users.push(request.from.clone());
+                }
+                Some(users)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why a member left, or a room closed for it.

@@ -25,6 +25,11 @@ impl fmt::Display for SdkAppId {
 #[serde(transparent)]
 pub struct SessionId(pub u64);
 
+impl SessionId {
+    /// Stands for the connection that a robot does not have.
+    pub const ROBOT: Self = Self(0);
+}
+
 /// A point in time, in whole milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

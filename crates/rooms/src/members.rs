@@ -116,7 +116,13 @@ impl Members {
         }
     }
 
-    /// Puts a member back at the place it had before a restart. Members are restored in any order.
+    /// Sets the next place in join order aside, for one who comes in later with [`Self::restore`].
+    pub(crate) fn reserve_place(&mut self) -> u64 {
+        self.last_place += 1;
+        self.last_place
+    }
+
+    /// Puts a member at the place it had before a restart, or that was set aside for it. In any order.
     pub(crate) fn restore(&mut self, user: &UserId, session: SessionId, place: u64) -> u64 {
         self.last_place = self.last_place.max(place);
         match self.by_user.entry(user.clone()) {

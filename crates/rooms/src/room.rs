@@ -3,26 +3,42 @@
 //! Invariant: the member list, the count, bans and capacity are all read from and changed in this one state, so that no
 //! answer about one contradicts another.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use hashbrown::HashMap;
 
 use crate::cursor::Cursor;
 use crate::lifetime::Absences;
 use crate::members::{Admission, Members, PAGE_SIZE};
 use crate::messages::Messages;
-use crate::{Ban, Error, Event, LeaveCause, RoomInfo, RoomType, SessionId, Time, UserId};
+use crate::seat_requests::SeatRequests;
+use crate::seats::Seats;
+use crate::{
+    Ban, Card, Counters, Delta, Error, Event, Fields, GiftTally, LeaveCause, Message, Outcome, Record,
+    RoomInfo, RoomType, SessionId, Time, UserId,
+};
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A room.
 #[derive(Debug)]
 pub struct Room {
     info: RoomInfo,
     members: Members,
-    /// How often somebody has entered.
-    views: u64,
+    pub(crate) counters: Counters,
     /// Grows with every change of who is in; a rendered list is good as long as this stands.
     version: u64,
     pub(crate) messages: Messages,
     pub(crate) absences: Absences,
-    pub(crate) bans: HashMap<UserId, Ban, foldhash::fast::RandomState>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) bans: BTreeMap<UserId, Ban>,
+    pub(crate) mutes: BTreeMap<UserId, Time>,
+    pub(crate) admins: BTreeSet<UserId>,
+    pub(crate) robots: BTreeSet<UserId>,
+    pub(crate) cards: Map<UserId, Card>,
+    pub(crate) senders: Map<UserId, GiftTally>,
+    pub(crate) seats: Seats,
+    pub(crate) requests: SeatRequests,
 }
 
 /// What entering did.
@@ -34,6 +50,26 @@ pub struct Entered {
     pub session_is_new: bool,
     /// For the others, when the user was not a member before.
     pub event: Option<Event>,
+    /// The seat an owner was put on, durable by and by.
+    pub seated: Option<Record>,
+}
+
+/// What going out did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Departure {
+    /// For the others, when the user is a member no more.
+    pub event: Option<Event>,
+    /// The seat that came free, durable by and by.
+    pub freed: Option<Record>,
+}
+
+/// What applying a change did beyond what was planned.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Sessions that are out now.
+    pub put_out: Vec<(SessionId, LeaveCause)>,
+    /// What time had changed since the plan: to be made durable by and by, and told.
+    pub late: Outcome,
 }
 
 /// A page of the member list.
@@ -59,14 +95,24 @@ impl Room {
     /// A room nobody is in yet.
     pub fn new(info: RoomInfo, now: Time) -> Self {
         let absences = Absences { empty_since: Some(now), ..Absences::default() };
+        let mut seats = Seats::default();
+        seats.resize(&info);
         Self {
             info,
             members: Members::default(),
-            views: 0,
+            counters: Counters::default(),
             version: 0,
             messages: Messages::default(),
             absences,
-            bans: HashMap::default(),
+            metadata: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            mutes: BTreeMap::new(),
+            admins: BTreeSet::new(),
+            robots: BTreeSet::new(),
+            cards: Map::default(),
+            senders: Map::default(),
+            seats,
+            requests: SeatRequests::default(),
         }
     }
 
@@ -75,9 +121,121 @@ impl Room {
         &self.info
     }
 
-    /// Replaces the record by one that is durable by now (from [`RoomInfo::updated`]).
-    pub fn set_info(&mut self, info: RoomInfo) {
-        self.info = info;
+    /// Plans new values for fields of the record.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a field out of its limits.
+    pub fn update(&self, fields: &Fields) -> Result<Outcome, Error> {
+        let info = self.info.updated(fields)?;
+        if info == self.info {
+            return Ok(Outcome::default());
+        }
+        let mut outcome = Outcome::of(Delta::Info(Box::new(info.clone())), Event::InfoChanged);
+        let mut seats = self.seats.clone();
+        seats.resize(&info);
+        if seats != self.seats {
+            outcome.events.push(Event::SeatsChanged { seats: seats.list().to_vec() });
+        }
+        Ok(outcome)
+    }
+
+    /// Applies a change that is durable by now.
+    ///
+    /// Members come and go while a plan is on its way to the disk: what does not fit any more is set right here, and
+    /// [`Effects::late`] says how.
+    pub fn apply(&mut self, change: Delta, now: Time) -> Effects {
+        let mut effects = Effects::default();
+        match change {
+            Delta::Info(info) => {
+                self.info = *info;
+                self.seats.resize(&self.info);
+            }
+            Delta::Set(record) => self.set(record, &mut effects),
+            Delta::Unset(key) => self.unset(key.kind, &key.name, now, &mut effects),
+            Delta::PutOut { user, cause, is_told } => {
+                let sessions = self.remove(&user, cause, now, &mut effects);
+                if !is_told && !sessions.is_empty() {
+                    // Came in after the plan.
+                    effects.late.events.push(Event::Left { user, cause });
+                }
+                effects.put_out.extend(sessions.into_iter().map(|session| (session, cause)));
+            }
+        }
+        effects
+    }
+
+    fn set(&mut self, record: Record, effects: &mut Effects) {
+        match record {
+            Record::Metadata { key, value } => drop(self.metadata.insert(key, value)),
+            Record::Mute { user, until } => drop(self.mutes.insert(user, until)),
+            Record::Ban(ban) => drop(self.bans.insert(ban.user.clone(), ban)),
+            Record::Admin(user) => drop(self.admins.insert(user)),
+            Record::Robot { user, place } => {
+                if self.members.restore(&user, SessionId::ROBOT, place) == place {
+                    self.version += 1;
+                    self.note_entered(&user);
+                }
+                self.robots.insert(user);
+            }
+            Record::Seat { index, mut seat } => {
+                if let Some(gone) = seat.occupant.take_if(|user| !self.members.contains(user.as_str())) {
+                    // Left after the plan: the seat is free after all.
+                    self.seats.vacate(&gone);
+                    let change = Delta::Set(Record::Seat { index, seat: seat.clone() });
+                    self.seats.set(index, seat);
+                    let event = Event::SeatsChanged { seats: self.seats.list().to_vec() };
+                    effects.late.join(Outcome::of(change, event));
+                } else {
+                    self.seats.set(index, seat);
+                }
+            }
+            Record::Card { user, card } => drop(self.cards.insert(user, card)),
+            Record::Sender { user, tally } => drop(self.senders.insert(user, tally)),
+        }
+    }
+
+    fn unset(&mut self, kind: &str, name: &str, now: Time, effects: &mut Effects) {
+        match kind {
+            Record::METADATA => drop(self.metadata.remove(name)),
+            Record::MUTE => drop(self.mutes.remove(name)),
+            Record::BAN => drop(self.bans.remove(name)),
+            Record::ADMIN => drop(self.admins.remove(name)),
+            Record::CARD => drop(self.cards.remove(name)),
+            Record::SENDER => drop(self.senders.remove(name)),
+            Record::ROBOT => {
+                let Some(user) = self.robots.take(name) else { return };
+                if let Ok(departure) = self.leave(&user, SessionId::ROBOT, LeaveCause::Leave, now) {
+                    // The plan has told of the departure and of the seat it was on then.
+                    if let Some(record) = departure.freed {
+                        effects.late.changes.push(Delta::Set(record));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A fact that was durable before a restart.
+    pub fn restore_record(&mut self, record: Record) {
+        match record {
+            // Who sits on it is seen to once the members are back: [`Self::finish_restore`].
+            Record::Seat { index, seat } => self.seats.set(index, seat),
+            record => self.set(record, &mut Effects::default()),
+        }
+    }
+
+    /// After a restart, once all members are back: frees seats of those who are not, and says which.
+    pub fn finish_restore(&mut self) -> Vec<Record> {
+        let gone: Vec<UserId> = self
+            .seats
+            .list()
+            .iter()
+            .filter_map(|seat| seat.occupant.clone())
+            .filter(|user| !self.members.contains(user.as_str()))
+            .collect();
+        let freed = gone.iter().filter_map(|user| self.seats.vacate(user));
+        let freed: Vec<u32> = freed.collect();
+        freed.into_iter().filter_map(|index| self.seats.record(index)).collect()
     }
 
     /// Who is in.
@@ -85,9 +243,13 @@ impl Room {
         &self.members
     }
 
-    /// How often somebody has entered.
-    pub fn views(&self) -> u64 {
-        self.views
+    /// Its numbers.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) fn members_mut(&mut self) -> &mut Members {
+        &mut self.members
     }
 
     /// Changes whenever the member list does.
@@ -135,12 +297,17 @@ impl Room {
             place: admission.place(),
             session_is_new: !matches!(admission, Admission::Already(_)),
             event: None,
+            seated: None,
         };
         if let Admission::New(_) = admission {
-            self.views += 1;
+            self.counters.views += 1;
             self.version += 1;
             self.note_entered(user);
             entered.event = Some(Event::Entered { user: user.clone() });
+            if let Some(index) = self.seat_for_owner(user) {
+                self.seats.occupy(index, Some(user.clone()));
+                entered.seated = self.seats.record(index);
+            }
         }
         Ok(entered)
     }
@@ -157,40 +324,67 @@ impl Room {
         session: SessionId,
         cause: LeaveCause,
         now: Time,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Departure, Error> {
         match self.members.leave(user.as_str(), session) {
             None => Err(Error::NotAMember { user: user.to_string(), room_id: self.info.room_id.to_string() }),
-            Some(false) => Ok(None),
+            Some(false) => Ok(Departure::default()),
             Some(true) => {
-                self.version += 1;
-                self.note_left(user.as_str(), cause, now);
-                Ok(Some(Event::Left { user: user.clone(), cause }))
+                let freed = self.went(user, cause, now);
+                Ok(Departure { event: Some(Event::Left { user: user.clone(), cause }), freed })
             }
         }
     }
 
+    /// What follows when a user is a member no more; returns the seat it had.
+    fn went(&mut self, user: &UserId, cause: LeaveCause, now: Time) -> Option<Record> {
+        self.version += 1;
+        self.note_left(user.as_str(), cause, now);
+        self.end_requests_of(user.as_str());
+        let index = self.seats.vacate(user)?;
+        self.seats.record(index)
+    }
+
     /// A user is put out with all its sessions, which are returned; empty when it was not in.
-    pub fn remove(&mut self, user: &UserId, now: Time) -> Vec<SessionId> {
+    fn remove(
+        &mut self,
+        user: &UserId,
+        cause: LeaveCause,
+        now: Time,
+        effects: &mut Effects,
+    ) -> Vec<SessionId> {
         let sessions = self.members.remove(user.as_str());
-        if !sessions.is_empty() {
-            self.version += 1;
-            self.note_left(user.as_str(), LeaveCause::Kicked, now);
+        self.robots.remove(user);
+        if !sessions.is_empty()
+            && let Some(freed) = self.went(user, cause, now)
+        {
+            effects.late.changes.push(Delta::Set(freed));
         }
         sessions
     }
 
-    /// After a restart: puts a member back at the place it had. Rules were checked when it entered.
-    pub fn restore_member(&mut self, user: &UserId, session: SessionId, place: u64) -> u64 {
+    /// After a restart: puts a member back at the place it had. `None` when it was banned meanwhile.
+    pub fn restore_member(
+        &mut self,
+        user: &UserId,
+        session: SessionId,
+        place: u64,
+        now: Time,
+    ) -> Option<u64> {
+        self.require_not_banned(user.as_str(), now).ok()?;
         let place = self.members.restore(user, session, place);
         self.version += 1;
         self.note_entered(user);
-        place
+        Some(place)
     }
 
     /// After a restart: goes on from numbers at least as high as were given out before it.
-    pub fn restore_counters(&mut self, views: u64, last_seq: u64) {
-        self.views = self.views.max(views);
-        self.messages.skip_to(last_seq);
+    pub fn restore_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    /// After a restart: a message that was kept.
+    pub fn restore_message(&mut self, message: Message) {
+        self.messages.push(message);
     }
 
     /// A page of the member list: up to [`PAGE_SIZE`] members after the place that `next` names (`""`: from the

@@ -1,77 +1,238 @@
-//! Seat templates: which layouts exist, and how many seats each has.
+//! Seats: numbered places from which a member may publish. Who sits where, what is locked, and the rules of taking one.
+//!
+//! With `KeepOwnerOnSeat`, seat 0 is the owner's: nobody else takes it.
 
 use serde::{Deserialize, Serialize};
 
-/// A room's seat layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SeatTemplate {
-    /// Nine seats in a grid that adapts to how many are taken.
-    VideoDynamicGrid9Seats,
-    /// Seven seats floating over the host's picture.
-    VideoDynamicFloat7Seats,
-    /// Nine seats in a fixed grid.
-    VideoFixedGrid9Seats,
-    /// Seven seats at fixed places over the host's picture.
-    VideoFixedFloat7Seats,
-    /// Four seats in landscape.
-    VideoLandscape4Seats,
-    /// A voice room.
-    AudioSalon,
-    /// A voice room to sing in.
-    Karaoke,
+use crate::{Delta, Error, Event, Outcome, Record, Room, RoomInfo, UserId};
+
+/// How a seat stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seat {
+    /// Who sits on it.
+    pub occupant: Option<UserId>,
+    /// Nobody may take it.
+    pub is_locked: bool,
+    /// No audio is published from it.
+    pub is_audio_locked: bool,
+    /// No video is published from it.
+    pub is_video_locked: bool,
 }
 
-impl SeatTemplate {
-    /// Every template with the id that older callers use for it (`SeatLayoutTemplateId`) and its seats: how many
-    /// by default, and at most.
-    const TABLE: [(SeatTemplate, &'static str, u32, u32, u32); 7] = [
-        (Self::VideoDynamicGrid9Seats, "VideoDynamicGrid9Seats", 600, 9, 9),
-        (Self::VideoDynamicFloat7Seats, "VideoDynamicFloat7Seats", 601, 7, 7),
-        (Self::VideoFixedGrid9Seats, "VideoFixedGrid9Seats", 800, 9, 9),
-        (Self::VideoFixedFloat7Seats, "VideoFixedFloat7Seats", 801, 7, 7),
-        (Self::VideoLandscape4Seats, "VideoLandscape4Seats", 200, 4, 4),
-        (Self::AudioSalon, "AudioSalon", 50, 10, 20),
-        (Self::Karaoke, "Karaoke", 51, 10, 20),
-    ];
+/// What is to change about a seat's locks; absent stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeatLocks {
+    /// Nobody may take it; who sits there is taken off.
+    pub taken: Option<bool>,
+    /// No audio.
+    pub audio: Option<bool>,
+    /// No video.
+    pub video: Option<bool>,
+}
 
-    /// By its name, which is also seen without the final s.
-    pub fn by_name(name: &str) -> Option<Self> {
-        let same = |known: &str| known == name || known.strip_suffix('s') == Some(name);
-        Self::TABLE.iter().find(|row| same(row.1)).map(|row| row.0)
+/// What to do when the seat somebody is moved to is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfTaken {
+    /// Leave everything as it is.
+    Refuse,
+    /// Take the other off.
+    Replace,
+    /// The two change places.
+    Swap,
+}
+
+/// A room's seats.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seats(Vec<Seat>);
+
+impl Seats {
+    pub(crate) fn list(&self) -> &[Seat] {
+        &self.0
     }
 
-    /// By its older numeric id.
-    pub fn by_layout_id(id: u32) -> Option<Self> {
-        Self::TABLE.iter().find(|row| row.2 == id).map(|row| row.0)
+    /// As many seats as the room has; those that go take their occupants off.
+    pub(crate) fn resize(&mut self, info: &RoomInfo) {
+        self.0.resize(info.max_seat_count as usize, Seat::default());
     }
 
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        Self::TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.1)
+    pub(crate) fn set(&mut self, index: u32, seat: Seat) {
+        if let Some(place) = self.0.get_mut(index as usize) {
+            *place = seat;
+        }
     }
 
-    /// Its older numeric id.
-    pub fn layout_id(self) -> u32 {
-        Self::TABLE.iter().find(|row| row.0 == self).map_or(0, |row| row.2)
+    fn get(&self, index: u32) -> Option<&Seat> {
+        self.0.get(index as usize)
     }
 
-    /// All names, for a message that says which exist.
-    pub fn names() -> String {
-        Self::TABLE.map(|row| row.1).join(", ")
+    /// Where `user` sits.
+    pub(crate) fn seat_of(&self, user: &str) -> Option<u32> {
+        let at = self
+            .0
+            .iter()
+            .position(|seat| seat.occupant.as_ref().is_some_and(|other| other.as_str() == user))?;
+        u32::try_from(at).ok()
     }
 
-    /// Seats by default and at most; `None` stands for a room with seats but no template.
-    pub fn seats(template: Option<Self>) -> (u32, u32) {
-        Self::TABLE.iter().find(|row| Some(row.0) == template).map_or((9, 20), |row| (row.3, row.4))
+    /// Takes `user` off; returns the seat it had.
+    pub(crate) fn vacate(&mut self, user: &UserId) -> Option<u32> {
+        let index = self.seat_of(user.as_str())?;
+        self.occupy(index, None);
+        Some(index)
+    }
+
+    pub(crate) fn occupy(&mut self, index: u32, occupant: Option<UserId>) {
+        if let Some(seat) = self.0.get_mut(index as usize) {
+            seat.occupant = occupant;
+        }
+    }
+
+    pub(crate) fn record(&self, index: u32) -> Option<Record> {
+        Some(Record::Seat { index, seat: self.get(index)?.clone() })
+    }
+
+    /// What turns `self` into `after`.
+    fn outcome(&self, after: Seats) -> Outcome {
+        let changed = self.0.iter().zip(&after.0).enumerate().filter(|(_, (one, other))| one != other);
+        let indexes: Vec<u32> = changed.filter_map(|(index, _)| u32::try_from(index).ok()).collect();
+        if indexes.is_empty() {
+            return Outcome::default();
+        }
+        Outcome {
+            changes: indexes.into_iter().filter_map(|index| after.record(index)).map(Delta::Set).collect(),
+            events: vec![Event::SeatsChanged { seats: after.0 }],
+        }
     }
 }
 
-/// How a member comes to a seat.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TakeSeatMode {
-    /// By taking it.
-    #[default]
-    FreeToTake,
-    /// By asking the owner or an administrator.
-    ApplyToTake,
+impl Room {
+    /// The seats by index; empty for a room without any.
+    pub fn seats(&self) -> &[Seat] {
+        self.seats.list()
+    }
+
+    /// Where `user` sits.
+    pub fn seat_of(&self, user: &str) -> Option<u32> {
+        self.seats.seat_of(user)
+    }
+
+    /// Checks that the room has seats.
+    ///
+    /// # Errors
+    /// [`Error::NoSeats`].
+    pub fn require_seats(&self) -> Result<(), Error> {
+        if self.seats.0.is_empty() { Err(Error::NoSeats) } else { Ok(()) }
+    }
+
+    /// `user` sits down on the seat `index`, or on the first free one.
+    ///
+    /// # Errors
+    /// [`Error::NoSeats`], [`Error::NotAMember`], [`Error::AlreadyOnSeat`], [`Error::NoSeatFree`],
+    /// [`Error::SeatLocked`], [`Error::SeatTaken`], or [`Error::Invalid`] for a seat that does not exist.
+    pub fn take_seat(&self, user: &UserId, index: Option<u32>) -> Result<Outcome, Error> {
+        self.require_seats()?;
+        self.require_member(user)?;
+        if let Some(index) = self.seat_of(user.as_str()) {
+            return Err(Error::AlreadyOnSeat { user: user.to_string(), index });
+        }
+        let index = self.free_seat(user, index)?;
+        let mut after = self.seats.clone();
+        after.occupy(index, Some(user.clone()));
+        Ok(self.seats.outcome(after))
+    }
+
+    /// `user` gets up.
+    ///
+    /// # Errors
+    /// [`Error::NoSeats`], [`Error::NotAMember`], [`Error::NotOnSeat`].
+    pub fn leave_seat(&self, user: &UserId) -> Result<Outcome, Error> {
+        self.require_on_seat(user)?;
+        let mut after = self.seats.clone();
+        after.vacate(user);
+        Ok(self.seats.outcome(after))
+    }
+
+    /// `user`, who sits already, goes to another seat.
+    ///
+    /// # Errors
+    /// As [`Self::take_seat`], and [`Error::NotOnSeat`]; [`Error::SeatTaken`] only with [`IfTaken::Refuse`].
+    pub fn move_to_seat(&self, user: &UserId, to: u32, if_taken: IfTaken) -> Result<Outcome, Error> {
+        let from = self.require_on_seat(user)?;
+        let seat = self.require_seat(to)?;
+        let mut after = self.seats.clone();
+        match (&seat.occupant, if_taken) {
+            (Some(occupant), _) if occupant == user => return Ok(Outcome::default()),
+            (Some(_), IfTaken::Refuse) => return Err(Error::SeatTaken(to)),
+            (Some(_), _) if self.is_kept_for_another(to, user) => return Err(Error::SeatTaken(to)),
+            (Some(occupant), IfTaken::Swap) => after.occupy(from, Some(occupant.clone())),
+            (Some(_), IfTaken::Replace) => after.occupy(from, None),
+            (None, _) => {
+                self.free_seat(user, Some(to))?;
+                after.occupy(from, None);
+            }
+        }
+        after.occupy(to, Some(user.clone()));
+        Ok(self.seats.outcome(after))
+    }
+
+    /// Locks or unlocks a seat, its audio, its video.
+    ///
+    /// # Errors
+    /// [`Error::NoSeats`]; [`Error::Invalid`] for a seat that does not exist.
+    pub fn lock_seat(&self, index: u32, locks: SeatLocks) -> Result<Outcome, Error> {
+        let mut seat = self.require_seat(index)?.clone();
+        seat.is_locked = locks.taken.unwrap_or(seat.is_locked);
+        seat.is_audio_locked = locks.audio.unwrap_or(seat.is_audio_locked);
+        seat.is_video_locked = locks.video.unwrap_or(seat.is_video_locked);
+        if locks.taken == Some(true) {
+            seat.occupant = None;
+        }
+        let mut after = self.seats.clone();
+        after.set(index, seat);
+        Ok(self.seats.outcome(after))
+    }
+
+    /// Where an owner who comes in is seated, in a room that keeps it a seat.
+    pub(crate) fn seat_for_owner(&self, user: &UserId) -> Option<u32> {
+        let first = self.seats.get(0)?;
+        let keeps = self.info().keep_owner_on_seat && *user == self.info().owner;
+        (keeps && first.occupant.is_none() && self.seat_of(user.as_str()).is_none()).then_some(0)
+    }
+
+    pub(crate) fn require_seat(&self, index: u32) -> Result<&Seat, Error> {
+        self.require_seats()?;
+        self.seats.get(index).ok_or_else(|| {
+            let last = self.seats.0.len() - 1;
+            Error::invalid("Index", format_args!("is {index}; this room's seats are 0 to {last}"))
+        })
+    }
+
+    fn require_on_seat(&self, user: &UserId) -> Result<u32, Error> {
+        self.require_seats()?;
+        self.require_member(user)?;
+        self.seat_of(user.as_str()).ok_or_else(|| Error::NotOnSeat(user.to_string()))
+    }
+
+    fn is_kept_for_another(&self, index: u32, user: &UserId) -> bool {
+        index == 0 && self.info().keep_owner_on_seat && *user != self.info().owner
+    }
+
+    /// The wanted seat, or the first that `user` may take.
+    fn free_seat(&self, user: &UserId, wanted: Option<u32>) -> Result<u32, Error> {
+        let Some(index) = wanted else {
+            let free = |(index, seat): &(u32, &Seat)| {
+                seat.occupant.is_none() && !seat.is_locked && !self.is_kept_for_another(*index, user)
+            };
+            return (0..).zip(&self.seats.0).find(free).map(|(index, _)| index).ok_or(Error::NoSeatFree);
+        };
+        let seat = self.require_seat(index)?;
+        if seat.is_locked {
+            return Err(Error::SeatLocked(index));
+        }
+        if seat.occupant.is_some() || self.is_kept_for_another(index, user) {
+            return Err(Error::SeatTaken(index));
+        }
+        Ok(index)
+    }
 }

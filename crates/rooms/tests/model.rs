@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rooms::{
-    Ban, Error, Event, Fields, LeaveCause, PAGE_SIZE, Room, RoomId, RoomInfo, RoomType, SessionId, Time,
-    UserId,
+    Content, Departure, Error, Event, Fields, LeaveCause, Outcome, PAGE_SIZE, Room, RoomId, RoomInfo,
+    RoomType, SessionId, Time, UserId,
 };
 
 const STEPS: usize = 120_000;
@@ -82,6 +82,17 @@ fn room(now: Time) -> Room {
     Room::new(RoomInfo::create(id, RoomType::Live, owner, &Fields::default(), now, 99).unwrap(), now)
 }
 
+/// Plans and applies a change; returns the sessions that were put out.
+fn apply(
+    room: &mut Room,
+    plan: impl FnOnce(&mut Room) -> Result<Outcome, Error>,
+    now: Time,
+) -> Vec<SessionId> {
+    let outcome = plan(room).unwrap();
+    let effects = outcome.changes.into_iter().map(|change| room.apply(change, now));
+    effects.flat_map(|effects| effects.put_out).map(|(session, _)| session).collect()
+}
+
 fn run(seed: u64) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let mut now = Time::from_unix_seconds(1_700_000_000);
@@ -93,7 +104,7 @@ fn run(seed: u64) {
 
     for step in 0..STEPS {
         let who = user(rng.random_range(0..USERS));
-        let session = SessionId(rng.random_range(0..3));
+        let session = SessionId(rng.random_range(1..4));
         now = now + std::time::Duration::from_millis(rng.random_range(0..50));
         if model.members.len() > 2500 {
             growing = false;
@@ -121,10 +132,10 @@ fn run(seed: u64) {
                 let result = room.leave(&who, session, LeaveCause::Leave, now);
                 match model.leave(&who, session) {
                     None => assert!(matches!(result, Err(Error::NotAMember { .. }))),
-                    Some(false) => assert_eq!(result, Ok(None)),
+                    Some(false) => assert_eq!(result, Ok(Departure::default())),
                     Some(true) => {
-                        let cause = LeaveCause::Leave;
-                        assert_eq!(result, Ok(Some(Event::Left { user: who.clone(), cause })));
+                        let event = Event::Left { user: who.clone(), cause: LeaveCause::Leave };
+                        assert_eq!(result, Ok(Departure { event: Some(event), freed: None }));
                         if let Some(scan) = &mut scan {
                             scan.stayed.remove(&who);
                         }
@@ -132,24 +143,25 @@ fn run(seed: u64) {
                 }
             }
             90..92 => {
-                let until = now + std::time::Duration::from_secs(rng.random_range(0..60));
-                let sessions = room.ban(Ban { user: who.clone(), until, reason: String::new() }, now);
+                let duration = std::time::Duration::from_secs(rng.random_range(0..60));
+                let put_out =
+                    apply(&mut room, |room| Ok(room.ban(std::slice::from_ref(&who), "", duration, now)), now);
                 let expected = model.place_of(&who).map(|at| model.members.remove(at).1).unwrap_or_default();
-                assert_eq!(sessions, expected);
-                model.banned_until.insert(who.clone(), until);
+                assert_eq!(put_out, expected);
+                model.banned_until.insert(who.clone(), now + duration);
                 if let Some(scan) = &mut scan {
                     scan.stayed.remove(&who);
                 }
                 assert!(!room.members().contains(who.as_str()));
             }
             92..94 => {
-                room.unban(who.as_str());
+                apply(&mut room, |room| Ok(room.unban(std::slice::from_ref(&who))), now);
                 model.banned_until.remove(&who);
             }
             94 => {
                 let capacity: u32 = if rng.random_bool(0.5) { 0 } else { rng.random_range(1..2000) };
                 let fields = Fields { max_member_count: Some(capacity), ..Fields::default() };
-                room.set_info(room.info().updated(&fields).unwrap());
+                apply(&mut room, |room| room.update(&fields), now);
                 model.capacity = capacity as usize;
             }
             _ => match &mut scan {
@@ -248,7 +260,7 @@ fn a_room_given_a_lifetime_ends_by_it() {
         ..Fields::default()
     };
     let mut room = room(at(100));
-    room.set_info(room.info().updated(&fields).unwrap());
+    apply(&mut room, |room| room.update(&fields), at(100));
     let (owner, guest) = (UserId::parse("owner").unwrap(), user(1));
     assert_eq!(room.deadline(), Some(at(110)), "nobody has come yet");
 
@@ -279,10 +291,11 @@ proptest! {
 fn messages_have_one_order_and_the_last_fifty_are_kept() {
     let now = Time::from_unix_seconds(1);
     let mut room = room(now);
-    assert!(matches!(room.send_text(&user(1), "hi", now), Err(Error::NotAMember { .. })));
+    let text = |text: &str| Content::Text { text: text.into(), extension: String::new() };
+    assert!(matches!(room.send(&user(1), text("hi"), now), Err(Error::NotAMember { .. })));
     room.enter(&user(1), SessionId(1), now).unwrap();
     for number in 1..=60u64 {
-        let Ok(Event::Text(message)) = room.send_text(&user(1), "hi", now) else { panic!("not sent") };
+        let Ok(Event::Message(message)) = room.send(&user(1), text("hi"), now) else { panic!("not sent") };
         assert_eq!(message.seq, number);
     }
 
@@ -290,5 +303,5 @@ fn messages_have_one_order_and_the_last_fifty_are_kept() {
 
     assert_eq!(kept, (11..=60).collect::<Vec<_>>());
     assert_eq!(room.messages_after(58).count(), 2);
-    assert!(matches!(room.send_text(&user(1), "", now), Err(Error::Invalid(_))));
+    assert!(matches!(room.send(&user(1), text(""), now), Err(Error::Invalid(_))));
 }

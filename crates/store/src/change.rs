@@ -1,6 +1,9 @@
 //! What is kept, and how it changes.
 
-use rooms::{Account, RoomId, RoomInfo, SdkAppId, SessionId, UserId};
+use rooms::{
+    Account, Battle, CatalogueChange, CatalogueRecord, Connection, Counters, Message, Record, RecordKey,
+    RoomId, RoomInfo, SdkAppId, SessionId, Time, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 /// An app (tenant).
@@ -14,6 +17,21 @@ pub struct App {
     pub name: String,
     /// The accounts that may call the REST API.
     pub admins: Vec<UserId>,
+    /// Who hears of its events; `None` leaves it to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// Where an app's events go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Webhook {
+    /// The receiver; empty is none.
+    pub url: String,
+    /// The commands that are sent; empty is all.
+    pub events: Vec<String>,
+    /// The secret of the signatures; empty is none. Never logged.
+    pub token: String,
 }
 
 /// A session as the presence journal keeps it, so that a restart is to it what a lost connection is.
@@ -27,17 +45,40 @@ pub struct StoredSession {
     pub user: UserId,
     /// The SHA-256 of its resume token.
     pub token_hash: [u8; 32],
-    /// The rooms it is in: the member's place in join order, and the last message it was sent.
-    pub rooms: Vec<(RoomId, u64, u64)>,
 }
 
-/// Numbers of a room that must not go back in a restart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RoomCounters {
-    /// How often somebody has entered.
-    pub views: u64,
-    /// The newest message's number.
-    pub last_seq: u64,
+/// A session's presence in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// The session.
+    pub session: SessionId,
+    /// The room's app.
+    pub sdkappid: SdkAppId,
+    /// The room.
+    pub room_id: RoomId,
+    /// Whose session it is.
+    pub user: UserId,
+    /// The member's place in join order.
+    pub place: u64,
+    /// The last message the session has.
+    pub seen: u64,
+}
+
+/// An event on its way to a webhook receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEvent {
+    /// Unique over the life of a data folder, growing with time.
+    pub id: u64,
+    /// Whose receiver gets it.
+    pub sdkappid: SdkAppId,
+    /// What it is about; events of one subject are sent in order.
+    pub subject: String,
+    /// `CallbackCommand`.
+    pub command: String,
+    /// The JSON.
+    pub body: String,
+    /// When it happened.
+    pub at: Time,
 }
 
 /// One change to what is kept.
@@ -48,10 +89,31 @@ pub enum Change {
     PutAccount(SdkAppId, Account),
     DeleteAccount(SdkAppId, UserId),
     PutRoom(SdkAppId, RoomInfo),
+    /// With everything that belongs to it.
     DeleteRoom(SdkAppId, RoomId),
-    PutRoomCounters(SdkAppId, RoomId, RoomCounters),
+    PutRecord(SdkAppId, RoomId, Record),
+    DeleteRecord(SdkAppId, RoomId, RecordKey),
+    PutCounters(SdkAppId, RoomId, Counters),
+    /// The last [`rooms::RECENT_MESSAGES`] of a room are kept.
+    PutMessage(SdkAppId, RoomId, Message),
+    Catalogue(SdkAppId, CatalogueChange),
+    PutBattle(SdkAppId, Battle),
+    DeleteBattle(SdkAppId, String),
+    /// One with fewer than two rooms is deleted.
+    PutConnection(SdkAppId, Connection),
     PutSession(StoredSession),
+    /// With its presence.
     DeleteSession(SessionId),
+    PutPresence(Presence),
+    DeletePresence(SessionId, SdkAppId, RoomId),
+    /// All sessions of a user are out of a room.
+    DeleteMember(SdkAppId, RoomId, UserId),
+    PutEvent(OutboxEvent),
+    DeleteEvent(u64),
+    /// The event is given up: it goes to the dead letters.
+    FailEvent(u64),
+    /// A dead letter is sent again.
+    ReviveEvent(u64),
 }
 
 /// Everything kept, as read at start.
@@ -62,7 +124,23 @@ pub struct Snapshot {
     /// All accounts.
     pub accounts: Vec<(SdkAppId, Account)>,
     /// All rooms, with their counters.
-    pub rooms: Vec<(SdkAppId, RoomInfo, RoomCounters)>,
+    pub rooms: Vec<(SdkAppId, RoomInfo, Counters)>,
+    /// All facts about rooms.
+    pub records: Vec<(SdkAppId, RoomId, Record)>,
+    /// The kept messages of each room, oldest first.
+    pub messages: Vec<(SdkAppId, RoomId, Message)>,
+    /// All gift catalogues.
+    pub catalogues: Vec<(SdkAppId, CatalogueRecord)>,
+    /// All battles.
+    pub battles: Vec<(SdkAppId, Battle)>,
+    /// All connections.
+    pub connections: Vec<(SdkAppId, Connection)>,
     /// The sessions that were there when the server last wrote its journal.
     pub sessions: Vec<StoredSession>,
+    /// The rooms they were in.
+    pub presence: Vec<Presence>,
+    /// Events that have not arrived yet, oldest first.
+    pub outbox: Vec<OutboxEvent>,
+    /// The highest id an event has.
+    pub last_event: u64,
 }

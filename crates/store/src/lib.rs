@@ -1,16 +1,17 @@
 //! Durable records. A [`Change`] is acknowledged only when it is on disk; changes that arrive together are committed
 //! together (group commit), by one writer thread that owns the only connection that writes.
 //!
-//! Presence is recorded through the same queue, but nobody waits for it (`Change::PutSession` and the like).
+//! Presence is journalled through the same queue, in order with everything else, but nobody waits for it.
 
 mod change;
 mod error;
+mod queue;
 mod schema;
 mod sqlite;
 
-pub use change::{App, Change, RoomCounters, Snapshot, StoredSession};
+pub use change::{App, Change, OutboxEvent, Presence, Snapshot, StoredSession, Webhook};
 pub use error::Error;
-pub use sqlite::{FILE_NAME, OnCommit, Sqlite, backup, read_apps};
+pub use sqlite::{Committed, FILE_NAME, OnCommit, Sqlite, backup, failed_events, read_apps};
 
 /// Where durable records go. SQLite is the one implementation today; a cluster writes through the same trait.
 pub trait Store: Send + Sync {
@@ -18,6 +19,13 @@ pub trait Store: Send + Sync {
     ///
     /// Resolves to the error when the disk refused them; nothing has changed then.
     fn commit(&self, changes: Vec<Change>) -> Commit;
+
+    /// Makes `changes` durable by and by, in order with what is committed. Never refused: a disk that fails is tried
+    /// again.
+    fn journal(&self, changes: Vec<Change>);
+
+    /// Whether so much waits for the disk that no more work should be let in.
+    fn is_behind(&self) -> bool;
 }
 
 /// Resolves when a commit is on disk, or has failed.

@@ -8,7 +8,8 @@ use crate::Error;
 pub(crate) const APPLICATION_ID: i64 = 0x526F_6F6D;
 
 /// Step N brings a database from version N to N + 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE apps (
         sdkappid INTEGER PRIMARY KEY,
         record TEXT NOT NULL
@@ -31,7 +32,68 @@ const MIGRATIONS: &[&str] = &["
         id INTEGER PRIMARY KEY,
         record TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE rooms ADD COLUMN counters TEXT NOT NULL DEFAULT '{}';
+    UPDATE rooms SET counters = json_object('views', views, 'last_seq', last_seq);
+    ALTER TABLE rooms DROP COLUMN views;
+    ALTER TABLE rooms DROP COLUMN last_seq;
+    CREATE TABLE records (
+        sdkappid INTEGER NOT NULL,
+        room_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (sdkappid, room_id, kind, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE messages (
+        sdkappid INTEGER NOT NULL,
+        room_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (sdkappid, room_id, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE catalogues (
+        sdkappid INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (sdkappid, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE battles (
+        sdkappid INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (sdkappid, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE connections (
+        sdkappid INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (sdkappid, id)
+    ) STRICT, WITHOUT ROWID;
+    DELETE FROM sessions;
+    CREATE TABLE presence (
+        sdkappid INTEGER NOT NULL,
+        room_id TEXT NOT NULL,
+        user TEXT NOT NULL,
+        session INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        seen INTEGER NOT NULL,
+        PRIMARY KEY (sdkappid, room_id, user, session)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX presence_by_session ON presence (session);
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        sdkappid INTEGER NOT NULL,
+        subject TEXT NOT NULL,
+        command TEXT NOT NULL,
+        body TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        failed INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX outbox_failed ON outbox (id) WHERE failed = 1;
+",
+];
 
 /// The newest version this program knows.
 #[allow(clippy::cast_possible_wrap, reason = "a handful of migrations")]

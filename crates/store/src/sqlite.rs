@@ -4,43 +4,50 @@
 //! reaching the disk is shared. A transaction that fails is rolled back whole and each of its callers hears why; the
 //! next one is tried afresh, so the store heals as soon as the disk does.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use rooms::SdkAppId;
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rooms::{CatalogueChange, Counters, RECENT_MESSAGES, RoomId, SdkAppId, SessionId, Time, UserId};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::queue::{Job, Queue};
 use crate::schema::{self, APPLICATION_ID, VERSION};
-use crate::{App, Change, Commit, Error, RoomCounters, Snapshot, Store};
+use crate::{App, Change, Commit, Error, OutboxEvent, Presence, Snapshot, Store};
 
 /// The database's name in the data folder.
 pub const FILE_NAME: &str = "roomful.db";
 
-/// How many commits may wait for the writer; beyond it new ones are refused with [`Error::Behind`].
-const QUEUE: usize = 16_384;
+/// How many dead letters are kept; the oldest make room.
+const DEAD_LETTERS: u32 = 100_000;
 
-/// How many changes one transaction takes in at most, so that nobody waits for an endless one.
-const GROUP: usize = 4096;
+/// How long the writer waits before it tries the journal again that the disk refused.
+const RETRY: Duration = Duration::from_millis(500);
 
-/// Called after each commit with how long it took and how many changes it held.
-pub type OnCommit = Box<dyn Fn(Duration, usize) + Send>;
-
-struct Job {
-    changes: Vec<Change>,
-    done: oneshot::Sender<Result<(), Error>>,
+/// A group of changes that is on disk.
+pub struct Committed {
+    /// How long it took.
+    pub took: Duration,
+    /// How many changes it held.
+    pub changes: usize,
+    /// The events among them, in order.
+    pub events: Vec<OutboxEvent>,
 }
+
+/// Called by the writer after each commit, before those who wait are answered.
+pub type OnCommit = Box<dyn Fn(Committed) + Send>;
 
 /// The SQLite store of a data folder.
 #[derive(Debug)]
 pub struct Sqlite {
-    queue: Option<SyncSender<Job>>,
+    queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -59,35 +66,39 @@ impl Sqlite {
         schema::migrate(&mut connection, version)?;
         let snapshot = read(&connection)?;
 
-        let (queue, jobs) = sync_channel(QUEUE);
+        let queue = Arc::new(Queue::default());
+        let jobs = queue.clone();
         let writer = std::thread::Builder::new()
             .name("store".into())
             .spawn(move || Writer { path, connection: Some(connection), on_commit }.run(&jobs))?;
-        Ok((Self { queue: Some(queue), writer: Some(writer) }, snapshot))
+        Ok((Self { queue, writer: Some(writer) }, snapshot))
     }
 }
 
 impl Store for Sqlite {
     fn commit(&self, changes: Vec<Change>) -> Commit {
         let (done, answer) = oneshot::channel();
-        let sent = match &self.queue {
-            Some(queue) => queue.try_send(Job { changes, done }).map_err(|error| match error {
-                TrySendError::Full(_) => Error::Behind,
-                TrySendError::Disconnected(_) => Error::Closed,
-            }),
-            None => Err(Error::Closed),
-        };
+        let sent = self.queue.push(Job { changes, done: Some(done) }).map_err(|(error, _)| error);
         Box::pin(async move {
             sent?;
             answer.await.unwrap_or(Err(Error::Closed))
         })
+    }
+
+    fn journal(&self, changes: Vec<Change>) {
+        // Refused only once the store is closed, when there is nobody left to tell.
+        let _ = self.queue.push(Job { changes, done: None });
+    }
+
+    fn is_behind(&self) -> bool {
+        self.queue.is_behind()
     }
 }
 
 impl Drop for Sqlite {
     /// Finishes what was accepted.
     fn drop(&mut self) {
-        self.queue = None;
+        self.queue.close();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -102,27 +113,41 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut changes = first.changes.len();
-            let mut group = vec![first];
-            while changes < GROUP
-                && let Ok(job) = jobs.try_recv()
-            {
-                changes += job.changes.len();
-                group.push(job);
-            }
-
+    fn run(mut self, queue: &Queue) {
+        while let Some(mut group) = queue.take() {
+            let changes = group.iter().map(|job| job.changes.len()).sum();
             let started = Instant::now();
             let result = self.commit(&group);
             match &result {
-                Ok(()) => (self.on_commit)(started.elapsed(), changes),
+                Ok(()) => {
+                    let events =
+                        group.iter_mut().flat_map(|job| job.changes.drain(..)).filter_map(|change| {
+                            match change {
+                                Change::PutEvent(event) => Some(event),
+                                _ => None,
+                            }
+                        });
+                    let events = events.collect();
+                    (self.on_commit)(Committed { took: started.elapsed(), changes, events });
+                }
                 Err(error) => {
-                    tracing::error!(%error, changes, "commit failed; all of its changes are refused")
+                    tracing::error!(%error, changes, "commit failed; what somebody waits for is refused")
                 }
             }
+            let mut journalled = Vec::new();
             for job in group {
-                let _ = job.done.send(result.clone());
+                match job.done {
+                    Some(done) => drop(done.send(result.clone())),
+                    None if result.is_err() => journalled.push(job),
+                    None => {}
+                }
+            }
+            if !journalled.is_empty() {
+                if queue.is_closed() {
+                    return tracing::error!("the end of the presence journal could not be written");
+                }
+                queue.put_back(journalled);
+                std::thread::sleep(RETRY);
             }
         }
     }
@@ -135,8 +160,22 @@ impl Writer {
         let result = (|| {
             let transaction =
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            // A busy room's counters change with every message: written once a group.
+            let mut counters = HashMap::new();
             for change in group.iter().flat_map(|job| &job.changes) {
+                match change {
+                    Change::PutCounters(app, room_id, numbers) => {
+                        let _ = counters.insert((*app, room_id), *numbers);
+                    }
+                    Change::DeleteRoom(app, room_id) => {
+                        let _ = counters.remove(&(*app, room_id));
+                    }
+                    _ => {}
+                }
                 apply(&transaction, change)?;
+            }
+            for ((app, room_id), numbers) in counters {
+                put_counters(&transaction, app, room_id, numbers)?;
             }
             Ok(transaction.commit()?)
         })();
@@ -171,7 +210,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
@@ -207,41 +246,182 @@ fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), Error> {
                  ON CONFLICT DO UPDATE SET record = excluded.record",
             )?
             .execute(params![app.0, info.room_id.as_str(), json(info)?]),
-        Change::DeleteRoom(app, room_id) => to
-            .prepare_cached("DELETE FROM rooms WHERE sdkappid = ? AND room_id = ?")?
-            .execute(params![app.0, room_id.as_str()]),
-        Change::PutRoomCounters(app, room_id, counters) => to
-            .prepare_cached("UPDATE rooms SET views = ?, last_seq = ? WHERE sdkappid = ? AND room_id = ?")?
-            .execute(params![signed(counters.views), signed(counters.last_seq), app.0, room_id.as_str()]),
+        Change::DeleteRoom(app, room_id) => {
+            for table in ["presence", "messages", "records", "rooms"] {
+                to.prepare_cached(&format!("DELETE FROM {table} WHERE sdkappid = ? AND room_id = ?"))?
+                    .execute(params![app.0, room_id.as_str()])?;
+            }
+            Ok(0)
+        }
+        Change::PutRecord(app, room_id, record) => {
+            let key = record.key();
+            to.prepare_cached(
+                "INSERT OR REPLACE INTO records (sdkappid, room_id, kind, name, record) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![app.0, room_id.as_str(), key.kind, key.name, json(record)?])
+        }
+        Change::DeleteRecord(app, room_id, key) => to
+            .prepare_cached("DELETE FROM records WHERE sdkappid = ? AND room_id = ? AND kind = ? AND name = ?")?
+            .execute(params![app.0, room_id.as_str(), key.kind, key.name]),
+        // Gathered by the caller.
+        Change::PutCounters(..) => Ok(0),
+        Change::PutMessage(app, room_id, message) => {
+            to.prepare_cached("INSERT OR REPLACE INTO messages (sdkappid, room_id, seq, record) VALUES (?, ?, ?, ?)")?
+                .execute(params![app.0, room_id.as_str(), signed(message.seq), json(message)?])?;
+            let last_forgotten = message.seq.saturating_sub(RECENT_MESSAGES as u64);
+            to.prepare_cached("DELETE FROM messages WHERE sdkappid = ? AND room_id = ? AND seq <= ?")?
+                .execute(params![app.0, room_id.as_str(), signed(last_forgotten)])
+        }
+        Change::Catalogue(app, CatalogueChange::Put(record)) => to
+            .prepare_cached("INSERT OR REPLACE INTO catalogues (sdkappid, key, record) VALUES (?, ?, ?)")?
+            .execute(params![app.0, record.key(), json(record)?]),
+        Change::Catalogue(app, CatalogueChange::Delete(key)) => to
+            .prepare_cached("DELETE FROM catalogues WHERE sdkappid = ? AND key = ?")?
+            .execute(params![app.0, key]),
+        Change::PutBattle(app, battle) => to
+            .prepare_cached("INSERT OR REPLACE INTO battles (sdkappid, id, record) VALUES (?, ?, ?)")?
+            .execute(params![app.0, battle.id, json(battle)?]),
+        Change::DeleteBattle(app, id) => {
+            to.prepare_cached("DELETE FROM battles WHERE sdkappid = ? AND id = ?")?.execute(params![app.0, id])
+        }
+        Change::PutConnection(app, connection) if connection.rooms.len() < 2 => to
+            .prepare_cached("DELETE FROM connections WHERE sdkappid = ? AND id = ?")?
+            .execute(params![app.0, signed(connection.id)]),
+        Change::PutConnection(app, connection) => to
+            .prepare_cached("INSERT OR REPLACE INTO connections (sdkappid, id, record) VALUES (?, ?, ?)")?
+            .execute(params![app.0, signed(connection.id), json(connection)?]),
         Change::PutSession(session) => to
             .prepare_cached("INSERT OR REPLACE INTO sessions (id, record) VALUES (?, ?)")?
             .execute(params![signed(session.id.0), json(session)?]),
         Change::DeleteSession(id) => {
+            to.prepare_cached("DELETE FROM presence WHERE session = ?")?.execute(params![signed(id.0)])?;
             to.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute(params![signed(id.0)])
+        }
+        Change::PutPresence(presence) => to
+            .prepare_cached(
+                "INSERT OR REPLACE INTO presence (sdkappid, room_id, user, session, place, seen) VALUES (?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                presence.sdkappid.0,
+                presence.room_id.as_str(),
+                presence.user.as_str(),
+                signed(presence.session.0),
+                signed(presence.place),
+                signed(presence.seen)
+            ]),
+        Change::DeletePresence(session, app, room_id) => to
+            .prepare_cached("DELETE FROM presence WHERE session = ? AND sdkappid = ? AND room_id = ?")?
+            .execute(params![signed(session.0), app.0, room_id.as_str()]),
+        Change::DeleteMember(app, room_id, user) => to
+            .prepare_cached("DELETE FROM presence WHERE sdkappid = ? AND room_id = ? AND user = ?")?
+            .execute(params![app.0, room_id.as_str(), user.as_str()]),
+        Change::PutEvent(event) => to
+            .prepare_cached("INSERT INTO outbox (id, sdkappid, subject, command, body, at) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![
+                signed(event.id),
+                event.sdkappid.0,
+                event.subject,
+                event.command,
+                event.body,
+                signed(event.at.unix_millis())
+            ]),
+        Change::DeleteEvent(id) => {
+            to.prepare_cached("DELETE FROM outbox WHERE id = ?")?.execute(params![signed(*id)])
+        }
+        Change::FailEvent(id) => {
+            to.prepare_cached("UPDATE outbox SET failed = 1 WHERE id = ?")?.execute(params![signed(*id)])?;
+            to.prepare_cached(
+                "DELETE FROM outbox WHERE failed = 1 AND id <=
+                 (SELECT id FROM outbox WHERE failed = 1 ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            )?
+            .execute(params![DEAD_LETTERS])
+        }
+        Change::ReviveEvent(id) => {
+            to.prepare_cached("UPDATE outbox SET failed = 0 WHERE id = ?")?.execute(params![signed(*id)])
         }
     };
     done?;
     Ok(())
 }
 
+fn put_counters(
+    to: &Transaction<'_>,
+    app: SdkAppId,
+    room_id: &RoomId,
+    counters: Counters,
+) -> Result<(), Error> {
+    to.prepare_cached("UPDATE rooms SET counters = ? WHERE sdkappid = ? AND room_id = ?")?
+        .execute(params![json(&counters)?, app.0, room_id.as_str()])?;
+    Ok(())
+}
+
 fn read(connection: &Connection) -> Result<Snapshot, Error> {
-    let mut snapshot = Snapshot {
+    let app = |row: &Row<'_>| row.get(0).map(SdkAppId);
+    let last_event = connection.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
+    Ok(Snapshot {
         apps: records(connection, "SELECT record FROM apps ORDER BY sdkappid")?,
-        ..Snapshot::default()
-    };
-    let mut accounts = connection.prepare("SELECT sdkappid, record FROM accounts")?;
-    let mut rows = accounts.query([])?;
-    while let Some(row) = rows.next()? {
-        snapshot.accounts.push((SdkAppId(row.get(0)?), parse(&row.get::<_, String>(1)?)?));
-    }
-    let mut rooms = connection.prepare("SELECT sdkappid, record, views, last_seq FROM rooms")?;
-    let mut rows = rooms.query([])?;
-    while let Some(row) = rows.next()? {
-        let counters = RoomCounters { views: unsigned(row.get(2)?), last_seq: unsigned(row.get(3)?) };
-        snapshot.rooms.push((SdkAppId(row.get(0)?), parse(&row.get::<_, String>(1)?)?, counters));
-    }
-    snapshot.sessions = records(connection, "SELECT record FROM sessions")?;
-    Ok(snapshot)
+        accounts: rows(connection, "SELECT sdkappid, record FROM accounts", |row| {
+            Ok((app(row)?, record(row, 1)?))
+        })?,
+        rooms: rows(connection, "SELECT sdkappid, record, counters FROM rooms", |row| {
+            Ok((app(row)?, record(row, 1)?, record(row, 2)?))
+        })?,
+        records: rows(connection, "SELECT sdkappid, room_id, record FROM records", |row| {
+            Ok((app(row)?, room_id(row, 1)?, record(row, 2)?))
+        })?,
+        messages: rows(connection, "SELECT sdkappid, room_id, record FROM messages ORDER BY seq", |row| {
+            Ok((app(row)?, room_id(row, 1)?, record(row, 2)?))
+        })?,
+        catalogues: rows(connection, "SELECT sdkappid, record FROM catalogues", |row| {
+            Ok((app(row)?, record(row, 1)?))
+        })?,
+        battles: rows(connection, "SELECT sdkappid, record FROM battles", |row| {
+            Ok((app(row)?, record(row, 1)?))
+        })?,
+        connections: rows(connection, "SELECT sdkappid, record FROM connections", |row| {
+            Ok((app(row)?, record(row, 1)?))
+        })?,
+        sessions: records(connection, "SELECT record FROM sessions")?,
+        presence: rows(
+            connection,
+            "SELECT sdkappid, room_id, user, session, place, seen FROM presence",
+            |row| {
+                Ok(Presence {
+                    sdkappid: app(row)?,
+                    room_id: room_id(row, 1)?,
+                    user: UserId::parse(&row.get::<_, String>(2)?).map_err(unreadable)?,
+                    session: SessionId(unsigned(row.get(3)?)),
+                    place: unsigned(row.get(4)?),
+                    seen: unsigned(row.get(5)?),
+                })
+            },
+        )?,
+        outbox: rows(connection, &events_where("failed = 0"), event)?,
+        last_event: unsigned(last_event),
+    })
+}
+
+fn events_where(condition: &str) -> String {
+    format!("SELECT id, sdkappid, subject, command, body, at FROM outbox WHERE {condition} ORDER BY id")
+}
+
+fn event(row: &Row<'_>) -> Result<OutboxEvent, Error> {
+    Ok(OutboxEvent {
+        id: unsigned(row.get(0)?),
+        sdkappid: SdkAppId(row.get(1)?),
+        subject: row.get(2)?,
+        command: row.get(3)?,
+        body: row.get(4)?,
+        at: Time::from_unix_millis(unsigned(row.get(5)?)),
+    })
+}
+
+/// Reads the dead letters of a data folder, oldest first, also while a server runs on it.
+///
+/// # Errors
+/// As [`read_apps`].
+pub fn failed_events(folder: &Path) -> Result<Vec<OutboxEvent>, Error> {
+    rows(&connect_existing(folder)?, &events_where("failed = 1"), event)
 }
 
 /// Reads the apps of a data folder, also while a server runs on it.
@@ -297,17 +477,37 @@ fn connect_existing(folder: &Path) -> Result<Connection, Error> {
 }
 
 fn records<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<Vec<T>, Error> {
+    rows(connection, sql, |row| record(row, 0))
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl Fn(&Row<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-    rows.map(|text| parse(&text?)).collect()
+    let mut rows = statement.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+fn record<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T, Error> {
+    serde_json::from_str(&row.get::<_, String>(column)?).map_err(unreadable)
+}
+
+fn room_id(row: &Row<'_>, column: usize) -> Result<RoomId, Error> {
+    RoomId::parse(&row.get::<_, String>(column)?).map_err(unreadable)
 }
 
 fn json<T: Serialize>(record: &T) -> Result<String, Error> {
     serde_json::to_string(record).map_err(|error| Error::Other(error.to_string()))
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|error| Error::Other(format!("a record cannot be read: {error}")))
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::Other(format!("a record cannot be read: {error}"))
 }
 
 /// SQLite's integers are signed; the bits are kept.

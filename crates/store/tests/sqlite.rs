@@ -7,13 +7,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use futures_executor::block_on;
-use rooms::{Account, Fields, Profile, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId};
-use store::{App, Change, Error, FILE_NAME, RoomCounters, Snapshot, Sqlite, Store as _, StoredSession};
+use rooms::{
+    Account, Content, Counters, Fields, Message, Profile, Record, RoomId, RoomInfo, RoomType, SdkAppId,
+    SessionId, Time, UserId,
+};
+use store::{
+    App, Change, Error, FILE_NAME, OutboxEvent, Presence, Snapshot, Sqlite, Store as _, StoredSession,
+    failed_events,
+};
 
 const APP: SdkAppId = SdkAppId(1_400_000_001);
 
 fn open(folder: &Path) -> Result<(Sqlite, Snapshot), Error> {
-    Sqlite::open(folder, Box::new(|_, _| {}))
+    Sqlite::open(folder, Box::new(|_| {}))
 }
 
 fn user(name: &str) -> UserId {
@@ -22,6 +28,10 @@ fn user(name: &str) -> UserId {
 
 fn account(name: &str) -> Account {
     Account { user: user(name), profile: Profile::default(), created_at: Time::from_unix_seconds(5) }
+}
+
+fn id(room: &str) -> RoomId {
+    RoomId::parse(room).unwrap()
 }
 
 fn room(id: &str) -> RoomInfo {
@@ -38,15 +48,35 @@ fn what_was_acknowledged_is_read_back() {
         secret_key: "k".into(),
         name: "demo".into(),
         admins: vec![user("administrator")],
+        webhook: None,
     };
-    let session = StoredSession {
-        id: SessionId(u64::MAX - 1),
+    let session =
+        StoredSession { id: SessionId(u64::MAX - 1), sdkappid: APP, user: user("ann"), token_hash: [7; 32] };
+    let presence = |session, room: &str| Presence {
+        session: SessionId(session),
         sdkappid: APP,
+        room_id: id(room),
         user: user("ann"),
-        token_hash: [7; 32],
-        rooms: vec![(RoomId::parse("r1").unwrap(), 3, 4)],
+        place: 3,
+        seen: 4,
     };
-    let counters = RoomCounters { views: 9, last_seq: 8 };
+    let counters = Counters { views: 9, last_seq: 8, ..Counters::default() };
+    let mute = Record::Mute { user: user("ben"), until: Time::from_unix_seconds(9) };
+    let message = |seq| Message {
+        seq,
+        id: format!("m{seq}"),
+        from: user("ann"),
+        content: Content::Text { text: "hi".into(), extension: String::new() },
+        sent_at: Time::from_unix_seconds(8),
+    };
+    let event = |id| OutboxEvent {
+        id,
+        sdkappid: APP,
+        subject: "r1".into(),
+        command: "Live.CallbackAfterCreateRoom".into(),
+        body: "{}".into(),
+        at: Time::from_unix_seconds(8),
+    };
     {
         let (store, before) = open(folder.path()).unwrap();
         assert_eq!(before, Snapshot::default());
@@ -57,15 +87,31 @@ fn what_was_acknowledged_is_read_back() {
             Change::DeleteAccount(APP, user("ben")),
             Change::PutRoom(APP, room("r1")),
             Change::PutRoom(APP, room("r2")),
-            Change::PutRoomCounters(APP, RoomId::parse("r1").unwrap(), counters),
+            Change::PutCounters(APP, id("r1"), Counters::default()),
+            Change::PutCounters(APP, id("r1"), counters),
             // An update of the record leaves the counters alone.
             Change::PutRoom(APP, room("r1")),
-            Change::DeleteRoom(APP, RoomId::parse("r2").unwrap()),
+            Change::PutRecord(APP, id("r1"), mute.clone()),
+            Change::PutRecord(APP, id("r1"), Record::Admin(user("ben"))),
+            Change::DeleteRecord(APP, id("r1"), Record::Admin(user("ben")).key()),
             Change::PutSession(session.clone()),
             Change::PutSession(StoredSession { id: SessionId(2), ..session.clone() }),
+            Change::PutPresence(presence(u64::MAX - 1, "r1")),
+            Change::PutPresence(presence(u64::MAX - 1, "r2")),
+            Change::PutPresence(presence(2, "r1")),
             Change::DeleteSession(SessionId(2)),
+            Change::PutRecord(APP, id("r2"), mute.clone()),
+            Change::PutMessage(APP, id("r2"), message(1)),
+            Change::DeleteRoom(APP, id("r2")),
+            Change::PutEvent(event(5)),
+            Change::PutEvent(event(6)),
+            Change::PutEvent(event(7)),
+            Change::DeleteEvent(5),
+            Change::FailEvent(6),
         ];
         block_on(store.commit(changes)).unwrap();
+        store.journal((1..=60).map(|seq| Change::PutMessage(APP, id("r1"), message(seq))).collect());
+        block_on(store.commit(Vec::new())).unwrap();
     }
 
     let (_store, after) = open(folder.path()).unwrap();
@@ -74,9 +120,16 @@ fn what_was_acknowledged_is_read_back() {
         apps: vec![app],
         accounts: vec![(APP, account("ann"))],
         rooms: vec![(APP, room("r1"), counters)],
+        records: vec![(APP, id("r1"), mute)],
+        messages: (11..=60).map(|seq| (APP, id("r1"), message(seq))).collect(),
         sessions: vec![session],
+        presence: vec![presence(u64::MAX - 1, "r1")],
+        outbox: vec![event(7)],
+        last_event: 7,
+        ..Snapshot::default()
     };
     assert_eq!(after, expected);
+    assert_eq!(failed_events(folder.path()).unwrap(), [event(6)]);
 }
 
 #[test]

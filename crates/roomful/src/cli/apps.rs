@@ -59,12 +59,15 @@ impl Command {
                 }
                 let admins = admins.iter().map(|admin| UserId::parse_field("--admin", admin));
                 let admins = admins.collect::<Result<Vec<_>, _>>()?;
-                save(folder, App { sdkappid, secret_key: random_key()?, name, admins }).await
+                let app = App { sdkappid, secret_key: random_key()?, name, admins, webhook: None };
+                save(folder, &app).await?;
+                print(&app)
             }
             Command::RotateKey { sdkappid } => {
                 let mut app = find(folder, Some(sdkappid))?;
                 app.secret_key = random_key()?;
-                save(folder, app).await
+                save(folder, &app).await?;
+                print(&app)
             }
         }
     }
@@ -89,20 +92,24 @@ fn list(folder: &Path, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// Through the running server, which then knows at once; else into the database.
-async fn save(folder: &Path, app: App) -> anyhow::Result<()> {
+pub(super) async fn save(folder: &Path, app: &App) -> anyhow::Result<()> {
     if serve::is_running(folder) {
         control::call(folder, "/control/apps", Some(&json!(app))).await?;
     } else {
         let _lock = control::lock(folder)?;
-        let (store, snapshot) = Sqlite::open(folder, Box::new(|_, _| {}))?;
+        let (store, snapshot) = Sqlite::open(folder, Box::new(|_| {}))?;
         let known = |admin: &UserId| {
             snapshot.accounts.iter().any(|(id, account)| *id == app.sdkappid && account.user == *admin)
         };
-        let mut changes = with_admins(&app);
+        let mut changes = with_admins(app);
         changes.retain(|change| !matches!(change, Change::PutAccount(_, account) if known(&account.user)));
         store.commit(changes).await?;
     }
-    println!("{}", serde_json::to_string_pretty(&app)?);
+    Ok(())
+}
+
+fn print(app: &App) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(app)?);
     Ok(())
 }
 
@@ -125,6 +132,7 @@ pub(crate) fn first_app() -> anyhow::Result<(App, Vec<Change>)> {
         secret_key: random_key()?,
         name: "default".into(),
         admins: vec![UserId::parse("administrator")?],
+        webhook: None,
     };
     let changes = with_admins(&app);
     Ok((app, changes))

@@ -3,6 +3,7 @@
 mod apps;
 mod rooms;
 mod usersig;
+mod webhooks;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -60,6 +61,11 @@ enum Command {
     },
     /// List who is in a room of the running server
     Members(rooms::Members),
+    /// Set who hears of an app's events, and see what became of them
+    Webhook {
+        #[command(subcommand)]
+        command: webhooks::Command,
+    },
     /// Write a consistent copy of the database, also while the server runs
     Backup {
         /// The file to write; it must not exist yet
@@ -98,6 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::App { command } => block_on(command.run(&folder)),
         Command::Rooms { command } => block_on(command.run(&folder)),
+        Command::Webhook { command } => block_on(command.run(&config)),
         Command::Members(members) => block_on(members.run(&folder)),
     }
 }

@@ -1,6 +1,7 @@
 //! What a member may ask for, in the REST API's vocabulary: one function a command, each parse, apply, answer.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use rooms::{SdkAppId, UserId};
@@ -10,16 +11,24 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::connection::Member;
+use super::{seats, shared, speak, stage};
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, parse_json, require_room_id};
+use crate::room_cell::RoomCell;
 use crate::session::{Closer, OUTBOX_FRAMES, ResumeToken, Session};
 use crate::wire;
 
-/// An answer's text.
-pub(super) struct Reply(pub(super) String);
+/// An answer: at once, or when something else has been waited for (the disk, a webhook).
+pub(super) enum Reply {
+    Now(String),
+    Later(Answering),
+}
+
+/// A frame's text, by and by.
+pub(super) type Answering = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// A client's frame: `{"id": 7, "command": "enter_room", "body": {..}}`.
 #[derive(Deserialize)]
@@ -135,7 +144,7 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
     let (sender, outbox) =
         mpsc::channel(OUTBOX_FRAMES + session.rooms().len().saturating_mul(rooms::RECENT_MESSAGES));
     let generation = session.attach(sender, closer.clone(), &login.seen);
-    hub.journal.session(session.id);
+    hub.note_session(&session);
     Ok((Member { session, generation, outbox }, token))
 }
 
@@ -145,21 +154,82 @@ fn read_app(value: &Value) -> Option<SdkAppId> {
     u32::try_from(number).ok().map(SdkAppId)
 }
 
+/// A member's command that waits for something.
+type Later = Pin<Box<dyn Future<Output = Result<String, ApiError>> + Send>>;
+
+/// What a command is given.
+pub(super) struct Asked {
+    pub(super) hub: Arc<Hub>,
+    pub(super) session: Arc<Session>,
+    pub(super) body: String,
+}
+
+impl Asked {
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
+        parse_json(&self.body)
+    }
+}
+
+/// Makes a command's future one that goes on to its end even when the connection is lost.
+fn later<F>(work: impl FnOnce(Asked) -> F, asked: Asked) -> Later
+where
+    F: Future<Output = Result<String, ApiError>> + Send + 'static,
+{
+    let work = tokio::spawn(work(asked));
+    Box::pin(async move {
+        work.await.unwrap_or_else(|error| Err(ApiError::new(ApiError::INTERNAL, error.to_string())))
+    })
+}
+
 /// Answers a frame of a member.
 pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Reply {
     let request = match Request::parse(text) {
         Ok(request) => request,
-        Err((id, error)) => return Reply(reply(id, "?", Err(error))),
+        Err((id, error)) => return Reply::Now(reply(id, "?", Err(error))),
     };
-    let (command, result) = match request.command.as_str() {
-        "enter_room" => ("enter_room", enter_room(hub, session, request.body)),
-        "leave_room" => ("leave_room", leave_room(hub, session, request.body)),
-        "get_member_list" => ("get_member_list", get_member_list(hub, session, request.body)),
-        "send_text_msg" => ("send_text_msg", send_text_msg(hub, session, request.body)),
-        "login" => ("login", Err(ApiError::invalid("login", "was done already on this connection"))),
-        other => ("?", Err(ApiError::new(60009, format!("there is no command {other:?}")))),
+    let id = request.id;
+    let now = |command, result| Reply::Now(reply(id, command, result));
+    match request.command.as_str() {
+        "enter_room" => return now("enter_room", enter_room(hub, session, request.body)),
+        "leave_room" => return now("leave_room", leave_room(hub, session, request.body)),
+        "get_member_list" => return now("get_member_list", get_member_list(hub, session, request.body)),
+        "login" => {
+            return now("login", Err(ApiError::invalid("login", "was done already on this connection")));
+        }
+        _ => {}
+    }
+    let asked = Asked { hub: hub.clone(), session: session.clone(), body: request.body.into() };
+    let (command, work) = match request.command.as_str() {
+        "send_text_msg" => ("send_text_msg", later(speak::send_text_msg, asked)),
+        "send_custom_msg" => ("send_custom_msg", later(speak::send_custom_msg, asked)),
+        "send_group_msg" => ("send_group_msg", later(speak::send_group_msg, asked)),
+        "send_like" => ("send_like", later(speak::send_like, asked)),
+        "send_gift" => ("send_gift", later(speak::send_gift, asked)),
+        "take_seat" => ("take_seat", later(seats::take_seat, asked)),
+        "leave_seat" => ("leave_seat", later(seats::leave_seat, asked)),
+        "move_to_seat" => ("move_to_seat", later(seats::move_to_seat, asked)),
+        "apply_for_seat" => ("apply_for_seat", later(seats::apply_for_seat, asked)),
+        "invite_to_seat" => ("invite_to_seat", later(seats::invite_to_seat, asked)),
+        "accept_seat_request" => ("accept_seat_request", later(seats::accept_seat_request, asked)),
+        "reject_seat_request" => ("reject_seat_request", later(seats::reject_seat_request, asked)),
+        "cancel_seat_request" => ("cancel_seat_request", later(seats::cancel_seat_request, asked)),
+        "get_seat_applications" => ("get_seat_applications", later(seats::get_seat_applications, asked)),
+        "request_connection" => ("request_connection", later(stage::request_connection, asked)),
+        "accept_connection" => ("accept_connection", later(stage::accept_connection, asked)),
+        "reject_connection" => ("reject_connection", later(stage::reject_connection, asked)),
+        "cancel_connection" => ("cancel_connection", later(stage::cancel_connection, asked)),
+        "leave_connection" => ("leave_connection", later(stage::leave_connection, asked)),
+        "get_connected_rooms" => ("get_connected_rooms", later(stage::get_connected_rooms, asked)),
+        "request_battle" => ("request_battle", later(stage::request_battle, asked)),
+        "accept_battle" => ("accept_battle", later(stage::accept_battle, asked)),
+        "reject_battle" => ("reject_battle", later(stage::reject_battle, asked)),
+        "exit_battle" => ("exit_battle", later(stage::exit_battle, asked)),
+        other => match shared::find(other) {
+            Some(shared) => (shared.name, later(move |asked| shared::run(shared, asked), asked)),
+            None => return now("?", Err(ApiError::new(60009, format!("there is no command {other:?}")))),
+        },
     };
-    Reply(reply(request.id, command, result))
+    Reply::Later(Box::pin(async move { reply(id, command, work.await) }))
 }
 
 #[derive(Deserialize)]
@@ -172,11 +242,10 @@ fn enter_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<Stri
     let request: RoomRequest = parse_json(body)?;
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = session.app.room(room_id.as_str())?;
-    let welcome = cell.enter(session, hub.config.member_list.cap, clock::now())?;
-    if welcome.is_new {
-        hub.note(session.id, &cell);
+    if hub.store.is_behind() {
+        return Err(store::Error::Behind.into());
     }
-    Ok(welcome.json)
+    Ok(cell.enter(session, hub.config.member_list.cap, clock::now())?.json)
 }
 
 fn leave_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
@@ -189,31 +258,12 @@ fn leave_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<Stri
 fn get_member_list(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: ListRequest = parse_json(body)?;
     let cell = require_inside(session, request.room_id.as_deref())?;
-    let page = cell.page(request.next.as_deref().unwrap_or_default(), hub.config.member_list.cap)?;
+    let page = cell.page(None, request.next.as_deref().unwrap_or_default(), hub.config.member_list.cap)?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TextRequest {
-    room_id: Option<String>,
-    text: Option<String>,
-}
-
-fn send_text_msg(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
-    let request: TextRequest = parse_json(body)?;
-    let text = request.text.ok_or_else(|| ApiError::invalid("Text", "is missing"))?;
-    let cell = require_inside(session, request.room_id.as_deref())?;
-    let message = cell.send_text(&session.user, &text, clock::now())?;
-    hub.journal.room(cell.app, &cell.room_id);
-    Ok(format!(r#"{{"MsgId":{},"Seq":{}}}"#, wire::quoted(&message.id), message.seq))
-}
-
 /// The room, which this session must be in.
-fn require_inside(
-    session: &Session,
-    room_id: Option<&str>,
-) -> Result<Arc<crate::room_cell::RoomCell>, ApiError> {
+pub(super) fn require_inside(session: &Session, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
     let room_id = require_room_id(room_id)?;
     if let Some(cell) = session.room(room_id.as_str()) {
         return Ok(cell);

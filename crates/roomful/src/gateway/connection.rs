@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::commands::{self, Reply};
+use super::commands::{self, Answering, Reply};
 use crate::hub::{Hub, drained};
 use crate::session::{Close, Closer, Frame, Loss, Session};
 
@@ -108,7 +108,6 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
 
 fn lose(hub: &Arc<Hub>, session: &Arc<Session>, generation: u64, loss: Loss) {
     if session.detach(generation, loss) {
-        hub.journal.session(session.id);
         hub.expire_unless_resumed(session.clone(), generation);
     }
 }
@@ -152,6 +151,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
     let mut heard_at = Instant::now();
     let mut ping_at = heard_at + presence.ping_interval;
     let mut timer = pin!(sleep_until(ping_at));
+    let mut pending: Option<Answering> = None;
     loop {
         let written = tokio::select! {
             why = closer.closed() => return End::Close(why),
@@ -160,17 +160,28 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 let _ = timeout(CLOSE_TIMEOUT, socket.write(Frame::text(&event).wire)).await;
                 return End::Close(Close::RESTART);
             }
-            incoming = next(socket) => {
+            incoming = next(socket), if pending.is_none() => {
                 heard_at = Instant::now();
                 match incoming {
                     Err(end) => return end,
                     Ok(Incoming::Pong) => { member.session.note_pong(); continue }
                     Ok(Incoming::Other) => continue,
                     Ok(Incoming::Text(text)) => {
-                        let Reply(answer) = commands::answer(hub, &member.session, &text);
-                        Write::Frame(Frame::text(&answer))
+                        match commands::answer(hub, &member.session, &text) {
+                            Reply::Now(answer) => Write::Frame(Frame::text(&answer)),
+                            Reply::Later(work) => {
+                                pending = Some(work);
+                                continue;
+                            }
+                        }
                     }
                 }
+            }
+            // Answers come in the order of the requests: nothing more is read meanwhile, but events go out.
+            answer = async { Some(pending.as_mut()?.await) }, if pending.is_some() => {
+                pending = None;
+                let Some(answer) = answer else { continue };
+                Write::Frame(Frame::text(&answer))
             }
             frame = member.outbox.recv() => match frame {
                 Some(frame) => Write::Frame(frame),

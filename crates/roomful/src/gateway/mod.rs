@@ -2,6 +2,10 @@
 
 mod commands;
 mod connection;
+mod seats;
+mod shared;
+mod speak;
+mod stage;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,12 @@
 //! Accounts and their profiles. These older services put their results at the top level of the answer.
 
 use rooms::{Profile, UserId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Answer, Call};
+use super::Call;
+use super::answer::TopLevel;
 use crate::error::ApiError;
 
 /// How many accounts one call may name.
@@ -16,8 +18,12 @@ const IMAGE: &str = "Tag_Profile_IM_Image";
 /// An account that does not exist, inside an answer about several.
 const NO_SUCH_ACCOUNT: u32 = 70107;
 
-#[derive(Deserialize)]
-struct Import {
+/// Nothing to say but that it is done.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Nothing {}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Import {
     #[serde(rename = "UserID", alias = "Identifier")]
     user_id: Option<Value>,
     #[serde(rename = "Nick")]
@@ -68,22 +74,29 @@ fn require_few<T>(field: &str, accounts: Option<Vec<T>>) -> Result<Vec<T>, ApiEr
     Ok(accounts)
 }
 
-pub(super) async fn account_import(call: Call) -> Result<Answer, ApiError> {
-    let import = call.parse::<Import>()?.read()?;
-    call.hub.save_accounts(&call.app, vec![import]).await?;
-    Ok(Answer::TopLevel(String::new()))
+pub(super) async fn account_import(call: Call, request: Import) -> Result<TopLevel<Nothing>, ApiError> {
+    call.hub.save_accounts(&call.app, vec![request.read()?]).await?;
+    Ok(TopLevel(Nothing {}))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct MultiImport {
+pub(super) struct MultiImport {
     /// The older form: ids alone.
     accounts: Option<Vec<Value>>,
     account_list: Option<Vec<Import>>,
 }
 
-pub(super) async fn multiaccount_import(call: Call) -> Result<Answer, ApiError> {
-    let request: MultiImport = call.parse()?;
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Imported {
+    fail_accounts: Vec<Value>,
+}
+
+pub(super) async fn multiaccount_import(
+    call: Call,
+    request: MultiImport,
+) -> Result<TopLevel<Imported>, ApiError> {
     let imports = match (request.account_list, request.accounts) {
         (Some(list), _) => require_few("AccountList", Some(list))?,
         (None, accounts) => require_few("Accounts", accounts)?
@@ -104,30 +117,48 @@ pub(super) async fn multiaccount_import(call: Call) -> Result<Answer, ApiError> 
     if !good.is_empty() {
         call.hub.save_accounts(&call.app, good).await?;
     }
-    Ok(Answer::TopLevel(format!(r#""FailAccounts":{}"#, Value::Array(failed))))
+    Ok(TopLevel(Imported { fail_accounts: failed }))
 }
 
 /// `{"UserID": ..}` in a list.
-#[derive(Deserialize)]
-struct Named {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Named {
     #[serde(rename = "UserID")]
     user_id: Option<Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Deletion {
+pub(super) struct Deletion {
     delete_item: Option<Vec<Named>>,
 }
 
-pub(super) async fn account_delete(call: Call) -> Result<Answer, ApiError> {
-    let request: Deletion = call.parse()?;
+/// What became of one account.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ItemResult {
+    #[serde(rename = "UserID")]
+    user_id: String,
+    result_code: u32,
+    result_info: &'static str,
+    /// Imported or NotImported, when that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_status: Option<&'static str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ItemResults {
+    result_item: Vec<ItemResult>,
+}
+
+pub(super) async fn account_delete(call: Call, request: Deletion) -> Result<TopLevel<ItemResults>, ApiError> {
     let named = require_few("DeleteItem", request.delete_item)?;
     let users = named.iter().map(|item| read_user("UserID", item.user_id.as_ref()));
     let users = users.collect::<Result<Vec<_>, _>>()?;
     let mut results = Vec::with_capacity(users.len());
     for user in users {
-        let (code, info) = if call.app.account(user.as_str()).is_none() {
+        let (result_code, result_info) = if call.app.account(user.as_str()).is_none() {
             (NO_SUCH_ACCOUNT, "the account does not exist")
         } else if call.app.credentials().is_admin(user.as_str()) {
             (60010, "an administrator of the app cannot be deleted")
@@ -135,72 +166,91 @@ pub(super) async fn account_delete(call: Call) -> Result<Answer, ApiError> {
             call.hub.delete_account(&call.app, &user).await?;
             (0, "")
         };
-        results.push(json!({"UserID": user.as_str(), "ResultCode": code, "ResultInfo": info}));
+        results.push(ItemResult {
+            user_id: user.to_string(),
+            result_code,
+            result_info,
+            account_status: None,
+        });
     }
-    Ok(Answer::TopLevel(format!(r#""ResultItem":{}"#, Value::Array(results))))
+    Ok(TopLevel(ItemResults { result_item: results }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Check {
+pub(super) struct Check {
     check_item: Option<Vec<Named>>,
 }
 
-pub(super) async fn account_check(call: Call) -> Result<Answer, ApiError> {
-    let request: Check = call.parse()?;
+pub(super) async fn account_check(call: Call, request: Check) -> Result<TopLevel<ItemResults>, ApiError> {
     let named = require_few("CheckItem", request.check_item)?;
     let mut results = Vec::with_capacity(named.len());
     for item in &named {
         let user = read_user("UserID", item.user_id.as_ref())?;
         let status = if call.app.account(user.as_str()).is_some() { "Imported" } else { "NotImported" };
-        results.push(
-            json!({"UserID": user.as_str(), "ResultCode": 0, "ResultInfo": "", "AccountStatus": status}),
-        );
+        results.push(ItemResult {
+            user_id: user.to_string(),
+            result_code: 0,
+            result_info: "",
+            account_status: Some(status),
+        });
     }
-    Ok(Answer::TopLevel(format!(r#""ResultItem":{}"#, Value::Array(results))))
+    Ok(TopLevel(ItemResults { result_item: results }))
 }
 
-#[derive(Deserialize)]
-struct PortraitGet {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct PortraitGet {
     #[serde(rename = "To_Account")]
     to_account: Option<Vec<Value>>,
     #[serde(rename = "TagList")]
     tag_list: Option<Vec<String>>,
 }
 
-pub(super) async fn portrait_get(call: Call) -> Result<Answer, ApiError> {
-    let request: PortraitGet = call.parse()?;
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Portraits {
+    #[serde(rename = "UserProfileItem")]
+    items: Vec<Portrait>,
+    #[serde(rename = "Fail_Account", skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Portrait {
+    #[serde(rename = "To_Account")]
+    to_account: String,
+    profile_item: Vec<KnownItem>,
+    result_code: u32,
+    result_info: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct KnownItem {
+    tag: String,
+    value: Value,
+}
+
+pub(super) async fn portrait_get(call: Call, request: PortraitGet) -> Result<TopLevel<Portraits>, ApiError> {
     let named = require_few("To_Account", request.to_account)?;
     let tags = request.tag_list.filter(|tags| !tags.is_empty());
     let tags = tags.ok_or_else(|| ApiError::invalid("TagList", "is missing or empty"))?;
     let (mut items, mut failed) = (Vec::with_capacity(named.len()), Vec::new());
     for value in &named {
         let user = read_user("To_Account", Some(value))?;
-        items.push(match call.app.account(user.as_str()) {
-            None => {
-                failed.push(Value::from(user.as_str()));
-                json!({
-                    "To_Account": user.as_str(), "ProfileItem": [],
-                    "ResultCode": NO_SUCH_ACCOUNT, "ResultInfo": "the account does not exist",
-                })
-            }
-            Some(account) => {
-                let known = tags.iter().filter_map(|tag| {
-                    let value = profile_value(&account.profile, tag)?;
-                    Some(json!({"Tag": tag, "Value": value}))
-                });
-                json!({
-                    "To_Account": user.as_str(), "ProfileItem": known.collect::<Vec<_>>(),
-                    "ResultCode": 0, "ResultInfo": "",
-                })
-            }
-        });
+        let account = call.app.account(user.as_str());
+        let known = |tag: &String| {
+            Some(KnownItem { tag: tag.clone(), value: profile_value(&account.as_ref()?.profile, tag)? })
+        };
+        let (result_code, result_info) =
+            if account.is_some() { (0, "") } else { (NO_SUCH_ACCOUNT, "the account does not exist") };
+        if account.is_none() {
+            failed.push(user.to_string());
+        }
+        let profile_item = tags.iter().filter_map(known).collect();
+        items.push(Portrait { to_account: user.to_string(), profile_item, result_code, result_info });
     }
-    let mut fields = format!(r#""UserProfileItem":{}"#, Value::Array(items));
-    if !failed.is_empty() {
-        fields.push_str(&format!(r#","Fail_Account":{}"#, Value::Array(failed)));
-    }
-    Ok(Answer::TopLevel(fields))
+    Ok(TopLevel(Portraits { items, failed }))
 }
 
 fn profile_value(profile: &Profile, tag: &str) -> Option<Value> {
@@ -211,23 +261,22 @@ fn profile_value(profile: &Profile, tag: &str) -> Option<Value> {
     }
 }
 
-#[derive(Deserialize)]
-struct PortraitSet {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct PortraitSet {
     #[serde(rename = "From_Account")]
     from_account: Option<Value>,
     #[serde(rename = "ProfileItem")]
     profile_item: Option<Vec<ProfileItem>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct ProfileItem {
+pub(super) struct ProfileItem {
     tag: Option<String>,
     value: Option<Value>,
 }
 
-pub(super) async fn portrait_set(call: Call) -> Result<Answer, ApiError> {
-    let request: PortraitSet = call.parse()?;
+pub(super) async fn portrait_set(call: Call, request: PortraitSet) -> Result<TopLevel<Nothing>, ApiError> {
     let user = read_user("From_Account", request.from_account.as_ref())?;
     let user = call.app.require_account("From_Account", user.as_str())?.user.clone();
     let items = request.profile_item.filter(|items| !items.is_empty());
@@ -256,5 +305,5 @@ pub(super) async fn portrait_set(call: Call) -> Result<Answer, ApiError> {
         }
     };
     call.hub.save_accounts(&call.app, vec![(user, update)]).await?;
-    Ok(Answer::TopLevel(String::new()))
+    Ok(TopLevel(Nothing {}))
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::error::ApiError;
 use crate::wire;
@@ -24,11 +27,75 @@ pub(crate) enum Answer {
     TopLevel(String),
 }
 
-impl Answer {
-    /// Nothing to say but that it is done.
-    pub(crate) fn done() -> Self {
-        Self::Response(Bytes::from_static(b"{}"))
+/// What a handler answers: how it is written, and its shape for the OpenAPI document.
+pub(crate) trait Reply {
+    fn answer(self) -> Answer;
+    /// The fields beside the envelope's, as a schema of an object.
+    fn schema(generator: &mut SchemaGenerator) -> Value;
+}
+
+/// Nothing to say but that it is done.
+pub(super) struct Done;
+
+impl Reply for Done {
+    fn answer(self) -> Answer {
+        Answer::Response(Bytes::from_static(b"{}"))
     }
+
+    fn schema(_: &mut SchemaGenerator) -> Value {
+        under_response(json!({"type": "object"}))
+    }
+}
+
+/// A result under `Response`.
+pub(super) struct Response<T>(pub(super) T);
+
+impl<T: Serialize + JsonSchema> Reply for Response<T> {
+    fn answer(self) -> Answer {
+        Answer::Response(serde_json::to_vec(&self.0).unwrap_or_default().into())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Value {
+        under_response(generator.subschema_for::<T>().to_value())
+    }
+}
+
+/// A result under `Response` that is JSON already, of the shape of `T`.
+pub(super) struct Rendered<T>(pub(super) Bytes, pub(super) PhantomData<T>);
+
+impl<T> Rendered<T> {
+    pub(super) fn new(json: impl Into<Bytes>) -> Self {
+        Self(json.into(), PhantomData)
+    }
+}
+
+impl<T: JsonSchema> Reply for Rendered<T> {
+    fn answer(self) -> Answer {
+        Answer::Response(self.0)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Value {
+        under_response(generator.subschema_for::<T>().to_value())
+    }
+}
+
+/// Fields at the top level, as the older services answer.
+pub(super) struct TopLevel<T>(pub(super) T);
+
+impl<T: Serialize + JsonSchema> Reply for TopLevel<T> {
+    fn answer(self) -> Answer {
+        let json = serde_json::to_string(&self.0).unwrap_or_default();
+        let fields = json.strip_prefix('{').and_then(|json| json.strip_suffix('}'));
+        Answer::TopLevel(fields.unwrap_or_default().into())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Value {
+        generator.subschema_for::<T>().to_value()
+    }
+}
+
+fn under_response(schema: Value) -> Value {
+    json!({"type": "object", "properties": {"Response": schema}})
 }
 
 /// `Id-<32 hex>-O-Seq-<n>`: unique for each request, and also in the logs.
@@ -62,7 +129,7 @@ impl fmt::Display for RequestId {
 }
 
 /// Wraps a command's result.
-pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>) -> Response<Body> {
+pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>) -> hyper::Response<Body> {
     let body = match result {
         Ok(Answer::Response(json)) => {
             let head = format!(
@@ -86,7 +153,7 @@ pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>)
             Body::of([json.into()])
         }
     };
-    let mut response = Response::new(body);
+    let mut response = hyper::Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

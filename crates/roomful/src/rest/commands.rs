@@ -1,14 +1,22 @@
-//! The table of all commands. A command is its row here and its handler; routing, limits and metrics follow from it.
+//! The table of all commands. A command is its row here and its handler: routing, limits, metrics, the OpenAPI document
+//! and the README's table follow from it.
 
 use std::pin::Pin;
 use std::sync::LazyLock;
 
 use hashbrown::HashMap;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::{Answer, Call, accounts, conference, members, rooms};
+use super::answer::{Answer, Reply};
+use super::{
+    Call, accounts, battles, conference, gifts, members, messages, metadata, moderation, robots, rooms, seats,
+};
 use crate::error::ApiError;
 
-type Run = fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
+type Schema = fn(&mut SchemaGenerator) -> Value;
 
 /// A row of the table.
 pub(crate) struct Command {
@@ -16,39 +24,298 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// The documented frequency, for each app.
     pub(crate) calls_per_second: u32,
-    pub(super) run: Run,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    pub(super) run: Box<dyn Fn(Call) -> Answering + Send + Sync>,
+    pub(super) request: Schema,
+    pub(super) response: Schema,
 }
 
-/// Makes a row; the handler is any async function of a [`Call`].
-macro_rules! row {
-    ($service:literal, $name:literal, $calls_per_second:literal, $run:path) => {
-        Command {
-            service: $service,
-            name: $name,
-            calls_per_second: $calls_per_second,
-            run: |call| Box::pin($run(call)),
-        }
-    };
+/// Makes a row; the handler is an async function of a [`Call`] and its request.
+fn row<Q, R, F>(
+    (service, name): (&'static str, &'static str),
+    calls_per_second: u32,
+    about: &'static str,
+    handler: fn(Call, Q) -> F,
+) -> Command
+where
+    Q: DeserializeOwned + JsonSchema + Send + 'static,
+    R: Reply + Send + 'static,
+    F: Future<Output = Result<R, ApiError>> + Send + 'static,
+{
+    Command {
+        service,
+        name,
+        calls_per_second,
+        about,
+        run: Box::new(move |call| {
+            Box::pin(async move {
+                let request = call.parse()?;
+                Ok(handler(call, request).await?.answer())
+            })
+        }),
+        request: |generator| generator.subschema_for::<Q>().to_value(),
+        response: R::schema,
+    }
 }
+
+/// A row whose command changes something: it goes on to its end even when the caller hangs up, so that what is on disk
+/// is also true in memory.
+fn change<Q, R, F>(
+    path: (&'static str, &'static str),
+    calls_per_second: u32,
+    about: &'static str,
+    handler: fn(Call, Q) -> F,
+) -> Command
+where
+    Q: DeserializeOwned + JsonSchema + Send + 'static,
+    R: Reply + Send + 'static,
+    F: Future<Output = Result<R, ApiError>> + Send + 'static,
+{
+    let mut command = row(path, calls_per_second, about, handler);
+    let run = command.run;
+    command.run = Box::new(move |call| {
+        let work = tokio::spawn(run(call));
+        Box::pin(async move {
+            work.await.unwrap_or_else(|error| Err(ApiError::new(ApiError::INTERNAL, error.to_string())))
+        })
+    });
+    command
+}
+
+const LIVE: &str = "live_engine_http_srv";
+const CONFERENCE: &str = "room_engine_http_srv";
+const SEATS: &str = "room_engine_http_mic";
+const BATTLES: &str = "live_engine_http_pk";
+const LOGIN: &str = "im_open_login_svc";
 
 /// Every command there is.
-pub(crate) static COMMANDS: &[Command] = &[
-    row!("live_engine_http_srv", "get_member_list", 200, members::get_member_list),
-    row!("live_engine_http_srv", "create_room", 200, rooms::create_room),
-    row!("live_engine_http_srv", "destroy_room", 200, rooms::destroy_room),
-    row!("live_engine_http_srv", "get_room_info", 200, rooms::get_room_info),
-    row!("live_engine_http_srv", "update_room_info", 200, rooms::update_room_info),
-    row!("live_engine_http_srv", "get_room_list", 10, rooms::get_room_list),
-    row!("room_engine_http_srv", "create_room", 200, conference::create_room),
-    row!("room_engine_http_srv", "destroy_room", 200, conference::destroy_room),
-    row!("room_engine_http_srv", "get_room_info", 200, conference::get_room_info),
-    row!("im_open_login_svc", "account_import", 200, accounts::account_import),
-    row!("im_open_login_svc", "multiaccount_import", 100, accounts::multiaccount_import),
-    row!("im_open_login_svc", "account_delete", 100, accounts::account_delete),
-    row!("im_open_login_svc", "account_check", 100, accounts::account_check),
-    row!("profile", "portrait_get", 200, accounts::portrait_get),
-    row!("profile", "portrait_set", 200, accounts::portrait_set),
-];
+pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
+    vec![
+        row((LIVE, "get_member_list"), 200, "Who is in a room, in join order.", members::get_member_list),
+        change((LIVE, "create_room"), 200, "Make a room.", rooms::create_room),
+        change((LIVE, "destroy_room"), 200, "End a room; everyone is put out.", rooms::destroy_room),
+        row((LIVE, "get_room_info"), 200, "A room's record.", rooms::get_room_info),
+        change((LIVE, "update_room_info"), 200, "Change fields of a room's record.", rooms::update_room_info),
+        row((LIVE, "get_room_list"), 10, "Public rooms, most viewed first.", rooms::get_room_list),
+        row((LIVE, "get_room_statistic"), 200, "A room's numbers.", rooms::get_room_statistic),
+        row(
+            (LIVE, "resume_mcu_task"),
+            200,
+            "Restart a mixed stream; there is none to restart.",
+            rooms::resume_mcu_task,
+        ),
+        change(
+            (LIVE, "set_room_metadata"),
+            200,
+            "Set entries of a room's metadata.",
+            metadata::set_room_metadata,
+        ),
+        row((LIVE, "get_room_metadata"), 200, "Entries of a room's metadata.", metadata::get_room_metadata),
+        change(
+            (LIVE, "del_room_metadata"),
+            200,
+            "Delete entries of a room's metadata.",
+            metadata::del_room_metadata,
+        ),
+        change(
+            (LIVE, "mute_member"),
+            200,
+            "Silence users for a time, or let them speak.",
+            moderation::mute_member,
+        ),
+        row(
+            (LIVE, "get_muted_member_list"),
+            200,
+            "Who is silenced, until when.",
+            moderation::get_muted_member_list,
+        ),
+        change((LIVE, "ban_member"), 200, "Put users out and keep them out.", moderation::ban_member),
+        change((LIVE, "unban_member"), 200, "Let banned users in again.", moderation::unban_member),
+        row(
+            (LIVE, "get_banned_member_list"),
+            200,
+            "Who is banned, until when.",
+            moderation::get_banned_member_list,
+        ),
+        change(
+            (LIVE, "kick_user_out"),
+            200,
+            "Put members out; they may come again.",
+            moderation::kick_user_out,
+        ),
+        change((LIVE, "kick_member"), 200, "The same as kick_user_out.", moderation::kick_user_out),
+        change(
+            (LIVE, "modify_admin"),
+            200,
+            "Make users administrators of a room, or not.",
+            moderation::modify_admin,
+        ),
+        row((LIVE, "get_admin_list"), 200, "A room's administrators.", moderation::get_admin_list),
+        change(
+            (LIVE, "change_room_owner"),
+            200,
+            "Give a room to another account.",
+            moderation::change_room_owner,
+        ),
+        change((LIVE, "send_text_msg"), 200, "Say something to everyone in a room.", messages::send_text_msg),
+        change(
+            (LIVE, "send_custom_msg"),
+            200,
+            "Send data of the app's own to a room.",
+            messages::send_custom_msg,
+        ),
+        change((LIVE, "add_robot"), 100, "Place robots in a room.", robots::add_robot),
+        row((LIVE, "get_robot"), 100, "A room's robots.", robots::get_robot),
+        change((LIVE, "del_robot"), 100, "Take robots out of a room.", robots::del_robot),
+        change((LIVE, "send_gift"), 200, "Give a gift in a room.", gifts::send_gift),
+        row((LIVE, "get_gift_count"), 200, "What a user has given in a room.", gifts::get_gift_count),
+        change((LIVE, "add_gift"), 1, "Add a gift to the catalogue.", gifts::add_gift),
+        change((LIVE, "edit_gift"), 1, "Change a gift.", gifts::edit_gift),
+        change((LIVE, "del_gift"), 1, "Delete a gift.", gifts::del_gift),
+        row((LIVE, "get_gift"), 1, "A gift.", gifts::get_gift),
+        row((LIVE, "get_gift_info_list"), 1, "The whole catalogue.", gifts::get_gift_info_list),
+        change((LIVE, "set_gift_language"), 1, "A gift's name in a language.", gifts::set_gift_language),
+        row((LIVE, "get_gift_language"), 1, "A gift's names.", gifts::get_gift_language),
+        change(
+            (LIVE, "del_gift_language"),
+            1,
+            "Forget a gift's name in a language.",
+            gifts::del_gift_language,
+        ),
+        change((LIVE, "add_gift_category"), 1, "Add a category.", gifts::add_gift_category),
+        change((LIVE, "edit_gift_category"), 1, "Change a category.", gifts::edit_gift_category),
+        change(
+            (LIVE, "del_gift_category"),
+            1,
+            "Delete a category; its gifts stay.",
+            gifts::del_gift_category,
+        ),
+        row((LIVE, "get_gift_category"), 1, "A category with its gifts.", gifts::get_gift_category),
+        change(
+            (LIVE, "set_gift_category_language"),
+            1,
+            "A category's name in a language.",
+            gifts::set_category_language,
+        ),
+        row((LIVE, "get_gift_category_language"), 1, "A category's names.", gifts::get_category_language),
+        change(
+            (LIVE, "del_gift_category_language"),
+            1,
+            "Forget a category's name.",
+            gifts::del_category_language,
+        ),
+        change((LIVE, "add_gift_category_relations"), 1, "Put gifts into a category.", gifts::add_relations),
+        change(
+            (LIVE, "del_gift_category_relations"),
+            1,
+            "Take gifts out of a category.",
+            gifts::del_relations,
+        ),
+        change((BATTLES, "create_battle"), 200, "Let rooms compete.", battles::create_battle),
+        change(
+            (BATTLES, "set_battle_score"),
+            200,
+            "Set or add to the scores of a battle.",
+            battles::set_battle_score,
+        ),
+        row((BATTLES, "get_battle_info"), 200, "How a battle stands.", battles::get_battle_info),
+        change((BATTLES, "end_battle"), 200, "End a battle for all.", battles::end_battle),
+        row((SEATS, "get_seat_list"), 200, "A room's seats.", seats::get_seat_list),
+        change((SEATS, "pick_user_on_seat"), 200, "Put a member on a seat.", seats::pick_user_on_seat),
+        change((SEATS, "kick_user_off_seat"), 200, "Take a member off its seat.", seats::kick_user_off_seat),
+        change((SEATS, "lock_seat"), 200, "Lock or unlock a seat, its audio, its video.", seats::lock_seat),
+        change((SEATS, "move_user_to_seat"), 200, "Move a member to another seat.", seats::move_user_to_seat),
+        change((SEATS, "switch_seat"), 200, "Move a member to a free seat.", seats::switch_seat),
+        change((CONFERENCE, "create_room"), 200, "Make a room.", conference::create_room),
+        change(
+            (CONFERENCE, "destroy_room"),
+            200,
+            "End a room; everyone is put out.",
+            conference::destroy_room,
+        ),
+        row((CONFERENCE, "get_room_info"), 200, "A room's record.", conference::get_room_info),
+        change(
+            (CONFERENCE, "update_room_info"),
+            200,
+            "Change fields of a room's record.",
+            conference::update_room_info,
+        ),
+        row((CONFERENCE, "get_room_member_list"), 200, "Who is in a room.", conference::get_room_member_list),
+        change(
+            (CONFERENCE, "update_room_member_info"),
+            200,
+            "A member's card and role.",
+            conference::update_room_member_info,
+        ),
+        change(
+            (CONFERENCE, "change_room_owner"),
+            200,
+            "Give a room to another member.",
+            conference::change_room_owner,
+        ),
+        change(
+            (CONFERENCE, "mute_room_member"),
+            200,
+            "Silence users for a time, or let them speak.",
+            conference::mute_member,
+        ),
+        row(
+            (CONFERENCE, "get_muted_member_list"),
+            200,
+            "Who is silenced, until when.",
+            conference::get_muted_member_list,
+        ),
+        change(
+            (CONFERENCE, "ban_room_member"),
+            200,
+            "Put users out and keep them out.",
+            conference::ban_member,
+        ),
+        change(
+            (CONFERENCE, "unban_room_member"),
+            200,
+            "Let banned users in again.",
+            conference::unban_member,
+        ),
+        row(
+            (CONFERENCE, "get_banned_member_list"),
+            200,
+            "Who is banned, until when.",
+            conference::get_banned_member_list,
+        ),
+        change(
+            (CONFERENCE, "kick_user_out"),
+            200,
+            "Put members out; they may come again.",
+            conference::kick_user_out,
+        ),
+        change(
+            (CONFERENCE, "send_text_msg"),
+            200,
+            "Say something to everyone in a room.",
+            conference::send_text_msg,
+        ),
+        change(
+            (CONFERENCE, "send_custom_msg"),
+            200,
+            "Send data of the app's own to a room.",
+            conference::send_custom_msg,
+        ),
+        change(
+            ("group_open_http_svc", "send_group_msg"),
+            200,
+            "Send elements to a room.",
+            messages::send_group_msg,
+        ),
+        change((LOGIN, "account_import"), 200, "Make an account known.", accounts::account_import),
+        change((LOGIN, "multiaccount_import"), 100, "Make accounts known.", accounts::multiaccount_import),
+        change((LOGIN, "account_delete"), 100, "Delete accounts.", accounts::account_delete),
+        row((LOGIN, "account_check"), 100, "Which accounts are known.", accounts::account_check),
+        row(("profile", "portrait_get"), 200, "Profiles.", accounts::portrait_get),
+        change(("profile", "portrait_set"), 200, "Change a profile.", accounts::portrait_set),
+    ]
+});
 
 /// The index of the command at a path.
 pub(super) fn find(path: &str) -> Option<usize> {

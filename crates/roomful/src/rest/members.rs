@@ -1,21 +1,43 @@
 //! get_member_list (`spec/get-member-list.md`), the call everything else makes truthful.
 
-use serde::Deserialize;
+use ::rooms::RoomType;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{Answer, Call};
+use super::Call;
+use super::answer::Rendered;
 use crate::error::ApiError;
 
 /// The request, the same over REST and from a member.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListRequest {
     pub(crate) room_id: Option<String>,
     pub(crate) next: Option<String>,
 }
 
-pub(super) async fn get_member_list(call: Call) -> Result<Answer, ApiError> {
-    let request: ListRequest = call.parse()?;
+/// What `wire::page` writes.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
+pub(super) struct MemberList {
+    next: String,
+    member_count: usize,
+    member_list: Vec<Member>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
+pub(super) struct Member {
+    #[serde(rename = "Member_Account")]
+    member_account: String,
+}
+
+pub(super) async fn get_member_list(
+    call: Call,
+    request: ListRequest,
+) -> Result<Rendered<MemberList>, ApiError> {
     let room = call.app.room(super::rooms::require_room_id(request.room_id.as_deref())?.as_str())?;
-    let page = room.page(request.next.as_deref().unwrap_or_default(), call.hub.config.member_list.cap)?;
-    Ok(Answer::Response(page))
+    let next = request.next.as_deref().unwrap_or_default();
+    Ok(Rendered::new(room.page(Some(RoomType::Live), next, call.hub.config.member_list.cap)?))
 }

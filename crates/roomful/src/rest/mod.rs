@@ -3,12 +3,20 @@
 
 mod accounts;
 mod answer;
+mod battles;
 mod body;
 mod commands;
 mod conference;
+mod gifts;
 mod members;
+mod messages;
+mod metadata;
+mod moderation;
+mod openapi;
 mod query;
+mod robots;
 mod rooms;
+mod seats;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,10 +27,14 @@ use hyper::{Method, Request, Response};
 
 use answer::Answer;
 pub(crate) use answer::Body;
+pub(crate) use battles::CreateRequest as CreateBattle;
 pub(crate) use body::{parse as parse_json, require_json_object};
 pub(crate) use commands::COMMANDS;
 pub(crate) use members::ListRequest;
+pub(crate) use messages::Elements;
+pub(crate) use openapi::document as openapi;
 pub(crate) use rooms::require_room_id;
+pub(crate) use seats::read_index;
 
 use crate::app::{App, Credentials};
 use crate::error::ApiError;
@@ -94,6 +106,23 @@ where
         (command.run)(Call { hub, app, caller, body }).await
     };
     (index, answer.await)
+}
+
+/// Runs a command for a member who may call it. The caller has checked that.
+pub(crate) async fn run_for_member(
+    path: &str,
+    hub: Arc<Hub>,
+    app: Arc<App>,
+    caller: UserId,
+    body: String,
+) -> Result<String, ApiError> {
+    let command = commands::find(&format!("/v4/{path}")).and_then(|index| COMMANDS.get(index));
+    let command =
+        command.ok_or_else(|| ApiError::new(60009, "this command is not for rooms of this type"))?;
+    Ok(match (command.run)(Call { hub, app, caller, body: body.into() }).await? {
+        Answer::Response(json) => String::from_utf8_lossy(&json).into_owned(),
+        Answer::TopLevel(fields) => format!("{{{fields}}}"),
+    })
 }
 
 /// Who calls: an administrator of an app, by a UserSig of its own.

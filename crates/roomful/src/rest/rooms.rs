@@ -2,19 +2,25 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rooms::{Fields, RoomId, RoomType};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use rooms::{Fields, RoomId, RoomType, WireTakeSeatMode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Answer, Call};
+use super::Call;
+use super::answer::{Done, Rendered, Response};
 use crate::error::ApiError;
-use crate::wire::RoomInfoView;
+use crate::hub::NewRoom;
+use crate::wire::{RoomInfoView, Statistic};
+
+/// What most commands are for.
+pub(super) const LIVE: Option<RoomType> = Some(RoomType::Live);
 
 /// How many rooms get_room_list answers at most, and by default; callers who ask for more get this many.
 const LIST_SIZE: u64 = 20;
 
 /// A request that names a room.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RoomRequest {
     room_id: Option<String>,
@@ -33,94 +39,226 @@ impl RoomRequest {
 }
 
 /// A request that says what a room is to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct InfoRequest {
-    room_info: Option<Map<String, Value>>,
+pub(super) struct InfoRequest {
+    room_info: Option<InfoFields>,
 }
 
-/// The parts of a `RoomInfo` that are not [`Fields`].
-#[derive(Deserialize)]
+/// A `RoomInfo` as callers give it (`spec/live-rest-api.md`); what is absent keeps its value, or its default.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Identity {
+struct InfoFields {
     room_id: Option<String>,
     room_type: Option<String>,
     #[serde(rename = "Owner_Account")]
     owner_account: Option<String>,
+    room_name: Option<String>,
+    seat_template: Option<String>,
+    seat_layout_template_id: Option<u32>,
+    is_seat_enabled: Option<bool>,
+    take_seat_mode: Option<TakeSeatMode>,
+    max_seat_count: Option<u32>,
+    keep_owner_on_seat: Option<bool>,
+    max_member_count: Option<u32>,
+    is_unlimited_room_enabled: Option<bool>,
+    #[serde(rename = "CoverURL")]
+    cover_url: Option<String>,
+    #[serde(rename = "BackgroundURL")]
+    background_url: Option<String>,
+    notice: Option<String>,
+    category: Option<Vec<i64>>,
+    activity_status: Option<i64>,
+    is_public_visible: Option<bool>,
+    is_message_disabled: Option<bool>,
+    is_gift_enabled: Option<bool>,
+    is_like_enabled: Option<bool>,
+    is_audio_disabled: Option<bool>,
+    is_video_disabled: Option<bool>,
+    is_screen_sharing_disabled: Option<bool>,
+    lifetime_after_no_users: Option<u32>,
+    lifetime_after_owner_leave: Option<u32>,
+    lifetime_after_owner_offline: Option<u32>,
+    custom_info: Option<String>,
+}
+
+/// A name, or the number older callers send.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum TakeSeatMode {
+    Name(String),
+    Number(u32),
 }
 
 impl InfoRequest {
-    fn read(call: &Call, room_type: RoomType) -> Result<(RoomId, Identity, Fields), ApiError> {
-        let request: Self = call.parse()?;
-        let info = request.room_info.ok_or_else(|| ApiError::invalid("RoomInfo", "is missing"))?;
-        let json = Value::Object(info).to_string();
-        let identity: Identity = super::body::parse(&json)?;
-        let room_id = require_room_id(identity.room_id.as_deref())?;
+    /// The room, its owner if one is named, and the fields.
+    fn read(
+        self,
+        call: &Call,
+        room_type: RoomType,
+    ) -> Result<(RoomId, Option<rooms::UserId>, Fields), ApiError> {
+        let info = self.room_info.ok_or_else(|| ApiError::invalid("RoomInfo", "is missing"))?;
+        let room_id = require_room_id(info.room_id.as_deref())?;
         let wanted = room_type.to_string();
-        if identity.room_type.as_ref().is_some_and(|given| *given != wanted) {
+        if info.room_type.as_ref().is_some_and(|given| *given != wanted) {
             return Err(ApiError::invalid("RoomType", format_args!("must be {wanted} in this command")));
         }
-        Ok((room_id, identity, super::body::parse(&json)?))
+        let owner = match info.owner_account.as_deref() {
+            None | Some("") => None,
+            Some(owner) => Some(call.app.require_account("Owner_Account", owner)?.user.clone()),
+        };
+        let fields = Fields {
+            room_name: info.room_name,
+            seat_template: info.seat_template,
+            seat_layout_template_id: info.seat_layout_template_id,
+            is_seat_enabled: info.is_seat_enabled,
+            take_seat_mode: info.take_seat_mode.map(|mode| match mode {
+                TakeSeatMode::Name(name) => WireTakeSeatMode::Name(name),
+                TakeSeatMode::Number(number) => WireTakeSeatMode::Number(number),
+            }),
+            max_seat_count: info.max_seat_count,
+            keep_owner_on_seat: info.keep_owner_on_seat,
+            max_member_count: info.max_member_count,
+            is_unlimited_room_enabled: info.is_unlimited_room_enabled,
+            cover_url: info.cover_url,
+            background_url: info.background_url,
+            notice: info.notice,
+            category: info.category,
+            activity_status: info.activity_status,
+            is_public_visible: info.is_public_visible,
+            is_message_disabled: info.is_message_disabled,
+            is_gift_enabled: info.is_gift_enabled,
+            is_like_enabled: info.is_like_enabled,
+            is_audio_disabled: info.is_audio_disabled,
+            is_video_disabled: info.is_video_disabled,
+            is_screen_sharing_disabled: info.is_screen_sharing_disabled,
+            lifetime_after_no_users: info.lifetime_after_no_users,
+            lifetime_after_owner_leave: info.lifetime_after_owner_leave,
+            lifetime_after_owner_offline: info.lifetime_after_owner_offline,
+            custom_info: info.custom_info,
+        };
+        Ok((room_id, owner, fields))
     }
 }
 
-pub(super) async fn create_room(call: Call) -> Result<Answer, ApiError> {
-    create(call, RoomType::Live).await
+/// What `RoomInfoView` writes.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
+pub(super) struct OneRoom {
+    room_info: RoomInfoView<'static>,
 }
 
-pub(super) async fn destroy_room(call: Call) -> Result<Answer, ApiError> {
-    destroy(call, RoomType::Live).await
+/// A room's numbers at its end.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Statistics {
+    statistic: Statistic,
 }
 
-pub(super) async fn get_room_info(call: Call) -> Result<Answer, ApiError> {
-    info(&call, RoomType::Live)
+pub(super) async fn create_room(call: Call, request: InfoRequest) -> Result<Rendered<OneRoom>, ApiError> {
+    create(call, request, RoomType::Live).await
+}
+
+pub(super) async fn destroy_room(call: Call, request: RoomRequest) -> Result<Response<Statistics>, ApiError> {
+    destroy(call, request, RoomType::Live).await
+}
+
+pub(super) async fn get_room_info(call: Call, request: RoomRequest) -> Result<Rendered<OneRoom>, ApiError> {
+    info(&call, &request, RoomType::Live)
+}
+
+pub(super) async fn update_room_info(call: Call, request: InfoRequest) -> Result<Done, ApiError> {
+    update(call, request, RoomType::Live).await
 }
 
 /// Creates a room of either type.
-pub(super) async fn create(call: Call, room_type: RoomType) -> Result<Answer, ApiError> {
-    let (room_id, identity, fields) = InfoRequest::read(&call, room_type)?;
-    let owner = match identity.owner_account.as_deref() {
-        None | Some("") => call.caller.clone(),
-        Some(owner) => call.app.require_account("Owner_Account", owner)?.user.clone(),
-    };
-    let cell = call.hub.create_room(&call.app, room_id, room_type, owner, &fields).await?;
+pub(super) async fn create(
+    call: Call,
+    request: InfoRequest,
+    room_type: RoomType,
+) -> Result<Rendered<OneRoom>, ApiError> {
+    let (room_id, owner, fields) = request.read(&call, room_type)?;
+    let owner = owner.unwrap_or_else(|| call.caller.clone());
+    let new = NewRoom { room_id, room_type, owner, fields: &fields, operator: call.caller.as_str() };
+    let cell = call.hub.create_room(&call.app, new).await?;
     let room = cell.read()?;
     Ok(room_info(&RoomInfoView::new(&room, &call.app)))
 }
 
 /// Destroys a room of either type.
-pub(super) async fn destroy(call: Call, room_type: RoomType) -> Result<Answer, ApiError> {
-    let room_id = call.parse::<RoomRequest>()?.room_id()?;
-    call.hub.destroy_room(&call.app, room_id.as_str(), room_type).await?;
-    Ok(Answer::done())
+pub(super) async fn destroy(
+    call: Call,
+    request: RoomRequest,
+    room_type: RoomType,
+) -> Result<Response<Statistics>, ApiError> {
+    let (room_id, operator) = (request.room_id()?, call.caller.as_str());
+    let statistic = call.hub.destroy_room(&call.app, room_id.as_str(), room_type, operator).await?;
+    Ok(Response(Statistics { statistic }))
 }
 
 /// Answers with a room of either type.
-pub(super) fn info(call: &Call, room_type: RoomType) -> Result<Answer, ApiError> {
-    let room_id = call.parse::<RoomRequest>()?.room_id()?;
-    let cell = call.app.room(room_id.as_str())?;
-    let room = cell.read()?;
-    room.require_type(room_type)?;
+pub(super) fn info(
+    call: &Call,
+    request: &RoomRequest,
+    room_type: RoomType,
+) -> Result<Rendered<OneRoom>, ApiError> {
+    let cell = call.app.room(request.room_id()?.as_str())?;
+    let room = cell.read_as(Some(room_type))?;
     Ok(room_info(&RoomInfoView::new(&room, &call.app)))
 }
 
-fn room_info(view: &RoomInfoView<'_>) -> Answer {
-    Answer::Response(format!(r#"{{"RoomInfo":{}}}"#, view.json()).into())
+fn room_info(view: &RoomInfoView<'_>) -> Rendered<OneRoom> {
+    Rendered::new(format!(r#"{{"RoomInfo":{}}}"#, view.json()))
 }
 
-pub(super) async fn update_room_info(call: Call) -> Result<Answer, ApiError> {
-    let (room_id, identity, fields) = InfoRequest::read(&call, RoomType::Live)?;
-    let owner = match identity.owner_account.as_deref() {
-        None | Some("") => None,
-        Some(owner) => Some(call.app.require_account("Owner_Account", owner)?.user.clone()),
-    };
-    call.hub.update_room(&call.app, room_id.as_str(), RoomType::Live, &fields, owner).await?;
-    Ok(Answer::done())
+/// Changes a room of either type.
+pub(super) async fn update(call: Call, request: InfoRequest, room_type: RoomType) -> Result<Done, ApiError> {
+    let (room_id, owner, fields) = request.read(&call, room_type)?;
+    call.change(&room_id, Some(room_type), |room, _| {
+        let mut outcome = room.update(&fields)?;
+        if let Some(owner) = owner {
+            let change = room.change_owner(&owner);
+            if !change.changes.is_empty() {
+                // One record for both: the new fields, and the new owner.
+                for delta in &mut outcome.changes {
+                    if let rooms::Delta::Info(info) = delta {
+                        info.owner = owner.clone();
+                    }
+                }
+                let is_noted = !outcome.changes.is_empty();
+                let rest = change
+                    .changes
+                    .into_iter()
+                    .filter(|delta| !(is_noted && matches!(delta, rooms::Delta::Info(_))));
+                outcome.changes.extend(rest);
+                outcome.events.extend(change.events);
+            }
+        }
+        Ok(outcome)
+    })
+    .await?;
+    Ok(Done)
 }
 
-#[derive(Deserialize)]
+pub(super) async fn get_room_statistic(
+    call: Call,
+    request: RoomRequest,
+) -> Result<Response<Statistic>, ApiError> {
+    let cell = call.app.room(request.room_id()?.as_str())?;
+    let room = cell.read_as(LIVE)?;
+    Ok(Response(Statistic::new(room.counters(), room.sender_count())))
+}
+
+/// There is no mixed stream to restart, so all is well.
+pub(super) async fn resume_mcu_task(call: Call, request: RoomRequest) -> Result<Done, ApiError> {
+    drop(call.app.room(request.room_id()?.as_str())?.read_as(LIVE)?);
+    Ok(Done)
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct ListRequest {
+pub(super) struct ListRequest {
     next: Option<String>,
     count: Option<u64>,
     sort_direction: Option<Value>,
@@ -129,8 +267,16 @@ struct ListRequest {
 /// Rooms sort by views, and those with as many by id; a cursor is the last one listed, so that it stays a place.
 type SortKey = (u64, RoomId);
 
-pub(super) async fn get_room_list(call: Call) -> Result<Answer, ApiError> {
-    let request: ListRequest = call.parse()?;
+/// What is rendered below.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
+pub(super) struct RoomList {
+    next: String,
+    room_list: Vec<RoomInfoView<'static>>,
+}
+
+pub(super) async fn get_room_list(call: Call, request: ListRequest) -> Result<Rendered<RoomList>, ApiError> {
     let count = match request.count {
         None => LIST_SIZE,
         Some(0) => return Err(ApiError::invalid("Count", "is 0; ask for 1 to 20 rooms")),
@@ -159,7 +305,7 @@ pub(super) async fn get_room_list(call: Call) -> Result<Answer, ApiError> {
         if !room.info().is_public_visible || room.info().room_type != RoomType::Live {
             continue;
         }
-        let key = (room.views(), cell.room_id.clone());
+        let key = (room.counters().views, cell.room_id.clone());
         if after.as_ref().is_none_or(|after| order(&key, after).is_gt()) {
             keys.push(key);
         }
@@ -178,7 +324,7 @@ pub(super) async fn get_room_list(call: Call) -> Result<Answer, ApiError> {
         }
         list.push_str(&RoomInfoView::new(&room, &call.app).json());
     }
-    Ok(Answer::Response(format!(r#"{{"Next":"{next}","RoomList":[{list}]}}"#).into()))
+    Ok(Rendered::new(format!(r#"{{"Next":"{next}","RoomList":[{list}]}}"#)))
 }
 
 fn seal_cursor((views, room_id): &SortKey) -> String {

@@ -1,0 +1,159 @@
+//! `roomful webhook`: set, list, test, failed, replay.
+
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use store::Webhook;
+
+use super::apps;
+use crate::config::Config;
+use crate::webhooks::{Delivery, EventIds, Sender, check_url, unknown_event};
+use crate::{clock, control};
+
+/// How long `test` waits.
+const TEST_DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Set who hears of an app's events; the running server knows at once
+    Set {
+        /// Where events are posted to; "" for nowhere
+        #[arg(long)]
+        url: String,
+        /// An event that is sent (repeatable); all if not given. `roomful webhook list --events` names them
+        #[arg(long = "event", value_name = "NAME")]
+        events: Vec<String>,
+        /// The secret of the signatures
+        #[arg(long, default_value = "")]
+        token: String,
+        /// Of which app; the first if not given
+        #[arg(long)]
+        sdkappid: Option<u32>,
+    },
+    /// Show who hears of which events
+    List {
+        /// Print a JSON array, with tokens
+        #[arg(long)]
+        json: bool,
+        /// Name the events there are instead
+        #[arg(long)]
+        events: bool,
+    },
+    /// Send a test event to an app's receiver, and say how it answered
+    Test {
+        /// Of which app; the first if not given
+        #[arg(long)]
+        sdkappid: Option<u32>,
+    },
+    /// List the dead letters: events that were given up
+    Failed {
+        /// Print a JSON array, with bodies
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send dead letters again
+    Replay {
+        /// Which, as `failed` shows them; all if not given
+        ids: Vec<String>,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let folder = &config.server.data;
+        match self {
+            Command::Set { url, events, token, sdkappid } => {
+                let mut app = apps::find(folder, sdkappid)?;
+                if !url.is_empty() {
+                    check_url(&url, config.webhooks.allow_private).map_err(|trouble| anyhow!(trouble))?;
+                }
+                if let Some(trouble) = unknown_event(&events) {
+                    bail!(trouble);
+                }
+                app.webhook = Some(Webhook { url, events, token });
+                apps::save(folder, &app).await?;
+                show(&app, config);
+                Ok(())
+            }
+            Command::List { events: true, .. } => {
+                for (name, when) in crate::webhooks::EVENTS {
+                    println!("{name:<45} {when}");
+                }
+                Ok(())
+            }
+            Command::List { json, .. } => {
+                let all = store::read_apps(folder)?;
+                if json {
+                    let list: Vec<Value> = all
+                        .iter()
+                        .map(|app| json!({"sdkappid": app.sdkappid, "webhook": receiver(app, config)}))
+                        .collect();
+                    println!("{}", serde_json::to_string_pretty(&list)?);
+                } else {
+                    all.iter().for_each(|app| show(app, config));
+                }
+                Ok(())
+            }
+            Command::Test { sdkappid } => test(config, sdkappid).await,
+            Command::Failed { json } => {
+                let failed = store::failed_events(folder)?;
+                if json {
+                    println!("{}", serde_json::to_string_pretty(&failed)?);
+                    return Ok(());
+                }
+                println!("{:<18} {:<12} {:<16} {:<40} SUBJECT", "ID", "APP", "TIME", "EVENT");
+                for event in failed {
+                    let (id, time) = (event.id, event.at.unix_seconds());
+                    println!(
+                        "{id:<18} {:<12} {time:<16} {:<40} {}",
+                        event.sdkappid, event.command, event.subject
+                    );
+                }
+                Ok(())
+            }
+            Command::Replay { ids } => {
+                let all = store::failed_events(folder)?.into_iter().map(|event| event.id);
+                let ids: Vec<u64> = match ids.is_empty() {
+                    true => all.collect(),
+                    false => ids.iter().map(|id| Ok(id.parse()?)).collect::<anyhow::Result<_>>()?,
+                };
+                let answer = control::call(folder, "/control/webhooks/replay", Some(&json!(ids))).await?;
+                println!(
+                    "{} events are sent again",
+                    answer.get("replayed").and_then(Value::as_u64).unwrap_or(0)
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+fn receiver(app: &store::App, config: &Config) -> Webhook {
+    app.webhook.clone().unwrap_or_else(|| config.webhooks.default_receiver())
+}
+
+fn show(app: &store::App, config: &Config) {
+    let Webhook { url, events, token } = receiver(app, config);
+    let url = if url.is_empty() { "nowhere".into() } else { url };
+    let events = if events.is_empty() { "all events".into() } else { events.join(", ") };
+    let signed = if token.is_empty() { "unsigned" } else { "signed" };
+    println!("app {}: {events} to {url}, {signed}", app.sdkappid);
+}
+
+async fn test(config: &Config, sdkappid: Option<u32>) -> anyhow::Result<()> {
+    let app = apps::find(&config.server.data, sdkappid)?;
+    let webhook = receiver(&app, config);
+    if webhook.url.is_empty() {
+        bail!("app {} has no receiver; set one with `roomful webhook set --url URL`", app.sdkappid);
+    }
+    let command = "Roomful.CallbackTest";
+    let body = json!({"CallbackCommand": command, "EventTime": clock::now().unix_millis()}).to_string();
+    let id = EventIds::after(0).next();
+    let delivery = Delivery { app: app.sdkappid, command, body: &body, id, attempt: 1 };
+    let answer = Sender::new(config.webhooks.allow_private).send(&webhook, &delivery, TEST_DEADLINE).await;
+    let answer = answer.map_err(|trouble| anyhow!(trouble))?;
+    println!("the receiver answered: {}", String::from_utf8_lossy(&answer));
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! What owners do together: connect their rooms, and let them compete. The rules are `rooms/src/connections.rs` and
+//! `battles.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rooms::{ConnectionStep, Role, RoomId, RoomType};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::commands::{Asked, require_inside};
+use crate::clock;
+use crate::error::ApiError;
+use crate::hub::STAGE_LANE;
+use crate::rest::CreateBattle;
+use crate::room_cell::RoomCell;
+use crate::session::Frame;
+use crate::wire;
+
+/// How long a request waits when its maker does not say, and at most.
+const DEFAULT_TIMEOUT_SECONDS: u64 = 30;
+const MAX_TIMEOUT_SECONDS: u64 = 600;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConnectionRequest {
+    room_id: Option<String>,
+    to_room_id: Option<String>,
+    from_room_id: Option<String>,
+    /// Seconds.
+    timeout: Option<u64>,
+    #[serde(default)]
+    extension_info: String,
+    battle_id: Option<String>,
+}
+
+/// The room, which this member must own.
+fn require_owned(asked: &Asked, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
+    let cell = require_inside(&asked.session, room_id)?;
+    let role = {
+        let room = cell.read()?;
+        room.require_type(RoomType::Live)?;
+        room.role(asked.session.user.as_str())
+    };
+    if role < Role::Owner {
+        return Err(rooms::Error::NotAllowed("only the owner of the room may do this").into());
+    }
+    Ok(cell)
+}
+
+fn other_room(asked: &Asked, field: &str, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
+    let room_id = room_id.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
+    let room_id = RoomId::parse_field(field, room_id)?;
+    let cell = asked.session.app.room(room_id.as_str())?;
+    drop(cell.read_as(Some(RoomType::Live))?);
+    Ok(cell)
+}
+
+fn tell(step: ConnectionStep, from: &RoomCell, to: &RoomCell, whom: &RoomCell, extension: &str) {
+    whom.tell_managers(&Frame::text(&wire::connection_event(step, &from.room_id, &to.room_id, extension)));
+}
+
+pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let from = require_owned(&asked, request.room_id.as_deref())?;
+    let to = other_room(&asked, "ToRoomId", request.to_room_id.as_deref())?;
+    let timeout = match request.timeout {
+        None | Some(0) => Duration::from_secs(DEFAULT_TIMEOUT_SECONDS),
+        Some(seconds) if seconds > MAX_TIMEOUT_SECONDS => {
+            let trouble = format_args!("is {seconds}; at most {MAX_TIMEOUT_SECONDS} seconds are allowed");
+            return Err(ApiError::invalid("Timeout", trouble));
+        }
+        Some(seconds) => Duration::from_secs(seconds),
+    };
+    if request.extension_info.len() > 1000 {
+        return Err(rooms::Error::too_long("ExtensionInfo", request.extension_info.len(), 1000).into());
+    }
+    let app = asked.session.app.clone();
+    app.stage.connections.lock().ask(&from.room_id, &to.room_id, timeout, clock::now())?;
+    tell(ConnectionStep::Requested, &from, &to, &to, &request.extension_info);
+    tokio::spawn(async move {
+        tokio::time::sleep(timeout + Duration::from_millis(1)).await;
+        if app.stage.connections.lock().expire(&from.room_id, &to.room_id, clock::now()) {
+            tell(ConnectionStep::Expired, &from, &to, &from, "");
+            tell(ConnectionStep::Expired, &from, &to, &to, "");
+        }
+    });
+    Ok("{}".into())
+}
+
+pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let to = require_owned(&asked, request.room_id.as_deref())?;
+    let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
+    let app = asked.session.app.clone();
+    let _lane = asked.hub.lane(app.id, STAGE_LANE).await;
+    let connection = {
+        let id = getrandom::u64().map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+        let mut connections = app.stage.connections.lock();
+        let connection = connections.join(&from.room_id, &to.room_id, id)?;
+        connections.close(&from.room_id, &to.room_id, clock::now())?;
+        connection
+    };
+    asked.hub.save_connection(&app, connection, &[]).await?;
+    tell(ConnectionStep::Accepted, &from, &to, &from, "");
+    Ok(json!({"RoomList": wire::connected(&app, &app.stage.connected(&to.room_id))}).to_string())
+}
+
+pub(super) async fn reject_connection(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let to = require_owned(&asked, request.room_id.as_deref())?;
+    let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
+    asked.session.app.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now())?;
+    tell(ConnectionStep::Rejected, &from, &to, &from, "");
+    Ok("{}".into())
+}
+
+pub(super) async fn cancel_connection(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let from = require_owned(&asked, request.room_id.as_deref())?;
+    let to = other_room(&asked, "ToRoomId", request.to_room_id.as_deref())?;
+    asked.session.app.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now())?;
+    tell(ConnectionStep::Cancelled, &from, &to, &to, "");
+    Ok("{}".into())
+}
+
+pub(super) async fn leave_connection(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let cell = require_owned(&asked, request.room_id.as_deref())?;
+    let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
+    asked.hub.disconnect(&cell.app, &cell.room_id).await?;
+    Ok("{}".into())
+}
+
+pub(super) async fn get_connected_rooms(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let rooms = cell.app.stage.connected(&cell.room_id);
+    Ok(json!({"RoomList": wire::connected(&cell.app, &rooms)}).to_string())
+}
+
+/// `RoomId` is the caller's; whoever is called is asked, unless `NeedResponse` is false.
+#[derive(Deserialize)]
+struct BattleRequest {
+    #[serde(rename = "RoomId", alias = "FromRoomId")]
+    room_id: Option<String>,
+    #[serde(flatten)]
+    battle: CreateBattle,
+}
+
+pub(super) async fn request_battle(asked: Asked) -> Result<String, ApiError> {
+    let BattleRequest { room_id, mut battle } = asked.parse()?;
+    let cell = require_owned(&asked, room_id.as_deref())?;
+    battle.from_room_id = room_id;
+    battle.need_response = Some(battle.need_response.unwrap_or(true));
+    let created = battle.create(&asked.hub, &cell.app, asked.session.user.as_str()).await?;
+    Ok(serde_json::to_string(&created).unwrap_or_default())
+}
+
+pub(super) async fn accept_battle(asked: Asked) -> Result<String, ApiError> {
+    answer_battle(asked, true).await
+}
+
+pub(super) async fn reject_battle(asked: Asked) -> Result<String, ApiError> {
+    answer_battle(asked, false).await
+}
+
+async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let cell = require_owned(&asked, request.room_id.as_deref())?;
+    let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
+    let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
+    let mut battle = cell.app.stage.battle(&id)?;
+    let steps = battle.answer(&cell.room_id, accepted, clock::now())?;
+    asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;
+    Ok("{}".into())
+}
+
+pub(super) async fn exit_battle(asked: Asked) -> Result<String, ApiError> {
+    let request: ConnectionRequest = asked.parse()?;
+    let cell = require_owned(&asked, request.room_id.as_deref())?;
+    let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
+    let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
+    let mut battle = cell.app.stage.battle(&id)?;
+    let steps = battle.leave(&cell.room_id, clock::now())?;
+    asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;
+    Ok("{}".into())
+}

@@ -1,0 +1,247 @@
+//! Battles between rooms (`live_engine_http_pk`). Durations are milliseconds.
+
+use std::time::Duration;
+
+use ::rooms::{Battle, MAX_BATTLE, RoomId, RoomType, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Call;
+use super::answer::{Done, Response};
+use super::rooms::require_room_id;
+use crate::app::App;
+use crate::clock;
+use crate::error::ApiError;
+use crate::hub::STAGE_LANE;
+use crate::wire;
+
+/// How many rooms may be called to one battle.
+const MAX_CALLED: usize = 8;
+
+/// The code for a room that fights already, in a list of results.
+const FIGHTS_ALREADY: u32 = 3;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateRequest {
+    pub(crate) from_room_id: Option<String>,
+    pub(crate) to_room_id_list: Option<Vec<String>>,
+    /// Milliseconds.
+    pub(crate) duration: Option<u64>,
+    pub(crate) extension_info: Option<String>,
+    /// Whether the called rooms are asked first.
+    pub(crate) need_response: Option<bool>,
+    /// Milliseconds the called rooms have to answer.
+    pub(crate) timeout: Option<u64>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Created {
+    pub(crate) battle_id: String,
+    pub(crate) result: Vec<RoomResult>,
+}
+
+/// What became of one room.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RoomResult {
+    room_id: String,
+    result_code: u32,
+    result_message: &'static str,
+}
+
+/// A Live room and its owner.
+fn side(app: &App, field: &str, room_id: &str) -> Result<(RoomId, UserId), ApiError> {
+    let room_id = RoomId::parse_field(field, room_id)?;
+    let cell = app.room(room_id.as_str())?;
+    let room = cell.read_as(Some(RoomType::Live))?;
+    Ok((room_id, room.info().owner.clone()))
+}
+
+pub(super) async fn create_battle(call: Call, request: CreateRequest) -> Result<Response<Created>, ApiError> {
+    create(&call, request).await.map(Response)
+}
+
+async fn create(call: &Call, request: CreateRequest) -> Result<Created, ApiError> {
+    request.create(&call.hub, &call.app, call.caller.as_str()).await
+}
+
+impl CreateRequest {
+    /// Makes the battle; the same over REST and from an owner.
+    pub(crate) async fn create(
+        self,
+        hub: &std::sync::Arc<crate::hub::Hub>,
+        app: &std::sync::Arc<App>,
+        operator: &str,
+    ) -> Result<Created, ApiError> {
+        let from = self.from_room_id.ok_or_else(|| ApiError::invalid("FromRoomId", "is missing"))?;
+        let called = self.to_room_id_list.filter(|called| !called.is_empty());
+        let called = called.ok_or_else(|| ApiError::invalid("ToRoomIdList", "names no room"))?;
+        if called.len() > MAX_CALLED {
+            let trouble = format_args!("names {} rooms; at most {MAX_CALLED} are allowed", called.len());
+            return Err(ApiError::invalid("ToRoomIdList", trouble));
+        }
+        let duration = self.duration.ok_or_else(|| ApiError::invalid("Duration", "is missing"))?;
+        let duration = Duration::from_millis(duration);
+        if duration.is_zero() || duration > MAX_BATTLE {
+            return Err(ApiError::invalid("Duration", "is not between 1 and 86400000 milliseconds"));
+        }
+        let timeout = match (self.need_response, self.timeout) {
+            (Some(true), timeout) => {
+                let timeout = Duration::from_millis(timeout.unwrap_or(30_000));
+                if timeout.is_zero() || timeout > Duration::from_secs(600) {
+                    return Err(ApiError::invalid("Timeout", "is not between 1 and 600000 milliseconds"));
+                }
+                Some(timeout)
+            }
+            _ => None,
+        };
+        let extension = self.extension_info.unwrap_or_default();
+        if extension.len() > 1000 {
+            return Err(::rooms::Error::too_long("ExtensionInfo", extension.len(), 1000).into());
+        }
+
+        let _lane = hub.lane(app.id, STAGE_LANE).await;
+        let caller = side(app, "FromRoomId", &from)?;
+        if app.stage.battle_of(caller.0.as_str()).is_some() {
+            return Err(::rooms::Error::InBattle(from).into());
+        }
+        let (mut sides, mut result) = (Vec::new(), Vec::new());
+        for room_id in called {
+            let called = side(app, "ToRoomIdList", &room_id)?;
+            if called.0 == caller.0 || sides.iter().any(|(room, _)| *room == called.0) {
+                return Err(ApiError::invalid(
+                    "ToRoomIdList",
+                    format_args!("has {room_id} more than once, or the caller"),
+                ));
+            }
+            let fights = app.stage.battle_of(called.0.as_str()).is_some();
+            let (result_code, result_message) =
+                if fights { (FIGHTS_ALREADY, "the room is in a battle already") } else { (0, "") };
+            result.push(RoomResult { room_id, result_code, result_message });
+            if !fights {
+                sides.push(called);
+            }
+        }
+        if sides.is_empty() {
+            return Err(::rooms::Error::InBattle("in ToRoomIdList: every room".into()).into());
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+        let id = wire::hex(&random);
+        let (battle, steps) =
+            Battle::create(id.clone(), caller, sides, duration, timeout, extension, clock::now());
+        hub.save_battle(app, battle, &steps, operator).await?;
+        Ok(Created { battle_id: id, result })
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ScoreRequest {
+    battle_id: Option<String>,
+    /// 1 adds, 2 sets; a number, or its digits.
+    op_type: Option<Value>,
+    score_list: Option<Vec<Score>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Score {
+    room_id: Option<String>,
+    score: Option<i64>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Results {
+    result: Vec<RoomResult>,
+}
+
+pub(super) async fn set_battle_score(
+    call: Call,
+    request: ScoreRequest,
+) -> Result<Response<Results>, ApiError> {
+    let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
+    let add = match request.op_type.as_ref().map(Value::to_string).as_deref() {
+        Some("1" | "\"1\"") => true,
+        Some("2" | "\"2\"") => false,
+        _ => return Err(ApiError::invalid("OpType", "must be 1 (add) or 2 (set)")),
+    };
+    let scores = request.score_list.filter(|scores| !scores.is_empty());
+    let scores = scores.ok_or_else(|| ApiError::invalid("ScoreList", "names no room"))?;
+    let scores: Vec<(RoomId, i64)> = scores
+        .into_iter()
+        .map(|score| {
+            let room = require_room_id(score.room_id.as_deref())?;
+            Ok((room, score.score.ok_or_else(|| ApiError::invalid("Score", "is missing"))?))
+        })
+        .collect::<Result<_, ApiError>>()?;
+    let _lane = call.hub.lane(call.app.id, STAGE_LANE).await;
+    let mut battle = call.app.stage.battle(&id)?;
+    let (known, steps) = battle.score(&scores, add)?;
+    call.hub.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
+    let result = scores.iter().zip(known).map(|((room, _), known)| RoomResult {
+        room_id: room.to_string(),
+        result_code: u32::from(!known),
+        result_message: if known { "" } else { "the room has no part in this battle" },
+    });
+    Ok(Response(Results { result: result.collect() }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct BattleRequest {
+    battle_id: Option<String>,
+    /// Instead of the id: the battle this room is in.
+    room_id: Option<String>,
+}
+
+impl BattleRequest {
+    fn find(&self, call: &Call) -> Result<Battle, ApiError> {
+        match (self.battle_id.as_deref(), self.room_id.as_deref()) {
+            (Some(id), _) if !id.is_empty() => Ok(call.app.stage.battle(id)?),
+            (_, Some(room_id)) => {
+                let room_id = require_room_id(Some(room_id))?;
+                call.app.room(room_id.as_str())?;
+                let battle = call.app.stage.battle_of(room_id.as_str());
+                battle.ok_or_else(|| ::rooms::Error::BattleNotFound(format!("of room {room_id}")).into())
+            }
+            _ => Err(ApiError::invalid("BattleId", "and RoomId are missing; give one")),
+        }
+    }
+}
+
+/// What `wire::battle` writes.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
+pub(super) struct BattleInfo {
+    battle_id: String,
+    duration: u64,
+    extension_info: String,
+    create_time: u64,
+    start_time: u64,
+    end_time: u64,
+    /// 1 waits for answers, 2 runs, 3 is over.
+    status: u32,
+    from_room_info: Value,
+    to_room_list: Vec<Value>,
+}
+
+pub(super) async fn get_battle_info(
+    call: Call,
+    request: BattleRequest,
+) -> Result<super::answer::Rendered<BattleInfo>, ApiError> {
+    Ok(super::answer::Rendered::new(wire::battle(&request.find(&call)?).to_string()))
+}
+
+pub(super) async fn end_battle(call: Call, request: BattleRequest) -> Result<Done, ApiError> {
+    let _lane = call.hub.lane(call.app.id, STAGE_LANE).await;
+    let mut battle = request.find(&call)?;
+    let steps = battle.stop(clock::now())?;
+    call.hub.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
+    Ok(Done)
+}

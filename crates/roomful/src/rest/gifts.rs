@@ -1,0 +1,397 @@
+//! Gifts: the catalogue, giving, and what was given. The rules are `rooms/src/gifts.rs`.
+
+use std::collections::BTreeMap;
+
+use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Wording};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+use super::answer::{Done, Response};
+use super::rooms::{LIVE, require_room_id};
+use crate::error::ApiError;
+use crate::webhooks;
+
+/// A gift's fields; what is absent keeps its value, or is empty.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftFields {
+    gift_id: Option<String>,
+    #[serde(alias = "IconURL")]
+    icon_url: Option<String>,
+    #[serde(alias = "ResourceURL")]
+    resource_url: Option<String>,
+    coins: Option<u64>,
+    level: Option<u64>,
+    extension_info: Option<String>,
+    default_name: Option<String>,
+    default_desc: Option<String>,
+}
+
+impl GiftFields {
+    fn over(self, gift: Gift) -> Gift {
+        Gift {
+            gift_id: gift.gift_id,
+            icon_url: self.icon_url.unwrap_or(gift.icon_url),
+            resource_url: self.resource_url.unwrap_or(gift.resource_url),
+            coins: self.coins.unwrap_or(gift.coins),
+            level: self.level.unwrap_or(gift.level),
+            extension_info: self.extension_info.unwrap_or(gift.extension_info),
+            default_name: self.default_name.unwrap_or(gift.default_name),
+            default_desc: self.default_desc.unwrap_or(gift.default_desc),
+        }
+    }
+}
+
+/// A gift as it is answered.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftView {
+    gift_id: String,
+    icon_url: String,
+    resource_url: String,
+    coins: u64,
+    level: u64,
+    extension_info: String,
+    default_name: String,
+    default_desc: String,
+}
+
+impl From<&Gift> for GiftView {
+    fn from(gift: &Gift) -> Self {
+        let Gift {
+            gift_id,
+            icon_url,
+            resource_url,
+            coins,
+            level,
+            extension_info,
+            default_name,
+            default_desc,
+        } = gift.clone();
+        Self { gift_id, icon_url, resource_url, coins, level, extension_info, default_name, default_desc }
+    }
+}
+
+fn require(field: &str, value: Option<String>) -> Result<String, ApiError> {
+    value.ok_or_else(|| ApiError::invalid(field, "is missing"))
+}
+
+/// Plans a change of the catalogue, and makes it.
+async fn change(
+    call: &Call,
+    plan: impl FnOnce(&Catalogue) -> Result<Vec<CatalogueChange>, ::rooms::Error>,
+) -> Result<Done, ApiError> {
+    call.hub.change_catalogue(&call.app, plan).await?;
+    Ok(Done)
+}
+
+pub(super) async fn add_gift(call: Call, mut request: GiftFields) -> Result<Done, ApiError> {
+    let gift_id = require("GiftId", request.gift_id.take())?;
+    let gift = request.over(Gift { gift_id, ..Gift::default() });
+    change(&call, |catalogue| catalogue.put_gift(gift, false)).await
+}
+
+pub(super) async fn edit_gift(call: Call, mut request: GiftFields) -> Result<Done, ApiError> {
+    let gift_id = require("GiftId", request.gift_id.take())?;
+    change(&call, |catalogue| catalogue.put_gift(request.over(catalogue.gift(&gift_id)?.clone()), true)).await
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftRequest {
+    gift_id: Option<String>,
+    language: Option<String>,
+    name: Option<String>,
+    desc: Option<String>,
+}
+
+pub(super) async fn del_gift(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
+    let gift_id = require("GiftId", request.gift_id)?;
+    change(&call, |catalogue| catalogue.delete_gift(&gift_id)).await
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct OneGift {
+    gift_info: GiftView,
+}
+
+pub(super) async fn get_gift(call: Call, request: GiftRequest) -> Result<Response<OneGift>, ApiError> {
+    let gift_id = require("GiftId", request.gift_id)?;
+    Ok(Response(OneGift { gift_info: call.app.catalogue.read().gift(&gift_id)?.into() }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftInfoList {
+    gift_list: Vec<GiftView>,
+    category_list: Vec<CategoryView>,
+    total_count: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Nothing {}
+
+pub(super) async fn get_gift_info_list(call: Call, _: Nothing) -> Result<Response<GiftInfoList>, ApiError> {
+    let catalogue = call.app.catalogue.read();
+    let gift_list: Vec<GiftView> = catalogue.gifts().map(GiftView::from).collect();
+    let category_list =
+        catalogue.categories().map(|category| CategoryView::new(&catalogue, category)).collect();
+    Ok(Response(GiftInfoList { total_count: gift_list.len(), gift_list, category_list }))
+}
+
+pub(super) async fn set_gift_language(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
+    let (gift_id, language) = (require("GiftId", request.gift_id)?, require("Language", request.language)?);
+    let wording = Wording { name: require("Name", request.name)?, desc: request.desc.unwrap_or_default() };
+    change(&call, |catalogue| catalogue.word_gift(&gift_id, &language, Some(wording))).await
+}
+
+pub(super) async fn del_gift_language(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
+    let (gift_id, language) = (require("GiftId", request.gift_id)?, require("Language", request.language)?);
+    change(&call, |catalogue| catalogue.word_gift(&gift_id, &language, None)).await
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct NameAndDesc {
+    name: String,
+    desc: String,
+}
+
+/// Each language by its name.
+pub(super) async fn get_gift_language(
+    call: Call,
+    request: GiftRequest,
+) -> Result<Response<BTreeMap<String, NameAndDesc>>, ApiError> {
+    let gift_id = require("GiftId", request.gift_id)?;
+    let catalogue = call.app.catalogue.read();
+    catalogue.gift(&gift_id)?;
+    let wanted = |language: &str| {
+        request.language.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == language)
+    };
+    let wordings = catalogue.gift_wordings(&gift_id).filter(|(language, _)| wanted(language));
+    let view = |(language, wording): (&str, &Wording)| {
+        (language.to_string(), NameAndDesc { name: wording.name.clone(), desc: wording.desc.clone() })
+    };
+    Ok(Response(wordings.map(view).collect()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CategoryRequest {
+    category_id: Option<String>,
+    default_name: Option<String>,
+    default_desc: Option<String>,
+    extension_info: Option<String>,
+    language: Option<String>,
+    #[serde(alias = "Name")]
+    category_name: Option<String>,
+    #[serde(alias = "Desc")]
+    category_desc: Option<String>,
+    gift_id_list: Option<Vec<String>>,
+}
+
+impl CategoryRequest {
+    fn over(self, category: GiftCategory) -> GiftCategory {
+        GiftCategory {
+            category_id: category.category_id,
+            default_name: self.default_name.unwrap_or(category.default_name),
+            default_desc: self.default_desc.unwrap_or(category.default_desc),
+            extension_info: self.extension_info.unwrap_or(category.extension_info),
+        }
+    }
+}
+
+/// A category as it is answered.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CategoryView {
+    category_id: String,
+    default_name: String,
+    default_desc: String,
+    extension_info: String,
+    gift_id_list: Vec<String>,
+}
+
+impl CategoryView {
+    fn new(catalogue: &Catalogue, category: &GiftCategory) -> Self {
+        Self {
+            category_id: category.category_id.clone(),
+            default_name: category.default_name.clone(),
+            default_desc: category.default_desc.clone(),
+            extension_info: category.extension_info.clone(),
+            gift_id_list: catalogue.gifts_in(&category.category_id).map(String::from).collect(),
+        }
+    }
+}
+
+pub(super) async fn add_gift_category(call: Call, mut request: CategoryRequest) -> Result<Done, ApiError> {
+    let category_id = require("CategoryId", request.category_id.take())?;
+    let category = request.over(GiftCategory { category_id, ..GiftCategory::default() });
+    change(&call, |catalogue| catalogue.put_category(category, false)).await
+}
+
+pub(super) async fn edit_gift_category(call: Call, mut request: CategoryRequest) -> Result<Done, ApiError> {
+    let id = require("CategoryId", request.category_id.take())?;
+    change(&call, |catalogue| catalogue.put_category(request.over(catalogue.category(&id)?.clone()), true))
+        .await
+}
+
+pub(super) async fn del_gift_category(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
+    let id = require("CategoryId", request.category_id)?;
+    change(&call, |catalogue| catalogue.delete_category(&id)).await
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Categories {
+    category_list: Vec<CategoryView>,
+}
+
+/// One category, or all of them when none is named.
+pub(super) async fn get_gift_category(
+    call: Call,
+    request: CategoryRequest,
+) -> Result<Response<Categories>, ApiError> {
+    let catalogue = call.app.catalogue.read();
+    let category_list = match request.category_id.as_deref() {
+        None | Some("") => {
+            catalogue.categories().map(|category| CategoryView::new(&catalogue, category)).collect()
+        }
+        Some(id) => vec![CategoryView::new(&catalogue, catalogue.category(id)?)],
+    };
+    Ok(Response(Categories { category_list }))
+}
+
+pub(super) async fn set_category_language(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
+    let (id, language) =
+        (require("CategoryId", request.category_id)?, require("Language", request.language)?);
+    let name = require("CategoryName", request.category_name)?;
+    let wording = Wording { name, desc: request.category_desc.unwrap_or_default() };
+    change(&call, |catalogue| catalogue.word_category(&id, &language, Some(wording))).await
+}
+
+pub(super) async fn del_category_language(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
+    let (id, language) =
+        (require("CategoryId", request.category_id)?, require("Language", request.language)?);
+    change(&call, |catalogue| catalogue.word_category(&id, &language, None)).await
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CategoryNameAndDesc {
+    category_name: String,
+    category_desc: String,
+}
+
+/// Each language by its name.
+pub(super) async fn get_category_language(
+    call: Call,
+    request: CategoryRequest,
+) -> Result<Response<BTreeMap<String, CategoryNameAndDesc>>, ApiError> {
+    let id = require("CategoryId", request.category_id)?;
+    let catalogue = call.app.catalogue.read();
+    catalogue.category(&id)?;
+    let wanted = |language: &str| {
+        request.language.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == language)
+    };
+    let wordings = catalogue.category_wordings(&id).filter(|(language, _)| wanted(language));
+    let view = |(language, wording): (&str, &Wording)| {
+        let Wording { name, desc } = wording.clone();
+        (language.to_string(), CategoryNameAndDesc { category_name: name, category_desc: desc })
+    };
+    Ok(Response(wordings.map(view).collect()))
+}
+
+pub(super) async fn add_relations(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
+    relate(call, request, true).await
+}
+
+pub(super) async fn del_relations(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
+    relate(call, request, false).await
+}
+
+async fn relate(call: Call, request: CategoryRequest, on: bool) -> Result<Done, ApiError> {
+    let id = require("CategoryId", request.category_id)?;
+    let gifts = request.gift_id_list.ok_or_else(|| ApiError::invalid("GiftIdList", "is missing"))?;
+    change(&call, |catalogue| catalogue.relate(&id, &gifts, on)).await
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct SendRequest {
+    #[serde(rename = "RoomId")]
+    room_id: Option<String>,
+    #[serde(rename = "GiftId")]
+    gift_id: Option<String>,
+    #[serde(rename = "Count")]
+    count: Option<u64>,
+    #[serde(rename = "From_Account")]
+    from: Option<String>,
+    #[serde(rename = "ReceiverList_Account")]
+    receivers: Option<Vec<String>>,
+}
+
+/// How many receivers a gift may have.
+const MAX_RECEIVERS: usize = 100;
+
+pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, ApiError> {
+    let room_id = require_room_id(request.room_id.as_deref())?;
+    let cell = call.app.room(room_id.as_str())?;
+    drop(cell.read_as(LIVE)?);
+    let gift_id = require("GiftId", request.gift_id)?;
+    let from = call.app.require_account_field("From_Account", request.from.as_deref())?;
+    let to = match request.receivers {
+        None => Vec::new(),
+        Some(receivers) if receivers.is_empty() => Vec::new(),
+        receivers => call.app.require_accounts("ReceiverList_Account", receivers, MAX_RECEIVERS)?,
+    };
+    let count = request.count.unwrap_or(1);
+    let gift = call.app.catalogue.read().gift(&gift_id)?.clone();
+    cell.read()?.check_give(count)?;
+    webhooks::before_gift(&call.hub, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
+    let (_, commit) = cell.give(call.caller.as_str(), |room, now| room.give(&gift, count, &from, to, now))?;
+    commit.await?;
+    Ok(Done)
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct CountRequest {
+    #[serde(rename = "RoomId")]
+    room_id: Option<String>,
+    /// Whose gifts; none is everyone's.
+    #[serde(rename = "From_Account")]
+    from: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftCount {
+    /// How often something was given in the room.
+    sequence: u64,
+    total_count: u64,
+    total_coins: u64,
+    gift_sender_count: usize,
+}
+
+pub(super) async fn get_gift_count(
+    call: Call,
+    request: CountRequest,
+) -> Result<Response<GiftCount>, ApiError> {
+    let cell = call.app.room(require_room_id(request.room_id.as_deref())?.as_str())?;
+    let from = match request.from.as_deref() {
+        None | Some("") => None,
+        Some(from) => Some(call.app.require_account("From_Account", from)?.user.clone()),
+    };
+    let room = cell.read_as(LIVE)?;
+    let counters = room.counters();
+    let (total_count, total_coins) = match from {
+        None => (counters.gifts, counters.coins),
+        Some(from) => {
+            let tally = room.given_by(from.as_str());
+            (tally.gifts, tally.coins)
+        }
+    };
+    let (sequence, gift_sender_count) = (counters.gift_events, room.sender_count());
+    Ok(Response(GiftCount { sequence, total_count, total_coins, gift_sender_count }))
+}

@@ -1,0 +1,173 @@
+//! Messages from the app's backend to everyone in a room.
+
+use ::rooms::{Content, Message, RoomType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Call;
+use super::answer::{Response, TopLevel};
+use super::rooms::{LIVE, require_room_id};
+use crate::error::ApiError;
+use crate::webhooks::{self, MessageQuestion};
+use crate::wire;
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct TextRequest {
+    #[serde(rename = "RoomId")]
+    room_id: Option<String>,
+    #[serde(rename = "Sender_Account", alias = "From_Account")]
+    sender: Option<String>,
+    #[serde(rename = "TextContent", alias = "Text", alias = "Content")]
+    text: Option<String>,
+    #[serde(rename = "ExtensionInfo")]
+    extension: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Sent {
+    msg_id: String,
+    seq: u64,
+    /// Unix seconds.
+    msg_time: u64,
+}
+
+pub(super) async fn send_text_msg(call: Call, request: TextRequest) -> Result<Response<Sent>, ApiError> {
+    text(call, request, LIVE).await
+}
+
+pub(super) async fn text(
+    call: Call,
+    request: TextRequest,
+    kind: Option<RoomType>,
+) -> Result<Response<Sent>, ApiError> {
+    let text = request.text.ok_or_else(|| ApiError::invalid("TextContent", "is missing"))?;
+    let content = Content::Text { text, extension: request.extension.unwrap_or_default() };
+    let sent =
+        send(&call, request.room_id.as_deref(), "Sender_Account", request.sender.as_deref(), content, kind)
+            .await?;
+    Ok(Response(sent))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct CustomRequest {
+    #[serde(rename = "RoomId")]
+    room_id: Option<String>,
+    #[serde(rename = "Sender_Account", alias = "From_Account")]
+    sender: Option<String>,
+    #[serde(rename = "BusinessId", alias = "BusinessID")]
+    business_id: Option<String>,
+    #[serde(rename = "Data")]
+    data: Option<String>,
+}
+
+pub(super) async fn send_custom_msg(call: Call, request: CustomRequest) -> Result<Response<Sent>, ApiError> {
+    custom(call, request, LIVE).await
+}
+
+pub(super) async fn custom(
+    call: Call,
+    request: CustomRequest,
+    kind: Option<RoomType>,
+) -> Result<Response<Sent>, ApiError> {
+    let data = request.data.ok_or_else(|| ApiError::invalid("Data", "is missing"))?;
+    let content = Content::Custom { business_id: request.business_id.unwrap_or_default(), data };
+    let sent =
+        send(&call, request.room_id.as_deref(), "Sender_Account", request.sender.as_deref(), content, kind)
+            .await?;
+    Ok(Response(sent))
+}
+
+/// `MsgBody`, the same over REST and from a member.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Elements {
+    #[serde(rename = "MsgBody")]
+    body: Option<Value>,
+    #[serde(rename = "CloudCustomData")]
+    cloud_custom_data: Option<String>,
+}
+
+impl Elements {
+    pub(crate) fn read(self) -> Result<Content, ApiError> {
+        let body = self.body.ok_or_else(|| ApiError::invalid("MsgBody", "is missing"))?;
+        let elements = body.as_array().filter(|elements| !elements.is_empty());
+        let elements = elements.ok_or_else(|| ApiError::invalid("MsgBody", "is no list of elements"))?;
+        for element in elements {
+            if !element.get("MsgType").is_some_and(Value::is_string) {
+                return Err(ApiError::invalid("MsgType", "is missing in an element of MsgBody"));
+            }
+            if !element.get("MsgContent").is_some_and(Value::is_object) {
+                return Err(ApiError::invalid("MsgContent", "is missing in an element of MsgBody"));
+            }
+        }
+        let extension = self.cloud_custom_data.unwrap_or_default();
+        Ok(match wire::text_of(&body) {
+            Some(text) if !text.is_empty() => Content::Text { text, extension },
+            _ => Content::Elements { body: body.to_string(), extension },
+        })
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct GroupRequest {
+    #[serde(rename = "GroupId")]
+    group_id: Option<String>,
+    #[serde(rename = "From_Account")]
+    from: Option<String>,
+    #[serde(flatten)]
+    elements: Elements,
+    /// Accepted: a message is told apart by its MsgId.
+    #[serde(rename = "Random")]
+    _random: Option<Value>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GroupSent {
+    /// Unix seconds.
+    msg_time: u64,
+    msg_seq: u64,
+}
+
+pub(super) async fn send_group_msg(
+    call: Call,
+    request: GroupRequest,
+) -> Result<TopLevel<GroupSent>, ApiError> {
+    let group_id = request.group_id.ok_or_else(|| ApiError::invalid("GroupId", "is missing"))?;
+    ::rooms::RoomId::parse_field("GroupId", &group_id)?;
+    let content = request.elements.read()?;
+    let sent = send(&call, Some(&group_id), "From_Account", request.from.as_deref(), content, None).await?;
+    Ok(TopLevel(GroupSent { msg_time: sent.msg_time, msg_seq: sent.seq }))
+}
+
+/// Sends in the name of an imported account; of the caller when none is named.
+async fn send(
+    call: &Call,
+    room_id: Option<&str>,
+    field: &str,
+    sender: Option<&str>,
+    content: Content,
+    kind: Option<RoomType>,
+) -> Result<Sent, ApiError> {
+    let room_id = require_room_id(room_id)?;
+    let cell = call.app.room(room_id.as_str())?;
+    let room_type = cell.read_as(kind)?.info().room_type;
+    let from = match sender {
+        None | Some("") => call.caller.clone(),
+        Some(sender) => call.app.require_account(field, sender)?.user.clone(),
+    };
+    let is_admin = call.app.credentials().is_admin(from.as_str());
+    let now = crate::clock::now();
+    cell.read()?.check_send_for(&from, is_admin, &content, now)?;
+    let operator = call.caller.as_str();
+    let question = MessageQuestion { room_id: room_id.as_str(), room_type, from: &from, operator, content };
+    let Some(content) = webhooks::before_message(&call.hub, &call.app, question).await? else {
+        // The app's server drops it, and its sender is not to know.
+        return Ok(Sent { msg_id: String::new(), seq: 0, msg_time: now.unix_seconds() });
+    };
+    let (message, commit) = cell.send(operator, |room, now| room.send_for(&from, is_admin, content, now))?;
+    commit.await?;
+    let Message { id, seq, sent_at, .. } = message;
+    Ok(Sent { msg_id: id, seq, msg_time: sent_at.unix_seconds() })
+}

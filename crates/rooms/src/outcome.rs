@@ -1,0 +1,137 @@
+//! What a command changes: durable [`Delta`]s for the store, and [`Event`]s for whom it concerns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Ban, Card, Event, GiftTally, LeaveCause, RoomInfo, Seat, Time, UserId};
+
+/// What a planned command is going to do: make the changes durable, apply them in order, tell of the events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What changes, for [`crate::Room::apply`] and for the store.
+    pub changes: Vec<Delta>,
+    /// What is told when it is done.
+    pub events: Vec<Event>,
+}
+
+impl Outcome {
+    /// One change, told by one event.
+    pub(crate) fn of(change: Delta, event: Event) -> Self {
+        Self { changes: vec![change], events: vec![event] }
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        self.changes.extend(other.changes);
+        self.events.extend(other.events);
+    }
+}
+
+/// One durable change to a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delta {
+    /// The room's own record is replaced.
+    Info(Box<RoomInfo>),
+    /// A fact is added or replaced.
+    Set(Record),
+    /// A fact is no more.
+    Unset(RecordKey),
+    /// A user is put out with all its sessions.
+    PutOut {
+        /// Who.
+        user: UserId,
+        /// Why.
+        cause: LeaveCause,
+        /// Whether the plan tells of it: the user was in.
+        is_told: bool,
+    },
+}
+
+/// A fact about a room beside its [`RoomInfo`]; one for each [`RecordKey`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// An entry of the app's own.
+    Metadata {
+        /// At most 50 bytes.
+        key: String,
+        /// At most 2 KiB.
+        value: String,
+    },
+    /// A user may not send messages.
+    Mute {
+        /// Who.
+        user: UserId,
+        /// Until when.
+        until: Time,
+    },
+    /// A user may not enter.
+    Ban(Ban),
+    /// A user may do what the owner may.
+    Admin(UserId),
+    /// A member without a session.
+    Robot {
+        /// Who.
+        user: UserId,
+        /// Its place in join order.
+        place: u64,
+    },
+    /// How a seat stands.
+    Seat {
+        /// From 0.
+        index: u32,
+        /// What is true of it.
+        seat: Seat,
+    },
+    /// What a member is called in this room.
+    Card {
+        /// Who.
+        user: UserId,
+        /// Its card.
+        card: Card,
+    },
+    /// What a user has given in this room.
+    Sender {
+        /// Who.
+        user: UserId,
+        /// How much.
+        tally: GiftTally,
+    },
+}
+
+/// Which fact: its kind, and what tells it from others of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordKey {
+    /// `metadata`, `mute`, ...
+    pub kind: &'static str,
+    /// A user, a metadata key, or a seat's index.
+    pub name: String,
+}
+
+impl RecordKey {
+    pub(crate) fn new(kind: &'static str, name: impl ToString) -> Self {
+        Self { kind, name: name.to_string() }
+    }
+}
+
+impl Record {
+    pub(crate) const METADATA: &str = "metadata";
+    pub(crate) const MUTE: &str = "mute";
+    pub(crate) const BAN: &str = "ban";
+    pub(crate) const ADMIN: &str = "admin";
+    pub(crate) const ROBOT: &str = "robot";
+    pub(crate) const SEAT: &str = "seat";
+    pub(crate) const CARD: &str = "card";
+    pub(crate) const SENDER: &str = "sender";
+
+    /// Which fact this is.
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Record::Metadata { key, .. } => RecordKey::new(Self::METADATA, key),
+            Record::Mute { user, .. } => RecordKey::new(Self::MUTE, user),
+            Record::Ban(ban) => RecordKey::new(Self::BAN, &ban.user),
+            Record::Admin(user) => RecordKey::new(Self::ADMIN, user),
+            Record::Robot { user, .. } => RecordKey::new(Self::ROBOT, user),
+            Record::Seat { index, .. } => RecordKey::new(Self::SEAT, index),
+            Record::Card { user, .. } => RecordKey::new(Self::CARD, user),
+            Record::Sender { user, .. } => RecordKey::new(Self::SENDER, user),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Asking for a seat, and being asked: applications of members, invitations by those who manage the room. They live in
+//! memory only, each until it is answered, cancelled, or its time is over; there is at most one of each kind a user.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Event, Outcome, Room, Time, UserId};
+
+/// Who asks whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestKind {
+    /// A member asks for a seat.
+    Application,
+    /// A member is asked to take one.
+    Invitation,
+}
+
+/// A request about a seat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatRequest {
+    /// Unique in the room.
+    pub id: u64,
+    /// Who asks whom.
+    pub kind: RequestKind,
+    /// Who made it.
+    pub from: UserId,
+    /// Who would sit down.
+    pub guest: UserId,
+    /// Which seat; none is any.
+    pub index: Option<u32>,
+    /// From then on it is void.
+    pub expires_at: Time,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestEnd {
+    /// The guest sits.
+    Accepted,
+    /// The other side said no.
+    Rejected,
+    /// Who made it took it back, or left.
+    Cancelled,
+    /// Nobody answered in time.
+    Expired,
+}
+
+impl RequestEnd {
+    /// The word for it on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RequestEnd::Accepted => "accepted",
+            RequestEnd::Rejected => "rejected",
+            RequestEnd::Cancelled => "cancelled",
+            RequestEnd::Expired => "expired",
+        }
+    }
+}
+
+/// The requests that wait for an answer.
+#[derive(Debug, Default)]
+pub(crate) struct SeatRequests {
+    last_id: u64,
+    open: BTreeMap<u64, SeatRequest>,
+}
+
+impl Room {
+    /// `user` asks for a seat.
+    ///
+    /// # Errors
+    /// As [`Room::take_seat`]; [`Error::AlreadyQueueing`] when it has asked before.
+    pub fn apply_for_seat(
+        &mut self,
+        user: &UserId,
+        index: Option<u32>,
+        timeout: Duration,
+        now: Time,
+    ) -> Result<SeatRequest, Error> {
+        self.request(RequestKind::Application, user, user, index, timeout, now)
+    }
+
+    /// `from`, who manages the room, asks `guest` to take a seat.
+    ///
+    /// # Errors
+    /// As [`Room::take_seat`]; [`Error::NotAllowed`]; [`Error::AlreadyQueueing`] when it was asked before.
+    pub fn invite_to_seat(
+        &mut self,
+        from: &UserId,
+        guest: &UserId,
+        index: Option<u32>,
+        timeout: Duration,
+        now: Time,
+    ) -> Result<SeatRequest, Error> {
+        self.require_manager(from)?;
+        self.request(RequestKind::Invitation, from, guest, index, timeout, now)
+    }
+
+    fn request(
+        &mut self,
+        kind: RequestKind,
+        from: &UserId,
+        guest: &UserId,
+        index: Option<u32>,
+        timeout: Duration,
+        now: Time,
+    ) -> Result<SeatRequest, Error> {
+        // Refused at once if the seat could not be taken anyway.
+        self.take_seat(guest, index)?;
+        let same = |open: &SeatRequest| open.kind == kind && open.guest == *guest && now < open.expires_at;
+        if self.requests.open.values().any(same) {
+            return Err(Error::AlreadyQueueing(guest.to_string()));
+        }
+        self.requests.last_id += 1;
+        let id = self.requests.last_id;
+        let (from, guest) = (from.clone(), guest.clone());
+        let request = SeatRequest { id, kind, from, guest, index, expires_at: now + timeout };
+        self.requests.open.insert(id, request.clone());
+        Ok(request)
+    }
+
+    /// Somebody says yes: the guest is to sit down. The request ends when this outcome is applied.
+    ///
+    /// # Errors
+    /// [`Error::RequestNotFound`], [`Error::NotAllowed`], or as [`Room::take_seat`].
+    pub fn accept_seat(&self, by: &UserId, id: u64, now: Time) -> Result<(SeatRequest, Outcome), Error> {
+        let request = self.require_answerable(by, id, now)?;
+        let outcome = self.take_seat(&request.guest, request.index)?;
+        Ok((request.clone(), outcome))
+    }
+
+    /// Somebody says no.
+    ///
+    /// # Errors
+    /// [`Error::RequestNotFound`], [`Error::NotAllowed`].
+    pub fn reject_seat(&mut self, by: &UserId, id: u64, now: Time) -> Result<Event, Error> {
+        self.require_answerable(by, id, now)?;
+        self.end_request(id, RequestEnd::Rejected, by).ok_or(Error::RequestNotFound(id))
+    }
+
+    /// Who made a request takes it back.
+    ///
+    /// # Errors
+    /// [`Error::RequestNotFound`], [`Error::NotAllowed`].
+    pub fn cancel_seat(&mut self, by: &UserId, id: u64, now: Time) -> Result<Event, Error> {
+        let request = self.open_request(id, now)?;
+        if request.from != *by {
+            return Err(Error::NotAllowed("only who made a request may cancel it"));
+        }
+        self.end_request(id, RequestEnd::Cancelled, by).ok_or(Error::RequestNotFound(id))
+    }
+
+    /// A request's time may be over; tells so if it was still open.
+    pub fn expire_seat_request(&mut self, id: u64, now: Time) -> Option<Event> {
+        let request = self.requests.open.get(&id).filter(|request| request.expires_at <= now)?;
+        let by = request.from.clone();
+        self.end_request(id, RequestEnd::Expired, &by)
+    }
+
+    /// Closes a request.
+    pub fn end_request(&mut self, id: u64, end: RequestEnd, by: &UserId) -> Option<Event> {
+        let request = self.requests.open.remove(&id)?;
+        Some(Event::SeatRequestEnded { request, end, by: by.clone() })
+    }
+
+    /// Closes what `user` has open when it goes.
+    pub(crate) fn end_requests_of(&mut self, user: &str) {
+        if !self.requests.open.is_empty() {
+            self.requests
+                .open
+                .retain(|_, request| request.guest.as_str() != user && request.from.as_str() != user);
+        }
+    }
+
+    /// Applications that wait for an answer at `now`, oldest first.
+    pub fn seat_applications(&self, now: Time) -> impl Iterator<Item = &SeatRequest> {
+        let waits = move |request: &&SeatRequest| {
+            request.kind == RequestKind::Application && now < request.expires_at
+        };
+        self.requests.open.values().filter(waits)
+    }
+
+    fn open_request(&self, id: u64, now: Time) -> Result<&SeatRequest, Error> {
+        let request = self.requests.open.get(&id).filter(|request| now < request.expires_at);
+        request.ok_or(Error::RequestNotFound(id))
+    }
+
+    /// The request, if it is up to `by` to answer it.
+    fn require_answerable(&self, by: &UserId, id: u64, now: Time) -> Result<&SeatRequest, Error> {
+        let request = self.open_request(id, now)?;
+        match request.kind {
+            RequestKind::Application => self.require_manager(by)?,
+            RequestKind::Invitation if request.guest == *by => {}
+            RequestKind::Invitation => return Err(Error::NotAllowed("only who was invited may answer")),
+        }
+        Ok(request)
+    }
+}
