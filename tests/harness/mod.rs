@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod receiver;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -95,6 +97,18 @@ impl Server {
         Self::on(data, environment).await
     }
 
+    /// The command line in the server's own environment.
+    pub fn cli_with(&self, arguments: &[&str]) -> Output {
+        let environment = self.environment.iter().cloned();
+        Command::new(BINARY)
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data.path())
+            .envs(environment)
+            .output()
+            .unwrap()
+    }
+
     pub fn cli(&self, arguments: &[&str]) -> Output {
         cli_on(self.data.path(), arguments)
     }
@@ -124,6 +138,37 @@ impl Server {
 
     pub async fn live(&self, command: &str, body: Value) -> Value {
         self.call(&format!("live_engine_http_srv/{command}"), body).await
+    }
+
+    /// As [`Self::live`], and it must succeed.
+    pub async fn ok(&self, command: &str, body: Value) -> Value {
+        let path =
+            if command.contains('/') { command.into() } else { format!("live_engine_http_srv/{command}") };
+        let mut answer = self.call(&path, body.clone()).await;
+        assert_eq!(answer["ErrorCode"], 0, "{path} {body}: {answer}");
+        answer["Response"].take()
+    }
+
+    /// The code of an answer that must be a refusal.
+    pub async fn code(&self, command: &str, body: Value) -> u64 {
+        let path =
+            if command.contains('/') { command.into() } else { format!("live_engine_http_srv/{command}") };
+        let answer = self.call(&path, body).await;
+        assert_eq!(answer["ActionStatus"], "FAIL", "{answer}");
+        assert_ne!(answer["ErrorInfo"], "", "{answer}");
+        answer["ErrorCode"].as_u64().unwrap()
+    }
+
+    /// Makes accounts known.
+    pub async fn import(&self, users: &[&str]) {
+        let answer = self.call("im_open_login_svc/multiaccount_import", json!({"Accounts": users})).await;
+        assert_eq!(answer["ErrorCode"], 0, "{answer}");
+    }
+
+    pub async fn create_room_with(&self, room: &str, mut fields: Value) {
+        fields["RoomId"] = room.into();
+        fields["RoomType"] = "Live".into();
+        self.ok("create_room", json!({"RoomInfo": fields})).await;
     }
 
     pub async fn create_room(&self, room: &str) {
@@ -224,6 +269,21 @@ impl Client {
             }
             self.events.push(frame);
         }
+    }
+
+    /// As [`Self::call`], and it must succeed.
+    pub async fn ok(&mut self, command: &str, body: Value) -> Value {
+        let mut answer = self.call(command, body.clone()).await;
+        assert_eq!(answer["ErrorCode"], 0, "{command} {body}: {answer}");
+        answer["Response"].take()
+    }
+
+    /// The code of an answer that must be a refusal.
+    pub async fn code(&mut self, command: &str, body: Value) -> u64 {
+        let answer = self.call(command, body.clone()).await;
+        assert_ne!(answer["ErrorCode"], 0, "{command} {body}: {answer}");
+        assert_ne!(answer["ErrorInfo"], "", "{answer}");
+        answer["ErrorCode"].as_u64().unwrap()
     }
 
     /// The next frame; the close status when the server closes.

@@ -312,8 +312,8 @@ pub(crate) fn event(room: &Room, app: &App, event: &Event) -> Option<String> {
         Event::SeatRequested(request) => ("seat_request_received", seat_request(request)),
         Event::SeatRequestEnded { request, end, by } => {
             let mut body = seat_request(request);
-            body["Result"] = end.as_str().into();
-            body["Operator_Account"] = by.as_str().into();
+            put(&mut body, "Result", end.as_str());
+            put(&mut body, "Operator_Account", by.as_str());
             ("seat_request_ended", body)
         }
         Event::Given(given) => {
@@ -333,7 +333,7 @@ pub(crate) fn event(room: &Room, app: &App, event: &Event) -> Option<String> {
         | Event::Message(_)
         | Event::Liked { .. } => return None,
     };
-    body["RoomId"] = room.info().room_id.as_str().into();
+    put(&mut body, "RoomId", room.info().room_id.as_str());
     Some(json!({"event": name, "body": body}).to_string())
 }
 
@@ -383,7 +383,7 @@ pub(crate) fn battle(battle: &Battle) -> Value {
         "ToRoomList": battle.sides.iter().skip(1).map(side).collect::<Vec<_>>(),
     });
     if let Some(end) = battle.end {
-        json["OpType"] = (end as u32).into();
+        put(&mut json, "OpType", end as u32);
     }
     json
 }
@@ -392,7 +392,7 @@ pub(crate) fn battle(battle: &Battle) -> Value {
 pub(crate) fn battle_event(of: &Battle, step: &BattleStep) -> String {
     let mut body = battle(of);
     if let BattleStep::Answered { room, .. } | BattleStep::Left { room } = step {
-        body["RoomId"] = room.as_str().into();
+        put(&mut body, "RoomId", room.as_str());
     }
     json!({"event": step.name(), "body": body}).to_string()
 }
@@ -471,6 +471,13 @@ pub(crate) fn text_frame(text: &str) -> Bytes {
     }
     frame.extend_from_slice(text.as_bytes());
     frame.into()
+}
+
+/// Sets a field of a JSON object.
+pub(crate) fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(fields) = object {
+        fields.insert(name.into(), value.into());
+    }
 }
 
 /// A JSON string.

@@ -158,8 +158,8 @@ impl Teller<'_> {
                 return None;
             }
         };
-        body["RoomId"] = self.info.room_id.as_str().into();
-        body["Operator_Account"] = self.operator.into();
+        wire::put(&mut body, "RoomId", self.info.room_id.as_str());
+        wire::put(&mut body, "Operator_Account", self.operator);
         Some((command, body))
     }
 }
@@ -218,20 +218,20 @@ pub(crate) fn battle_event(
     let (caller, called) = battle.sides.split_first()?;
     let mut body = wire::battle(battle);
     if *step == BattleStep::Created {
-        body["FromRoomId"] = caller.room.as_str().into();
-        body["ToRoomIdList"] = called.iter().map(|side| side.room.as_str()).collect();
-        body["Timeout"] = battle.timeout.map_or(0, |timeout| timeout.as_millis() as u64).into();
-        body["NeedResponse"] = battle.timeout.is_some().into();
+        wire::put(&mut body, "FromRoomId", caller.room.as_str());
+        wire::put(&mut body, "ToRoomIdList", called.iter().map(|side| side.room.as_str()).collect::<Value>());
+        wire::put(&mut body, "Timeout", battle.timeout.map_or(0, |timeout| timeout.as_millis() as u64));
+        wire::put(&mut body, "NeedResponse", battle.timeout.is_some());
     }
-    body["Operator_Account"] = operator.into();
+    wire::put(&mut body, "Operator_Account", operator);
     put(app, &format!("battle {}", battle.id), command, now, body)
 }
 
 /// `command` with `body`, if the app's receiver wants to hear of it.
 fn put(app: &App, subject: &str, command: &str, now: Time, mut body: Value) -> Option<Change> {
     app.webhook_for(command)?;
-    body["CallbackCommand"] = command.into();
-    body["EventTime"] = now.unix_millis().into();
+    wire::put(&mut body, "CallbackCommand", command);
+    wire::put(&mut body, "EventTime", now.unix_millis());
     Some(Change::PutEvent(OutboxEvent {
         id: app.event_ids.next(),
         sdkappid: app.id,
