@@ -335,7 +335,7 @@ async fn a_receiver_that_does_not_answer_in_time_has_no_objection_and_delays_nob
     assert!(started.elapsed() >= Duration::from_millis(500));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_in_a_private_network_is_refused_unless_it_is_meant() {
     let receiver = Receiver::start().await;
     let server = Server::start().await;
