@@ -246,7 +246,7 @@ async fn events_survive_a_crash_and_arrive_after_it() {
     let _server = server.restart().await;
 
     receiver.wait_for("Live.CallbackAfterSetMetadata", 1).await;
-    assert_eq!(receiver.members("r"), HashSet::from(["ann".to_string()]));
+    assert_eq!(receiver.members()["r"], HashSet::from(["ann".to_string()]));
     drop(ann);
 }
 

@@ -213,6 +213,13 @@ impl Server {
         Client { socket, events: Vec::new(), next_id: 1, resume_token: String::new() }
     }
 
+    /// As [`Self::connect`]; `None` when there is no server.
+    pub async fn try_connect(&self) -> Option<Client> {
+        let url = format!("ws://{}/v1/connect", self.address);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.ok()?;
+        Some(Client { socket, events: Vec::new(), next_id: 1, resume_token: String::new() })
+    }
+
     pub async fn log_in(&self, user: &str) -> Client {
         let mut client = self.connect().await;
         let login = json!({"SdkAppId": self.app, "UserId": user, "UserSig": self.sig(user)});
@@ -273,6 +280,20 @@ impl Client {
                 return frame;
             }
             self.events.push(frame);
+        }
+    }
+
+    /// As [`Self::call`], without keeping events; `None` when the connection is gone.
+    pub async fn try_call(&mut self, command: &str, body: Value) -> Option<Value> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = json!({"id": id, "command": command, "body": body}).to_string();
+        self.socket.send(Message::text(request)).await.ok()?;
+        loop {
+            let frame = self.read().await.ok()?;
+            if frame["id"] == id {
+                return Some(frame);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A webhook receiver: remembers what it was sent, and answers as it is told.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,19 +96,20 @@ impl Receiver {
         }
     }
 
-    /// Who is in a room if one follows the events alone.
-    pub fn members(&self, room: &str) -> HashSet<String> {
-        let (mut members, mut known) = (HashSet::new(), HashSet::new());
-        for received in self.all() {
+    /// Who is in each room if one follows the events alone.
+    pub fn members(&self) -> HashMap<String, HashSet<String>> {
+        let (mut rooms, mut known) = (HashMap::<String, HashSet<String>>::new(), HashSet::new());
+        for received in self.shared.received.lock().iter() {
             // A receiver gets some events twice, and tells them by their ids.
-            if received.body["RoomId"] != room || !known.insert(received.id()) {
+            let Some(room) = received.body["RoomId"].as_str() else { continue };
+            if !known.insert(received.id()) {
                 continue;
             }
+            let members = rooms.entry(room.into()).or_default();
             if received.command.ends_with("AfterDestroyRoom") {
                 members.clear();
             }
-            let Some(list) = received.body["MemberList"].as_array() else { continue };
-            for member in list {
+            for member in received.body["MemberList"].as_array().into_iter().flatten() {
                 let name = member["Member_Account"].as_str().unwrap().to_string();
                 match received.body["EventType"].as_str() {
                     Some("Online") => drop(members.insert(name)),
@@ -117,7 +118,7 @@ impl Receiver {
                 }
             }
         }
-        members
+        rooms
     }
 }
 
