@@ -3,13 +3,16 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test lint bench deps
+.PHONY: run test test-api lint bench deps
 
 run: ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
 
 test: deps ## All tests, with the third-party software they use as clients
 	$(CARGO) test --workspace
+
+test-api: deps ## The API against its own OpenAPI document, by schemathesis, at length
+	ROOMFUL_API_EXAMPLES=200 $(CARGO) test --package roomful --test third_party schemathesis -- --nocapture
 
 lint:
 	$(CARGO) fmt --check

@@ -136,3 +136,55 @@ async fn two_people_meet_on_the_page_in_a_real_browser() {
     assert_eq!(seen["wide"], true, "nothing is wider than a phone");
     assert_eq!(seen["troubles"], json!([]));
 }
+
+/// `make test-api` runs it alone, with more examples of each command.
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_no_undocumented_answer() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben", "bot"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": "Karaoke"})).await;
+    server.create_room("s").await;
+    server.ok("room_engine_http_srv/create_room", json!({"RoomInfo": {"RoomId": "c"}})).await;
+    server.ok("add_gift", json!({"GiftId": "g", "Coins": 2})).await;
+    server.ok("add_gift_category", json!({"CategoryId": "k"})).await;
+    let mut members = Vec::new();
+    for (user, room) in [("ann", "r"), ("ben", "r"), ("ann", "c")] {
+        members.push(server.enter(user, room).await);
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("schemathesis.toml");
+    let (app, sig) = (server.app, server.sig(ADMIN));
+    let caller =
+        format!("sdkappid = {app}\nidentifier = \"{ADMIN}\"\nusersig = \"{sig}\"\ncontenttype = \"json\"\n");
+    std::fs::write(&config, format!("[parameters]\n{caller}")).unwrap();
+    let examples = std::env::var("ROOMFUL_API_EXAMPLES").unwrap_or_else(|_| "10".into());
+
+    let mut command = Command::new(folder().join(".venv/bin/schemathesis"));
+    command
+        .arg("--config-file")
+        .arg(&config)
+        .args(["run", &format!("http://{}/openapi.json", server.address)])
+        .args(["--max-examples", &examples, "--no-color", "--continue-on-failure"])
+        .args([
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ])
+        .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
+        .env("PYTHONPATH", folder())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(scratch.path());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    let output =
+        output.unwrap_or_else(|error| panic!("schemathesis cannot run ({error}); `make test` installs it"));
+
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("No issues found"), "{said}");
+    // Most commands must have succeeded now and then, or nothing was shown about their answers.
+    let metrics = server.get("/metrics").await.1;
+    let succeeded = |line: &&str| {
+        line.starts_with("roomful_requests_total{") && line.contains("code=\"0\"") && !line.ends_with(" 0")
+    };
+    let commands = metrics.lines().filter(succeeded).count();
+    println!("{commands} commands succeeded");
+    assert!(commands >= 50, "only {commands} commands ever succeeded");
+}

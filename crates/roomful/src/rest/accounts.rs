@@ -25,6 +25,7 @@ pub(super) struct Nothing {}
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Import {
     #[serde(rename = "UserID", alias = "Identifier")]
+    #[schemars(required)]
     user_id: Option<Value>,
     #[serde(rename = "Nick")]
     nick: Option<String>,
@@ -124,12 +125,14 @@ pub(super) async fn multiaccount_import(
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Named {
     #[serde(rename = "UserID")]
+    #[schemars(required)]
     user_id: Option<Value>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Deletion {
+    #[schemars(required)]
     delete_item: Option<Vec<Named>>,
 }
 
@@ -179,6 +182,7 @@ pub(super) async fn account_delete(call: Call, request: Deletion) -> Result<TopL
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Check {
+    #[schemars(required)]
     check_item: Option<Vec<Named>>,
 }
 
@@ -201,8 +205,10 @@ pub(super) async fn account_check(call: Call, request: Check) -> Result<TopLevel
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct PortraitGet {
     #[serde(rename = "To_Account")]
+    #[schemars(required)]
     to_account: Option<Vec<Value>>,
     #[serde(rename = "TagList")]
+    #[schemars(required)]
     tag_list: Option<Vec<String>>,
 }
 
@@ -210,8 +216,8 @@ pub(super) struct PortraitGet {
 pub(super) struct Portraits {
     #[serde(rename = "UserProfileItem")]
     items: Vec<Portrait>,
-    #[serde(rename = "Fail_Account", skip_serializing_if = "Vec::is_empty")]
-    failed: Vec<String>,
+    #[serde(rename = "Fail_Account", skip_serializing_if = "Option::is_none")]
+    failed: Option<Vec<String>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -250,7 +256,7 @@ pub(super) async fn portrait_get(call: Call, request: PortraitGet) -> Result<Top
         let profile_item = tags.iter().filter_map(known).collect();
         items.push(Portrait { to_account: user.to_string(), profile_item, result_code, result_info });
     }
-    Ok(TopLevel(Portraits { items, failed }))
+    Ok(TopLevel(Portraits { items, failed: (!failed.is_empty()).then_some(failed) }))
 }
 
 fn profile_value(profile: &Profile, tag: &str) -> Option<Value> {
@@ -264,15 +270,19 @@ fn profile_value(profile: &Profile, tag: &str) -> Option<Value> {
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct PortraitSet {
     #[serde(rename = "From_Account")]
+    #[schemars(required)]
     from_account: Option<Value>,
     #[serde(rename = "ProfileItem")]
+    #[schemars(required)]
     profile_item: Option<Vec<ProfileItem>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ProfileItem {
+    #[schemars(required)]
     tag: Option<String>,
+    #[schemars(required)]
     value: Option<Value>,
 }
 

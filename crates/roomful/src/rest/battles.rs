@@ -25,9 +25,12 @@ const FIGHTS_ALREADY: u32 = 3;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CreateRequest {
+    #[schemars(required)]
     pub(crate) from_room_id: Option<String>,
+    #[schemars(required)]
     pub(crate) to_room_id_list: Option<Vec<String>>,
     /// Milliseconds.
+    #[schemars(required)]
     pub(crate) duration: Option<u64>,
     pub(crate) extension_info: Option<String>,
     /// Whether the called rooms are asked first.
@@ -141,16 +144,21 @@ impl CreateRequest {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ScoreRequest {
+    #[schemars(required)]
     battle_id: Option<String>,
     /// 1 adds, 2 sets; a number, or its digits.
+    #[schemars(required)]
     op_type: Option<Value>,
+    #[schemars(required)]
     score_list: Option<Vec<Score>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Score {
+    #[schemars(required)]
     room_id: Option<String>,
+    #[schemars(required)]
     score: Option<i64>,
 }
 
@@ -214,7 +222,7 @@ impl BattleRequest {
     }
 }
 
-/// What `wire::battle` writes.
+/// How a battle stands. `Duration` in milliseconds, times in Unix seconds.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 #[allow(dead_code, reason = "the shape of what is rendered elsewhere")]

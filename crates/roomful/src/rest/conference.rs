@@ -71,7 +71,9 @@ pub(super) async fn get_room_member_list(
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MemberInfoRequest {
+    #[schemars(required)]
     room_id: Option<String>,
+    #[schemars(required)]
     member_info: Option<MemberInfo>,
 }
 
@@ -79,6 +81,7 @@ pub(super) struct MemberInfoRequest {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MemberInfo {
     #[serde(rename = "Member_Account")]
+    #[schemars(required)]
     member_account: Option<String>,
     name_card: Option<String>,
     /// Admin or Member.

@@ -16,6 +16,7 @@ use crate::webhooks;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct GiftFields {
+    #[schemars(required)]
     gift_id: Option<String>,
     #[serde(alias = "IconURL")]
     icon_url: Option<String>,
@@ -100,6 +101,7 @@ pub(super) async fn edit_gift(call: Call, mut request: GiftFields) -> Result<Don
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct GiftRequest {
+    #[schemars(required)]
     gift_id: Option<String>,
     language: Option<String>,
     name: Option<String>,
@@ -321,12 +323,15 @@ async fn relate(call: Call, request: CategoryRequest, on: bool) -> Result<Done, 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct SendRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "GiftId")]
+    #[schemars(required)]
     gift_id: Option<String>,
     #[serde(rename = "Count")]
     count: Option<u64>,
     #[serde(rename = "From_Account")]
+    #[schemars(required)]
     from: Option<String>,
     #[serde(rename = "ReceiverList_Account")]
     receivers: Option<Vec<String>>,
@@ -358,6 +363,7 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct CountRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     /// Whose gifts; none is everyone's.
     #[serde(rename = "From_Account")]

@@ -12,11 +12,12 @@ use crate::error::ApiError;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListRequest {
+    #[schemars(required)]
     pub(crate) room_id: Option<String>,
     pub(crate) next: Option<String>,
 }
 
-/// What `wire::page` writes.
+/// A page of the member list; `Next` is empty on the last.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 #[allow(dead_code, reason = "the shape of what is rendered elsewhere")]

@@ -15,10 +15,12 @@ use crate::wire;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct TextRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "Sender_Account", alias = "From_Account")]
     sender: Option<String>,
     #[serde(rename = "TextContent", alias = "Text", alias = "Content")]
+    #[schemars(required)]
     text: Option<String>,
     #[serde(rename = "ExtensionInfo")]
     extension: Option<String>,
@@ -53,12 +55,14 @@ pub(super) async fn text(
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct CustomRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "Sender_Account", alias = "From_Account")]
     sender: Option<String>,
     #[serde(rename = "BusinessId", alias = "BusinessID")]
     business_id: Option<String>,
     #[serde(rename = "Data")]
+    #[schemars(required)]
     data: Option<String>,
 }
 
@@ -83,6 +87,7 @@ pub(super) async fn custom(
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Elements {
     #[serde(rename = "MsgBody")]
+    #[schemars(required)]
     body: Option<Value>,
     #[serde(rename = "CloudCustomData")]
     cloud_custom_data: Option<String>,
@@ -112,6 +117,7 @@ impl Elements {
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct GroupRequest {
     #[serde(rename = "GroupId")]
+    #[schemars(required)]
     group_id: Option<String>,
     #[serde(rename = "From_Account")]
     from: Option<String>,

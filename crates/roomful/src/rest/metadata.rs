@@ -19,7 +19,9 @@ pub(super) struct Entry {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SetRequest {
+    #[schemars(required)]
     room_id: Option<String>,
+    #[schemars(required)]
     metadata: Option<Vec<Entry>>,
 }
 
@@ -34,6 +36,7 @@ pub(super) async fn set_room_metadata(call: Call, request: SetRequest) -> Result
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct KeysRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     /// None, or an empty list: all of them.
     keys: Option<Vec<String>>,

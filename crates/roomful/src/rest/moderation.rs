@@ -26,8 +26,10 @@ const MAX_CONFERENCE_REASON: usize = 1000;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MembersRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "MemberList_Account")]
+    #[schemars(required)]
     accounts: Option<Vec<String>>,
     reason: Option<String>,
     /// Seconds.
@@ -128,6 +130,7 @@ pub(super) async fn kick(
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PageRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     next: Option<Value>,
     count: Option<u64>,
@@ -254,11 +257,14 @@ pub(super) fn banned(
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct AdminRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "Admin_Account", alias = "AdminList_Account", alias = "MemberList_Account")]
+    #[schemars(required)]
     accounts: Option<Vec<String>>,
     /// add or delete
     #[serde(rename = "OpType")]
+    #[schemars(required)]
     op_type: Option<String>,
 }
 
@@ -293,8 +299,10 @@ pub(super) async fn get_admin_list(
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct OwnerRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     pub(super) room_id: Option<String>,
     #[serde(rename = "NewOwner_Account")]
+    #[schemars(required)]
     pub(super) new_owner: Option<String>,
     /// The owner it has, for Conference rooms.
     #[serde(rename = "From_Account")]

@@ -15,8 +15,10 @@ const MAX_ROBOTS: usize = 100;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct RobotsRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "RobotList_Account")]
+    #[schemars(required)]
     robots: Option<Vec<String>>,
 }
 
@@ -46,6 +48,7 @@ pub(super) async fn del_robot(call: Call, request: RobotsRequest) -> Result<Done
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ListRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     next: Option<String>,
 }

@@ -23,6 +23,7 @@ const LIST_SIZE: u64 = 20;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RoomRequest {
+    #[schemars(required)]
     room_id: Option<String>,
 }
 
@@ -42,6 +43,7 @@ impl RoomRequest {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct InfoRequest {
+    #[schemars(required)]
     room_info: Option<InfoFields>,
 }
 
@@ -49,6 +51,7 @@ pub(super) struct InfoRequest {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct InfoFields {
+    #[schemars(required)]
     room_id: Option<String>,
     room_type: Option<String>,
     #[serde(rename = "Owner_Account")]
@@ -141,7 +144,7 @@ impl InfoRequest {
     }
 }
 
-/// What `RoomInfoView` writes.
+/// A room's record.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 #[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
@@ -267,7 +270,7 @@ pub(super) struct ListRequest {
 /// Rooms sort by views, and those with as many by id; a cursor is the last one listed, so that it stays a place.
 type SortKey = (u64, RoomId);
 
-/// What is rendered below.
+/// A page of the room list; `Next` is empty on the last.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 #[allow(dead_code, reason = "the shape of what is rendered elsewhere")]

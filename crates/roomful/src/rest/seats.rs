@@ -26,8 +26,10 @@ pub(super) async fn get_seat_list(call: Call, request: RoomRequest) -> Result<Re
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct SeatRequest {
     #[serde(rename = "RoomId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(rename = "Member_Account")]
+    #[schemars(required)]
     member: Option<String>,
     /// From 0; -1 is any.
     #[serde(rename = "Index", alias = "SeatIndex")]
@@ -69,8 +71,10 @@ pub(super) async fn kick_user_off_seat(call: Call, request: SeatRequest) -> Resu
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct LockRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(alias = "SeatIndex")]
+    #[schemars(required)]
     index: Option<i64>,
     #[serde(alias = "IsTakenDisabled")]
     forbid_taken: Option<bool>,
