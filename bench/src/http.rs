@@ -180,7 +180,7 @@ async fn calls_a_second(address: &str, request: &str) -> anyhow::Result<f64> {
 }
 
 /// Reads one response whole; returns how many bytes it had.
-async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
+pub(crate) async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
     let mut filled = 0;
     let mut whole = None;
     loop {

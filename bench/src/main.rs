@@ -5,6 +5,7 @@ mod bare;
 mod core;
 mod http;
 mod member;
+mod mixed;
 mod process;
 mod sockets;
 
@@ -63,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["bare-http", members] => bare::http(members.parse()?).await,
         ["bare-sockets", size] => bare::sockets(size.parse()?).await,
-        [] => all(&["core", "http", "sockets"]).await,
+        [] => all(&["core", "http", "mixed", "sockets"]).await,
         parts => all(parts).await,
     }
 }
@@ -75,6 +76,9 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
     }
     if parts.contains(&"http") {
         figures.extend(http::run().await?);
+    }
+    if parts.contains(&"mixed") {
+        figures.extend(mixed::run().await?);
     }
     if parts.contains(&"sockets") {
         figures.extend(sockets::run().await?);
@@ -96,7 +100,7 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
     std::fs::create_dir_all(&folder)?;
     let results: Vec<Value> = figures.iter().map(Figure::json).collect();
-    let file = folder.join(format!("{}.json", if parts.len() == 3 { "all".into() } else { parts.join("-") }));
+    let file = folder.join(format!("{}.json", if parts.len() == 4 { "all".into() } else { parts.join("-") }));
     std::fs::write(file, serde_json::to_string_pretty(&results)? + "\n")?;
     Ok(())
 }

@@ -96,14 +96,18 @@ impl Roomful {
         Ok(usersig::sign(&self.key, &Claims::new(user, self.app, now, 86400))?)
     }
 
-    /// A whole HTTP request that calls a command.
+    /// A whole HTTP request that calls a command of the Live API, or `service/command`.
     pub(crate) fn request(&self, command: &str, body: &Value) -> anyhow::Result<String> {
+        let path = match command.contains('/') {
+            true => command.into(),
+            false => format!("live_engine_http_srv/{command}"),
+        };
         let sig = self.sig("administrator")?;
         let query = format!(
             "sdkappid={}&identifier=administrator&usersig={sig}&random=12345&contenttype=json",
             self.app
         );
-        Ok(http_request(&format!("/v4/live_engine_http_srv/{command}?{query}"), &body.to_string()))
+        Ok(http_request(&format!("/v4/{path}?{query}"), &body.to_string()))
     }
 
     pub(crate) fn list_request(&self, room: &str) -> anyhow::Result<String> {

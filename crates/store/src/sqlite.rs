@@ -4,7 +4,7 @@
 //! reaching the disk is shared. A transaction that fails is rolled back whole and each of its callers hears why; the
 //! next one is tried afresh, so the store heals as soon as the disk does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -160,9 +160,13 @@ impl Writer {
         let result = (|| {
             let transaction =
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            // A busy room's counters change with every message: written once a group.
+            // A busy room's counters change with every message, and members come and go: written once a group.
             let mut counters = HashMap::new();
-            for change in group.iter().flat_map(|job| &job.changes) {
+            let superseded = superseded_presence(group);
+            for (at, change) in group.iter().flat_map(|job| &job.changes).enumerate() {
+                if superseded.contains(&at) {
+                    continue;
+                }
                 match change {
                     Change::PutCounters(app, room_id, numbers) => {
                         let _ = counters.insert((*app, room_id), *numbers);
@@ -184,6 +188,21 @@ impl Writer {
         }
         result
     }
+}
+
+/// The positions of presence changes that a later one of the same session and room makes pointless.
+fn superseded_presence(group: &[Job]) -> HashSet<usize> {
+    let mut last = HashMap::new();
+    let mut superseded = HashSet::new();
+    for (at, change) in group.iter().flat_map(|job| &job.changes).enumerate() {
+        let key = match change {
+            Change::PutPresence(presence) => (presence.session, presence.sdkappid, &presence.room_id),
+            Change::DeletePresence(session, app, room_id) => (*session, *app, room_id),
+            _ => continue,
+        };
+        superseded.extend(last.insert(key, at));
+    }
+    superseded
 }
 
 fn connect(path: &Path) -> Result<Connection, Error> {
