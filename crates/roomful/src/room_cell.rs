@@ -431,14 +431,26 @@ impl RoomCell {
     }
 
     /// What a change is to the store.
-    fn durable(&self, change: &Delta) -> Option<Change> {
+    fn durable(&self, change: &Delta) -> Vec<Change> {
         let (app, room_id) = (self.app.id, self.room_id.clone());
-        Some(match change {
-            Delta::Info(info) => Change::PutRoom(app, (**info).clone()),
-            Delta::Set(record) => Change::PutRecord(app, room_id, record.clone()),
-            Delta::Unset(key) => Change::DeleteRecord(app, room_id, key.clone()),
-            Delta::PutOut { user, .. } => Change::DeleteMember(app, room_id, user.clone()),
-        })
+        let drop_robot =
+            |user: &UserId| Change::DeleteRecord(app, self.room_id.clone(), Record::robot_key(user));
+        match change {
+            Delta::Info(info) => vec![Change::PutRoom(app, (**info).clone())],
+            Delta::Set(record) => vec![Change::PutRecord(app, room_id, record.clone())],
+            Delta::Unset(key) => vec![Change::DeleteRecord(app, room_id, key.clone())],
+            Delta::PutOut { user, .. } => {
+                vec![Change::DeleteMember(app, room_id, user.clone()), drop_robot(user)]
+            }
+            Delta::Seat { index, seat, .. } => {
+                vec![Change::PutRecord(app, room_id, Record::Seat { index: *index, seat: seat.clone() })]
+            }
+            Delta::AddRobot { user, place, .. } => {
+                let robot = Record::Robot { user: user.clone(), place: *place };
+                vec![Change::PutRecord(app, room_id, robot)]
+            }
+            Delta::DropRobot { user, .. } => vec![drop_robot(user)],
+        }
     }
 
     /// Whether a task must be started to sleep until `deadline`: none does yet for that moment or an earlier one.

@@ -93,6 +93,11 @@ impl Members {
         self.by_user.get(user).map_or(&[], |member| member.sessions.as_slice())
     }
 
+    /// The place of `user` in join order.
+    pub(crate) fn place(&self, user: &str) -> Option<u64> {
+        self.by_user.get(user).map(|member| member.place)
+    }
+
     /// Adds `session` of `user`.
     pub(crate) fn enter(&mut self, user: &UserId, session: SessionId) -> Admission {
         match self.by_user.entry_ref(user.as_str()) {

@@ -251,12 +251,9 @@ impl Room {
         let mut outcome = Outcome::default();
         let mut seats = self.seats.clone();
         for user in users {
-            if self.is_robot(user) {
-                outcome.changes.push(Delta::Unset(RecordKey::new(Record::ROBOT, user)));
-            }
-            let is_told = self.members().contains(user.as_str());
-            outcome.changes.push(Delta::PutOut { user: user.clone(), cause, is_told });
-            if is_told {
+            let told = self.members().place(user.as_str());
+            outcome.changes.push(Delta::PutOut { user: user.clone(), cause, told });
+            if told.is_some() {
                 outcome.events.push(Event::Left { user: user.clone(), cause });
             }
             if let Some(index) = seats.vacate(user) {

@@ -40,8 +40,35 @@ pub enum Delta {
         user: UserId,
         /// Why.
         cause: LeaveCause,
-        /// Whether the plan tells of it: the user was in.
-        is_told: bool,
+        /// The place of the membership whose end the plan tells of; none when the user was not in.
+        told: Option<u64>,
+    },
+    /// Somebody sits down, or what a seat allows is changed.
+    Seat {
+        /// Which, from 0.
+        index: u32,
+        /// How it is to stand.
+        seat: Seat,
+        /// The place of the membership that sits on it: another one of the same user does not.
+        place: Option<u64>,
+        /// How often coming and going had ever changed a seat when the plan was made.
+        turns: u64,
+    },
+    /// A robot is placed.
+    AddRobot {
+        /// Who.
+        user: UserId,
+        /// Its place in join order.
+        place: u64,
+        /// How many had ever left when the plan was made: what it tells may have been untold since.
+        departures: u64,
+    },
+    /// A robot is taken out; it stays a member through sessions, if it has any.
+    DropRobot {
+        /// Who.
+        user: UserId,
+        /// The place of the membership whose end the plan tells of.
+        told: Option<u64>,
     },
 }
 
@@ -121,6 +148,11 @@ impl Record {
     pub(crate) const CARD: &str = "card";
     pub(crate) const SENDER: &str = "sender";
 
+    /// The fact that a user is a robot.
+    pub fn robot_key(user: &UserId) -> RecordKey {
+        RecordKey::new(Self::ROBOT, user)
+    }
+
     /// Which fact this is.
     pub fn key(&self) -> RecordKey {
         match self {
@@ -128,7 +160,7 @@ impl Record {
             Record::Mute { user, .. } => RecordKey::new(Self::MUTE, user),
             Record::Ban(ban) => RecordKey::new(Self::BAN, &ban.user),
             Record::Admin(user) => RecordKey::new(Self::ADMIN, user),
-            Record::Robot { user, .. } => RecordKey::new(Self::ROBOT, user),
+            Record::Robot { user, .. } => Self::robot_key(user),
             Record::Seat { index, .. } => RecordKey::new(Self::SEAT, index),
             Record::Card { user, .. } => RecordKey::new(Self::CARD, user),
             Record::Sender { user, .. } => RecordKey::new(Self::SENDER, user),

@@ -1,7 +1,6 @@
 //! Robots: members without a session, placed by an administrator. They are listed and counted like everyone.
 
-use crate::outcome::RecordKey;
-use crate::{Delta, Error, Event, LeaveCause, Outcome, Record, Room, SessionId, UserId};
+use crate::{Delta, Error, Event, LeaveCause, Outcome, Room, SessionId, UserId};
 
 impl Room {
     /// Adds robots; one that is in already is passed over. Places in join order are set aside for the new ones.
@@ -28,8 +27,10 @@ impl Room {
                 }
             }
             outcome.events.push(Event::Entered { user: user.clone() });
-            let place = self.members_mut().reserve_place();
-            outcome.changes.push(Delta::Set(Record::Robot { user: user.clone(), place }));
+            // Who is in as a person keeps its place.
+            let known = self.members().place(user.as_str());
+            let place = known.unwrap_or_else(|| self.members_mut().reserve_place());
+            outcome.changes.push(Delta::AddRobot { user: user.clone(), place, departures: self.departures });
         }
         // Who is in as a person is no news.
         outcome.events.retain(
@@ -43,8 +44,10 @@ impl Room {
         let mut outcome = Outcome::default();
         let mut seats = self.seats.clone();
         for user in users.iter().filter(|user| self.is_robot(user)) {
-            outcome.changes.push(Delta::Unset(RecordKey::new(Record::ROBOT, user)));
-            if self.members().sessions(user.as_str()) != [SessionId::ROBOT] {
+            let is_gone = self.members().sessions(user.as_str()) == [SessionId::ROBOT];
+            let told = self.members().place(user.as_str()).filter(|_| is_gone);
+            outcome.changes.push(Delta::DropRobot { user: user.clone(), told });
+            if !is_gone {
                 continue;
             }
             outcome.events.push(Event::Left { user: user.clone(), cause: LeaveCause::Leave });

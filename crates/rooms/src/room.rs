@@ -15,7 +15,7 @@ use crate::seat_requests::SeatRequests;
 use crate::seats::Seats;
 use crate::{
     Ban, Card, Counters, Delta, Error, Event, Fields, GiftTally, LeaveCause, Message, Outcome, Record,
-    RoomInfo, RoomType, SessionId, Time, UserId,
+    RoomInfo, RoomType, Seat, SessionId, Time, UserId,
 };
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -28,6 +28,10 @@ pub struct Room {
     pub(crate) counters: Counters,
     /// Grows with every change of who is in; a rendered list is good as long as this stands.
     version: u64,
+    /// How many have ever left.
+    pub(crate) departures: u64,
+    /// How often coming and going has changed a seat.
+    pub(crate) seat_turns: u64,
     pub(crate) messages: Messages,
     pub(crate) absences: Absences,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -102,6 +106,8 @@ impl Room {
             members: Members::default(),
             counters: Counters::default(),
             version: 0,
+            departures: 0,
+            seat_turns: 0,
             messages: Messages::default(),
             absences,
             metadata: BTreeMap::new(),
@@ -132,7 +138,7 @@ impl Room {
         }
         let mut outcome = Outcome::of(Delta::Info(Box::new(info.clone())), Event::InfoChanged);
         let mut seats = self.seats.clone();
-        seats.resize(&info);
+        outcome.changes.extend(seats.resize(&info));
         if seats != self.seats {
             outcome.events.push(Event::SeatsChanged { seats: seats.list().to_vec() });
         }
@@ -148,53 +154,86 @@ impl Room {
         match change {
             Delta::Info(info) => {
                 self.info = *info;
-                self.seats.resize(&self.info);
+                // Once more, for what was noted of these seats after the plan.
+                effects.late.changes.extend(self.seats.resize(&self.info));
             }
-            Delta::Set(record) => self.set(record, &mut effects),
-            Delta::Unset(key) => self.unset(key.kind, &key.name, now, &mut effects),
-            Delta::PutOut { user, cause, is_told } => {
+            Delta::Set(record) => self.set(record),
+            Delta::Seat { index, seat, place, turns } => {
+                let is_late = turns != self.seat_turns;
+                self.set_seat(index, seat, place, is_late, &mut effects);
+            }
+            Delta::Unset(key) => self.unset(key.kind, &key.name),
+            Delta::PutOut { user, cause, told } => {
+                let place = self.members.place(user.as_str());
                 let sessions = self.remove(&user, cause, now, &mut effects);
-                if !is_told && !sessions.is_empty() {
-                    // Came in after the plan.
+                if place != told && place.is_some() {
+                    // Came in after the plan, perhaps once more.
                     effects.late.events.push(Event::Left { user, cause });
                 }
                 effects.put_out.extend(sessions.into_iter().map(|session| (session, cause)));
             }
+            Delta::AddRobot { user, place, departures } => {
+                let was_in = self.members.contains(user.as_str());
+                let actual = self.add_robot(user.clone(), place);
+                if actual != place {
+                    // Came in as a person after the plan, to another place.
+                    effects
+                        .late
+                        .changes
+                        .push(Delta::Set(Record::Robot { user: user.clone(), place: actual }));
+                }
+                if !was_in && departures != self.departures {
+                    // It may have come and gone after the plan, which took back that it is in.
+                    effects.late.events.push(Event::Entered { user });
+                }
+            }
+            Delta::DropRobot { user, told } => self.drop_robot(&user, told, now, &mut effects),
         }
         effects
     }
 
-    fn set(&mut self, record: Record, effects: &mut Effects) {
+    fn set(&mut self, record: Record) {
         match record {
             Record::Metadata { key, value } => drop(self.metadata.insert(key, value)),
             Record::Mute { user, until } => drop(self.mutes.insert(user, until)),
             Record::Ban(ban) => drop(self.bans.insert(ban.user.clone(), ban)),
             Record::Admin(user) => drop(self.admins.insert(user)),
             Record::Robot { user, place } => {
-                if self.members.restore(&user, SessionId::ROBOT, place) == place {
-                    self.version += 1;
-                    self.note_entered(&user);
-                }
-                self.robots.insert(user);
+                self.add_robot(user, place);
             }
-            Record::Seat { index, mut seat } => {
-                if let Some(gone) = seat.occupant.take_if(|user| !self.members.contains(user.as_str())) {
-                    // Left after the plan: the seat is free after all.
-                    self.seats.vacate(&gone);
-                    let change = Delta::Set(Record::Seat { index, seat: seat.clone() });
-                    self.seats.set(index, seat);
-                    let event = Event::SeatsChanged { seats: self.seats.list().to_vec() };
-                    effects.late.join(Outcome::of(change, event));
-                } else {
-                    self.seats.set(index, seat);
-                }
-            }
+            Record::Seat { index, seat } => self.seats.set(index, seat),
             Record::Card { user, card } => drop(self.cards.insert(user, card)),
             Record::Sender { user, tally } => drop(self.senders.insert(user, tally)),
         }
     }
 
-    fn unset(&mut self, kind: &str, name: &str, now: Time, effects: &mut Effects) {
+    /// Sets a seat as planned. With `is_late`, coming and going has changed seats since, and what is true now is noted
+    /// anew.
+    fn set_seat(
+        &mut self,
+        index: u32,
+        mut seat: Seat,
+        place: Option<u64>,
+        is_late: bool,
+        effects: &mut Effects,
+    ) {
+        let gone = seat.occupant.take_if(|user| self.members.place(user.as_str()) != place);
+        let elsewhere = seat.occupant.as_ref().and_then(|user| self.seats.seat_of(user.as_str()));
+        let elsewhere = elsewhere.filter(|other| *other != index);
+        if let Some(other) = elsewhere {
+            self.seats.occupy(other, None);
+        }
+        self.seats.set(index, seat);
+        if is_late || gone.is_some() {
+            let touched = elsewhere.into_iter().chain([index]);
+            effects.late.changes.extend(touched.filter_map(|index| self.seats.record(index)).map(Delta::Set));
+        }
+        if gone.is_some() {
+            effects.late.events.push(Event::SeatsChanged { seats: self.seats.list().to_vec() });
+        }
+    }
+
+    fn unset(&mut self, kind: &str, name: &str) {
         match kind {
             Record::METADATA => drop(self.metadata.remove(name)),
             Record::MUTE => drop(self.mutes.remove(name)),
@@ -202,26 +241,41 @@ impl Room {
             Record::ADMIN => drop(self.admins.remove(name)),
             Record::CARD => drop(self.cards.remove(name)),
             Record::SENDER => drop(self.senders.remove(name)),
-            Record::ROBOT => {
-                let Some(user) = self.robots.take(name) else { return };
-                if let Ok(departure) = self.leave(&user, SessionId::ROBOT, LeaveCause::Leave, now) {
-                    // The plan has told of the departure and of the seat it was on then.
-                    if let Some(record) = departure.freed {
-                        effects.late.changes.push(Delta::Set(record));
-                    }
-                }
-            }
             _ => {}
         }
     }
 
-    /// A fact that was durable before a restart.
-    pub fn restore_record(&mut self, record: Record) {
-        match record {
-            // Who sits on it is seen to once the members are back: [`Self::finish_restore`].
-            Record::Seat { index, seat } => self.seats.set(index, seat),
-            record => self.set(record, &mut Effects::default()),
+    /// Puts a robot in, and returns its place.
+    fn add_robot(&mut self, user: UserId, place: u64) -> u64 {
+        let was_in = self.members.contains(user.as_str());
+        let actual = self.members.restore(&user, SessionId::ROBOT, place);
+        if !was_in {
+            self.version += 1;
+            self.note_entered(&user);
         }
+        self.robots.insert(user);
+        actual
+    }
+
+    fn drop_robot(&mut self, user: &UserId, told: Option<u64>, now: Time, effects: &mut Effects) {
+        let place = self.members.place(user.as_str());
+        if !self.robots.remove(user) {
+            return;
+        }
+        let Ok(departure) = self.leave(user, SessionId::ROBOT, LeaveCause::Leave, now) else { return };
+        effects.late.changes.extend(departure.freed.map(Delta::Set));
+        match departure.event {
+            Some(event) if place != told => effects.late.events.push(event),
+            // It came in as a person after the plan, which tells of its end.
+            None if told.is_some() => effects.late.events.push(Event::Entered { user: user.clone() }),
+            _ => {}
+        }
+    }
+
+    /// A fact that was durable before a restart. Who sits is seen to once the members are back:
+    /// [`Self::finish_restore`].
+    pub fn restore_record(&mut self, record: Record) {
+        self.set(record);
     }
 
     /// After a restart, once all members are back: frees seats of those who are not, and says which.
@@ -306,6 +360,7 @@ impl Room {
             entered.event = Some(Event::Entered { user: user.clone() });
             if let Some(index) = self.seat_for_owner(user) {
                 self.seats.occupy(index, Some(user.clone()));
+                self.seat_turns += 1;
                 entered.seated = self.seats.record(index);
             }
         }
@@ -338,9 +393,11 @@ impl Room {
     /// What follows when a user is a member no more; returns the seat it had.
     fn went(&mut self, user: &UserId, cause: LeaveCause, now: Time) -> Option<Record> {
         self.version += 1;
+        self.departures += 1;
         self.note_left(user.as_str(), cause, now);
         self.end_requests_of(user.as_str());
         let index = self.seats.vacate(user)?;
+        self.seat_turns += 1;
         self.seats.record(index)
     }
 

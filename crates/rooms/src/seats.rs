@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::outcome::RecordKey;
 use crate::{Delta, Error, Event, Outcome, Record, Room, RoomInfo, UserId};
 
 /// How a seat stands.
@@ -51,9 +52,12 @@ impl Seats {
         &self.0
     }
 
-    /// As many seats as the room has; those that go take their occupants off.
-    pub(crate) fn resize(&mut self, info: &RoomInfo) {
+    /// As many seats as the room has; those that go take their occupants off, and their records are to go with them.
+    pub(crate) fn resize(&mut self, info: &RoomInfo) -> Vec<Delta> {
+        let gone = (0..).zip(&self.0).skip(info.max_seat_count as usize);
+        let gone: Vec<u32> = gone.map(|(index, _)| index).collect();
         self.0.resize(info.max_seat_count as usize, Seat::default());
+        gone.into_iter().map(|index| Delta::Unset(RecordKey::new(Record::SEAT, index))).collect()
     }
 
     pub(crate) fn set(&mut self, index: u32, seat: Seat) {
@@ -91,19 +95,6 @@ impl Seats {
     pub(crate) fn record(&self, index: u32) -> Option<Record> {
         Some(Record::Seat { index, seat: self.get(index)?.clone() })
     }
-
-    /// What turns `self` into `after`.
-    fn outcome(&self, after: Seats) -> Outcome {
-        let changed = self.0.iter().zip(&after.0).enumerate().filter(|(_, (one, other))| one != other);
-        let indexes: Vec<u32> = changed.filter_map(|(index, _)| u32::try_from(index).ok()).collect();
-        if indexes.is_empty() {
-            return Outcome::default();
-        }
-        Outcome {
-            changes: indexes.into_iter().filter_map(|index| after.record(index)).map(Delta::Set).collect(),
-            events: vec![Event::SeatsChanged { seats: after.0 }],
-        }
-    }
 }
 
 impl Room {
@@ -139,7 +130,7 @@ impl Room {
         let index = self.free_seat(user, index)?;
         let mut after = self.seats.clone();
         after.occupy(index, Some(user.clone()));
-        Ok(self.seats.outcome(after))
+        Ok(self.seats_outcome(after))
     }
 
     /// `user` gets up.
@@ -150,7 +141,7 @@ impl Room {
         self.require_on_seat(user)?;
         let mut after = self.seats.clone();
         after.vacate(user);
-        Ok(self.seats.outcome(after))
+        Ok(self.seats_outcome(after))
     }
 
     /// `user`, who sits already, goes to another seat.
@@ -173,7 +164,7 @@ impl Room {
             }
         }
         after.occupy(to, Some(user.clone()));
-        Ok(self.seats.outcome(after))
+        Ok(self.seats_outcome(after))
     }
 
     /// Locks or unlocks a seat, its audio, its video.
@@ -190,14 +181,29 @@ impl Room {
         }
         let mut after = self.seats.clone();
         after.set(index, seat);
-        Ok(self.seats.outcome(after))
+        Ok(self.seats_outcome(after))
     }
 
     /// Where an owner who comes in is seated, in a room that keeps it a seat.
     pub(crate) fn seat_for_owner(&self, user: &UserId) -> Option<u32> {
         let first = self.seats.get(0)?;
-        let keeps = self.info().keep_owner_on_seat && *user == self.info().owner;
+        let keeps = self.info().keep_owner_on_seat && *user == self.info().owner && !first.is_locked;
         (keeps && first.occupant.is_none() && self.seat_of(user.as_str()).is_none()).then_some(0)
+    }
+
+    /// What turns the seats into `after`.
+    fn seats_outcome(&self, after: Seats) -> Outcome {
+        let changed = (0..).zip(self.seats.0.iter().zip(&after.0)).filter(|(_, (one, other))| one != other);
+        let changes: Vec<Delta> = changed
+            .map(|(index, (_, seat))| {
+                let place = seat.occupant.as_ref().and_then(|user| self.members().place(user.as_str()));
+                Delta::Seat { index, seat: seat.clone(), place, turns: self.seat_turns }
+            })
+            .collect();
+        if changes.is_empty() {
+            return Outcome::default();
+        }
+        Outcome { changes, events: vec![Event::SeatsChanged { seats: after.0 }] }
     }
 
     pub(crate) fn require_seat(&self, index: u32) -> Result<&Seat, Error> {
