@@ -6,6 +6,7 @@
 
 mod harness;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +60,7 @@ fn command(kind: &str, room: &str, number: u64) -> (&'static str, Value) {
         ),
         "seat" => (
             "room_engine_http_mic/lock_seat",
-            json!({"RoomId": room, "Index": 1, "ForbidTaken": number % 2 == 0, "ForbidAudio": number % 2 == 1}),
+            json!({"RoomId": room, "Index": 1, "ForbidTaken": number.is_multiple_of(2), "ForbidAudio": !number.is_multiple_of(2)}),
         ),
         "robot" if number.is_multiple_of(2) => {
             ("live_engine_http_srv/add_robot", json!({"RoomId": room, "RobotList_Account": ["robot"]}))
@@ -287,9 +288,9 @@ async fn nothing_acknowledged_is_lost_and_receivers_converge() {
         for (writer, rooms) in rooms.iter_mut().enumerate() {
             for number in 0..5 {
                 let room = format!("w{writer}-{number}");
-                if !rooms.contains_key(&room) {
-                    server.live("destroy_room", json!({"RoomId": room})).await;
-                    rooms.insert(room, None);
+                if let Entry::Vacant(fresh) = rooms.entry(room) {
+                    server.live("destroy_room", json!({"RoomId": fresh.key()})).await;
+                    fresh.insert(None);
                 }
             }
         }

@@ -325,3 +325,46 @@ pub(super) fn find(path: &str) -> Option<usize> {
     });
     BY_PATH.get(path).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhooks::EVENTS;
+
+    const README: &str = include_str!("../../../../README.md");
+
+    /// The README's table of commands, as it must be.
+    fn commands() -> String {
+        let mut rows: Vec<(&str, Vec<&str>)> = Vec::new();
+        for command in COMMANDS.iter() {
+            match rows.iter_mut().find(|(service, _)| *service == command.service) {
+                Some((_, names)) => names.push(command.name),
+                None => rows.push((command.service, vec![command.name])),
+            }
+        }
+        let rows =
+            rows.iter().map(|(service, names)| format!("| {service} | {} | works |\n", names.join(", ")));
+        format!("| service | command | state |\n|---|---|---|\n{}", rows.collect::<String>())
+    }
+
+    /// The README's table of events, as it must be.
+    fn events() -> String {
+        let rows = EVENTS.iter().map(|(name, when)| format!("| {name} | {when} | works |\n"));
+        format!("| event | when | state |\n|---|---|---|\n{}", rows.collect::<String>())
+    }
+
+    #[test]
+    fn the_readme_has_the_tables_that_are_true() {
+        for table in [commands(), events()] {
+            assert!(README.contains(&table), "README.md must have this table:\n\n{table}");
+        }
+    }
+
+    #[test]
+    fn no_command_is_there_twice() {
+        for (at, command) in COMMANDS.iter().enumerate() {
+            let path = format!("/v4/{}/{}", command.service, command.name);
+            assert_eq!(find(&path), Some(at), "{path}");
+        }
+    }
+}
