@@ -336,7 +336,14 @@ async fn gifts_are_sold_given_and_counted() {
     });
     server.ok("add_gift", gift.clone()).await;
     assert_eq!(server.code("add_gift", gift.clone()).await, 100_002, "it exists already");
-    assert_eq!(server.ok("get_gift", json!({"GiftId": "rose"})).await["GiftInfo"], gift);
+    let answer = server.live("get_gift", json!({"GiftId": "rose"})).await;
+    for (field, value) in gift.as_object().unwrap() {
+        assert_eq!(answer["Response"]["GiftInfo"][field], *value, "{field}");
+    }
+    assert_eq!(
+        answer["GiftInfo"], answer["Response"]["GiftInfo"],
+        "the cloud's own page has it at the top level"
+    );
     server.ok("edit_gift", json!({"GiftId": "rose", "Coins": 7})).await;
     assert_eq!(server.code("edit_gift", json!({"GiftId": "car", "Coins": 7})).await, 102_001);
     server
@@ -346,8 +353,18 @@ async fn gifts_are_sold_given_and_counted() {
         .ok("set_gift_language", json!({"GiftId": "rose", "Language": "fr", "Name": "Rose", "Desc": ""}))
         .await;
     server.ok("del_gift_language", json!({"GiftId": "rose", "Language": "fr"})).await;
-    let words = server.ok("get_gift_language", json!({"GiftId": "rose", "Language": "de"})).await;
-    assert_eq!(words, json!({"de": {"Name": "Rose", "Desc": "rot"}}));
+    server.ok("set_gift_language", json!({"GiftId": "rose", "Language": "de", "Desc": "rote"})).await;
+    let words = server.live("get_gift_language", json!({"GiftId": "rose", "Language": "de"})).await;
+    let rose = json!({"Name": "Rose", "Desc": "rote"});
+    assert_eq!(
+        (&words["Response"]["Language"], &words["Response"]["de"], &words["GiftInfo"]),
+        (&rose, &rose, &rose)
+    );
+    let listed = server.ok("get_gift_info_list", json!({"Language": "de"})).await["GiftList"][0].clone();
+    assert_eq!(
+        (&listed["Name"], &listed["Desc"], &listed["LanguageList"]),
+        (&json!("Rose"), &json!("rote"), &json!(["de"]))
+    );
     server
         .ok("add_gift_category", json!({"CategoryId": "f", "DefaultName": "Flowers", "DefaultDesc": ""}))
         .await;
@@ -355,7 +372,7 @@ async fn gifts_are_sold_given_and_counted() {
     let words = json!({"CategoryId": "f", "Language": "de", "CategoryName": "Blumen", "CategoryDesc": "b"});
     server.ok("set_gift_category_language", words).await;
     let words = server.ok("get_gift_category_language", json!({"CategoryId": "f", "Language": "de"})).await;
-    assert_eq!(words, json!({"de": {"CategoryName": "Blumen", "CategoryDesc": "b"}}));
+    assert_eq!(words["Language"], json!({"CategoryName": "Blumen", "CategoryDesc": "b"}));
     server.ok("add_gift_category_relations", json!({"CategoryId": "f", "GiftIdList": ["rose"]})).await;
 
     let server = server.restart().await;

@@ -99,12 +99,7 @@ impl Server {
 
     /// The command line in the server's own environment.
     pub fn cli_with(&self, arguments: &[&str]) -> Output {
-        let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        self.cli_in(&environment.collect::<Vec<_>>(), arguments)
-    }
-
-    pub fn cli_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
-        let environment = environment.iter().copied();
+        let environment = self.environment.iter().cloned();
         Command::new(BINARY)
             .args(arguments)
             .arg("--data")

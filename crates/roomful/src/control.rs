@@ -21,7 +21,7 @@ use store::Change;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::hub::Hub;
-use crate::webhooks::Outbox;
+use crate::webhooks::{self, Outbox, check_url};
 
 const SOCKET: &str = "control.sock";
 
@@ -103,6 +103,7 @@ pub(crate) fn routes(hub: Arc<Hub>, outbox: Arc<Outbox>) -> Router {
         .route("/control/apps", post(save_app))
         .route("/control/rooms/{app}", get(list_rooms))
         .route("/control/webhooks/replay", post(replay))
+        .route("/control/webhooks/test/{app}", post(test_webhook))
         .with_state((hub, outbox))
 }
 
@@ -111,10 +112,25 @@ async fn save_app(
     State((hub, _)): State<Controlled>,
     Json(app): Json<store::App>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
+    if let Some(webhook) = app.webhook.as_ref().filter(|webhook| !webhook.url.is_empty()) {
+        check_url(&webhook.url, hub.config.webhooks.allow_private)
+            .map_err(|trouble| (StatusCode::BAD_REQUEST, trouble))?;
+    }
     hub.save_app(app)
         .await
         .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.message.into_owned()))?;
     Ok(Json(json!({})))
+}
+
+/// Sends an app's receiver a test event; answers with what it answered.
+async fn test_webhook(
+    State((hub, _)): State<Controlled>,
+    UrlPath(app): UrlPath<u32>,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    let app = hub.app(SdkAppId(app)).ok_or((StatusCode::NOT_FOUND, format!("there is no app {app}")))?;
+    let webhook = app.webhook();
+    let answer = webhooks::test(&hub.sender, app.id, &webhook).await;
+    answer.map(|answer| Json(json!({"answer": answer}))).map_err(|trouble| (StatusCode::BAD_GATEWAY, trouble))
 }
 
 /// Sends dead letters again: those of the given ids.

@@ -36,7 +36,7 @@ pub struct GiftCategory {
     pub category_id: String,
     /// At most 20 bytes.
     pub default_name: String,
-    /// At most 20 bytes.
+    /// At most 60 bytes.
     pub default_desc: String,
     /// JSON of the app's own, at most 100 bytes.
     pub extension_info: String,
@@ -237,7 +237,7 @@ impl Catalogue {
     pub fn put_category(&self, category: GiftCategory, edit: bool) -> Result<Vec<CatalogueChange>, Error> {
         check_id("CategoryId", &category.category_id)?;
         check_length("DefaultName", &category.default_name, 20)?;
-        check_length("DefaultDesc", &category.default_desc, 20)?;
+        check_length("DefaultDesc", &category.default_desc, 60)?;
         check_length("ExtensionInfo", &category.extension_info, 100)?;
         match self.category(&category.category_id) {
             Ok(_) if !edit => {

@@ -25,6 +25,8 @@ pub(crate) enum Answer {
     Response(Bytes),
     /// Fields at the top level, as the older services answer: `"Name":value,...`, or nothing.
     TopLevel(String),
+    /// Both, for commands whose documents differ.
+    Both(String, Bytes),
 }
 
 /// What a handler answers: how it is written, and its shape for the OpenAPI document.
@@ -84,14 +86,35 @@ pub(super) struct TopLevel<T>(pub(super) T);
 
 impl<T: Serialize + JsonSchema> Reply for TopLevel<T> {
     fn answer(self) -> Answer {
-        let json = serde_json::to_string(&self.0).unwrap_or_default();
-        let fields = json.strip_prefix('{').and_then(|json| json.strip_suffix('}'));
-        Answer::TopLevel(fields.unwrap_or_default().into())
+        Answer::TopLevel(fields(&self.0))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Value {
         generator.subschema_for::<T>().to_value()
     }
+}
+
+/// Fields at the top level and a result under `Response`, for commands whose documents differ: whoever reads either
+/// finds it.
+pub(super) struct Both<T, R>(pub(super) T, pub(super) R);
+
+impl<T: Serialize + JsonSchema, R: Serialize + JsonSchema> Reply for Both<T, R> {
+    fn answer(self) -> Answer {
+        let fields = fields(&self.0);
+        Answer::Both(fields, serde_json::to_vec(&self.1).unwrap_or_default().into())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Value {
+        let (fields, response) = (generator.subschema_for::<T>(), generator.subschema_for::<R>());
+        json!({"allOf": [fields.to_value(), under_response(response.to_value())]})
+    }
+}
+
+/// The fields of an object, without its braces.
+fn fields<T: Serialize>(object: &T) -> String {
+    let json = serde_json::to_string(object).unwrap_or_default();
+    let fields = json.strip_prefix('{').and_then(|json| json.strip_suffix('}'));
+    fields.unwrap_or_default().into()
 }
 
 fn under_response(schema: Value) -> Value {
@@ -134,6 +157,12 @@ pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>)
         Ok(Answer::Response(json)) => {
             let head = format!(
                 r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}","Response":"#
+            );
+            Body::of([head.into(), json, Bytes::from_static(b"}")])
+        }
+        Ok(Answer::Both(fields, json)) => {
+            let head = format!(
+                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}",{fields},"Response":"#
             );
             Body::of([head.into(), json, Bytes::from_static(b"}")])
         }

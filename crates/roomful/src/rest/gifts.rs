@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Call;
-use super::answer::{Done, Response};
+use super::answer::{Both, Done, Response};
 use super::rooms::{LIVE, require_room_id};
 use crate::error::ApiError;
 use crate::webhooks;
@@ -45,7 +45,7 @@ impl GiftFields {
 }
 
 /// A gift as it is answered.
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct GiftView {
     gift_id: String,
@@ -56,10 +56,21 @@ pub(super) struct GiftView {
     extension_info: String,
     default_name: String,
     default_desc: String,
+    /// In the language that was asked for; else the default.
+    name: String,
+    desc: String,
+    /// The languages it has names in.
+    language_list: Vec<String>,
 }
 
-impl From<&Gift> for GiftView {
-    fn from(gift: &Gift) -> Self {
+impl GiftView {
+    fn new(catalogue: &Catalogue, gift: &Gift, language: Option<&str>) -> Self {
+        let wordings: Vec<_> = catalogue.gift_wordings(&gift.gift_id).collect();
+        let wording = wordings.iter().find(|(known, _)| Some(*known) == language);
+        let (name, desc) =
+            wording.map_or((&gift.default_name, &gift.default_desc), |(_, words)| (&words.name, &words.desc));
+        let (name, desc) = (name.clone(), desc.clone());
+        let language_list = wordings.iter().map(|(language, _)| (*language).to_string()).collect();
         let Gift {
             gift_id,
             icon_url,
@@ -70,7 +81,19 @@ impl From<&Gift> for GiftView {
             default_name,
             default_desc,
         } = gift.clone();
-        Self { gift_id, icon_url, resource_url, coins, level, extension_info, default_name, default_desc }
+        Self {
+            gift_id,
+            icon_url,
+            resource_url,
+            coins,
+            level,
+            extension_info,
+            default_name,
+            default_desc,
+            name,
+            desc,
+            language_list,
+        }
     }
 }
 
@@ -113,15 +136,18 @@ pub(super) async fn del_gift(call: Call, request: GiftRequest) -> Result<Done, A
     change(&call, |catalogue| catalogue.delete_gift(&gift_id)).await
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct OneGift {
     gift_info: GiftView,
 }
 
-pub(super) async fn get_gift(call: Call, request: GiftRequest) -> Result<Response<OneGift>, ApiError> {
+pub(super) async fn get_gift(call: Call, request: GiftRequest) -> Result<Both<OneGift, OneGift>, ApiError> {
     let gift_id = require("GiftId", request.gift_id)?;
-    Ok(Response(OneGift { gift_info: call.app.catalogue.read().gift(&gift_id)?.into() }))
+    let catalogue = call.app.catalogue.read();
+    let gift = GiftView::new(&catalogue, catalogue.gift(&gift_id)?, request.language.as_deref());
+    let gift = OneGift { gift_info: gift };
+    Ok(Both(gift.clone(), gift))
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -133,20 +159,47 @@ pub(super) struct GiftInfoList {
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub(super) struct Nothing {}
+#[serde(rename_all = "PascalCase")]
+pub(super) struct InfoListRequest {
+    /// In which language names are wanted.
+    language: Option<String>,
+}
 
-pub(super) async fn get_gift_info_list(call: Call, _: Nothing) -> Result<Response<GiftInfoList>, ApiError> {
+pub(super) async fn get_gift_info_list(
+    call: Call,
+    request: InfoListRequest,
+) -> Result<Response<GiftInfoList>, ApiError> {
     let catalogue = call.app.catalogue.read();
-    let gift_list: Vec<GiftView> = catalogue.gifts().map(GiftView::from).collect();
+    let language = request.language.as_deref();
+    let gift_list: Vec<GiftView> =
+        catalogue.gifts().map(|gift| GiftView::new(&catalogue, gift, language)).collect();
     let category_list =
-        catalogue.categories().map(|category| CategoryView::new(&catalogue, category)).collect();
+        catalogue.categories().map(|category| CategoryView::new(&catalogue, category, language)).collect();
     Ok(Response(GiftInfoList { total_count: gift_list.len(), gift_list, category_list }))
 }
 
 pub(super) async fn set_gift_language(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
     let (gift_id, language) = (require("GiftId", request.gift_id)?, require("Language", request.language)?);
-    let wording = Wording { name: require("Name", request.name)?, desc: request.desc.unwrap_or_default() };
-    change(&call, |catalogue| catalogue.word_gift(&gift_id, &language, Some(wording))).await
+    change(&call, |catalogue| {
+        let known =
+            catalogue.gift_wordings(&gift_id).find(|(known, _)| *known == language).map(|(_, words)| words);
+        let wording = reword("Name", known, request.name, request.desc)?;
+        catalogue.word_gift(&gift_id, &language, Some(wording))
+    })
+    .await
+}
+
+/// New words over those that are known; what is absent stays, but a name there must be.
+fn reword(
+    field: &str,
+    known: Option<&Wording>,
+    name: Option<String>,
+    desc: Option<String>,
+) -> Result<Wording, ::rooms::Error> {
+    let known = known.cloned();
+    let name = name.or_else(|| known.as_ref().map(|words| words.name.clone()));
+    let name = name.ok_or_else(|| ::rooms::Error::invalid(field, "is missing"))?;
+    Ok(Wording { name, desc: desc.or_else(|| known.map(|words| words.desc)).unwrap_or_default() })
 }
 
 pub(super) async fn del_gift_language(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
@@ -154,29 +207,48 @@ pub(super) async fn del_gift_language(call: Call, request: GiftRequest) -> Resul
     change(&call, |catalogue| catalogue.word_gift(&gift_id, &language, None)).await
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NameAndDesc {
     name: String,
     desc: String,
 }
 
-/// Each language by its name.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftWords {
+    gift_info: NameAndDesc,
+}
+
+/// Words by language; those of the language that was asked for also under `Language`.
+type ByLanguage<T> = BTreeMap<String, T>;
+
+/// The words that are wanted out of all there are.
+fn pick<'a, T: Clone + Default>(
+    all: impl Iterator<Item = (&'a str, &'a Wording)>,
+    wanted: Option<&str>,
+    view: impl Fn(&Wording) -> T,
+) -> (T, ByLanguage<T>) {
+    let wanted = wanted.filter(|wanted| !wanted.is_empty());
+    let all = all.filter(|(language, _)| wanted.is_none_or(|wanted| wanted == *language));
+    let mut words: ByLanguage<T> = all.map(|(language, words)| (language.to_string(), view(words))).collect();
+    let one = wanted.and_then(|wanted| words.get(wanted)).cloned();
+    if let Some(one) = &one {
+        words.insert("Language".into(), one.clone());
+    }
+    (one.unwrap_or_default(), words)
+}
+
 pub(super) async fn get_gift_language(
     call: Call,
     request: GiftRequest,
-) -> Result<Response<BTreeMap<String, NameAndDesc>>, ApiError> {
+) -> Result<Both<GiftWords, ByLanguage<NameAndDesc>>, ApiError> {
     let gift_id = require("GiftId", request.gift_id)?;
     let catalogue = call.app.catalogue.read();
     catalogue.gift(&gift_id)?;
-    let wanted = |language: &str| {
-        request.language.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == language)
-    };
-    let wordings = catalogue.gift_wordings(&gift_id).filter(|(language, _)| wanted(language));
-    let view = |(language, wording): (&str, &Wording)| {
-        (language.to_string(), NameAndDesc { name: wording.name.clone(), desc: wording.desc.clone() })
-    };
-    Ok(Response(wordings.map(view).collect()))
+    let view = |words: &Wording| NameAndDesc { name: words.name.clone(), desc: words.desc.clone() };
+    let (one, words) = pick(catalogue.gift_wordings(&gift_id), request.language.as_deref(), view);
+    Ok(Both(GiftWords { gift_info: one }, words))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -206,7 +278,7 @@ impl CategoryRequest {
 }
 
 /// A category as it is answered.
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CategoryView {
     category_id: String,
@@ -214,11 +286,27 @@ pub(super) struct CategoryView {
     default_desc: String,
     extension_info: String,
     gift_id_list: Vec<String>,
+    /// In the language that was asked for; else the default.
+    category_name: String,
+    category_desc: String,
+    /// The same as `ExtensionInfo`.
+    category_extension: String,
+    /// The languages it has names in.
+    language_list: Vec<String>,
 }
 
 impl CategoryView {
-    fn new(catalogue: &Catalogue, category: &GiftCategory) -> Self {
+    fn new(catalogue: &Catalogue, category: &GiftCategory, language: Option<&str>) -> Self {
+        let wordings: Vec<_> = catalogue.category_wordings(&category.category_id).collect();
+        let words = wordings.iter().find(|(known, _)| Some(*known) == language);
+        let (name, desc) = words.map_or((&category.default_name, &category.default_desc), |(_, words)| {
+            (&words.name, &words.desc)
+        });
         Self {
+            category_name: name.clone(),
+            category_desc: desc.clone(),
+            category_extension: category.extension_info.clone(),
+            language_list: wordings.iter().map(|(language, _)| (*language).to_string()).collect(),
             category_id: category.category_id.clone(),
             default_name: category.default_name.clone(),
             default_desc: category.default_desc.clone(),
@@ -247,6 +335,14 @@ pub(super) async fn del_gift_category(call: Call, request: CategoryRequest) -> R
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+pub(super) struct OneCategory {
+    /// Absent when all were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gift_category_info: Option<CategoryView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct Categories {
     category_list: Vec<CategoryView>,
 }
@@ -255,23 +351,29 @@ pub(super) struct Categories {
 pub(super) async fn get_gift_category(
     call: Call,
     request: CategoryRequest,
-) -> Result<Response<Categories>, ApiError> {
+) -> Result<Both<OneCategory, Categories>, ApiError> {
     let catalogue = call.app.catalogue.read();
-    let category_list = match request.category_id.as_deref() {
-        None | Some("") => {
-            catalogue.categories().map(|category| CategoryView::new(&catalogue, category)).collect()
+    let view = |category| CategoryView::new(&catalogue, category, request.language.as_deref());
+    let (one, all) = match request.category_id.as_deref() {
+        None | Some("") => (None, catalogue.categories().map(view).collect()),
+        Some(id) => {
+            let one = view(catalogue.category(id)?);
+            (Some(one.clone()), vec![one])
         }
-        Some(id) => vec![CategoryView::new(&catalogue, catalogue.category(id)?)],
     };
-    Ok(Response(Categories { category_list }))
+    Ok(Both(OneCategory { gift_category_info: one }, Categories { category_list: all }))
 }
 
 pub(super) async fn set_category_language(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
     let (id, language) =
         (require("CategoryId", request.category_id)?, require("Language", request.language)?);
-    let name = require("CategoryName", request.category_name)?;
-    let wording = Wording { name, desc: request.category_desc.unwrap_or_default() };
-    change(&call, |catalogue| catalogue.word_category(&id, &language, Some(wording))).await
+    change(&call, |catalogue| {
+        let known =
+            catalogue.category_wordings(&id).find(|(known, _)| *known == language).map(|(_, words)| words);
+        let wording = reword("CategoryName", known, request.category_name, request.category_desc)?;
+        catalogue.word_category(&id, &language, Some(wording))
+    })
+    .await
 }
 
 pub(super) async fn del_category_language(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
@@ -280,30 +382,32 @@ pub(super) async fn del_category_language(call: Call, request: CategoryRequest) 
     change(&call, |catalogue| catalogue.word_category(&id, &language, None)).await
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CategoryNameAndDesc {
     category_name: String,
     category_desc: String,
 }
 
-/// Each language by its name.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CategoryWords {
+    category_info: CategoryNameAndDesc,
+}
+
 pub(super) async fn get_category_language(
     call: Call,
     request: CategoryRequest,
-) -> Result<Response<BTreeMap<String, CategoryNameAndDesc>>, ApiError> {
+) -> Result<Both<CategoryWords, ByLanguage<CategoryNameAndDesc>>, ApiError> {
     let id = require("CategoryId", request.category_id)?;
     let catalogue = call.app.catalogue.read();
     catalogue.category(&id)?;
-    let wanted = |language: &str| {
-        request.language.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == language)
+    let view = |words: &Wording| CategoryNameAndDesc {
+        category_name: words.name.clone(),
+        category_desc: words.desc.clone(),
     };
-    let wordings = catalogue.category_wordings(&id).filter(|(language, _)| wanted(language));
-    let view = |(language, wording): (&str, &Wording)| {
-        let Wording { name, desc } = wording.clone();
-        (language.to_string(), CategoryNameAndDesc { category_name: name, category_desc: desc })
-    };
-    Ok(Response(wordings.map(view).collect()))
+    let (one, words) = pick(catalogue.category_wordings(&id), request.language.as_deref(), view);
+    Ok(Both(CategoryWords { category_info: one }, words))
 }
 
 pub(super) async fn add_relations(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {

@@ -120,7 +120,7 @@ pub(crate) async fn run_for_member(
     let command =
         command.ok_or_else(|| ApiError::new(60009, "this command is not for rooms of this type"))?;
     Ok(match (command.run)(Call { hub, app, caller, body: body.into() }).await? {
-        Answer::Response(json) => String::from_utf8_lossy(&json).into_owned(),
+        Answer::Response(json) | Answer::Both(_, json) => String::from_utf8_lossy(&json).into_owned(),
         Answer::TopLevel(fields) => format!("{{{fields}}}"),
     })
 }

@@ -12,7 +12,7 @@ mod receiver;
 pub(crate) use ask::{MessageQuestion, before_gift, before_message};
 pub(crate) use events::{EVENTS, Teller, battle_event, room_created, room_destroyed};
 pub(crate) use outbox::Outbox;
-pub(crate) use receiver::{Delivery, Sender, check_url};
+pub(crate) use receiver::{Sender, check_url, test};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -18,10 +18,12 @@ use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rooms::SdkAppId;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use store::Webhook;
 use tower_service::Service;
 
+use super::EventIds;
 use super::address::is_public;
 use crate::{clock, wire};
 
@@ -31,15 +33,18 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// How long an unused connection to a receiver is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long a test event may take.
+const TEST_DEADLINE: Duration = Duration::from_secs(10);
+
 /// One event on its way.
-pub(crate) struct Delivery<'a> {
-    pub(crate) app: SdkAppId,
-    pub(crate) command: &'a str,
-    pub(crate) body: &'a str,
+pub(super) struct Delivery<'a> {
+    pub(super) app: SdkAppId,
+    pub(super) command: &'a str,
+    pub(super) body: &'a str,
     /// Unique, the same on every retry.
-    pub(crate) id: u64,
+    pub(super) id: u64,
     /// From 1.
-    pub(crate) attempt: u32,
+    pub(super) attempt: u32,
 }
 
 /// Sends events.
@@ -83,7 +88,7 @@ impl Sender {
     ///
     /// # Errors
     /// Why it did not arrive, in words.
-    pub(crate) async fn send(
+    pub(super) async fn send(
         &self,
         to: &Webhook,
         delivery: &Delivery<'_>,
@@ -105,6 +110,21 @@ impl Sender {
             Err(format!("the receiver did not answer within {} ms", deadline.as_millis()))
         })
     }
+}
+
+/// Sends a test event and returns what was answered.
+///
+/// # Errors
+/// Why it did not arrive, in words.
+pub(crate) async fn test(sender: &Sender, app: SdkAppId, to: &Webhook) -> Result<String, String> {
+    if to.url.is_empty() {
+        return Err(format!("app {app} has no receiver; set one with `roomful webhook set --url URL`"));
+    }
+    let command = "Roomful.CallbackTest";
+    let body = json!({"CallbackCommand": command, "EventTime": clock::now().unix_millis()}).to_string();
+    let delivery = Delivery { app, command, body: &body, id: EventIds::after(0).next(), attempt: 1 };
+    let answer = sender.send(to, &delivery, TEST_DEADLINE).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn empty_tls() -> rustls::ClientConfig {
