@@ -154,9 +154,7 @@ impl Hub {
             for cell in app.rooms() {
                 self.watch_lifetime(&cell);
             }
-            for battle in app.stage.open_battles() {
-                self.watch_battle(&app, &battle);
-            }
+            self.watch_battles(&app);
         }
     }
 
@@ -267,6 +265,13 @@ impl Hub {
         let _lane = self.lane(app.id, user.as_str()).await;
         self.store.commit(vec![Change::DeleteAccount(app.id, user.clone())]).await?;
         app.remove_account(user.as_str());
+        for cell in app.rooms() {
+            if cell.read().is_ok_and(|room| room.is_robot(user)) {
+                let robot = std::slice::from_ref(user);
+                let plan = |room: &mut Room, _| Ok(((), room.delete_robots(robot)));
+                self.change(app, cell.room_id.as_str(), None, SYSTEM, plan).await?;
+            }
+        }
         for session in self.sessions.all() {
             if session.app.id == app.id && session.user == *user {
                 session.close(Close::ACCOUNT_DELETED);
@@ -363,15 +368,8 @@ impl Hub {
     /// Ends the room when its lifetime does. Called whenever that moment may have come nearer.
     pub(crate) fn watch_lifetime(self: &Arc<Self>, cell: &Arc<RoomCell>) {
         let Ok(Some(deadline)) = cell.read().map(|room| room.deadline()) else { return };
-        if !cell.watch_until(deadline) {
-            return;
-        }
-        let (hub, cell) = (self.clone(), cell.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(clock::now().until(deadline)).await;
-            cell.unwatch(deadline);
-            hub.end_if_due(&cell).await;
-        });
+        let (hub, watched) = (self.clone(), cell.clone());
+        cell.lifetime_alarm.set(deadline, async move { hub.end_if_due(&watched).await });
     }
 
     async fn end_if_due(self: &Arc<Self>, cell: &Arc<RoomCell>) {
@@ -485,7 +483,7 @@ impl Hub {
         if let Some(forgotten) = app.stage.put_battle(battle.clone()) {
             self.store.journal(vec![Change::DeleteBattle(app.id, forgotten)]);
         }
-        self.watch_battle(app, &battle);
+        self.watch_battles(app);
         for step in steps {
             let frame = Frame::text(&wire::battle_event(&battle, step));
             for side in &battle.sides {
@@ -497,21 +495,24 @@ impl Hub {
         Ok(())
     }
 
-    /// Lets time act on a battle when it must.
-    fn watch_battle(self: &Arc<Self>, app: &Arc<App>, battle: &Battle) {
-        let Some(deadline) = battle.deadline() else { return };
-        let (hub, app, id) = (self.clone(), app.clone(), battle.id.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(clock::now().until(deadline)).await;
-            loop {
-                let _lane = hub.lane(app.id, STAGE_LANE).await;
-                let Ok(mut battle) = app.stage.battle(&id) else { return };
+    /// Lets time act on battles when it must.
+    fn watch_battles(self: &Arc<Self>, app: &Arc<App>) {
+        let Some(deadline) = app.stage.next_battle_deadline() else { return };
+        let (hub, watched) = (self.clone(), app.clone());
+        app.stage.battle_alarm.set(deadline, async move {
+            for battle in watched.stage.open_battles() {
+                let _lane = hub.lane(watched.id, STAGE_LANE).await;
+                let Ok(mut battle) = watched.stage.battle(&battle.id) else { continue };
                 let steps = battle.tick(clock::now());
-                if steps.is_empty() || hub.save_battle(&app, battle, &steps, SYSTEM).await.is_ok() {
-                    return;
+                if steps.is_empty() {
+                    continue;
                 }
-                tokio::time::sleep(DISMISSAL_RETRY).await;
+                if let Err(error) = hub.save_battle(&watched, battle, &steps, SYSTEM).await {
+                    tracing::warn!(error = %error.message, "the end of a battle waits");
+                    tokio::time::sleep(DISMISSAL_RETRY).await;
+                }
             }
+            hub.watch_battles(&watched);
         });
     }
 

@@ -1,5 +1,6 @@
 //! The `roomful` binary: a self-hosted live-room server. See ARCHITECTURE.md for the map.
 
+mod alarm;
 mod app;
 mod cli;
 mod clock;

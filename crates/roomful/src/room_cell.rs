@@ -22,6 +22,7 @@ use rooms::{
 use store::{Change, Commit, Presence};
 use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::app::App;
 use crate::clock;
 use crate::session::{Frame, Session};
@@ -46,8 +47,10 @@ pub(crate) struct RoomCell {
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
     fanout: Mutex<Fanout>,
-    /// The deadline some task sleeps for.
-    watched: Mutex<Option<Time>>,
+    /// For the end of the room's lifetime.
+    pub(crate) lifetime_alarm: Alarm,
+    /// For requests about seats that nobody answers.
+    request_alarm: Alarm,
 }
 
 struct Fanout {
@@ -97,7 +100,8 @@ impl RoomCell {
             state: RwLock::new(Some(room)),
             first_page: Mutex::new(None),
             fanout: Mutex::new(fanout),
-            watched: Mutex::new(None),
+            lifetime_alarm: Alarm::default(),
+            request_alarm: Alarm::default(),
         })
     }
 
@@ -453,19 +457,18 @@ impl RoomCell {
         }
     }
 
-    /// Whether a task must be started to sleep until `deadline`: none does yet for that moment or an earlier one.
-    pub(crate) fn watch_until(&self, deadline: Time) -> bool {
-        let mut watched = self.watched.lock();
-        if watched.is_some_and(|watched| watched <= deadline) {
-            return false;
-        }
-        *watched = Some(deadline);
-        true
-    }
-
-    /// The task that slept until `deadline` is awake.
-    pub(crate) fn unwatch(&self, deadline: Time) {
-        self.watched.lock().take_if(|watched| *watched == deadline);
+    /// Lets requests about seats run out.
+    pub(crate) fn watch_requests(self: &Arc<Self>) {
+        let Ok(Some(deadline)) = self.read().map(|room| room.next_request_deadline()) else { return };
+        let cell = self.clone();
+        self.request_alarm.set(deadline, async move {
+            // A room that is gone has no requests.
+            while let Ok(true) = cell.now(|room, now| {
+                let expired = room.expire_seat_request(now);
+                Ok((expired.is_some(), expired))
+            }) {}
+            cell.watch_requests();
+        });
     }
 
     fn close_for(&self, session: &Arc<Session>, cause: LeaveCause) {

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
-use rooms::{Battle, Connections, Error, RoomId};
+use rooms::{Battle, Connections, Error, RoomId, Time};
+
+use crate::alarm::Alarm;
 
 /// How many battles that are over are kept to be looked at.
 const ENDED_KEPT: usize = 1000;
@@ -15,6 +17,8 @@ const ENDED_KEPT: usize = 1000;
 pub(crate) struct Stage {
     battles: Mutex<BTreeMap<String, Battle>>,
     pub(crate) connections: Mutex<Connections>,
+    pub(crate) battle_alarm: Alarm,
+    pub(crate) connection_alarm: Alarm,
 }
 
 impl Stage {
@@ -44,6 +48,11 @@ impl Stage {
     /// Battles that are not over.
     pub(crate) fn open_battles(&self) -> Vec<Battle> {
         self.battles.lock().values().filter(|battle| battle.is_open()).cloned().collect()
+    }
+
+    /// When time acts on a battle next.
+    pub(crate) fn next_battle_deadline(&self) -> Option<Time> {
+        self.battles.lock().values().filter_map(Battle::deadline).min()
     }
 
     /// The rooms connected with `room`, itself included; empty when it is alone.

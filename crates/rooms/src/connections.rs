@@ -82,8 +82,7 @@ impl Connections {
         if from == to {
             return Err(Error::invalid("ToRoomId", "is the room itself"));
         }
-        self.asked.retain(|(.., until)| now < *until);
-        if self.of(to).is_some() || self.asked.iter().any(|(_, asked, _)| asked == to) {
+        if self.of(to).is_some() || self.asked.iter().any(|(_, asked, until)| asked == to && now < *until) {
             return Err(Error::AlreadyConnected(to.to_string()));
         }
         if self.of(from).is_some_and(|connection| connection.rooms.len() >= MAX_CONNECTED) {
@@ -107,11 +106,16 @@ impl Connections {
         Ok(())
     }
 
-    /// Closes the request of `from` to `to` if its time is over, and says whether it was.
-    pub fn expire(&mut self, from: &RoomId, to: &RoomId, now: Time) -> bool {
-        let before = self.asked.len();
-        self.asked.retain(|(one, other, until)| !(one == from && other == to && *until <= now));
-        self.asked.len() < before
+    /// Closes a request whose time is over, if there is one: from whom, to whom.
+    pub fn expire(&mut self, now: Time) -> Option<(RoomId, RoomId)> {
+        let at = self.asked.iter().position(|(.., until)| *until <= now)?;
+        let (from, to, _) = self.asked.swap_remove(at);
+        Some((from, to))
+    }
+
+    /// When the next request runs out.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.asked.iter().map(|(.., until)| *until).min()
     }
 
     /// Plans that `room` joins the connection of `host`, or the two begin one; `new_id` names it then.

@@ -151,11 +151,16 @@ impl Room {
         self.end_request(id, RequestEnd::Cancelled, by).ok_or(Error::RequestNotFound(id))
     }
 
-    /// A request's time may be over; tells so if it was still open.
-    pub fn expire_seat_request(&mut self, id: u64, now: Time) -> Option<Event> {
-        let request = self.requests.open.get(&id).filter(|request| request.expires_at <= now)?;
-        let by = request.from.clone();
+    /// Closes a request whose time is over, if there is one.
+    pub fn expire_seat_request(&mut self, now: Time) -> Option<Event> {
+        let expired = self.requests.open.values().find(|request| request.expires_at <= now)?;
+        let (id, by) = (expired.id, expired.from.clone());
         self.end_request(id, RequestEnd::Expired, &by)
+    }
+
+    /// When the next request runs out.
+    pub fn next_request_deadline(&self) -> Option<Time> {
+        self.requests.open.values().map(|request| request.expires_at).min()
     }
 
     /// Closes a request.

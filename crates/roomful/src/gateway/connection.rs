@@ -51,6 +51,8 @@ impl Socket {
             }
             self.rest.advance(written);
         }
+        // What was written whole is let go of, also by the last one who had it.
+        self.rest = Bytes::new();
         Ok(())
     }
 }
@@ -87,7 +89,8 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
     // The drain waits until every receiver is gone.
     let _alive = hub.draining.subscribe();
     let closer = Arc::new(Closer::default());
-    let login = timeout(LOGIN_TIMEOUT, log_in(&hub, &mut socket, &closer)).await;
+    // Boxed, so that a member does not carry the way it came in.
+    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&hub, &mut socket, &closer))).await;
     let mut member = match login.unwrap_or(Err(End::Close(Close::NO_LOGIN))) {
         Ok(member) => member,
         Err(end) => return finish(&mut socket, &end).await,

@@ -126,12 +126,7 @@ pub(super) async fn invite_to_seat(asked: Asked) -> Result<String, ApiError> {
 
 /// Starts the clock of a request.
 fn opened(cell: &Arc<RoomCell>, request: &SeatRequest) -> String {
-    let (cell, id, expires_at) = (cell.clone(), request.id, request.expires_at);
-    tokio::spawn(async move {
-        tokio::time::sleep(clock::now().until(expires_at)).await;
-        // A room that is gone has no requests.
-        let _ = cell.now(|room, now| Ok(((), room.expire_seat_request(id, now))));
-    });
+    cell.watch_requests();
     json!({"RequestId": request.id.to_string()}).to_string()
 }
 

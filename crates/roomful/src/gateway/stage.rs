@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::commands::{Asked, require_inside};
+use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::STAGE_LANE;
@@ -60,6 +61,22 @@ fn tell(step: ConnectionStep, from: &RoomCell, to: &RoomCell, whom: &RoomCell, e
     whom.tell_managers(&Frame::text(&wire::connection_event(step, &from.room_id, &to.room_id, extension)));
 }
 
+/// Lets requests run out.
+fn watch_requests(app: &Arc<App>) {
+    let Some(deadline) = app.stage.connections.lock().next_deadline() else { return };
+    let watched = app.clone();
+    app.stage.connection_alarm.set(deadline, async move {
+        loop {
+            let Some((from, to)) = watched.stage.connections.lock().expire(clock::now()) else { break };
+            if let (Ok(from), Ok(to)) = (watched.room(from.as_str()), watched.room(to.as_str())) {
+                tell(ConnectionStep::Expired, &from, &to, &from, "");
+                tell(ConnectionStep::Expired, &from, &to, &to, "");
+            }
+        }
+        watch_requests(&watched);
+    });
+}
+
 pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     let from = require_owned(&asked, request.room_id.as_deref())?;
@@ -78,13 +95,7 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
     let app = asked.session.app.clone();
     app.stage.connections.lock().ask(&from.room_id, &to.room_id, timeout, clock::now())?;
     tell(ConnectionStep::Requested, &from, &to, &to, &request.extension_info);
-    tokio::spawn(async move {
-        tokio::time::sleep(timeout + Duration::from_millis(1)).await;
-        if app.stage.connections.lock().expire(&from.room_id, &to.room_id, clock::now()) {
-            tell(ConnectionStep::Expired, &from, &to, &from, "");
-            tell(ConnectionStep::Expired, &from, &to, &to, "");
-        }
-    });
+    watch_requests(&app);
     Ok("{}".into())
 }
 

@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The first pause after a failure; each next one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long an event is tried.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
