@@ -419,6 +419,8 @@ async fn gifts_are_sold_given_and_counted() {
         server.ok("get_gift_category", json!({"CategoryId": "f"})).await["CategoryList"][0]["GiftIdList"],
         json!([])
     );
+    let all = server.ok("get_gift_category", json!({})).await;
+    assert_eq!(all["CategoryList"].as_array().unwrap().len(), 1, "without a name, all of them");
     server.ok("del_gift_category_language", json!({"CategoryId": "f", "Language": "de"})).await;
     server.ok("del_gift_category", json!({"CategoryId": "f"})).await;
     server.ok("del_gift", json!({"GiftId": "rose"})).await;

@@ -23,7 +23,7 @@ use crate::wire;
 pub(crate) enum Answer {
     /// A JSON object under `Response`.
     Response(Bytes),
-    /// Fields at the top level, as the older services answer: `"Name":value,...`, or nothing.
+    /// Fields at the top level, as the older services answer, in the form of [`fields`].
     TopLevel(String),
     /// Both, for commands whose documents differ.
     Both(String, Bytes),
@@ -110,11 +110,13 @@ impl<T: Serialize + JsonSchema, R: Serialize + JsonSchema> Reply for Both<T, R> 
     }
 }
 
-/// The fields of an object, without its braces.
+/// The fields of an object, to follow others: `,"Name":value,...`, or nothing when it has none.
 fn fields<T: Serialize>(object: &T) -> String {
     let json = serde_json::to_string(object).unwrap_or_default();
-    let fields = json.strip_prefix('{').and_then(|json| json.strip_suffix('}'));
-    fields.unwrap_or_default().into()
+    match json.strip_prefix('{').and_then(|json| json.strip_suffix('}')) {
+        None | Some("") => String::new(),
+        Some(fields) => format!(",{fields}"),
+    }
 }
 
 fn under_response(schema: Value) -> Value {
@@ -162,14 +164,13 @@ pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>)
         }
         Ok(Answer::Both(fields, json)) => {
             let head = format!(
-                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}",{fields},"Response":"#
+                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{fields},"Response":"#
             );
             Body::of([head.into(), json, Bytes::from_static(b"}")])
         }
         Ok(Answer::TopLevel(fields)) => {
-            let comma = if fields.is_empty() { "" } else { "," };
             let json = format!(
-                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{comma}{fields}}}"#
+                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{fields}}}"#
             );
             Body::of([json.into()])
         }

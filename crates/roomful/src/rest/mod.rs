@@ -121,7 +121,7 @@ pub(crate) async fn run_for_member(
         command.ok_or_else(|| ApiError::new(60009, "this command is not for rooms of this type"))?;
     Ok(match (command.run)(Call { hub, app, caller, body: body.into() }).await? {
         Answer::Response(json) | Answer::Both(_, json) => String::from_utf8_lossy(&json).into_owned(),
-        Answer::TopLevel(fields) => format!("{{{fields}}}"),
+        Answer::TopLevel(fields) => format!("{{{}}}", fields.trim_start_matches(',')),
     })
 }
 
