@@ -1,0 +1,343 @@
+//! The forwarding unit as the server sees it: connections are made, changed and closed by their ids; what happens to
+//! them comes back as [`Event`]s.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use str0m::config::DtlsCert;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::error::Error;
+use crate::keys;
+use crate::outbox::Route;
+use crate::publisher::Rights;
+use crate::shard::{Answer, Command, Published, Watched};
+use crate::source::{Packet, PeerId, RoomKey, Sources};
+use crate::worker;
+
+/// Commands and packets that may wait for one worker.
+const COMMANDS: usize = 4096;
+const PACKETS: usize = 16_384;
+
+/// How long a worker may take over an offer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the unit listens, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The one UDP port of all connections.
+    pub udp: SocketAddr,
+    /// The one TCP port for networks without UDP (RFC 6544); `None` for none.
+    pub tcp: Option<SocketAddr>,
+    /// The addresses that clients are told. Empty: those of the listening sockets.
+    pub advertised: Vec<IpAddr>,
+    /// Worker threads; 0 is one a core.
+    pub workers: usize,
+}
+
+/// What happens to connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// ICE and DTLS are done.
+    Connected(PeerId),
+    /// Nothing is heard any more, or the client closed it, or it never came about. It is gone.
+    Lost(PeerId),
+    /// How loud publishers are, from 0 to 100.
+    Levels(Vec<(RoomKey, Arc<str>, u8)>),
+}
+
+/// What has been counted since the start.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Counters {
+    /// Packets sent to viewers, retransmissions not among them.
+    pub forwarded_packets: AtomicU64,
+    /// Of publishers without the right to publish.
+    pub refused_packets: AtomicU64,
+    /// Of streams or codecs that were not agreed on.
+    pub unknown_packets: AtomicU64,
+    /// Of connections that another has taken over from.
+    pub superseded_packets: AtomicU64,
+    /// Lost between workers, because one could not keep up.
+    pub overrun_packets: AtomicU64,
+    /// From addresses that have no connection.
+    pub stray_datagrams: AtomicU64,
+    /// Of no protocol that is spoken here.
+    pub malformed_datagrams: AtomicU64,
+    /// Media sent by a viewer.
+    pub media_of_viewers: AtomicU64,
+    /// Reports that were forged, broken, or came twice.
+    pub broken_control: AtomicU64,
+    /// Data channel messages, which nobody asked for.
+    pub unexpected_data: AtomicU64,
+    /// Connections ended by an error of their protocol.
+    pub failed_connections: AtomicU64,
+    /// Datagrams the network did not take.
+    pub unsent_datagrams: AtomicU64,
+}
+
+impl Counters {
+    /// All of them, by name.
+    pub fn all(&self) -> [(&'static str, u64); 12] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("forwarded_packets", read(&self.forwarded_packets)),
+            ("refused_packets", read(&self.refused_packets)),
+            ("unknown_packets", read(&self.unknown_packets)),
+            ("superseded_packets", read(&self.superseded_packets)),
+            ("overrun_packets", read(&self.overrun_packets)),
+            ("stray_datagrams", read(&self.stray_datagrams)),
+            ("malformed_datagrams", read(&self.malformed_datagrams)),
+            ("media_of_viewers", read(&self.media_of_viewers)),
+            ("broken_control", read(&self.broken_control)),
+            ("unexpected_data", read(&self.unexpected_data)),
+            ("failed_connections", read(&self.failed_connections)),
+            ("unsent_datagrams", read(&self.unsent_datagrams)),
+        ]
+    }
+}
+
+/// What is decided elsewhere and must reach a worker whatever else waits there: at most one entry a connection.
+pub(crate) enum Order {
+    Rights(Rights),
+    Close,
+}
+
+/// The way to a worker.
+pub(crate) struct Queue {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) packets: mpsc::Sender<Arc<Packet>>,
+    pub(crate) streams: mpsc::Sender<worker::TcpArrival>,
+    pub(crate) orders: Mutex<HashMap<PeerId, Order>>,
+    pub(crate) wake: Notify,
+    /// Connections it has.
+    load: AtomicUsize,
+}
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) counters: Counters,
+    pub(crate) sources: Sources,
+    pub(crate) queues: Vec<Queue>,
+    /// The worker of the connection that has an ICE name.
+    pub(crate) ufrags: RwLock<HashMap<String, usize>>,
+    /// The worker of each connection.
+    peers: Mutex<HashMap<PeerId, usize>>,
+    last_peer: AtomicU64,
+    pub(crate) certificate: DtlsCert,
+    udp: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+    began: Instant,
+}
+
+impl Shared {
+    /// The addresses clients are told, and whether they are for TCP.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
+        let udp = self.udp.iter().map(|address| (*address, false));
+        udp.chain(self.tcp.iter().map(|address| (*address, true)))
+    }
+
+    /// The candidate of ours that a datagram was sent to: behind address translation, not the socket's own address.
+    pub(crate) fn local_address(&self, route: Route, local: Option<IpAddr>) -> SocketAddr {
+        let own = if route.is_tcp { &self.tcp } else { &self.udp };
+        let exact = own.iter().find(|address| Some(address.ip()) == local);
+        let alike = || own.iter().find(|address| address.is_ipv4() == route.remote.is_ipv4());
+        exact.or_else(alike).or(own.first()).copied().unwrap_or(route.remote)
+    }
+
+    /// The time as RTP's absolute send time has it: 6.18 bits of seconds.
+    pub(crate) fn send_time(&self, now: Instant) -> u32 {
+        let micros = now.saturating_duration_since(self.began).as_micros();
+        ((micros << 18) / 1_000_000) as u32 & 0x00ff_ffff
+    }
+
+    /// A name for the streams of one connection.
+    pub(crate) fn cname(&self) -> [u8; 8] {
+        const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        let mut name = [0; 8];
+        // Without randomness a fixed name would do as well: it only has to be the same for all streams.
+        let _ = aws_lc_rs::rand::fill(&mut name);
+        name.map(|byte| LETTERS.get(usize::from(byte) % 32).copied().unwrap_or(b'a'))
+    }
+
+    pub(crate) fn forget_peer(&self, peer: PeerId) {
+        if let Some(worker) = self.peers.lock().remove(&peer)
+            && let Some(queue) = self.queues.get(worker)
+        {
+            queue.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn queue_of(&self, peer: PeerId) -> Option<&Queue> {
+        let worker = self.peers.lock().get(&peer).copied()?;
+        self.queues.get(worker)
+    }
+}
+
+/// A running forwarding unit; it stops when this is dropped.
+pub struct Media {
+    shared: Arc<Shared>,
+    _stop: watch::Sender<()>,
+}
+
+impl Media {
+    /// Opens the sockets and starts the workers. `events` should be read all the time: levels are dropped while it is
+    /// full, other events wait.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub fn start(config: &Config, events: mpsc::Sender<Event>) -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism()?.get();
+        let workers = if config.workers == 0 { cores } else { config.workers }.min(64);
+        let listening = worker::Listening::open(config, workers)?;
+        let advertise = |address: SocketAddr| -> Vec<SocketAddr> {
+            let ips = match config.advertised.is_empty() {
+                true => worker::own_addresses(address.ip()),
+                false => config.advertised.clone(),
+            };
+            ips.into_iter().map(|ip| SocketAddr::new(ip, address.port())).collect()
+        };
+        let certificate = keys::provider().dtls_provider.generate_certificate();
+        let certificate =
+            certificate.ok_or_else(|| std::io::Error::other("no DTLS certificate can be made"))?;
+        let mut queues = Vec::new();
+        let mut inlets = Vec::new();
+        for _ in 0..workers {
+            let (commands, command_inlet) = mpsc::channel(COMMANDS);
+            let (packets, packet_inlet) = mpsc::channel(PACKETS);
+            let (streams, stream_inlet) = mpsc::channel(64);
+            queues.push(Queue {
+                commands,
+                packets,
+                streams,
+                orders: Mutex::default(),
+                wake: Notify::new(),
+                load: AtomicUsize::new(0),
+            });
+            inlets.push(worker::Inlets {
+                commands: command_inlet,
+                packets: packet_inlet,
+                streams: stream_inlet,
+            });
+        }
+        let shared = Arc::new(Shared {
+            counters: Counters::default(),
+            sources: Sources::default(),
+            queues,
+            ufrags: RwLock::default(),
+            peers: Mutex::default(),
+            last_peer: AtomicU64::new(0),
+            certificate,
+            udp: advertise(listening.udp_address),
+            tcp: listening.tcp_address.map(advertise).unwrap_or_default(),
+            began: Instant::now(),
+        });
+        let (stop, stopped) = watch::channel(());
+        worker::start(listening, inlets, &shared, &events, &stopped)?;
+        Ok(Self { shared, _stop: stop })
+    }
+
+    /// The addresses clients are told: of UDP, and of TCP.
+    pub fn addresses(&self) -> (&[SocketAddr], &[SocketAddr]) {
+        (&self.shared.udp, &self.shared.tcp)
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.shared.peers.lock().len()
+    }
+
+    /// A name for a connection to be made; it is placed where there is the least to do.
+    pub fn new_peer(&self) -> PeerId {
+        let peer = PeerId(self.shared.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
+        let least =
+            self.shared.queues.iter().enumerate().min_by_key(|(_, queue)| queue.load.load(Ordering::Relaxed));
+        if let Some((worker, queue)) = least {
+            queue.load.fetch_add(1, Ordering::Relaxed);
+            self.shared.peers.lock().insert(peer, worker);
+        }
+        peer
+    }
+
+    /// Answers a publisher's offer: its first, or a later one that adds or ends streams or restarts ICE.
+    ///
+    /// # Errors
+    /// [`Error`]; the connection is then as it was, or gone when it was new.
+    pub async fn publish(
+        &self,
+        peer: PeerId,
+        room: RoomKey,
+        user: Arc<str>,
+        offer: String,
+        streams: Vec<Published>,
+        rights: Rights,
+    ) -> Result<Answer, Error> {
+        self.ask(peer, |reply| Command::Publish { peer, room, user, offer, streams, rights, reply }).await
+    }
+
+    /// Answers a viewer's offer.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub async fn watch(&self, peer: PeerId, offer: String, streams: Vec<Watched>) -> Result<Answer, Error> {
+        self.ask(peer, |reply| Command::Watch { peer, offer, streams, reply }).await
+    }
+
+    /// Changes what a viewer's m-lines are filled with, without an offer.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::UnknownMid`], [`Error::WrongKind`], [`Error::Busy`].
+    pub async fn rewatch(&self, peer: PeerId, streams: Vec<Watched>) -> Result<(), Error> {
+        self.ask(peer, |reply| Command::Rewatch { peer, streams, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        peer: PeerId,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
+        let queue = self.shared.queue_of(peer).ok_or(Error::Gone)?;
+        let (reply, answer) = oneshot::channel();
+        queue.commands.try_send(command(reply)).map_err(|_| Error::Busy)?;
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => {
+                if answer.is_err() && !self.shared.peers.lock().contains_key(&peer) {
+                    tracing::debug!(peer = peer.0, "a connection was refused");
+                }
+                answer
+            }
+            Ok(Err(_)) => Err(Error::Gone),
+            Err(_) => Err(Error::Busy),
+        }
+    }
+
+    /// What a publisher may send changes; the next packet is held to it.
+    pub fn set_rights(&self, peer: PeerId, rights: Rights) {
+        self.order(peer, Order::Rights(rights));
+    }
+
+    /// Ends a connection. Nothing is sent to it, or taken from it, from then on.
+    pub fn close(&self, peer: PeerId) {
+        self.order(peer, Order::Close);
+    }
+
+    fn order(&self, peer: PeerId, order: Order) {
+        let Some(queue) = self.shared.queue_of(peer) else { return };
+        {
+            let mut orders = queue.orders.lock();
+            if !matches!(orders.get(&peer), Some(Order::Close)) {
+                orders.insert(peer, order);
+            }
+        }
+        queue.wake.notify_one();
+    }
+}

@@ -1,0 +1,113 @@
+//! How the keys that DTLS agrees on come to the viewers' fast path.
+//!
+//! The WebRTC library keeps them to itself, but lets its DTLS be provided. Ours is the library's own, with an ear: what
+//! it hands to the library is also put aside for the thread that is just polling that connection, and taken up right
+//! after the poll. So a connection's keys are never in reach of another.
+
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
+use str0m::crypto::dtls::{
+    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion, SrtpProfile,
+};
+use str0m::crypto::{CryptoError, from_feature_flags};
+
+thread_local! {
+    static HEARD: RefCell<Option<Agreed>> = const { RefCell::new(None) };
+}
+
+/// What a handshake agreed on.
+pub(crate) struct Agreed {
+    pub(crate) material: Vec<u8>,
+    pub(crate) profile: SrtpProfile,
+    /// Whether we were the client.
+    pub(crate) we_are_client: bool,
+}
+
+/// What the connection that was polled last on this thread has agreed on, once.
+pub(crate) fn take() -> Option<Agreed> {
+    HEARD.with_borrow_mut(Option::take)
+}
+
+static INNER: LazyLock<CryptoProvider> = LazyLock::new(from_feature_flags);
+
+/// The library's provider, with our DTLS in it.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        static DTLS: Listening = Listening;
+        Arc::new(CryptoProvider { dtls_provider: &DTLS, ..INNER.clone() })
+    });
+    PROVIDER.clone()
+}
+
+#[derive(Debug)]
+struct Listening;
+
+impl DtlsProvider for Listening {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        INNER.dtls_provider.generate_certificate()
+    }
+
+    fn new_dtls(
+        &self,
+        cert: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        Ok(Box::new(Heard(INNER.dtls_provider.new_dtls(cert, now, version, mtu)?)))
+    }
+}
+
+#[derive(Debug)]
+struct Heard(Box<dyn DtlsInstance>);
+
+impl DtlsInstance for Heard {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        let output = self.0.poll_output(buf);
+        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
+            let agreed =
+                Agreed { material: material.to_vec(), profile: *profile, we_are_client: self.0.is_active() };
+            HEARD.with_borrow_mut(|heard| *heard = Some(agreed));
+        }
+        output
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}

@@ -1,0 +1,36 @@
+//! The forwarding unit: WebRTC from publishers to viewers, packet by packet, never decoded.
+//!
+//! A client has one connection to publish on and one to watch on; both begin with its offer. A publisher's streams are
+//! *sources*, named by room, user and kind. A viewer's m-lines are *slots*, filled with sources by name, so that a
+//! publisher may come, go and come back without its viewers doing anything.
+//!
+//! What is decided (`shard.rs` and below) does no I/O: datagrams and time come in as arguments. `worker.rs` owns the
+//! sockets and threads, [`Media`] is the handle for the server.
+//!
+//! ICE, DTLS, SDP and what publishers send are str0m's. What is sent to viewers is written here (`viewer.rs`,
+//! `slot.rs`, `srtp.rs`, `rtcp.rs`, `bwe.rs`): it is what there is most of.
+
+mod bwe;
+mod engine;
+mod error;
+mod keys;
+mod outbox;
+mod payload;
+mod publisher;
+mod rtcp;
+mod sdp;
+mod shard;
+mod slot;
+mod socket;
+mod source;
+mod srtp;
+mod stun;
+mod viewer;
+mod worker;
+
+pub use engine::{Config, Counters, Event, Media};
+pub use error::Error;
+pub use publisher::Rights;
+pub use shard::{Answer, Published, Watched};
+pub use slot::Wanted;
+pub use source::{PeerId, RoomKey, SourceKey, StreamKind};

@@ -1,0 +1,282 @@
+//! A publisher's connection: what comes in on it, whether it may, and to whom it is offered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use str0m::Rtc;
+use str0m::media::{KeyframeRequestKind, Mid, Rid};
+use str0m::rtp::{RtpPacket, VideoOrientation};
+
+use crate::payload::{self, CodecKey};
+use crate::source::{MAX_LAYERS, Packet, SenderClock, Source, StreamKind};
+
+/// The shortest time between two keyframes asked of a layer: a crowd that comes in shares them.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(400);
+
+/// How often the bitrates of layers are taken.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a layer may be without a packet before it counts as gone.
+const LAYER_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Who may send what, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// The microphone.
+    pub audio: bool,
+    /// The camera.
+    pub main: bool,
+    /// The screen.
+    pub sub: bool,
+}
+
+impl Rights {
+    /// Everything.
+    pub const ALL: Self = Self { audio: true, main: true, sub: true };
+
+    /// Whether a kind may be sent.
+    pub fn allow(self, kind: StreamKind) -> bool {
+        match kind {
+            StreamKind::Audio => self.audio,
+            StreamKind::Main => self.main,
+            StreamKind::Sub => self.sub,
+        }
+    }
+}
+
+/// What comes in of a simulcast layer.
+#[derive(Default)]
+struct Inflow {
+    bytes: u64,
+    last_at: Option<Instant>,
+    asked_at: Option<Instant>,
+    /// A keyframe was asked for while another was on its way.
+    is_asked_again: bool,
+}
+
+/// A stream being published.
+pub(crate) struct Track {
+    pub(crate) mid: Mid,
+    pub(crate) kind: StreamKind,
+    pub(crate) source: Arc<Source>,
+    pub(crate) generation: u32,
+    /// Lowest quality first; one without a name where there is no simulcast.
+    rids: SmallVec<[Option<Rid>; MAX_LAYERS]>,
+    inflows: [Inflow; MAX_LAYERS],
+    /// The loudest since it was last taken, in -dBov.
+    loudest: Option<u8>,
+}
+
+impl Track {
+    pub(crate) fn new(
+        mid: Mid,
+        kind: StreamKind,
+        source: Arc<Source>,
+        generation: u32,
+        rids: &[String],
+    ) -> Self {
+        let mut named: SmallVec<[Option<Rid>; MAX_LAYERS]> =
+            rids.iter().map(|rid| Some(Rid::from(rid.as_str()))).collect();
+        if named.is_empty() {
+            named.push(None);
+        }
+        Self { mid, kind, source, generation, rids: named, inflows: Default::default(), loudest: None }
+    }
+}
+
+/// Why a packet went no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No right to publish it.
+    NotAllowed,
+    /// It belongs to no stream that was announced, or is of no codec that was agreed on.
+    Unknown,
+    /// Another connection publishes this stream by now.
+    Superseded,
+}
+
+/// A publisher's connection.
+#[derive(Default)]
+pub(crate) struct Publisher {
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) rights: Rights,
+    by_ssrc: HashMap<u32, (usize, u8), foldhash::fast::RandomState>,
+    by_payload_type: HashMap<u8, CodecKey, foldhash::fast::RandomState>,
+    measured_at: Option<Instant>,
+}
+
+impl Publisher {
+    /// The streams have been agreed on anew.
+    pub(crate) fn renegotiated(&mut self, rtc: &mut Rtc) {
+        self.by_ssrc.clear();
+        self.by_payload_type.clear();
+        for params in rtc.codec_config().params() {
+            self.by_payload_type.insert(*params.pt(), CodecKey::new(&params.spec(), false));
+            if let Some(red) = params.red() {
+                self.by_payload_type.insert(*red, CodecKey::new(&params.spec(), true));
+            }
+        }
+    }
+
+    /// The track and layer of a stream, which is found once for each.
+    fn place(&mut self, rtc: &mut Rtc, ssrc: u32) -> Option<(usize, u8)> {
+        if let Some(place) = self.by_ssrc.get(&ssrc) {
+            return Some(*place);
+        }
+        let mut direct = rtc.direct_api();
+        let stream = direct.stream_rx(&ssrc.into())?;
+        let (mid, rid) = (stream.mid(), stream.rid());
+        let track = self.tracks.iter().position(|track| track.mid == mid)?;
+        let rids = &self.tracks.get(track)?.rids;
+        let layer = rids.iter().position(|known| *known == rid || known.is_none())?;
+        let place = (track, u8::try_from(layer).ok()?);
+        self.by_ssrc.insert(ssrc, place);
+        Some(place)
+    }
+
+    /// A packet came in.
+    pub(crate) fn ingest(&mut self, rtc: &mut Rtc, rtp: RtpPacket, now: Instant) -> Result<Packet, Refusal> {
+        let ssrc = *rtp.header.ssrc;
+        let (at, layer) = self.place(rtc, ssrc).ok_or(Refusal::Unknown)?;
+        let codec = self.by_payload_type.get(&*rtp.header.payload_type).copied().ok_or(Refusal::Unknown)?;
+        let rights = self.rights;
+        let track = self.tracks.get_mut(at).ok_or(Refusal::Unknown)?;
+        if codec.is_video() != track.kind.is_video() {
+            return Err(Refusal::Unknown);
+        }
+        if !rights.allow(track.kind) {
+            return Err(Refusal::NotAllowed);
+        }
+        if track.source.generation() != track.generation {
+            return Err(Refusal::Superseded);
+        }
+        let values = &rtp.header.ext_vals;
+        let audio_level = values.audio_level.map(|level| {
+            let quiet = level.unsigned_abs().min(127);
+            u8::from(values.voice_activity.unwrap_or(false)) << 7 | quiet
+        });
+        if let Some(level) = audio_level {
+            let quiet = level & 0x7f;
+            track.loudest = Some(track.loudest.map_or(quiet, |loudest| loudest.min(quiet)));
+        }
+        if let Some(inflow) = track.inflows.get_mut(usize::from(layer)) {
+            inflow.bytes += rtp.payload.len() as u64 + 12;
+            inflow.last_at = Some(now);
+        }
+        let clock = rtp.last_sender_info.map(|info| SenderClock {
+            micros: info.ntp_time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64),
+            rtp: info.rtp_time.numer() as u32,
+        });
+        let picture = payload::read(codec.codec, &rtp.payload);
+        Ok(Packet {
+            source: track.source.id,
+            generation: track.generation,
+            layer,
+            codec,
+            seq: *rtp.seq_no,
+            timestamp: rtp.header.timestamp,
+            marker: rtp.header.marker,
+            picture,
+            audio_level,
+            orientation: values.video_orientation.map(orientation_byte),
+            clock: clock.filter(|clock| clock.micros > 0),
+            payload: rtp.payload,
+            arrived: now,
+        })
+    }
+
+    /// A viewer of track `at` needs a keyframe of a layer.
+    pub(crate) fn ask_keyframe(&mut self, rtc: &mut Rtc, at: usize, layer: u8, now: Instant) {
+        let Some(track) = self.tracks.get_mut(at) else { return };
+        let Some(inflow) = track.inflows.get_mut(usize::from(layer)) else { return };
+        if inflow.asked_at.is_some_and(|at| now.saturating_duration_since(at) < KEYFRAME_INTERVAL) {
+            inflow.is_asked_again = true;
+            return;
+        }
+        inflow.is_asked_again = false;
+        inflow.asked_at = Some(now);
+        let rid = track.rids.get(usize::from(layer)).copied().flatten();
+        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(track.mid, rid) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+
+    /// What may be sent changes. Streams that are back begin with a keyframe.
+    pub(crate) fn set_rights(&mut self, rtc: &mut Rtc, rights: Rights, now: Instant) {
+        let before = std::mem::replace(&mut self.rights, rights);
+        for at in 0..self.tracks.len() {
+            let kind = self.tracks.get(at).map(|track| track.kind);
+            if kind.is_some_and(|kind| kind.is_video() && rights.allow(kind) && !before.allow(kind)) {
+                (0..MAX_LAYERS as u8).for_each(|layer| self.ask_keyframe(rtc, at, layer, now));
+            }
+        }
+    }
+
+    /// Takes the bitrates of layers, and asks for keyframes that had to wait.
+    pub(crate) fn tick(&mut self, rtc: &mut Rtc, now: Instant) {
+        for at in 0..self.tracks.len() {
+            for layer in 0..MAX_LAYERS as u8 {
+                let inflow = self.tracks.get(at).and_then(|track| track.inflows.get(usize::from(layer)));
+                if inflow.is_some_and(|inflow| inflow.is_asked_again) {
+                    self.ask_keyframe(rtc, at, layer, now);
+                }
+            }
+        }
+        let elapsed = match self.measured_at {
+            Some(at) => now.saturating_duration_since(at),
+            None => MEASURE_INTERVAL,
+        };
+        if elapsed < MEASURE_INTERVAL {
+            return;
+        }
+        self.measured_at = Some(now);
+        for track in &mut self.tracks {
+            if track.source.generation() != track.generation {
+                continue;
+            }
+            for (inflow, layer) in track.inflows.iter_mut().zip(&track.source.layers) {
+                let is_gone =
+                    inflow.last_at.is_none_or(|at| now.saturating_duration_since(at) > LAYER_TIMEOUT);
+                let fresh = (std::mem::take(&mut inflow.bytes) as f64 * 8.0 / elapsed.as_secs_f64()) as u32;
+                let before = layer.bits.load(Ordering::Relaxed);
+                let bits = match (is_gone, before) {
+                    (true, _) => 0,
+                    (false, 0) => fresh,
+                    // Content moves the rate around; layers are chosen by what they take over a second or two.
+                    (false, before) => before / 4 * 3 + fresh / 4,
+                };
+                layer.bits.store(bits, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How loud the microphone was since this was last asked, from 0 (silence) to 100.
+    pub(crate) fn take_level(&mut self) -> Option<(Arc<Source>, u8)> {
+        let rights = self.rights;
+        let track = self.tracks.iter_mut().find(|track| track.kind == StreamKind::Audio)?;
+        let quiet = track.loudest.take()?;
+        // -dBov: speech is between 15 and 50, and 70 and more is a quiet room.
+        let level = 100 * u32::from(70_u8.saturating_sub(quiet)) / 55;
+        rights.audio.then(|| (track.source.clone(), level.min(100) as u8))
+    }
+
+    /// The connection ends, and with it its publications.
+    pub(crate) fn end(&self) {
+        for track in &self.tracks {
+            track.source.unpublish(track.generation);
+        }
+    }
+}
+
+/// 3GPP TS 26.114 7.4.5.
+fn orientation_byte(orientation: VideoOrientation) -> u8 {
+    match orientation {
+        VideoOrientation::Deg0 => 0,
+        VideoOrientation::Deg90 => 1,
+        VideoOrientation::Deg180 => 2,
+        VideoOrientation::Deg270 => 3,
+    }
+}

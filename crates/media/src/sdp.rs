@@ -1,0 +1,131 @@
+//! The little that is read of an offer before the WebRTC library takes it: which streams there are (RFC 8866 5.14).
+
+use crate::source::MAX_LAYERS;
+
+/// An m-line of audio or video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) mid: String,
+    pub(crate) is_video: bool,
+    /// Whether the offerer sends (for viewers: receives) on it.
+    pub(crate) is_active: bool,
+    /// The simulcast layers it sends, by RID (RFC 8853), lowest quality first.
+    pub(crate) rids: Vec<String>,
+}
+
+/// What the offerer does with the streams of its offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Sends,
+    Receives,
+}
+
+/// The streams of an offer, and the offer with each of them going one way only: a connection is a publisher's or a
+/// viewer's.
+pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut text = String::with_capacity(offer.len() + 64);
+    let mut is_media = false;
+    let one_way = match way {
+        Way::Sends => "a=sendonly",
+        Way::Receives => "a=recvonly",
+    };
+    for line in offer.lines() {
+        let mut line = line.trim_end();
+        if let Some(media) = line.strip_prefix("m=") {
+            let mut words = media.split(' ');
+            let kind = words.next().unwrap_or_default();
+            let is_refused = words.next() == Some("0");
+            is_media = matches!(kind, "audio" | "video");
+            if is_media {
+                lines.push(Line {
+                    mid: String::new(),
+                    is_video: kind == "video",
+                    is_active: !is_refused,
+                    rids: Vec::new(),
+                });
+            }
+        } else if is_media && let Some(current) = lines.last_mut() {
+            let other_way = match way {
+                Way::Sends => "a=recvonly",
+                Way::Receives => "a=sendonly",
+            };
+            if let Some(mid) = line.strip_prefix("a=mid:") {
+                current.mid = mid.into();
+            } else if line == "a=sendrecv" {
+                line = one_way;
+            } else if line == "a=inactive" || line == other_way {
+                current.is_active = false;
+            } else if let Some(simulcast) = line.strip_prefix("a=simulcast:") {
+                current.rids = sent_rids(simulcast);
+            }
+        }
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    (lines, text)
+}
+
+/// `send q;h;f recv ...`: alternatives after commas are left out, as are pauses (`~`).
+fn sent_rids(simulcast: &str) -> Vec<String> {
+    let mut words = simulcast.split_whitespace().skip_while(|word| *word != "send");
+    let list = words.nth(1).unwrap_or_default();
+    let first =
+        |stream: &str| stream.split(',').next().unwrap_or_default().trim_start_matches('~').to_owned();
+    let mut rids: Vec<String> = list.split(';').map(first).filter(|rid| !rid.is_empty()).collect();
+    rids.truncate(MAX_LAYERS);
+    // Names that say how good they are come in that order, whatever the order of the offer.
+    if rids.iter().all(|rid| quality(rid).is_some()) {
+        rids.sort_by_key(|rid| quality(rid));
+    }
+    rids
+}
+
+fn quality(rid: &str) -> Option<u8> {
+    // "h" is "half" beside "q" and "f", and "high" beside "l" and "m".
+    Some(match rid {
+        "q" | "l" | "low" | "0" | "r0" => 0,
+        "m" | "mid" | "medium" | "1" | "r1" => 1,
+        "h" | "high" | "hi" => 2,
+        "f" | "full" | "2" | "r2" => 3,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=simulcast:send f;h;q\r\n\
+        m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=inactive\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\na=sendrecv\r\n";
+
+    #[test]
+    fn the_streams_of_an_offer_are_found() {
+        let (lines, text) = read_offer(OFFER, Way::Sends);
+
+        let told: Vec<_> =
+            lines.iter().map(|line| (line.mid.as_str(), line.is_video, line.is_active)).collect();
+        assert_eq!(told, [("0", false, true), ("1", true, true), ("2", true, false)]);
+        assert_eq!(lines[1].rids, ["q", "h", "f"]);
+        assert_eq!(text.matches("a=sendonly").count(), 2);
+        assert!(text.contains("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\na=sendrecv"));
+    }
+
+    #[test]
+    fn the_way_decides_what_is_active() {
+        let (lines, text) = read_offer(OFFER, Way::Receives);
+
+        assert!(lines[0].is_active && !lines[1].is_active);
+        assert!(text.contains("a=mid:0\r\na=recvonly"));
+    }
+
+    #[test]
+    fn layers_without_telling_names_keep_their_order() {
+        assert_eq!(sent_rids("send a;b,c;~d recv x"), ["a", "b", "d"]);
+        assert_eq!(sent_rids("recv x"), [""; 0]);
+        assert_eq!(sent_rids("send l;m;h"), ["l", "m", "h"]);
+    }
+}

@@ -1,0 +1,1018 @@
+//! The connections of one worker, without I/O: datagrams, commands and time go in, datagrams and events come out.
+//!
+//! ```text
+//! publisher's datagram -> Rtc (ICE, DTLS, SRTP) -> Packet -> slots of this shard -> outbox
+//!                                                        \-> queues of the other shards that have viewers
+//! ```
+//! Packets that came in together are forwarded together, viewer by viewer, so that each viewer's datagrams lie side by
+//! side in the outbox.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use str0m::change::SdpOffer;
+use str0m::media::Mid;
+use str0m::net::{DatagramRecv, Protocol, Receive, TcpType};
+use str0m::rtp::Extension;
+use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
+use tokio::sync::oneshot;
+
+use crate::engine::{Event, Shared};
+use crate::error::Error;
+use crate::keys;
+use crate::outbox::{Outbox, Route};
+use crate::payload::CodecKey;
+use crate::publisher::{Publisher, Refusal, Rights, Track};
+use crate::sdp::{self, Line, Way};
+use crate::slot::{Extensions, Slot, Taken, Wanted};
+use crate::source::{History, Packet, PeerId, RoomKey, Source, SourceKey, StreamKind};
+use crate::stun;
+use crate::viewer::{Past, Viewer};
+
+/// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often publishers' connections are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often levels are told.
+const LEVELS_INTERVAL: Duration = Duration::from_millis(400);
+
+/// The most streams in one connection.
+const MAX_STREAMS: usize = 128;
+
+/// The most the library may hand out at one go; it is asked again when time goes on.
+const MAX_OUTPUTS: usize = 10_000;
+
+/// Empties the outbox.
+pub(crate) type Send<'a> = &'a mut dyn FnMut(&mut Outbox);
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// A stream in a publisher's offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The m-line's name.
+    pub mid: String,
+    /// What it carries.
+    pub kind: StreamKind,
+    /// Height of the full picture in pixels; 0 when it is not known.
+    pub height: u32,
+}
+
+/// What a viewer wants on an m-line of its offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The m-line's name.
+    pub mid: String,
+    /// What fills it; `None` empties it.
+    pub source: Option<SourceKey>,
+    /// How it is shown.
+    pub wanted: Wanted,
+}
+
+/// What was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// For the client's `setRemoteDescription`.
+    pub sdp: String,
+    /// The streams that are sent from now on, of a publisher.
+    pub published: Vec<Published>,
+    /// The m-lines that can be filled, of a viewer.
+    pub mids: Vec<String>,
+}
+
+/// What a shard is told to do.
+pub(crate) enum Command {
+    Publish {
+        peer: PeerId,
+        room: RoomKey,
+        user: Arc<str>,
+        offer: String,
+        streams: Vec<Published>,
+        rights: Rights,
+        reply: oneshot::Sender<Result<Answer, Error>>,
+    },
+    Watch {
+        peer: PeerId,
+        offer: String,
+        streams: Vec<Watched>,
+        reply: oneshot::Sender<Result<Answer, Error>>,
+    },
+    Rewatch {
+        peer: PeerId,
+        streams: Vec<Watched>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// A viewer elsewhere needs a keyframe.
+    AskKeyframe {
+        source: u64,
+        layer: u8,
+    },
+    /// A datagram that came in at another shard.
+    Datagram {
+        route: Route,
+        local: Option<std::net::IpAddr>,
+        bytes: Vec<u8>,
+    },
+}
+
+enum Role {
+    Publisher(Box<Publisher>),
+    Viewer(Box<Viewer>),
+}
+
+struct Peer {
+    id: PeerId,
+    /// Tells a place's tenants apart.
+    serial: u64,
+    rtc: Rtc,
+    role: Role,
+    ufrag: String,
+    /// Where it is, once ICE has nominated a pair.
+    route: Option<Route>,
+    /// Who just asked for a pair to be nominated, until the answer goes out.
+    nominating: Option<Route>,
+    is_keyed: bool,
+    created_at: Instant,
+    heard_at: Option<Instant>,
+    /// When the library, and when we, want to be called next.
+    rtc_due: Instant,
+    tick_due: Instant,
+    addresses: Vec<Route>,
+}
+
+/// A source, its recent packets and its viewers here.
+struct Feed {
+    source: Arc<Source>,
+    histories: [History; crate::source::MAX_LAYERS],
+    slots: Vec<(usize, usize)>,
+}
+
+/// Where a source comes from.
+struct Publishing {
+    source: Arc<Source>,
+    peer: usize,
+    track: usize,
+}
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taking {
+    Done,
+    /// It is for a connection of another shard.
+    Elsewhere(usize),
+}
+
+/// One worker's share of the connections.
+pub(crate) struct Shard {
+    index: usize,
+    shared: Arc<Shared>,
+    peers: Vec<Option<Box<Peer>>>,
+    free: Vec<usize>,
+    serials: u64,
+    by_id: Map<PeerId, usize>,
+    by_ufrag: Map<String, usize>,
+    by_route: Map<Route, usize>,
+    feeds: Map<u64, Feed>,
+    /// The sources that are published here.
+    publishing: Map<u64, Publishing>,
+    timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    /// Packets to be forwarded.
+    batch: Vec<Arc<Packet>>,
+    /// Keyframes that viewers here need.
+    asked: Vec<(Arc<Source>, u8)>,
+    pub(crate) out: Outbox,
+    pub(crate) events: Vec<Event>,
+    levels_at: Option<Instant>,
+}
+
+/// Packets sent before, found in the feeds.
+struct FeedsPast<'a>(&'a Map<u64, Feed>);
+
+impl Past for FeedsPast<'_> {
+    fn find(&self, source: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>> {
+        self.0.get(&source.id)?.histories.get(usize::from(layer))?.get(generation, seq).cloned()
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        Self {
+            index,
+            shared,
+            peers: Vec::new(),
+            free: Vec::new(),
+            serials: 0,
+            by_id: Map::default(),
+            by_ufrag: Map::default(),
+            by_route: Map::default(),
+            feeds: Map::default(),
+            publishing: Map::default(),
+            timers: BinaryHeap::new(),
+            batch: Vec::new(),
+            asked: Vec::new(),
+            out: Outbox::default(),
+            events: Vec::new(),
+            levels_at: None,
+        }
+    }
+
+    // What comes in
+
+    pub(crate) fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Publish { peer, room, user, offer, streams, rights, reply } => {
+                let answer = self.publish(peer, room, &user, &offer, &streams, rights, now);
+                // Nobody waits any more for the answer: its connection is closed by whoever stopped waiting.
+                let _ = reply.send(answer);
+            }
+            Command::Watch { peer, offer, streams, reply } => {
+                let _ = reply.send(self.watch(peer, &offer, &streams, now));
+            }
+            Command::Rewatch { peer, streams, reply } => {
+                let _ = reply.send(self.rewatch(peer, &streams));
+            }
+            Command::AskKeyframe { source, layer } => self.ask_keyframe_here(source, layer, now),
+            Command::Datagram { route, local, bytes } => {
+                self.handle_datagram(route, local, &bytes, now);
+            }
+        }
+    }
+
+    /// What a publisher may send changes, from this moment on.
+    pub(crate) fn set_rights(&mut self, peer: PeerId, rights: Rights, now: Instant) {
+        let Some(at) = self.by_id.get(&peer).copied() else { return };
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
+        if let Role::Publisher(publisher) = &mut peer.role {
+            publisher.set_rights(&mut peer.rtc, rights, now);
+        }
+        self.drive(at, &mut peer, now);
+        self.put_back(at, peer);
+    }
+
+    /// Ends a connection.
+    pub(crate) fn close(&mut self, peer: PeerId) {
+        if let Some(at) = self.by_id.get(&peer).copied() {
+            self.remove(at);
+        }
+    }
+
+    /// A packet of a publisher elsewhere.
+    pub(crate) fn handle_packet(&mut self, packet: Arc<Packet>) {
+        self.batch.push(packet);
+    }
+
+    /// A datagram from the network.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        route: Route,
+        local: Option<std::net::IpAddr>,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Taking {
+        let counters = &self.shared.counters;
+        let at = match self.by_route.get(&route) {
+            // A client that starts ICE over from the same place speaks to another connection from then on.
+            Some(at) if stun::username(bytes).is_none_or(|name| self.is_of(*at, name)) => *at,
+            _ => {
+                let Some(name) = stun::username(bytes) else {
+                    counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
+                    return Taking::Done;
+                };
+                match self.by_ufrag.get(name).copied() {
+                    Some(at) => at,
+                    None => {
+                        let owner = self.shared.ufrags.read().get(name).copied();
+                        return match owner.filter(|owner| *owner != self.index) {
+                            Some(owner) => Taking::Elsewhere(owner),
+                            None => {
+                                counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
+                                Taking::Done
+                            }
+                        };
+                    }
+                }
+            }
+        };
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Taking::Done };
+        self.take_datagram(at, &mut peer, route, local, bytes, now);
+        self.put_back(at, peer);
+        Taking::Done
+    }
+
+    fn is_of(&self, at: usize, name: &str) -> bool {
+        self.peers.get(at).and_then(Option::as_deref).is_some_and(|peer| peer.ufrag == name)
+    }
+
+    fn take_datagram(
+        &mut self,
+        at: usize,
+        peer: &mut Peer,
+        route: Route,
+        local: Option<std::net::IpAddr>,
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let counters = &self.shared.counters;
+        let is_media = bytes.first().is_some_and(|first| (128..192).contains(first));
+        if is_media && peer.route.is_none() {
+            counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if is_media && let Role::Viewer(viewer) = &mut peer.role {
+            let is_control = bytes.get(1).is_some_and(|kind| (192..224).contains(kind));
+            if !is_control {
+                counters.media_of_viewers.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            let Some(to) = peer.route else { return };
+            let stamp = self.shared.send_time(now);
+            let asked = &mut self.asked;
+            let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
+            let past = FeedsPast(&self.feeds);
+            match viewer.take_report(bytes, to, now, stamp, &past, &mut ask, &mut self.out) {
+                Some(()) => peer.heard_at = Some(now),
+                None => _ = counters.broken_control.fetch_add(1, Ordering::Relaxed),
+            }
+            return;
+        }
+        let Ok(contents) = DatagramRecv::try_from(bytes) else {
+            counters.malformed_datagrams.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        if stun::nominates(bytes) {
+            peer.nominating = Some(route);
+        }
+        let receive = Receive {
+            proto: if route.is_tcp { Protocol::Tcp } else { Protocol::Udp },
+            source: route.remote,
+            destination: self.shared.local_address(route, local),
+            contents,
+        };
+        if let Err(error) = peer.rtc.handle_input(Input::Receive(now, receive)) {
+            tracing::debug!(peer = peer.id.0, %error, "a connection ends by an error");
+            counters.failed_connections.fetch_add(1, Ordering::Relaxed);
+            peer.rtc.disconnect();
+        }
+        if is_media {
+            peer.heard_at = Some(now);
+        }
+        self.drive(at, peer, now);
+    }
+
+    /// Takes what the library has, until it waits for time or input.
+    fn drive(&mut self, at: usize, peer: &mut Peer, now: Instant) {
+        for _ in 0..MAX_OUTPUTS {
+            let output = peer.rtc.poll_output();
+            if !peer.is_keyed
+                && let Some(agreed) = keys::take()
+            {
+                peer.is_keyed = true;
+                if let Role::Viewer(viewer) = &mut peer.role
+                    && viewer.set_keys(&agreed).is_none()
+                {
+                    tracing::warn!(profile = ?agreed.profile, "the keys of a handshake cannot be used");
+                    peer.rtc.disconnect();
+                }
+            }
+            match output {
+                Ok(Output::Transmit(transmit)) => {
+                    let route =
+                        Route { is_tcp: transmit.proto != Protocol::Udp, remote: transmit.destination };
+                    let bytes: &[u8] = &transmit.contents;
+                    match bytes.first() {
+                        // A viewer's media and reports are ours alone to send: they count on one index.
+                        Some(128..192) if matches!(peer.role, Role::Viewer(_)) => continue,
+                        _ if stun::is_success(bytes) => {
+                            peer.heard_at = Some(now);
+                            self.learn(at, peer, route);
+                        }
+                        Some(20..64) if peer.route.is_none() => peer.route = Some(route),
+                        _ => {}
+                    }
+                    self.out.push(route, bytes);
+                }
+                Ok(Output::Event(event)) => self.take_event(peer, event, now),
+                Ok(Output::Timeout(due)) if due <= now => {
+                    if peer.rtc.handle_input(Input::Timeout(now)).is_err() {
+                        peer.rtc.disconnect();
+                    }
+                }
+                Ok(Output::Timeout(due)) => {
+                    peer.rtc_due = due;
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(peer = peer.id.0, %error, "a connection ends by an error");
+                    self.shared.counters.failed_connections.fetch_add(1, Ordering::Relaxed);
+                    peer.rtc.disconnect();
+                    peer.rtc_due = now;
+                    break;
+                }
+            }
+        }
+        self.schedule(at, peer);
+    }
+
+    /// A check from `route` was answered, so whoever is there knows the connection's password.
+    fn learn(&mut self, at: usize, peer: &mut Peer, route: Route) {
+        /// A client has a few addresses; one that changes them all the time keeps the newest.
+        const MAX_ADDRESSES: usize = 16;
+        if self.by_route.insert(route, at) != Some(at) || !peer.addresses.contains(&route) {
+            peer.addresses.push(route);
+            if peer.addresses.len() > MAX_ADDRESSES {
+                let oldest = peer.addresses.remove(0);
+                if self.by_route.get(&oldest) == Some(&at) {
+                    self.by_route.remove(&oldest);
+                }
+            }
+        }
+        if peer.nominating == Some(route) {
+            peer.nominating = None;
+            peer.route = Some(route);
+        }
+    }
+
+    fn take_event(&mut self, peer: &mut Peer, event: RtcEvent, now: Instant) {
+        let counters = &self.shared.counters;
+        match event {
+            RtcEvent::Connected => self.events.push(Event::Connected(peer.id)),
+            RtcEvent::RtpPacket(rtp) => {
+                let Role::Publisher(publisher) = &mut peer.role else { return };
+                match publisher.ingest(&mut peer.rtc, rtp, now) {
+                    Ok(packet) => self.spread(packet),
+                    Err(Refusal::NotAllowed) => _ = counters.refused_packets.fetch_add(1, Ordering::Relaxed),
+                    Err(Refusal::Unknown) => _ = counters.unknown_packets.fetch_add(1, Ordering::Relaxed),
+                    Err(Refusal::Superseded) => {
+                        _ = counters.superseded_packets.fetch_add(1, Ordering::Relaxed)
+                    }
+                }
+            }
+            RtcEvent::ChannelData(_) => _ = counters.unexpected_data.fetch_add(1, Ordering::Relaxed),
+            RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                tracing::debug!(peer = peer.id.0, "ICE is disconnected");
+            }
+            _ => {}
+        }
+    }
+
+    /// A publisher's packet goes to the viewers of this shard, and to the shards that have others.
+    fn spread(&mut self, packet: Packet) {
+        let Some(here) = self.publishing.get(&packet.source) else { return };
+        let watchers = here.source.watchers();
+        let packet = Arc::new(packet);
+        for (worker, queue) in self.shared.queues.iter().enumerate() {
+            if worker != self.index
+                && watchers >> worker & 1 == 1
+                && queue.packets.try_send(packet.clone()).is_err()
+            {
+                self.shared.counters.overrun_packets.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if watchers >> self.index & 1 == 1 {
+            self.batch.push(packet);
+        }
+    }
+
+    // What goes out
+
+    /// Forwards what has come in since the last time.
+    ///
+    /// `send` empties the outbox when it has grown large meanwhile; the rest is left for the caller.
+    pub(crate) fn flush(&mut self, now: Instant, send: Send<'_>) {
+        if !self.batch.is_empty() {
+            let mut batch = std::mem::take(&mut self.batch);
+            // Stable in effect: the place breaks ties, as packets of one source are in the order they came in.
+            batch.sort_by_key(|packet| packet.source);
+            let stamp = self.shared.send_time(now);
+            for packets in batch.chunk_by(|a, b| a.source == b.source) {
+                self.forward(packets, now, stamp, send);
+            }
+            batch.clear();
+            self.batch = batch;
+        }
+        self.ask_keyframes(now);
+    }
+
+    fn forward(&mut self, packets: &[Arc<Packet>], now: Instant, stamp: u32, send: Send<'_>) {
+        let Some(feed) = packets.first().and_then(|packet| self.feeds.get_mut(&packet.source)) else {
+            return;
+        };
+        if feed.source.key.kind.is_video() {
+            for packet in packets {
+                if let Some(history) = feed.histories.get_mut(usize::from(packet.layer)) {
+                    history.push(packet);
+                }
+            }
+        }
+        let mut forwarded = 0;
+        for (at, slot) in &feed.slots {
+            let Some(Peer { role: Role::Viewer(viewer), route: Some(route), .. }) =
+                self.peers.get_mut(*at).and_then(Option::as_deref_mut)
+            else {
+                continue;
+            };
+            for packet in packets {
+                forwarded += u64::from(viewer.forward(*slot, packet, *route, now, stamp, &mut self.out));
+            }
+            if self.out.is_full() {
+                send(&mut self.out);
+            }
+        }
+        self.shared.counters.forwarded_packets.fetch_add(forwarded, Ordering::Relaxed);
+    }
+
+    /// Passes on what viewers asked for.
+    fn ask_keyframes(&mut self, now: Instant) {
+        for (source, layer) in std::mem::take(&mut self.asked) {
+            match source.owner() {
+                Some(owner) if owner == self.index => self.ask_keyframe_here(source.id, layer, now),
+                Some(owner) => {
+                    // Should its queue be full, the viewer asks again in a moment.
+                    if let Some(queue) = self.shared.queues.get(owner) {
+                        let _ = queue.commands.try_send(Command::AskKeyframe { source: source.id, layer });
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn ask_keyframe_here(&mut self, source: u64, layer: u8, now: Instant) {
+        let Some(Publishing { peer, track, .. }) = self.publishing.get(&source) else { return };
+        let (at, track) = (*peer, *track);
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
+        if let Role::Publisher(publisher) = &mut peer.role {
+            publisher.ask_keyframe(&mut peer.rtc, track, layer, now);
+        }
+        self.drive(at, &mut peer, now);
+        self.put_back(at, peer);
+    }
+
+    // Time
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((due, ..))| *due)
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, send: Send<'_>) {
+        while let Some(Reverse((due, at, serial))) = self.timers.peek().copied() {
+            if due > now {
+                break;
+            }
+            self.timers.pop();
+            let is_current = |peer: &Peer| peer.serial == serial && peer.rtc_due.min(peer.tick_due) <= now;
+            if self.peers.get(at).and_then(Option::as_deref).is_some_and(is_current) {
+                self.tick(at, now);
+            }
+            if self.out.is_full() {
+                send(&mut self.out);
+            }
+        }
+        if self.levels_at.is_none_or(|at| now.saturating_duration_since(at) >= LEVELS_INTERVAL) {
+            self.levels_at = Some(now);
+            self.tell_levels();
+        }
+        self.ask_keyframes(now);
+    }
+
+    fn tick(&mut self, at: usize, now: Instant) {
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
+        let since = peer.heard_at.unwrap_or(peer.created_at);
+        let limit = if peer.heard_at.is_some() { SILENCE_TIMEOUT } else { SETUP_TIMEOUT };
+        if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit {
+            self.events.push(Event::Lost(peer.id));
+            self.put_back(at, peer);
+            self.remove(at);
+            return;
+        }
+        if peer.tick_due <= now {
+            peer.tick_due = now + TICK;
+            match &mut peer.role {
+                Role::Publisher(publisher) => publisher.tick(&mut peer.rtc, now),
+                Role::Viewer(viewer) => {
+                    if let Some(route) = peer.route {
+                        let stamp = self.shared.send_time(now);
+                        let asked = &mut self.asked;
+                        let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
+                        let past = FeedsPast(&self.feeds);
+                        peer.tick_due = viewer.tick(route, now, stamp, &past, &mut ask, &mut self.out);
+                    }
+                }
+            }
+        }
+        if peer.rtc_due <= now && peer.rtc.handle_input(Input::Timeout(now)).is_err() {
+            peer.rtc.disconnect();
+        }
+        self.drive(at, &mut peer, now);
+        self.put_back(at, peer);
+    }
+
+    fn schedule(&mut self, at: usize, peer: &Peer) {
+        self.timers.push(Reverse((peer.rtc_due.min(peer.tick_due), at, peer.serial)));
+        // Most entries are outdated: a connection that hears something waits anew. They are thrown away when due, or
+        // here before they are many.
+        if self.timers.len() > 64 * (self.by_id.len() + 16) {
+            let due = |at: usize, serial: u64| {
+                let peer = self.peers.get(at).and_then(Option::as_deref)?;
+                (peer.serial == serial).then(|| peer.rtc_due.min(peer.tick_due))
+            };
+            let mut kept: Vec<_> = self.timers.drain().collect();
+            kept.retain(|Reverse((when, place, serial))| {
+                *place == at || due(*place, *serial).is_some_and(|due| due == *when)
+            });
+            kept.sort_unstable();
+            kept.dedup();
+            self.timers = kept.into();
+        }
+    }
+
+    fn tell_levels(&mut self) {
+        let mut told = Vec::new();
+        for peer in self.peers.iter_mut().flatten() {
+            if let Role::Publisher(publisher) = &mut peer.role
+                && let Some((source, level)) = publisher.take_level()
+            {
+                told.push((source.key.room, source.key.user.clone(), level));
+            }
+        }
+        if !told.is_empty() {
+            self.events.push(Event::Levels(told));
+        }
+    }
+
+    // Connections
+
+    fn put_back(&mut self, at: usize, peer: Box<Peer>) {
+        if let Some(place) = self.peers.get_mut(at) {
+            *place = Some(peer);
+        }
+    }
+
+    /// The connection, made anew when it does not exist.
+    fn open(&mut self, id: PeerId, role: impl FnOnce() -> Role, now: Instant) -> usize {
+        if let Some(at) = self.by_id.get(&id) {
+            return *at;
+        }
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(keys::provider())
+            .set_dtls_cert(self.shared.certificate.clone())
+            .set_ice_lite(true)
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, true)
+            .enable_vp8(true)
+            .enable_vp9(true)
+            .enable_h264(true)
+            .enable_av1(true)
+            .set_send_buffer_audio(1)
+            .set_send_buffer_video(1)
+            .build(now);
+        for (address, is_tcp) in self.shared.candidates() {
+            let candidate = match is_tcp {
+                false => Candidate::host(address, Protocol::Udp),
+                true => Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build(),
+            };
+            match candidate {
+                Ok(candidate) => drop(rtc.add_local_candidate(candidate)),
+                Err(error) => tracing::warn!(%address, %error, "an address cannot be a candidate"),
+            }
+        }
+        self.serials += 1;
+        let peer = Box::new(Peer {
+            id,
+            serial: self.serials,
+            rtc,
+            role: role(),
+            ufrag: String::new(),
+            route: None,
+            nominating: None,
+            is_keyed: false,
+            created_at: now,
+            heard_at: None,
+            rtc_due: now,
+            tick_due: now + TICK,
+            addresses: Vec::new(),
+        });
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.peers.push(None);
+                self.peers.len() - 1
+            }
+        };
+        self.put_back(at, peer);
+        self.by_id.insert(id, at);
+        at
+    }
+
+    /// Lets the library answer an offer, and notes the name under which ICE will knock.
+    fn answer(&mut self, at: usize, peer: &mut Peer, offer: &str, now: Instant) -> Result<String, Error> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(error.to_string()))?;
+        let answer =
+            peer.rtc.sdp_api().accept_offer(offer).map_err(|error| Error::Offer(error.to_string()))?;
+        let name = peer.rtc.direct_api().local_ice_credentials().ufrag;
+        if name != peer.ufrag {
+            self.forget_ufrag(&peer.ufrag);
+            self.by_ufrag.insert(name.clone(), at);
+            self.shared.ufrags.write().insert(name.clone(), self.index);
+            peer.ufrag = name;
+        }
+        self.drive(at, peer, now);
+        Ok(answer.to_sdp_string())
+    }
+
+    fn forget_ufrag(&mut self, name: &str) {
+        self.by_ufrag.remove(name);
+        self.shared.ufrags.write().remove(name);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn publish(
+        &mut self,
+        id: PeerId,
+        room: RoomKey,
+        user: &Arc<str>,
+        offer: &str,
+        streams: &[Published],
+        rights: Rights,
+        now: Instant,
+    ) -> Result<Answer, Error> {
+        let (lines, offer) = sdp::read_offer(offer, Way::Sends);
+        let streams = assign(&lines, streams)?;
+        let is_new = !self.by_id.contains_key(&id);
+        let at = self.open(id, || Role::Publisher(Box::default()), now);
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
+        let answer = match &peer.role {
+            Role::Publisher(_) => self.answer(at, &mut peer, &offer, now),
+            Role::Viewer(_) => Err(Error::Gone),
+        };
+        let result = answer.map(|sdp| {
+            if let Role::Publisher(publisher) = &mut peer.role {
+                publisher.rights = rights;
+                publisher.renegotiated(&mut peer.rtc);
+                self.retrack(at, publisher, room, user, &streams, &lines);
+            }
+            Answer { sdp, published: streams, mids: Vec::new() }
+        });
+        self.put_back(at, peer);
+        if result.is_err() && is_new {
+            self.remove(at);
+        }
+        result
+    }
+
+    /// Begins the publications that are new in an offer, and ends those that are gone from it.
+    fn retrack(
+        &mut self,
+        at: usize,
+        publisher: &mut Publisher,
+        room: RoomKey,
+        user: &Arc<str>,
+        streams: &[Published],
+        lines: &[Line],
+    ) {
+        let is_kept = |track: &Track| {
+            let mid = track.mid.to_string();
+            streams.iter().any(|stream| stream.mid == mid.trim() && stream.kind == track.kind)
+        };
+        publisher.tracks.retain(|track| {
+            let kept = is_kept(track);
+            if !kept {
+                track.source.unpublish(track.generation);
+                self.publishing.remove(&track.source.id);
+            }
+            kept
+        });
+        for stream in streams {
+            let mid = Mid::from(stream.mid.as_str());
+            if publisher.tracks.iter().any(|track| track.mid == mid) {
+                continue;
+            }
+            let rids: &[String] =
+                lines.iter().find(|line| line.mid == stream.mid).map_or(&[], |line| line.rids.as_slice());
+            let source = self.shared.sources.get(&SourceKey { room, user: user.clone(), kind: stream.kind });
+            let generation = self.shared.sources.publish(&source, self.index, rids.len(), stream.height);
+            publisher.tracks.push(Track::new(mid, stream.kind, source, generation, rids));
+        }
+        for (track, place) in publisher.tracks.iter().zip(0..) {
+            let here = Publishing { source: track.source.clone(), peer: at, track: place };
+            self.publishing.insert(track.source.id, here);
+        }
+    }
+
+    fn watch(&mut self, id: PeerId, offer: &str, streams: &[Watched], now: Instant) -> Result<Answer, Error> {
+        let (lines, offer) = sdp::read_offer(offer, Way::Receives);
+        if lines.len() > MAX_STREAMS {
+            return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
+        }
+        let is_new = !self.by_id.contains_key(&id);
+        let cname = self.shared.cname();
+        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(now, cname))), now);
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
+        let answer = match &peer.role {
+            Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),
+            Role::Publisher(_) => Err(Error::Gone),
+        };
+        let result = answer.and_then(|sdp| {
+            let Role::Viewer(viewer) = &mut peer.role else { return Err(Error::Gone) };
+            for line in lines.iter().filter(|line| line.is_active) {
+                open_slot(viewer, &mut peer.rtc, line);
+            }
+            self.fill(at, viewer, streams)?;
+            let mids = lines.into_iter().filter(|line| line.is_active).map(|line| line.mid).collect();
+            Ok(Answer { sdp, published: Vec::new(), mids })
+        });
+        // What can be sent from the first moment on is asked for now, not at the next tick.
+        peer.tick_due = now;
+        self.schedule(at, &peer);
+        self.put_back(at, peer);
+        if result.is_err() && is_new {
+            self.remove(at);
+        }
+        result
+    }
+
+    fn rewatch(&mut self, id: PeerId, streams: &[Watched]) -> Result<(), Error> {
+        let at = self.by_id.get(&id).copied().ok_or(Error::Gone)?;
+        let mut peer = self.peers.get_mut(at).and_then(Option::take).ok_or(Error::Gone)?;
+        let result = match &mut peer.role {
+            Role::Viewer(viewer) => self.fill(at, viewer, streams),
+            Role::Publisher(_) => Err(Error::Gone),
+        };
+        self.put_back(at, peer);
+        result
+    }
+
+    /// Fills slots as asked for; all or none.
+    fn fill(&mut self, at: usize, viewer: &mut Viewer, streams: &[Watched]) -> Result<(), Error> {
+        let mut places = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let is_it = |slot: &Slot| slot.mid.as_slice() == stream.mid.as_bytes();
+            let place = viewer.slots.iter().position(is_it);
+            let place = place.ok_or_else(|| Error::UnknownMid(stream.mid.clone()))?;
+            let is_video = viewer.slots.get(place).is_some_and(|slot| slot.is_video);
+            if stream.source.as_ref().is_some_and(|source| source.kind.is_video() != is_video) {
+                return Err(Error::WrongKind(stream.mid.clone()));
+            }
+            places.push(place);
+        }
+        for (stream, place) in streams.iter().zip(places) {
+            let Some(slot) = viewer.slots.get_mut(place) else { continue };
+            slot.wanted = stream.wanted;
+            if slot.source.as_ref().map(|source| &source.key) == stream.source.as_ref() {
+                continue;
+            }
+            if let Some(former) = slot.source.take() {
+                self.leave_feed(former.id, at, place);
+            }
+            let source = stream.source.as_ref().map(|key| self.shared.sources.get(key));
+            if let Some(source) = &source {
+                self.join_feed(source, at, place);
+            }
+            slot.set_source(source);
+        }
+        Ok(())
+    }
+
+    fn join_feed(&mut self, source: &Arc<Source>, at: usize, slot: usize) {
+        let feed = self.feeds.entry(source.id).or_insert_with(|| Feed {
+            source: source.clone(),
+            histories: Default::default(),
+            slots: Vec::new(),
+        });
+        feed.slots.push((at, slot));
+        source.watch(self.index, true);
+    }
+
+    fn leave_feed(&mut self, source: u64, at: usize, slot: usize) {
+        let Some(feed) = self.feeds.get_mut(&source) else { return };
+        if let Some(place) = feed.slots.iter().position(|listed| *listed == (at, slot)) {
+            feed.slots.swap_remove(place);
+        }
+        if feed.slots.is_empty() {
+            feed.source.watch(self.index, false);
+            self.feeds.remove(&source);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
+        match &mut peer.role {
+            Role::Publisher(publisher) => {
+                publisher.end();
+                for track in &publisher.tracks {
+                    let is_ours = |here: &Publishing| here.peer == at;
+                    if self.publishing.get(&track.source.id).is_some_and(is_ours) {
+                        self.publishing.remove(&track.source.id);
+                    }
+                }
+            }
+            Role::Viewer(viewer) => {
+                for (slot, place) in viewer.slots.iter().zip(0..) {
+                    if let Some(source) = &slot.source {
+                        self.leave_feed(source.id, at, place);
+                    }
+                }
+            }
+        }
+        // The client learns at once that nothing more will come.
+        if peer.rtc.close().is_ok() {
+            while let Ok(Output::Transmit(transmit)) = peer.rtc.poll_output() {
+                let route = Route { is_tcp: transmit.proto != Protocol::Udp, remote: transmit.destination };
+                if matches!(transmit.contents.first(), Some(20..64)) {
+                    self.out.push(route, &transmit.contents);
+                }
+            }
+        }
+        for route in &peer.addresses {
+            if self.by_route.get(route) == Some(&at) {
+                self.by_route.remove(route);
+            }
+        }
+        self.forget_ufrag(&peer.ufrag);
+        self.by_id.remove(&peer.id);
+        self.shared.forget_peer(peer.id);
+        self.free.push(at);
+    }
+}
+
+/// What each stream of a publisher's offer carries: as it says, else the first video is the camera and the second the
+/// screen.
+fn assign(lines: &[Line], named: &[Published]) -> Result<Vec<Published>, Error> {
+    if lines.len() > MAX_STREAMS {
+        return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
+    }
+    if let Some(stranger) = named.iter().find(|stream| lines.iter().all(|line| line.mid != stream.mid)) {
+        return Err(Error::UnknownMid(stranger.mid.clone()));
+    }
+    let mut streams: Vec<Published> = Vec::new();
+    for line in lines.iter().filter(|line| line.is_active) {
+        let said = named.iter().find(|stream| stream.mid == line.mid).cloned();
+        let is_free = |kind: StreamKind| {
+            named.iter().all(|stream| stream.kind != kind) && streams.iter().all(|stream| stream.kind != kind)
+        };
+        let stream = match said {
+            Some(stream) if stream.kind.is_video() != line.is_video => {
+                return Err(Error::WrongKind(stream.mid));
+            }
+            Some(stream) => stream,
+            None => {
+                let mut kinds = StreamKind::ALL.into_iter().filter(|kind| kind.is_video() == line.is_video);
+                let kind =
+                    kinds.find(|kind| is_free(*kind)).ok_or_else(|| Error::OneTooMany(line.mid.clone()))?;
+                Published { mid: line.mid.clone(), kind, height: 0 }
+            }
+        };
+        if streams.iter().any(|other| other.kind == stream.kind) {
+            return Err(Error::OneTooMany(stream.mid));
+        }
+        streams.push(stream);
+    }
+    Ok(streams)
+}
+
+/// Makes room for a stream that has been agreed on; nothing when there is room already.
+fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
+    if viewer.slots.iter().any(|slot| slot.mid.as_slice() == line.mid.as_bytes()) {
+        return;
+    }
+    let mid = Mid::from(line.mid.as_str());
+    let Some((ssrc, rtx)) =
+        rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| (*stream.ssrc(), stream.rtx()))
+    else {
+        return;
+    };
+    let mut slot = Slot::new(&line.mid, line.is_video, ssrc, rtx.map(|ssrc| *ssrc));
+    let Some(media) = rtc.media(mid) else { return };
+    let ids = media.remote_extmap();
+    slot.extensions = Extensions {
+        mid: ids.id_of(Extension::RtpMid),
+        transport_cc: ids.id_of(Extension::TransportSequenceNumber),
+        audio_level: ids.id_of(Extension::AudioLevel),
+        orientation: ids.id_of(Extension::VideoOrientation),
+        abs_send_time: ids.id_of(Extension::AbsoluteSendTime),
+    };
+    let offered = media.remote_pts().to_vec();
+    for params in rtc.codec_config().params() {
+        if !offered.contains(&params.pt()) {
+            continue;
+        }
+        let codec = CodecKey::new(&params.spec(), false);
+        let rtx = params.resend().map(|pt| *pt);
+        slot.takes.push(Taken { codec, payload_type: *params.pt(), rtx });
+        if let Some(red) = params.red() {
+            let codec = CodecKey::new(&params.spec(), true);
+            slot.takes.push(Taken { codec, payload_type: *red, rtx: None });
+        }
+    }
+    viewer.slots.push(slot);
+}

@@ -1,0 +1,513 @@
+//! A slot: one stream that a viewer's connection has room for (an m-line of its offer), and whichever source fills it.
+//!
+//! Invariant: whatever changes behind a slot (layer, publisher, source), what the viewer sees is one stream: sequence
+//! numbers without a gap, timestamps and picture numbers that only grow, each new beginning a keyframe.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::payload::{CodecKey, PictureId, red_primary};
+use crate::rtcp::SenderReport;
+use crate::source::{Packet, SenderClock, Source};
+
+/// How many changes of what is behind a slot are remembered, to answer for packets sent before.
+const SEGMENTS: usize = 8;
+
+/// Where header extensions go on this stream, by their negotiated numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extensions {
+    pub(crate) mid: Option<u8>,
+    pub(crate) transport_cc: Option<u8>,
+    pub(crate) audio_level: Option<u8>,
+    pub(crate) orientation: Option<u8>,
+    pub(crate) abs_send_time: Option<u8>,
+}
+
+/// A codec that the viewer takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) codec: CodecKey,
+    pub(crate) payload_type: u8,
+    /// For retransmissions (RFC 4588).
+    pub(crate) rtx: Option<u8>,
+}
+
+/// What a viewer wants of a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The height it is shown at, in pixels: no layer above that is sent.
+    pub max_height: u32,
+    /// Nothing is sent while this holds.
+    pub is_paused: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { max_height: u32::MAX, is_paused: false }
+    }
+}
+
+/// A stretch of one publication's layer, and how its numbers become the slot's.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    generation: u32,
+    layer: u8,
+    /// The first packet of it, in the publisher's numbers and in ours.
+    first: u64,
+    first_out: u64,
+    timestamp_offset: u32,
+    picture_offset: u16,
+    tl0_offset: u8,
+    taken: Taken,
+    /// The viewer has no RED: only the newest block is sent.
+    unwraps: bool,
+}
+
+impl Segment {
+    fn out(&self, seq: u64) -> u64 {
+        seq - self.first + self.first_out
+    }
+}
+
+/// What has been sent.
+struct Out {
+    /// The sequence number, with roll-overs; also SRTP's index.
+    seq: u64,
+    timestamp: u32,
+    /// The publisher's time of that timestamp, when its reports tell it.
+    at: Option<i64>,
+    arrived: Instant,
+    picture: u16,
+    tl0: u8,
+    packets: u32,
+    bytes: u32,
+}
+
+/// How a packet is sent to this viewer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rewrite {
+    pub(crate) seq: u64,
+    timestamp: u32,
+    picture_offset: u16,
+    tl0_offset: u8,
+    taken: Taken,
+    unwraps: bool,
+}
+
+/// A slot.
+pub(crate) struct Slot {
+    pub(crate) mid: SmallVec<[u8; 8]>,
+    pub(crate) is_video: bool,
+    pub(crate) ssrc: u32,
+    pub(crate) rtx_ssrc: Option<u32>,
+    rtx_seq: u64,
+    pub(crate) takes: SmallVec<[Taken; 8]>,
+    pub(crate) extensions: Extensions,
+    /// The MID goes along until a report shows that the viewer knows the stream (RFC 8843 9.2).
+    pub(crate) is_known: bool,
+    pub(crate) source: Option<Arc<Source>>,
+    pub(crate) wanted: Wanted,
+    /// The layer to be sent, as soon as a keyframe of it comes.
+    pub(crate) target: u8,
+    /// The newest last.
+    segments: SmallVec<[Segment; SEGMENTS]>,
+    out: Option<Out>,
+    clock: Option<SenderClock>,
+    clock_rate: u32,
+    /// The newest report: the middle 32 bits of its NTP time, by which reports name it, and when it was sent.
+    pub(crate) reported: Option<(u32, Instant)>,
+    pub(crate) asked_keyframe_at: Option<Instant>,
+}
+
+impl Slot {
+    pub(crate) fn new(mid: &str, is_video: bool, ssrc: u32, rtx_ssrc: Option<u32>) -> Self {
+        Self {
+            mid: SmallVec::from_slice(mid.as_bytes()),
+            is_video,
+            ssrc,
+            rtx_ssrc,
+            rtx_seq: 0,
+            takes: SmallVec::new(),
+            extensions: Extensions::default(),
+            is_known: false,
+            source: None,
+            wanted: Wanted::default(),
+            target: 0,
+            segments: SmallVec::new(),
+            out: None,
+            clock: None,
+            clock_rate: 90_000,
+            reported: None,
+            asked_keyframe_at: None,
+        }
+    }
+
+    /// Another source fills it, or none.
+    pub(crate) fn set_source(&mut self, source: Option<Arc<Source>>) {
+        self.source = source;
+        // What was sent of the former can still be answered for, but nothing more of it is sent.
+        self.target = 0;
+        self.clock = None;
+        if let Some(segment) = self.segments.last_mut() {
+            segment.generation = 0;
+        }
+    }
+
+    /// The layer being sent.
+    pub(crate) fn current_layer(&self) -> Option<u8> {
+        let source = self.source.as_ref()?;
+        self.segments
+            .last()
+            .filter(|segment| segment.generation == source.generation())
+            .map(|segment| segment.layer)
+    }
+
+    /// Whether a keyframe is needed before anything (more) can be sent as wanted.
+    pub(crate) fn waits(&self) -> bool {
+        self.is_video && !self.wanted.is_paused && self.current_layer() != Some(self.target)
+    }
+
+    /// How to send `packet`, if this viewer gets it.
+    #[inline]
+    pub(crate) fn admit(&mut self, packet: &Packet) -> Option<Rewrite> {
+        if self.wanted.is_paused {
+            return None;
+        }
+        let is_current = |segment: &Segment| {
+            segment.generation == packet.generation
+                && segment.layer == packet.layer
+                && segment.taken.codec.codec == packet.codec.codec
+        };
+        let last = self.segments.last().copied();
+        let is_behind = |segment: &Segment| {
+            segment.generation == packet.generation
+                && segment.layer == packet.layer
+                && packet.seq < segment.first
+        };
+        if last.as_ref().is_some_and(is_behind) {
+            return None;
+        }
+        let current = last.filter(is_current);
+        let is_wanted_start =
+            packet.picture.starts_keyframe && (packet.layer == self.target || !self.is_video);
+        let segment = match current {
+            // A codec may change between RED and plain within a publication, without a keyframe.
+            Some(segment) if !self.is_video && segment.taken.codec != packet.codec => {
+                self.retake(segment, packet)?
+            }
+            Some(segment) => segment,
+            None if is_wanted_start => self.begin(packet)?,
+            None => return None,
+        };
+        let rewrite = Rewrite {
+            seq: segment.out(packet.seq),
+            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            picture_offset: segment.picture_offset,
+            tl0_offset: segment.tl0_offset,
+            taken: segment.taken,
+            unwraps: segment.unwraps,
+        };
+        self.note(packet, &rewrite);
+        Some(rewrite)
+    }
+
+    /// The payload type for a codec, and whether RED has to be taken off.
+    fn take(&self, codec: CodecKey) -> Option<(Taken, bool)> {
+        let find = |wanted: CodecKey| self.takes.iter().find(|taken| taken.codec == wanted).copied();
+        if let Some(taken) = find(codec) {
+            return Some((taken, false));
+        }
+        if codec.red {
+            return find(codec.plain()).map(|taken| (taken, true));
+        }
+        // Another profile of H.264 in the offer most likely plays as well as none.
+        let alike = |taken: &&Taken| taken.codec.codec == codec.codec && codec.is_video();
+        self.takes.iter().find(alike).map(|taken| (*taken, false))
+    }
+
+    fn retake(&mut self, segment: Segment, packet: &Packet) -> Option<Segment> {
+        let (taken, unwraps) = self.take(packet.codec)?;
+        if unwraps && segment.unwraps && taken.codec == segment.taken.codec {
+            return Some(segment);
+        }
+        let fresh =
+            Segment { taken, unwraps, first: packet.seq, first_out: segment.out(packet.seq), ..segment };
+        self.push(fresh);
+        Some(fresh)
+    }
+
+    fn push(&mut self, segment: Segment) {
+        if self.segments.len() == SEGMENTS {
+            self.segments.remove(0);
+        }
+        self.segments.push(segment);
+    }
+
+    /// The stream goes on with `packet`, which starts a keyframe, of another layer or publication than before.
+    fn begin(&mut self, packet: &Packet) -> Option<Segment> {
+        let (taken, unwraps) = self.take(packet.codec)?;
+        let rate = packet.codec.clock_rate();
+        let at = self.sender_time(packet);
+        let (first_out, timestamp_offset, picture_offset, tl0_offset) = match &self.out {
+            None => (1, 0, 0, 0),
+            Some(out) => {
+                let elapsed = match (out.at, at) {
+                    (Some(before), Some(now)) => now - before,
+                    _ => -1,
+                };
+                // Clocks of different publishers do not compare; the time between arrivals does.
+                let elapsed = match u64::try_from(elapsed) {
+                    Ok(micros) if micros < 10_000_000 => Duration::from_micros(micros),
+                    _ => packet.arrived.saturating_duration_since(out.arrived),
+                };
+                let ticks = (elapsed.as_micros() * u128::from(rate) / 1_000_000) as u32;
+                let timestamp = out.timestamp.wrapping_add(ticks.max(1));
+                let picture =
+                    packet.picture.id.map_or(0, |id| out.picture.wrapping_add(1).wrapping_sub(id.value));
+                let tl0 = packet.picture.tl0.map_or(0, |(_, tl0)| out.tl0.wrapping_add(1).wrapping_sub(tl0));
+                (out.seq + 1, timestamp.wrapping_sub(packet.timestamp), picture, tl0)
+            }
+        };
+        let segment = Segment {
+            generation: packet.generation,
+            layer: packet.layer,
+            first: packet.seq,
+            first_out,
+            timestamp_offset,
+            picture_offset,
+            tl0_offset,
+            taken,
+            unwraps,
+        };
+        self.clock = None;
+        self.clock_rate = rate;
+        self.push(segment);
+        Some(segment)
+    }
+
+    /// The publisher's time of a packet, in microseconds.
+    fn sender_time(&self, packet: &Packet) -> Option<i64> {
+        let clock = packet.clock?;
+        let ticks = i64::from(packet.timestamp.wrapping_sub(clock.rtp) as i32);
+        Some(clock.micros + ticks * 1_000_000 / i64::from(packet.codec.clock_rate()))
+    }
+
+    #[inline]
+    fn note(&mut self, packet: &Packet, rewrite: &Rewrite) {
+        let at = self.sender_time(packet);
+        if packet.clock.is_some() {
+            self.clock = packet.clock;
+        }
+        let bytes = packet.payload.len() as u32;
+        let out = self.out.get_or_insert_with(|| Out {
+            seq: 0,
+            timestamp: 0,
+            at: None,
+            arrived: packet.arrived,
+            picture: 0,
+            tl0: 0,
+            packets: 0,
+            bytes: 0,
+        });
+        out.packets = out.packets.wrapping_add(1);
+        out.bytes = out.bytes.wrapping_add(bytes);
+        if rewrite.seq > out.seq {
+            out.seq = rewrite.seq;
+            out.timestamp = rewrite.timestamp;
+            out.at = at;
+            out.arrived = packet.arrived;
+            if let Some(id) = packet.picture.id {
+                out.picture = id.value.wrapping_add(rewrite.picture_offset);
+            }
+            if let Some((_, tl0)) = packet.picture.tl0 {
+                out.tl0 = tl0.wrapping_add(rewrite.tl0_offset);
+            }
+        }
+    }
+
+    /// What was sent under the sequence number `short`: the publication, its layer, the publisher's number, and how
+    /// it was rewritten.
+    pub(crate) fn sent(&self, short: u16) -> Option<(u32, u8, u64)> {
+        let newest = self.out.as_ref()?.seq;
+        let seq = newest.checked_sub(u64::from((newest as u16).wrapping_sub(short)))?;
+        let segment = self.segments.iter().rev().find(|segment| segment.first_out <= seq)?;
+        Some((segment.generation, segment.layer, seq - segment.first_out + segment.first))
+    }
+
+    /// How `packet`, which was sent before, is sent once more.
+    pub(crate) fn again(&self, packet: &Packet) -> Option<Rewrite> {
+        let is_of = |segment: &&Segment| {
+            segment.generation == packet.generation
+                && segment.layer == packet.layer
+                && segment.first <= packet.seq
+        };
+        let segment = self.segments.iter().rev().find(is_of)?;
+        segment.taken.rtx?;
+        Some(Rewrite {
+            seq: segment.out(packet.seq),
+            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            picture_offset: segment.picture_offset,
+            tl0_offset: segment.tl0_offset,
+            taken: segment.taken,
+            unwraps: false,
+        })
+    }
+
+    /// The newest packet sent, as [`Self::sent`] tells it.
+    pub(crate) fn newest(&self) -> Option<(u32, u8, u64)> {
+        self.sent(self.out.as_ref()?.seq as u16)
+    }
+
+    /// Appends `packet` in clear; returns the length of its header, and SRTP's index.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        buffer: &mut Vec<u8>,
+        packet: &Packet,
+        rewrite: &Rewrite,
+        stamps: Stamps,
+    ) -> Option<(usize, u64)> {
+        let start = buffer.len();
+        let payload_type = rewrite.taken.payload_type;
+        self.write_header(
+            buffer,
+            &Header {
+                payload_type,
+                marker: packet.marker,
+                seq: rewrite.seq,
+                timestamp: rewrite.timestamp,
+                ssrc: self.ssrc,
+            },
+            stamps,
+            packet,
+        );
+        let header = buffer.len() - start;
+        let payload = if rewrite.unwraps { red_primary(&packet.payload)? } else { &*packet.payload };
+        let at = buffer.len();
+        buffer.extend_from_slice(payload);
+        patch(buffer, at, packet, rewrite);
+        Some((header, rewrite.seq))
+    }
+
+    /// Appends `packet` as a retransmission (RFC 4588 4); returns the length of its header, its SSRC and SRTP's index.
+    pub(crate) fn write_again(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        packet: &Packet,
+        rewrite: &Rewrite,
+        stamps: Stamps,
+    ) -> Option<(usize, u32, u64)> {
+        let (payload_type, ssrc) = (rewrite.taken.rtx?, self.rtx_ssrc?);
+        self.rtx_seq += 1;
+        let (start, seq) = (buffer.len(), self.rtx_seq);
+        let header = Header { payload_type, marker: packet.marker, seq, timestamp: rewrite.timestamp, ssrc };
+        self.write_header(buffer, &header, stamps, packet);
+        let header = buffer.len() - start;
+        buffer.extend_from_slice(&(rewrite.seq as u16).to_be_bytes());
+        let at = buffer.len();
+        buffer.extend_from_slice(&packet.payload);
+        patch(buffer, at, packet, rewrite);
+        Some((header, ssrc, seq))
+    }
+
+    fn write_header(&self, buffer: &mut Vec<u8>, header: &Header, stamps: Stamps, packet: &Packet) {
+        let Header { payload_type, marker, seq, timestamp, ssrc } = *header;
+        buffer.extend_from_slice(&[0x90, u8::from(marker) << 7 | payload_type & 0x7f]);
+        buffer.extend_from_slice(&(seq as u16).to_be_bytes());
+        buffer.extend_from_slice(&timestamp.to_be_bytes());
+        buffer.extend_from_slice(&ssrc.to_be_bytes());
+        // One-byte form (RFC 8285 4.2); its length in words is set at the end.
+        buffer.extend_from_slice(&[0xbe, 0xde, 0, 0]);
+        let start = buffer.len();
+        let ids = &self.extensions;
+        let mut put = |id: Option<u8>, value: &[u8]| {
+            let (Some(id @ 1..=14), 1..=16) = (id, value.len()) else { return };
+            buffer.push(id << 4 | (value.len() as u8 - 1));
+            buffer.extend_from_slice(value);
+        };
+        if let Some(number) = stamps.transport_cc {
+            put(ids.transport_cc, &number.to_be_bytes());
+        }
+        if ids.abs_send_time.is_some() {
+            put(ids.abs_send_time, stamps.abs_send_time.to_be_bytes().get(1..).unwrap_or_default());
+        }
+        if !self.is_known {
+            put(ids.mid, &self.mid);
+        }
+        if let Some(level) = packet.audio_level {
+            put(ids.audio_level, &[level]);
+        }
+        if let Some(orientation) = packet.orientation {
+            put(ids.orientation, &[orientation]);
+        }
+        let length = buffer.len() - start;
+        buffer.resize(start + length.next_multiple_of(4), 0);
+        if let Some(words) = buffer.get_mut(start - 1) {
+            *words = length.div_ceil(4) as u8;
+        }
+    }
+
+    /// A report on what was sent, so that the viewer plays sound and picture of one publisher together.
+    pub(crate) fn sender_report(&self, now: Instant) -> Option<SenderReport> {
+        /// From 1900 to 1970, in seconds.
+        const NTP_TO_UNIX: i64 = 2_208_988_800;
+        let (out, clock, segment) = (self.out.as_ref()?, self.clock?, self.segments.last()?);
+        if segment.generation == 0 {
+            return None;
+        }
+        let elapsed = now.saturating_duration_since(out.arrived).as_micros() as i64;
+        let micros = out.at.unwrap_or(clock.micros) + elapsed;
+        let rtp = out.timestamp.wrapping_add((elapsed * i64::from(self.clock_rate) / 1_000_000) as u32);
+        let seconds = micros.div_euclid(1_000_000) + NTP_TO_UNIX;
+        let fraction = (micros.rem_euclid(1_000_000) << 32) / 1_000_000;
+        Some(SenderReport {
+            ssrc: self.ssrc,
+            ntp: (seconds as u64) << 32 | fraction as u64,
+            rtp,
+            packets: out.packets,
+            bytes: out.bytes,
+        })
+    }
+}
+
+/// What is stamped on a packet as it goes out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamps {
+    pub(crate) transport_cc: Option<u16>,
+    /// 6.18 bits of seconds, in the lower 24.
+    pub(crate) abs_send_time: u32,
+}
+
+struct Header {
+    payload_type: u8,
+    marker: bool,
+    seq: u64,
+    timestamp: u32,
+    ssrc: u32,
+}
+
+/// Puts the slot's own picture numbers into the payload at `at`.
+#[inline]
+fn patch(buffer: &mut [u8], at: usize, packet: &Packet, rewrite: &Rewrite) {
+    if let Some(PictureId { at: place, is_long, value }) = packet.picture.id
+        && rewrite.picture_offset != 0
+    {
+        let number = value.wrapping_add(rewrite.picture_offset);
+        let place = at + usize::from(place);
+        match (is_long, buffer.get_mut(place..)) {
+            (true, Some([high, low, ..])) => {
+                *high = 0x80 | (number >> 8) as u8 & 0x7f;
+                *low = number as u8;
+            }
+            (false, Some([only, ..])) => *only = number as u8 & 0x7f,
+            _ => {}
+        }
+    }
+    if let Some((place, tl0)) = packet.picture.tl0
+        && let Some(byte) = buffer.get_mut(at + usize::from(place))
+    {
+        *byte = tl0.wrapping_add(rewrite.tl0_offset);
+    }
+}

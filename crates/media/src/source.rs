@@ -1,0 +1,241 @@
+//! A source: what one user sends into a room as one kind of stream, whoever and wherever its viewers are.
+//!
+//! A source outlives its publications: viewers stay with it while its publisher comes, goes and comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::payload::{CodecKey, Picture};
+
+/// A room, as the server numbers it. A room destroyed and created again has another number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomKey(pub u64);
+
+/// One connection of the forwarding unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+/// What a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StreamKind {
+    /// The microphone.
+    Audio,
+    /// The camera.
+    Main,
+    /// The screen.
+    Sub,
+}
+
+impl StreamKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Audio, Self::Main, Self::Sub];
+
+    /// Whether it is video.
+    pub fn is_video(self) -> bool {
+        self != Self::Audio
+    }
+}
+
+/// The name of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SourceKey {
+    /// The room.
+    pub room: RoomKey,
+    /// The user who sends.
+    pub user: Arc<str>,
+    /// What it sends.
+    pub kind: StreamKind,
+}
+
+/// The most simulcast layers a stream has.
+pub(crate) const MAX_LAYERS: usize = 3;
+
+/// A simulcast layer, as viewers' connections look at it.
+#[derive(Default)]
+pub(crate) struct Layer {
+    /// What it takes, in bits a second; 0 while nothing comes.
+    pub(crate) bits: AtomicU32,
+}
+
+/// A source and what all workers share of it.
+pub(crate) struct Source {
+    pub(crate) id: u64,
+    pub(crate) key: SourceKey,
+    /// The worker that has the publisher.
+    owner: AtomicUsize,
+    /// The newest publication; packets of any other are dropped.
+    generation: AtomicU32,
+    /// A bit for each worker that has viewers.
+    watchers: AtomicU64,
+    /// Lowest first.
+    pub(crate) layers: [Layer; MAX_LAYERS],
+    layer_count: AtomicU8,
+    /// Of the full picture, in pixels; 0 when nobody said.
+    height: AtomicU32,
+}
+
+const NOBODY: usize = usize::MAX;
+
+impl Source {
+    /// A publisher on `worker` begins publication `generation`.
+    fn publish(&self, worker: usize, layers: usize, height: u32, generation: u32) {
+        self.owner.store(worker, Ordering::Release);
+        self.layer_count.store(u8::try_from(layers.clamp(1, MAX_LAYERS)).unwrap_or(1), Ordering::Relaxed);
+        self.height.store(height, Ordering::Relaxed);
+        self.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// Publication `generation` ends; nothing when another has begun.
+    pub(crate) fn unpublish(&self, generation: u32) {
+        if self.generation() == generation {
+            self.owner.store(NOBODY, Ordering::Release);
+            self.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn owner(&self) -> Option<usize> {
+        let owner = self.owner.load(Ordering::Acquire);
+        (owner != NOBODY).then_some(owner)
+    }
+
+    pub(crate) fn watch(&self, worker: usize, on: bool) {
+        let bit = 1 << worker;
+        match on {
+            true => self.watchers.fetch_or(bit, Ordering::AcqRel),
+            false => self.watchers.fetch_and(!bit, Ordering::AcqRel),
+        };
+    }
+
+    /// The workers that have viewers.
+    pub(crate) fn watchers(&self) -> u64 {
+        self.watchers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn layer_count(&self) -> usize {
+        usize::from(self.layer_count.load(Ordering::Relaxed)).clamp(1, MAX_LAYERS)
+    }
+
+    pub(crate) fn bits(&self, layer: usize) -> u32 {
+        self.layers.get(layer).map_or(0, |layer| layer.bits.load(Ordering::Relaxed))
+    }
+
+    /// The height of a layer's picture: each has half the height of the one above.
+    pub(crate) fn height(&self, layer: usize) -> u32 {
+        let above = (self.layer_count() - 1).saturating_sub(layer);
+        self.height.load(Ordering::Relaxed) >> above
+    }
+}
+
+/// All sources anybody sends or watches.
+#[derive(Default)]
+pub(crate) struct Sources {
+    table: Mutex<Table>,
+    /// Publications are numbered over all sources, so that a packet's number names one.
+    generations: AtomicU32,
+}
+
+#[derive(Default)]
+struct Table {
+    by_key: HashMap<SourceKey, Arc<Source>, foldhash::fast::RandomState>,
+    last_id: u64,
+    /// When the table has grown to this, sources that nobody has are swept out.
+    sweep_at: usize,
+}
+
+impl Sources {
+    /// The source of that name, which need not have a publisher.
+    pub(crate) fn get(&self, key: &SourceKey) -> Arc<Source> {
+        let mut table = self.table.lock();
+        if let Some(source) = table.by_key.get(key) {
+            return source.clone();
+        }
+        if table.by_key.len() >= table.sweep_at {
+            table.by_key.retain(|_, source| Arc::strong_count(source) > 1);
+            table.sweep_at = (2 * table.by_key.len()).max(64);
+        }
+        table.last_id += 1;
+        let source = Arc::new(Source {
+            id: table.last_id,
+            key: key.clone(),
+            owner: AtomicUsize::new(NOBODY),
+            generation: AtomicU32::new(0),
+            watchers: AtomicU64::new(0),
+            layers: Default::default(),
+            layer_count: AtomicU8::new(1),
+            height: AtomicU32::new(0),
+        });
+        table.by_key.insert(key.clone(), source.clone());
+        source
+    }
+
+    /// A publisher on `worker` begins, with so many simulcast layers and a full picture of that height. Returns the
+    /// number of the publication.
+    pub(crate) fn publish(&self, source: &Source, worker: usize, layers: usize, height: u32) -> u32 {
+        let generation = self.generations.fetch_add(1, Ordering::AcqRel).wrapping_add(1).max(1);
+        source.publish(worker, layers, height, generation);
+        generation
+    }
+}
+
+/// The publisher's clock as its sender reports tell it: this RTP time is that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SenderClock {
+    /// Unix time of the publisher, in microseconds.
+    pub(crate) micros: i64,
+    pub(crate) rtp: u32,
+}
+
+/// A packet of a source, in clear.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    pub(crate) source: u64,
+    pub(crate) generation: u32,
+    pub(crate) layer: u8,
+    pub(crate) codec: CodecKey,
+    /// The publisher's sequence number, with its roll-overs.
+    pub(crate) seq: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    pub(crate) picture: Picture,
+    /// The byte of RFC 6464: voice activity, and the level in -dBov.
+    pub(crate) audio_level: Option<u8>,
+    /// The byte of 3GPP TS 26.114: which way up a picture is.
+    pub(crate) orientation: Option<u8>,
+    pub(crate) clock: Option<SenderClock>,
+    pub(crate) payload: Arc<[u8]>,
+    pub(crate) arrived: Instant,
+}
+
+/// The last packets of a layer, for those who missed one.
+#[derive(Default)]
+pub(crate) struct History {
+    ring: Vec<Option<Arc<Packet>>>,
+}
+
+/// Packets kept of a layer: two seconds of 4 Mbit/s.
+const KEPT: usize = 1024;
+
+impl History {
+    pub(crate) fn push(&mut self, packet: &Arc<Packet>) {
+        if self.ring.is_empty() {
+            self.ring.resize(KEPT, None);
+        }
+        if let Some(slot) = self.ring.get_mut(packet.seq as usize % KEPT) {
+            *slot = Some(packet.clone());
+        }
+    }
+
+    pub(crate) fn get(&self, generation: u32, seq: u64) -> Option<&Arc<Packet>> {
+        let packet = self.ring.get(seq as usize % KEPT)?.as_ref()?;
+        (packet.seq == seq && packet.generation == generation).then_some(packet)
+    }
+}

@@ -1,0 +1,414 @@
+//! A viewer's connection: its slots, what its link carries, and what it reports.
+//!
+//! The hot path is [`Viewer::forward`]: one packet to one viewer, appended to the outbox in protected form. It
+//! allocates nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::bwe::Estimator;
+use crate::keys::Agreed;
+use crate::outbox::{Outbox, Route};
+use crate::rtcp::{self, Report};
+use crate::slot::{Slot, Stamps};
+use crate::source::{Packet, Source};
+use crate::srtp::{Keys, Open, Protect};
+
+/// How often streams are reported on (RFC 3550 6.2 has 5 s; players take sound and picture together sooner so).
+const REPORT_INTERVAL: Duration = Duration::from_millis(1000);
+
+/// How often a viewer asks for the same keyframe.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How long after a step down, or a probe in vain, the next step up is tried.
+const PATIENCE: Duration = Duration::from_secs(2);
+const MOST_PATIENCE: Duration = Duration::from_secs(16);
+
+/// What is kept back of the estimate: bursts, retransmissions.
+const HEADROOM: f64 = 0.92;
+
+/// What a step up must leave free, so that it is not taken back at once.
+const UP_HEADROOM: f64 = 0.87;
+
+/// Retransmissions one report may cause.
+const MAX_RESENT: usize = 128;
+
+/// A viewer's connection.
+pub(crate) struct Viewer {
+    pub(crate) slots: Vec<Slot>,
+    protect: Option<Protect>,
+    open: Option<Open>,
+    pub(crate) estimator: Estimator,
+    /// Names all streams of this connection as one sender's.
+    cname: [u8; 8],
+    round_trip: Duration,
+    /// When the next step up may be probed for, and after how long the one after that.
+    probe_at: Instant,
+    patience: Duration,
+    /// The rate that the last probe was to find.
+    sought: f64,
+    resent: Recent,
+}
+
+/// What was sent again a moment ago, so that it is not sent again once more while it is on its way.
+#[derive(Default)]
+struct Recent {
+    entries: SmallVec<[(u32, u16, Option<Instant>); 0]>,
+    next: usize,
+}
+
+impl Recent {
+    const SIZE: usize = 256;
+
+    fn is_new(&mut self, ssrc: u32, seq: u16, now: Instant, within: Duration) -> bool {
+        let is_recent = |entry: &(u32, u16, Option<Instant>)| {
+            (entry.0, entry.1) == (ssrc, seq)
+                && entry.2.is_some_and(|at| now.saturating_duration_since(at) < within)
+        };
+        if self.entries.iter().any(is_recent) {
+            return false;
+        }
+        let entry = (ssrc, seq, Some(now));
+        match self.entries.get_mut(self.next) {
+            Some(slot) => *slot = entry,
+            None => self.entries.push(entry),
+        }
+        self.next = (self.next + 1) % Self::SIZE;
+        true
+    }
+}
+
+/// Where packets sent before are found.
+pub(crate) trait Past {
+    fn find(&self, source: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>>;
+}
+
+/// Asks a publisher for keyframes.
+pub(crate) type AskKeyframe<'a> = &'a mut dyn FnMut(&Arc<Source>, u8);
+
+impl Viewer {
+    pub(crate) fn new(now: Instant, cname: [u8; 8]) -> Self {
+        Self {
+            slots: Vec::new(),
+            protect: None,
+            open: None,
+            estimator: Estimator::new(now),
+            cname,
+            round_trip: Duration::from_millis(100),
+            probe_at: now,
+            patience: PATIENCE,
+            sought: 0.0,
+            resent: Recent::default(),
+        }
+    }
+
+    /// DTLS is done. `None` when its keys cannot be used.
+    pub(crate) fn set_keys(&mut self, agreed: &Agreed) -> Option<()> {
+        let keys = |of_client| Keys::split(&agreed.material, agreed.profile, of_client);
+        self.protect = Some(Protect::new(&keys(agreed.we_are_client)?)?);
+        self.open = Some(Open::new(&keys(!agreed.we_are_client)?)?);
+        Some(())
+    }
+
+    /// Whether anything can be sent.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.protect.is_some()
+    }
+
+    fn stamps(&mut self, at: usize, now: Instant, stamp: u32, bytes: usize) -> Stamps {
+        let is_counted = self.slots.get(at).is_some_and(|slot| slot.extensions.transport_cc.is_some());
+        Stamps {
+            transport_cc: is_counted.then(|| self.estimator.note_sent(now, bytes)),
+            abs_send_time: stamp,
+        }
+    }
+
+    /// Sends `packet` on slot `at`, if it gets it. `stamp` is the time as the absolute send time has it.
+    #[inline]
+    pub(crate) fn forward(
+        &mut self,
+        at: usize,
+        packet: &Packet,
+        route: Route,
+        now: Instant,
+        stamp: u32,
+        out: &mut Outbox,
+    ) -> bool {
+        if self.protect.is_none() {
+            return false;
+        }
+        let Some(rewrite) = self.slots.get_mut(at).and_then(|slot| slot.admit(packet)) else { return false };
+        let stamps = self.stamps(at, now, stamp, packet.payload.len() + 60);
+        let (Some(slot), Some(protect)) = (self.slots.get(at), &self.protect) else { return false };
+        let start = out.start();
+        let sent = slot
+            .write(&mut out.buffer, packet, &rewrite, stamps)
+            .and_then(|(header, index)| protect.rtp(&mut out.buffer, start, header, slot.ssrc, index));
+        match sent {
+            Some(()) => out.finish(route, start),
+            None => out.abandon(start),
+        }
+        sent.is_some()
+    }
+
+    /// Sends a packet once more. Returns its size.
+    fn resend(
+        &mut self,
+        at: usize,
+        packet: &Packet,
+        route: Route,
+        now: Instant,
+        stamp: u32,
+        out: &mut Outbox,
+    ) -> Option<usize> {
+        let rewrite = self.slots.get(at)?.again(packet)?;
+        let stamps = self.stamps(at, now, stamp, packet.payload.len() + 62);
+        let start = out.start();
+        let slot = self.slots.get_mut(at)?;
+        let sent = slot.write_again(&mut out.buffer, packet, &rewrite, stamps);
+        let sealed = sent.and_then(|(header, ssrc, index)| {
+            self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
+        });
+        match sealed {
+            Some(()) => out.finish(route, start),
+            None => out.abandon(start),
+        }
+        sealed.map(|()| packet.payload.len() + 62)
+    }
+
+    /// A control packet came. `None` when it is forged or broken.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn take_report(
+        &mut self,
+        packet: &[u8],
+        route: Route,
+        now: Instant,
+        stamp: u32,
+        past: &dyn Past,
+        ask: AskKeyframe<'_>,
+        out: &mut Outbox,
+    ) -> Option<()> {
+        let mut open = self.open.take()?;
+        let result = match open.rtcp(packet) {
+            None => None,
+            Some(plain) => {
+                rtcp::read(plain, |report| match report {
+                    Report::Reception { ssrc, lost, last_report, delay } => {
+                        self.note_reception(ssrc, lost, last_report, delay, now);
+                    }
+                    Report::Missing { ssrc, pairs } => {
+                        let mut left = MAX_RESENT;
+                        rtcp::for_missing(pairs, |seq| {
+                            if left > 0 && self.resend_missing(ssrc, seq, route, now, stamp, past, out) {
+                                left -= 1;
+                            }
+                        });
+                    }
+                    Report::Keyframe { ssrc } => {
+                        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc) {
+                            let layer = slot.current_layer().unwrap_or(slot.target);
+                            ask_for(slot, layer, now, ask);
+                        }
+                    }
+                    Report::Arrivals(arrivals) => self.estimator.note_arrivals(now, &arrivals),
+                    Report::Bandwidth { bits } => self.estimator.note_bandwidth(bits),
+                });
+                Some(())
+            }
+        };
+        self.open = Some(open);
+        result
+    }
+
+    fn note_reception(&mut self, ssrc: u32, lost: u8, last_report: u32, delay: u32, now: Instant) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc) else { return };
+        slot.is_known = true;
+        let is_video = slot.is_video;
+        if let Some((_, at)) = slot.reported.filter(|(name, _)| *name == last_report) {
+            let held = Duration::from_secs_f64(f64::from(delay) / 65_536.0);
+            let trip = now.saturating_duration_since(at).saturating_sub(held);
+            self.round_trip = (self.round_trip * 7 + trip) / 8;
+        }
+        if is_video {
+            self.estimator.note_reception(now, lost);
+        }
+    }
+
+    fn resend_missing(
+        &mut self,
+        ssrc: u32,
+        seq: u16,
+        route: Route,
+        now: Instant,
+        stamp: u32,
+        past: &dyn Past,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(at) = self.slots.iter().position(|slot| slot.ssrc == ssrc) else { return false };
+        let within = self.round_trip.mul_f64(0.8).max(Duration::from_millis(10));
+        if !self.resent.is_new(ssrc, seq, now, within) {
+            return false;
+        }
+        let packet = self.slots.get(at).and_then(|slot| {
+            let (generation, layer, seq) = slot.sent(seq)?;
+            past.find(slot.source.as_ref()?, generation, layer, seq)
+        });
+        packet.is_some_and(|packet| self.resend(at, &packet, route, now, stamp, out).is_some())
+    }
+
+    /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called
+    /// again at the latest.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn tick(
+        &mut self,
+        route: Route,
+        now: Instant,
+        stamp: u32,
+        past: &dyn Past,
+        ask: AskKeyframe<'_>,
+        out: &mut Outbox,
+    ) -> Instant {
+        if !self.is_ready() {
+            return now + Duration::from_millis(100);
+        }
+        self.report(route, now, out);
+        self.choose_layers(now);
+        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
+            let layer = slot.target;
+            ask_for(slot, layer, now, ask);
+        }
+        match self.estimator.probe_bytes(now) {
+            None => now + Duration::from_millis(100),
+            Some(bytes) => {
+                self.pad(bytes, route, now, stamp, past, out);
+                now + Duration::from_millis(5)
+            }
+        }
+    }
+
+    fn report(&mut self, route: Route, now: Instant, out: &mut Outbox) {
+        let Some(protect) = &mut self.protect else { return };
+        for slot in &mut self.slots {
+            if slot.reported.is_some_and(|(_, at)| now.saturating_duration_since(at) < REPORT_INTERVAL) {
+                continue;
+            }
+            let Some(report) = slot.sender_report(now) else { continue };
+            slot.reported = Some(((report.ntp >> 16) as u32, now));
+            let start = out.start();
+            rtcp::write_sender_report(&mut out.buffer, &report, &self.cname);
+            match protect.rtcp(&mut out.buffer, start) {
+                Some(()) => out.finish(route, start),
+                None => out.abandon(start),
+            }
+        }
+    }
+
+    /// Fills a probe with packets that were sent before: a viewer takes them as retransmissions it did not need.
+    fn pad(
+        &mut self,
+        mut bytes: usize,
+        route: Route,
+        now: Instant,
+        stamp: u32,
+        past: &dyn Past,
+        out: &mut Outbox,
+    ) {
+        let at = self.slots.iter().position(|slot| slot.rtx_ssrc.is_some() && slot.newest().is_some());
+        let Some(at) = at else { return };
+        let Some((generation, layer, newest)) = self.slots.get(at).and_then(Slot::newest) else { return };
+        let Some(source) = self.slots.get(at).and_then(|slot| slot.source.clone()) else { return };
+        for back in 0..64 {
+            if bytes < 100 {
+                return;
+            }
+            let Some(seq) = newest.checked_sub(back) else { return };
+            let Some(packet) = past.find(&source, generation, layer, seq) else { continue };
+            if let Some(sent) = self.resend(at, &packet, route, now, stamp, out) {
+                bytes = bytes.saturating_sub(sent);
+            }
+        }
+    }
+
+    /// Chooses a layer for each video: as good as it is shown, within what the link carries.
+    fn choose_layers(&mut self, now: Instant) {
+        let estimate = self.estimator.bits();
+        let budget = estimate * HEADROOM;
+        let mut used = 0.0;
+        let mut choices: SmallVec<[(usize, u8, u32); 16]> = SmallVec::new();
+        for (at, slot) in self.slots.iter().enumerate() {
+            let Some(source) = &slot.source else { continue };
+            if source.owner().is_none() || slot.wanted.is_paused {
+                continue;
+            }
+            let lowest = (0..source.layer_count()).find(|layer| source.bits(*layer) > 0).unwrap_or(0);
+            used += f64::from(source.bits(lowest));
+            choices.push((at, lowest as u8, slot.wanted.max_height));
+        }
+        // Large pictures first, then one step for each in turn.
+        choices.sort_unstable_by_key(|(at, _, height)| (std::cmp::Reverse(*height), *at));
+        let mut missing: Option<f64> = None;
+        let mut steps = true;
+        while steps {
+            steps = false;
+            for (at, layer, wanted) in &mut choices {
+                let Some(slot) = self.slots.get(*at) else { continue };
+                let Some(source) = &slot.source else { continue };
+                let mut higher = usize::from(*layer) + 1..source.layer_count();
+                let Some(next) = higher.find(|layer| source.bits(*layer) > 0) else { continue };
+                let height = source.height(usize::from(*layer));
+                if height >= *wanted && height > 0 {
+                    continue;
+                }
+                let more = f64::from(source.bits(next)) - f64::from(source.bits(usize::from(*layer)));
+                let is_had = slot.current_layer().is_some_and(|current| usize::from(current) >= next);
+                let room = if is_had { budget } else { estimate * UP_HEADROOM };
+                if used + more <= room {
+                    used += more;
+                    *layer = next as u8;
+                    steps = true;
+                } else if missing.is_none() {
+                    missing = Some((used + more) / UP_HEADROOM * 1.05);
+                }
+            }
+        }
+        for (at, layer, _) in &choices {
+            if let Some(slot) = self.slots.get_mut(*at) {
+                slot.target = *layer;
+            }
+        }
+        self.seek(missing, estimate, now);
+    }
+
+    /// Probes for `missing` bits a second, ever less often while nothing is found.
+    fn seek(&mut self, missing: Option<f64>, estimate: f64, now: Instant) {
+        let Some(missing) = missing else {
+            self.patience = PATIENCE;
+            return;
+        };
+        if self.estimator.was_overused(now, PATIENCE) {
+            self.probe_at = self.probe_at.max(now + PATIENCE);
+        }
+        if now < self.probe_at || missing <= estimate {
+            return;
+        }
+        if self.sought > 0.0 && estimate < self.sought * 0.9 {
+            self.patience = (self.patience * 2).min(MOST_PATIENCE);
+        } else {
+            self.patience = PATIENCE;
+        }
+        self.sought = missing.min(3.0 * estimate);
+        self.probe_at = now + self.patience;
+        self.estimator.start_probe(now, self.sought);
+    }
+}
+
+fn ask_for(slot: &mut Slot, layer: u8, now: Instant, ask: AskKeyframe<'_>) {
+    let Some(source) = slot.source.clone() else { return };
+    if slot.asked_keyframe_at.is_some_and(|at| now.saturating_duration_since(at) < KEYFRAME_INTERVAL) {
+        return;
+    }
+    slot.asked_keyframe_at = Some(now);
+    ask(&source, layer);
+}

@@ -1,0 +1,483 @@
+//! The threads that move packets: each has a socket on the one UDP port, a shard, and its connections over TCP. There is
+//! nothing here to decide; see `shard.rs`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::{Config, Event, Order, Shared};
+use crate::outbox::{Outbox, Route, Run};
+use crate::shard::{Command, Shard, Taking};
+use crate::socket::Sender;
+use crate::source::Packet;
+use crate::stun;
+
+/// What the kernel may hold for a socket: 4 MB are 15 ms at 2 Gbit/s.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Receives made in a row before anything else gets its turn.
+const RECEIVES: usize = 8;
+
+/// Commands and packets taken in a row.
+const TAKEN: usize = 1024;
+
+/// How long the network may refuse datagrams before they are dropped.
+const SEND_PATIENCE: Duration = Duration::from_millis(5);
+
+/// The longest datagram that comes: GRO gathers several in one.
+const RECEIVE_BYTES: usize = 64 << 10;
+
+/// ICE-TCP: connections a worker may have, how long one may take to say whose it is, and be silent.
+const MAX_STREAMS: usize = 10_000;
+const STREAM_SETUP: Duration = Duration::from_secs(10);
+const STREAM_SILENCE: Duration = Duration::from_secs(30);
+
+/// Datagrams that may wait for one TCP connection: half a second of video.
+const STREAM_QUEUE: usize = 256;
+
+/// A connection over TCP, and the first datagram of it.
+pub(crate) struct TcpArrival {
+    stream: std::net::TcpStream,
+    first: Vec<u8>,
+}
+
+/// Where a worker hears from others.
+pub(crate) struct Inlets {
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) packets: mpsc::Receiver<Arc<Packet>>,
+    pub(crate) streams: mpsc::Receiver<TcpArrival>,
+}
+
+/// The sockets.
+pub(crate) struct Listening {
+    udp: Vec<std::net::UdpSocket>,
+    tcp: Option<std::net::TcpListener>,
+    pub(crate) udp_address: SocketAddr,
+    pub(crate) tcp_address: Option<SocketAddr>,
+}
+
+impl Listening {
+    pub(crate) fn open(config: &Config, workers: usize) -> io::Result<Self> {
+        let mut udp: Vec<std::net::UdpSocket> = Vec::with_capacity(workers);
+        let mut address = config.udp;
+        for _ in 0..workers {
+            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            // All on one port: the kernel keeps a client with one of them.
+            if workers > 1 {
+                socket.set_reuse_port(true)?;
+            }
+            socket.set_nonblocking(true)?;
+            // What the system allows of it.
+            let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+            let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+            socket.bind(&address.into())?;
+            let socket = std::net::UdpSocket::from(socket);
+            address = socket.local_addr()?;
+            udp.push(socket);
+        }
+        let tcp = config.tcp.map(std::net::TcpListener::bind).transpose()?;
+        if let Some(listener) = &tcp {
+            listener.set_nonblocking(true)?;
+        }
+        let tcp_address = tcp.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+        Ok(Self { udp, tcp, udp_address: address, tcp_address })
+    }
+}
+
+/// The addresses behind a listening address: itself, or where this machine speaks from.
+pub(crate) fn own_addresses(listening: IpAddr) -> Vec<IpAddr> {
+    if !listening.is_unspecified() {
+        return vec![listening];
+    }
+    // Connecting a datagram socket sends nothing; it only asks the kernel for the way. The addresses are those set
+    // aside for documentation (RFC 5737, RFC 3849).
+    let routes: [(IpAddr, IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+        (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+            Ipv6Addr::LOCALHOST.into(),
+        ),
+    ];
+    let mut addresses = Vec::new();
+    for (any, far, loopback) in routes {
+        if any.is_ipv6() && listening.is_ipv4() {
+            continue;
+        }
+        let local = std::net::UdpSocket::bind((any, 0)).and_then(|socket| {
+            socket.connect((far, 9))?;
+            socket.local_addr()
+        });
+        addresses.extend(local.map(|address| address.ip()));
+        addresses.push(loopback);
+    }
+    addresses.dedup();
+    addresses
+}
+
+/// Starts the threads; they end when `stopped` does.
+pub(crate) fn start(
+    listening: Listening,
+    inlets: Vec<Inlets>,
+    shared: &Arc<Shared>,
+    events: &mpsc::Sender<Event>,
+    stopped: &watch::Receiver<()>,
+) -> io::Result<()> {
+    let mut tcp = listening.tcp;
+    for (index, (socket, inlets)) in listening.udp.into_iter().zip(inlets).enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (shared, events, mut stopped) = (shared.clone(), events.clone(), stopped.clone());
+        let listener = tcp.take();
+        std::thread::Builder::new().name("media".into()).spawn(move || {
+            runtime.block_on(async move {
+                if let Some(listener) = listener.and_then(|listener| TcpListener::from_std(listener).ok()) {
+                    tokio::spawn(accept(listener, shared.clone()));
+                }
+                let work = match Worker::new(index, socket, &shared, events) {
+                    Ok(worker) => worker.run(inlets),
+                    Err(error) => {
+                        tracing::error!(%error, "a media worker cannot start");
+                        return;
+                    }
+                };
+                tokio::select! {
+                    () = work => {}
+                    // The error is that whoever could stop it is gone.
+                    _ = stopped.changed() => {}
+                }
+            });
+        })?;
+    }
+    Ok(())
+}
+
+struct Worker {
+    shard: Shard,
+    shared: Arc<Shared>,
+    index: usize,
+    socket: UdpSocket,
+    state: UdpSocketState,
+    wires: Wires,
+    buffers: Vec<Vec<u8>>,
+    events: mpsc::Sender<Event>,
+}
+
+/// The ways out.
+struct Wires {
+    sender: Sender,
+    streams: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>, foldhash::fast::RandomState>,
+    shared: Arc<Shared>,
+    /// A run taken apart, where the kernel does not do it.
+    single: Vec<Run>,
+}
+
+impl Worker {
+    fn new(
+        index: usize,
+        socket: std::net::UdpSocket,
+        shared: &Arc<Shared>,
+        events: mpsc::Sender<Event>,
+    ) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let wires = Wires {
+            sender: Sender::new(state.max_gso_segments() > 1),
+            streams: HashMap::default(),
+            shared: shared.clone(),
+            single: Vec::new(),
+        };
+        Ok(Self {
+            shard: Shard::new(index, shared.clone()),
+            shared: shared.clone(),
+            index,
+            socket: UdpSocket::from_std(socket)?,
+            state,
+            wires,
+            buffers: vec![vec![0; RECEIVE_BYTES]; BATCH_SIZE],
+            events,
+        })
+    }
+
+    async fn run(mut self, mut inlets: Inlets) {
+        let shared = self.shared.clone();
+        let Some(queue) = shared.queues.get(self.index) else { return };
+        let sleep = tokio::time::sleep(Duration::from_secs(1));
+        tokio::pin!(sleep);
+        loop {
+            let now = Instant::now();
+            let due = self.shard.poll_timeout().unwrap_or(now + Duration::from_secs(1));
+            sleep.as_mut().reset(due.max(now).into());
+            let mut now = now;
+            tokio::select! {
+                ready = self.socket.readable() => {
+                    now = Instant::now();
+                    if ready.is_ok() {
+                        self.receive(now);
+                    }
+                }
+                packet = inlets.packets.recv() => {
+                    now = Instant::now();
+                    packet.into_iter().for_each(|packet| self.shard.handle_packet(packet));
+                }
+                command = inlets.commands.recv() => {
+                    now = Instant::now();
+                    command.into_iter().for_each(|command| self.shard.handle_command(command, now));
+                }
+                stream = inlets.streams.recv() => {
+                    stream.into_iter().for_each(|stream| self.adopt(stream, now));
+                }
+                () = queue.wake.notified() => now = Instant::now(),
+                () = &mut sleep => now = Instant::now(),
+            }
+            for _ in 0..TAKEN {
+                let Ok(packet) = inlets.packets.try_recv() else { break };
+                self.shard.handle_packet(packet);
+            }
+            for _ in 0..TAKEN {
+                let Ok(command) = inlets.commands.try_recv() else { break };
+                self.shard.handle_command(command, now);
+            }
+            let orders = std::mem::take(&mut *queue.orders.lock());
+            for (peer, order) in orders {
+                match order {
+                    Order::Rights(rights) => self.shard.set_rights(peer, rights, now),
+                    Order::Close => self.shard.close(peer),
+                }
+            }
+            let (socket, wires) = (&self.socket, &mut self.wires);
+            let mut send = |out: &mut Outbox| wires.send(socket, out);
+            self.shard.flush(now, &mut send);
+            if self.shard.poll_timeout().is_some_and(|due| due <= now) {
+                self.shard.handle_timeout(now, &mut send);
+            }
+            if !self.shard.out.is_empty() {
+                send(&mut self.shard.out);
+            }
+            self.tell();
+        }
+    }
+
+    /// Takes what the socket has.
+    fn receive(&mut self, now: Instant) {
+        for _ in 0..RECEIVES {
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let mut slices = self.buffers.iter_mut().map(|buffer| io::IoSliceMut::new(buffer));
+            let mut slices: [io::IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| slices.next().unwrap_or_else(|| io::IoSliceMut::new(&mut [])));
+            let state = &self.state;
+            let socket = &self.socket;
+            let received =
+                self.socket.try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut metas));
+            let Ok(received) = received else { return };
+            for (meta, buffer) in metas.iter().zip(&self.buffers).take(received) {
+                let route = Route { is_tcp: false, remote: unmapped(meta.addr) };
+                for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                    if let Taking::Elsewhere(owner) =
+                        self.shard.handle_datagram(route, meta.dst_ip, bytes, now)
+                        && let Some(queue) = self.shared.queues.get(owner)
+                    {
+                        let bytes = bytes.to_vec();
+                        // ICE and RTP both send again what is lost here.
+                        let _ =
+                            queue.commands.try_send(Command::Datagram { route, local: meta.dst_ip, bytes });
+                    }
+                }
+            }
+            if received < BATCH_SIZE {
+                return;
+            }
+        }
+    }
+
+    /// A TCP connection of one of our clients.
+    fn adopt(&mut self, arrival: TcpArrival, now: Instant) {
+        self.wires.streams.retain(|_, queue| !queue.is_closed());
+        if self.wires.streams.len() >= MAX_STREAMS {
+            return;
+        }
+        let Ok(stream) = TcpStream::from_std(arrival.stream) else { return };
+        let Ok(remote) = stream.peer_addr().map(unmapped) else { return };
+        let route = Route { is_tcp: true, remote };
+        let (queue, outgoing) = mpsc::channel(STREAM_QUEUE);
+        self.wires.streams.insert(remote, queue);
+        self.shard.handle_datagram(route, None, &arrival.first, now);
+        let (reader, writer) = stream.into_split();
+        let (shared, index) = (self.shared.clone(), self.index);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = read_frames(reader, route, shared, index) => {}
+                () = write_frames(writer, outgoing) => {}
+            }
+        });
+    }
+
+    fn tell(&mut self) {
+        if self.shard.events.is_empty() {
+            return;
+        }
+        let events = std::mem::take(&mut self.shard.events);
+        for event in events {
+            match self.events.try_send(event) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                // Levels are told again in a moment.
+                Err(mpsc::error::TrySendError::Full(Event::Levels(_))) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => self.shard.events.push(event),
+            }
+        }
+    }
+}
+
+impl Wires {
+    fn send(&mut self, socket: &UdpSocket, out: &mut Outbox) {
+        let runs = std::mem::take(&mut out.runs);
+        let mut rest = runs.as_slice();
+        while let Some(first) = rest.first() {
+            if first.route.is_tcp {
+                self.send_tcp(&out.buffer, first);
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            let udp = rest.iter().position(|run| run.route.is_tcp).unwrap_or(rest.len());
+            let (now, later) = rest.split_at_checked(udp).unwrap_or((rest, &[]));
+            self.send_udp(socket, &out.buffer, now);
+            rest = later;
+        }
+        out.runs = runs;
+        out.clear();
+    }
+
+    fn send_udp(&mut self, socket: &UdpSocket, buffer: &[u8], runs: &[Run]) {
+        if !self.sender.segments() && runs.iter().any(|run| run.length > run.segment) {
+            let mut single = std::mem::take(&mut self.single);
+            single.clear();
+            single.extend(runs.iter().flat_map(|run| {
+                (0..run.length).step_by(run.segment).map(|offset| Run {
+                    start: run.start + offset,
+                    length: run.segment.min(run.length - offset),
+                    ..*run
+                })
+            }));
+            self.send_udp(socket, buffer, &single);
+            self.single = single;
+            return;
+        }
+        let mut rest = runs;
+        let mut refused_at: Option<Instant> = None;
+        while let Some(first) = rest.first() {
+            match self.sender.send(socket, buffer, rest) {
+                Ok(sent) => {
+                    rest = rest.get(sent.max(1)..).unwrap_or_default();
+                    refused_at = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let began = *refused_at.get_or_insert_with(Instant::now);
+                    if began.elapsed() > SEND_PATIENCE {
+                        let datagrams: usize = rest.iter().map(|run| run.length.div_ceil(run.segment)).sum();
+                        self.shared.counters.unsent_datagrams.fetch_add(datagrams as u64, Ordering::Relaxed);
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                // A card that cannot segment says so by these.
+                Err(error)
+                    if first.length > first.segment
+                        && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL)) =>
+                {
+                    tracing::info!("this network does not segment datagrams; each is sent by itself");
+                    self.sender.stop_segmenting();
+                    self.send_udp(socket, buffer, rest);
+                    return;
+                }
+                // One place that cannot be reached is not the others' trouble.
+                Err(_) => {
+                    self.shared.counters.unsent_datagrams.fetch_add(1, Ordering::Relaxed);
+                    rest = rest.get(1..).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    /// RFC 4571: each datagram after its length.
+    fn send_tcp(&mut self, buffer: &[u8], run: &Run) {
+        let Some(bytes) = buffer.get(run.start..run.start + run.length) else { return };
+        let Ok(length) = u16::try_from(bytes.len()) else { return };
+        let Some(queue) = self.streams.get(&run.route.remote) else { return };
+        let mut frame = Vec::with_capacity(2 + bytes.len());
+        frame.extend_from_slice(&length.to_be_bytes());
+        frame.extend_from_slice(bytes);
+        // A link that is too slow loses datagrams, as it would over UDP.
+        if queue.try_send(frame).is_err() {
+            self.shared.counters.unsent_datagrams.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Takes TCP connections, and hands each to the worker that has its client.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let waiting = Arc::new(tokio::sync::Semaphore::new(1024));
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(permit) = waiting.clone().try_acquire_owned() else { continue };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let first = tokio::time::timeout(STREAM_SETUP, read_frame(&mut stream)).await;
+            let Ok(Some(first)) = first else { return };
+            let owner = stun::username(&first).and_then(|name| shared.ufrags.read().get(name).copied());
+            let Some(queue) = owner.and_then(|owner| shared.queues.get(owner)) else {
+                shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
+                return;
+            };
+            let _ = stream.set_nodelay(true);
+            if let Ok(stream) = stream.into_std() {
+                let _ = queue.streams.send(TcpArrival { stream, first }).await;
+            }
+        });
+    }
+}
+
+async fn read_frame(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let length = reader.read_u16().await.ok()?;
+    let mut frame = vec![0; usize::from(length)];
+    reader.read_exact(&mut frame).await.ok()?;
+    Some(frame)
+}
+
+async fn read_frames(
+    mut reader: tokio::net::tcp::OwnedReadHalf,
+    route: Route,
+    shared: Arc<Shared>,
+    index: usize,
+) {
+    let Some(queue) = shared.queues.get(index) else { return };
+    while let Ok(Some(bytes)) = tokio::time::timeout(STREAM_SILENCE, read_frame(&mut reader)).await {
+        if queue.commands.send(Command::Datagram { route, local: None, bytes }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write_frames(mut writer: tokio::net::tcp::OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = queue.recv().await {
+        if writer.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// An IPv4 address that a socket for both shows as IPv6.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
