@@ -259,7 +259,7 @@ impl Estimator {
         let sent_ms = (done.last_sent - previous.last_sent) as f64 / 1000.0;
         let arrived_ms = (done.last_arrival - previous.last_arrival) as f64 / 1000.0;
         // A receiver whose clock jumped, or a pause in sending: there is no trend across it.
-        if arrived_ms < 0.0 || arrived_ms > 3000.0 || sent_ms > 3000.0 {
+        if !(0.0..=3000.0).contains(&arrived_ms) || sent_ms > 3000.0 {
             self.trend.restart();
             return false;
         }

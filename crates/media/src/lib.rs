@@ -31,6 +31,7 @@ mod worker;
 pub use engine::{Config, Counters, Event, Media};
 pub use error::Error;
 pub use publisher::Rights;
+pub use sdp::receiving_lines;
 pub use shard::{Answer, Published, Watched};
 pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};

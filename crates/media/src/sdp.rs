@@ -66,6 +66,12 @@ pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
     (lines, text)
 }
 
+/// The m-lines of a viewer's offer that it receives on: the name of each, and whether it is for video.
+pub fn receiving_lines(offer: &str) -> Vec<(String, bool)> {
+    let (lines, _) = read_offer(offer, Way::Receives);
+    lines.into_iter().filter(|line| line.is_active).map(|line| (line.mid, line.is_video)).collect()
+}
+
 /// `send q;h;f recv ...`: alternatives after commas are left out, as are pauses (`~`).
 fn sent_rids(simulcast: &str) -> Vec<String> {
     let mut words = simulcast.split_whitespace().skip_while(|word| *word != "send");

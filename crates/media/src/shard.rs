@@ -31,7 +31,7 @@ use crate::sdp::{self, Line, Way};
 use crate::slot::{Extensions, Slot, Taken, Wanted};
 use crate::source::{History, Packet, PeerId, RoomKey, Source, SourceKey, StreamKind};
 use crate::stun;
-use crate::viewer::{Past, Viewer};
+use crate::viewer::{Aim, Past, Viewer};
 
 /// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -258,8 +258,9 @@ impl Shard {
 
     /// Ends a connection.
     pub(crate) fn close(&mut self, peer: PeerId) {
-        if let Some(at) = self.by_id.get(&peer).copied() {
-            self.remove(at);
+        match self.by_id.get(&peer).copied() {
+            Some(at) => self.remove(at),
+            None => self.shared.forget_peer(peer),
         }
     }
 
@@ -332,11 +333,11 @@ impl Shard {
                 return;
             }
             let Some(to) = peer.route else { return };
-            let stamp = self.shared.send_time(now);
+            let aim = Aim { route: to, now, stamp: self.shared.send_time(now) };
             let asked = &mut self.asked;
             let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
             let past = FeedsPast(&self.feeds);
-            match viewer.take_report(bytes, to, now, stamp, &past, &mut ask, &mut self.out) {
+            match viewer.take_report(bytes, aim, &past, &mut ask, &mut self.out) {
                 Some(()) => peer.heard_at = Some(now),
                 None => _ = counters.broken_control.fetch_add(1, Ordering::Relaxed),
             }
@@ -518,8 +519,9 @@ impl Shard {
             else {
                 continue;
             };
+            let aim = Aim { route: *route, now, stamp };
             for packet in packets {
-                forwarded += u64::from(viewer.forward(*slot, packet, *route, now, stamp, &mut self.out));
+                forwarded += u64::from(viewer.forward(*slot, packet, aim, &mut self.out));
             }
             if self.out.is_full() {
                 send(&mut self.out);
@@ -600,11 +602,11 @@ impl Shard {
                 Role::Publisher(publisher) => publisher.tick(&mut peer.rtc, now),
                 Role::Viewer(viewer) => {
                     if let Some(route) = peer.route {
-                        let stamp = self.shared.send_time(now);
+                        let aim = Aim { route, now, stamp: self.shared.send_time(now) };
                         let asked = &mut self.asked;
                         let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
                         let past = FeedsPast(&self.feeds);
-                        peer.tick_due = viewer.tick(route, now, stamp, &past, &mut ask, &mut self.out);
+                        peer.tick_due = viewer.tick(aim, &past, &mut ask, &mut self.out);
                     }
                 }
             }

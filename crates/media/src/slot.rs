@@ -301,7 +301,7 @@ impl Slot {
             self.clock = packet.clock;
         }
         let bytes = packet.payload.len() as u32;
-        let out = self.out.get_or_insert_with(|| Out {
+        let out = self.out.get_or_insert(Out {
             seq: 0,
             timestamp: 0,
             at: None,

@@ -80,6 +80,15 @@ impl Recent {
     }
 }
 
+/// Where and when something is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Aim {
+    pub(crate) route: Route,
+    pub(crate) now: Instant,
+    /// `now` as RTP's absolute send time has it.
+    pub(crate) stamp: u32,
+}
+
 /// Where packets sent before are found.
 pub(crate) trait Past {
     fn find(&self, source: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>>;
@@ -117,54 +126,38 @@ impl Viewer {
         self.protect.is_some()
     }
 
-    fn stamps(&mut self, at: usize, now: Instant, stamp: u32, bytes: usize) -> Stamps {
+    fn stamps(&mut self, at: usize, aim: Aim, bytes: usize) -> Stamps {
         let is_counted = self.slots.get(at).is_some_and(|slot| slot.extensions.transport_cc.is_some());
         Stamps {
-            transport_cc: is_counted.then(|| self.estimator.note_sent(now, bytes)),
-            abs_send_time: stamp,
+            transport_cc: is_counted.then(|| self.estimator.note_sent(aim.now, bytes)),
+            abs_send_time: aim.stamp,
         }
     }
 
     /// Sends `packet` on slot `at`, if it gets it. `stamp` is the time as the absolute send time has it.
     #[inline]
-    pub(crate) fn forward(
-        &mut self,
-        at: usize,
-        packet: &Packet,
-        route: Route,
-        now: Instant,
-        stamp: u32,
-        out: &mut Outbox,
-    ) -> bool {
+    pub(crate) fn forward(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> bool {
         if self.protect.is_none() {
             return false;
         }
         let Some(rewrite) = self.slots.get_mut(at).and_then(|slot| slot.admit(packet)) else { return false };
-        let stamps = self.stamps(at, now, stamp, packet.payload.len() + 60);
+        let stamps = self.stamps(at, aim, packet.payload.len() + 60);
         let (Some(slot), Some(protect)) = (self.slots.get(at), &self.protect) else { return false };
         let start = out.start();
         let sent = slot
             .write(&mut out.buffer, packet, &rewrite, stamps)
             .and_then(|(header, index)| protect.rtp(&mut out.buffer, start, header, slot.ssrc, index));
         match sent {
-            Some(()) => out.finish(route, start),
+            Some(()) => out.finish(aim.route, start),
             None => out.abandon(start),
         }
         sent.is_some()
     }
 
     /// Sends a packet once more. Returns its size.
-    fn resend(
-        &mut self,
-        at: usize,
-        packet: &Packet,
-        route: Route,
-        now: Instant,
-        stamp: u32,
-        out: &mut Outbox,
-    ) -> Option<usize> {
+    fn resend(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> Option<usize> {
         let rewrite = self.slots.get(at)?.again(packet)?;
-        let stamps = self.stamps(at, now, stamp, packet.payload.len() + 62);
+        let stamps = self.stamps(at, aim, packet.payload.len() + 62);
         let start = out.start();
         let slot = self.slots.get_mut(at)?;
         let sent = slot.write_again(&mut out.buffer, packet, &rewrite, stamps);
@@ -172,20 +165,17 @@ impl Viewer {
             self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
         });
         match sealed {
-            Some(()) => out.finish(route, start),
+            Some(()) => out.finish(aim.route, start),
             None => out.abandon(start),
         }
         sealed.map(|()| packet.payload.len() + 62)
     }
 
     /// A control packet came. `None` when it is forged or broken.
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn take_report(
         &mut self,
         packet: &[u8],
-        route: Route,
-        now: Instant,
-        stamp: u32,
+        aim: Aim,
         past: &dyn Past,
         ask: AskKeyframe<'_>,
         out: &mut Outbox,
@@ -196,12 +186,12 @@ impl Viewer {
             Some(plain) => {
                 rtcp::read(plain, |report| match report {
                     Report::Reception { ssrc, lost, last_report, delay } => {
-                        self.note_reception(ssrc, lost, last_report, delay, now);
+                        self.note_reception(ssrc, lost, last_report, delay, aim.now);
                     }
                     Report::Missing { ssrc, pairs } => {
                         let mut left = MAX_RESENT;
                         rtcp::for_missing(pairs, |seq| {
-                            if left > 0 && self.resend_missing(ssrc, seq, route, now, stamp, past, out) {
+                            if left > 0 && self.resend_missing(ssrc, seq, aim, past, out) {
                                 left -= 1;
                             }
                         });
@@ -209,10 +199,10 @@ impl Viewer {
                     Report::Keyframe { ssrc } => {
                         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc) {
                             let layer = slot.current_layer().unwrap_or(slot.target);
-                            ask_for(slot, layer, now, ask);
+                            ask_for(slot, layer, aim.now, ask);
                         }
                     }
-                    Report::Arrivals(arrivals) => self.estimator.note_arrivals(now, &arrivals),
+                    Report::Arrivals(arrivals) => self.estimator.note_arrivals(aim.now, &arrivals),
                     Report::Bandwidth { bits } => self.estimator.note_bandwidth(bits),
                 });
                 Some(())
@@ -236,59 +226,48 @@ impl Viewer {
         }
     }
 
-    fn resend_missing(
-        &mut self,
-        ssrc: u32,
-        seq: u16,
-        route: Route,
-        now: Instant,
-        stamp: u32,
-        past: &dyn Past,
-        out: &mut Outbox,
-    ) -> bool {
+    fn resend_missing(&mut self, ssrc: u32, seq: u16, aim: Aim, past: &dyn Past, out: &mut Outbox) -> bool {
         let Some(at) = self.slots.iter().position(|slot| slot.ssrc == ssrc) else { return false };
         let within = self.round_trip.mul_f64(0.8).max(Duration::from_millis(10));
-        if !self.resent.is_new(ssrc, seq, now, within) {
+        if !self.resent.is_new(ssrc, seq, aim.now, within) {
             return false;
         }
         let packet = self.slots.get(at).and_then(|slot| {
             let (generation, layer, seq) = slot.sent(seq)?;
             past.find(slot.source.as_ref()?, generation, layer, seq)
         });
-        packet.is_some_and(|packet| self.resend(at, &packet, route, now, stamp, out).is_some())
+        packet.is_some_and(|packet| self.resend(at, &packet, aim, out).is_some())
     }
 
     /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called
     /// again at the latest.
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn tick(
         &mut self,
-        route: Route,
-        now: Instant,
-        stamp: u32,
+        aim: Aim,
         past: &dyn Past,
         ask: AskKeyframe<'_>,
         out: &mut Outbox,
     ) -> Instant {
         if !self.is_ready() {
-            return now + Duration::from_millis(100);
+            return aim.now + Duration::from_millis(100);
         }
-        self.report(route, now, out);
-        self.choose_layers(now);
+        self.report(aim, out);
+        self.choose_layers(aim.now);
         for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
             let layer = slot.target;
-            ask_for(slot, layer, now, ask);
+            ask_for(slot, layer, aim.now, ask);
         }
-        match self.estimator.probe_bytes(now) {
-            None => now + Duration::from_millis(100),
+        match self.estimator.probe_bytes(aim.now) {
+            None => aim.now + Duration::from_millis(100),
             Some(bytes) => {
-                self.pad(bytes, route, now, stamp, past, out);
-                now + Duration::from_millis(5)
+                self.pad(bytes, aim, past, out);
+                aim.now + Duration::from_millis(5)
             }
         }
     }
 
-    fn report(&mut self, route: Route, now: Instant, out: &mut Outbox) {
+    fn report(&mut self, aim: Aim, out: &mut Outbox) {
+        let now = aim.now;
         let Some(protect) = &mut self.protect else { return };
         for slot in &mut self.slots {
             if slot.reported.is_some_and(|(_, at)| now.saturating_duration_since(at) < REPORT_INTERVAL) {
@@ -299,22 +278,14 @@ impl Viewer {
             let start = out.start();
             rtcp::write_sender_report(&mut out.buffer, &report, &self.cname);
             match protect.rtcp(&mut out.buffer, start) {
-                Some(()) => out.finish(route, start),
+                Some(()) => out.finish(aim.route, start),
                 None => out.abandon(start),
             }
         }
     }
 
     /// Fills a probe with packets that were sent before: a viewer takes them as retransmissions it did not need.
-    fn pad(
-        &mut self,
-        mut bytes: usize,
-        route: Route,
-        now: Instant,
-        stamp: u32,
-        past: &dyn Past,
-        out: &mut Outbox,
-    ) {
+    fn pad(&mut self, mut bytes: usize, aim: Aim, past: &dyn Past, out: &mut Outbox) {
         let at = self.slots.iter().position(|slot| slot.rtx_ssrc.is_some() && slot.newest().is_some());
         let Some(at) = at else { return };
         let Some((generation, layer, newest)) = self.slots.get(at).and_then(Slot::newest) else { return };
@@ -325,7 +296,7 @@ impl Viewer {
             }
             let Some(seq) = newest.checked_sub(back) else { return };
             let Some(packet) = past.find(&source, generation, layer, seq) else { continue };
-            if let Some(sent) = self.resend(at, &packet, route, now, stamp, out) {
+            if let Some(sent) = self.resend(at, &packet, aim, out) {
                 bytes = bytes.saturating_sub(sent);
             }
         }

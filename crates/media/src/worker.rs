@@ -69,6 +69,10 @@ impl Listening {
     pub(crate) fn open(config: &Config, workers: usize) -> io::Result<Self> {
         let mut udp: Vec<std::net::UdpSocket> = Vec::with_capacity(workers);
         let mut address = config.udp;
+        if workers > 1 && address.port() != 0 {
+            // Sockets that share a port would also share it with another server's; this one does not.
+            drop(std::net::UdpSocket::bind(address)?);
+        }
         for _ in 0..workers {
             let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
             // All on one port: the kernel keeps a client with one of them.

@@ -10,6 +10,7 @@ use usersig::{Decoded, SecretKey};
 
 use crate::error::ApiError;
 use crate::limit::RateLimits;
+use crate::live::Live;
 use crate::room_cell::RoomCell;
 use crate::stage::Stage;
 use crate::webhooks::EventIds;
@@ -32,6 +33,8 @@ pub(crate) struct App {
     pub(crate) catalogue: RwLock<Catalogue>,
     /// What goes on between its rooms.
     pub(crate) stage: Stage,
+    /// What carries its rooms' sound and pictures.
+    pub(crate) live: Arc<Live>,
 }
 
 /// What decides who may act for an app.
@@ -52,6 +55,7 @@ impl App {
         store: Arc<dyn Store>,
         event_ids: Arc<EventIds>,
         default_webhook: Arc<Webhook>,
+        live: Arc<Live>,
     ) -> Self {
         let webhook = record.webhook.clone().map_or_else(|| default_webhook.clone(), Arc::new);
         Self {
@@ -66,6 +70,7 @@ impl App {
             default_webhook,
             catalogue: RwLock::default(),
             stage: Stage::default(),
+            live,
         }
     }
 

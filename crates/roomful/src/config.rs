@@ -18,6 +18,19 @@ const KEYS: &[(&str, &[&str])] = &[
     ("member_list", &["cap"]),
     ("presence", &["ping_interval", "silent_timeout", "resume_grace", "allow_slow"]),
     ("webhooks", &["url", "events", "token", "deadline", "allow_private"]),
+    (
+        "media",
+        &[
+            "udp",
+            "tcp",
+            "advertise",
+            "workers",
+            "ice_urls",
+            "turn_secret",
+            "turn_lifetime",
+            "members_may_create_rooms",
+        ],
+    ),
     ("tls", &["cert", "key"]),
     ("log", &["level", "format"]),
 ];
@@ -34,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) member_list: MemberList,
     pub(crate) presence: Presence,
     pub(crate) webhooks: Webhooks,
+    pub(crate) media: Media,
     pub(crate) tls: Tls,
     pub(crate) log: Log,
 }
@@ -89,6 +103,71 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     pub(crate) fn default_receiver(&self) -> store::Webhook {
         store::Webhook { url: self.url.clone(), events: self.events.clone(), token: self.token.clone() }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Media {
+    /// Where media comes in over UDP; empty is the address and port number of `server.listen`.
+    pub(crate) udp: String,
+    /// ... and over TCP; empty is the port after that, "off" is nowhere.
+    pub(crate) tcp: String,
+    /// The addresses clients are told; empty is this machine's own.
+    #[serde(deserialize_with = "list")]
+    pub(crate) advertise: Vec<String>,
+    /// 0 is one a core.
+    pub(crate) workers: usize,
+    /// STUN and TURN servers that clients are told of.
+    #[serde(deserialize_with = "list")]
+    pub(crate) ice_urls: Vec<String>,
+    /// What the TURN servers have as `static-auth-secret`.
+    pub(crate) turn_secret: String,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) turn_lifetime: Duration,
+    /// Whether a member may create a room over the gateway.
+    pub(crate) members_may_create_rooms: bool,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            udp: String::new(),
+            tcp: String::new(),
+            advertise: Vec::new(),
+            workers: 0,
+            ice_urls: Vec::new(),
+            turn_secret: String::new(),
+            turn_lifetime: Duration::from_secs(24 * 3600),
+            members_may_create_rooms: true,
+        }
+    }
+}
+
+impl Media {
+    /// Where the forwarding unit listens, beside a server at `listen`. Also whether both ports were asked for, so that
+    /// no others will do.
+    fn sockets(&self, listen: SocketAddr) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
+        let address = |key: &str, text: &str, default: SocketAddr| match text {
+            "" => Ok(default),
+            text => {
+                text.parse().with_context(|| format!("media.{key} is {text:?}, which is no ADDRESS:PORT"))
+            }
+        };
+        let udp: SocketAddr = address("udp", &self.udp, listen)?;
+        let after = SocketAddr::new(udp.ip(), if udp.port() == 0 { 0 } else { udp.port().wrapping_add(1) });
+        let tcp = if self.tcp == "off" { None } else { Some(address("tcp", &self.tcp, after)?) };
+        Ok((udp, tcp))
+    }
+
+    /// What the forwarding unit is told.
+    pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
+        let (udp, tcp) = self.sockets(listen)?;
+        let advertised = self.advertise.iter().map(|text| {
+            text.parse().with_context(|| format!("media.advertise has {text:?}, which is no IP address"))
+        });
+        let advertised = advertised.collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(media::Config { udp, tcp, advertised, workers: self.workers })
     }
 }
 

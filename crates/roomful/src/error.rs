@@ -15,6 +15,8 @@ impl ApiError {
     pub(crate) const INVALID: u32 = 100_002;
     pub(crate) const NOT_ALLOWED: u32 = 100_010;
     pub(crate) const NOT_A_MEMBER: u32 = 100_005;
+    /// Our own: there is no media connection to change.
+    pub(crate) const NO_CONNECTION: u32 = 100_501;
 
     pub(crate) fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }

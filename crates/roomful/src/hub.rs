@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::live::Live;
 use crate::room_cell::{Planned, RoomCell};
 use crate::session::{Close, Frame, Session, Sessions};
 use crate::webhooks::{self, EventIds, Sender};
@@ -52,6 +53,8 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sessions: Sessions,
+    /// Carries sound and pictures.
+    pub(crate) live: Arc<Live>,
     /// Sends to webhook receivers.
     pub(crate) sender: Sender,
     event_ids: Arc<EventIds>,
@@ -65,7 +68,12 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Takes over what the store has kept. Sessions of before wait to be resumed from [`Self::begin_grace`] on.
-    pub(crate) fn new(config: Config, store: Arc<dyn Store>, snapshot: Snapshot) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        snapshot: Snapshot,
+        live: Arc<Live>,
+    ) -> Arc<Self> {
         let hub = Arc::new(Self {
             store,
             sessions: Sessions::default(),
@@ -77,6 +85,7 @@ impl Hub {
             lane_of: foldhash::fast::RandomState::default(),
             draining: watch::Sender::new(false),
             config,
+            live,
         });
         hub.restore(snapshot);
         hub
@@ -177,6 +186,7 @@ impl Hub {
             self.store.clone(),
             self.event_ids.clone(),
             self.default_webhook.clone(),
+            self.live.clone(),
         ));
         self.apps.write().insert(app.id, app);
     }

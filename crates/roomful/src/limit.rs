@@ -28,17 +28,17 @@ impl RateLimits {
 }
 
 /// A sliding window: a call is accepted when the one `limit` calls before it is at least a second old.
-struct RateLimit {
+pub(crate) struct RateLimit {
     limit: usize,
     accepted: Mutex<VecDeque<Instant>>,
 }
 
 impl RateLimit {
-    fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         Self { limit: limit as usize, accepted: Mutex::default() }
     }
 
-    fn accept(&self, now: Instant) -> bool {
+    pub(crate) fn accept(&self, now: Instant) -> bool {
         if self.limit == 0 {
             return true;
         }

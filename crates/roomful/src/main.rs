@@ -10,6 +10,7 @@ mod error;
 mod gateway;
 mod hub;
 mod limit;
+mod live;
 mod metrics;
 mod page;
 mod rest;

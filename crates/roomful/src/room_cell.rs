@@ -3,8 +3,8 @@
 //! Whatever changes in the room is handed to the store while the room is locked, so that the disk and the webhooks see
 //! changes in the order in which they happened.
 //!
-//! Locks are taken in one order: the room's state, then its fan-out, then a session's; never two rooms' at once, and
-//! none across an `.await`. Whoever changes the state takes the fan-out before letting the state go (hand over hand), so
+//! Locks are taken in one order: the room's state, then its fan-out, then its streams, then a session's; never two
+//! rooms' at once, and none across an `.await`. Whoever changes the state takes the fan-out before letting the state go (hand over hand), so
 //! that every member hears of changes in the order in which they happened, while readers do not wait for the telling.
 
 use std::sync::Arc;
@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use media::{PeerId, Published, Rights, RoomKey};
 use parking_lot::{
-    MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard,
+    RwLockWriteGuard,
 };
 use rooms::{
     Delta, Error, Event, Given, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
@@ -25,6 +27,7 @@ use tokio::time::Instant;
 use crate::alarm::Alarm;
 use crate::app::App;
 use crate::clock;
+use crate::live::{self, Settled, Streams};
 use crate::session::{Frame, Session};
 use crate::webhooks::Teller;
 use crate::wire;
@@ -51,6 +54,12 @@ pub(crate) struct RoomCell {
     pub(crate) lifetime_alarm: Alarm,
     /// For requests about seats that nobody answers.
     request_alarm: Alarm,
+    /// The room as the forwarding unit knows it.
+    pub(crate) media_key: RoomKey,
+    /// What is being published in it.
+    streams: Mutex<Streams>,
+    /// For mutes that end while their members publish.
+    mute_alarm: Alarm,
 }
 
 struct Fanout {
@@ -94,6 +103,7 @@ impl RoomCell {
             flush_is_due: false,
             flushed_at: None,
         };
+        let media_key = app.live.new_room();
         Arc::new(Self {
             app,
             room_id: room.info().room_id.clone(),
@@ -102,6 +112,9 @@ impl RoomCell {
             fanout: Mutex::new(fanout),
             lifetime_alarm: Alarm::default(),
             request_alarm: Alarm::default(),
+            media_key,
+            streams: Mutex::default(),
+            mute_alarm: Alarm::default(),
         })
     }
 
@@ -155,7 +168,8 @@ impl RoomCell {
         let mut room = self.write()?;
         let entered = room.enter(&session.user, session.id, now)?;
         let page = self.render(&room, "", cap)?;
-        let welcome = Welcome { json: wire::welcome(&room, &session.app, &page, now) };
+        let json = wire::welcome(&room, &session.app, &page, self.streams.lock().told(), now);
+        let welcome = Welcome { json };
         if !entered.session_is_new {
             return Ok(welcome);
         }
@@ -203,6 +217,7 @@ impl RoomCell {
         let mut fanout = self.fanout.lock();
         fanout.listeners.remove(&session.id);
         session.note_left(&self.room_id);
+        self.end_media(session.id);
         self.tell(room, &mut fanout, &events);
         Ok(())
     }
@@ -237,6 +252,8 @@ impl RoomCell {
         for (_, session) in fanout.listeners.drain() {
             self.close_for(&session, cause);
         }
+        self.app.live.close(self.streams.lock().end_all());
+        self.app.live.forget_room(self.media_key);
     }
 
     /// Plans a durable command under the rules, and hands it to the store.
@@ -309,6 +326,20 @@ impl RoomCell {
         for session in self.fanout.lock().listeners.values() {
             session.push(frame.clone());
         }
+    }
+
+    /// Tells everyone in the room but one session.
+    pub(crate) fn tell_others(&self, sender: SessionId, frame: &Frame) {
+        let fanout = self.fanout.lock();
+        let others = fanout.listeners.iter().filter(|(id, _)| **id != sender);
+        others.for_each(|(_, session)| session.push(frame.clone()));
+    }
+
+    /// Tells one member, on all its sessions.
+    pub(crate) fn tell_user(&self, user: &UserId, frame: &Frame) {
+        let fanout = self.fanout.lock();
+        let own = fanout.listeners.values().filter(|session| session.user == *user);
+        own.for_each(|session| session.push(frame.clone()));
     }
 
     /// Tells the owner and the administrators, as far as they are in.
@@ -472,8 +503,123 @@ impl RoomCell {
     }
 
     fn close_for(&self, session: &Arc<Session>, cause: LeaveCause) {
+        self.end_media(session.id);
         session.note_left(&self.room_id);
         session.push(Frame::text(&wire::room_closed(&self.room_id, cause)));
+    }
+
+    // Media
+
+    pub(crate) fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock()
+    }
+
+    /// What `session` may publish as things stand.
+    pub(crate) fn rights_of(&self, session: &Session) -> Rights {
+        self.read().map(|room| live::rights(&room, session)).unwrap_or_default()
+    }
+
+    /// `session` publishes on `peer` from now on. Returns what of it flows.
+    pub(crate) fn note_published(
+        self: &Arc<Self>,
+        session: &Session,
+        peer: PeerId,
+        published: &[Published],
+    ) -> Result<Rights, Error> {
+        let room = self.write()?;
+        self.require_session(&room, session)?;
+        let rights = live::rights(&room, session);
+        let mut fanout = self.fanout.lock();
+        let former = self.streams.lock().publish(session.id, &session.user, peer, published);
+        self.app.live.close(former);
+        self.tell(room, &mut fanout, &[]);
+        // Said once more, for rights that had not changed for the room, but are new to the connection.
+        self.app.live.set_rights(peer, self.streams.lock().rights_on(peer).unwrap_or(rights));
+        Ok(rights)
+    }
+
+    /// `session` watches on `peer` from now on.
+    pub(crate) fn note_watching(&self, session: &Session, peer: PeerId) -> Result<(), Error> {
+        let room = self.read()?;
+        self.require_session(&room, session)?;
+        let former = self.streams.lock().watch(Some(session.id), &session.user, peer);
+        self.app.live.close(former);
+        Ok(())
+    }
+
+    fn require_session(&self, room: &Room, session: &Session) -> Result<(), Error> {
+        if room.members().sessions(session.user.as_str()).contains(&session.id) {
+            return Ok(());
+        }
+        Err(Error::NotAMember { user: session.user.to_string(), room_id: self.room_id.to_string() })
+    }
+
+    /// Changes what is published other than by the room's rules, and tells of it.
+    pub(crate) fn change_streams<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Room, &mut Streams) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut room = self.write()?;
+        let mut fanout = self.fanout.lock();
+        let value = act(&mut room, &mut self.streams.lock())?;
+        self.tell(room, &mut fanout, &[]);
+        Ok(value)
+    }
+
+    /// A connection is gone, though nobody ended it: its session is to make another.
+    pub(crate) fn note_media_lost(
+        self: &Arc<Self>,
+        peer: PeerId,
+        session: Option<SessionId>,
+        was_publisher: bool,
+    ) {
+        let lost = self.change_streams(|room, streams| {
+            let is_lost = streams.lose(peer);
+            // One without a session was a player that is only counted.
+            room.end_play(usize::from(is_lost && session.is_none()));
+            Ok(is_lost)
+        });
+        if lost != Ok(true) {
+            return;
+        }
+        let frame = Frame::text(&wire::media_lost(&self.room_id, was_publisher));
+        let session = session.and_then(|session| self.fanout.lock().listeners.get(&session).cloned());
+        session.into_iter().for_each(|session| session.push(frame.clone()));
+    }
+
+    /// Tells everyone who speaks, and how loud.
+    pub(crate) fn tell_speakers(&self, speakers: &[(Arc<str>, u8)]) {
+        self.tell_all(&Frame::text(&wire::speakers_changed(&self.room_id, speakers)));
+    }
+
+    fn end_media(&self, session: SessionId) {
+        let peers: Vec<PeerId> = self.streams.lock().end(session).collect();
+        self.app.live.close(peers);
+    }
+
+    /// Holds what is published against the rules, which may have changed.
+    fn settle(self: &Arc<Self>, room: &mut Room) -> Settled {
+        let settled = self.streams.lock().settle(room, clock::now());
+        room.end_play(settled.closed.len());
+        self.app.live.carry_out(&settled);
+        if let Some(at) = settled.again_at {
+            let cell = self.clone();
+            // A room that is gone has no streams.
+            self.mute_alarm.set(at, async move { drop(cell.change_streams(|_, _| Ok(()))) });
+        }
+        settled
+    }
+
+    fn tell_settled(&self, fanout: &Fanout, settled: &Settled) {
+        for (_, session, rights) in &settled.rights {
+            if let Some(session) = fanout.listeners.get(session) {
+                session.push(Frame::text(&wire::publishing_changed(&self.room_id, *rights)));
+            }
+        }
+        for member in &settled.changed {
+            let frame = Frame::text(&wire::streams_changed(&self.room_id, member));
+            fanout.listeners.values().for_each(|session| session.push(frame.clone()));
+        }
     }
 
     /// Sends `session` the messages after `seen`, then all that follow: none is lost or told twice in between.
@@ -490,7 +636,7 @@ impl RoomCell {
     /// before anybody is told.
     fn tell<'a>(
         self: &Arc<Self>,
-        room: MappedRwLockWriteGuard<'_, Room>,
+        mut room: MappedRwLockWriteGuard<'_, Room>,
         fanout: &mut Fanout,
         events: impl IntoIterator<Item = &'a Event>,
     ) {
@@ -509,7 +655,9 @@ impl RoomCell {
                 }
             }
         }
+        let settled = self.settle(&mut room);
         drop(room);
+        self.tell_settled(fanout, &settled);
         for (frame, audience) in frames {
             match audience {
                 None => fanout.listeners.values().for_each(|session| session.push(frame.clone())),

@@ -1,6 +1,7 @@
 //! `roomful serve`: the store, the hub, the listeners, and the way down again.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::hub::{Hub, drained};
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
@@ -81,7 +83,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let listener = listen(&config).await?;
     let address = listener.local_addr()?;
     let undelivered = std::mem::take(&mut snapshot.outbox);
-    let hub = Hub::new(config, store.clone(), snapshot);
+    let (live, happenings) = start_media(&config, address)?;
+    let hub = Hub::new(config, store.clone(), snapshot, live.clone());
     outbox.start(hub.clone(), undelivered);
 
     let served = Served {
@@ -94,6 +97,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     hub.begin_grace();
     let mut background = vec![
         tokio::spawn(Metrics::upkeep(metrics.handle())),
+        tokio::spawn(live.clone().run(hub.clone(), happenings)),
         tokio::spawn(accept(listener, tls.clone(), served.clone(), Workers::start()?)),
         tokio::spawn(accept_control(control_socket, Served { routes: controlled, ..served })),
     ];
@@ -105,7 +109,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     stop_signal().await?;
     tracing::info!("draining: no new work, connections are told to come back");
     hub.draining.send_replace(true);
-    for listener in background.drain(1..) {
+    for listener in background.drain(2..) {
         listener.abort();
     }
     if tokio::time::timeout(DRAIN_TIMEOUT, hub.draining.closed()).await.is_err() {
@@ -119,6 +123,44 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     control::unbind(&folder);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the forwarding unit beside a server at `address`. Ports that nobody asked for may be any, when the usual ones
+/// are taken.
+fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live>, live::Happenings)> {
+    let usual = config.media.unit(address)?;
+    let any = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
+    let mut tries = vec![usual.clone()];
+    if config.media.tcp.is_empty() {
+        tries.push(media::Config { tcp: usual.tcp.map(any), ..usual.clone() });
+    }
+    if config.media.udp.is_empty() && config.media.tcp.is_empty() {
+        tries.push(media::Config { udp: any(usual.udp), tcp: usual.tcp.map(any), ..usual.clone() });
+    }
+    let mut trouble = None;
+    for unit in &tries {
+        match Live::start(unit) {
+            Ok(started) => {
+                let (udp, tcp) = started.0.media().addresses();
+                if *unit != usual {
+                    tracing::warn!(
+                        ?udp,
+                        ?tcp,
+                        "the usual media ports are taken; set media.udp and media.tcp"
+                    );
+                } else {
+                    tracing::info!(?udp, ?tcp, "media");
+                }
+                return Ok(started);
+            }
+            Err(error) => trouble = trouble.or(Some(error)),
+        }
+    }
+    let trouble = trouble.map_or_else(|| anyhow::anyhow!("there is nothing to try"), anyhow::Error::from);
+    Err(trouble.context(format!(
+        "cannot listen for media on UDP {} and TCP {:?}; set media.udp and media.tcp",
+        usual.udp, usual.tcp
+    )))
 }
 
 async fn stop_signal() -> anyhow::Result<()> {
@@ -226,7 +268,8 @@ fn routes(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Router {
             }),
         )
         .merge(page::routes())
-        .with_state(Shown { hub, metrics })
+        .with_state(Shown { hub: hub.clone(), metrics })
+        .merge(live::whip::routes(hub))
 }
 
 /// 200 once calls will succeed; the listener is open only after the store was read.

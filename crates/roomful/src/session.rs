@@ -1,7 +1,7 @@
 //! Sessions: what a client connection is to the rooms. A session outlives its connection by the resume grace; whichever
 //! connection is attached to it gets its frames.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -12,6 +12,7 @@ use store::StoredSession;
 use tokio::sync::{Notify, mpsc};
 
 use crate::app::App;
+use crate::limit::RateLimit;
 use crate::room_cell::RoomCell;
 use crate::wire;
 
@@ -114,7 +115,12 @@ pub(crate) struct Session {
     pub(crate) user: UserId,
     link: Mutex<Link>,
     rooms: Mutex<Vec<InRoom>>,
+    /// Made when it is first used: few send data.
+    data_limit: OnceLock<Box<RateLimit>>,
 }
+
+/// How often one session may send data, a second (as the cloud's SDK allows).
+const DATA_PER_SECOND: u32 = 30;
 
 /// How a connection ended, as far as it says what the client has received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +135,20 @@ impl Session {
     fn new(id: SessionId, app: Arc<App>, user: UserId, token_hash: [u8; 32]) -> Arc<Self> {
         let link =
             Link { generation: 0, outbox: None, closer: Arc::default(), behind: Vec::new(), token_hash };
-        Arc::new(Self { id, app, user, link: Mutex::new(link), rooms: Mutex::default() })
+        Arc::new(Self {
+            id,
+            app,
+            user,
+            link: Mutex::new(link),
+            rooms: Mutex::default(),
+            data_limit: OnceLock::new(),
+        })
+    }
+
+    /// Whether it may send data once more.
+    pub(crate) fn may_send_data(&self) -> bool {
+        let limit = self.data_limit.get_or_init(|| Box::new(RateLimit::new(DATA_PER_SECOND)));
+        limit.accept(std::time::Instant::now())
     }
 
     /// Hands a frame to the connection, if there is one; one that does not keep up is closed.

@@ -1,8 +1,10 @@
 //! The JSON that several answers and events share, written straight into text.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use media::{Rights, StreamKind};
 use rooms::{
     Battle, BattleStep, ConnectionStep, Content, Counters, Event, LeaveCause, MembersChanged, Message, Page,
     RequestKind, Room, RoomId, RoomInfo, Seat, SeatRequest, SeatTemplate, Side, Stand, TakeSeatMode, Time,
@@ -13,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::live::{MemberStreams, stream_type};
 
 /// A `RoomInfo` as it is answered (`spec/live-rest-api.md`).
 #[derive(Serialize, JsonSchema)]
@@ -48,6 +51,7 @@ pub(crate) struct RoomInfoView<'a> {
     is_audio_disabled: bool,
     is_video_disabled: bool,
     is_screen_sharing_disabled: bool,
+    is_player_listed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     lifetime_after_no_users: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,12 +113,13 @@ impl<'a> RoomInfoView<'a> {
             is_audio_disabled: info.is_audio_disabled,
             is_video_disabled: info.is_video_disabled,
             is_screen_sharing_disabled: info.is_screen_sharing_disabled,
+            is_player_listed: info.is_player_listed,
             lifetime_after_no_users: seconds(info.lifetime_after_no_users),
             lifetime_after_owner_leave: seconds(info.lifetime_after_owner_leave),
             lifetime_after_owner_offline: seconds(info.lifetime_after_owner_offline),
             custom_info: &info.custom_info,
             member_count: room.members().len(),
-            online_count: room.members().len(),
+            online_count: room.members().len() + room.players(),
             view_count: room.counters().views,
             popularity: room.counters().views,
             video_quality_list: [],
@@ -136,7 +141,7 @@ pub(crate) fn page(page: &Page<'_>) -> Bytes {
 }
 
 /// What a member gets on entering: the room, the first page of who is in, and what there is to know of it.
-pub(crate) fn welcome(room: &Room, app: &App, page: &Bytes, now: Time) -> String {
+pub(crate) fn welcome(room: &Room, app: &App, page: &Bytes, streams: &[MemberStreams], now: Time) -> String {
     let page = std::str::from_utf8(page).unwrap_or("{}");
     let page = page.strip_prefix('{').and_then(|page| page.strip_suffix('}')).unwrap_or_default();
     let mut messages = String::new();
@@ -149,14 +154,69 @@ pub(crate) fn welcome(room: &Room, app: &App, page: &Bytes, now: Time) -> String
     let admins: Vec<_> = room.admins().map(UserId::as_str).collect();
     let muted: Vec<_> = room.mutes(now).map(|(user, until)| muted(user, until)).collect();
     format!(
-        r#"{{"RoomInfo":{},{page},"Messages":[{messages}],"SeatList":{},"Metadata":{},"Admin_Account":{},"MutedAccountList":{},"Statistic":{}}}"#,
+        r#"{{"RoomInfo":{},{page},"Messages":[{messages}],"SeatList":{},"Metadata":{},"Admin_Account":{},"MutedAccountList":{},"Statistic":{},"StreamList":{}}}"#,
         RoomInfoView::new(room, app).json(),
         to_json(&seats(room.seats())),
         to_json(&metadata),
         to_json(&admins),
         to_json(&muted),
         to_json(&Statistic::new(room.counters(), room.sender_count())),
+        to_json(&streams),
     )
+}
+
+/// What a member publishes now: all of it.
+pub(crate) fn streams_changed(room_id: &RoomId, streams: &MemberStreams) -> String {
+    let mut body = serde_json::to_value(streams).unwrap_or_default();
+    put(&mut body, "RoomId", room_id.as_str());
+    json!({"event": "streams_changed", "body": body}).to_string()
+}
+
+/// What the member it is told to may publish now.
+pub(crate) fn publishing_changed(room_id: &RoomId, rights: Rights) -> String {
+    let allowed = allowed(rights);
+    json!({"event": "publishing_changed", "body": {"RoomId": room_id.as_str(), "Allowed": allowed}})
+        .to_string()
+}
+
+/// The kinds of streams that may be published.
+pub(crate) fn allowed(rights: Rights) -> Vec<&'static str> {
+    StreamKind::ALL.into_iter().filter(|kind| rights.allow(*kind)).map(stream_type).collect()
+}
+
+/// The member it is told to has lost a media connection.
+pub(crate) fn media_lost(room_id: &RoomId, was_publisher: bool) -> String {
+    let direction = if was_publisher { "publish" } else { "watch" };
+    json!({"event": "media_lost", "body": {"RoomId": room_id.as_str(), "Direction": direction}}).to_string()
+}
+
+/// What one in charge wants of the member it is told to.
+pub(crate) fn device_event(room_id: &RoomId, kind: StreamKind, operator: &str, event: &str) -> String {
+    let body = json!({
+        "RoomId": room_id.as_str(), "StreamType": stream_type(kind), "Operator_Account": operator,
+    });
+    json!({"event": event, "body": body}).to_string()
+}
+
+/// Bytes of a member, as base64.
+pub(crate) fn data_received(room_id: &RoomId, from: &UserId, cmd_id: u8, data: &str) -> String {
+    let body = json!({
+        "RoomId": room_id.as_str(), "From_Account": from.as_str(), "CmdId": cmd_id, "Data": data,
+    });
+    json!({"event": "data_received", "body": body}).to_string()
+}
+
+/// Who speaks, the loudest first.
+pub(crate) fn speakers_changed(room_id: &RoomId, speakers: &[(Arc<str>, u8)]) -> String {
+    /// Nobody can tell more voices apart.
+    const NAMED: usize = 20;
+    let mut speakers: Vec<_> = speakers.to_vec();
+    speakers.sort_by_key(|(_, level)| std::cmp::Reverse(*level));
+    let speakers = speakers.iter().take(NAMED);
+    let speakers: Vec<_> =
+        speakers.map(|(user, level)| json!({"Member_Account": &**user, "Level": level})).collect();
+    json!({"event": "speakers_changed", "body": {"RoomId": room_id.as_str(), "Speakers": speakers}})
+        .to_string()
 }
 
 pub(crate) fn muted(user: &UserId, until: Time) -> Value {

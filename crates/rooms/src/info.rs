@@ -81,6 +81,9 @@ pub struct RoomInfo {
     pub is_video_disabled: bool,
     /// No screen sharing for everyone.
     pub is_screen_sharing_disabled: bool,
+    /// Players (WHEP) are members, and listed; else they are only counted.
+    #[serde(default = "yes")]
+    pub is_player_listed: bool,
     /// The room ends when it had no members for so long; `None` is never.
     pub lifetime_after_no_users: Option<Duration>,
     /// The room ends when its owner left so long ago.
@@ -89,6 +92,10 @@ pub struct RoomInfo {
     pub lifetime_after_owner_offline: Option<Duration>,
     /// The app's own, at most 2 KiB.
     pub custom_info: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The fields a caller sets on creating or updating a room; what is absent keeps its value (or default).
@@ -119,6 +126,7 @@ pub struct Fields {
     pub is_audio_disabled: Option<bool>,
     pub is_video_disabled: Option<bool>,
     pub is_screen_sharing_disabled: Option<bool>,
+    pub is_player_listed: Option<bool>,
     pub lifetime_after_no_users: Option<u32>,
     pub lifetime_after_owner_leave: Option<u32>,
     pub lifetime_after_owner_offline: Option<u32>,
@@ -186,6 +194,7 @@ impl RoomInfo {
             is_audio_disabled: false,
             is_video_disabled: false,
             is_screen_sharing_disabled: false,
+            is_player_listed: true,
             lifetime_after_no_users: None,
             lifetime_after_owner_leave: None,
             lifetime_after_owner_offline: None,
@@ -222,6 +231,7 @@ impl RoomInfo {
             is_audio_disabled,
             is_video_disabled,
             is_screen_sharing_disabled,
+            is_player_listed,
             lifetime_after_no_users,
             lifetime_after_owner_leave,
             lifetime_after_owner_offline,
@@ -254,6 +264,7 @@ impl RoomInfo {
         set(&mut info.is_audio_disabled, *is_audio_disabled);
         set(&mut info.is_video_disabled, *is_video_disabled);
         set(&mut info.is_screen_sharing_disabled, *is_screen_sharing_disabled);
+        set(&mut info.is_player_listed, *is_player_listed);
         set_lifetime(&mut info.lifetime_after_no_users, *lifetime_after_no_users);
         set_lifetime(&mut info.lifetime_after_owner_leave, *lifetime_after_owner_leave);
         set_lifetime(&mut info.lifetime_after_owner_offline, *lifetime_after_owner_offline);

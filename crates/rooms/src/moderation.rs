@@ -236,7 +236,10 @@ impl Room {
     }
 
     /// Checks that `user` may send messages at `now`: not muted, and not in a silenced room unless it manages it.
-    pub(crate) fn require_may_speak(&self, user: &UserId, now: Time) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Muted`], [`Error::MessagesDisabled`].
+    pub fn require_may_speak(&self, user: &UserId, now: Time) -> Result<(), Error> {
         match self.mutes.get(user.as_str()) {
             Some(until) if now < *until => return Err(Error::Muted(*until)),
             _ => {}

@@ -43,6 +43,8 @@ pub struct Room {
     pub(crate) senders: Map<UserId, GiftTally>,
     pub(crate) seats: Seats,
     pub(crate) requests: SeatRequests,
+    /// Players that watch without being members.
+    players: usize,
 }
 
 /// What entering did.
@@ -119,7 +121,29 @@ impl Room {
             senders: Map::default(),
             seats,
             requests: SeatRequests::default(),
+            players: 0,
         }
+    }
+
+    /// How many players watch without being members.
+    pub fn players(&self) -> usize {
+        self.players
+    }
+
+    /// A player that is only counted begins to watch.
+    ///
+    /// # Errors
+    /// [`Error::Banned`].
+    pub fn begin_play(&mut self, user: &UserId, now: Time) -> Result<(), Error> {
+        self.require_not_banned(user.as_str(), now)?;
+        self.players += 1;
+        self.counters.views += 1;
+        Ok(())
+    }
+
+    /// `count` players that were only counted watch no more.
+    pub fn end_play(&mut self, count: usize) {
+        self.players = self.players.saturating_sub(count);
     }
 
     /// Its record.

@@ -246,6 +246,11 @@ impl Decoded {
         Ok(&self.claims)
     }
 
+    /// What it says of itself, before anything is checked: whose key it is to be verified with.
+    pub fn unverified(&self) -> &Claims {
+        &self.claims
+    }
+
     fn into_claims_unverified(self) -> Claims {
         self.claims
     }

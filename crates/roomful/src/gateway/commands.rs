@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::connection::Member;
-use super::{seats, shared, speak, stage};
+use super::{media, seats, shared, speak, stage};
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -91,11 +91,12 @@ pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> 
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token)) => {
             let response = format!(
-                r#"{{"SessionId":"{:016x}","ResumeToken":"{}","ServerTime":{},"PingInterval":{}}}"#,
+                r#"{{"SessionId":"{:016x}","ResumeToken":"{}","ServerTime":{},"PingInterval":{},"ServerId":"{}"}}"#,
                 member.session.id.0,
                 token.text,
                 clock::now().unix_millis(),
-                hub.config.presence.ping_interval.as_millis()
+                hub.config.presence.ping_interval.as_millis(),
+                hub.live.server_id,
             );
             (reply(request.id, "login", Ok(response)), Some(member))
         }
@@ -224,6 +225,17 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         "accept_battle" => ("accept_battle", later(stage::accept_battle, asked)),
         "reject_battle" => ("reject_battle", later(stage::reject_battle, asked)),
         "exit_battle" => ("exit_battle", later(stage::exit_battle, asked)),
+        "get_media_config" => ("get_media_config", later(media::get_media_config, asked)),
+        "publish" => ("publish", later(media::publish, asked)),
+        "unpublish" => ("unpublish", later(media::unpublish, asked)),
+        "watch" => ("watch", later(media::watch, asked)),
+        "update_watch" => ("update_watch", later(media::update_watch, asked)),
+        "unwatch" => ("unwatch", later(media::unwatch, asked)),
+        "mute_stream" => ("mute_stream", later(media::mute_stream, asked)),
+        "close_device" => ("close_device", later(media::close_device, asked)),
+        "open_device" => ("open_device", later(media::open_device, asked)),
+        "send_data" => ("send_data", later(media::send_data, asked)),
+        "create_room" => ("create_room", later(media::create_room, asked)),
         other => match shared::find(other) {
             Some(shared) => (shared.name, later(move |asked| shared::run(shared, asked), asked)),
             None => return now("?", Err(ApiError::new(60009, format!("there is no command {other:?}")))),

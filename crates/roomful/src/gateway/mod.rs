@@ -2,6 +2,7 @@
 
 mod commands;
 mod connection;
+mod media;
 mod seats;
 mod shared;
 mod speak;

@@ -1,0 +1,279 @@
+//! Sound and pictures, as a member publishes and watches them. Media itself goes past the gateway; what is said here is
+//! who sends what, who sees what, and the SDP of both. The rules are `rooms/src/publishing.rs`.
+
+use std::sync::Arc;
+
+use media::{Published, SourceKey, StreamKind, Wanted, Watched};
+use rooms::RoomType;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::commands::{Asked, require_inside};
+use crate::clock;
+use crate::error::ApiError;
+use crate::live::{self, device, stream_type};
+use crate::rest;
+use crate::room_cell::RoomCell;
+use crate::session::Frame;
+use crate::wire;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MediaRequest {
+    room_id: Option<String>,
+    sdp: Option<String>,
+    #[serde(default)]
+    streams: Vec<StreamRequest>,
+    stream_type: Option<String>,
+    muted: Option<bool>,
+    #[serde(rename = "Member_Account")]
+    member: Option<String>,
+}
+
+/// A stream of an offer.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamRequest {
+    mid: Option<String>,
+    stream_type: Option<String>,
+    /// Of the picture, in pixels: as it is sent, or as it is shown.
+    #[serde(default)]
+    height: Option<u32>,
+    #[serde(default)]
+    max_height: Option<u32>,
+    #[serde(default)]
+    paused: bool,
+    #[serde(rename = "Member_Account")]
+    member: Option<String>,
+}
+
+fn read_kind(text: Option<&str>) -> Result<StreamKind, ApiError> {
+    let text = text.ok_or_else(|| ApiError::invalid("StreamType", "is missing"))?;
+    StreamKind::ALL.into_iter().find(|kind| stream_type(*kind) == text).ok_or_else(|| {
+        ApiError::invalid("StreamType", format_args!("is {text:?}; it is one of audio, main and sub"))
+    })
+}
+
+impl MediaRequest {
+    fn offer(&mut self) -> Result<String, ApiError> {
+        self.sdp
+            .take()
+            .ok_or_else(|| ApiError::invalid("Sdp", "is missing; it is the offer of an RTCPeerConnection"))
+    }
+
+    fn published(&self) -> Result<Vec<Published>, ApiError> {
+        let read = |stream: &StreamRequest| {
+            let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
+            let kind = read_kind(stream.stream_type.as_deref())?;
+            Ok(Published { mid, kind, height: stream.height.unwrap_or(0) })
+        };
+        self.streams.iter().map(read).collect()
+    }
+
+    fn watched(&self, cell: &RoomCell) -> Result<Vec<Watched>, ApiError> {
+        let read = |stream: &StreamRequest| {
+            let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
+            let source = match stream.member.as_deref() {
+                None | Some("") => None,
+                Some(member) => {
+                    let user = rooms::UserId::parse_field("Member_Account", member)?;
+                    let kind = read_kind(stream.stream_type.as_deref())?;
+                    Some(SourceKey { room: cell.media_key, user: user.as_str().into(), kind })
+                }
+            };
+            let wanted =
+                Wanted { max_height: stream.max_height.unwrap_or(u32::MAX), is_paused: stream.paused };
+            Ok(Watched { mid, source, wanted })
+        };
+        self.streams.iter().map(read).collect()
+    }
+}
+
+/// `{}` -> the servers that help a browser through its network.
+pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
+    let user = asked.session.user.as_str();
+    let servers = live::ice_servers(&asked.hub.config.media, user, clock::now().unix_seconds());
+    Ok(json!({"IceServers": servers}).to_string())
+}
+
+pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
+    let mut request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let (offer, streams) = (request.offer()?, request.published()?);
+    require_some_right(&cell, &asked, &streams)?;
+    let (answer, rights) = asked.hub.live.publish(&cell, &asked.session, offer, streams, None).await?;
+    let streams = answer.published.iter().map(|stream| {
+        let is_allowed = rights.allow(stream.kind);
+        json!({"Mid": stream.mid, "StreamType": stream_type(stream.kind), "Allowed": is_allowed})
+    });
+    let streams: Vec<Value> = streams.collect();
+    Ok(json!({"Sdp": answer.sdp, "Streams": streams}).to_string())
+}
+
+/// Refuses an offer of which nothing would flow, with the reason.
+fn require_some_right(cell: &RoomCell, asked: &Asked, streams: &[Published]) -> Result<(), ApiError> {
+    let room = cell.read()?;
+    let kinds = if streams.is_empty() {
+        StreamKind::ALL.to_vec()
+    } else {
+        streams.iter().map(|one| one.kind).collect()
+    };
+    let mut refusal = None;
+    for kind in kinds {
+        match room.require_may_publish(&asked.session.user, device(kind), clock::now()) {
+            Ok(()) => return Ok(()),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    refusal.map_or(Ok(()), |error| Err(error.into()))
+}
+
+pub(super) async fn unpublish(asked: Asked) -> Result<String, ApiError> {
+    let request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let peer = cell.change_streams(|_, streams| Ok(streams.unpublish(asked.session.id)))?;
+    asked.hub.live.close(peer);
+    Ok("{}".into())
+}
+
+pub(super) async fn watch(asked: Asked) -> Result<String, ApiError> {
+    let mut request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let (offer, streams) = (request.offer()?, request.watched(&cell)?);
+    let answer = asked.hub.live.watch(&cell, &asked.session, offer, streams, None).await?;
+    Ok(json!({"Sdp": answer.sdp}).to_string())
+}
+
+pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
+    let request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let streams = request.watched(&cell)?;
+    let peer = cell.streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
+    asked.hub.live.media().rewatch(peer, streams).await?;
+    Ok("{}".into())
+}
+
+pub(super) async fn unwatch(asked: Asked) -> Result<String, ApiError> {
+    let request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let peer = cell.streams().unwatch(asked.session.id);
+    asked.hub.live.close(peer);
+    Ok("{}".into())
+}
+
+/// A member switches its own stream off for a while, or on again.
+pub(super) async fn mute_stream(asked: Asked) -> Result<String, ApiError> {
+    let request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let kind = read_kind(request.stream_type.as_deref())?;
+    let is_muted = request.muted.unwrap_or(true);
+    let session = asked.session.id;
+    cell.change_streams(|_, streams| {
+        if streams.set_muted(session, kind, is_muted) {
+            return Ok(());
+        }
+        Err(rooms::Error::invalid("StreamType", "is of a stream that you do not publish"))
+    })?;
+    Ok("{}".into())
+}
+
+/// One in charge switches a member's stream off; the member may switch it on again.
+pub(super) async fn close_device(asked: Asked) -> Result<String, ApiError> {
+    let (request, cell, kind) = read_device(&asked)?;
+    let user = asked.session.app.require_account_field("Member_Account", request.member.as_deref())?;
+    cell.change_streams(|room, streams| {
+        room.require_above(&asked.session.user, std::slice::from_ref(&user))?;
+        room.require_member(&user)?;
+        streams.close(user.as_str(), kind);
+        Ok(())
+    })?;
+    tell_device(&asked, &cell, &user, kind, "device_closed");
+    Ok("{}".into())
+}
+
+/// One in charge asks a member to switch a stream on.
+pub(super) async fn open_device(asked: Asked) -> Result<String, ApiError> {
+    let (request, cell, kind) = read_device(&asked)?;
+    let user = asked.session.app.require_account_field("Member_Account", request.member.as_deref())?;
+    cell.read()?.require_member(&user)?;
+    tell_device(&asked, &cell, &user, kind, "device_requested");
+    Ok("{}".into())
+}
+
+fn read_device(asked: &Asked) -> Result<(MediaRequest, Arc<RoomCell>, StreamKind), ApiError> {
+    let request: MediaRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    cell.read()?.require_manager(&asked.session.user)?;
+    let kind = read_kind(request.stream_type.as_deref())?;
+    Ok((request, cell, kind))
+}
+
+fn tell_device(asked: &Asked, cell: &RoomCell, user: &rooms::UserId, kind: StreamKind, event: &str) {
+    let operator = asked.session.user.as_str();
+    cell.tell_user(user, &Frame::text(&wire::device_event(&cell.room_id, kind, operator, event)));
+}
+
+/// Bytes for everyone in the room, at once and not kept: for what is worth nothing a moment later.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DataRequest {
+    room_id: Option<String>,
+    cmd_id: Option<u8>,
+    /// Base64.
+    data: Option<String>,
+}
+
+/// The most that one `send_data` carries, in bytes of base64.
+const MAX_DATA: usize = 16 * 1024;
+
+pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
+    let request: DataRequest = asked.parse()?;
+    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cmd_id = request.cmd_id.filter(|id| (1..=10).contains(id));
+    let cmd_id = cmd_id.ok_or_else(|| ApiError::invalid("CmdId", "must be a number from 1 to 10"))?;
+    let data = request.data.ok_or_else(|| ApiError::invalid("Data", "is missing"))?;
+    if data.len() > MAX_DATA {
+        return Err(rooms::Error::too_long("Data", data.len(), MAX_DATA).into());
+    }
+    cell.read()?.require_may_speak(&asked.session.user, clock::now())?;
+    if !asked.session.may_send_data() {
+        return Err(ApiError::new(60007, "send_data: at most 30 a second are allowed; send less often"));
+    }
+    let frame = Frame::text(&wire::data_received(&cell.room_id, &asked.session.user, cmd_id, &data));
+    cell.tell_others(asked.session.id, &frame);
+    Ok("{}".into())
+}
+
+#[derive(Deserialize)]
+struct CreateRequest {
+    #[serde(rename = "RoomInfo")]
+    room_info: Option<Identity>,
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    #[serde(rename = "RoomType")]
+    room_type: Option<String>,
+    #[serde(rename = "Owner_Account")]
+    owner: Option<String>,
+}
+
+/// A member makes a room of its own: the REST command of the same name, with itself as the owner.
+pub(super) async fn create_room(asked: Asked) -> Result<String, ApiError> {
+    let CreateRequest { room_info } = asked.parse()?;
+    if !asked.hub.config.media.members_may_create_rooms {
+        let trouble =
+            "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
+        return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble));
+    }
+    let info = room_info.ok_or_else(|| ApiError::invalid("RoomInfo", "is missing"))?;
+    if info.owner.is_some_and(|owner| owner != asked.session.user.as_str()) {
+        return Err(ApiError::invalid("Owner_Account", "must be you, or absent"));
+    }
+    let service = match info.room_type.as_deref() {
+        Some(name) if name == RoomType::Conference.to_string() => "room_engine_http_srv",
+        _ => "live_engine_http_srv",
+    };
+    let (app, user) = (asked.session.app.clone(), asked.session.user.clone());
+    rest::run_for_member(&format!("{service}/create_room"), asked.hub, app, user, asked.body).await
+}

@@ -1,0 +1,285 @@
+//! What is being published in one room, and what the members have been told of it. Decides; performs nothing.
+//!
+//! Invariant: what a publisher may send is what the room's rules say (`rooms/src/publishing.rs`), from the same locked
+//! state as everything else, so that a kick, a lock or a mute holds for its media the moment it holds at all.
+
+use media::{PeerId, Published, Rights, StreamKind};
+use rooms::{Device, Room, SessionId, Time, UserId};
+use serde::Serialize;
+
+/// One stream, as its publisher offers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stream {
+    kind: StreamKind,
+    /// Its publisher has switched it off for a while.
+    is_muted: bool,
+    /// One in charge of the room has switched it off; its publisher may switch it on again.
+    is_closed: bool,
+}
+
+/// What one session publishes.
+#[derive(Debug)]
+struct Publication {
+    session: SessionId,
+    user: UserId,
+    peer: PeerId,
+    streams: Vec<Stream>,
+    rights: Rights,
+}
+
+/// What one session, or one that is only counted, watches on.
+#[derive(Debug)]
+struct Watching {
+    session: Option<SessionId>,
+    user: UserId,
+    peer: PeerId,
+}
+
+/// A stream as members are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StreamView {
+    pub(crate) stream_type: &'static str,
+    pub(crate) muted: bool,
+}
+
+/// All that a member publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct MemberStreams {
+    #[serde(rename = "Member_Account")]
+    pub(crate) member: String,
+    #[serde(rename = "Streams")]
+    pub(crate) streams: Vec<StreamView>,
+}
+
+/// What follows from a change in the room.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// What connections may send from now on.
+    pub(crate) rights: Vec<(PeerId, SessionId, Rights)>,
+    /// What members publish now, where it has changed.
+    pub(crate) changed: Vec<MemberStreams>,
+    /// Connections that have to end.
+    pub(crate) closed: Vec<PeerId>,
+    /// When the rules are to be looked at again, because a mute ends.
+    pub(crate) again_at: Option<Time>,
+}
+
+/// The streams of a room.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    publications: Vec<Publication>,
+    watching: Vec<Watching>,
+    /// What the members have been told.
+    told: Vec<MemberStreams>,
+    /// A member's streams have changed other than by the rules.
+    is_dirty: bool,
+}
+
+/// The word for a kind of stream.
+pub(crate) fn stream_type(kind: StreamKind) -> &'static str {
+    match kind {
+        StreamKind::Audio => "audio",
+        StreamKind::Main => "main",
+        StreamKind::Sub => "sub",
+    }
+}
+
+pub(crate) fn device(kind: StreamKind) -> Device {
+    match kind {
+        StreamKind::Audio => Device::Microphone,
+        StreamKind::Main => Device::Camera,
+        StreamKind::Sub => Device::Screen,
+    }
+}
+
+impl Streams {
+    /// The connection on which `session` publishes.
+    pub(crate) fn publisher(&self, session: SessionId) -> Option<PeerId> {
+        self.publications.iter().find(|one| one.session == session).map(|one| one.peer)
+    }
+
+    /// What may be sent on a publisher's connection.
+    pub(crate) fn rights_on(&self, peer: PeerId) -> Option<Rights> {
+        self.publications.iter().find(|one| one.peer == peer).map(|one| one.rights)
+    }
+
+    /// The connection on which `session` watches.
+    pub(crate) fn watcher(&self, session: SessionId) -> Option<PeerId> {
+        self.watching.iter().find(|one| one.session == Some(session)).map(|one| one.peer)
+    }
+
+    /// `session` publishes these streams now, on `peer`. Returns the connection it had before, if that is another.
+    pub(crate) fn publish(
+        &mut self,
+        session: SessionId,
+        user: &UserId,
+        peer: PeerId,
+        published: &[Published],
+    ) -> Option<PeerId> {
+        let before = self.publications.iter().position(|one| one.session == session);
+        let before = before.map(|at| self.publications.swap_remove(at));
+        let streams = published.iter().map(|stream| {
+            let known =
+                before.as_ref().and_then(|one| one.streams.iter().find(|known| known.kind == stream.kind));
+            // Whoever publishes anew what was closed opens it again; a later offer alone does not.
+            let same = known.filter(|_| before.as_ref().is_some_and(|one| one.peer == peer));
+            same.cloned().unwrap_or(Stream { kind: stream.kind, is_muted: false, is_closed: false })
+        });
+        let streams = streams.collect();
+        // The rights are set when this is settled, which is right after.
+        self.publications.push(Publication {
+            session,
+            user: user.clone(),
+            peer,
+            streams,
+            rights: before.as_ref().map_or(Rights::default(), |one| one.rights),
+        });
+        self.is_dirty = true;
+        before.map(|one| one.peer).filter(|other| *other != peer)
+    }
+
+    /// `session` watches on `peer`. Returns the connection it had before, if that is another.
+    pub(crate) fn watch(
+        &mut self,
+        session: Option<SessionId>,
+        user: &UserId,
+        peer: PeerId,
+    ) -> Option<PeerId> {
+        let before = session.and_then(|session| self.watcher(session)).filter(|other| *other != peer);
+        self.watching.retain(|one| one.peer != peer && (session.is_none() || one.session != session));
+        self.watching.push(Watching { session, user: user.clone(), peer });
+        before
+    }
+
+    /// `session` switches one of its streams off or on. `false` when it does not publish it.
+    pub(crate) fn set_muted(&mut self, session: SessionId, kind: StreamKind, is_muted: bool) -> bool {
+        let of_session = self.publications.iter_mut().filter(|one| one.session == session);
+        let stream = of_session.flat_map(|one| &mut one.streams).find(|stream| stream.kind == kind);
+        let Some(stream) = stream else { return false };
+        stream.is_muted = is_muted;
+        stream.is_closed &= is_muted;
+        self.is_dirty = true;
+        true
+    }
+
+    /// One in charge switches a member's stream off. `false` when it does not publish it.
+    pub(crate) fn close(&mut self, user: &str, kind: StreamKind) -> bool {
+        let of_user = self.publications.iter_mut().filter(|one| one.user.as_str() == user);
+        let mut is_any = false;
+        for stream in of_user.flat_map(|one| &mut one.streams).filter(|stream| stream.kind == kind) {
+            stream.is_muted = true;
+            stream.is_closed = true;
+            is_any = true;
+        }
+        self.is_dirty |= is_any;
+        is_any
+    }
+
+    /// `session` publishes no more. Returns its connection.
+    pub(crate) fn unpublish(&mut self, session: SessionId) -> Option<PeerId> {
+        let at = self.publications.iter().position(|one| one.session == session)?;
+        self.is_dirty = true;
+        Some(self.publications.swap_remove(at).peer)
+    }
+
+    /// `session` watches no more. Returns its connection.
+    pub(crate) fn unwatch(&mut self, session: SessionId) -> Option<PeerId> {
+        let at = self.watching.iter().position(|one| one.session == Some(session))?;
+        Some(self.watching.swap_remove(at).peer)
+    }
+
+    /// `session` is out of the room: its connections end.
+    pub(crate) fn end(&mut self, session: SessionId) -> impl Iterator<Item = PeerId> + use<> {
+        let published = self.unpublish(session);
+        published.into_iter().chain(self.unwatch(session))
+    }
+
+    /// A connection is lost. Returns whether it was one of this room.
+    pub(crate) fn lose(&mut self, peer: PeerId) -> bool {
+        let before = (self.publications.len(), self.watching.len());
+        self.publications.retain(|one| one.peer != peer);
+        self.watching.retain(|one| one.peer != peer);
+        self.is_dirty |= before.0 != self.publications.len();
+        before != (self.publications.len(), self.watching.len())
+    }
+
+    /// The room is over: all connections end.
+    pub(crate) fn end_all(&mut self) -> Vec<PeerId> {
+        self.told.clear();
+        let published = self.publications.drain(..).map(|one| one.peer);
+        published.chain(self.watching.drain(..).map(|one| one.peer)).collect()
+    }
+
+    /// What members have been told is published.
+    pub(crate) fn told(&self) -> &[MemberStreams] {
+        &self.told
+    }
+
+    /// Holds what is published against the rules.
+    pub(crate) fn settle(&mut self, room: &Room, now: Time) -> Settled {
+        let mut settled = Settled::default();
+        if self.publications.is_empty() && self.watching.is_empty() && !self.is_dirty {
+            return settled;
+        }
+        for one in &mut self.publications {
+            let may = |kind: StreamKind| {
+                let is_closed = one.streams.iter().any(|stream| stream.kind == kind && stream.is_closed);
+                !is_closed && room.require_may_publish(&one.user, device(kind), now).is_ok()
+            };
+            let rights = Rights {
+                audio: may(StreamKind::Audio),
+                main: may(StreamKind::Main),
+                sub: may(StreamKind::Sub),
+            };
+            if let Some(until) = room.muted_until(one.user.as_str(), now) {
+                settled.again_at = Some(settled.again_at.map_or(until, |at| at.min(until)));
+            }
+            if rights != one.rights {
+                one.rights = rights;
+                self.is_dirty = true;
+                settled.rights.push((one.peer, one.session, rights));
+            }
+        }
+        // Members are put out by their sessions; those who are only counted have none.
+        self.watching.retain(|one| {
+            let is_out = one.session.is_none() && room.is_banned(one.user.as_str(), now);
+            if is_out {
+                settled.closed.push(one.peer);
+            }
+            !is_out
+        });
+        if std::mem::take(&mut self.is_dirty) {
+            let shown = self.shown();
+            let gone = self.told.iter().filter(|told| shown.iter().all(|now| now.member != told.member));
+            let gone = gone.map(|told| MemberStreams { member: told.member.clone(), streams: Vec::new() });
+            settled.changed.extend(gone);
+            settled.changed.extend(shown.iter().filter(|now| !self.told.contains(now)).cloned());
+            self.told = shown;
+        }
+        settled
+    }
+
+    /// What flows, by member.
+    fn shown(&self) -> Vec<MemberStreams> {
+        let mut shown: Vec<MemberStreams> = Vec::new();
+        for one in &self.publications {
+            let flowing = one.streams.iter().filter(|stream| one.rights.allow(stream.kind));
+            for stream in flowing {
+                let view = StreamView { stream_type: stream_type(stream.kind), muted: stream.is_muted };
+                match shown.iter_mut().find(|member| member.member == one.user.as_str()) {
+                    Some(member)
+                        if member.streams.iter().any(|other| other.stream_type == view.stream_type) => {}
+                    Some(member) => member.streams.push(view),
+                    None => {
+                        shown.push(MemberStreams { member: one.user.to_string(), streams: vec![view] });
+                    }
+                }
+            }
+        }
+        for member in &mut shown {
+            member.streams.sort_by_key(|stream| stream.stream_type);
+        }
+        shown
+    }
+}
