@@ -1,9 +1,12 @@
-//! The page at `/`, embedded in the binary.
+//! The page at `/` and the browser client at `/sdk/roomful-client.js`, embedded in the binary.
 
 use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
+
+/// The browser client, for pages without a bundler; other origins may load it, and connect.
+const CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.js"));
 
 /// Only what the page itself brings may run; it talks to its own server alone.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -15,6 +18,16 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/", file("text/html; charset=utf-8", include_str!("../page/index.html")))
         .route("/page.css", file("text/css; charset=utf-8", include_str!("../page/page.css")))
         .route("/page.js", file("text/javascript; charset=utf-8", include_str!("../page/page.js")))
+        .route(
+            "/sdk/roomful-client.js",
+            get(|| async {
+                let open = (ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+                (
+                    [open, (CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, "no-cache")],
+                    CLIENT,
+                )
+            }),
+        )
         .route("/favicon.svg", file("image/svg+xml", include_str!("../page/favicon.svg")))
 }
 

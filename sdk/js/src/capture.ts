@@ -1,0 +1,140 @@
+import { RtcError } from './errors.js';
+import { AUDIO_PROFILES, type VideoProfile } from './profiles.js';
+
+/** Opens the camera. */
+export async function openCamera(option: {
+  cameraId?: string | undefined;
+  useFrontCamera?: boolean | undefined;
+  profile: VideoProfile;
+}): Promise<MediaStreamTrack> {
+  const { cameraId, useFrontCamera, profile } = option;
+  const video: MediaTrackConstraints = {
+    width: { ideal: profile.width },
+    height: { ideal: profile.height },
+    frameRate: { ideal: profile.frameRate },
+  };
+  if (cameraId) video.deviceId = { exact: cameraId };
+  else if (useFrontCamera !== undefined) video.facingMode = useFrontCamera ? 'user' : 'environment';
+  return first(await media().getUserMedia({ video }), 'video');
+}
+
+export interface MicrophoneOption {
+  microphoneId?: string | undefined;
+  profile?: keyof typeof AUDIO_PROFILES | undefined;
+  echoCancellation?: boolean | undefined;
+  autoGainControl?: boolean | undefined;
+  noiseSuppression?: boolean | undefined;
+}
+
+/** Opens the microphone. */
+export async function openMicrophone(option: MicrophoneOption): Promise<MediaStreamTrack> {
+  const { microphoneId, profile = 'standard', echoCancellation, autoGainControl, noiseSuppression } = option;
+  const audio: MediaTrackConstraints = {
+    echoCancellation: echoCancellation ?? true,
+    autoGainControl: autoGainControl ?? true,
+    noiseSuppression: noiseSuppression ?? true,
+    channelCount: AUDIO_PROFILES[profile].channelCount,
+  };
+  if (microphoneId) audio.deviceId = { exact: microphoneId };
+  return first(await media().getUserMedia({ audio }), 'audio');
+}
+
+/** Lets the person choose what to show of the screen. */
+export async function openScreen(option: {
+  profile: VideoProfile;
+  systemAudio: boolean;
+  preferDisplaySurface?: string | undefined;
+}): Promise<{ video: MediaStreamTrack; audio: MediaStreamTrack | undefined }> {
+  const { profile, systemAudio, preferDisplaySurface } = option;
+  const surfaces: Record<string, string> = { tab: 'browser', 'current-tab': 'browser', window: 'window', monitor: 'monitor' };
+  const surface = preferDisplaySurface ? surfaces[preferDisplaySurface] : undefined;
+  const stream = await media().getDisplayMedia({
+    video: {
+      width: { max: profile.width },
+      height: { max: profile.height },
+      frameRate: { ideal: profile.frameRate },
+      ...(surface ? { displaySurface: surface } : {}),
+    },
+    audio: systemAudio,
+  });
+  return { video: first(stream, 'video'), audio: stream.getAudioTracks()[0] };
+}
+
+function media(): MediaDevices {
+  const devices = navigator.mediaDevices as MediaDevices | undefined;
+  if (!devices) throw RtcError.from(new DOMException('no media devices', 'SecurityError'), '');
+  return devices;
+}
+
+function first(stream: MediaStream, kind: 'audio' | 'video'): MediaStreamTrack {
+  const track = (kind === 'audio' ? stream.getAudioTracks() : stream.getVideoTracks())[0];
+  if (!track) throw RtcError.from(new DOMException(`no ${kind} track`, 'NotFoundError'), '');
+  return track;
+}
+
+/** A microphone at another volume than its own, in percent. */
+export class Gain {
+  readonly #context = new AudioContext();
+  readonly #gain = this.#context.createGain();
+  readonly #out = this.#context.createMediaStreamDestination();
+  #source: MediaStreamAudioSourceNode | undefined;
+
+  constructor(track: MediaStreamTrack, percent: number) {
+    this.#gain.connect(this.#out);
+    this.setSource(track);
+    this.volume = percent;
+  }
+
+  get track(): MediaStreamTrack {
+    return this.#out.stream.getAudioTracks()[0] as MediaStreamTrack;
+  }
+
+  set volume(percent: number) {
+    this.#gain.gain.value = Math.max(0, percent / 100);
+  }
+
+  setSource(track: MediaStreamTrack): void {
+    this.#source?.disconnect();
+    this.#source = this.#context.createMediaStreamSource(new MediaStream([track]));
+    this.#source.connect(this.#gain);
+  }
+
+  close(): void {
+    void this.#context.close();
+  }
+}
+
+/** How loud a track is, from 0 to 1. */
+export class Meter {
+  readonly #context = new AudioContext();
+  readonly #analyser = this.#context.createAnalyser();
+  readonly #source: MediaStreamAudioSourceNode;
+  readonly #samples: Float32Array<ArrayBuffer>;
+
+  constructor(track: MediaStreamTrack) {
+    this.#analyser.fftSize = 1024;
+    this.#samples = new Float32Array(this.#analyser.fftSize);
+    this.#source = this.#context.createMediaStreamSource(new MediaStream([track]));
+    this.#source.connect(this.#analyser);
+  }
+
+  get level(): number {
+    this.#analyser.getFloatTimeDomainData(this.#samples);
+    let sum = 0;
+    for (const sample of this.#samples) sum += sample * sample;
+    return Math.sqrt(sum / this.#samples.length);
+  }
+
+  close(): void {
+    this.#source.disconnect();
+    void this.#context.close();
+  }
+}
+
+/** A loudness from 0 to 1, as the volume from 0 to 100 that pages draw. */
+export function volumeOf(level: number): number {
+  if (level <= 0) return 0;
+  // -55 dB is as good as silence, and speech peaks at about -10.
+  const db = 20 * Math.log10(level);
+  return Math.round(Math.min(100, Math.max(0, ((db + 55) * 100) / 50)));
+}

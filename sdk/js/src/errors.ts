@@ -1,0 +1,71 @@
+/** What went wrong, by kind: the numbers of the cloud's Web SDK. */
+export const ERROR_CODE = {
+  INVALID_PARAMETER: 5000,
+  INVALID_OPERATION: 5100,
+  ENV_NOT_SUPPORTED: 5200,
+  DEVICE_ERROR: 5300,
+  SERVER_ERROR: 5400,
+  OPERATION_FAILED: 5500,
+  OPERATION_ABORT: 5998,
+  UNKNOWN_ERROR: 5999,
+} as const;
+
+export interface RtcErrorParams {
+  code: number;
+  /** The server's own code, of a `SERVER_ERROR`. */
+  extraCode?: number;
+  message: string;
+  functionName?: string;
+  originError?: unknown;
+}
+
+/** The one error that this package throws: what was wrong, and what to do about it. */
+export class RtcError extends Error {
+  readonly code: number;
+  readonly extraCode: number | undefined;
+  readonly functionName: string;
+  readonly originError: unknown;
+
+  constructor({ code, extraCode, message, functionName = '', originError }: RtcErrorParams) {
+    super(message);
+    this.name = 'RtcError';
+    this.code = code;
+    this.extraCode = extraCode;
+    this.functionName = functionName;
+    this.originError = originError;
+  }
+
+  /** Whatever was thrown, as an `RtcError` of the function that the page called. */
+  static from(thrown: unknown, functionName: string): RtcError {
+    if (thrown instanceof RtcError) {
+      if (thrown.functionName) return thrown;
+      const { code, extraCode, message, originError } = thrown;
+      return new RtcError({ code, extraCode, message, functionName, originError });
+    }
+    const name = thrown instanceof Error ? thrown.name : '';
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    const help = DEVICE_HELP[name];
+    if (help) {
+      const text = `${message || name}: ${help}`;
+      return new RtcError({ code: ERROR_CODE.DEVICE_ERROR, message: text, functionName, originError: thrown });
+    }
+    return new RtcError({ code: ERROR_CODE.UNKNOWN_ERROR, message, functionName, originError: thrown });
+  }
+}
+
+/** What a person can do when a device does not open (Media Capture 10). */
+const DEVICE_HELP: Record<string, string> = {
+  NotAllowedError: 'allow the page to use the device in the browser, and the browser in the system',
+  NotFoundError: 'connect a device of this kind, or choose another',
+  NotReadableError: 'close other programs that use the device',
+  OverconstrainedError: 'choose another device or a smaller profile',
+  SecurityError: 'serve the page over https, or from localhost',
+};
+
+export function invalid(functionName: string, message: string): RtcError {
+  return new RtcError({ code: ERROR_CODE.INVALID_PARAMETER, message, functionName });
+}
+
+export function wrongMoment(functionName: string, message: string): RtcError {
+  return new RtcError({ code: ERROR_CODE.INVALID_OPERATION, message, functionName });
+}

@@ -1,0 +1,301 @@
+import { ERROR_CODE, RtcError } from './errors.js';
+import { log } from './log.js';
+
+/** An object of the wire; its fields are read where they are used. */
+export type Body = Record<string, unknown>;
+
+export interface Credentials {
+  sdkAppId: number;
+  userId: string;
+  userSig: string;
+}
+
+/** What a connection tells its owner. */
+export interface GatewayListener {
+  /** The connection was lost, and another is being made. */
+  onReconnecting(): void;
+  /** There is a connection again. With `isResumed`, rooms were kept; with `isSameServer`, media was too. */
+  onReconnected(how: { isResumed: boolean; isSameServer: boolean }): void;
+  /** There will be no other: the account, or its UserSig, is not taken any more. */
+  onEnded(error: RtcError): void;
+  onEvent(event: string, body: Body): void;
+}
+
+interface Pending {
+  resolve(response: Body): void;
+  reject(error: RtcError): void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+const REQUEST_TIMEOUT_MS = 10_000;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 8_000;
+/** Nothing came for so long: the server pings every 5 s, but pages do not see pings, so we ask ourselves. */
+const QUIET_MS = 8_000;
+
+/** Closing codes after which the same login will not do better (docs/protocol.md). */
+const FINAL_CODES = new Set([4001, 4005]);
+
+/** The WebSocket to the server: requests and answers, events, and coming back after a loss. */
+export class Gateway {
+  readonly #url: string;
+  readonly #listener: GatewayListener;
+  #credentials: Credentials | undefined;
+  #socket: WebSocket | undefined;
+  #isReady = false;
+  #isClosed = false;
+  #nextId = 1;
+  #pending = new Map<number, Pending>();
+  #resumeToken = '';
+  #serverId = '';
+  #pauseMs = FIRST_PAUSE_MS;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #quietTimer: ReturnType<typeof setTimeout> | undefined;
+  #waiting: { resolve(): void; reject(error: RtcError): void }[] = [];
+  /** The newest message of each room: after a loss, what is missing is asked for. */
+  #seen = new Map<string, number>();
+
+  constructor(url: string, listener: GatewayListener) {
+    this.#url = url;
+    this.#listener = listener;
+  }
+
+  /** Milliseconds that the last request took: the round trip. */
+  roundTripMs = 0;
+
+  async login(credentials: Credentials): Promise<void> {
+    this.#credentials = credentials;
+    await this.#open();
+    try {
+      await this.#logIn();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.#begin();
+  }
+
+  /** Sends a command; waits for a connection when there is none at the moment. */
+  async request(command: string, body: Body): Promise<Body> {
+    if (this.#isClosed) throw lost('the connection was closed');
+    if (!this.#isReady) await this.#whenReady();
+    return this.#send(command, body);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#isReady = false;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#quietTimer);
+    this.#socket?.close(1000);
+    this.#socket = undefined;
+    this.#fail(lost('the connection was closed'));
+    for (const { reject } of this.#waiting.splice(0)) reject(lost('the connection was closed'));
+  }
+
+  #open(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const socket = new WebSocket(this.#url);
+      this.#socket = socket;
+      let isOpen = false;
+      const unreachable = () => {
+        const message = `cannot connect to ${this.#url}: check the address, and that the server runs`;
+        reject(new RtcError({ code: ERROR_CODE.OPERATION_FAILED, message }));
+      };
+      const tooLate = setTimeout(() => {
+        if (!isOpen) socket.close();
+      }, REQUEST_TIMEOUT_MS);
+      socket.onopen = () => {
+        isOpen = true;
+        clearTimeout(tooLate);
+        resolve();
+      };
+      socket.onmessage = (message) => {
+        if (this.#socket === socket && typeof message.data === 'string') this.#take(message.data);
+      };
+      socket.onclose = (close) => {
+        clearTimeout(tooLate);
+        if (!isOpen) unreachable();
+        else if (this.#socket === socket) this.#lose(close.code, close.reason);
+      };
+    });
+  }
+
+  async #logIn(): Promise<{ isResumed: boolean; isSameServer: boolean }> {
+    const credentials = this.#credentials;
+    if (!credentials) throw lost('there are no credentials');
+    const { sdkAppId, userId, userSig } = credentials;
+    let answer: Body | undefined;
+    let isResumed = false;
+    if (this.#resumeToken) {
+      try {
+        const seen = Object.fromEntries(this.#seen);
+        answer = await this.#send('login', { ResumeToken: this.#resumeToken, Seen: seen });
+        isResumed = true;
+      } catch (error) {
+        if (!(error instanceof RtcError) || error.extraCode === undefined) throw error;
+        log.info('the session cannot be resumed; a new one is begun', error.message);
+      }
+    }
+    answer ??= await this.#send('login', { SdkAppId: sdkAppId, UserId: userId, UserSig: userSig });
+    this.#resumeToken = String(answer['ResumeToken'] ?? '');
+    const serverId = String(answer['ServerId'] ?? '');
+    const isSameServer = serverId === this.#serverId;
+    this.#serverId = serverId;
+    return { isResumed, isSameServer };
+  }
+
+  #begin(): void {
+    this.#isReady = true;
+    this.#pauseMs = FIRST_PAUSE_MS;
+    this.#watchQuiet();
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
+  }
+
+  #send(command: string, body: Body): Promise<Body> {
+    const socket = this.#socket;
+    if (!socket || socket.readyState !== WebSocket.OPEN) return Promise.reject(lost('there is no connection'));
+    const id = this.#nextId++;
+    const sentAt = performance.now();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        const message = `${command} was not answered within ${REQUEST_TIMEOUT_MS / 1000} s; try again`;
+        reject(new RtcError({ code: ERROR_CODE.OPERATION_FAILED, message }));
+      }, REQUEST_TIMEOUT_MS);
+      const settle = (response: Body) => {
+        this.roundTripMs = performance.now() - sentAt;
+        resolve(response);
+      };
+      this.#pending.set(id, { resolve: settle, reject, timer });
+      socket.send(JSON.stringify({ id, command, body }));
+    });
+  }
+
+  #take(text: string): void {
+    this.#watchQuiet();
+    let frame: Body;
+    try {
+      frame = JSON.parse(text) as Body;
+    } catch {
+      log.warn('an unreadable frame was ignored');
+      return;
+    }
+    if (typeof frame['event'] === 'string') {
+      const body = (frame['body'] ?? {}) as Body;
+      const seq = body['Seq'];
+      if (typeof seq === 'number') this.#seen.set(String(body['RoomId']), seq);
+      this.#listener.onEvent(frame['event'], body);
+      return;
+    }
+    const pending = this.#pending.get(frame['id'] as number);
+    if (!pending) return;
+    this.#pending.delete(frame['id'] as number);
+    clearTimeout(pending.timer);
+    const code = Number(frame['ErrorCode'] ?? 0);
+    if (code === 0) pending.resolve((frame['Response'] ?? {}) as Body);
+    else {
+      const message = String(frame['ErrorInfo'] ?? `the server answered ${code}`);
+      pending.reject(new RtcError({ code: ERROR_CODE.SERVER_ERROR, extraCode: code, message }));
+    }
+  }
+
+  /** Rooms that were left need no messages any more. */
+  forget(roomId: string): void {
+    this.#seen.delete(roomId);
+  }
+
+  #whenReady(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting = this.#waiting.filter((entry) => entry.resolve !== done);
+        reject(lost('there is no connection to the server at the moment'));
+      }, REQUEST_TIMEOUT_MS);
+      const done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#waiting.push({ resolve: done, reject });
+    });
+  }
+
+  #watchQuiet(): void {
+    clearTimeout(this.#quietTimer);
+    this.#quietTimer = setTimeout(() => {
+      if (!this.#isReady) return;
+      // Any answer will do; an error is one.
+      const asked = this.#send('get_media_config', {});
+      const deadline = new Promise<never>((_, reject) => setTimeout(() => reject(lost('silence')), 4_000));
+      Promise.race([asked, deadline]).catch((error: unknown) => {
+        if (error instanceof RtcError && error.extraCode === undefined) this.#socket?.close();
+        if (this.#isReady && this.#socket?.readyState === WebSocket.CLOSING) this.#lose(1006, 'silence');
+      });
+    }, QUIET_MS);
+  }
+
+  #lose(code: number, reason: string): void {
+    clearTimeout(this.#quietTimer);
+    const wasReady = this.#isReady;
+    this.#isReady = false;
+    this.#socket = undefined;
+    this.#fail(lost(`the connection was lost (${code}${reason ? `, ${reason}` : ''})`));
+    if (this.#isClosed || !wasReady) return;
+    if (FINAL_CODES.has(code)) {
+      this.close();
+      const message = reason || `the server closed the connection (${code})`;
+      this.#listener.onEnded(new RtcError({ code: ERROR_CODE.SERVER_ERROR, extraCode: code, message }));
+      return;
+    }
+    log.info(`connection lost (${code}); connecting again`);
+    this.#listener.onReconnecting();
+    this.#retry();
+  }
+
+  #retry(): void {
+    // Spread, so that a crowd does not come back all at once.
+    const pause = this.#pauseMs * (0.5 + Math.random());
+    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+    this.#retryTimer = setTimeout(() => void this.#comeBack(), pause);
+  }
+
+  async #comeBack(): Promise<void> {
+    try {
+      await this.#open();
+      const how = await this.#logIn();
+      if (this.#isClosed) return;
+      this.#begin();
+      this.#listener.onReconnected(how);
+    } catch (error) {
+      if (this.#isClosed) return;
+      const refusal = error instanceof RtcError ? error.extraCode : undefined;
+      if (refusal !== undefined && refusal !== 60007 && refusal !== 100001) {
+        this.close();
+        this.#listener.onEnded(error as RtcError);
+        return;
+      }
+      this.#socket?.close();
+      this.#socket = undefined;
+      this.#retry();
+    }
+  }
+
+  #fail(error: RtcError): void {
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer);
+      reject(error);
+    }
+    this.#pending.clear();
+  }
+}
+
+function lost(message: string): RtcError {
+  return new RtcError({ code: ERROR_CODE.OPERATION_ABORT, message });
+}
+
+/** The gateway of a server that is named by its origin; without a name, of the page's own. */
+export function gatewayUrl(server: string | undefined): string {
+  const base = new URL(server ?? globalThis.location.origin, globalThis.location?.href);
+  base.protocol = base.protocol === 'https:' || base.protocol === 'wss:' ? 'wss:' : 'ws:';
+  if (base.pathname === '/' || base.pathname === '') base.pathname = '/v1/connect';
+  return base.href;
+}

@@ -1,0 +1,30 @@
+/**
+ * The browser client of Roomful. Names and shapes are those of the cloud's Web SDK where they mean the same, so that a
+ * page moves by changing its import and its `create`.
+ *
+ * ```ts
+ * import TRTC from '@roomful/client';
+ *
+ * const trtc = TRTC.create({ server: 'wss://rooms.example.org' });
+ * await trtc.enterRoom({ sdkAppId, userId, userSig, strRoomId: 'r1', role: 'anchor', scene: 'live' });
+ * await trtc.startLocalVideo({ view: 'local' });
+ * ```
+ */
+export { TRTC as default, TRTC, EVENT, TYPE } from './trtc.js';
+export type {
+  EnterRoomConfig,
+  LocalAudioConfig,
+  LocalVideoConfig,
+  RemoteVideoConfig,
+  ScreenShareConfig,
+  SwitchRoomConfig,
+  TRTCEventTypes,
+  TRTCOptions,
+} from './trtc.js';
+export { Room } from './room.js';
+export type { Device, Request, RoomEvents, UserInfo } from './room.js';
+export { ERROR_CODE, RtcError } from './errors.js';
+export { LOG_LEVEL } from './log.js';
+export type { ConnectionState, Seat } from './session.js';
+export type { NetworkQuality, Statistics } from './statistics.js';
+export type { VideoProfile } from './profiles.js';

@@ -1,0 +1,137 @@
+import { log } from './log.js';
+
+/** What a stream carries: the microphone, the camera, the screen. */
+export type StreamKind = 'audio' | 'main' | 'sub';
+
+export interface PeerOptions {
+  /** Sends an offer, and returns the answer. */
+  exchange(offer: string): Promise<string>;
+  iceServers(): Promise<RTCIceServer[]>;
+  iceTransportPolicy(): RTCIceTransportPolicy | undefined;
+  /** Called once each time the media flows, and does not. */
+  onState(isConnected: boolean): void;
+}
+
+/** How long a connection may be interrupted before ICE is started over, and how long that may take. */
+const RESTART_AFTER_MS = 2_000;
+const REBUILD_AFTER_MS = 8_000;
+
+/**
+ * One RTCPeerConnection and its offers: one at a time, started over when the network changes, made anew when that does
+ * not help. Whoever owns it says what is on it, in `prepare`.
+ */
+export class Peer {
+  #pc: RTCPeerConnection | undefined;
+  readonly #options: PeerOptions;
+  readonly #prepare: (pc: RTCPeerConnection, isNew: boolean) => void;
+  #work: Promise<void> = Promise.resolve();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
+
+  constructor(options: PeerOptions, prepare: (pc: RTCPeerConnection, isNew: boolean) => void) {
+    this.#options = options;
+    this.#prepare = prepare;
+  }
+
+  get pc(): RTCPeerConnection | undefined {
+    return this.#pc;
+  }
+
+  /** Agrees with the server on what `prepare` puts on the connection; calls come one after the other. */
+  negotiate(how: { iceRestart?: boolean; anew?: boolean } = {}): Promise<void> {
+    const next = this.#work.catch(() => undefined).then(() => this.#negotiate(how));
+    this.#work = next;
+    return next;
+  }
+
+  /** Resolves when what was asked for before is done. */
+  settled(): Promise<void> {
+    return this.#work.catch(() => undefined);
+  }
+
+  async #negotiate({ iceRestart = false, anew = false }): Promise<void> {
+    if (this.#isClosed) return;
+    if (anew) this.#drop();
+    let pc = this.#pc;
+    const isNew = !pc;
+    if (!pc) {
+      const policy = this.#options.iceTransportPolicy();
+      pc = new RTCPeerConnection({
+        iceServers: await this.#options.iceServers(),
+        bundlePolicy: 'max-bundle',
+        ...(policy ? { iceTransportPolicy: policy } : {}),
+      });
+      if (this.#isClosed) {
+        pc.close();
+        return;
+      }
+      this.#pc = pc;
+      this.#watch(pc);
+    }
+    this.#prepare(pc, isNew);
+    if (pc.getTransceivers().length === 0) return;
+    try {
+      const offer = await pc.createOffer({ iceRestart });
+      await pc.setLocalDescription(offer);
+      const answer = await this.#options.exchange(pc.localDescription?.sdp ?? offer.sdp ?? '');
+      if (this.#pc !== pc) return;
+      await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+    } catch (error) {
+      if (this.#pc === pc && isNew) this.#drop();
+      else if (this.#pc === pc && pc.signalingState === 'have-local-offer') {
+        await pc.setLocalDescription({ type: 'rollback' });
+      }
+      throw error;
+    }
+  }
+
+  #watch(pc: RTCPeerConnection): void {
+    pc.onconnectionstatechange = () => {
+      if (this.#pc !== pc) return;
+      log.debug('media connection', pc.connectionState);
+      clearTimeout(this.#timer);
+      switch (pc.connectionState) {
+        case 'connected':
+          this.#options.onState(true);
+          break;
+        case 'disconnected':
+          this.#options.onState(false);
+          this.#timer = setTimeout(() => this.#heal({ iceRestart: true }), RESTART_AFTER_MS);
+          break;
+        case 'failed':
+          this.#options.onState(false);
+          this.#heal({ iceRestart: true });
+          break;
+      }
+    };
+  }
+
+  #heal(how: { iceRestart?: boolean; anew?: boolean }): void {
+    if (this.#isClosed) return;
+    const pc = this.#pc;
+    this.negotiate(how)
+      .catch((error: unknown) => log.info('the media connection could not be healed yet', error))
+      .then(() => {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => {
+          if (this.#isClosed || (this.#pc === pc && pc?.connectionState === 'connected')) return;
+          if (this.#pc?.connectionState !== 'connected') this.#heal({ anew: true });
+        }, REBUILD_AFTER_MS);
+      });
+  }
+
+  #drop(): void {
+    const pc = this.#pc;
+    this.#pc = undefined;
+    if (!pc) return;
+    pc.onconnectionstatechange = null;
+    pc.ontrack = null;
+    pc.close();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#drop();
+  }
+}

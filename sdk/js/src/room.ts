@@ -1,0 +1,420 @@
+import { Emitter } from './emitter.js';
+import { RtcError, wrongMoment } from './errors.js';
+import type { Body, Credentials } from './gateway.js';
+import type { StreamKind } from './peer.js';
+import { type Seat, Session, type SessionEvents, list, strings } from './session.js';
+import type { TRTCOptions } from './trtc.js';
+
+export interface UserInfo {
+  userId: string;
+  userRole: 'owner' | 'admin' | 'general';
+  hasAudioStream: boolean;
+  hasVideoStream: boolean;
+  hasScreenStream: boolean;
+}
+
+export interface Request {
+  requestId: string;
+  requestAction: 'takeSeat' | 'inviteToSeat';
+  userId: string;
+  index: number;
+}
+
+export type Device = 'microphone' | 'camera' | 'screen';
+
+export interface RoomEvents {
+  onRemoteUserEnterRoom: [{ userId: string }];
+  onRemoteUserLeaveRoom: [{ userId: string }];
+  onRoomUserCountChanged: [{ userCount: number }];
+  onSeatListChanged: [{ seatList: Seat[]; seatedList: Seat[]; leftList: Seat[] }];
+  onRequestReceived: [{ request: Request }];
+  onRequestCancelled: [{ request: Request }];
+  onRequestProcessed: [{ request: Request; isAccepted: boolean; operateUser: string }];
+  onKickedOffSeat: [{ index: number }];
+  onKickedOutOfRoom: [{ reason: 'kick' | 'banned'; message: string }];
+  onReceiveTextMessage: [{ userId: string; message: string; messageId: string; timestamp: number }];
+  onReceiveCustomMessage: [{ userId: string; businessId: string; data: string; messageId: string }];
+  onSendMessageForUserDisableChanged: [{ userId: string; isDisable: boolean }];
+  onUserAudioStateChanged: [{ userId: string; hasAudio: boolean }];
+  onUserVideoStateChanged: [{ userId: string; hasVideo: boolean; streamType: 'main' | 'sub' }];
+  onUserVoiceVolumeChanged: [{ userVolumeList: { userId: string; volume: number }[] }];
+  onUserNetworkQualityChanged: [{ userNetworkList: { userId: string; rtt: number }[] }];
+  onRoomMetadataChanged: [{ key: string; value: string }];
+  onRoomDismissed: [{ roomId: string }];
+  onUserSigExpired: [];
+  onDeviceRequested: [{ device: Device; operator: string }];
+  onReceiveLikes: [{ totalLikes: number; likes: { userId: string; count: number }[] }];
+  onReceiveGift: [Body];
+  onConnectionRequest: [Body];
+  onConnectionChanged: [{ roomList: Body[] }];
+  onBattleRequest: [Body];
+  onBattleChanged: [Body];
+}
+
+const KINDS: Record<Device, StreamKind> = { microphone: 'audio', camera: 'main', screen: 'sub' };
+const DEVICES: Record<string, Device> = { audio: 'microphone', main: 'camera', sub: 'screen' };
+const VOLUME_INTERVAL_MS = 400;
+
+/**
+ * The room layer: who is in, who sits, what is said. Beside a `TRTC` it is in the same room; used alone, it logs in and
+ * enters by itself.
+ */
+export class Room extends Emitter<RoomEvents> {
+  readonly #options: TRTCOptions;
+  #session: Session | undefined;
+  #isOwn = false;
+  #known = new Map<string, { audio: boolean; main: boolean; sub: boolean }>();
+  #seats: Seat[] = [];
+  #networkTimer: ReturnType<typeof setInterval> | undefined;
+  #volumesAt = 0;
+
+  constructor(options: TRTCOptions = {}) {
+    super();
+    this.#options = options;
+  }
+
+  // Life
+
+  /** Logs in and enters, without any media. */
+  async enterRoom(config: Credentials & { roomId?: number; strRoomId?: string }): Promise<void> {
+    if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first');
+    const { sdkAppId, userId, userSig, roomId, strRoomId } = config;
+    const session = new Session({ server: this.#options.server });
+    this.#isOwn = true;
+    this.attach(session);
+    try {
+      await session.login({ sdkAppId, userId, userSig });
+      await session.enter(strRoomId ?? String(roomId), undefined);
+    } catch (error) {
+      this.detach();
+      session.close();
+      throw RtcError.from(error, 'enterRoom');
+    }
+  }
+
+  async exitRoom(): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    if (!this.#isOwn) throw wrongMoment('exitRoom', 'the room is that of a TRTC instance: call its exitRoom');
+    this.detach();
+    try {
+      await session.leave();
+    } finally {
+      session.close();
+    }
+  }
+
+  /** For `TRTC`: the room it is in. */
+  attach(session: Session): void {
+    if (this.#session === session) return;
+    this.#session = session;
+    this.#seats = session.seats;
+    this.#listen(session);
+    this.#networkTimer = setInterval(() => {
+      const rtt = Math.round(session.gateway.roundTripMs);
+      if (session.isInRoom) this.emit('onUserNetworkQualityChanged', { userNetworkList: [{ userId: session.userId, rtt }] });
+    }, 2_000);
+  }
+
+  /** For `TRTC`: it is in no room any more. */
+  detach(): void {
+    this.#session = undefined;
+    this.#isOwn = false;
+    this.#known.clear();
+    this.#seats = [];
+    clearInterval(this.#networkTimer);
+  }
+
+  async #ask(command: string, body: Body = {}): Promise<Body> {
+    const session = this.#session;
+    if (!session?.isInRoom) throw wrongMoment(command, 'not in a room: call enterRoom first');
+    try {
+      return await session.request(command, body);
+    } catch (error) {
+      throw RtcError.from(error, command);
+    }
+  }
+
+  // Members
+
+  /** Everyone in the room, page by page; `nextSequence` is empty after the last. */
+  async getUserList({ nextSequence = '' }: { nextSequence?: string } = {}): Promise<{ userInfoList: UserInfo[]; nextSequence: string }> {
+    const page = await this.#ask('get_member_list', { Next: nextSequence });
+    const users = list(page['MemberList']).map((member) => this.#describe(String(member['Member_Account'])));
+    return { userInfoList: users, nextSequence: String(page['Next'] ?? '') };
+  }
+
+  #describe(userId: string): UserInfo {
+    const session = this.#session;
+    const isOwner = session?.roomInfo['Owner_Account'] === userId;
+    const has = (kind: StreamKind) => session?.streams.get(userId)?.get(kind)?.isMuted === false;
+    return {
+      userId,
+      userRole: isOwner ? 'owner' : session?.admins.has(userId) ? 'admin' : 'general',
+      hasAudioStream: has('audio'),
+      hasVideoStream: has('main'),
+      hasScreenStream: has('sub'),
+    };
+  }
+
+  async kickRemoteUserOutOfRoom({ userId }: { userId: string }): Promise<void> {
+    await this.#ask('kick_member', { MemberList_Account: [userId] });
+  }
+
+  async changeUserRole({ userId, userRole }: { userId: string; userRole: UserInfo['userRole'] }): Promise<void> {
+    if (userRole === 'owner') await this.#ask('change_room_owner', { Owner_Account: userId });
+    else await this.#ask('modify_admin', { Admin_Account: [userId], OpType: userRole === 'admin' ? 'add' : 'delete' });
+  }
+
+  async disableSendingMessageByAdmin({ userId, isDisable, seconds = 365 * 86_400 }: { userId: string; isDisable: boolean; seconds?: number }): Promise<void> {
+    await this.#ask('mute_member', { MemberList_Account: [userId], MuteTime: isDisable ? seconds : 0 });
+  }
+
+  async openRemoteDeviceByAdmin({ userId, device }: { userId: string; device: Device }): Promise<void> {
+    await this.#ask('open_device', { Member_Account: userId, StreamType: KINDS[device] });
+  }
+
+  async closeRemoteDeviceByAdmin({ userId, device }: { userId: string; device: Device }): Promise<void> {
+    await this.#ask('close_device', { Member_Account: userId, StreamType: KINDS[device] });
+  }
+
+  // Seats
+
+  getSeatList(): Promise<Seat[]> {
+    return Promise.resolve([...(this.#session?.seats ?? [])]);
+  }
+
+  /** Sits down; where seats are applied for, resolves with the request that waits for an answer. */
+  async takeSeat({ seatIndex = -1, timeout = 30 }: { seatIndex?: number; timeout?: number } = {}): Promise<Request | undefined> {
+    try {
+      await this.#ask('take_seat', { Index: seatIndex });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof RtcError) || error.extraCode !== 100206) throw error;
+    }
+    const answer = await this.#ask('apply_for_seat', { Index: seatIndex, Timeout: timeout });
+    const userId = this.#session?.userId ?? '';
+    return { requestId: String(answer['RequestId']), requestAction: 'takeSeat', userId, index: seatIndex };
+  }
+
+  async leaveSeat(): Promise<void> {
+    await this.#ask('leave_seat');
+  }
+
+  async moveToSeat({ targetSeatIndex }: { targetSeatIndex: number }): Promise<void> {
+    await this.#ask('move_to_seat', { Index: targetSeatIndex });
+  }
+
+  /** Invites a member to a seat; the request waits for its answer. */
+  async takeUserOnSeatByAdmin({ userId, seatIndex = -1, timeout = 30 }: { userId: string; seatIndex?: number; timeout?: number }): Promise<Request> {
+    const answer = await this.#ask('invite_to_seat', { Member_Account: userId, Index: seatIndex, Timeout: timeout });
+    return { requestId: String(answer['RequestId']), requestAction: 'inviteToSeat', userId, index: seatIndex };
+  }
+
+  async kickUserOffSeatByAdmin({ userId }: { userId: string; seatIndex?: number }): Promise<void> {
+    await this.#ask('kick_user_off_seat', { Member_Account: userId });
+  }
+
+  async lockSeatByAdmin({ seatIndex, lockParams }: { seatIndex: number; lockParams: { lockSeat?: boolean; lockVideo?: boolean; lockAudio?: boolean } }): Promise<void> {
+    const { lockSeat, lockVideo, lockAudio } = lockParams;
+    await this.#ask('lock_seat', {
+      Index: seatIndex,
+      ...(lockSeat === undefined ? {} : { IsTakenDisabled: lockSeat }),
+      ...(lockVideo === undefined ? {} : { IsVideoDisabled: lockVideo }),
+      ...(lockAudio === undefined ? {} : { IsAudioDisabled: lockAudio }),
+    });
+  }
+
+  async getSeatApplicationList(): Promise<Request[]> {
+    const answer = await this.#ask('get_seat_applications');
+    return list(answer['ApplicationList']).map(readRequest);
+  }
+
+  async responseRemoteRequest({ requestId, agree }: { requestId: string; agree: boolean }): Promise<void> {
+    await this.#ask(agree ? 'accept_seat_request' : 'reject_seat_request', { RequestId: requestId });
+  }
+
+  async cancelRequest({ requestId }: { requestId: string }): Promise<void> {
+    await this.#ask('cancel_seat_request', { RequestId: requestId });
+  }
+
+  // Messages
+
+  async sendTextMessage({ messageText }: { messageText: string }): Promise<void> {
+    await this.#ask('send_text_msg', { Text: messageText });
+  }
+
+  async sendCustomMessage({ businessId = '', data }: { businessId?: string; data: string }): Promise<void> {
+    await this.#ask('send_custom_msg', { BusinessId: businessId, Data: data });
+  }
+
+  async sendLikes({ count = 1 }: { count?: number } = {}): Promise<void> {
+    await this.#ask('send_like', { Count: count });
+  }
+
+  async sendGift({ giftId, count = 1, receivers }: { giftId: string; count?: number; receivers?: string[] }): Promise<void> {
+    await this.#ask('send_gift', { GiftId: giftId, Count: count, ...(receivers ? { ReceiverList_Account: receivers } : {}) });
+  }
+
+  // The room
+
+  async getRoomMetadata({ keys = [] }: { keys?: string[] } = {}): Promise<Record<string, string>> {
+    const answer = await this.#ask('get_room_metadata', { Keys: keys });
+    return Object.fromEntries(list(answer['Metadata']).map((entry) => [String(entry['Key']), String(entry['Value'])]));
+  }
+
+  async setRoomMetadataByAdmin({ metadata }: { metadata: Record<string, string> }): Promise<void> {
+    const entries = Object.entries(metadata).map(([Key, Value]) => ({ Key, Value }));
+    await this.#ask('set_room_metadata', { Metadata: entries });
+  }
+
+  async requestConnection({ roomId, timeout = 30, extensionInfo = '' }: { roomId: string; timeout?: number; extensionInfo?: string }): Promise<void> {
+    await this.#ask('request_connection', { ToRoomId: roomId, Timeout: timeout, ExtensionInfo: extensionInfo });
+  }
+
+  async requestBattle({ roomIdList, durationMs, timeout = 30, needResponse = true }: { roomIdList: string[]; durationMs: number; timeout?: number; needResponse?: boolean }): Promise<{ battleId: string }> {
+    const answer = await this.#ask('request_battle', { ToRoomIdList: roomIdList, Duration: durationMs, Timeout: timeout * 1000, NeedResponse: needResponse });
+    return { battleId: String(answer['BattleId'] ?? '') };
+  }
+
+  // What happens
+
+  #listen(session: Session): void {
+    // A room that was left may still say a word, which is nobody's business any more.
+    const on = <Name extends keyof SessionEvents>(event: Name, handle: (...args: SessionEvents[Name]) => void): void => {
+      session.on(event, (...args) => {
+        if (this.#session === session) handle(...args);
+      });
+    };
+    on('members', ({ entered, left }) => {
+      const others = (names: string[]) => names.filter((name) => name !== session.userId);
+      for (const userId of others(entered)) this.emit('onRemoteUserEnterRoom', { userId });
+      for (const userId of others(left)) this.emit('onRemoteUserLeaveRoom', { userId });
+    });
+    on('seats', (seats) => this.#compareSeats(session, seats));
+    on('streams', (userId, streams) => {
+      const is = (kind: StreamKind) => streams.get(kind)?.isMuted === false;
+      const now = { audio: is('audio'), main: is('main'), sub: is('sub') };
+      const before = this.#known.get(userId) ?? { audio: false, main: false, sub: false };
+      this.#known.set(userId, now);
+      if (now.audio !== before.audio) this.emit('onUserAudioStateChanged', { userId, hasAudio: now.audio });
+      for (const streamType of ['main', 'sub'] as const) {
+        if (now[streamType] !== before[streamType]) {
+          this.emit('onUserVideoStateChanged', { userId, hasVideo: now[streamType], streamType });
+        }
+      }
+    });
+    on('event', (event, body) => this.#take(event, body));
+    on('out', (reason) => {
+      if (reason === 'room_disband') this.emit('onRoomDismissed', { roomId: session.roomId });
+      else this.emit('onKickedOutOfRoom', { reason: reason as 'kick', message: reason });
+    });
+    on('ended', (error) => {
+      if (error.extraCode === 70001) this.emit('onUserSigExpired');
+    });
+  }
+
+  #compareSeats(session: Session, seats: Seat[]): void {
+    const before = this.#seats;
+    this.#seats = seats;
+    const sitsIn = (all: Seat[], userId: string) => all.some((seat) => seat.userId === userId);
+    const seatedList = seats.filter((seat) => seat.userId && !sitsIn(before, seat.userId));
+    const leftList = before.filter((seat) => seat.userId && !sitsIn(seats, seat.userId));
+    this.emit('onSeatListChanged', { seatList: seats, seatedList, leftList });
+    const own = leftList.find((seat) => seat.userId === session.userId);
+    if (own) this.emit('onKickedOffSeat', { index: own.index });
+  }
+
+  #take(event: string, body: Body): void {
+    switch (event) {
+      case 'members_changed':
+        this.emit('onRoomUserCountChanged', { userCount: Number(body['MemberCount']) });
+        break;
+      case 'text_msg':
+        this.emit('onReceiveTextMessage', {
+          userId: String(body['From_Account']),
+          message: String(body['Text']),
+          messageId: String(body['MsgId']),
+          timestamp: Number(body['Time']),
+        });
+        break;
+      case 'custom_msg':
+        this.emit('onReceiveCustomMessage', {
+          userId: String(body['From_Account']),
+          businessId: String(body['BusinessId']),
+          data: String(body['Data']),
+          messageId: String(body['MsgId']),
+        });
+        break;
+      case 'members_muted':
+        for (const member of list(body['MemberList'])) {
+          const userId = String(member['Member_Account']);
+          this.emit('onSendMessageForUserDisableChanged', { userId, isDisable: Number(body['MutedUntil']) > 0 });
+        }
+        break;
+      case 'metadata_changed':
+        for (const entry of list(body['Metadata'])) {
+          this.emit('onRoomMetadataChanged', { key: String(entry['Key']), value: String(entry['Value']) });
+        }
+        for (const key of strings(body['DeletedKeys'])) this.emit('onRoomMetadataChanged', { key, value: '' });
+        break;
+      case 'seat_request_received':
+        this.emit('onRequestReceived', { request: readRequest(body) });
+        break;
+      case 'seat_request_ended': {
+        const request = readRequest(body);
+        if (body['Result'] === 'accepted' || body['Result'] === 'rejected') {
+          const operateUser = String(body['Operator_Account']);
+          this.emit('onRequestProcessed', { request, isAccepted: body['Result'] === 'accepted', operateUser });
+        } else this.emit('onRequestCancelled', { request });
+        break;
+      }
+      case 'speakers_changed': {
+        const now = Date.now();
+        if (now - this.#volumesAt < VOLUME_INTERVAL_MS / 2) break;
+        this.#volumesAt = now;
+        const userVolumeList = list(body['Speakers']).map((speaker) => ({
+          userId: String(speaker['Member_Account']),
+          volume: Number(speaker['Level']),
+        }));
+        this.emit('onUserVoiceVolumeChanged', { userVolumeList });
+        break;
+      }
+      case 'device_requested': {
+        const device = DEVICES[String(body['StreamType'])];
+        if (device) this.emit('onDeviceRequested', { device, operator: String(body['Operator_Account']) });
+        break;
+      }
+      case 'likes_changed':
+        this.emit('onReceiveLikes', {
+          totalLikes: Number(body['TotalLikesReceived']),
+          likes: list(body['Likes']).map((like) => ({ userId: String(like['From_Account']), count: Number(like['Count']) })),
+        });
+        break;
+      case 'gift_received':
+        this.emit('onReceiveGift', body);
+        break;
+      case 'connection_requested':
+        this.emit('onConnectionRequest', body);
+        break;
+      case 'connection_changed':
+        this.emit('onConnectionChanged', { roomList: list(body['RoomList']) });
+        break;
+      case 'battle_requested':
+        this.emit('onBattleRequest', body);
+        break;
+      default:
+        if (event.startsWith('battle_')) this.emit('onBattleChanged', body);
+    }
+  }
+}
+
+function readRequest(body: Body): Request {
+  const isInvitation = body['Kind'] === 'invitation';
+  return {
+    requestId: String(body['RequestId']),
+    requestAction: isInvitation ? 'inviteToSeat' : 'takeSeat',
+    userId: String(isInvitation ? body['Member_Account'] : body['From_Account']),
+    index: Number(body['Index'] ?? -1),
+  };
+}

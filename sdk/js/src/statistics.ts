@@ -1,0 +1,181 @@
+import type { StreamKind } from './peer.js';
+import type { Session } from './session.js';
+
+export interface VideoStatistic {
+  width: number;
+  height: number;
+  frameRate: number;
+  /** kbit/s */
+  bitrate: number;
+  videoType: 'big' | 'small' | 'sub';
+}
+
+export interface Statistics {
+  /** ms */
+  rtt: number;
+  /** % */
+  upLoss: number;
+  downLoss: number;
+  bytesSent: number;
+  bytesReceived: number;
+  localStatistics: { audio: { bitrate: number; audioLevel: number }; video: VideoStatistic[] };
+  remoteStatistics: {
+    userId: string;
+    audio: { bitrate: number; audioLevel: number; jitterBufferDelay: number };
+    video: (VideoStatistic & { jitterBufferDelay: number })[];
+  }[];
+}
+
+export interface NetworkQuality {
+  /** 0 unknown, 1 best, 5 very bad, 6 no connection. */
+  uplinkNetworkQuality: number;
+  downlinkNetworkQuality: number;
+  uplinkRTT: number;
+  uplinkLoss: number;
+  downlinkRTT: number;
+  downlinkLoss: number;
+}
+
+type Entry = Record<string, unknown> & { id: string; type: string; timestamp: number };
+
+const number = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
+
+/** Reads the browser's statistics, and turns its totals into rates. */
+export class StatisticsReader {
+  #before = new Map<string, { at: number; bytes: number }>();
+  #upBefore = { lost: 0, sent: 0 };
+  #downBefore = { lost: 0, received: 0 };
+
+  async read(session: Session): Promise<{ statistics: Statistics; quality: NetworkQuality }> {
+    const { up, down } = session.peers;
+    const upEntries = await entries(up);
+    const downEntries = await entries(down);
+    const byMid = new Map<string, { userId: string; kind: StreamKind }>();
+    for (const transceiver of down?.getTransceivers() ?? []) {
+      for (const [watched, receiver] of session.isInRoom ? session.watcher.receivers() : []) {
+        if (receiver === transceiver.receiver && transceiver.mid !== null) byMid.set(transceiver.mid, watched);
+      }
+    }
+    const statistics: Statistics = {
+      rtt: 0,
+      upLoss: 0,
+      downLoss: 0,
+      bytesSent: 0,
+      bytesReceived: 0,
+      localStatistics: { audio: { bitrate: 0, audioLevel: 0 }, video: [] },
+      remoteStatistics: [],
+    };
+    const local = statistics.localStatistics;
+    const subMid = this.#midOf(session, 'sub');
+    let upSent = 0;
+    let upLost = 0;
+    for (const entry of upEntries) {
+      if (entry.type === 'media-source' && entry['kind'] === 'audio') local.audio.audioLevel = number(entry['audioLevel']);
+      if (entry.type === 'remote-inbound-rtp') upLost += number(entry['packetsLost']);
+      if (entry.type !== 'outbound-rtp') continue;
+      upSent += number(entry['packetsSent']);
+      statistics.bytesSent += number(entry['bytesSent']);
+      const bitrate = this.#rate(entry, 'bytesSent');
+      if (entry['kind'] === 'audio') local.audio.bitrate += bitrate;
+      else if (bitrate > 0) {
+        const isSub = entry['mid'] === subMid;
+        const isSmall = typeof entry['rid'] === 'string' && entry['rid'] !== 'f';
+        local.video.push({ ...picture(entry), bitrate, videoType: isSub ? 'sub' : isSmall ? 'small' : 'big' });
+      }
+    }
+    let received = 0;
+    let downLost = 0;
+    for (const entry of downEntries) {
+      if (entry.type !== 'inbound-rtp') continue;
+      received += number(entry['packetsReceived']);
+      downLost += number(entry['packetsLost']);
+      statistics.bytesReceived += number(entry['bytesReceived']);
+      const source = byMid.get(String(entry['mid']));
+      if (!source) continue;
+      let remote = statistics.remoteStatistics.find((other) => other.userId === source.userId);
+      if (!remote) {
+        remote = { userId: source.userId, audio: { bitrate: 0, audioLevel: 0, jitterBufferDelay: 0 }, video: [] };
+        statistics.remoteStatistics.push(remote);
+      }
+      const bitrate = this.#rate(entry, 'bytesReceived');
+      const emitted = number(entry['jitterBufferEmittedCount']);
+      const jitterBufferDelay = emitted > 0 ? Math.round((1000 * number(entry['jitterBufferDelay'])) / emitted) : 0;
+      if (entry['kind'] === 'audio') remote.audio = { bitrate, audioLevel: number(entry['audioLevel']), jitterBufferDelay };
+      else {
+        const videoType = source.kind === 'sub' ? 'sub' : 'big';
+        remote.video.push({ ...picture(entry), bitrate, videoType, jitterBufferDelay });
+      }
+    }
+    const upRtt = roundTrip(upEntries);
+    const downRtt = roundTrip(downEntries);
+    statistics.rtt = Math.round(upRtt || downRtt || session.gateway.roundTripMs);
+    statistics.upLoss = percent(upLost - this.#upBefore.lost, upSent - this.#upBefore.sent);
+    statistics.downLoss = percent(downLost - this.#downBefore.lost, received - this.#downBefore.received);
+    this.#upBefore = { lost: upLost, sent: upSent };
+    this.#downBefore = { lost: downLost, received };
+    const isDown = session.state === 'RECONNECTING';
+    const grade = (pc: RTCPeerConnection | undefined, rtt: number, loss: number): number => {
+      if (isDown || (pc && ['disconnected', 'failed'].includes(pc.connectionState))) return 6;
+      return pc?.connectionState === 'connected' ? quality(rtt, loss) : 0;
+    };
+    return {
+      statistics,
+      quality: {
+        uplinkNetworkQuality: grade(up, upRtt, statistics.upLoss),
+        downlinkNetworkQuality: grade(down, downRtt, statistics.downLoss),
+        uplinkRTT: Math.round(upRtt),
+        uplinkLoss: statistics.upLoss,
+        downlinkRTT: Math.round(downRtt),
+        downlinkLoss: statistics.downLoss,
+      },
+    };
+  }
+
+  #midOf(session: Session, kind: StreamKind): string | null | undefined {
+    const sender = session.isInRoom ? session.publisher.sender(kind) : undefined;
+    return session.peers.up?.getTransceivers().find((transceiver) => transceiver.sender === sender)?.mid;
+  }
+
+  #rate(entry: Entry, key: string): number {
+    const bytes = number(entry[key]);
+    const before = this.#before.get(entry.id);
+    this.#before.set(entry.id, { at: entry.timestamp, bytes });
+    if (!before || entry.timestamp <= before.at || bytes < before.bytes) return 0;
+    return Math.round((8 * (bytes - before.bytes)) / (entry.timestamp - before.at));
+  }
+}
+
+async function entries(pc: RTCPeerConnection | undefined): Promise<Entry[]> {
+  if (!pc || pc.connectionState === 'closed') return [];
+  const report = await pc.getStats();
+  const found: Entry[] = [];
+  report.forEach((entry: Entry) => found.push(entry));
+  return found;
+}
+
+function picture(entry: Entry): { width: number; height: number; frameRate: number } {
+  return {
+    width: number(entry['frameWidth']),
+    height: number(entry['frameHeight']),
+    frameRate: Math.round(number(entry['framesPerSecond'])),
+  };
+}
+
+/** ms */
+function roundTrip(all: Entry[]): number {
+  const pair = all.find((entry) => entry.type === 'candidate-pair' && entry['nominated'] === true && entry['state'] === 'succeeded');
+  return 1000 * number(pair?.['currentRoundTripTime']);
+}
+
+function percent(lost: number, all: number): number {
+  return lost <= 0 || all <= 0 ? 0 : Math.round((100 * lost) / (lost + all));
+}
+
+/** As a person would grade a call. */
+export function quality(rttMs: number, lossPercent: number): number {
+  if (lossPercent > 50 || rttMs > 1000) return 5;
+  if (lossPercent > 30 || rttMs > 500) return 4;
+  if (lossPercent > 15 || rttMs > 300) return 3;
+  if (lossPercent > 5 || rttMs > 100) return 2;
+  return 1;
+}

@@ -1,0 +1,197 @@
+import type { Body, Gateway } from './gateway.js';
+import { log } from './log.js';
+import { Peer, type PeerOptions, type StreamKind } from './peer.js';
+
+/** A stream that is watched. */
+export interface Watched {
+  userId: string;
+  kind: StreamKind;
+  /** The height it is shown at, in pixels; 0 for as good as it gets. */
+  maxHeight: number;
+  isPaused: boolean;
+}
+
+interface Slot {
+  transceiver: RTCRtpTransceiver;
+  isVideo: boolean;
+  key: string | undefined;
+  /** What the server was last told of it. */
+  told: string;
+}
+
+export function keyOf(userId: string, kind: StreamKind): string {
+  return `${kind}:${userId}`;
+}
+
+/** Fewer kinds of codecs make offers short, and these are what the server passes on. */
+const CODECS = ['video/VP8', 'video/VP9', 'video/H264', 'video/AV1', 'video/rtx', 'audio/opus', 'audio/red'];
+
+/** What is watched in one room. Streams that end leave their place on the connection to others. */
+export class Watcher {
+  readonly #gateway: Gateway;
+  readonly #roomId: string;
+  readonly #peer: Peer;
+  readonly #onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void;
+  readonly #wanted = new Map<string, Watched>();
+  #slots: Slot[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #isScheduled = false;
+  #isClosed = false;
+
+  constructor(
+    gateway: Gateway,
+    roomId: string,
+    options: Omit<PeerOptions, 'exchange'>,
+    onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void,
+  ) {
+    this.#gateway = gateway;
+    this.#roomId = roomId;
+    this.#onTrack = onTrack;
+    this.#peer = new Peer(
+      { ...options, exchange: (offer) => this.#exchange(offer) },
+      (pc, isNew) => this.#prepare(pc, isNew),
+    );
+  }
+
+  get pc(): RTCPeerConnection | undefined {
+    return this.#peer.pc;
+  }
+
+  track(userId: string, kind: StreamKind): MediaStreamTrack | undefined {
+    return this.receiver(userId, kind)?.track;
+  }
+
+  receiver(userId: string, kind: StreamKind): RTCRtpReceiver | undefined {
+    return this.#slotOf(keyOf(userId, kind))?.transceiver.receiver;
+  }
+
+  /** All that is watched, each with its receiver where there is one. */
+  *receivers(): Iterable<[Watched, RTCRtpReceiver]> {
+    for (const [key, watched] of this.#wanted) {
+      const slot = this.#slotOf(key);
+      if (slot) yield [watched, slot.transceiver.receiver];
+    }
+  }
+
+  /** Watches a stream, or changes how. Resolves when it is agreed on. */
+  watch(watched: Watched): Promise<void> {
+    this.#wanted.set(keyOf(watched.userId, watched.kind), watched);
+    return this.#schedule();
+  }
+
+  unwatch(userId: string, kind: StreamKind): Promise<void> {
+    return this.#wanted.delete(keyOf(userId, kind)) ? this.#schedule() : Promise.resolve();
+  }
+
+  /** The media of this connection is gone at the server: all of it is watched anew. */
+  async rebuild(): Promise<void> {
+    if (this.#wanted.size === 0 && !this.#peer.pc) return;
+    await this.#peer.negotiate({ anew: true });
+    this.#tellTracks();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#wanted.clear();
+    this.#peer.close();
+  }
+
+  #slotOf(key: string): Slot | undefined {
+    return this.#slots.find((slot) => slot.key === key);
+  }
+
+  /** What is asked for within one turn is agreed on at once. */
+  #schedule(): Promise<void> {
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      this.#work = this.#work
+        .catch(() => undefined)
+        .then(() => new Promise((resolve) => setTimeout(resolve, 10)))
+        .then(() => {
+          this.#isScheduled = false;
+          return this.#sync();
+        });
+    }
+    return this.#work;
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#isClosed) return;
+    await this.#peer.settled();
+    const before = new Map(this.#slots.map((slot) => [slot, slot.key]));
+    this.#assign();
+    const isFull = [...this.#wanted.keys()].some((key) => !this.#slotOf(key));
+    if (isFull || !this.#peer.pc) await this.#peer.negotiate();
+    else {
+      const changed = this.#describe().filter((entry) => entry.isNew);
+      if (changed.length > 0) {
+        const streams = changed.map((entry) => entry.stream);
+        await this.#gateway.request('update_watch', { RoomId: this.#roomId, Streams: streams });
+        for (const entry of changed) entry.slot.told = entry.text;
+      }
+    }
+    this.#tellTracks((slot) => before.get(slot) !== slot.key);
+  }
+
+  /** Gives free slots to streams that have none. */
+  #assign(): void {
+    for (const slot of this.#slots) {
+      if (slot.key !== undefined && !this.#wanted.has(slot.key)) slot.key = undefined;
+    }
+    for (const [key, watched] of this.#wanted) {
+      if (this.#slotOf(key)) continue;
+      const isVideo = watched.kind !== 'audio';
+      const free = this.#slots.find((slot) => slot.key === undefined && slot.isVideo === isVideo);
+      if (free) free.key = key;
+    }
+  }
+
+  #prepare(pc: RTCPeerConnection, isNew: boolean): void {
+    if (isNew) this.#slots = [];
+    this.#assign();
+    for (const [key, watched] of this.#wanted) {
+      if (this.#slotOf(key)) continue;
+      const isVideo = watched.kind !== 'audio';
+      const transceiver = pc.addTransceiver(isVideo ? 'video' : 'audio', { direction: 'recvonly' });
+      const codecs = RTCRtpReceiver.getCapabilities?.(isVideo ? 'video' : 'audio')?.codecs;
+      const used = codecs?.filter((codec) => CODECS.includes(codec.mimeType));
+      if (used?.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(used);
+      this.#slots.push({ transceiver, isVideo, key, told: '' });
+    }
+  }
+
+  #describe(): { slot: Slot; stream: Body; text: string; isNew: boolean }[] {
+    return this.#slots.map((slot) => {
+      const watched = slot.key === undefined ? undefined : this.#wanted.get(slot.key);
+      const stream: Body = { Mid: slot.transceiver.mid };
+      if (watched) {
+        stream['Member_Account'] = watched.userId;
+        stream['StreamType'] = watched.kind;
+        if (watched.maxHeight > 0) stream['MaxHeight'] = Math.ceil(watched.maxHeight);
+        if (watched.isPaused) stream['Paused'] = true;
+      }
+      const text = JSON.stringify(stream);
+      return { slot, stream, text, isNew: text !== slot.told };
+    });
+  }
+
+  async #exchange(offer: string): Promise<string> {
+    const entries = this.#describe().filter((entry) => entry.stream['Mid'] != null);
+    const streams = entries.map((entry) => entry.stream);
+    const answer = await this.#gateway.request('watch', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
+    for (const entry of entries) entry.slot.told = entry.text;
+    return String(answer['Sdp'] ?? '');
+  }
+
+  #tellTracks(which: (slot: Slot) => boolean = () => true): void {
+    for (const slot of this.#slots.filter(which)) {
+      const watched = slot.key === undefined ? undefined : this.#wanted.get(slot.key);
+      if (!watched) continue;
+      try {
+        this.#onTrack(watched.userId, watched.kind, slot.transceiver.receiver.track);
+      } catch (error) {
+        log.warn('a track could not be shown', error);
+      }
+    }
+  }
+}
