@@ -45,8 +45,12 @@ impl Server {
     }
 
     pub async fn on(data: Arc<TempDir>, environment: Vec<(String, String)>) -> Self {
+        Self::at("127.0.0.1:0", data, environment).await
+    }
+
+    async fn at(listen: &str, data: Arc<TempDir>, environment: Vec<(String, String)>) -> Self {
         let mut child = Command::new(BINARY)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", listen, "--data"])
             .arg(data.path())
             .envs(environment.iter().cloned())
             .env("ROOMFUL_LOG__LEVEL", "warn")
@@ -95,6 +99,14 @@ impl Server {
         let (data, environment) = (self.data.clone(), self.environment.clone());
         drop(self);
         Self::on(data, environment).await
+    }
+
+    /// SIGKILL, and a new server on the same folder and address.
+    pub async fn restart_in_place(mut self) -> Self {
+        self.kill();
+        let (address, data, environment) =
+            (self.address.clone(), self.data.clone(), self.environment.clone());
+        Self::at(&address, data, environment).await
     }
 
     /// The command line in the server's own environment.

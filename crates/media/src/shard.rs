@@ -179,6 +179,8 @@ pub(crate) struct Shard {
     by_id: Map<PeerId, usize>,
     by_ufrag: Map<String, usize>,
     by_route: Map<Route, usize>,
+    /// Which shard has the connection of an address whose datagrams the kernel brings here.
+    elsewhere: Map<Route, usize>,
     feeds: Map<u64, Feed>,
     /// The sources that are published here.
     publishing: Map<u64, Publishing>,
@@ -212,6 +214,7 @@ impl Shard {
             by_id: Map::default(),
             by_ufrag: Map::default(),
             by_route: Map::default(),
+            elsewhere: Map::default(),
             feeds: Map::default(),
             publishing: Map::default(),
             timers: BinaryHeap::new(),
@@ -277,34 +280,44 @@ impl Shard {
         bytes: &[u8],
         now: Instant,
     ) -> Taking {
-        let counters = &self.shared.counters;
-        let at = match self.by_route.get(&route) {
-            // A client that starts ICE over from the same place speaks to another connection from then on.
-            Some(at) if stun::username(bytes).is_none_or(|name| self.is_of(*at, name)) => *at,
-            _ => {
-                let Some(name) = stun::username(bytes) else {
-                    counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
-                    return Taking::Done;
-                };
-                match self.by_ufrag.get(name).copied() {
-                    Some(at) => at,
-                    None => {
-                        let owner = self.shared.ufrags.read().get(name).copied();
-                        return match owner.filter(|owner| *owner != self.index) {
-                            Some(owner) => Taking::Elsewhere(owner),
-                            None => {
-                                counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
-                                Taking::Done
-                            }
-                        };
-                    }
-                }
+        let Some(at) = self.find(route, bytes) else {
+            let owner = self.find_elsewhere(route, bytes);
+            if owner.is_none() {
+                self.shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
             }
+            return owner.map_or(Taking::Done, Taking::Elsewhere);
         };
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Taking::Done };
         self.take_datagram(at, &mut peer, route, local, bytes, now);
         self.put_back(at, peer);
         Taking::Done
+    }
+
+    /// The connection a datagram is for: by where it comes from, or by the name it knocks with.
+    fn find(&self, route: Route, bytes: &[u8]) -> Option<usize> {
+        let known = self.by_route.get(&route).copied();
+        match stun::username(bytes) {
+            None => known,
+            // A client that starts ICE over from the same place speaks to another connection from then on.
+            Some(name) => {
+                known.filter(|at| self.is_of(*at, name)).or_else(|| self.by_ufrag.get(name).copied())
+            }
+        }
+    }
+
+    /// The shard that has the connection a datagram is for, when that is another.
+    fn find_elsewhere(&mut self, route: Route, bytes: &[u8]) -> Option<usize> {
+        /// More addresses than a machine has clients; those that are in use knock again within seconds.
+        const MOST: usize = 100_000;
+        let Some(name) = stun::username(bytes) else {
+            return self.elsewhere.get(&route).copied();
+        };
+        let owner = self.shared.ufrags.read().get(name).copied().filter(|owner| *owner != self.index)?;
+        if self.elsewhere.len() >= MOST {
+            self.elsewhere.clear();
+        }
+        self.elsewhere.insert(route, owner);
+        Some(owner)
     }
 
     fn is_of(&self, at: usize, name: &str) -> bool {

@@ -24,7 +24,7 @@ const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How long after a step down, or a probe in vain, the next step up is tried.
 const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_PATIENCE: Duration = Duration::from_secs(16);
+const MOST_PATIENCE: Duration = Duration::from_secs(6);
 
 /// What is kept back of the estimate: bursts, retransmissions.
 const HEADROOM: f64 = 0.92;

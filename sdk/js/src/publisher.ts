@@ -155,13 +155,17 @@ export class Publisher {
   }
 }
 
-/** The sizes of a video: full, and below it half and quarter, as far as that is still a picture. */
+/**
+ * The sizes of a video: full, and below it half and quarter, as far as that is still a picture. Browsers send three sizes
+ * from 960 x 540 on and two from 480 x 270 on, and leave out the *best* of those that are too many.
+ */
 export function encodings(encoding: Encoding | undefined): RTCRtpEncodingParameters[] {
   if (!encoding) return [{}];
   const bits = encoding.bitrate * 1000;
-  if (!encoding.isSimulcast || encoding.height < 240) return [{ maxBitrate: bits }];
+  const pixels = encoding.width * encoding.height;
+  if (!encoding.isSimulcast || pixels < 480 * 270) return [{ maxBitrate: bits }];
   const full = { rid: 'f', maxBitrate: bits, scaleResolutionDownBy: 1 };
   const half = { rid: 'h', maxBitrate: Math.round(bits / 3), scaleResolutionDownBy: 2 };
   const quarter = { rid: 'q', maxBitrate: Math.round(bits / 9), scaleResolutionDownBy: 4 };
-  return encoding.height < 480 ? [half, full] : [quarter, half, full];
+  return pixels < 960 * 540 ? [half, full] : [quarter, half, full];
 }

@@ -1,0 +1,194 @@
+//! Sound and pictures, as real browsers and another implementation of WebRTC send and receive them. Their own statistics
+//! are the witness. One test at a time: each has several encoders at work.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use harness::{ADMIN, Server, names};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/third-party")
+}
+
+/// A script that is talked to line by line.
+struct Script {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Script {
+    fn start(program: &str, arguments: &[&str], input: &Value) -> Self {
+        let program = if program == "python" { folder().join(".venv/bin/python") } else { program.into() };
+        let child = Command::new(&program)
+            .current_dir(folder())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child =
+            child.unwrap_or_else(|error| panic!("{program:?} cannot run ({error}); `make test` installs it"));
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut script = Self { input: child.stdin.take().unwrap(), child, output };
+        script.say(input);
+        script
+    }
+
+    fn say(&mut self, line: &Value) {
+        writeln!(self.input, "{line}").unwrap();
+        self.input.flush().unwrap();
+    }
+
+    /// The next line; the script's own words about a failure are on stderr.
+    fn hear(&mut self) -> Value {
+        let line = self.output.next().expect("the script failed; see above").unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn server() -> Server {
+    let server = Server::start().await;
+    server.import(&["ann", "ben", "cat", "dan", "eve"]).await;
+    server
+}
+
+fn browsers(server: &Server, scenario: &str) -> Script {
+    let sigs: serde_json::Map<String, Value> = ["ann", "ben", "cat", "dan", "eve"]
+        .map(|user| (user.into(), server.sig(user).into()))
+        .into_iter()
+        .collect();
+    let input = json!({
+        "url": format!("http://{}", server.address), "media": server.address, "app": server.app,
+        "admin": server.sig(ADMIN), "sigs": sigs,
+    });
+    Script::start("node", &["live.mjs", scenario], &input)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_publishers_and_three_viewers_see_and_hear_each_other() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "together").hear()["result"].take();
+
+    assert_eq!(saw["colours"].as_object().unwrap().len(), 8, "{saw}");
+    assert_eq!(saw["members"], json!(["ann", "ben", "cat", "dan", "eve"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_mutes_seats_and_bans_stop_the_packets_within_200_ms() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "rules").hear()["result"].take();
+
+    for (rule, after) in saw["stops"].as_object().unwrap() {
+        assert!(after.as_u64().unwrap() < 200, "{rule}: {after} ms");
+    }
+    assert_eq!(saw["stops"].as_object().unwrap().len(), 5, "{saw}");
+    assert_eq!(saw["refusal"]["name"], "RtcError", "{saw}");
+    assert_eq!((&saw["kicked"]["reason"], &saw["again"]), (&json!("banned"), &json!(100_016)));
+    assert_eq!(saw["members"], json!(["ann"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_heals_by_itself_when_the_server_is_killed_and_started_again() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let mut script = browsers(&server, "restart");
+    assert_eq!(script.hear()["do"], "restart");
+    let server = server.restart_in_place().await;
+    script.say(&json!({}));
+    let saw = script.hear()["result"].take();
+
+    assert_eq!(saw["members"], json!(["ann", "ben"]), "{saw}");
+    assert_eq!(server.members("phoenix").await.0, ["ann", "ben"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_gets_the_layer_that_its_link_carries() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "simulcast").hear()["result"].take();
+
+    assert_eq!((&saw["low"], &saw["other"]), (&json!(240), &json!(480)), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aiortc_publishes_by_whip_and_plays_by_whep() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    for is_listed in [true, false] {
+        let server = server().await;
+        let fields = json!({"SeatTemplate": "VideoDynamicGrid9Seats", "IsPlayerListed": is_listed});
+        server.create_room_with("stage", fields).await;
+        let url = format!("http://{}", server.address);
+        let (publisher, player) = (server.sig("ann"), server.sig("ben"));
+        let request = json!({
+            "url": url, "room": "stage", "publisher": publisher, "player": player, "user": "ann",
+            "colour": [200, 40, 40],
+        });
+
+        let mut script = Script::start("python", &["whip.py"], &request);
+        let saw = script.hear();
+        let (members, _) = server.members("stage").await;
+        let room = server.ok("get_room_info", json!({"RoomId": "stage"})).await;
+        let seats = server.ok("room_engine_http_mic/get_seat_list", json!({"RoomId": "stage"})).await;
+        script.say(&json!({}));
+        let ended = script.hear();
+        let expected: &[&str] = if is_listed { &["ann", "ben"] } else { &["ann"] };
+
+        for (saw, sent) in saw["colour"].as_array().unwrap().iter().zip([200_i64, 40, 40]) {
+            assert!((saw.as_i64().unwrap() - sent).abs() < 48, "{saw} instead of {sent}");
+        }
+        assert!((saw["tone"].as_i64().unwrap() - 440).abs() < 25, "{saw}");
+        assert_eq!(members, expected);
+        assert_eq!(room["RoomInfo"]["OnlineCount"], 2, "a player counts, listed or not");
+        assert_eq!(seats["SeatList"][0]["Member_Account"], "ann");
+        assert_eq!(ended["statuses"], json!([204, 200, 200]));
+        server.wait_for_members("stage", &[], Duration::from_secs(5)).await;
+        let room = server.ok("get_room_info", json!({"RoomId": "stage"})).await;
+        assert_eq!(room["RoomInfo"]["OnlineCount"], 0);
+        script.say(&json!({}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_ends_what_came_by_whip() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+    server.create_room_with("stage", json!({"SeatTemplate": "VideoDynamicGrid9Seats"})).await;
+    let url = format!("http://{}", server.address);
+    let request = json!({
+        "url": url, "room": "stage", "publisher": server.sig("ann"), "player": server.sig("ben"), "user": "ann",
+        "colour": [40, 40, 200],
+    });
+    let mut script = Script::start("python", &["whip.py"], &request);
+    script.hear();
+    let mut viewer = server.enter("cat", "stage").await;
+
+    server.ok("ban_member", json!({"RoomId": "stage", "MemberList_Account": ["ann"], "Duration": 60})).await;
+
+    let changed = viewer.event("streams_changed").await;
+    assert_eq!((&changed["Member_Account"], &changed["Streams"]), (&json!("ann"), &json!([])));
+    let list = server.ok("get_member_list", json!({"RoomId": "stage", "Next": ""})).await;
+    assert_eq!(names(&list["MemberList"]), ["ben", "cat"]);
+}

@@ -1,0 +1,177 @@
+// What several test scripts share: headless Chromium with fake devices, a page with the client in it, and the browser's
+// own statistics.
+import { readFileSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+export const input = JSON.parse(readFileSync(0, 'utf8').split('\n')[0]);
+
+export function launch() {
+  return chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
+      '--disable-features=WebRtcHideLocalIpsWithMdns', '--disable-renderer-backgrounding',
+      '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows'],
+  });
+}
+
+/** A call of the REST API; fails loudly. */
+export async function rest(command, body) {
+  const { url, app, admin } = input;
+  const query = `sdkappid=${app}&identifier=administrator&usersig=${encodeURIComponent(admin)}&random=1&contenttype=json`;
+  const answer = await (await fetch(`${url}/v4/${command}?${query}`, { method: 'POST', body: JSON.stringify(body) })).json();
+  if (answer.ErrorCode !== 0) throw new Error(`${command}: ${answer.ErrorCode} ${answer.ErrorInfo}`);
+  return answer.Response;
+}
+
+/** A page of `user` with a client that enters nothing yet. `prepare` runs in it before anything else. */
+export async function open(browser, user, prepare) {
+  const page = await (await browser.newContext({ viewport: { width: 800, height: 600 } })).newPage();
+  page.on('pageerror', (error) => process.stderr.write(`${user}: ${error}\n`));
+  if (process.env.SHOW) page.on('console', (line) => process.stderr.write(`${user}: ${line.text()}\n`));
+  await page.goto(`${input.url}/healthz`);
+  if (prepare) await page.evaluate(prepare.code, prepare.argument);
+  await page.setContent('<div id=local style="width:320px;height:240px"></div><div id=views></div>');
+  await page.evaluate(setUp, { app: input.app, user, sig: input.sigs[user] });
+  return page;
+}
+
+/** In the page. */
+async function setUp({ app, user, sig }) {
+  const { default: TRTC } = await import('/sdk/roomful-client.js');
+  if (globalThis.SHOW) TRTC.setLogLevel(1);
+  const trtc = TRTC.create();
+  Object.assign(globalThis, { TRTC, trtc, seen: [] });
+  for (const name of Object.values(TRTC.EVENT)) trtc.on(name, (value) => seen.push([name, value]));
+  globalThis.enter = (room, role, more) =>
+    trtc.enterRoom({ sdkAppId: app, userId: user, userSig: sig, strRoomId: room, role, scene: 'live', ...more });
+  globalThis.view = (name, height = 240) => {
+    let place = document.getElementById(name);
+    if (!place) {
+      place = Object.assign(document.createElement('div'), { id: name });
+      document.getElementById('views').append(place);
+    }
+    place.style.cssText = `width:${(height * 4) / 3}px;height:${height}px`;
+    return place;
+  };
+  globalThis.watchAll = (height) =>
+    trtc.on('remote-video-available', ({ userId, streamType }) =>
+      trtc.startRemoteVideo({ userId, streamType, view: view(`view-${streamType}-${userId}`, height) }).catch((error) => seen.push(['failed', error.message])));
+  // A picture of one colour with a stripe that moves, so that what arrives can be told apart and frames differ. With
+  // `noise` it takes as many bits as a camera's.
+  globalThis.paint = (colour, width = 320, height = 240, noise = 0) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    let at = 0;
+    setInterval(() => {
+      context.fillStyle = colour;
+      context.fillRect(0, 0, width, height);
+      context.fillStyle = 'white';
+      context.fillRect(at % width, 0, 4, height / 8);
+      at += 4;
+      for (let i = 0; i < noise; i += 1) {
+        context.fillStyle = `hsl(${Math.random() * 360} 80% 50%)`;
+        context.fillRect(Math.random() * width, Math.random() * height, 24, 24);
+      }
+    }, 50);
+    return canvas.captureStream(20).getVideoTracks()[0];
+  };
+  /** The colour in the middle of a member's picture. */
+  globalThis.colour = (userId) => new Promise((resolve) => {
+    const image = new Image();
+    image.onload = () => {
+      const canvas = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height });
+      const context = canvas.getContext('2d');
+      context.drawImage(image, 0, 0);
+      resolve([...context.getImageData(image.width / 2, image.height / 2, 1, 1).data].slice(0, 3));
+    };
+    image.onerror = () => resolve(null);
+    const url = trtc.getVideoSnapshot({ userId });
+    if (url) image.src = url; else resolve(null);
+  });
+  /** The browser's own numbers of what comes in of a member. */
+  globalThis.incoming = async (userId, kind) => {
+    const track = kind === 'audio' ? trtc.getAudioTrack(userId) : trtc.getVideoTrack({ userId, streamType: kind });
+    for (const pc of peers) {
+      const receiver = pc.connectionState === 'closed' ? undefined : pc.getReceivers().find((one) => one.track === track);
+      if (!track || !receiver) continue;
+      for (const entry of (await receiver.getStats()).values()) if (entry.type === 'inbound-rtp') return { ...entry };
+    }
+    return null;
+  };
+  const Native = RTCPeerConnection;
+  globalThis.peers = [];
+  globalThis.RTCPeerConnection = function (...arguments_) {
+    const pc = new Native(...arguments_);
+    peers.push(pc);
+    return pc;
+  };
+  globalThis.RTCPeerConnection.prototype = Native.prototype;
+}
+
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until `check` is truthy, and returns what it is; says what it was when the time is over. */
+export async function until(what, check, ms = 20_000) {
+  const end = Date.now() + ms;
+  let value;
+  for (;;) {
+    value = await check();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`in vain for ${ms / 1000} s: ${what}`);
+    await pause(50);
+  }
+}
+
+export const incoming = (page, userId, kind) =>
+  page.evaluate(({ userId, kind }) => incoming(userId, kind), { userId, kind });
+
+/** Decoded frames of a member's picture advance in `page`. */
+export async function seesFrames(page, userId, kind = 'main', more = 10) {
+  const decoded = async () => (await incoming(page, userId, kind))?.framesDecoded ?? 0;
+  const before = await decoded();
+  await until(`frames of ${userId} to advance`, async () => (await decoded()) >= before + more);
+}
+
+/** A member's sound is above silence in `page`. */
+export async function hears(page, userId) {
+  await until(`sound of ${userId}`, async () => ((await incoming(page, userId, 'audio'))?.audioLevel ?? 0) > 0.01);
+}
+
+export function isNear(colour, wanted) {
+  return colour !== null && colour.every((value, at) => Math.abs(value - wanted[at]) < 48);
+}
+
+/** The milliseconds after which no more packets of a stream come in. */
+export function packetsStop(page, userId, kind) {
+  return page.evaluate(async ({ userId, kind }) => {
+    const start = performance.now();
+    let [count, last] = [(await incoming(userId, kind))?.packetsReceived ?? 0, 0];
+    while (performance.now() - start < 1200) {
+      const now = (await incoming(userId, kind))?.packetsReceived ?? 0;
+      if (now > count) [count, last] = [now, performance.now() - start];
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return last;
+  }, { userId, kind });
+}
+
+/** Runs a script's scenario; its result goes out as JSON. Ends in any case, and in time. */
+export async function run(scenario) {
+  const end = (code) => process.exit(code);
+  setTimeout(() => {
+    process.stderr.write('the scenario took too long\n');
+    end(2);
+  }, 180_000);
+  const browser = await launch();
+  try {
+    process.stdout.write(`${JSON.stringify({ result: await scenario(browser) })}\n`);
+  } catch (error) {
+    process.stderr.write(`${error.stack}\n`);
+    process.exitCode = 1;
+  }
+  setTimeout(end, 3_000, process.exitCode);
+  await browser.close();
+  end(process.exitCode);
+}

@@ -1,0 +1,175 @@
+// Sound and pictures between real browsers. The first argument names the scenario; each throws when something is not as
+// it should be, and returns what it measured.
+import { createInterface } from 'node:readline';
+import { hears, incoming, input, isNear, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
+import { Narrow } from './narrow.mjs';
+
+const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
+const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
+
+const publish = (page, colour) =>
+  page.evaluate(async (colour) => {
+    await trtc.startLocalVideo({ view: 'local', option: { videoTrack: paint(colour), profile: { width: 320, height: 240, frameRate: 20, bitrate: 300 }, small: false } });
+    await trtc.startLocalAudio();
+  }, colour);
+
+/** Two publishers and three viewers see and hear each other. */
+async function together(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'hall', ...SEATS } });
+  const pages = {};
+  for (const user of ['ann', 'ben', 'cat', 'dan', 'eve']) {
+    const page = (pages[user] = await open(browser, user));
+    await page.evaluate(() => watchAll(240));
+    await page.evaluate((role) => enter('hall', role), COLOURS[user] ? 'anchor' : 'audience');
+    if (COLOURS[user]) await publish(page, COLOURS[user][0]);
+  }
+  const colours = {};
+  for (const [viewer, page] of Object.entries(pages)) {
+    for (const publisher of ['ann', 'ben'].filter((name) => name !== viewer)) {
+      await seesFrames(page, publisher);
+      await hears(page, publisher);
+      const colour = await until(`the colour of ${publisher} at ${viewer}`, async () => {
+        const found = await page.evaluate((name) => colour(name), publisher);
+        return isNear(found, COLOURS[publisher][1]) && found;
+      });
+      colours[`${viewer} sees ${publisher}`] = colour;
+    }
+  }
+  const volumes = await pages.cat.evaluate(() => new Promise((resolve) => {
+    trtc.enableAudioVolumeEvaluation(100);
+    trtc.on('audio-volume', ({ result }) => result.some((one) => one.volume > 20) && resolve(result));
+  }));
+  const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'hall', Next: '' });
+  // Switched off and on again, as the others are told.
+  await pages.ann.evaluate(() => trtc.updateLocalVideo({ mute: true }));
+  await until('the mute to be told', () => pages.eve.evaluate(() => seen.some(([name, value]) => name === 'remote-video-unavailable' && value.userId === 'ann')));
+  await pages.ann.evaluate(() => trtc.updateLocalVideo({ mute: false }));
+  await seesFrames(pages.eve, 'ann');
+  await pages.ann.evaluate(() => trtc.exitRoom());
+  await until('the leave to be told', () => pages.eve.evaluate(() => seen.some(([name, value]) => name === 'remote-user-exit' && value.userId === 'ann')));
+  return { colours, volumes, members: members.MemberList.map((one) => one.Member_Account) };
+}
+
+/** The room's rules hold for media: seats, locks, mutes, bans. */
+async function rules(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'court', ...SEATS } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('court', 'anchor'));
+  await publish(ann, COLOURS.ann[0]);
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => watchAll(240));
+  await ben.evaluate(() => enter('court', 'audience'));
+  await seesFrames(ben, 'ann');
+  // Without a seat nobody publishes, whatever the page tries.
+  const refusal = await ben.evaluate(async () => {
+    try {
+      await trtc.startLocalVideo();
+      return null;
+    } catch (error) {
+      return { code: error.code, name: error.name, message: error.message };
+    }
+  });
+  await ann.evaluate(() => watchAll(240));
+  await rest('room_engine_http_mic/pick_user_on_seat', { RoomId: 'court', Member_Account: 'ben', Index: 3 });
+  await ben.evaluate(() => trtc.switchRole('anchor'));
+  await publish(ben, COLOURS.ben[0]);
+  await seesFrames(ann, 'ben');
+  await hears(ann, 'ben');
+
+  const stops = {};
+  const stopped = async (name, user, kind, command, body) => {
+    const stop = rest(command, { RoomId: 'court', ...body }).then(() => packetsStop(ann, user, kind));
+    stops[name] = Math.round(await stop);
+  };
+  const seat = { Index: 3 };
+  await stopped('audio lock', 'ben', 'audio', 'room_engine_http_mic/lock_seat', { ...seat, IsAudioDisabled: true });
+  await seesFrames(ann, 'ben');
+  await rest('room_engine_http_mic/lock_seat', { RoomId: 'court', ...seat, IsAudioDisabled: false });
+  await hears(ann, 'ben');
+  await stopped('video lock', 'ben', 'main', 'room_engine_http_mic/lock_seat', { ...seat, IsVideoDisabled: true });
+  await rest('room_engine_http_mic/lock_seat', { RoomId: 'court', ...seat, IsVideoDisabled: false });
+  await seesFrames(ann, 'ben');
+  await stopped('mute', 'ben', 'audio', 'live_engine_http_srv/mute_member', { MemberList_Account: ['ben'], MuteTime: 3 });
+  await hears(ann, 'ben');
+  await stopped('off the seat', 'ben', 'main', 'room_engine_http_mic/kick_user_off_seat', { Member_Account: 'ben' });
+  await rest('room_engine_http_mic/pick_user_on_seat', { RoomId: 'court', Member_Account: 'ben', Index: 3 });
+  await seesFrames(ann, 'ben');
+  await stopped('ban', 'ben', 'main', 'live_engine_http_srv/ban_member', { MemberList_Account: ['ben'], Duration: 600 });
+  const kicked = await until('the ban to be told', () => ben.evaluate(() => seen.find(([name]) => name === 'kicked-out')?.[1]));
+  const again = await ben.evaluate(() => enter('court', 'audience').then(() => null, (error) => error.extraCode));
+  const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'court', Next: '' });
+  return { refusal, stops, kicked, again, members: members.MemberList.map((one) => one.Member_Account) };
+}
+
+/** The server is killed and started again under a call, which goes on by itself. */
+async function restart(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'phoenix', ...SEATS } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('phoenix', 'anchor'));
+  await publish(ann, COLOURS.ann[0]);
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => watchAll(240));
+  await ben.evaluate(() => enter('phoenix', 'audience'));
+  await seesFrames(ben, 'ann');
+  process.stdout.write('{"do":"restart"}\n');
+  await new Promise((resolve) => createInterface({ input: process.stdin }).once('line', resolve));
+  const began = Date.now();
+  await until('the connection to come back', () => ben.evaluate(() => seen.some(([name, value]) => name === 'connection-state-changed' && value.state === 'RECONNECTED')));
+  await seesFrames(ben, 'ann');
+  await hears(ben, 'ann');
+  const healed = Date.now() - began;
+  const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'phoenix', Next: '' });
+  return { healed, members: members.MemberList.map((one) => one.Member_Account) };
+}
+
+/** A viewer's link narrows and widens; what it gets follows. Another viewer's does not. */
+async function simulcast(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'layers', ...SEATS } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('layers', 'anchor'));
+  await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)', 640, 480, 150), profile: { width: 640, height: 480, frameRate: 20, bitrate: 1000 } } }));
+  const narrow = await Narrow.start();
+  // The viewer reaches the server through a link that can be made narrow.
+  const through = {
+    code: (port) => {
+      const native = RTCPeerConnection.prototype.setRemoteDescription;
+      RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+        const lines = description.sdp.split('\r\n').filter((line) => !/^a=candidate.* tcp /i.test(line));
+        const sdp = lines.map((line) => line.replace(/^(a=candidate:\S+ \d udp \d+ \S+) \d+/i, `$1 ${port}`)).join('\r\n');
+        globalThis.serverPort = /^a=candidate:\S+ \d udp \d+ \S+ (\d+)/im.exec(description.sdp)?.[1];
+        return native.call(this, { type: description.type, sdp });
+      };
+    },
+    argument: narrow.port,
+  };
+  const ben = await open(browser, 'ben', through);
+  const cat = await open(browser, 'cat');
+  const udp = (await ben.evaluate(() => enter('layers', 'audience')), input.media);
+  narrow.to(udp);
+  await cat.evaluate(() => enter('layers', 'audience'));
+  const watch = (page) => page.evaluate(() => trtc.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('big', 480) }));
+  await watch(ben);
+  await watch(cat);
+  const height = async (page) => (await incoming(page, 'ann', 'main'))?.frameHeight ?? 0;
+  const full = (page, name) => until(`${name} to get the full picture`, async () => (await height(page)) === 480, 45_000);
+  await full(ben, 'ben');
+  await full(cat, 'cat');
+  narrow.limit(500_000);
+  const began = Date.now();
+  const low = await until('ben to get a smaller picture', async () => { const now = await height(ben); return now > 0 && now < 480 && now; }, 45_000);
+  const down = Date.now() - began;
+  await seesFrames(ben, 'ann');
+  const other = await height(cat);
+  narrow.limit(Infinity);
+  const widened = Date.now();
+  await full(ben, 'ben once more');
+  const up = Date.now() - widened;
+  // Shown small, only a small picture is sent.
+  await cat.evaluate(() => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { small: true } }));
+  await until('cat to get the smallest picture', async () => (await height(cat)) === 240);
+  narrow.close();
+  return { low, down, up, other };
+}
+
+const scenarios = { together, rules, restart, simulcast };
+await run(scenarios[process.argv[2]]);

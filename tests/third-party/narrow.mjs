@@ -1,0 +1,61 @@
+// A link between one client and a UDP server that can be made narrow: what does not fit waits, and what has to wait for
+// too long is lost.
+import { createSocket } from 'node:dgram';
+
+const LONGEST_WAIT_MS = 250;
+
+export class Narrow {
+  #socket = createSocket('udp4');
+  #upstream = createSocket('udp4');
+  #server;
+  #client;
+  #bits = Infinity;
+  /** When the link is free again. */
+  #freeAt = 0;
+  lost = 0;
+
+  static async start() {
+    const link = new Narrow();
+    link.#socket.on('message', (data, from) => {
+      link.#client = from;
+      if (link.#server) link.#upstream.send(data, link.#server.port, link.#server.address);
+    });
+    link.#upstream.on('message', (data) => link.#down(data));
+    await new Promise((resolve) => link.#socket.bind(0, '127.0.0.1', resolve));
+    await new Promise((resolve) => link.#upstream.bind(0, '127.0.0.1', resolve));
+    return link;
+  }
+
+  get port() {
+    return this.#socket.address().port;
+  }
+
+  to(server) {
+    const [address, port] = server.split(':');
+    this.#server = { address, port: Number(port) };
+  }
+
+  /** Bits a second towards the client. */
+  limit(bits) {
+    this.#bits = bits;
+    this.#freeAt = 0;
+  }
+
+  #down(data) {
+    const send = () => this.#client && this.#socket.send(data, this.#client.port, this.#client.address);
+    if (this.#bits === Infinity) return send();
+    const now = performance.now();
+    const start = Math.max(now, this.#freeAt);
+    if (start - now > LONGEST_WAIT_MS) {
+      this.lost += 1;
+      return;
+    }
+    this.#freeAt = start + (8000 * data.length) / this.#bits;
+    setTimeout(send, this.#freeAt - now);
+  }
+
+  close() {
+    this.#socket.close();
+    this.#upstream.close();
+  }
+}

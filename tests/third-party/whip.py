@@ -1,0 +1,126 @@
+"""Another implementation of WebRTC (aiortc) publishes by WHIP and plays by WHEP; what it sent is recognised where it
+arrives. Reads a request as JSON, answers with what it saw."""
+
+import asyncio
+import fractions
+import json
+import sys
+import urllib.request
+
+import numpy
+from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc.mediastreams import AudioStreamTrack
+from av import AudioFrame, VideoFrame
+
+REQUEST = json.loads(sys.stdin.readline())
+
+
+class Colour(VideoStreamTrack):
+    """A picture of one colour."""
+
+    def __init__(self, rgb):
+        super().__init__()
+        self.image = numpy.full((240, 320, 3), rgb, dtype=numpy.uint8)
+
+    async def recv(self):
+        pts, time_base = await self.next_timestamp()
+        frame = VideoFrame.from_ndarray(self.image, format="rgb24")
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+
+class Tone(AudioStreamTrack):
+    """A tone of 440 Hz."""
+
+    at = 0
+
+    async def recv(self):
+        samples = 960
+        if self.at:
+            await asyncio.sleep(0.02)
+        times = (numpy.arange(samples) + self.at) / 48000
+        wave = (numpy.sin(2 * numpy.pi * 440 * times) * 12000).astype(numpy.int16)
+        frame = AudioFrame.from_ndarray(wave.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, self.at, fractions.Fraction(1, 48000)
+        self.at += samples
+        return frame
+
+
+def http(method, url, token, body=None):
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/sdp"}
+    request = urllib.request.Request(url, method=method, data=body.encode() if body else None, headers=headers)
+    with urllib.request.urlopen(request) as answer:
+        return answer.status, dict(answer.headers), answer.read().decode()
+
+
+async def agree(connection, url, token):
+    """Offers, and takes the answer; returns where the session is."""
+    await connection.setLocalDescription(await connection.createOffer())
+    # urllib blocks, and the answer needs nothing of ours meanwhile.
+    status, headers, body = await asyncio.to_thread(http, "POST", url, token, connection.localDescription.sdp)
+    assert status == 201, status
+    await connection.setRemoteDescription(RTCSessionDescription(body, "answer"))
+    return headers["location"] if "location" in headers else headers["Location"]
+
+
+async def publish(base, room, token, rgb):
+    connection = RTCPeerConnection()
+    connection.addTrack(Tone())
+    connection.addTrack(Colour(rgb))
+    return connection, await agree(connection, f"{base}/whip/{room}", token)
+
+
+async def play(base, room, token, user):
+    """The colour in the middle of the 20th picture, and the strongest tone, in Hz."""
+    connection = RTCPeerConnection()
+    connection.addTransceiver("audio", direction="recvonly")
+    connection.addTransceiver("video", direction="recvonly")
+    seen = asyncio.get_running_loop().create_future()
+    heard = asyncio.get_running_loop().create_future()
+
+    async def look(track):
+        for _ in range(20):
+            frame = await track.recv()
+        image = frame.to_ndarray(format="rgb24")
+        seen.set_result(image[image.shape[0] // 2, image.shape[1] // 2].tolist())
+        while True:
+            await track.recv()
+
+    async def listen(track):
+        for _ in range(50):
+            frame = await track.recv()
+        samples = frame.to_ndarray().reshape(-1, 2 if frame.layout.name == "stereo" else 1)[:, 0]
+        spectrum = numpy.abs(numpy.fft.rfft(samples, 48000))
+        heard.set_result(int(spectrum.argmax()))
+        while True:
+            await track.recv()
+
+    tasks = []
+    connection.on("track", lambda track: tasks.append(
+        asyncio.ensure_future(look(track) if track.kind == "video" else listen(track))))
+    where = await agree(connection, f"{base}/whep/{room}?user={user}", token)
+    result = await asyncio.wait_for(asyncio.gather(seen, heard), 30)
+    for task in tasks:
+        task.cancel()
+    return connection, where, result
+
+
+async def main():
+    base, room = REQUEST["url"], REQUEST["room"]
+    publisher, published_at = await publish(base, room, REQUEST["publisher"], REQUEST["colour"])
+    player, played_at, (colour, tone) = await play(base, room, REQUEST["player"], REQUEST["user"])
+    print(json.dumps({"colour": colour, "tone": tone}), flush=True)
+    # Whoever started this looks around meanwhile.
+    await asyncio.to_thread(sys.stdin.readline)
+    statuses = [
+        (await asyncio.to_thread(http, "PATCH", base + published_at, REQUEST["publisher"], "a=end-of-candidates"))[0],
+        (await asyncio.to_thread(http, "DELETE", base + played_at, REQUEST["player"]))[0],
+        (await asyncio.to_thread(http, "DELETE", base + published_at, REQUEST["publisher"]))[0],
+    ]
+    print(json.dumps({"statuses": statuses}), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await publisher.close()
+    await player.close()
+
+
+asyncio.run(main())
