@@ -3,16 +3,23 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api lint bench deps
+.PHONY: run test test-api sdk lint bench bench-media deps
 
-run: ## Start the server; its data goes to ./data
+run: sdk ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
 
-test: deps ## All tests, with the third-party software they use as clients
+test: deps sdk ## All tests, with the third-party software they use as clients
+	cd sdk/js && npm run check && npm test
 	$(CARGO) test --workspace
+
+sdk: sdk/js/dist/roomful-client.js ## The browser client, which the server carries; without Node it goes without
 
 test-api: deps ## The API against its own OpenAPI document, by schemathesis, at length
 	ROOMFUL_API_EXAMPLES=200 $(CARGO) test --package roomful --test third_party schemathesis -- --nocapture
+
+sdk/js/dist/roomful-client.js: sdk/js/package-lock.json $(wildcard sdk/js/src/*.ts)
+	@command -v npm >/dev/null || { echo "Node is missing: the server is built without the browser client"; exit 0; }; \
+	cd sdk/js && npm ci --no-audit --no-fund && npm run build
 
 lint:
 	$(CARGO) fmt --check
@@ -21,6 +28,10 @@ lint:
 bench: ## Print the figures as a table, and write them to bench/results/
 	$(CARGO) build --release --workspace
 	./target/release/bench
+
+bench-media: ## The figures of the forwarding unit, beside a bare sender and, where it is installed, Janus
+	$(CARGO) build --release --workspace
+	./target/release/bench-media
 
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'

@@ -1,9 +1,16 @@
 // What several test scripts share: headless Chromium with fake devices, a page with the client in it, and the browser's
 // own statistics.
-import { readFileSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
-export const input = JSON.parse(readFileSync(0, 'utf8').split('\n')[0]);
+/** The first line of the standard input; more may follow later. */
+function firstLine() {
+  const [bytes, byte] = [[], Buffer.alloc(1)];
+  while (readSync(0, byte) === 1 && byte[0] !== 10) bytes.push(byte[0]);
+  return Buffer.from(bytes).toString('utf8');
+}
+
+export const input = JSON.parse(firstLine());
 
 export function launch() {
   return chromium.launch({

@@ -305,11 +305,23 @@ impl Config {
         if self.webhooks.deadline.is_zero() {
             bail!("webhooks.deadline must not be 0");
         }
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        self.media.unit(any)?;
+        if let Some(url) = self.media.ice_urls.iter().find(|url| !is_ice_url(url)) {
+            bail!("media.ice_urls has {url:?}, which does not begin with stun:, stuns:, turn: or turns:");
+        }
+        if self.media.turn_secret.is_empty() && self.media.ice_urls.iter().any(|url| url.starts_with("turn")) {
+            bail!("media.turn_secret is needed for the TURN servers of media.ice_urls: their static-auth-secret");
+        }
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             bail!("tls.cert and tls.key go together; only one of them is set");
         }
         Ok(())
     }
+}
+
+fn is_ice_url(url: &str) -> bool {
+    ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 /// Refuses a key that does not exist, with the nearest that does.
@@ -398,6 +410,10 @@ mod tests {
             ("[presence]\nsilent_timeout = '30s'", vec![], "more than 40 s"),
             ("[presence]\nsilent_timeout = 'soon'", vec![], "presence.silent_timeout"),
             ("[tls]\ncert = 'a.pem'", vec![], "go together"),
+            ("[media]\nudp = 'here'", vec![], "media.udp"),
+            ("[media]\nadvertise = ['example.org']", vec![], "media.advertise"),
+            ("[media]\nice_urls = ['http://x']", vec![], "media.ice_urls"),
+            ("[media]\nice_urls = ['turn:x:3478']", vec![], "media.turn_secret"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.contains(trouble) || file.contains("soon"), "{error}");

@@ -59,6 +59,11 @@ impl Metrics {
         gauge!("roomful_rooms").set(rooms as f64);
         gauge!("roomful_members").set(members as f64);
         gauge!("roomful_sessions").set(hub.sessions.len() as f64);
+        let media = hub.live.media();
+        gauge!("roomful_media_connections").set(media.connections() as f64);
+        for (what, count) in media.counters().all() {
+            counter!("roomful_media_total", "what" => what).absolute(count);
+        }
         self.prometheus.render()
     }
 
