@@ -31,7 +31,7 @@ bench: ## Print the figures as a table, and write them to bench/results/
 
 bench-media: ## The figures of the forwarding unit, beside a bare sender and, where it is installed, Janus
 	$(CARGO) build --release --workspace
-	./target/release/bench-media
+	bash bench/namespace.sh ./target/release/bench media
 
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'

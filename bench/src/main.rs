@@ -4,6 +4,7 @@
 mod bare;
 mod core;
 mod http;
+mod media;
 mod member;
 mod mixed;
 mod process;
@@ -64,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["bare-http", members] => bare::http(members.parse()?).await,
         ["bare-sockets", size] => bare::sockets(size.parse()?).await,
+        ["bare-media", ports] => media::bare::run(ports),
         [] => all(&["core", "http", "mixed", "sockets"]).await,
         parts => all(parts).await,
     }
@@ -83,14 +85,17 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
     if parts.contains(&"sockets") {
         figures.extend(sockets::run().await?);
     }
-    let mut table = format!("{:<58} {:>12} {:>12} {:>8} {:>9}\n", "", "ours", "bare", "value", "target");
+    if parts.contains(&"media") {
+        figures.extend(media::run().await?);
+    }
+    let mut table = format!("{:<62} {:>12} {:>12} {:>8} {:>9}\n", "", "ours", "bare", "value", "target");
     for figure in &figures {
         let bare = figure.bare.map(|bare| format!("{bare:.0}")).unwrap_or_default();
         let name = format!("{} ({})", figure.name, figure.unit);
         let mark = if figure.is_met() { "" } else { "  <- missed" };
         let _ = writeln!(
             table,
-            "{name:<58} {:>12.0} {bare:>12} {:>8.2} {:>9}{mark}",
+            "{name:<62} {:>12.0} {bare:>12} {:>8.2} {:>9}{mark}",
             figure.ours,
             figure.value(),
             figure.target()

@@ -32,14 +32,13 @@ impl Process {
         anyhow::bail!("the server ended before it listened")
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How long the process has computed so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Fields 14 and 15 of proc(5), in ticks of 10 ms; the name before them may have spaces.
-        let (_, fields) = stat.rsplit_once(')').context("the process name")?;
-        let ticks =
-            fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-        Ok(ticks / 100.0)
+        cpu_seconds(self.child.id())
     }
 
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
@@ -52,6 +51,19 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Fields 14 and 15 of proc(5), in ticks of 10 ms; the name before them may have spaces.
+    let (_, fields) = stat.rsplit_once(')').context("the process name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    Ok(ticks / 100.0)
+}
+
+/// How long a process has computed, in seconds, and what it holds in memory, in bytes.
+pub(crate) fn usage(pid: u32) -> anyhow::Result<(f64, f64)> {
+    Ok((cpu_seconds(pid)?, resident_bytes(Some(pid))?))
 }
 
 /// What a process holds in memory; `None` is this one.
@@ -73,6 +85,10 @@ pub(crate) struct Roomful {
 
 impl Roomful {
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let data = TempDir::new()?;
         let binary = std::env::current_exe()?.with_file_name("roomful");
         let mut command = Command::new(&binary);
@@ -81,7 +97,8 @@ impl Roomful {
             .arg(data.path())
             .env("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")
             .env("ROOMFUL_MEMBER_LIST__CAP", "0")
-            .env("ROOMFUL_LOG__LEVEL", "warn");
+            .env("ROOMFUL_LOG__LEVEL", "warn")
+            .envs(environment.iter().copied());
         let process = Process::start(&mut command, "Open the page:")?;
         let apps =
             Command::new(&binary).args(["app", "list", "--json", "--data"]).arg(data.path()).output()?;

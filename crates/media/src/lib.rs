@@ -17,6 +17,8 @@ mod keys;
 mod outbox;
 mod payload;
 mod publisher;
+#[doc(hidden)]
+pub mod reference;
 mod rtcp;
 mod sdp;
 mod shard;

@@ -310,8 +310,11 @@ impl Config {
         if let Some(url) = self.media.ice_urls.iter().find(|url| !is_ice_url(url)) {
             bail!("media.ice_urls has {url:?}, which does not begin with stun:, stuns:, turn: or turns:");
         }
-        if self.media.turn_secret.is_empty() && self.media.ice_urls.iter().any(|url| url.starts_with("turn")) {
-            bail!("media.turn_secret is needed for the TURN servers of media.ice_urls: their static-auth-secret");
+        if self.media.turn_secret.is_empty() && self.media.ice_urls.iter().any(|url| url.starts_with("turn"))
+        {
+            bail!(
+                "media.turn_secret is needed for the TURN servers of media.ice_urls: their static-auth-secret"
+            );
         }
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             bail!("tls.cert and tls.key go together; only one of them is set");

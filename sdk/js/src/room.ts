@@ -258,6 +258,20 @@ export class Room extends Emitter<RoomEvents> {
 
   // The room
 
+  /** What there is to know of it, and of one's own place in it. */
+  getRoomInfo(): { roomId: string; name: string; ownerId: string; isAdmin: boolean; hasSeats: boolean; info: Body } {
+    const session = this.#session;
+    const info = session?.roomInfo ?? {};
+    return {
+      roomId: session?.roomId ?? '',
+      name: String(info['RoomName'] ?? ''),
+      ownerId: String(info['Owner_Account'] ?? ''),
+      isAdmin: session?.admins.has(session.userId) ?? false,
+      hasSeats: session?.hasSeats ?? false,
+      info,
+    };
+  }
+
   async getRoomMetadata({ keys = [] }: { keys?: string[] } = {}): Promise<Record<string, string>> {
     const answer = await this.#ask('get_room_metadata', { Keys: keys });
     return Object.fromEntries(list(answer['Metadata']).map((entry) => [String(entry['Key']), String(entry['Value'])]));

@@ -19,6 +19,8 @@ export type MediaType = 'audio' | 'video' | 'screen';
 export interface TRTCOptions {
   /** Where the server is, `wss://rooms.example.org`; absent for the page's own. */
   server?: string;
+  /** Whether entering a room that does not exist creates it, as the cloud does; on unless `false`. */
+  createRooms?: boolean;
   plugins?: unknown[];
 }
 
@@ -310,7 +312,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#listen(session);
       try {
         await session.login({ sdkAppId: config.sdkAppId, userId: config.userId, userSig: config.userSig });
-        await session.enter(roomId, () => this.#newRoom(roomId));
+        await session.enter(roomId, this.#roomMaker(roomId));
       } catch (error) {
         this.room.detach();
         this.#session = undefined;
@@ -345,7 +347,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       await session.leave();
       this.#entering = { ...before, ...(config.strRoomId === undefined ? { roomId: config.roomId, strRoomId: undefined } : { strRoomId: config.strRoomId, roomId: undefined }) } as EnterRoomConfig;
       try {
-        await session.enter(roomId, () => this.#newRoom(roomId));
+        await session.enter(roomId, this.#roomMaker(roomId));
       } catch (error) {
         this.#leave();
         throw error;
@@ -377,9 +379,10 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 
   /** What a room is made with when it does not exist yet. */
-  #newRoom(roomId: string): Body {
+  #roomMaker(roomId: string): (() => Body) | undefined {
+    if (this.#options.createRooms === false) return undefined;
     const isLive = (this.#entering?.scene ?? 'rtc') === 'live';
-    return isLive
+    return () => isLive
       ? { RoomType: 'Live', RoomName: roomId, SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake', LifetimeAfterNoUsers: 60 }
       : { RoomType: 'Conference', RoomName: roomId, LifetimeAfterNoUsers: 60 };
   }

@@ -1,0 +1,20 @@
+//! The reference: a sender that does nothing but protect packets and send them, in the forwarding unit's batches.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{BURSTS_A_SECOND, PACKETS_A_BURST, PAYLOAD};
+
+/// Sends a burst to each port, 90 times a second, for ever.
+pub(crate) fn run(ports: &str) -> anyhow::Result<()> {
+    let targets = ports.split(',').map(|port| Ok(SocketAddr::from(([127, 0, 0, 1], port.parse()?))));
+    let targets = targets.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut sender = ::media::reference::BareSender::open()?;
+    println!("listening on nothing");
+    let mut due = Instant::now();
+    loop {
+        sender.send(&targets, PACKETS_A_BURST, PAYLOAD + 20)?;
+        due += Duration::from_micros(1_000_000 / BURSTS_A_SECOND);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}

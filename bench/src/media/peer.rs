@@ -1,0 +1,255 @@
+//! The load: connections of another WebRTC stack than what is measured sends with (str0m, in full ICE), each on a socket of
+//! its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::media::{Direction, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpWrite;
+use str0m::{Candidate, Event, Input, Output, Rtc};
+use tokio::net::UdpSocket;
+use tokio::sync::{Mutex, Notify};
+
+use super::{BURSTS_A_FRAME, BURSTS_A_SECOND, PACKETS_A_BURST, PAYLOAD};
+
+/// What all connections have seen together.
+#[derive(Default)]
+pub(crate) struct Stats {
+    pub(crate) received: AtomicU64,
+    connected: AtomicUsize,
+    changed: Notify,
+    samples: Mutex<Samples>,
+}
+
+#[derive(Default)]
+struct Samples {
+    is_on: bool,
+    delays_us: Vec<u32>,
+    missing: u64,
+}
+
+impl Stats {
+    pub(crate) async fn wait_connected(&self, count: usize) {
+        while self.connected.load(Ordering::Relaxed) < count {
+            let _ = tokio::time::timeout(Duration::from_millis(20), self.changed.notified()).await;
+        }
+    }
+
+    pub(crate) fn start_sampling(&self) {
+        if let Ok(mut samples) = self.samples.try_lock() {
+            *samples = Samples { is_on: true, ..Samples::default() };
+        }
+    }
+
+    /// The share of packets that did not come, and the p99 of the delay of those that did, in ms.
+    pub(crate) fn sampled(&self) -> (f64, f64) {
+        let Ok(mut samples) = self.samples.try_lock() else { return (1.0, f64::MAX) };
+        samples.delays_us.sort_unstable();
+        let count = samples.delays_us.len();
+        let p99 = samples.delays_us.get(count * 99 / 100).copied().unwrap_or(u32::MAX);
+        (samples.missing as f64 / (count as f64 + samples.missing as f64).max(1.0), f64::from(p99) / 1000.0)
+    }
+}
+
+fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
+async fn connection(ip: &str) -> anyhow::Result<(Rtc, UdpSocket, SocketAddr)> {
+    let socket = UdpSocket::bind((ip, 0)).await?;
+    let address = socket.local_addr()?;
+    let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).build(Instant::now());
+    rtc.add_local_candidate(Candidate::host(address, Protocol::Udp)?);
+    Ok((rtc, socket, address))
+}
+
+/// A connection whose offer waits for its answer.
+pub(crate) struct Offered {
+    peer: Peer,
+    pending: SdpPendingOffer,
+}
+
+impl Offered {
+    pub(crate) async fn publisher(ip: &str, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
+        Self::new(ip, Direction::SendOnly, false, stats).await
+    }
+
+    pub(crate) async fn viewer(
+        ip: &str,
+        is_sampled: bool,
+        stats: &Arc<Stats>,
+    ) -> anyhow::Result<(String, Self)> {
+        Self::new(ip, Direction::RecvOnly, is_sampled, stats).await
+    }
+
+    async fn new(
+        ip: &str,
+        direction: Direction,
+        is_sampled: bool,
+        stats: &Arc<Stats>,
+    ) -> anyhow::Result<(String, Self)> {
+        let (mut rtc, socket, address) = connection(ip).await?;
+        let mut api = rtc.sdp_api();
+        let mid = api.add_media(MediaKind::Video, direction, None, None, None);
+        let (offer, pending) = api.apply().context("an offer")?;
+        let publishes = (direction == Direction::SendOnly).then_some(mid);
+        let peer = Peer { rtc, socket, address, publishes, is_sampled, stats: stats.clone() };
+        Ok((offer.to_sdp_string(), Self { peer, pending }))
+    }
+
+    pub(crate) fn accept(mut self, answer: &str) -> anyhow::Result<Peer> {
+        let answer = SdpAnswer::from_sdp_string(answer)?;
+        self.peer.rtc.sdp_api().accept_answer(self.pending, answer)?;
+        Ok(self.peer)
+    }
+}
+
+/// A connection that is agreed on.
+pub(crate) struct Peer {
+    rtc: Rtc,
+    socket: UdpSocket,
+    address: SocketAddr,
+    publishes: Option<Mid>,
+    /// Its packets are opened.
+    is_sampled: bool,
+    stats: Arc<Stats>,
+}
+
+impl Peer {
+    /// A viewer that answers an offer. Returns its answer too.
+    pub(crate) async fn answer(
+        ip: &str,
+        offer: &str,
+        is_sampled: bool,
+        stats: &Arc<Stats>,
+    ) -> anyhow::Result<(String, Self)> {
+        let (mut rtc, socket, address) = connection(ip).await?;
+        let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
+        let peer = Self { rtc, socket, address, publishes: None, is_sampled, stats: stats.clone() };
+        Ok((answer.to_sdp_string(), peer))
+    }
+
+    /// Sends and takes in until it is aborted.
+    pub(crate) async fn run(mut self) {
+        let mut buffer = vec![0; 2000];
+        let mut is_connected = false;
+        let mut bursts = tokio::time::interval(Duration::from_micros(1_000_000 / BURSTS_A_SECOND));
+        let mut sent = Sent { seq: 1, burst: 0 };
+        let mut expected: Option<u64> = None;
+        loop {
+            let Some(due) = self.drain(&mut is_connected, &mut expected).await else { return };
+            tokio::select! {
+                ready = self.socket.readable() => {
+                    if ready.is_err() { return }
+                    while let Ok((length, source)) = self.socket.try_recv_from(&mut buffer) {
+                        let bytes = buffer.get(..length).unwrap_or_default();
+                        let is_media = bytes.first().is_some_and(|first| (128..192).contains(first));
+                        let is_rtp = is_media && !bytes.get(1).is_some_and(|kind| (192..224).contains(kind));
+                        if self.publishes.is_none() && is_rtp && length > 1000 {
+                            self.stats.received.fetch_add(1, Ordering::Relaxed);
+                        }
+                        if self.publishes.is_none() && is_media && is_connected && !self.is_sampled { continue }
+                        let Ok(contents) = bytes.try_into() else { continue };
+                        let receive = Receive { proto: Protocol::Udp, source, destination: self.address, contents };
+                        if self.rtc.handle_input(Input::Receive(Instant::now(), receive)).is_err() { return }
+                        if self.drain(&mut is_connected, &mut expected).await.is_none() { return }
+                    }
+                }
+                () = tokio::time::sleep_until(due.into()) => {
+                    if self.rtc.handle_input(Input::Timeout(Instant::now())).is_err() { return }
+                }
+                _ = bursts.tick(), if self.publishes.is_some() && is_connected => {
+                    if let Some(mid) = self.publishes {
+                        self.send_burst(mid, &mut sent);
+                    }
+                    if self.rtc.handle_input(Input::Timeout(Instant::now())).is_err() { return }
+                }
+            }
+        }
+    }
+
+    /// Takes what the library has; returns when it wants to be called again, `None` when it is over.
+    async fn drain(&mut self, is_connected: &mut bool, expected: &mut Option<u64>) -> Option<Instant> {
+        loop {
+            match self.rtc.poll_output().ok()? {
+                Output::Timeout(due) => return Some(due),
+                Output::Transmit(transmit) => {
+                    let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+                }
+                Output::Event(Event::Connected) => {
+                    *is_connected = true;
+                    self.stats.connected.fetch_add(1, Ordering::Relaxed);
+                    self.stats.changed.notify_one();
+                }
+                Output::Event(Event::RtpPacket(packet)) => {
+                    let seq = *packet.seq_no;
+                    self.sample(&packet.payload, seq, expected).await;
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    /// A third of a frame, in packets that each hold the time at which they were sent; every frame is one to begin with.
+    fn send_burst(&mut self, mid: Mid, sent: &mut Sent) {
+        let Some(payload_type) = self.rtc.media(mid).and_then(|media| media.remote_pts().first().copied())
+        else {
+            return;
+        };
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = direct.stream_tx_by_mid(mid, None) else { return };
+        let (frame, part) = (sent.burst / BURSTS_A_FRAME, sent.burst % BURSTS_A_FRAME);
+        sent.burst += 1;
+        for at in 0..PACKETS_A_BURST {
+            let mut payload = vec![0x5a; PAYLOAD];
+            // VP8: a first packet starts partition 0 of a keyframe.
+            let head = if part == 0 && at == 0 { [0x10, 0] } else { [0, 0x5a] };
+            if let Some(start) = payload.get_mut(..10) {
+                let (descriptor, time) = start.split_at_mut(2);
+                descriptor.copy_from_slice(&head);
+                time.copy_from_slice(&now_us().to_be_bytes());
+            }
+            let time = (frame * BURSTS_A_FRAME * 90_000 / BURSTS_A_SECOND as usize) as u32;
+            let packet = RtpWrite::new(payload_type, sent.seq.into(), time, Instant::now(), payload);
+            stream.write_rtp(
+                packet.marker(part + 1 == BURSTS_A_FRAME && at + 1 == PACKETS_A_BURST).nackable(true),
+            );
+            sent.seq += 1;
+        }
+    }
+
+    async fn sample(&self, payload: &[u8], seq: u64, expected: &mut Option<u64>) {
+        let Some(time) = payload.get(2..10).and_then(|time| time.try_into().ok()).map(u64::from_be_bytes)
+        else {
+            return;
+        };
+        let mut samples = self.stats.samples.lock().await;
+        if samples.is_on {
+            samples.delays_us.push(now_us().saturating_sub(time) as u32);
+            if let Some(expected) = *expected {
+                samples.missing += seq.saturating_sub(expected);
+            }
+        }
+        *expected = Some(expected.map_or(seq + 1, |expected| expected.max(seq + 1)));
+    }
+}
+
+struct Sent {
+    seq: u64,
+    burst: usize,
+}
+
+/// Counts what comes in, as a viewer that is not sampled does.
+pub(crate) async fn count(socket: UdpSocket, stats: Arc<Stats>) {
+    let mut buffer = vec![0; 2000];
+    while socket.readable().await.is_ok() {
+        while socket.try_recv_from(&mut buffer).is_ok() {
+            stats.received.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
