@@ -6,7 +6,8 @@ name="roomful-bench-$$"
 ip netns add "$name"
 trap 'ip netns del "$name"' EXIT
 ip -n "$name" link set lo up
-ip -n "$name" link add one type dummy
+ip -n "$name" link add one type veth peer name other
 ip -n "$name" addr add 10.77.0.1/24 dev one
 ip -n "$name" link set one up
+ip -n "$name" link set other up
 BENCH_ADDRESS=10.77.0.1 ip netns exec "$name" "$@"

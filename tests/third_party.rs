@@ -133,6 +133,8 @@ async fn two_people_meet_on_the_page_in_a_real_browser() {
     assert_eq!(seen["together"], json!(["administrator (you)", "ben"]));
     assert_eq!(seen["alone"], json!(["administrator (you)"]));
     assert!(seen["trouble"].as_str().unwrap().contains("100004"), "{seen}");
+    assert_eq!(seen["badges"], json!(["Host", "On stage"]));
+    assert!(seen["devices"].as_u64().unwrap() > 0, "a camera can be picked");
     assert_eq!(seen["wide"], true, "nothing is wider than a phone");
     assert_eq!(seen["troubles"], json!([]));
 }

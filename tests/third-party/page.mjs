@@ -7,7 +7,8 @@ const { url, app, users, shots } = JSON.parse(readFileSync(0, 'utf8'));
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
+    '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
+    '--use-fake-ui-for-media-stream'],
 });
 const troubles = [];
 const shoot = async (page, name) => {
@@ -51,12 +52,38 @@ try {
   await phone.waitForSelector('text=<b>Welcome</b> to the salon');
   const together = await names(desktop);
   const wide = await phone.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+  // The host goes on air; the audience sees it, asks nobody, and joins it on stage.
+  await desktop.click('#camera');
+  await desktop.click('#microphone');
+  const plays = (page, user) => page.waitForFunction((user) => {
+    const video = document.querySelector(`.tile[data-user="${user}"] video`);
+    return video && video.videoWidth > 0 && video.currentTime > 0.5;
+  }, user, { timeout: 20_000 });
+  await plays(desktop, users[0].user);
+  await plays(phone, users[0].user);
+  await phone.click('#free button >> nth=2');
+  await phone.waitForSelector('#camera:not([hidden])');
+  await phone.click('#camera');
+  await plays(desktop, users[1].user);
+  const badges = [await desktop.textContent('#role'), await phone.textContent('#role')];
+  await desktop.click('#settings');
+  await desktop.waitForSelector('#devices[open] option', { state: 'attached' });
+  const devices = await desktop.$$eval('#devices select[name=camera] option', (all) => all.length);
+  await shoot(desktop, 'devices-1280');
+  await desktop.click('#devices button');
+  await desktop.waitForSelector('#quality:not([hidden])');
   await shoot(desktop, 'room-1280');
   await shoot(phone, 'room-390');
+  // The host locks the guest's camera, then takes it off the seat.
+  await desktop.click(`.tile[data-user="${users[1].user}"]`);
+  await shoot(desktop, 'person-1280');
+  await desktop.click('text=Take off the seat');
+  await phone.waitForSelector('#camera', { state: 'hidden' });
+  await desktop.waitForFunction((user) => !document.querySelector(`.tile[data-user="${user}"]`), users[1].user);
   await phone.click('#leave');
   await desktop.waitForFunction(() => document.querySelectorAll('#members li').length === 1);
   const alone = await names(desktop);
-  process.stdout.write(JSON.stringify({ together, alone, trouble, wide, troubles }));
+  process.stdout.write(JSON.stringify({ together, alone, trouble, wide, troubles, badges, devices }));
 } finally {
   await browser.close();
 }

@@ -134,7 +134,8 @@ function listen(client, id) {
   onRoom('onRemoteUserEnterRoom', ({ userId }) => {
     if (state.members.has(userId)) return;
     state.members.set(userId, true);
-    say({ note: `${userId} entered` });
+    // Those who were here before oneself did not just enter.
+    if (state.room) say({ note: `${userId} entered` });
   });
   onRoom('onRemoteUserLeaveRoom', ({ userId }) => {
     if (state.members.delete(userId)) say({ note: `${userId} left` });
