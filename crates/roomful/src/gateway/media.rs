@@ -229,8 +229,8 @@ const MAX_DATA: usize = 16 * 1024;
 pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
     let request: DataRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
-    let cmd_id = request.cmd_id.filter(|id| (1..=10).contains(id));
-    let cmd_id = cmd_id.ok_or_else(|| ApiError::invalid("CmdId", "must be a number from 1 to 10"))?;
+    let cmd_id = request.cmd_id.filter(|id| *id <= 10);
+    let cmd_id = cmd_id.ok_or_else(|| ApiError::invalid("CmdId", "must be a number from 0 to 10"))?;
     let data = request.data.ok_or_else(|| ApiError::invalid("Data", "is missing"))?;
     if data.len() > MAX_DATA {
         return Err(rooms::Error::too_long("Data", data.len(), MAX_DATA).into());

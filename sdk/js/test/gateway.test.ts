@@ -1,0 +1,187 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { RtcError } from '../src/errors.js';
+import { Gateway, type GatewayListener, gatewayUrl } from '../src/gateway.js';
+
+/** A WebSocket whose other end is the test. */
+class Socket {
+  static readonly OPEN = 1;
+  static readonly CLOSING = 2;
+  static all: Socket[] = [];
+  readyState = 0;
+  sent: { id: number; command: string; body: Record<string, unknown> }[] = [];
+  onopen?: () => void;
+  onmessage?: (message: { data: string }) => void;
+  onclose?: (close: { code: number; reason: string }) => void;
+
+  constructor(readonly url: string) {
+    Socket.all.push(this);
+  }
+
+  static get last(): Socket {
+    return Socket.all.at(-1) as Socket;
+  }
+
+  open(): void {
+    this.readyState = Socket.OPEN;
+    this.onopen?.();
+  }
+
+  send(text: string): void {
+    this.sent.push(JSON.parse(text) as never);
+  }
+
+  close(code = 1005): void {
+    this.readyState = 3;
+    this.onclose?.({ code, reason: '' });
+  }
+
+  say(frame: unknown): void {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+
+  answer(response: unknown = {}): void {
+    const { id } = this.sent.at(-1) as { id: number };
+    this.say({ id, ErrorCode: 0, ErrorInfo: '', Response: response });
+  }
+
+  refuse(code: number, message: string): void {
+    const { id } = this.sent.at(-1) as { id: number };
+    this.say({ id, ErrorCode: code, ErrorInfo: message });
+  }
+}
+
+const listener = () => ({
+  onReconnecting: vi.fn(),
+  onReconnected: vi.fn(),
+  onEnded: vi.fn(),
+  onEvent: vi.fn(),
+}) satisfies GatewayListener;
+
+const ME = { sdkAppId: 1, userId: 'ann', userSig: 'sig' };
+const turns = () => vi.advanceTimersByTimeAsync(0);
+
+async function loggedIn() {
+  const heard = listener();
+  const gateway = new Gateway('ws://server/v1/connect', heard);
+  const login = gateway.login(ME);
+  Socket.last.open();
+  await turns();
+  Socket.last.answer({ ResumeToken: 'first', ServerId: 'a' });
+  await login;
+  return { gateway, heard };
+}
+
+describe('the gateway', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    Socket.all = [];
+    vi.stubGlobal('WebSocket', Socket);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  test('logs in, and answers requests by their ids', async () => {
+    const { gateway } = await loggedIn();
+
+    const asked = gateway.request('enter_room', { RoomId: 'r' });
+    Socket.last.answer({ MemberCount: 1 });
+
+    expect(Socket.last.sent[0]).toMatchObject({ command: 'login', body: { SdkAppId: 1, UserId: 'ann', UserSig: 'sig' } });
+    await expect(asked).resolves.toEqual({ MemberCount: 1 });
+  });
+
+  test('a refusal is an RtcError with the code of the server', async () => {
+    const { gateway } = await loggedIn();
+
+    const asked = gateway.request('enter_room', { RoomId: 'r' });
+    Socket.last.refuse(100004, 'room r does not exist');
+
+    const error = await asked.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(RtcError);
+    expect(error).toMatchObject({ code: 5400, extraCode: 100004, message: 'room r does not exist' });
+  });
+
+  test('after a loss it resumes with its token, and says what it has seen', async () => {
+    const { gateway, heard } = await loggedIn();
+    Socket.last.say({ event: 'text_msg', body: { RoomId: 'r', Seq: 7 } });
+
+    Socket.last.close(1006);
+    expect(heard.onReconnecting).toHaveBeenCalledOnce();
+    await vi.advanceTimersByTimeAsync(1000);
+    Socket.last.open();
+    await turns();
+    expect(Socket.all).toHaveLength(2);
+    expect(Socket.last.sent[0]?.body).toEqual({ ResumeToken: 'first', Seen: { r: 7 } });
+    Socket.last.answer({ ResumeToken: 'second', ServerId: 'a' });
+    await turns();
+
+    expect(heard.onReconnected).toHaveBeenCalledWith({ isResumed: true, isSameServer: true });
+    gateway.close();
+  });
+
+  test('a token that is not known any more leads to a new login, which another server tells of', async () => {
+    const { gateway, heard } = await loggedIn();
+
+    Socket.last.close(1012);
+    await vi.advanceTimersByTimeAsync(1000);
+    Socket.last.open();
+    await turns();
+    Socket.last.refuse(70003, 'the token is unknown');
+    await turns();
+    expect(Socket.last.sent.at(-1)?.body).toMatchObject({ UserSig: 'sig' });
+    Socket.last.answer({ ResumeToken: 'third', ServerId: 'b' });
+    await turns();
+
+    expect(heard.onReconnected).toHaveBeenCalledWith({ isResumed: false, isSameServer: false });
+    gateway.close();
+  });
+
+  test('an expired UserSig ends it', async () => {
+    const { heard } = await loggedIn();
+
+    Socket.last.close(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    Socket.last.open();
+    await turns();
+    Socket.last.refuse(70003, 'unknown');
+    await turns();
+    Socket.last.refuse(70001, 'expired');
+    await turns();
+
+    expect(heard.onEnded.mock.calls[0]?.[0]).toMatchObject({ extraCode: 70001 });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(Socket.all).toHaveLength(2);
+  });
+
+  test('requests wait for a connection that is being made, and fail in time when there is none', async () => {
+    const { gateway } = await loggedIn();
+    Socket.last.close(1006);
+
+    const waits = gateway.request('leave_room', {}).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(11_000);
+
+    expect(await waits).toMatchObject({ code: 5998 });
+    gateway.close();
+  });
+
+  test('a session that goes on elsewhere is not taken back', async () => {
+    const { heard } = await loggedIn();
+
+    Socket.last.close(4001);
+    await vi.advanceTimersByTimeAsync(60_000);
+
+    expect(heard.onEnded).toHaveBeenCalledOnce();
+    expect(Socket.all).toHaveLength(1);
+  });
+
+  test('the address is the server that was named, whichever way it was written', () => {
+    vi.stubGlobal('location', { origin: 'https://page.example', href: 'https://page.example/x' });
+
+    expect(gatewayUrl(undefined)).toBe('wss://page.example/v1/connect');
+    expect(gatewayUrl('wss://rooms.example')).toBe('wss://rooms.example/v1/connect');
+    expect(gatewayUrl('http://127.0.0.1:8480')).toBe('ws://127.0.0.1:8480/v1/connect');
+    expect(gatewayUrl('wss://rooms.example/inner/connect')).toBe('wss://rooms.example/inner/connect');
+  });
+});

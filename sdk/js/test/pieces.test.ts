@@ -1,0 +1,115 @@
+import { describe, expect, test, vi } from 'vitest';
+import { volumeOf } from '../src/capture.js';
+import { Emitter } from '../src/emitter.js';
+import TRTC, { RtcError } from '../src/index.js';
+import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
+import { type Encoding, encodings } from '../src/publisher.js';
+import { quality } from '../src/statistics.js';
+
+const encoding = (width: number, height: number, isSimulcast = true): Encoding => ({
+  width, height, frameRate: 15, bitrate: 900, qosPreference: 'smooth', isSimulcast,
+});
+
+class Box extends Emitter<{ a: [number]; b: [] }> {
+  fire(value: number): void {
+    this.emit('a', value);
+  }
+}
+
+describe('events', () => {
+  test('reach every handler once, also when one of them throws', () => {
+    const box = new Box();
+    const [first, second] = [vi.fn(() => { throw new Error('mine'); }), vi.fn()];
+    vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    box.on('a', first).on('a', second);
+
+    box.fire(7);
+    box.off('a', first).fire(8);
+    box.off('*').fire(9);
+
+    expect(first.mock.calls).toEqual([[7]]);
+    expect(second.mock.calls).toEqual([[7], [8]]);
+  });
+});
+
+describe('sizes of a video', () => {
+  test.each([
+    [1280, 720, ['q', 'h', 'f']],
+    [640, 480, ['h', 'f']],
+    [320, 240, [undefined]],
+  ])('%i x %i', (width, height, rids) => {
+    expect(encodings(encoding(width, height)).map((one) => one.rid)).toEqual(rids);
+  });
+
+  test('without simulcast there is one, with the bitrate that was asked for', () => {
+    expect(encodings(encoding(1280, 720, false))).toEqual([{ maxBitrate: 900_000 }]);
+    expect(encodings(undefined)).toEqual([{}]);
+  });
+});
+
+describe('profiles', () => {
+  test('are named, given in part, or the usual one', () => {
+    expect(profileOf(VIDEO_PROFILES, '720p', '480p').height).toBe(720);
+    expect(profileOf(VIDEO_PROFILES, { bitrate: 77 }, '480p')).toMatchObject({ height: 480, bitrate: 77 });
+    expect(profileOf(VIDEO_PROFILES, undefined, '480p').height).toBe(480);
+  });
+});
+
+describe('numbers for people', () => {
+  test.each([[20, 0, 1], [150, 0, 2], [20, 10, 2], [400, 0, 3], [20, 40, 4], [2000, 0, 5]])(
+    'a round trip of %i ms and a loss of %i %% are grade %i',
+    (rtt, loss, grade) => expect(quality(rtt, loss)).toBe(grade),
+  );
+
+  test('volumes go from 0 to 100', () => {
+    expect(volumeOf(0)).toBe(0);
+    expect(volumeOf(0.001)).toBe(0);
+    expect(volumeOf(1)).toBe(100);
+    expect(volumeOf(0.1)).toBeGreaterThan(50);
+  });
+});
+
+describe('mistakes', () => {
+  const trtc = TRTC.create();
+
+  test.each([
+    ['a room is needed', () => trtc.enterRoom({ sdkAppId: 1, userId: 'a', userSig: 's' }), 5000],
+    ['an app is needed', () => trtc.enterRoom({ sdkAppId: 0, userId: 'a', userSig: 's', strRoomId: 'r' }), 5000],
+    ['a UserSig is needed', () => trtc.enterRoom({ sdkAppId: 1, userId: 'a', userSig: '', strRoomId: 'r' }), 5000],
+    ['first enter', () => trtc.startRemoteVideo({ userId: 'b', streamType: 'main' }), 5100],
+    ['first start', () => trtc.updateLocalVideo({}), 5100],
+    ['first enter', () => trtc.switchRole('audience'), 5100],
+  ])('%s', async (_, act, code) => {
+    const error = await act().catch((thrown: unknown) => thrown);
+
+    expect(error).toBeInstanceOf(RtcError);
+    expect(error).toMatchObject({ code, name: 'RtcError' });
+    expect((error as RtcError).message.length).toBeGreaterThan(10);
+    expect((error as RtcError).functionName).not.toBe('');
+  });
+
+  test('a device that does not open says what to do', () => {
+    const denied = new DOMException('Permission denied', 'NotAllowedError');
+
+    expect(RtcError.from(denied, 'startLocalVideo')).toMatchObject({ code: 5300, functionName: 'startLocalVideo' });
+    expect(RtcError.from(denied, 'startLocalVideo').message).toContain('allow the page');
+  });
+
+  test('data that is too long is refused before it is sent', () => {
+    expect(() => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1025) })).toThrow(RtcError);
+    expect(() => trtc.sendCustomMessage({ cmdId: 11, data: new ArrayBuffer(5) })).toThrow(/cmdId/);
+  });
+});
+
+test('the class has the names that pages use', () => {
+  const methods = ['enterRoom', 'exitRoom', 'switchRoom', 'switchRole', 'destroy', 'use', 'startLocalAudio', 'updateLocalAudio',
+    'stopLocalAudio', 'startLocalVideo', 'updateLocalVideo', 'stopLocalVideo', 'startScreenShare', 'updateScreenShare',
+    'stopScreenShare', 'startRemoteVideo', 'updateRemoteVideo', 'stopRemoteVideo', 'muteRemoteAudio', 'setRemoteAudioVolume',
+    'getAudioTrack', 'getVideoTrack', 'getVideoSnapshot', 'sendCustomMessage', 'sendSEIMessage',
+    'enableAudioVolumeEvaluation', 'on', 'off'];
+
+  expect(methods.filter((name) => typeof (TRTC.prototype as never)[name] !== 'function')).toEqual([]);
+  expect(TRTC.EVENT.REMOTE_VIDEO_AVAILABLE).toBe('remote-video-available');
+  expect(TRTC.TYPE.STREAM_TYPE_SUB).toBe('sub');
+  expect(TRTC.ERROR_CODE.SERVER_ERROR).toBe(5400);
+});

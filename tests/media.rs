@@ -1,0 +1,267 @@
+//! Media from outside, where it goes wrong: what is refused, with which code, and what garbage does (nothing).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use harness::Server;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+
+/// An offer to watch one video, as a browser would make it, cut to what matters.
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+    a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 \
+    00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
+    a=setup:actpass\r\na=mid:0\r\na=WAY\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n";
+
+fn offer(way: &str) -> String {
+    OFFER.replace("WAY", way)
+}
+
+async fn whip(
+    server: &Server,
+    method: &str,
+    path: &str,
+    user: Option<&str>,
+    kind: &str,
+    body: &str,
+) -> (u16, Value) {
+    let mut request = reqwest::Client::new()
+        .request(method.parse().unwrap(), format!("http://{}{path}", server.address))
+        .header("Content-Type", kind)
+        .body(body.to_owned());
+    if let Some(user) = user {
+        request = request.bearer_auth(server.sig(user));
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn who_may_not_publish_is_told_why() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("seats", json!({"SeatTemplate": "Karaoke", "Owner_Account": "ann"})).await;
+    server.create_room_with("bare", json!({"Owner_Account": "ann"})).await;
+    server.ok("room_engine_http_srv/create_room", json!({"RoomInfo": {"RoomId": "call"}})).await;
+    let mut ben = server.enter("ben", "seats").await;
+    ben.ok("enter_room", json!({"RoomId": "bare"})).await;
+    ben.ok("enter_room", json!({"RoomId": "call"})).await;
+    let audio =
+        |room: &str| json!({"RoomId": room, "Sdp": "x", "Streams": [{"Mid": "0", "StreamType": "audio"}]});
+
+    assert_eq!(ben.code("publish", audio("seats")).await, 100_204, "without a seat");
+    assert_eq!(ben.code("publish", audio("bare")).await, 100_010, "a room without seats is its owner's");
+    assert_eq!(ben.code("publish", audio("call")).await, 100_002, "allowed, but the offer is none");
+    server
+        .ok(
+            "room_engine_http_srv/mute_room_member",
+            json!({"RoomId": "call", "MemberList_Account": ["ben"], "MuteTime": 60}),
+        )
+        .await;
+    assert_eq!(ben.code("publish", audio("call")).await, 10_017, "muted");
+    assert_eq!(ben.code("publish", audio("nowhere")).await, 100_004);
+    assert_eq!(ben.code("publish", json!({"RoomId": "call"})).await, 100_002, "no offer");
+}
+
+#[tokio::test]
+async fn mistakes_in_what_is_watched_are_named() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let watch = |mid: &str, kind: &str| {
+        let stream = json!({"Mid": mid, "Member_Account": "ben", "StreamType": kind});
+        json!({"RoomId": "r", "Sdp": offer("recvonly"), "Streams": [stream]})
+    };
+
+    assert_eq!(
+        ann.code("update_watch", json!({"RoomId": "r", "Streams": []})).await,
+        100_501,
+        "nothing is watched"
+    );
+    assert_eq!(ann.code("watch", watch("7", "main")).await, 100_002, "no such m-line");
+    assert_eq!(ann.code("watch", watch("0", "audio")).await, 100_002, "sound for a video's m-line");
+    assert_eq!(ann.code("watch", watch("0", "smell")).await, 100_002);
+    let answer = ann.ok("watch", watch("0", "main")).await;
+    let sdp = answer["Sdp"].as_str().unwrap();
+    assert!(sdp.contains("a=ice-lite") && sdp.contains("a=sendonly") && sdp.contains("a=candidate"), "{sdp}");
+    let port = server.address.rsplit_once(':').unwrap().1;
+    assert!(sdp.contains(&format!(" 127.0.0.1 {port} typ host")), "one UDP port, that of the server: {sdp}");
+    ann.ok("update_watch", json!({"RoomId": "r", "Streams": [{"Mid": "0"}]})).await;
+    ann.ok("unwatch", json!({"RoomId": "r"})).await;
+    assert_eq!(ann.code("update_watch", json!({"RoomId": "r", "Streams": []})).await, 100_501);
+    assert_eq!(ann.code("mute_stream", json!({"RoomId": "r", "StreamType": "main"})).await, 100_002);
+    assert_eq!(
+        ann.code("close_device", json!({"RoomId": "r", "Member_Account": "ann", "StreamType": "main"})).await,
+        100_010
+    );
+}
+
+#[tokio::test]
+async fn data_reaches_the_others_and_is_limited() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room("r").await;
+    let (mut ann, mut ben) = (server.enter("ann", "r").await, server.enter("ben", "r").await);
+    let data = |id: u32, data: &str| json!({"RoomId": "r", "CmdId": id, "Data": data});
+
+    ann.ok("send_data", data(3, "aGk=")).await;
+
+    let event = ben.event("data_received").await;
+    assert_eq!(event, json!({"RoomId": "r", "From_Account": "ann", "CmdId": 3, "Data": "aGk="}));
+    assert_eq!(ann.code("send_data", data(11, "aGk=")).await, 100_002);
+    assert_eq!(ann.code("send_data", data(1, &"x".repeat(20_000))).await, 100_002);
+    let mut refused = 0;
+    for _ in 0..40 {
+        refused += u64::from(ann.call("send_data", data(1, "aGk=")).await["ErrorCode"] == 60_007);
+    }
+    assert!(refused > 0, "more than 30 a second");
+}
+
+#[tokio::test]
+async fn members_create_rooms_of_their_own_where_that_is_allowed() {
+    for (setting, code) in [("true", 0), ("false", 100_010)] {
+        let server = Server::with(&[("ROOMFUL_MEDIA__MEMBERS_MAY_CREATE_ROOMS", setting)]).await;
+        server.import(&["ben"]).await;
+        let mut ann = server.log_in("ann").await;
+        let create = |more: Value| {
+            let mut info = json!({"RoomId": "mine", "RoomType": "Live"});
+            info.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"RoomInfo": info})
+        };
+
+        assert_eq!(ann.call("create_room", create(json!({}))).await["ErrorCode"], code);
+        if code == 0 {
+            let info = server.ok("get_room_info", json!({"RoomId": "mine"})).await;
+            assert_eq!(info["RoomInfo"]["Owner_Account"], "ann");
+            assert_eq!(ann.code("create_room", create(json!({"Owner_Account": "ben"}))).await, 100_002);
+            assert_eq!(ann.code("create_room", create(json!({}))).await, 100_003);
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_get_credentials_for_the_relay() {
+    let server = Server::with(&[
+        ("ROOMFUL_MEDIA__ICE_URLS", "stun:a.example:3478,turn:b.example:3478"),
+        ("ROOMFUL_MEDIA__TURN_SECRET", "north"),
+        ("ROOMFUL_MEDIA__TURN_LIFETIME", "1h"),
+    ])
+    .await;
+    let mut ann = server.log_in("ann").await;
+
+    let config = ann.ok("get_media_config", json!({})).await;
+
+    let servers = config["IceServers"].as_array().unwrap();
+    assert_eq!(servers[0], json!({"urls": ["stun:a.example:3478"]}));
+    let (until, user) = servers[1]["username"].as_str().unwrap().split_once(':').unwrap();
+    let left = until.parse::<u64>().unwrap() - harness::now();
+    assert!(user == "ann" && (3590..=3600).contains(&left), "{config}");
+}
+
+#[tokio::test]
+async fn whip_and_whep_say_what_is_wrong_as_http_does() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": "Karaoke", "TakeSeatMode": "ApplyToTake"})).await;
+    server.create_room_with("free", json!({"SeatTemplate": "Karaoke"})).await;
+    server.ok("ban_member", json!({"RoomId": "free", "MemberList_Account": ["ben"], "Duration": 60})).await;
+    let sdp = "application/sdp";
+    let (send, receive) = (offer("sendonly"), offer("recvonly"));
+
+    for (method, path, user, kind, body, status) in [
+        ("POST", "/whip/r", None, sdp, send.as_str(), 401),
+        ("POST", "/whip/nowhere", Some("ann"), sdp, &send, 404),
+        ("POST", "/whip/r", Some("ann"), "text/plain", &send, 415),
+        ("POST", "/whip/r", Some("ann"), sdp, &send, 403),
+        ("POST", "/whip/free", Some("ben"), sdp, &send, 403),
+        ("POST", "/whep/free", Some("ben"), sdp, &receive, 403),
+        ("POST", "/whip/free", Some("ann"), sdp, "v=0", 400),
+        ("POST", "/whip/free?seat=x", Some("ann"), sdp, &send, 400),
+        ("POST", "/whip/free?seat=99", Some("ann"), sdp, &send, 400),
+        ("GET", "/whip/free", Some("ann"), sdp, "", 405),
+        ("DELETE", "/whip/free/0123", Some("ann"), sdp, "", 404),
+        ("OPTIONS", "/whep/free", None, sdp, "", 204),
+        ("POST", "/whip/free", Some("ann"), sdp, &send, 201),
+    ] {
+        let (got, problem) = whip(&server, method, path, user, kind, body).await;
+        assert_eq!(got, status, "{method} {path} {user:?}: {problem}");
+        if got >= 400 && got != 405 {
+            assert!(!problem["detail"].as_str().unwrap().is_empty(), "{problem}");
+        }
+    }
+    assert_eq!(server.members("free").await.0, ["ann"], "who was refused is not in");
+    assert_eq!(server.members("r").await.1, 0);
+    // The client never connects; it is off the list in time.
+    server.wait_for_members("free", &[], Duration::from_secs(40)).await;
+}
+
+/// The value of a counter in /metrics.
+async fn counted(server: &Server, what: &str) -> u64 {
+    let (_, text) = server.get("/metrics").await;
+    let name = format!("roomful_media_total{{what=\"{what}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn garbage_on_the_media_ports_is_counted_and_does_nothing() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let stream = json!({"Mid": "0", "Member_Account": "ann", "StreamType": "main"});
+    let watch = json!({"RoomId": "r", "Sdp": offer("recvonly"), "Streams": [stream]});
+    let sdp = ann.ok("watch", watch).await["Sdp"].as_str().unwrap().to_owned();
+    let ufrag = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap();
+    let tcp = sdp.lines().find(|line| line.contains(" tcp ")).unwrap().split(' ').nth(5).unwrap().to_owned();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+
+    for round in 0..20_000_u32 {
+        let length = random.random_range(0..1400);
+        let mut bytes: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        // STUN, DTLS, RTP and RTCP by their first bytes; some of the STUN knocks at a connection that exists.
+        let head: &[u8] = match round % 5 {
+            0 => &[0, 1, 0, 40, 0x21, 0x12, 0xa4, 0x42],
+            1 => &[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1],
+            2 => &[0x90, 96],
+            3 => &[0x81, 201, 0, 7],
+            _ => &[],
+        };
+        bytes.splice(..head.len().min(bytes.len()), head.iter().copied());
+        if round % 10 == 0 && bytes.len() > 20 {
+            let name = format!("{ufrag}:abcd");
+            bytes.truncate(20);
+            bytes.extend([0, 6]);
+            bytes.extend((name.len() as u16).to_be_bytes());
+            bytes.extend(name.as_bytes());
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            let length = (bytes.len() - 20) as u16;
+            bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        }
+        socket.send_to(&bytes, &server.address).unwrap();
+    }
+    for round in 0..50 {
+        use std::io::Write as _;
+        let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{tcp}")).unwrap();
+        let mut bytes: Vec<u8> = (0..200).map(|_| random.random()).collect();
+        bytes[..2].copy_from_slice(&(round as u16 * 100).to_be_bytes());
+        let _ = stream.write_all(&bytes);
+    }
+
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while counted(&server, "stray_datagrams").await < 1000 {
+        assert!(tokio::time::Instant::now() < deadline, "garbage is not counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(counted(&server, "forwarded_packets").await, 0);
+    assert_eq!(server.members("r").await.0, ["ann"]);
+    ann.ok("unwatch", json!({"RoomId": "r"})).await;
+    assert_eq!(server.get("/readyz").await.0, 200);
+}
