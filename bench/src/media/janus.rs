@@ -60,6 +60,11 @@ pub(crate) async fn start() -> anyhow::Result<Option<Janus>> {
     anyhow::bail!("Janus does not answer on port {PORT}")
 }
 
+/// A field of an answer; null where there is none.
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or(&Value::Null)
+}
+
 impl Janus {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -77,7 +82,7 @@ impl Janus {
         );
         let (_, answer) = http(&format!("127.0.0.1:{PORT}"), &request).await?;
         let answer: Value = serde_json::from_str(&answer)?;
-        anyhow::ensure!(answer["janus"] != "error", "{answer}");
+        anyhow::ensure!(*at(&answer, "/janus") != "error", "{answer}");
         Ok(answer)
     }
 
@@ -98,10 +103,10 @@ impl Janus {
     /// A session and its handle on the video room.
     async fn handle() -> anyhow::Result<(String, String)> {
         let session = Self::call("", json!({"janus": "create"})).await?;
-        let session = format!("/{}", session["data"]["id"]);
+        let session = format!("/{}", at(&session, "/data/id"));
         let attach = json!({"janus": "attach", "plugin": "janus.plugin.videoroom"});
         let handle = Self::call(&session, attach).await?;
-        let handle = format!("{session}/{}", handle["data"]["id"]);
+        let handle = format!("{session}/{}", at(&handle, "/data/id"));
         Ok((session, handle))
     }
 
@@ -121,9 +126,9 @@ impl Signalling for Janus {
         let body = json!({"request": "joinandconfigure", "room": self.room, "ptype": "publisher"});
         let message = json!({"janus": "message", "body": body, "jsep": {"type": "offer", "sdp": offer}});
         Self::call(&handle, message).await?;
-        let event = Self::event(&session, |event| event["jsep"]["sdp"].is_string()).await?;
-        self.feed = event["plugindata"]["data"]["id"].clone();
-        offered.accept(event["jsep"]["sdp"].as_str().context("an answer")?)
+        let event = Self::event(&session, |event| at(event, "/jsep/sdp").is_string()).await?;
+        self.feed = at(&event, "/plugindata/data/id").clone();
+        offered.accept(at(&event, "/jsep/sdp").as_str().context("an answer")?)
     }
 
     async fn watch(&mut self, _: usize, is_sampled: bool, stats: &Arc<Stats>) -> anyhow::Result<Peer> {
@@ -131,8 +136,8 @@ impl Signalling for Janus {
         let streams = json!([{"feed": self.feed}]);
         let body = json!({"request": "join", "room": self.room, "ptype": "subscriber", "streams": streams, "feed": self.feed});
         Self::call(&handle, json!({"janus": "message", "body": body})).await?;
-        let event = Self::event(&session, |event| event["jsep"]["sdp"].is_string()).await?;
-        let offer = event["jsep"]["sdp"].as_str().context("an offer")?;
+        let event = Self::event(&session, |event| at(event, "/jsep/sdp").is_string()).await?;
+        let offer = at(&event, "/jsep/sdp").as_str().context("an offer")?;
         let (answer, peer) = Peer::answer(&self.ip, offer, is_sampled, stats).await?;
         let start = json!({"janus": "message", "body": {"request": "start"}, "jsep": {"type": "answer", "sdp": answer}});
         Self::call(&handle, start).await?;
