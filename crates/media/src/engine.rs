@@ -135,6 +135,50 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What so many workers share, and where each of them hears from the others.
+    pub(crate) fn new(
+        workers: usize,
+        udp: Vec<SocketAddr>,
+        tcp: Vec<SocketAddr>,
+    ) -> std::io::Result<(Self, Vec<worker::Inlets>)> {
+        let certificate = keys::provider().dtls_provider.generate_certificate();
+        let certificate =
+            certificate.ok_or_else(|| std::io::Error::other("no DTLS certificate can be made"))?;
+        let mut queues = Vec::new();
+        let mut inlets = Vec::new();
+        for _ in 0..workers {
+            let (commands, command_inlet) = mpsc::channel(COMMANDS);
+            let (packets, packet_inlet) = mpsc::channel(PACKETS);
+            let (streams, stream_inlet) = mpsc::channel(64);
+            queues.push(Queue {
+                commands,
+                packets,
+                streams,
+                orders: Mutex::default(),
+                wake: Notify::new(),
+                load: AtomicUsize::new(0),
+            });
+            inlets.push(worker::Inlets {
+                commands: command_inlet,
+                packets: packet_inlet,
+                streams: stream_inlet,
+            });
+        }
+        let shared = Self {
+            counters: Counters::default(),
+            sources: Sources::default(),
+            queues,
+            ufrags: RwLock::default(),
+            peers: Mutex::default(),
+            last_peer: AtomicU64::new(0),
+            certificate,
+            udp,
+            tcp,
+            began: Instant::now(),
+        };
+        Ok((shared, inlets))
+    }
+
     /// The addresses clients are told, and whether they are for TCP.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
         let udp = self.udp.iter().map(|address| (*address, false));
@@ -201,41 +245,10 @@ impl Media {
             };
             ips.into_iter().map(|ip| SocketAddr::new(ip, address.port())).collect()
         };
-        let certificate = keys::provider().dtls_provider.generate_certificate();
-        let certificate =
-            certificate.ok_or_else(|| std::io::Error::other("no DTLS certificate can be made"))?;
-        let mut queues = Vec::new();
-        let mut inlets = Vec::new();
-        for _ in 0..workers {
-            let (commands, command_inlet) = mpsc::channel(COMMANDS);
-            let (packets, packet_inlet) = mpsc::channel(PACKETS);
-            let (streams, stream_inlet) = mpsc::channel(64);
-            queues.push(Queue {
-                commands,
-                packets,
-                streams,
-                orders: Mutex::default(),
-                wake: Notify::new(),
-                load: AtomicUsize::new(0),
-            });
-            inlets.push(worker::Inlets {
-                commands: command_inlet,
-                packets: packet_inlet,
-                streams: stream_inlet,
-            });
-        }
-        let shared = Arc::new(Shared {
-            counters: Counters::default(),
-            sources: Sources::default(),
-            queues,
-            ufrags: RwLock::default(),
-            peers: Mutex::default(),
-            last_peer: AtomicU64::new(0),
-            certificate,
-            udp: advertise(listening.udp_address),
-            tcp: listening.tcp_address.map(advertise).unwrap_or_default(),
-            began: Instant::now(),
-        });
+        let udp = advertise(listening.udp_address);
+        let tcp = listening.tcp_address.map(advertise).unwrap_or_default();
+        let (shared, inlets) = Shared::new(workers, udp, tcp)?;
+        let shared = Arc::new(shared);
         let (stop, stopped) = watch::channel(());
         worker::start(listening, inlets, &shared, &events, &stopped)?;
         Ok(Self { shared, _stop: stop })
@@ -309,12 +322,7 @@ impl Media {
         let (reply, answer) = oneshot::channel();
         queue.commands.try_send(command(reply)).map_err(|_| Error::Busy)?;
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-            Ok(Ok(answer)) => {
-                if answer.is_err() && !self.shared.peers.lock().contains_key(&peer) {
-                    tracing::debug!(peer = peer.0, "a connection was refused");
-                }
-                answer
-            }
+            Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Gone),
             Err(_) => Err(Error::Busy),
         }

@@ -13,6 +13,8 @@
 mod bwe;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod outbox;
 mod payload;

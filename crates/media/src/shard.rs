@@ -751,7 +751,7 @@ impl Shard {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn publish(
+    pub(crate) fn publish(
         &mut self,
         id: PeerId,
         room: RoomKey,
@@ -824,7 +824,13 @@ impl Shard {
         }
     }
 
-    fn watch(&mut self, id: PeerId, offer: &str, streams: &[Watched], now: Instant) -> Result<Answer, Error> {
+    pub(crate) fn watch(
+        &mut self,
+        id: PeerId,
+        offer: &str,
+        streams: &[Watched],
+        now: Instant,
+    ) -> Result<Answer, Error> {
         let (lines, offer) = sdp::read_offer(offer, Way::Receives);
         if lines.len() > MAX_STREAMS {
             return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
@@ -1031,3 +1037,6 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
     }
     viewer.slots.push(slot);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! A shard and real WebRTC stacks around it, in a simulated network: time is advanced by hand, datagrams are carried, and
+//! lost, as the test says. What viewers get must look like one stream whatever happens behind it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::media::{Direction, MediaKind, Simulcast, SimulcastLayer};
+use str0m::rtp::RtpWrite;
+
+use super::*;
+
+const STEP: Duration = Duration::from_millis(5);
+const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 9000);
+
+/// A packet as a viewer got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Got {
+    seq: u64,
+    timestamp: u32,
+    picture: u16,
+    /// Which publisher and layer wrote it.
+    tag: u8,
+    number: u32,
+}
+
+struct Client {
+    rtc: Rtc,
+    address: std::net::SocketAddr,
+    mid: Option<Mid>,
+    got: Vec<Got>,
+    is_connected: bool,
+    /// Of what is sent to it, this share is lost.
+    loss: f64,
+    /// Packets and pictures written so far, by layer.
+    written: [u64; 2],
+}
+
+struct World {
+    now: Instant,
+    shard: Shard,
+    clients: Vec<Client>,
+    random: ChaCha8Rng,
+}
+
+impl World {
+    fn new() -> Self {
+        let (shared, inlets) = Shared::new(1, vec![SERVER.into()], Vec::new()).unwrap();
+        // The queues are not read here; they stay open.
+        std::mem::forget(inlets);
+        let shard = Shard::new(0, Arc::new(shared));
+        Self { now: Instant::now(), shard, clients: Vec::new(), random: ChaCha8Rng::seed_from_u64(3) }
+    }
+
+    fn client(&mut self) -> usize {
+        let port = 10_000 + self.clients.len() as u16;
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).build(self.now);
+        rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).unwrap());
+        self.clients.push(Client {
+            rtc,
+            address,
+            mid: None,
+            got: Vec::new(),
+            is_connected: false,
+            loss: 0.0,
+            written: [0; 2],
+        });
+        self.clients.len() - 1
+    }
+
+    fn offer(&mut self, at: usize, direction: Direction, layers: &[&str]) -> (String, SdpPendingOffer) {
+        let client = &mut self.clients[at];
+        let mut api = client.rtc.sdp_api();
+        let simulcast = (!layers.is_empty()).then(|| Simulcast {
+            send: layers.iter().map(|rid| SimulcastLayer::new(rid)).collect(),
+            recv: vec![],
+        });
+        client.mid = Some(api.add_media(MediaKind::Video, direction, None, None, simulcast));
+        let (offer, pending) = api.apply().unwrap();
+        (offer.to_sdp_string(), pending)
+    }
+
+    fn accept(&mut self, at: usize, pending: SdpPendingOffer, answer: &Answer) {
+        let answer = SdpAnswer::from_sdp_string(&answer.sdp).unwrap();
+        self.clients[at].rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        self.run(Duration::from_millis(500), &[]);
+        assert!(self.clients[at].is_connected, "client {at} is not connected");
+    }
+
+    fn publisher(&mut self, peer: u64, layers: &[&str]) -> usize {
+        let at = self.client();
+        let (offer, pending) = self.offer(at, Direction::SendOnly, layers);
+        let mid = self.clients[at].mid.unwrap().to_string();
+        let stream = Published { mid, kind: StreamKind::Main, height: 480 };
+        let answer = self
+            .shard
+            .publish(PeerId(peer), RoomKey(1), &"ann".into(), &offer, &[stream], Rights::ALL, self.now)
+            .unwrap();
+        self.accept(at, pending, &answer);
+        at
+    }
+
+    fn watched(&self, at: usize, max_height: u32) -> Vec<Watched> {
+        let source = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
+        let mid = self.clients[at].mid.unwrap().to_string();
+        vec![Watched { mid, source: Some(source), wanted: Wanted { max_height, is_paused: false } }]
+    }
+
+    fn viewer(&mut self, peer: u64, max_height: u32) -> usize {
+        let at = self.client();
+        let (offer, pending) = self.offer(at, Direction::RecvOnly, &[]);
+        let watched = self.watched(at, max_height);
+        let answer = self.shard.watch(PeerId(peer), &offer, &watched, self.now).unwrap();
+        self.accept(at, pending, &answer);
+        at
+    }
+
+    /// Lets time pass; each of `publishers` sends a frame every 30 ms on each of its layers.
+    fn run(&mut self, span: Duration, publishers: &[(usize, &[&str])]) {
+        let end = self.now + span;
+        let mut step = 0_u32;
+        while self.now < end {
+            self.now += STEP;
+            if step.is_multiple_of(6) {
+                for (at, layers) in publishers {
+                    self.write(*at, layers);
+                }
+            }
+            step += 1;
+            self.exchange();
+        }
+    }
+
+    /// A frame of three packets a layer; every 20th is a keyframe, as if it had been asked for.
+    fn write(&mut self, at: usize, layers: &[&str]) {
+        let client = &mut self.clients[at];
+        let mid = client.mid.unwrap();
+        let pt = client.rtc.media(mid).unwrap().remote_pts()[0];
+        let named: Vec<Option<&str>> =
+            if layers.is_empty() { vec![None] } else { layers.iter().map(|rid| Some(*rid)).collect() };
+        for (layer, rid) in named.into_iter().enumerate() {
+            let frame = client.written[layer] / 3;
+            let mut direct = client.rtc.direct_api();
+            let stream = direct.stream_tx_by_mid(mid, rid.map(Into::into)).unwrap();
+            for part in 0..3_u64 {
+                let seq = client.written[layer] + 1;
+                client.written[layer] = seq;
+                // X, with a 15-bit picture id; S and PID 0 for a first packet; the P bit is clear in keyframes.
+                let picture = 0x8000 | (frame as u16 & 0x7fff);
+                let mut payload = vec![if part == 0 { 0x90 } else { 0x80 }, 0x80];
+                payload.extend(picture.to_be_bytes());
+                payload.push(u8::from(!frame.is_multiple_of(20)));
+                payload.push((at as u8) << 4 | layer as u8);
+                payload.extend((seq as u32).to_be_bytes());
+                payload.resize(400 + 400 * layer, 0);
+                let time = frame as u32 * 2700 + 7_000_000 * (layer as u32 + 1);
+                let packet =
+                    RtpWrite::new(pt, (1000 * (at as u64 + 1) + seq).into(), time, self.now, payload);
+                stream.write_rtp(packet.marker(part == 2).nackable(true));
+            }
+        }
+    }
+
+    fn exchange(&mut self) {
+        for at in 0..self.clients.len() {
+            let now = self.now;
+            self.clients[at].rtc.handle_input(Input::Timeout(now)).unwrap();
+            self.poll(at);
+        }
+        let mut sent = Vec::new();
+        let mut send = |out: &mut Outbox| take(out, &mut sent);
+        self.shard.flush(self.now, &mut send);
+        self.shard.handle_timeout(self.now, &mut send);
+        take(&mut self.shard.out, &mut sent);
+        for (to, bytes) in sent {
+            let Some(at) = self.clients.iter().position(|client| client.address == to) else { continue };
+            let is_media = (128..192).contains(&bytes[0]);
+            if is_media && self.random.random_bool(self.clients[at].loss) {
+                continue;
+            }
+            let client = &mut self.clients[at];
+            let Ok(contents) = DatagramRecv::try_from(bytes.as_slice()) else { continue };
+            let receive = Receive {
+                proto: Protocol::Udp,
+                source: SERVER.into(),
+                destination: client.address,
+                contents,
+            };
+            client.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
+            self.poll(at);
+        }
+    }
+
+    fn poll(&mut self, at: usize) {
+        loop {
+            let client = &mut self.clients[at];
+            match client.rtc.poll_output().unwrap() {
+                Output::Timeout(_) => return,
+                Output::Transmit(transmit) => {
+                    let route = Route { is_tcp: false, remote: client.address };
+                    self.shard.handle_datagram(route, None, &transmit.contents, self.now);
+                }
+                Output::Event(RtcEvent::Connected) => client.is_connected = true,
+                Output::Event(RtcEvent::RtpPacket(packet)) => {
+                    let payload = &packet.payload;
+                    client.got.push(Got {
+                        seq: *packet.seq_no,
+                        timestamp: packet.header.timestamp,
+                        picture: u16::from_be_bytes([payload[2], payload[3]]) & 0x7fff,
+                        tag: payload[5],
+                        number: u32::from_be_bytes(payload[6..10].try_into().unwrap()),
+                    });
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    /// What a viewer got, in the order of its numbers: they must be without a gap, and times and pictures must not go back.
+    fn one_stream(&self, at: usize) -> Vec<Got> {
+        let mut got = self.clients[at].got.clone();
+        got.sort_by_key(|packet| packet.seq);
+        got.dedup();
+        for pair in got.windows(2) {
+            let [a, b] = pair else { continue };
+            assert_eq!(b.seq, a.seq + 1, "a gap, or a number twice: {a:?} {b:?}");
+            let forward = b.timestamp.wrapping_sub(a.timestamp);
+            assert!(forward < 90_000 * 5, "time jumps: {a:?} {b:?}");
+            assert!(b.picture.wrapping_sub(a.picture) & 0x7fff <= 1, "a picture is missing: {a:?} {b:?}");
+        }
+        got
+    }
+}
+
+fn take(out: &mut Outbox, sent: &mut Vec<(std::net::SocketAddr, Vec<u8>)>) {
+    for run in &out.runs {
+        let bytes = &out.buffer[run.start..run.start + run.length];
+        sent.extend(bytes.chunks(run.segment).map(|datagram| (run.route.remote, datagram.to_vec())));
+    }
+    out.clear();
+}
+
+#[test]
+fn a_viewer_gets_what_is_published_packet_by_packet() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+
+    world.run(Duration::from_secs(3), &[(ann, &[])]);
+
+    let got = world.one_stream(ben);
+    assert!(got.len() > 200, "{}", got.len());
+    for pair in got.windows(2) {
+        assert_eq!(pair[1].number, pair[0].number + 1);
+    }
+}
+
+#[test]
+fn layers_change_within_one_stream() {
+    let mut world = World::new();
+    let layers: &[&str] = &["h", "f"];
+    let ann = world.publisher(1, layers);
+    let ben = world.viewer(2, 100);
+    let mut seen = Vec::new();
+    for height in [100, 480, 100, 480] {
+        let watched = world.watched(ben, height);
+        world.shard.rewatch(PeerId(2), &watched).unwrap();
+        world.run(Duration::from_secs(3), &[(ann, layers)]);
+        seen.push(world.clients[ben].got.last().unwrap().tag & 0x0f);
+    }
+
+    assert_eq!(seen, [0, 1, 0, 1], "the layer follows the height");
+    let got = world.one_stream(ben);
+    assert!(got.len() > 900);
+}
+
+#[test]
+fn what_is_lost_on_the_way_is_sent_again() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    let cat = world.viewer(3, u32::MAX);
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+
+    world.clients[ben].loss = 0.05;
+    world.run(Duration::from_secs(4), &[(ann, &[])]);
+    world.clients[ben].loss = 0.0;
+    world.run(Duration::from_secs(2), &[(ann, &[])]);
+
+    let (ben, cat) = (world.one_stream(ben), world.one_stream(cat));
+    assert_eq!(ben.last().unwrap().number, cat.last().unwrap().number);
+}
+
+#[test]
+fn a_publisher_that_comes_back_goes_on_in_the_same_stream() {
+    let mut world = World::new();
+    let first = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(2), &[(first, &[])]);
+    world.shard.close(PeerId(1));
+    world.run(Duration::from_secs(1), &[]);
+
+    let second = world.publisher(7, &[]);
+    world.run(Duration::from_secs(2), &[(second, &[])]);
+
+    let got = world.one_stream(ben);
+    let writers: Vec<u8> = got.iter().map(|packet| packet.tag >> 4).collect();
+    assert_eq!((writers[0], *writers.last().unwrap()), (first as u8, second as u8));
+}
+
+#[test]
+fn nothing_flows_without_the_right_to_it() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+
+    world.shard.set_rights(PeerId(1), Rights { main: false, ..Rights::ALL }, world.now);
+    let before = world.clients[ben].got.len();
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+    let meanwhile = world.clients[ben].got.len();
+    world.shard.set_rights(PeerId(1), Rights::ALL, world.now);
+    world.run(Duration::from_secs(2), &[(ann, &[])]);
+
+    assert_eq!(meanwhile, before, "not one packet");
+    assert!(world.clients[ben].got.len() > before + 50, "and it goes on once it may");
+}
+
+#[test]
+fn the_newest_connection_of_a_user_is_the_one_that_counts() {
+    let mut world = World::new();
+    let old = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(1), &[(old, &[])]);
+    let new = world.publisher(3, &[]);
+
+    world.run(Duration::from_secs(2), &[(old, &[]), (new, &[])]);
+
+    let got = world.one_stream(ben);
+    let first_new = got.iter().position(|packet| packet.tag >> 4 == new as u8).unwrap();
+    assert!(got[first_new..].iter().all(|packet| packet.tag >> 4 == new as u8), "the two do not mix");
+}
+
+#[test]
+fn another_address_speaks_for_a_connection_only_with_its_password() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+    let ufrag = world.shard.peers.iter().flatten().find(|peer| peer.id == PeerId(2)).unwrap().ufrag.clone();
+    let stranger = Route { is_tcp: false, remote: ([127, 0, 0, 1], 6666).into() };
+    let mut forged = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    forged.extend([9; 12]);
+    let name = format!("{ufrag}:x");
+    forged.extend([0, 6, 0, name.len() as u8]);
+    forged.extend(name.as_bytes());
+    forged.resize(forged.len().next_multiple_of(4), 0);
+    forged.extend([0, 0x25, 0, 0]);
+    forged[3] = (forged.len() - 20) as u8;
+
+    world.shard.handle_datagram(stranger, None, &forged, world.now);
+    world.shard.handle_datagram(stranger, None, &[0x81, 201, 0, 1, 0, 0, 0, 1], world.now);
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+
+    let peer = world.shard.peers.iter().flatten().find(|peer| peer.id == PeerId(2)).unwrap();
+    assert_eq!(peer.route.unwrap().remote, world.clients[ben].address);
+    world.one_stream(ben);
+}
+
+#[test]
+fn everything_is_let_go_of_in_the_end() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+
+    // Both clients fall silent.
+    world.clients.clear();
+    world.run(SILENCE_TIMEOUT + Duration::from_secs(2), &[]);
+
+    let shard = &world.shard;
+    assert_eq!(shard.events.iter().filter(|event| matches!(event, Event::Lost(_))).count(), 2);
+    assert!(shard.by_id.is_empty() && shard.by_ufrag.is_empty() && shard.by_route.is_empty());
+    assert!(shard.feeds.is_empty() && shard.publishing.is_empty());
+    assert!(shard.shared.ufrags.read().is_empty());
+}
