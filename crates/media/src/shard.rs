@@ -7,6 +7,10 @@
 //! Packets that came in together are forwarded together, viewer by viewer, so that each viewer's datagrams lie side by
 //! side in the outbox.
 
+mod agree;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -14,10 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use str0m::change::SdpOffer;
-use str0m::media::Mid;
 use str0m::net::{DatagramRecv, Protocol, Receive, TcpType};
-use str0m::rtp::Extension;
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 use tokio::sync::oneshot;
 
@@ -25,11 +26,8 @@ use crate::engine::{Event, Shared};
 use crate::error::Error;
 use crate::keys;
 use crate::outbox::{Outbox, Route};
-use crate::payload::CodecKey;
-use crate::publisher::{Publisher, Refusal, Rights, Track};
-use crate::sdp::{self, Line, Way};
-use crate::slot::{Extensions, Slot, Taken, Wanted};
-use crate::source::{History, Packet, PeerId, RoomKey, Source, SourceKey, StreamKind};
+use crate::publisher::{Publisher, Refusal, Rights};
+use crate::source::{History, Packet, PeerId, RoomKey, Source};
 use crate::stun;
 use crate::viewer::{Aim, Past, Viewer};
 
@@ -43,49 +41,15 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often levels are told.
 const LEVELS_INTERVAL: Duration = Duration::from_millis(400);
 
-/// The most streams in one connection.
-const MAX_STREAMS: usize = 128;
-
 /// The most the library may hand out at one go; it is asked again when time goes on.
 const MAX_OUTPUTS: usize = 10_000;
+
+pub use agree::{Answer, Published, Watched};
 
 /// Empties the outbox.
 pub(crate) type Send<'a> = &'a mut dyn FnMut(&mut Outbox);
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// A stream in a publisher's offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// The m-line's name.
-    pub mid: String,
-    /// What it carries.
-    pub kind: StreamKind,
-    /// Height of the full picture in pixels; 0 when it is not known.
-    pub height: u32,
-}
-
-/// What a viewer wants on an m-line of its offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
-    /// The m-line's name.
-    pub mid: String,
-    /// What fills it; `None` empties it.
-    pub source: Option<SourceKey>,
-    /// How it is shown.
-    pub wanted: Wanted,
-}
-
-/// What was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// For the client's `setRemoteDescription`.
-    pub sdp: String,
-    /// The streams that are sent from now on, of a publisher.
-    pub published: Vec<Published>,
-    /// The m-lines that can be filled, of a viewer.
-    pub mids: Vec<String>,
-}
 
 /// What a shard is told to do.
 pub(crate) enum Command {
@@ -729,179 +693,9 @@ impl Shard {
         at
     }
 
-    /// Lets the library answer an offer, and notes the name under which ICE will knock.
-    fn answer(&mut self, at: usize, peer: &mut Peer, offer: &str, now: Instant) -> Result<String, Error> {
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(error.to_string()))?;
-        let answer =
-            peer.rtc.sdp_api().accept_offer(offer).map_err(|error| Error::Offer(error.to_string()))?;
-        let name = peer.rtc.direct_api().local_ice_credentials().ufrag;
-        if name != peer.ufrag {
-            self.forget_ufrag(&peer.ufrag);
-            self.by_ufrag.insert(name.clone(), at);
-            self.shared.ufrags.write().insert(name.clone(), self.index);
-            peer.ufrag = name;
-        }
-        self.drive(at, peer, now);
-        Ok(answer.to_sdp_string())
-    }
-
     fn forget_ufrag(&mut self, name: &str) {
         self.by_ufrag.remove(name);
         self.shared.ufrags.write().remove(name);
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn publish(
-        &mut self,
-        id: PeerId,
-        room: RoomKey,
-        user: &Arc<str>,
-        offer: &str,
-        streams: &[Published],
-        rights: Rights,
-        now: Instant,
-    ) -> Result<Answer, Error> {
-        let (lines, offer) = sdp::read_offer(offer, Way::Sends);
-        let streams = assign(&lines, streams)?;
-        let is_new = !self.by_id.contains_key(&id);
-        let at = self.open(id, || Role::Publisher(Box::default()), now);
-        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
-        let answer = match &peer.role {
-            Role::Publisher(_) => self.answer(at, &mut peer, &offer, now),
-            Role::Viewer(_) => Err(Error::Gone),
-        };
-        let result = answer.map(|sdp| {
-            if let Role::Publisher(publisher) = &mut peer.role {
-                publisher.rights = rights;
-                publisher.renegotiated(&mut peer.rtc);
-                self.retrack(at, publisher, room, user, &streams, &lines);
-            }
-            Answer { sdp, published: streams, mids: Vec::new() }
-        });
-        self.put_back(at, peer);
-        if result.is_err() && is_new {
-            self.remove(at);
-        }
-        result
-    }
-
-    /// Begins the publications that are new in an offer, and ends those that are gone from it.
-    fn retrack(
-        &mut self,
-        at: usize,
-        publisher: &mut Publisher,
-        room: RoomKey,
-        user: &Arc<str>,
-        streams: &[Published],
-        lines: &[Line],
-    ) {
-        let is_kept = |track: &Track| {
-            let mid = track.mid.to_string();
-            streams.iter().any(|stream| stream.mid == mid.trim() && stream.kind == track.kind)
-        };
-        publisher.tracks.retain(|track| {
-            let kept = is_kept(track);
-            if !kept {
-                track.source.unpublish(track.generation);
-                self.publishing.remove(&track.source.id);
-            }
-            kept
-        });
-        for stream in streams {
-            let mid = Mid::from(stream.mid.as_str());
-            if publisher.tracks.iter().any(|track| track.mid == mid) {
-                continue;
-            }
-            let rids: &[String] =
-                lines.iter().find(|line| line.mid == stream.mid).map_or(&[], |line| line.rids.as_slice());
-            let source = self.shared.sources.get(&SourceKey { room, user: user.clone(), kind: stream.kind });
-            let generation = self.shared.sources.publish(&source, self.index, rids.len(), stream.height);
-            publisher.tracks.push(Track::new(mid, stream.kind, source, generation, rids));
-        }
-        for (track, place) in publisher.tracks.iter().zip(0..) {
-            let here = Publishing { source: track.source.clone(), peer: at, track: place };
-            self.publishing.insert(track.source.id, here);
-        }
-    }
-
-    pub(crate) fn watch(
-        &mut self,
-        id: PeerId,
-        offer: &str,
-        streams: &[Watched],
-        now: Instant,
-    ) -> Result<Answer, Error> {
-        let (lines, offer) = sdp::read_offer(offer, Way::Receives);
-        if lines.len() > MAX_STREAMS {
-            return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
-        }
-        let is_new = !self.by_id.contains_key(&id);
-        let cname = self.shared.cname();
-        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(now, cname))), now);
-        let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
-        let answer = match &peer.role {
-            Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),
-            Role::Publisher(_) => Err(Error::Gone),
-        };
-        let result = answer.and_then(|sdp| {
-            let Role::Viewer(viewer) = &mut peer.role else { return Err(Error::Gone) };
-            for line in lines.iter().filter(|line| line.is_active) {
-                open_slot(viewer, &mut peer.rtc, line);
-            }
-            self.fill(at, viewer, streams)?;
-            let mids = lines.into_iter().filter(|line| line.is_active).map(|line| line.mid).collect();
-            Ok(Answer { sdp, published: Vec::new(), mids })
-        });
-        // What can be sent from the first moment on is asked for now, not at the next tick.
-        peer.tick_due = now;
-        self.schedule(at, &peer);
-        self.put_back(at, peer);
-        if result.is_err() && is_new {
-            self.remove(at);
-        }
-        result
-    }
-
-    fn rewatch(&mut self, id: PeerId, streams: &[Watched]) -> Result<(), Error> {
-        let at = self.by_id.get(&id).copied().ok_or(Error::Gone)?;
-        let mut peer = self.peers.get_mut(at).and_then(Option::take).ok_or(Error::Gone)?;
-        let result = match &mut peer.role {
-            Role::Viewer(viewer) => self.fill(at, viewer, streams),
-            Role::Publisher(_) => Err(Error::Gone),
-        };
-        self.put_back(at, peer);
-        result
-    }
-
-    /// Fills slots as asked for; all or none.
-    fn fill(&mut self, at: usize, viewer: &mut Viewer, streams: &[Watched]) -> Result<(), Error> {
-        let mut places = Vec::with_capacity(streams.len());
-        for stream in streams {
-            let is_it = |slot: &Slot| slot.mid.as_slice() == stream.mid.as_bytes();
-            let place = viewer.slots.iter().position(is_it);
-            let place = place.ok_or_else(|| Error::UnknownMid(stream.mid.clone()))?;
-            let is_video = viewer.slots.get(place).is_some_and(|slot| slot.is_video);
-            if stream.source.as_ref().is_some_and(|source| source.kind.is_video() != is_video) {
-                return Err(Error::WrongKind(stream.mid.clone()));
-            }
-            places.push(place);
-        }
-        for (stream, place) in streams.iter().zip(places) {
-            let Some(slot) = viewer.slots.get_mut(place) else { continue };
-            slot.wanted = stream.wanted;
-            if slot.source.as_ref().map(|source| &source.key) == stream.source.as_ref() {
-                continue;
-            }
-            if let Some(former) = slot.source.take() {
-                self.leave_feed(former.id, at, place);
-            }
-            let source = stream.source.as_ref().map(|key| self.shared.sources.get(key));
-            if let Some(source) = &source {
-                self.join_feed(source, at, place);
-            }
-            slot.set_source(source);
-        }
-        Ok(())
     }
 
     fn join_feed(&mut self, source: &Arc<Source>, at: usize, slot: usize) {
@@ -965,78 +759,3 @@ impl Shard {
         self.free.push(at);
     }
 }
-
-/// What each stream of a publisher's offer carries: as it says, else the first video is the camera and the second the
-/// screen.
-fn assign(lines: &[Line], named: &[Published]) -> Result<Vec<Published>, Error> {
-    if lines.len() > MAX_STREAMS {
-        return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
-    }
-    if let Some(stranger) = named.iter().find(|stream| lines.iter().all(|line| line.mid != stream.mid)) {
-        return Err(Error::UnknownMid(stranger.mid.clone()));
-    }
-    let mut streams: Vec<Published> = Vec::new();
-    for line in lines.iter().filter(|line| line.is_active) {
-        let said = named.iter().find(|stream| stream.mid == line.mid).cloned();
-        let is_free = |kind: StreamKind| {
-            named.iter().all(|stream| stream.kind != kind) && streams.iter().all(|stream| stream.kind != kind)
-        };
-        let stream = match said {
-            Some(stream) if stream.kind.is_video() != line.is_video => {
-                return Err(Error::WrongKind(stream.mid));
-            }
-            Some(stream) => stream,
-            None => {
-                let mut kinds = StreamKind::ALL.into_iter().filter(|kind| kind.is_video() == line.is_video);
-                let kind =
-                    kinds.find(|kind| is_free(*kind)).ok_or_else(|| Error::OneTooMany(line.mid.clone()))?;
-                Published { mid: line.mid.clone(), kind, height: 0 }
-            }
-        };
-        if streams.iter().any(|other| other.kind == stream.kind) {
-            return Err(Error::OneTooMany(stream.mid));
-        }
-        streams.push(stream);
-    }
-    Ok(streams)
-}
-
-/// Makes room for a stream that has been agreed on; nothing when there is room already.
-fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
-    if viewer.slots.iter().any(|slot| slot.mid.as_slice() == line.mid.as_bytes()) {
-        return;
-    }
-    let mid = Mid::from(line.mid.as_str());
-    let Some((ssrc, rtx)) =
-        rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| (*stream.ssrc(), stream.rtx()))
-    else {
-        return;
-    };
-    let mut slot = Slot::new(&line.mid, line.is_video, ssrc, rtx.map(|ssrc| *ssrc));
-    let Some(media) = rtc.media(mid) else { return };
-    let ids = media.remote_extmap();
-    slot.extensions = Extensions {
-        mid: ids.id_of(Extension::RtpMid),
-        transport_cc: ids.id_of(Extension::TransportSequenceNumber),
-        audio_level: ids.id_of(Extension::AudioLevel),
-        orientation: ids.id_of(Extension::VideoOrientation),
-        abs_send_time: ids.id_of(Extension::AbsoluteSendTime),
-    };
-    let offered = media.remote_pts().to_vec();
-    for params in rtc.codec_config().params() {
-        if !offered.contains(&params.pt()) {
-            continue;
-        }
-        let codec = CodecKey::new(&params.spec(), false);
-        let rtx = params.resend().map(|pt| *pt);
-        slot.takes.push(Taken { codec, payload_type: *params.pt(), rtx });
-        if let Some(red) = params.red() {
-            let codec = CodecKey::new(&params.spec(), true);
-            slot.takes.push(Taken { codec, payload_type: *red, rtx: None });
-        }
-    }
-    viewer.slots.push(slot);
-}
-
-#[cfg(test)]
-mod tests;

@@ -6,10 +6,12 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, Simulcast, SimulcastLayer};
+use str0m::media::{Direction, MediaKind, Mid, Simulcast, SimulcastLayer};
 use str0m::rtp::RtpWrite;
 
 use super::*;
+use crate::slot::Wanted;
+use crate::source::{SourceKey, StreamKind};
 
 const STEP: Duration = Duration::from_millis(5);
 const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 9000);
