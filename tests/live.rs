@@ -134,6 +134,43 @@ async fn a_viewer_gets_the_layer_that_its_link_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn media_goes_over_tcp_where_udp_does_not_get_through() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "tcp").hear()["result"].take();
+
+    assert!(saw["protocols"].as_array().unwrap().contains(&json!("tcp")), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_does_what_its_table_says() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "client").hear()["result"].take();
+
+    assert_eq!(saw["texts"], json!([2, "hello", 5, "frame"]));
+    assert_eq!(saw["supported"][0]["result"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_room_layer_does_what_its_table_says() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "room").hear()["result"].take();
+
+    assert_eq!(saw["waiting"], json!([["ben", 2]]));
+    assert_eq!(saw["seats"], json!([["ann", 0], ["ben", 4]]));
+    assert_eq!(saw["metadata"], json!({"mood": "calm"}));
+    assert_eq!(
+        (&saw["muted"], &saw["users"]),
+        (&json!(10_017), &json!([["ann", "owner"], ["ben", "admin"]]))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn aiortc_publishes_by_whip_and_plays_by_whep() {
     let _turn = ONE_AT_A_TIME.lock().await;
     for is_listed in [true, false] {

@@ -171,5 +171,158 @@ async function simulcast(browser) {
   return { low, down, up, other };
 }
 
-const scenarios = { together, rules, restart, simulcast };
+/** Media goes over TCP where UDP does not get through. */
+async function tcp(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'cable', ...SEATS } });
+  const only = {
+    code: () => {
+      const native = RTCPeerConnection.prototype.setRemoteDescription;
+      RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+        const lines = sdp.split('\r\n').filter((line) => !/^a=candidate.* udp /i.test(line));
+        return native.call(this, { type, sdp: lines.join('\r\n') });
+      };
+    },
+  };
+  const [ann, ben] = [await open(browser, 'ann', only), await open(browser, 'ben', only)];
+  await ann.evaluate(() => enter('cable', 'anchor'));
+  await publish(ann, COLOURS.ann[0]);
+  await ben.evaluate(() => watchAll(240));
+  await ben.evaluate(() => enter('cable', 'audience'));
+  await seesFrames(ben, 'ann');
+  await hears(ben, 'ann');
+  const protocols = (page) => page.evaluate(async () => {
+    const all = [];
+    for (const pc of peers) for (const entry of (await pc.getStats()).values()) if (entry.type === 'local-candidate') all.push(entry.protocol);
+    return [...new Set(all)];
+  });
+  return { protocols: await protocols(ben) };
+}
+
+/** The client's other methods and events, as a page uses them. */
+async function client(browser) {
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  // Nobody made this room: whoever enters first does, as in the cloud.
+  await ann.evaluate(() => enter('lounge', 'anchor', { scene: 'rtc' }));
+  await ben.evaluate(() => enter('lounge', undefined, { scene: 'rtc', autoReceiveVideo: true }));
+  const saw = (page, name, check = () => true) => until(name, async () => (await page.evaluate((name) => seen.filter(([one]) => one === name).map(([, value]) => value), name)).find(check));
+  await saw(ann, 'remote-user-enter', ({ userId }) => userId === 'ben');
+  await ann.evaluate(() => trtc.startLocalVideo({ view: 'local', option: { profile: '360p' } }));
+  await ann.evaluate(() => trtc.startLocalAudio({ option: { captureVolume: 60 } }));
+  await ann.evaluate(() => trtc.startScreenShare({ option: { videoTrack: paint('rgb(20,160,60)', 640, 360) } }));
+  await seesFrames(ben, 'ann', 'main');
+  await seesFrames(ben, 'ann', 'sub');
+  await hears(ben, 'ann');
+  await saw(ann, 'first-video-frame', ({ userId }) => userId === '');
+  const statistics = await saw(ben, 'statistics', ({ remoteStatistics: [one] }) => one?.video.length === 2 && one.video.every(({ bitrate }) => bitrate > 0) && one.audio.bitrate > 0);
+  await saw(ben, 'network-quality', ({ downlinkNetworkQuality }) => downlinkNetworkQuality === 1);
+  // Data, whatever the codec.
+  await ann.evaluate(() => trtc.sendCustomMessage({ cmdId: 2, data: new TextEncoder().encode('hello').buffer }));
+  await ann.evaluate(() => trtc.sendSEIMessage(new TextEncoder().encode('frame').buffer, { seiPayloadType: 5 }));
+  const texts = await until('the data', () => ben.evaluate(() => {
+    const of = (name) => seen.find(([one]) => one === name)?.[1];
+    const [message, sei] = [of('custom-message'), of('sei-message')];
+    return message && sei && [message.cmdId, new TextDecoder().decode(message.data), sei.seiPayloadType, new TextDecoder().decode(sei.data)];
+  }));
+  // Changes on the way.
+  await ann.evaluate(() => trtc.updateLocalAudio({ mute: true }));
+  await saw(ben, 'remote-audio-unavailable');
+  await ann.evaluate(() => trtc.updateLocalAudio({ mute: false, option: { captureVolume: 100 } }));
+  await hears(ben, 'ann');
+  await ben.evaluate(() => trtc.muteRemoteAudio('ann', true));
+  await until('ann to be unheard', async () => (await incoming(ben, 'ann', 'audio')) === null);
+  await ben.evaluate(() => trtc.muteRemoteAudio('ann', false));
+  await hears(ben, 'ann');
+  await ben.evaluate(() => { trtc.setRemoteAudioVolume('ann', 40); return trtc.stopRemoteVideo({ userId: 'ann', streamType: 'sub' }); });
+  await until('the screen to be let go of', async () => (await incoming(ben, 'ann', 'sub')) === null);
+  await ann.evaluate(() => trtc.stopScreenShare());
+  await saw(ben, 'remote-video-unavailable', ({ streamType }) => streamType === 'sub');
+  await ann.evaluate(() => trtc.updateLocalVideo({ option: { profile: '240p' }, view: null }));
+  await ann.evaluate(() => trtc.stopLocalVideo());
+  await saw(ben, 'remote-video-unavailable', ({ streamType }) => streamType === 'main');
+  await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)') } }));
+  await seesFrames(ben, 'ann', 'main');
+  // Another room, with all that is on, and back out.
+  await ben.evaluate(() => trtc.exitRoom());
+  await saw(ann, 'remote-user-exit', ({ userId }) => userId === 'ben');
+  await ann.evaluate(() => trtc.switchRoom({ strRoomId: 'terrace' }));
+  await ben.evaluate(() => enter('terrace', undefined, { scene: 'rtc', autoReceiveVideo: true }));
+  await seesFrames(ben, 'ann', 'main');
+  const supported = await ann.evaluate(async () => [await TRTC.isSupported(), (await TRTC.getCameraList()).length, (await TRTC.getMicrophoneList()).length]);
+  await ann.evaluate(async () => { await trtc.exitRoom(); await trtc.stopLocalVideo(); await trtc.stopLocalAudio(); trtc.destroy(); });
+  return { statistics, texts, supported };
+}
+
+/** The room layer: seats on application, messages, metadata, devices, roles. */
+async function room(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'salon', ...SEATS, TakeSeatMode: 'ApplyToTake', Owner_Account: 'ann' } });
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  const record = () => {
+    globalThis.told = [];
+    for (const name of ['onRemoteUserEnterRoom', 'onRemoteUserLeaveRoom', 'onRoomUserCountChanged', 'onSeatListChanged',
+      'onRequestReceived', 'onRequestProcessed', 'onRequestCancelled', 'onKickedOffSeat', 'onKickedOutOfRoom',
+      'onReceiveTextMessage', 'onReceiveCustomMessage', 'onSendMessageForUserDisableChanged', 'onUserAudioStateChanged',
+      'onUserVideoStateChanged', 'onUserVoiceVolumeChanged', 'onUserNetworkQualityChanged', 'onRoomMetadataChanged',
+      'onDeviceRequested', 'onReceiveLikes']) trtc.room.on(name, (value) => told.push([name, value]));
+  };
+  const told = (page, name, check = () => true) => until(name, async () => (await page.evaluate((name) => told.filter(([one]) => one === name).map(([, value]) => value), name)).find(check));
+  for (const page of [ann, ben]) await page.evaluate(record);
+  await ann.evaluate(() => enter('salon', 'anchor'));
+  await ben.evaluate(() => enter('salon', 'audience'));
+  await told(ann, 'onRemoteUserEnterRoom', ({ userId }) => userId === 'ben');
+  // A seat on application: refused once, granted once, by invitation once.
+  const ask = () => ben.evaluate(() => trtc.room.takeSeat({ seatIndex: 2 }));
+  const answer = async (agree) => {
+    const { request } = await told(ann, 'onRequestReceived', () => true);
+    await ann.evaluate(({ requestId, agree }) => { told = told.filter(([name]) => name !== 'onRequestReceived'); return trtc.room.responseRemoteRequest({ requestId, agree }); }, { requestId: request.requestId, agree });
+    return request;
+  };
+  await ask();
+  await answer(false);
+  await told(ben, 'onRequestProcessed', ({ isAccepted }) => !isAccepted);
+  await ask();
+  const waiting = await ann.evaluate(() => trtc.room.getSeatApplicationList());
+  await answer(true);
+  await told(ben, 'onSeatListChanged', ({ seatedList }) => seatedList.some((seat) => seat.userId === 'ben' && seat.index === 2));
+  await ben.evaluate(() => trtc.switchRole('anchor'));
+  await publish(ben, COLOURS.ben[0]);
+  await told(ann, 'onUserVideoStateChanged', ({ userId, hasVideo }) => userId === 'ben' && hasVideo);
+  await told(ann, 'onUserVoiceVolumeChanged', ({ userVolumeList: [one] }) => one.userId === 'ben' && one.volume > 0);
+  await ann.evaluate(() => trtc.room.closeRemoteDeviceByAdmin({ userId: 'ben', device: 'microphone' }));
+  await told(ann, 'onUserAudioStateChanged', ({ userId, hasAudio }) => userId === 'ben' && !hasAudio);
+  await ann.evaluate(() => trtc.room.openRemoteDeviceByAdmin({ userId: 'ben', device: 'microphone' }));
+  await told(ben, 'onDeviceRequested', ({ device }) => device === 'microphone');
+  await ben.evaluate(() => trtc.updateLocalAudio({ mute: false }));
+  await hears(ann, 'ben');
+  await ben.evaluate(() => trtc.room.moveToSeat({ targetSeatIndex: 4 }));
+  const seats = await ann.evaluate(async () => { await new Promise((done) => setTimeout(done, 300)); return (await trtc.room.getSeatList()).filter((seat) => seat.userId).map(({ userId, index }) => [userId, index]); });
+  await ann.evaluate(() => trtc.room.kickUserOffSeatByAdmin({ userId: 'ben' }));
+  await told(ben, 'onKickedOffSeat', ({ index }) => index === 4);
+  await ann.evaluate(() => trtc.room.takeUserOnSeatByAdmin({ userId: 'ben', seatIndex: 1 }));
+  const invitation = (await told(ben, 'onRequestReceived', ({ request }) => request.requestAction === 'inviteToSeat')).request;
+  await ben.evaluate((requestId) => trtc.room.responseRemoteRequest({ requestId, agree: true }), invitation.requestId);
+  await told(ann, 'onSeatListChanged', ({ seatList }) => seatList[1].userId === 'ben');
+  await ben.evaluate(() => trtc.room.leaveSeat());
+  // What is said and known.
+  await ben.evaluate(() => trtc.room.sendTextMessage({ messageText: 'hi' }));
+  await told(ann, 'onReceiveTextMessage', ({ userId, message }) => userId === 'ben' && message === 'hi');
+  await ann.evaluate(() => trtc.room.sendCustomMessage({ businessId: 'b', data: '{}' }));
+  await told(ben, 'onReceiveCustomMessage', ({ businessId }) => businessId === 'b');
+  await ben.evaluate(() => trtc.room.sendLikes({ count: 3 }));
+  await told(ann, 'onReceiveLikes', ({ totalLikes }) => totalLikes === 3);
+  await ann.evaluate(() => trtc.room.setRoomMetadataByAdmin({ metadata: { mood: 'calm' } }));
+  await told(ben, 'onRoomMetadataChanged', ({ key, value }) => key === 'mood' && value === 'calm');
+  const metadata = await ben.evaluate(() => trtc.room.getRoomMetadata());
+  await ann.evaluate(() => trtc.room.disableSendingMessageByAdmin({ userId: 'ben', isDisable: true }));
+  await told(ben, 'onSendMessageForUserDisableChanged', ({ isDisable }) => isDisable);
+  const muted = await ben.evaluate(() => trtc.room.sendTextMessage({ messageText: 'x' }).then(() => 0, (error) => error.extraCode));
+  await ann.evaluate(() => trtc.room.changeUserRole({ userId: 'ben', userRole: 'admin' }));
+  const users = await until('ben to be an administrator', async () => { const { userInfoList } = await ann.evaluate(() => trtc.room.getUserList()); return userInfoList[1].userRole === 'admin' && userInfoList.map(({ userId, userRole }) => [userId, userRole]); });
+  await ann.evaluate(() => trtc.room.lockSeatByAdmin({ seatIndex: 8, lockParams: { lockSeat: true } }));
+  await told(ben, 'onSeatListChanged', ({ seatList }) => seatList[8].isLocked);
+  await ann.evaluate(() => trtc.room.kickRemoteUserOutOfRoom({ userId: 'ben' }));
+  await told(ben, 'onKickedOutOfRoom', ({ reason }) => reason === 'kick');
+  return { waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
+}
+
+const scenarios = { together, rules, restart, simulcast, tcp, client, room };
 await run(scenarios[process.argv[2]]);

@@ -136,6 +136,9 @@ impl Peer {
 
     /// Sends and takes in until it is aborted.
     pub(crate) async fn run(mut self) {
+        // To the runtime that this runs on, which need not be the one that made it.
+        let Ok(Ok(socket)) = self.socket.into_std().map(UdpSocket::from_std) else { return };
+        self.socket = socket;
         let mut buffer = vec![0; 2000];
         let mut is_connected = false;
         let mut bursts = tokio::time::interval(Duration::from_micros(1_000_000 / BURSTS_A_SECOND));
