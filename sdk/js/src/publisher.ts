@@ -19,6 +19,8 @@ interface Outgoing {
   /** Of audio, kbit/s. */
   audioBitrate: number | undefined;
   transceiver: RTCRtpTransceiver | undefined;
+  /** What the server was told last. */
+  isMuted: boolean;
 }
 
 const KINDS: StreamKind[] = ['audio', 'main', 'sub'];
@@ -62,6 +64,7 @@ export class Publisher {
       encoding: how.encoding,
       audioBitrate: how.audioBitrate,
       transceiver: before?.transceiver,
+      isMuted: before?.isMuted ?? false,
     };
     this.#outgoing.set(kind, outgoing);
     if (before?.transceiver && this.#peer.pc) {
@@ -76,6 +79,18 @@ export class Publisher {
       throw error;
     }
     await this.#tune(outgoing);
+  }
+
+  /** Tells the others that a stream is off for a while, or on again. */
+  async setMuted(kind: StreamKind, isMuted: boolean): Promise<void> {
+    const outgoing = this.#outgoing.get(kind);
+    if (!outgoing || outgoing.isMuted === isMuted) return;
+    await this.#tellMuted(kind, isMuted);
+    outgoing.isMuted = isMuted;
+  }
+
+  async #tellMuted(kind: StreamKind, isMuted: boolean): Promise<void> {
+    await this.#gateway.request('mute_stream', { RoomId: this.#roomId, StreamType: kind, Muted: isMuted });
   }
 
   async unpublish(kind: StreamKind): Promise<void> {
@@ -94,7 +109,10 @@ export class Publisher {
   async rebuild(): Promise<void> {
     if (this.#outgoing.size === 0) return;
     await this.#peer.negotiate({ anew: true });
-    for (const outgoing of this.#outgoing.values()) await this.#tune(outgoing);
+    for (const [kind, outgoing] of this.#outgoing) {
+      await this.#tune(outgoing);
+      if (outgoing.isMuted) await this.#tellMuted(kind, true);
+    }
   }
 
   close(): void {

@@ -662,10 +662,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       throw failure;
     }
     this.#setPublished(kind, 'started', 'api-call');
-    const told = session.streams.get(session.userId)?.get(kind)?.isMuted ?? false;
-    if (isMuted || told) {
-      await session.request('mute_stream', { StreamType: kind, Muted: isMuted });
-    }
+    await session.publisher.setMuted(kind, isMuted);
   }
 
   async #unpublish(kind: StreamKind, reason: string): Promise<void> {
