@@ -134,6 +134,16 @@ async fn a_viewer_gets_the_layer_that_its_link_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_cut_heals_by_starting_ice_over() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "outage").hear()["result"].take();
+
+    assert_eq!(saw["connections"], 1, "the same connection goes on: {saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn media_goes_over_tcp_where_udp_does_not_get_through() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

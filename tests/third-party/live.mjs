@@ -71,7 +71,7 @@ async function rules(browser) {
   });
   await ann.evaluate(() => watchAll(240));
   await rest('room_engine_http_mic/pick_user_on_seat', { RoomId: 'court', Member_Account: 'ben', Index: 3 });
-  await ben.evaluate(() => trtc.switchRole('anchor'));
+  await until('ben to know of its seat', () => ben.evaluate(async () => (await trtc.room.getSeatList())[3].userId === 'ben'));
   await publish(ben, COLOURS.ben[0]);
   await seesFrames(ann, 'ben');
   await hears(ann, 'ben');
@@ -122,6 +122,42 @@ async function restart(browser) {
   return { healed, members: members.MemberList.map((one) => one.Member_Account) };
 }
 
+/** Makes a page reach the server's media through a link of ours. */
+const through = (narrow) => ({
+  code: (port) => {
+    const native = RTCPeerConnection.prototype.setRemoteDescription;
+    RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+      const lines = sdp.split('\r\n').filter((line) => !/^a=candidate.* tcp /i.test(line));
+      const moved = lines.map((line) => line.replace(/^(a=candidate:\S+ \d udp \d+ \S+) \d+/i, `$1 ${port}`));
+      return native.call(this, { type, sdp: moved.join('\r\n') });
+    };
+  },
+  argument: narrow.port,
+});
+
+/** A link is cut for a while; ICE starts over, and the pictures go on. */
+async function outage(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'bridge', ...SEATS } });
+  const narrow = await Narrow.start();
+  narrow.to(input.media);
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('bridge', 'anchor'));
+  await publish(ann, COLOURS.ann[0]);
+  const ben = await open(browser, 'ben', through(narrow));
+  await ben.evaluate(() => watchAll(240));
+  await ben.evaluate(() => enter('bridge', 'audience'));
+  await seesFrames(ben, 'ann');
+  const ufrags = () => ben.evaluate(() => peers.map((pc) => /a=ice-ufrag:(\S+)/.exec(pc.localDescription.sdp)[1]));
+  const before = await ufrags();
+  narrow.limit(0);
+  await until('ICE to start over', async () => (await ufrags()).join() !== before.join());
+  narrow.limit(Infinity);
+  await seesFrames(ben, 'ann');
+  await hears(ben, 'ann');
+  narrow.close();
+  return { connections: (await ufrags()).length };
+}
+
 /** A viewer's link narrows and widens; what it gets follows. Another viewer's does not. */
 async function simulcast(browser) {
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'layers', ...SEATS } });
@@ -129,23 +165,10 @@ async function simulcast(browser) {
   await ann.evaluate(() => enter('layers', 'anchor'));
   await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)', 640, 480, 150), profile: { width: 640, height: 480, frameRate: 20, bitrate: 1000 } } }));
   const narrow = await Narrow.start();
-  // The viewer reaches the server through a link that can be made narrow.
-  const through = {
-    code: (port) => {
-      const native = RTCPeerConnection.prototype.setRemoteDescription;
-      RTCPeerConnection.prototype.setRemoteDescription = function (description) {
-        const lines = description.sdp.split('\r\n').filter((line) => !/^a=candidate.* tcp /i.test(line));
-        const sdp = lines.map((line) => line.replace(/^(a=candidate:\S+ \d udp \d+ \S+) \d+/i, `$1 ${port}`)).join('\r\n');
-        globalThis.serverPort = /^a=candidate:\S+ \d udp \d+ \S+ (\d+)/im.exec(description.sdp)?.[1];
-        return native.call(this, { type: description.type, sdp });
-      };
-    },
-    argument: narrow.port,
-  };
-  const ben = await open(browser, 'ben', through);
+  narrow.to(input.media);
+  const ben = await open(browser, 'ben', through(narrow));
   const cat = await open(browser, 'cat');
-  const udp = (await ben.evaluate(() => enter('layers', 'audience')), input.media);
-  narrow.to(udp);
+  await ben.evaluate(() => enter('layers', 'audience'));
   await cat.evaluate(() => enter('layers', 'audience'));
   const watch = (page) => page.evaluate(() => trtc.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('big', 480) }));
   await watch(ben);
@@ -324,5 +347,5 @@ async function room(browser) {
   return { waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
 }
 
-const scenarios = { together, rules, restart, simulcast, tcp, client, room };
+const scenarios = { together, rules, restart, outage, simulcast, tcp, client, room };
 await run(scenarios[process.argv[2]]);

@@ -18,7 +18,7 @@ export class Narrow {
     const link = new Narrow();
     link.#socket.on('message', (data, from) => {
       link.#client = from;
-      if (link.#server) link.#upstream.send(data, link.#server.port, link.#server.address);
+      if (link.#server && link.#bits > 0) link.#upstream.send(data, link.#server.port, link.#server.address);
     });
     link.#upstream.on('message', (data) => link.#down(data));
     await new Promise((resolve) => link.#socket.bind(0, '127.0.0.1', resolve));
@@ -35,7 +35,7 @@ export class Narrow {
     this.#server = { address, port: Number(port) };
   }
 
-  /** Bits a second towards the client. */
+  /** Bits a second towards the client; 0 cuts the link both ways. */
   limit(bits) {
     this.#bits = bits;
     this.#freeAt = 0;
@@ -43,6 +43,7 @@ export class Narrow {
 
   #down(data) {
     const send = () => this.#client && this.#socket.send(data, this.#client.port, this.#client.address);
+    if (this.#bits === 0) return;
     if (this.#bits === Infinity) return send();
     const now = performance.now();
     const start = Math.max(now, this.#freeAt);

@@ -466,8 +466,8 @@ impl Shard {
     pub(crate) fn flush(&mut self, now: Instant, send: Send<'_>) {
         if !self.batch.is_empty() {
             let mut batch = std::mem::take(&mut self.batch);
-            // Stable in effect: the place breaks ties, as packets of one source are in the order they came in.
-            batch.sort_by_key(|packet| packet.source);
+            // In place, and what the network has put out of order comes right.
+            batch.sort_unstable_by_key(|packet| (packet.source, packet.generation, packet.layer, packet.seq));
             let stamp = self.shared.send_time(now);
             for packets in batch.chunk_by(|a, b| a.source == b.source) {
                 self.forward(packets, now, stamp, send);

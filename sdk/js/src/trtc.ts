@@ -980,7 +980,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       for (const userId of left) this.#setAnchor(userId, false);
       if (this.#isOpen) for (const userId of session.members) this.#setAnchor(userId, true);
     });
-    session.on('seats', () => this.#compareAnchors(session));
+    session.on('seats', () => {
+      // Whoever is put on a seat may publish from it at once.
+      if (session.ownSeat) this.#role = 'anchor';
+      this.#compareAnchors(session);
+    });
     session.on('streams', (userId, streams) => {
       if (userId === session.userId) this.#compareOwn(streams);
       else this.#compareStreams(session, userId, streams);
