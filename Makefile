@@ -8,7 +8,7 @@ THIRD_PARTY := tests/third-party
 run: sdk ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
 
-test: deps sdk ## All tests, with the third-party software they use as clients
+test: deps sdk sdk/js/node_modules/.installed ## All tests, with the third-party software they use as clients
 	cd sdk/js && npm run check && npm test
 	$(CARGO) test --workspace
 
@@ -17,9 +17,13 @@ sdk: sdk/js/dist/roomful-client.js ## The browser client, which the server carri
 test-api: deps ## The API against its own OpenAPI document, by schemathesis, at length
 	ROOMFUL_API_EXAMPLES=200 $(CARGO) test --package roomful --test third_party schemathesis -- --nocapture
 
-sdk/js/dist/roomful-client.js: sdk/js/package-lock.json $(wildcard sdk/js/src/*.ts)
+sdk/js/dist/roomful-client.js: sdk/js/package-lock.json sdk/js/vite.config.ts $(wildcard sdk/js/src/*.ts)
 	@command -v npm >/dev/null || { echo "Node is missing: the server is built without the browser client"; exit 0; }; \
-	cd sdk/js && npm ci --no-audit --no-fund && npm run build
+	$(MAKE) sdk/js/node_modules/.installed && cd sdk/js && npm run build
+
+sdk/js/node_modules/.installed: sdk/js/package-lock.json
+	cd sdk/js && npm ci --no-audit --no-fund
+	touch $@
 
 lint:
 	$(CARGO) fmt --check

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{BURSTS_A_SECOND, PACKETS_A_BURST, PAYLOAD};
+use super::{BURST, PACKETS_A_SECOND, PAYLOAD};
 
 /// Sends a burst to each port, 90 times a second, for ever.
 pub(crate) fn run(ports: &str) -> anyhow::Result<()> {
@@ -13,8 +13,8 @@ pub(crate) fn run(ports: &str) -> anyhow::Result<()> {
     println!("listening on nothing");
     let mut due = Instant::now();
     loop {
-        sender.send(&targets, PACKETS_A_BURST, PAYLOAD + 20)?;
-        due += Duration::from_micros(1_000_000 / BURSTS_A_SECOND);
+        sender.send(&targets, BURST, PAYLOAD + 20)?;
+        due += Duration::from_micros((1_000_000 * BURST / PACKETS_A_SECOND) as u64);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 }

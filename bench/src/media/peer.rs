@@ -15,11 +15,13 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 use tokio::net::UdpSocket;
 use tokio::sync::{Mutex, Notify};
 
-use super::{BURSTS_A_FRAME, BURSTS_A_SECOND, PACKETS_A_BURST, PAYLOAD};
+use super::{PACKETS_A_FRAME, PACKETS_A_SECOND, PAYLOAD};
 
 /// What all connections have seen together.
 #[derive(Default)]
 pub(crate) struct Stats {
+    /// How many packets the publisher sends at once.
+    burst: usize,
     pub(crate) received: AtomicU64,
     connected: AtomicUsize,
     changed: Notify,
@@ -34,6 +36,10 @@ struct Samples {
 }
 
 impl Stats {
+    pub(crate) fn sending(burst: usize) -> Self {
+        Self { burst, ..Self::default() }
+    }
+
     pub(crate) async fn wait_connected(&self, count: usize) {
         while self.connected.load(Ordering::Relaxed) < count {
             let _ = tokio::time::timeout(Duration::from_millis(20), self.changed.notified()).await;
@@ -141,8 +147,10 @@ impl Peer {
         self.socket = socket;
         let mut buffer = vec![0; 2000];
         let mut is_connected = false;
-        let mut bursts = tokio::time::interval(Duration::from_micros(1_000_000 / BURSTS_A_SECOND));
-        let mut sent = Sent { seq: 1, burst: 0 };
+        let mut bursts = tokio::time::interval(Duration::from_micros(
+            (1_000_000 * self.stats.burst.max(1) / PACKETS_A_SECOND) as u64,
+        ));
+        let mut sent = Sent::default();
         let mut expected: Option<u64> = None;
         loop {
             let Some(due) = self.drain(&mut is_connected, &mut expected).await else { return };
@@ -198,7 +206,7 @@ impl Peer {
         }
     }
 
-    /// A third of a frame, in packets that each hold the time at which they were sent; every frame is one to begin with.
+    /// Packets that each hold the time at which they were sent; every frame is one to begin with.
     fn send_burst(&mut self, mid: Mid, sent: &mut Sent) {
         let Some(payload_type) = self.rtc.media(mid).and_then(|media| media.remote_pts().first().copied())
         else {
@@ -206,23 +214,21 @@ impl Peer {
         };
         let mut direct = self.rtc.direct_api();
         let Some(stream) = direct.stream_tx_by_mid(mid, None) else { return };
-        let (frame, part) = (sent.burst / BURSTS_A_FRAME, sent.burst % BURSTS_A_FRAME);
-        sent.burst += 1;
-        for at in 0..PACKETS_A_BURST {
+        for _ in 0..self.stats.burst {
+            let (frame, at) = (sent.packets / PACKETS_A_FRAME, sent.packets % PACKETS_A_FRAME);
             let mut payload = vec![0x5a; PAYLOAD];
             // VP8: a first packet starts partition 0 of a keyframe.
-            let head = if part == 0 && at == 0 { [0x10, 0] } else { [0, 0x5a] };
+            let head = if at == 0 { [0x10, 0] } else { [0, 0x5a] };
             if let Some(start) = payload.get_mut(..10) {
                 let (descriptor, time) = start.split_at_mut(2);
                 descriptor.copy_from_slice(&head);
                 time.copy_from_slice(&now_us().to_be_bytes());
             }
-            let time = (frame * BURSTS_A_FRAME * 90_000 / BURSTS_A_SECOND as usize) as u32;
-            let packet = RtpWrite::new(payload_type, sent.seq.into(), time, Instant::now(), payload);
-            stream.write_rtp(
-                packet.marker(part + 1 == BURSTS_A_FRAME && at + 1 == PACKETS_A_BURST).nackable(true),
-            );
-            sent.seq += 1;
+            let time = (frame * PACKETS_A_FRAME * 90_000 / PACKETS_A_SECOND) as u32;
+            sent.packets += 1;
+            let seq = sent.packets as u64;
+            let packet = RtpWrite::new(payload_type, seq.into(), time, Instant::now(), payload);
+            stream.write_rtp(packet.marker(at + 1 == PACKETS_A_FRAME).nackable(true));
         }
     }
 
@@ -242,9 +248,10 @@ impl Peer {
     }
 }
 
+/// How many packets a publisher has sent.
+#[derive(Default)]
 struct Sent {
-    seq: u64,
-    burst: usize,
+    packets: usize,
 }
 
 /// Counts what comes in, as a viewer that is not sampled does.

@@ -30,6 +30,8 @@ interface Pending {
 const REQUEST_TIMEOUT_MS = 10_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8_000;
+/** The server closes connections that send more (docs/protocol.md); characters may take more bytes than one. */
+const LONGEST_FRAME = 63_000;
 /** Nothing came for so long: the server pings every 5 s, but pages do not see pings, so we ask ourselves. */
 const QUIET_MS = 8_000;
 
@@ -156,6 +158,11 @@ export class Gateway {
     const socket = this.#socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return Promise.reject(lost('there is no connection'));
     const id = this.#nextId++;
+    const text = JSON.stringify({ id, command, body });
+    if (text.length > LONGEST_FRAME) {
+      const message = `${command} is too long to be sent: watch fewer streams at once, or send less`;
+      return Promise.reject(new RtcError({ code: ERROR_CODE.INVALID_OPERATION, message }));
+    }
     const sentAt = performance.now();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -168,7 +175,7 @@ export class Gateway {
         resolve(response);
       };
       this.#pending.set(id, { resolve: settle, reject, timer });
-      socket.send(JSON.stringify({ id, command, body }));
+      socket.send(text);
     });
   }
 

@@ -73,7 +73,7 @@ export class Peer {
     try {
       const offer = await pc.createOffer({ iceRestart });
       await pc.setLocalDescription(offer);
-      const answer = await this.#options.exchange(pc.localDescription?.sdp ?? offer.sdp ?? '');
+      const answer = await this.#options.exchange(slim(pc.localDescription?.sdp ?? offer.sdp ?? ''));
       if (this.#pc !== pc) return;
       await pc.setRemoteDescription({ type: 'answer', sdp: answer });
     } catch (error) {
@@ -134,4 +134,16 @@ export class Peer {
     clearTimeout(this.#timer);
     this.#drop();
   }
+}
+
+/** What the server knows of header extensions; the others only make offers long. */
+const EXTENSIONS = /:(mid|rtp-stream-id|repaired-rtp-stream-id|ssrc-audio-level|video-orientation)$|transport-wide-cc|abs-send-time/;
+
+/** An offer without what the server leaves out of its answer anyway: a frame has room for 64 KiB. */
+export function slim(sdp: string): string {
+  const isKept = (line: string) => {
+    if (line.startsWith('a=extmap:')) return EXTENSIONS.test(line.split(' ')[1] ?? '');
+    return !line.startsWith('a=candidate:') && line !== 'a=rtcp:9 IN IP4 0.0.0.0';
+  };
+  return sdp.split('\r\n').filter(isKept).join('\r\n');
 }

@@ -23,8 +23,19 @@ export function keyOf(userId: string, kind: StreamKind): string {
   return `${kind}:${userId}`;
 }
 
-/** Fewer kinds of codecs make offers short, and these are what the server passes on. */
-const CODECS = ['video/VP8', 'video/VP9', 'video/H264', 'video/AV1', 'video/rtx', 'audio/opus', 'audio/red'];
+/** One variant of each codec makes offers short, and these are what browsers send. */
+export function isUsed({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
+  switch (mimeType.toLowerCase()) {
+    case 'video/vp9':
+      return !/profile-id=[1-9]/.test(sdpFmtpLine);
+    case 'video/h264':
+      return /packetization-mode=1/.test(sdpFmtpLine) && /profile-level-id=42/i.test(sdpFmtpLine);
+    case 'video/av1':
+      return !/profile=[1-9]/.test(sdpFmtpLine);
+    default:
+      return ['video/vp8', 'video/rtx', 'audio/opus', 'audio/red'].includes(mimeType.toLowerCase());
+  }
+}
 
 /** What is watched in one room. Streams that end leave their place on the connection to others. */
 export class Watcher {
@@ -154,7 +165,7 @@ export class Watcher {
       const isVideo = watched.kind !== 'audio';
       const transceiver = pc.addTransceiver(isVideo ? 'video' : 'audio', { direction: 'recvonly' });
       const codecs = RTCRtpReceiver.getCapabilities?.(isVideo ? 'video' : 'audio')?.codecs;
-      const used = codecs?.filter((codec) => CODECS.includes(codec.mimeType));
+      const used = codecs?.filter(isUsed);
       if (used?.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(used);
       this.#slots.push({ transceiver, isVideo, key, told: '' });
     }

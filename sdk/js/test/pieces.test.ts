@@ -3,8 +3,10 @@ import { volumeOf } from '../src/capture.js';
 import { Emitter } from '../src/emitter.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
+import { slim } from '../src/peer.js';
 import { type Encoding, encodings } from '../src/publisher.js';
 import { quality } from '../src/statistics.js';
+import { isUsed } from '../src/watcher.js';
 
 const encoding = (width: number, height: number, isSimulcast = true): Encoding => ({
   width, height, frameRate: 15, bitrate: 900, qosPreference: 'smooth', isSimulcast,
@@ -44,6 +46,27 @@ describe('sizes of a video', () => {
   test('without simulcast there is one, with the bitrate that was asked for', () => {
     expect(encodings(encoding(1280, 720, false))).toEqual([{ maxBitrate: 900_000 }]);
     expect(encodings(undefined)).toEqual([{}]);
+  });
+});
+
+describe('offers', () => {
+  test('are cut to what the server reads', () => {
+    const kept = ['v=0', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid',
+      'a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01', 'a=mid:0', ''];
+    const cut = ['a=rtcp:9 IN IP4 0.0.0.0', 'a=extmap:7 http://www.webrtc.org/experiments/rtp-hdrext/video-timing',
+      'a=candidate:1 1 udp 1 x.local 5 typ host'];
+
+    expect(slim([...kept.slice(0, 4), ...cut, ...kept.slice(4)].join('\r\n'))).toBe(kept.join('\r\n'));
+  });
+
+  test('have one variant of each codec', () => {
+    const codec = (mimeType: string, sdpFmtpLine = '') => isUsed({ mimeType, sdpFmtpLine, clockRate: 90_000 });
+
+    expect([codec('video/VP8'), codec('video/rtx'), codec('audio/opus')]).toEqual([true, true, true]);
+    expect([codec('video/VP9', 'profile-id=0'), codec('video/VP9', 'profile-id=2')]).toEqual([true, false]);
+    expect(codec('video/H264', 'packetization-mode=1;profile-level-id=42e01f')).toBe(true);
+    expect(codec('video/H264', 'packetization-mode=0;profile-level-id=42e01f')).toBe(false);
+    expect(codec('video/H265')).toBe(false);
   });
 });
 
