@@ -115,12 +115,11 @@ async fn media_heals_by_itself_when_the_server_is_killed_and_started_again() {
 
     let mut script = browsers(&server, "restart");
     assert_eq!(script.hear()["do"], "restart");
-    let server = server.restart_in_place().await;
+    let _server = server.restart_in_place().await;
     script.say(&json!({}));
     let saw = script.hear()["result"].take();
 
     assert_eq!(saw["members"], json!(["ann", "ben"]), "{saw}");
-    assert_eq!(server.members("phoenix").await.0, ["ann", "ben"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

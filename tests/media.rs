@@ -104,6 +104,29 @@ async fn mistakes_in_what_is_watched_are_named() {
 }
 
 #[tokio::test]
+async fn an_offer_with_another_certificate_is_another_connection() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let watch = |certificate: &str| {
+        let sdp = offer("recvonly").replace("00:11:22", certificate);
+        json!({"RoomId": "r", "Sdp": sdp, "Streams": []})
+    };
+    let mut names = Vec::new();
+    for certificate in ["00:11:22", "00:11:22", "AA:BB:CC"] {
+        let answer = ann.ok("watch", watch(certificate)).await;
+        let sdp = answer["Sdp"].as_str().unwrap().to_owned();
+        names.push(sdp.lines().find(|line| line.starts_with("a=ice-ufrag:")).unwrap().to_owned());
+    }
+
+    assert_eq!(names[0], names[1], "the same connection, agreed on anew");
+    assert_ne!(names[1], names[2], "a page that was reloaded, or gave the first one up");
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.contains("roomful_media_connections 1"), "the former is closed");
+}
+
+#[tokio::test]
 async fn data_reaches_the_others_and_is_limited() {
     let server = Server::start().await;
     server.import(&["ann", "ben"]).await;

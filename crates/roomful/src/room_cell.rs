@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::alarm::Alarm;
 use crate::app::App;
 use crate::clock;
-use crate::live::{self, Settled, Streams};
+use crate::live::{Settled, Streams};
 use crate::session::{Frame, Session};
 use crate::webhooks::Teller;
 use crate::wire;
@@ -514,11 +514,6 @@ impl RoomCell {
         self.streams.lock()
     }
 
-    /// What `session` may publish as things stand.
-    pub(crate) fn rights_of(&self, session: &Session) -> Rights {
-        self.read().map(|room| live::rights(&room, session)).unwrap_or_default()
-    }
-
     /// `session` publishes on `peer` from now on. Returns what of it flows.
     pub(crate) fn note_published(
         self: &Arc<Self>,
@@ -528,13 +523,13 @@ impl RoomCell {
     ) -> Result<Rights, Error> {
         let room = self.write()?;
         self.require_session(&room, session)?;
-        let rights = live::rights(&room, session);
         let mut fanout = self.fanout.lock();
         let former = self.streams.lock().publish(session.id, &session.user, peer, published);
         self.app.live.close(former);
         self.tell(room, &mut fanout, &[]);
-        // Said once more, for rights that had not changed for the room, but are new to the connection.
-        self.app.live.set_rights(peer, self.streams.lock().rights_on(peer).unwrap_or(rights));
+        // Said once more: what has not changed for the room may be new to the connection.
+        let rights = self.streams.lock().rights_on(peer).unwrap_or_default();
+        self.app.live.set_rights(peer, rights);
         Ok(rights)
     }
 

@@ -11,9 +11,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use media::{Answer, Event, Media, PeerId, Published, Rights, RoomKey, StreamKind, Watched};
+use media::{Answer, Event, Media, PeerId, Published, Rights, RoomKey, Watched};
 use parking_lot::Mutex;
-use rooms::{LeaveCause, Room, SessionId, UserId};
+use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
 
 pub(crate) use ice::servers as ice_servers;
@@ -37,6 +37,8 @@ struct Connection {
     /// `None` for a viewer that is only counted.
     session: Option<SessionId>,
     is_publisher: bool,
+    /// Of the client's certificate: an offer with another is that of a new connection.
+    fingerprint: String,
     /// It came by WHIP or WHEP, under this name: there is no other connection that would keep its session.
     resource: Option<String>,
 }
@@ -111,16 +113,13 @@ impl Live {
         streams: Vec<Published>,
         resource: Option<String>,
     ) -> Result<(Answer, Rights), ApiError> {
-        let known = cell.streams().publisher(session.id);
+        let known = cell.streams().publisher(session.id).filter(|peer| self.is_of(*peer, &offer));
         let peer = known.unwrap_or_else(|| self.media.new_peer());
-        self.adopt(cell, Some(session.id), peer, true, resource);
+        self.adopt(cell, Some(session.id), peer, true, &offer, resource);
         let user: Arc<str> = session.user.as_str().into();
         let key = cell.media_key;
-        // Nothing flows before the room has had its say, below.
-        let rights = match known {
-            Some(_) => cell.rights_of(session),
-            None => Rights::default(),
-        };
+        // Nothing more flows than before, until the room has had its say below.
+        let rights = cell.streams().rights_on(peer).unwrap_or_default();
         let answer = self.media.publish(peer, key, user, offer, streams, rights).await;
         let answer = answer.inspect_err(|_| {
             if known.is_none() {
@@ -145,9 +144,9 @@ impl Live {
         streams: Vec<Watched>,
         resource: Option<String>,
     ) -> Result<Answer, ApiError> {
-        let known = cell.streams().watcher(session.id);
+        let known = cell.streams().watcher(session.id).filter(|peer| self.is_of(*peer, &offer));
         let peer = known.unwrap_or_else(|| self.media.new_peer());
-        self.adopt(cell, Some(session.id), peer, false, resource);
+        self.adopt(cell, Some(session.id), peer, false, &offer, resource);
         let answer = self.media.watch(peer, offer, streams).await.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
@@ -162,16 +161,24 @@ impl Live {
         }
     }
 
+    /// Whether an offer is one more of a connection, and not the first of another.
+    fn is_of(&self, peer: PeerId, offer: &str) -> bool {
+        self.connections.lock().get(&peer).is_some_and(|one| one.fingerprint == fingerprint(offer))
+    }
+
     fn adopt(
         &self,
         cell: &Arc<RoomCell>,
         session: Option<SessionId>,
         peer: PeerId,
         is_publisher: bool,
+        offer: &str,
         resource: Option<String>,
     ) {
         self.rooms.lock().insert(cell.media_key, Arc::downgrade(cell));
-        let connection = Connection { cell: Arc::downgrade(cell), session, is_publisher, resource };
+        let fingerprint = fingerprint(offer).to_owned();
+        let connection =
+            Connection { cell: Arc::downgrade(cell), session, is_publisher, fingerprint, resource };
         self.connections.lock().insert(peer, connection);
     }
 
@@ -185,7 +192,7 @@ impl Live {
         resource: String,
     ) -> Result<Answer, ApiError> {
         let peer = self.media.new_peer();
-        self.adopt(cell, None, peer, false, Some(resource));
+        self.adopt(cell, None, peer, false, &offer, Some(resource));
         let answer = match self.media.watch(peer, offer, streams).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -279,11 +286,9 @@ impl Live {
     }
 }
 
-/// What the rules allow `session` to publish at the moment.
-pub(crate) fn rights(room: &Room, session: &Session) -> Rights {
-    let now = clock::now();
-    let may = |kind: StreamKind| room.require_may_publish(&session.user, device(kind), now).is_ok();
-    Rights { audio: may(StreamKind::Audio), main: may(StreamKind::Main), sub: may(StreamKind::Sub) }
+/// The fingerprint of the certificate in an offer (RFC 8122 5); every connection of a browser has a certificate of its own.
+fn fingerprint(offer: &str) -> &str {
+    offer.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).unwrap_or_default().trim()
 }
 
 impl From<media::Error> for ApiError {
