@@ -75,7 +75,7 @@ fn browsers(server: &Server, scenario: &str) -> Script {
         .into_iter()
         .collect();
     let input = json!({
-        "url": format!("http://{}", server.address), "media": server.address, "app": server.app,
+        "url": format!("http://{}", server.address), "app": server.app,
         "admin": server.sig(ADMIN), "sigs": sigs,
     });
     Script::start("node", &["live.mjs", scenario], &input)
@@ -140,6 +140,17 @@ async fn a_link_that_was_cut_heals_by_starting_ice_over() {
     let saw = browsers(&server, "outage").hear()["result"].take();
 
     assert_eq!(saw["connections"], 1, "the same connection goes on: {saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_passed_through() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "codecs").hear()["result"].take();
+
+    // Debian's Chromium encodes all four; another may not have H.264.
+    assert!(saw["seen"].as_array().unwrap().len() >= 3, "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

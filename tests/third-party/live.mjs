@@ -1,7 +1,7 @@
 // Sound and pictures between real browsers. The first argument names the scenario; each throws when something is not as
 // it should be, and returns what it measured.
 import { createInterface } from 'node:readline';
-import { hears, incoming, input, isNear, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
+import { hears, incoming, isNear, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
 import { Narrow } from './narrow.mjs';
 
 const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
@@ -128,6 +128,7 @@ const through = (narrow) => ({
     const native = RTCPeerConnection.prototype.setRemoteDescription;
     RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
       const lines = sdp.split('\r\n').filter((line) => !/^a=candidate.* tcp /i.test(line));
+      globalThis.serverPort = /^a=candidate:\S+ \d udp \d+ \S+ (\d+)/im.exec(sdp)?.[1];
       const moved = lines.map((line) => line.replace(/^(a=candidate:\S+ \d udp \d+ \S+) \d+/i, `$1 ${port}`));
       return native.call(this, { type, sdp: moved.join('\r\n') });
     };
@@ -135,17 +136,21 @@ const through = (narrow) => ({
   argument: narrow.port,
 });
 
+/** Joins the two ends of such a link, once the server has said where it listens. */
+const join = async (narrow, page) =>
+  narrow.to(`127.0.0.1:${await until('an answer', () => page.evaluate(() => globalThis.serverPort))}`);
+
 /** A link is cut for a while; ICE starts over, and the pictures go on. */
 async function outage(browser) {
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'bridge', ...SEATS } });
   const narrow = await Narrow.start();
-  narrow.to(input.media);
   const ann = await open(browser, 'ann');
   await ann.evaluate(() => enter('bridge', 'anchor'));
   await publish(ann, COLOURS.ann[0]);
   const ben = await open(browser, 'ben', through(narrow));
   await ben.evaluate(() => watchAll(240));
   await ben.evaluate(() => enter('bridge', 'audience'));
+  await join(narrow, ben);
   await seesFrames(ben, 'ann');
   const ufrags = () => ben.evaluate(() => peers.map((pc) => /a=ice-ufrag:(\S+)/.exec(pc.localDescription.sdp)[1]));
   const before = await ufrags();
@@ -165,13 +170,14 @@ async function simulcast(browser) {
   await ann.evaluate(() => enter('layers', 'anchor'));
   await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)', 640, 480, 150), profile: { width: 640, height: 480, frameRate: 20, bitrate: 1000 } } }));
   const narrow = await Narrow.start();
-  narrow.to(input.media);
   const ben = await open(browser, 'ben', through(narrow));
   const cat = await open(browser, 'cat');
   await ben.evaluate(() => enter('layers', 'audience'));
   await cat.evaluate(() => enter('layers', 'audience'));
   const watch = (page) => page.evaluate(() => trtc.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('big', 480) }));
-  await watch(ben);
+  const watching = watch(ben);
+  await join(narrow, ben);
+  await watching;
   await watch(cat);
   const height = async (page) => (await incoming(page, 'ann', 'main'))?.frameHeight ?? 0;
   const full = (page, name) => until(`${name} to get the full picture`, async () => (await height(page)) === 480, 45_000);
@@ -192,6 +198,52 @@ async function simulcast(browser) {
   await until('cat to get the smallest picture', async () => (await height(cat)) === 240);
   narrow.close();
   return { low, down, up, other };
+}
+
+/** Every codec that this browser encodes is passed through, one publisher after the other in one viewer's stream. */
+async function codecs(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'babel', ...SEATS } });
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => watchAll(240));
+  await ben.evaluate(() => enter('babel', 'audience'));
+  const seen = [];
+  for (const codec of ['VP8', 'VP9', 'H264', 'AV1']) {
+    const prefer = {
+      code: (codec) => {
+        const native = RTCPeerConnection.prototype.addTransceiver;
+        RTCPeerConnection.prototype.addTransceiver = function (track, init) {
+          const made = native.call(this, track, init);
+          const all = RTCRtpSender.getCapabilities('video').codecs.filter((one) => [`video/${codec}`, 'video/rtx'].includes(one.mimeType));
+          globalThis.canEncode = all.some((one) => one.mimeType !== 'video/rtx');
+          if (made.sender.track?.kind === 'video' && globalThis.canEncode) made.setCodecPreferences(all);
+          return made;
+        };
+      },
+      argument: codec,
+    };
+    const ann = await open(browser, 'ann', prefer);
+    await ann.evaluate(() => enter('babel', 'anchor'));
+    await publish(ann, COLOURS.ann[0]);
+    if (await ann.evaluate(() => globalThis.canEncode)) {
+      await seesFrames(ben, 'ann');
+      const shown = await until(`${codec} at ben`, async () => {
+        const found = await ben.evaluate(async () => {
+          const track = trtc.getVideoTrack({ userId: 'ann' });
+          for (const pc of peers) for (const receiver of pc.getReceivers()) {
+            if (receiver.track !== track) continue;
+            const entries = [...(await receiver.getStats()).values()];
+            const inbound = entries.find((entry) => entry.type === 'inbound-rtp');
+            return entries.find((entry) => entry.id === inbound?.codecId)?.mimeType;
+          }
+        });
+        return found === `video/${codec}` && found;
+      });
+      seen.push(shown);
+    }
+    await ann.evaluate(() => trtc.exitRoom());
+    await ann.close();
+  }
+  return { seen };
 }
 
 /** Media goes over TCP where UDP does not get through. */
@@ -347,5 +399,5 @@ async function room(browser) {
   return { waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
 }
 
-const scenarios = { together, rules, restart, outage, simulcast, tcp, client, room };
+const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room };
 await run(scenarios[process.argv[2]]);
