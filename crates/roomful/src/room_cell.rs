@@ -4,8 +4,9 @@
 //! changes in the order in which they happened.
 //!
 //! Locks are taken in one order: the room's state, then its fan-out, then its streams, then a session's; never two
-//! rooms' at once, and none across an `.await`. Whoever changes the state takes the fan-out before letting the state go (hand over hand), so
-//! that every member hears of changes in the order in which they happened, while readers do not wait for the telling.
+//! rooms' at once, and none across an `.await`. Whoever changes the state takes the fan-out before letting the state go
+//! (hand over hand), so that every member hears of changes in the order in which they happened, while readers do not
+//! wait for the telling.
 
 use std::sync::Arc;
 use std::time::Duration;
