@@ -103,6 +103,7 @@ async fn locks_mutes_seats_and_bans_stop_the_packets_within_200_ms() {
         assert!(after.as_u64().unwrap() < 200, "{rule}: {after} ms");
     }
     assert_eq!(saw["stops"].as_object().unwrap().len(), 5, "{saw}");
+    assert!(saw["control"].as_u64().unwrap() > 1000, "packets go on while nothing forbids it: {saw}");
     assert_eq!(saw["refusal"]["name"], "RtcError", "{saw}");
     assert_eq!((&saw["kicked"]["reason"], &saw["again"]), (&json!("banned"), &json!(100_016)));
     assert_eq!(saw["members"], json!(["ann"]));

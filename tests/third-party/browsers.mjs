@@ -150,18 +150,29 @@ export function isNear(colour, wanted) {
   return colour !== null && colour.every((value, at) => Math.abs(value - wanted[at]) < 48);
 }
 
-/** The milliseconds after which no more packets of a stream come in. */
-export function packetsStop(page, userId, kind) {
-  return page.evaluate(async ({ userId, kind }) => {
+/** Keeps an eye on a stream that comes in, for `packetsStop`: also once the client has let it go. */
+export function keepWatch(page, userId, kind) {
+  return page.evaluate(({ userId, kind }) => {
+    const track = kind === 'audio' ? trtc.getAudioTrack(userId) : trtc.getVideoTrack({ userId, streamType: kind });
+    const receivers = peers.filter((pc) => pc.connectionState !== 'closed').flatMap((pc) => pc.getReceivers());
+    globalThis.watched = receivers.find((receiver) => receiver.track === track);
+    if (!watched) throw new Error(`${kind} of ${userId} does not come in`);
+  }, { userId, kind });
+}
+
+/** The milliseconds from now after which no more packets of the watched stream come in. */
+export function packetsStop(page) {
+  return page.evaluate(async () => {
+    const count = async () => [...(await watched.getStats()).values()].find((entry) => entry.type === 'inbound-rtp').packetsReceived;
     const start = performance.now();
-    let [count, last] = [(await incoming(userId, kind))?.packetsReceived ?? 0, 0];
+    let [before, last] = [await count(), 0];
     while (performance.now() - start < 1200) {
-      const now = (await incoming(userId, kind))?.packetsReceived ?? 0;
-      if (now > count) [count, last] = [now, performance.now() - start];
+      const now = await count();
+      if (now > before) [before, last] = [now, performance.now() - start];
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     return last;
-  }, { userId, kind });
+  });
 }
 
 /** Runs a script's scenario; its result goes out as JSON. Ends in any case, and in time. */

@@ -1,7 +1,7 @@
 // Sound and pictures between real browsers. The first argument names the scenario; each throws when something is not as
 // it should be, and returns what it measured.
 import { createInterface } from 'node:readline';
-import { hears, incoming, isNear, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
+import { hears, incoming, isNear, keepWatch, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
 import { Narrow } from './narrow.mjs';
 
 const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
@@ -78,9 +78,12 @@ async function rules(browser) {
 
   const stops = {};
   const stopped = async (name, user, kind, command, body) => {
-    const stop = rest(command, { RoomId: 'court', ...body }).then(() => packetsStop(ann, user, kind));
-    stops[name] = Math.round(await stop);
+    await keepWatch(ann, user, kind);
+    await rest(command, { RoomId: 'court', ...body });
+    stops[name] = Math.round(await packetsStop(ann));
   };
+  await keepWatch(ann, 'ben', 'main');
+  const control = Math.round(await packetsStop(ann));
   const seat = { Index: 3 };
   await stopped('audio lock', 'ben', 'audio', 'room_engine_http_mic/lock_seat', { ...seat, IsAudioDisabled: true });
   await seesFrames(ann, 'ben');
@@ -98,7 +101,7 @@ async function rules(browser) {
   const kicked = await until('the ban to be told', () => ben.evaluate(() => seen.find(([name]) => name === 'kicked-out')?.[1]));
   const again = await ben.evaluate(() => enter('court', 'audience').then(() => null, (error) => error.extraCode));
   const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'court', Next: '' });
-  return { refusal, stops, kicked, again, members: members.MemberList.map((one) => one.Member_Account) };
+  return { refusal, control, stops, kicked, again, members: members.MemberList.map((one) => one.Member_Account) };
 }
 
 /** The server is killed and started again under a call, which goes on by itself. */
