@@ -9,6 +9,8 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
 use str0m::crypto::dtls::SrtpProfile;
 
+use crate::rtcp::u32_at;
+
 const GCM_TAG: usize = 16;
 const CM_TAG: usize = 10;
 /// Set in an SRTCP index when the packet is encrypted; ours always are.
@@ -155,7 +157,7 @@ impl Protect {
         self.rtcp_index = (self.rtcp_index + 1) & !ENCRYPTED;
         let index = self.rtcp_index;
         let trailer = (index | ENCRYPTED).to_be_bytes();
-        let ssrc = read_u32(buffer.get(start..)?, 4)?;
+        let ssrc = u32_at(buffer.get(start..)?, 4)?;
         match &self.rtcp {
             Cipher::Gcm { key, salt } => {
                 let mut associated = [0; 12];
@@ -196,14 +198,14 @@ impl Open {
 
     /// The plain control packet; `None` for one that is forged, broken, in clear, or came before.
     pub(crate) fn rtcp(&mut self, packet: &[u8]) -> Option<&[u8]> {
-        let ssrc = read_u32(packet, 4)?;
+        let ssrc = u32_at(packet, 4)?;
         let head = packet.get(..8)?;
         self.plain.clear();
         self.plain.extend_from_slice(head);
         let index = match &self.rtcp {
             Cipher::Gcm { key, salt } => {
                 let (body, trailer) = packet.split_at_checked(packet.len().checked_sub(4)?)?;
-                let word = read_u32(trailer, 0)?;
+                let word = u32_at(trailer, 0)?;
                 let sealed = body.get(8..)?;
                 let (cipher, tag) = sealed.split_at_checked(sealed.len().checked_sub(GCM_TAG)?)?;
                 let mut associated = [0; 12];
@@ -221,7 +223,7 @@ impl Open {
                 aws_lc_rs::constant_time::verify_slices_are_equal(signed.as_ref().get(..CM_TAG)?, given)
                     .ok()?;
                 let (body, trailer) = body.split_at_checked(body.len().checked_sub(4)?)?;
-                let word = read_u32(trailer, 0)?;
+                let word = u32_at(trailer, 0)?;
                 self.plain.extend_from_slice(body.get(8..)?);
                 let out = self.plain.get_mut(8..)?;
                 key.less_safe_encrypt(out, cm_counter(salt, ssrc, (word & !ENCRYPTED).into())).ok()?;
@@ -243,10 +245,6 @@ impl Open {
         self.seen |= bit;
         is_fresh
     }
-}
-
-fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 #[cfg(test)]

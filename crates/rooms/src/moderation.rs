@@ -228,7 +228,11 @@ impl Room {
         self.require_not_banned(user, now).is_err()
     }
 
-    pub(crate) fn require_not_banned(&self, user: &str, now: Time) -> Result<(), Error> {
+    /// Checks that `user` may enter at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Banned`].
+    pub fn require_not_banned(&self, user: &str, now: Time) -> Result<(), Error> {
         match self.bans.get(user) {
             Some(ban) if now < ban.until => Err(Error::Banned(ban.until)),
             _ => Ok(()),

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::RecordKey;
-use crate::{Delta, Error, Event, Outcome, Record, Room, RoomInfo, UserId};
+use crate::{Delta, Error, Event, Outcome, Record, Role, Room, RoomInfo, TakeSeatMode, UserId};
 
 /// How a seat stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +114,19 @@ impl Room {
     /// [`Error::NoSeats`].
     pub fn require_seats(&self) -> Result<(), Error> {
         if self.seats.0.is_empty() { Err(Error::NoSeats) } else { Ok(()) }
+    }
+
+    /// Checks that `user` may take a seat without being asked in: where seats are applied for, only those in charge do.
+    ///
+    /// # Errors
+    /// [`Error::ApplyFirst`], [`Error::NoSeats`].
+    pub fn require_may_take_seat(&self, user: &UserId) -> Result<(), Error> {
+        if self.info().take_seat_mode == TakeSeatMode::ApplyToTake && self.role(user.as_str()) == Role::Member
+        {
+            self.require_seats()?;
+            return Err(Error::ApplyFirst);
+        }
+        Ok(())
     }
 
     /// `user` sits down on the seat `index`, or on the first free one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rooms::{Event, IfTaken, Outcome, RequestEnd, Role, Room, SeatRequest, TakeSeatMode, Time, UserId};
+use rooms::{Event, IfTaken, Outcome, RequestEnd, Room, SeatRequest, Time, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -69,11 +69,7 @@ pub(super) async fn take_seat(asked: Asked) -> Result<String, ApiError> {
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
     let (user, index) = (&asked.session.user, read_index(request.index)?);
     change(&asked, &cell, |room, _| {
-        let must_apply = room.info().take_seat_mode == TakeSeatMode::ApplyToTake;
-        if must_apply && room.role(user.as_str()) == Role::Member {
-            room.require_seats()?;
-            return Err(rooms::Error::ApplyFirst);
-        }
+        room.require_may_take_seat(user)?;
         Ok(((), room.take_seat(user, index)?))
     })
     .await?;

@@ -21,7 +21,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
 use http_body_util::{BodyExt as _, Limited};
 use media::{SourceKey, StreamKind, Wanted, Watched};
-use rooms::{IfTaken, LeaveCause, Role, SdkAppId, TakeSeatMode, UserId};
+use rooms::{IfTaken, LeaveCause, SdkAppId, UserId};
 use serde_json::json;
 
 use super::streams::stream_type;
@@ -292,9 +292,8 @@ async fn take_seat(
         return Ok(());
     }
     hub.change(&cell.app, cell.room_id.as_str(), None, user.as_str(), |room, _| {
-        let must_apply = room.info().take_seat_mode == TakeSeatMode::ApplyToTake;
-        if must_apply && room.role(user.as_str()) == Role::Member && sits.is_none() {
-            return Err(rooms::Error::ApplyFirst);
+        if sits.is_none() {
+            room.require_may_take_seat(user)?;
         }
         let outcome = match (sits, seat) {
             (Some(_), Some(seat)) => room.move_to_seat(user, seat, IfTaken::Refuse)?,
@@ -316,10 +315,7 @@ async fn watch(
 ) -> Result<String, Refusal> {
     let is_listed = {
         let room = cell.read()?;
-        if room.is_banned(user.as_str(), clock::now()) {
-            let until = room.bans(clock::now()).find(|ban| ban.user == *user).map(|ban| ban.until);
-            return Err(rooms::Error::Banned(until.unwrap_or(clock::now())).into());
-        }
+        room.require_not_banned(user.as_str(), clock::now())?;
         room.info().is_player_listed
     };
     let whom = match watched {
