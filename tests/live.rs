@@ -185,6 +185,7 @@ async fn the_room_layer_does_what_its_table_says() {
     assert_eq!(saw["waiting"], json!([["ben", 2]]));
     assert_eq!(saw["seats"], json!([["ann", 0], ["ben", 4]]));
     assert_eq!(saw["metadata"], json!({"mood": "calm"}));
+    assert_eq!(saw["kicks"], 1);
     assert_eq!(
         (&saw["muted"], &saw["users"]),
         (&json!(10_017), &json!([["ann", "owner"], ["ben", "admin"]]))

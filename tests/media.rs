@@ -70,6 +70,32 @@ async fn who_may_not_publish_is_told_why() {
 }
 
 #[tokio::test]
+async fn a_stream_may_begin_muted_and_a_later_offer_does_not_unmute_it() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"Owner_Account": "ann"})).await;
+    let mut ben = server.enter("ben", "r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let publish = |muted: bool| {
+        let stream = json!({"Mid": "0", "StreamType": "main", "Muted": muted});
+        json!({"RoomId": "r", "Sdp": offer("sendonly"), "Streams": [stream]})
+    };
+    let mute = |muted: bool| json!({"RoomId": "r", "StreamType": "main", "Muted": muted});
+
+    ann.ok("publish", publish(true)).await;
+    assert_eq!(ben.event("streams_changed").await["Streams"], json!([{"StreamType": "main", "Muted": true}]));
+    ann.ok("publish", publish(false)).await;
+    ann.ok("mute_stream", mute(false)).await;
+    assert_eq!(
+        ben.event("streams_changed").await["Streams"],
+        json!([{"StreamType": "main", "Muted": false}])
+    );
+    // Nothing but the command above unmuted it: the offer before said nothing.
+    ann.ok("mute_stream", mute(true)).await;
+    assert_eq!(ben.event("streams_changed").await["Streams"], json!([{"StreamType": "main", "Muted": true}]));
+}
+
+#[tokio::test]
 async fn mistakes_in_what_is_watched_are_named() {
     let server = Server::start().await;
     server.import(&["ann"]).await;

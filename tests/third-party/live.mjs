@@ -1,7 +1,7 @@
 // Sound and pictures between real browsers. The first argument names the scenario; each throws when something is not as
 // it should be, and returns what it measured.
 import { createInterface } from 'node:readline';
-import { hears, incoming, isNear, keepWatch, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
+import { input, hears, incoming, isNear, keepWatch, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
 import { Narrow } from './narrow.mjs';
 
 const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
@@ -285,10 +285,14 @@ async function client(browser) {
   const saw = (page, name, check = () => true) => until(name, async () => (await page.evaluate((name) => seen.filter(([one]) => one === name).map(([, value]) => value), name)).find(check));
   await saw(ann, 'remote-user-enter', ({ userId }) => userId === 'ben');
   await ann.evaluate(() => trtc.startLocalVideo({ view: 'local', option: { profile: '360p' } }));
-  await ann.evaluate(() => trtc.startLocalAudio({ option: { captureVolume: 60 } }));
-  await ann.evaluate(() => trtc.startScreenShare({ option: { videoTrack: paint('rgb(20,160,60)', 640, 360) } }));
+  // The browser's own capture of a page; what it sounds like is heard without a microphone, and with one.
+  await ann.evaluate(() => trtc.startScreenShare({ option: { systemAudio: true } }));
   await seesFrames(ben, 'ann', 'main');
   await seesFrames(ben, 'ann', 'sub');
+  await hears(ben, 'ann');
+  await ann.evaluate(() => trtc.updateScreenShare({ muteSystemAudio: true }));
+  await saw(ben, 'remote-audio-unavailable');
+  await ann.evaluate(() => trtc.startLocalAudio({ option: { captureVolume: 60 } }));
   await hears(ben, 'ann');
   await saw(ann, 'first-video-frame', ({ userId }) => userId === '');
   const statistics = await saw(ben, 'statistics', ({ remoteStatistics: [one] }) => one?.video.length === 2 && one.video.every(({ bitrate }) => bitrate > 0) && one.audio.bitrate > 0);
@@ -333,16 +337,24 @@ async function client(browser) {
 /** The room layer: seats on application, messages, metadata, devices, roles. */
 async function room(browser) {
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'salon', ...SEATS, TakeSeatMode: 'ApplyToTake', Owner_Account: 'ann' } });
-  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  // A busy machine takes its time with a sender's parameters: what is asked for meanwhile must not get lost.
+  const slow = () => {
+    const { setParameters } = RTCRtpSender.prototype;
+    RTCRtpSender.prototype.setParameters = async function (...arguments_) {
+      await new Promise((done) => setTimeout(done, 300));
+      return setParameters.apply(this, arguments_);
+    };
+  };
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben', { code: slow })];
   const record = () => {
     globalThis.told = [];
     for (const name of ['onRemoteUserEnterRoom', 'onRemoteUserLeaveRoom', 'onRoomUserCountChanged', 'onSeatListChanged',
       'onRequestReceived', 'onRequestProcessed', 'onRequestCancelled', 'onKickedOffSeat', 'onKickedOutOfRoom',
       'onReceiveTextMessage', 'onReceiveCustomMessage', 'onSendMessageForUserDisableChanged', 'onUserAudioStateChanged',
       'onUserVideoStateChanged', 'onUserVoiceVolumeChanged', 'onUserNetworkQualityChanged', 'onRoomMetadataChanged',
-      'onDeviceRequested', 'onReceiveLikes']) trtc.room.on(name, (value) => told.push([name, value]));
+      'onDeviceRequested', 'onReceiveLikes', 'onReceiveGift', 'onConnectionChanged', 'onBattleChanged']) trtc.room.on(name, (value) => told.push([name, value]));
   };
-  const told = (page, name, check = () => true) => until(name, async () => (await page.evaluate((name) => told.filter(([one]) => one === name).map(([, value]) => value), name)).find(check));
+  const told = (page, name, check = () => true) => until(`${name} ${check}`, async () => (await page.evaluate((name) => told.filter(([one]) => one === name).map(([, value]) => value), name)).find(check));
   for (const page of [ann, ben]) await page.evaluate(record);
   await ann.evaluate(() => enter('salon', 'anchor'));
   await ben.evaluate(() => enter('salon', 'audience'));
@@ -397,9 +409,42 @@ async function room(browser) {
   const users = await until('ben to be an administrator', async () => { const { userInfoList } = await ann.evaluate(() => trtc.room.getUserList()); return userInfoList[1].userRole === 'admin' && userInfoList.map(({ userId, userRole }) => [userId, userRole]); });
   await ann.evaluate(() => trtc.room.lockSeatByAdmin({ seatIndex: 8, lockParams: { lockSeat: true } }));
   await told(ben, 'onSeatListChanged', ({ seatList }) => seatList[8].isLocked);
+  // A gift, to the owner; and the owner's place, there and back.
+  await rest('live_engine_http_srv/add_gift', { GiftId: 'rose', IconUrl: 'http://x/i.png', ResourceUrl: 'http://x/r', Coins: 5, Level: 1, ExtensionInfo: '', DefaultName: 'Rose', DefaultDesc: '' });
+  await ben.evaluate(() => trtc.room.sendGift({ giftId: 'rose', count: 2 }));
+  await told(ann, 'onReceiveGift', (gift) => gift.From_Account === 'ben' && gift.GiftInfo.GiftId === 'rose' && gift.Count === 2);
+  await ann.evaluate(() => trtc.room.changeUserRole({ userId: 'ben', userRole: 'owner' }));
+  await until('ben to own the room', () => ben.evaluate(() => trtc.room.getRoomInfo().ownerId === 'ben'));
+  await ben.evaluate(() => trtc.room.changeUserRole({ userId: 'ann', userRole: 'owner' }));
+  await until('ann to own it again', () => ann.evaluate(() => trtc.room.getRoomInfo().ownerId === 'ann'));
+  // Another room, whose owner uses the room layer alone.
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'loft', ...SEATS, Owner_Account: 'cat' } });
+  const cat = await open(browser, 'cat');
+  await cat.evaluate(async ({ app, sig }) => {
+    const { Room } = await import('/sdk/roomful-client.js');
+    globalThis.loft = new Room();
+    globalThis.told = [];
+    for (const name of ['onConnectionRequest', 'onConnectionChanged', 'onBattleRequest', 'onBattleChanged', 'onRoomDismissed']) loft.on(name, (value) => told.push([name, value]));
+    await loft.enterRoom({ sdkAppId: app, userId: 'cat', userSig: sig, strRoomId: 'loft' });
+  }, { app: input.app, sig: input.sigs.cat });
+  await ann.evaluate(() => trtc.room.requestConnection({ roomId: 'loft', extensionInfo: 'hello' }));
+  await told(cat, 'onConnectionRequest', ({ FromRoomId, ExtensionInfo }) => FromRoomId === 'salon' && ExtensionInfo === 'hello');
+  await cat.evaluate(() => loft.acceptConnection({ roomId: 'salon' }));
+  await told(ben, 'onConnectionChanged', ({ roomList }) => roomList.length === 2);
+  const { battleId } = await ann.evaluate(() => trtc.room.requestBattle({ roomIdList: ['loft'], durationMs: 30_000 }));
+  await told(cat, 'onBattleRequest', ({ BattleId }) => BattleId === battleId);
+  await cat.evaluate((battleId) => loft.acceptBattle({ battleId }), battleId);
+  await told(ann, 'onBattleChanged', ({ BattleId }) => BattleId === battleId);
+  await cat.evaluate((battleId) => loft.exitBattle({ battleId }), battleId);
+  await cat.evaluate(() => loft.disconnect());
+  await told(ben, 'onConnectionChanged', ({ roomList }) => roomList.length < 2);
+  await rest('live_engine_http_srv/destroy_room', { RoomId: 'loft' });
+  await told(cat, 'onRoomDismissed', ({ roomId }) => roomId === 'loft');
   await ann.evaluate(() => trtc.room.kickRemoteUserOutOfRoom({ userId: 'ben' }));
   await told(ben, 'onKickedOutOfRoom', ({ reason }) => reason === 'kick');
-  return { waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
+  // Leaving one's seat is no kick.
+  const kicks = await ben.evaluate(() => told.filter(([name]) => name === 'onKickedOffSeat').length);
+  return { kicks, waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
 }
 
 const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room };

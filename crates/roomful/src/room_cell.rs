@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use media::{PeerId, Published, Rights, RoomKey};
+use media::{PeerId, Published, Rights, RoomKey, StreamKind};
 use parking_lot::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard,
     RwLockWriteGuard,
@@ -521,11 +521,12 @@ impl RoomCell {
         session: &Session,
         peer: PeerId,
         published: &[Published],
+        muted: &[StreamKind],
     ) -> Result<Rights, Error> {
         let room = self.write()?;
         self.require_session(&room, session)?;
         let mut fanout = self.fanout.lock();
-        let former = self.streams.lock().publish(session.id, &session.user, peer, published);
+        let former = self.streams.lock().publish(session.id, &session.user, peer, published, muted);
         self.app.live.close(former);
         self.tell(room, &mut fanout, &[]);
         // Said once more: what has not changed for the room may be new to the connection.

@@ -72,31 +72,32 @@ function first(stream: MediaStream, kind: 'audio' | 'video'): MediaStreamTrack {
   return track;
 }
 
-/** A microphone at another volume than its own, in percent. */
-export class Gain {
+/** Several sounds as one, each at a volume of its own. */
+export class Mixer {
   readonly #context = new AudioContext();
-  readonly #gain = this.#context.createGain();
   readonly #out = this.#context.createMediaStreamDestination();
-  #source: MediaStreamAudioSourceNode | undefined;
-
-  constructor(track: MediaStreamTrack, percent: number) {
-    this.#gain.connect(this.#out);
-    this.setSource(track);
-    this.volume = percent;
-  }
+  readonly #inputs = new Map<string, { track: MediaStreamTrack; source: MediaStreamAudioSourceNode; gain: GainNode }>();
 
   get track(): MediaStreamTrack {
     return this.#out.stream.getAudioTracks()[0] as MediaStreamTrack;
   }
 
-  set volume(percent: number) {
-    this.#gain.gain.value = Math.max(0, percent / 100);
-  }
-
-  setSource(track: MediaStreamTrack): void {
-    this.#source?.disconnect();
-    this.#source = this.#context.createMediaStreamSource(new MediaStream([track]));
-    this.#source.connect(this.#gain);
+  /** Puts a sound in the place of the one of this name, at a volume in percent; without a track there is none. */
+  set(name: string, track: MediaStreamTrack | undefined, percent: number): void {
+    let input = this.#inputs.get(name);
+    if (input && input.track !== track) {
+      input.source.disconnect();
+      input.gain.disconnect();
+      this.#inputs.delete(name);
+      input = undefined;
+    }
+    if (!track) return;
+    if (!input) {
+      input = { track, source: this.#context.createMediaStreamSource(new MediaStream([track])), gain: this.#context.createGain() };
+      input.source.connect(input.gain).connect(this.#out);
+      this.#inputs.set(name, input);
+    }
+    input.gain.gain.value = Math.max(0, percent / 100);
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 import { log } from './log.js';
+import { Turns } from './turns.js';
 
 /** What a stream carries: the microphone, the camera, the screen. */
 export type StreamKind = 'audio' | 'main' | 'sub';
@@ -8,8 +9,6 @@ export interface PeerOptions {
   exchange(offer: string): Promise<string>;
   iceServers(): Promise<RTCIceServer[]>;
   iceTransportPolicy(): RTCIceTransportPolicy | undefined;
-  /** Called once each time the media flows, and does not. */
-  onState(isConnected: boolean): void;
 }
 
 /** How long a connection may be interrupted before ICE is started over, and how long that may take. */
@@ -24,13 +23,19 @@ export class Peer {
   #pc: RTCPeerConnection | undefined;
   readonly #options: PeerOptions;
   readonly #prepare: (pc: RTCPeerConnection, isNew: boolean) => void;
-  #work: Promise<void> = Promise.resolve();
+  readonly #onConnected: () => void;
+  readonly #turns = new Turns();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
-  constructor(options: PeerOptions, prepare: (pc: RTCPeerConnection, isNew: boolean) => void) {
+  constructor(
+    options: PeerOptions,
+    prepare: (pc: RTCPeerConnection, isNew: boolean) => void,
+    onConnected: () => void = () => undefined,
+  ) {
     this.#options = options;
     this.#prepare = prepare;
+    this.#onConnected = onConnected;
   }
 
   get pc(): RTCPeerConnection | undefined {
@@ -39,14 +44,12 @@ export class Peer {
 
   /** Agrees with the server on what `prepare` puts on the connection; calls come one after the other. */
   negotiate(how: { iceRestart?: boolean; anew?: boolean } = {}): Promise<void> {
-    const next = this.#work.catch(() => undefined).then(() => this.#negotiate(how));
-    this.#work = next;
-    return next;
+    return this.#turns.take(() => this.#negotiate(how));
   }
 
   /** Resolves when what was asked for before is done. */
   settled(): Promise<void> {
-    return this.#work.catch(() => undefined);
+    return this.#turns.settled();
   }
 
   async #negotiate({ iceRestart = false, anew = false }): Promise<void> {
@@ -92,14 +95,12 @@ export class Peer {
       clearTimeout(this.#timer);
       switch (pc.connectionState) {
         case 'connected':
-          this.#options.onState(true);
+          this.#onConnected();
           break;
         case 'disconnected':
-          this.#options.onState(false);
           this.#timer = setTimeout(() => this.#heal({ iceRestart: true }), RESTART_AFTER_MS);
           break;
         case 'failed':
-          this.#options.onState(false);
           this.#heal({ iceRestart: true });
           break;
       }

@@ -1,5 +1,7 @@
 import type { Body, Gateway } from './gateway.js';
+import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
+import { Turns } from './turns.js';
 
 /** How a video is sent. */
 export interface Encoding {
@@ -13,23 +15,40 @@ export interface Encoding {
   isSimulcast: boolean;
 }
 
-interface Outgoing {
-  track: MediaStreamTrack;
-  encoding: Encoding | undefined;
+/** How a stream is published. */
+export interface Publishing {
+  encoding?: Encoding | undefined;
   /** Of audio, kbit/s. */
-  audioBitrate: number | undefined;
+  audioBitrate?: number | undefined;
+  /** The others are told that it is off for a while. */
+  isMuted?: boolean;
+}
+
+interface Outgoing {
+  /** What is wanted; the rest follows when it is its turn. */
+  track: MediaStreamTrack;
+  how: Publishing;
+  /** It may be put on the connection: what was asked for before is done. */
+  isDue: boolean;
   transceiver: RTCRtpTransceiver | undefined;
-  /** What the server was told last. */
-  isMuted: boolean;
+  /** Whether the server holds it for muted; `undefined` while it does not know the stream, `null` while nobody knows. */
+  toldMuted: boolean | null | undefined;
+  /** What the sender was tuned for last. */
+  tunedFor: string;
+  failure: unknown;
 }
 
 const KINDS: StreamKind[] = ['audio', 'main', 'sub'];
 
-/** What is published in one room: up to one microphone, one camera and one screen, on one connection. */
+/**
+ * What is published in one room: up to one microphone, one camera and one screen, on one connection. Calls say what is
+ * wanted from now on; they are carried out one after the other, so that the last word holds, whatever is under way.
+ */
 export class Publisher {
   readonly #gateway: Gateway;
   readonly #roomId: string;
   readonly #peer: Peer;
+  readonly #turns = new Turns();
   readonly #outgoing = new Map<StreamKind, Outgoing>();
   /** Connections keep the places of streams that have ended, for the next of their kind. */
   readonly #idle = new Map<StreamKind, RTCRtpTransceiver>();
@@ -40,6 +59,7 @@ export class Publisher {
     this.#peer = new Peer(
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
+      () => void this.#turns.take(() => this.#tuneAll()),
     );
   }
 
@@ -56,63 +76,71 @@ export class Publisher {
     return this.#outgoing.get(kind)?.transceiver?.sender;
   }
 
-  /** Publishes a track, or another in the place of the one before. */
-  async publish(kind: StreamKind, track: MediaStreamTrack, how: { encoding?: Encoding; audioBitrate?: number }): Promise<void> {
-    const before = this.#outgoing.get(kind);
-    const outgoing: Outgoing = {
-      track,
-      encoding: how.encoding,
-      audioBitrate: how.audioBitrate,
-      transceiver: before?.transceiver,
-      isMuted: before?.isMuted ?? false,
-    };
+  /** Publishes a track, or another in the place of the one before, or the same one in another way. */
+  publish(kind: StreamKind, track: MediaStreamTrack, how: Publishing): Promise<void> {
+    const fresh = { isDue: false, transceiver: undefined, toldMuted: undefined, tunedFor: '', failure: undefined };
+    const outgoing: Outgoing = Object.assign(this.#outgoing.get(kind) ?? fresh, { track, how });
     this.#outgoing.set(kind, outgoing);
-    if (before?.transceiver && this.#peer.pc) {
-      await before.transceiver.sender.replaceTrack(track);
-      await this.#tune(outgoing);
-      return;
-    }
-    try {
-      await this.#peer.negotiate();
-    } catch (error) {
-      this.#outgoing.delete(kind);
-      throw error;
+    return this.#turns.take(() => this.#bring(kind, outgoing));
+  }
+
+  async #bring(kind: StreamKind, outgoing: Outgoing): Promise<void> {
+    if (outgoing.failure) throw outgoing.failure;
+    // It was taken back meanwhile.
+    if (this.#outgoing.get(kind) !== outgoing) return;
+    const { sender } = outgoing.transceiver ?? {};
+    if (sender && this.#peer.pc) {
+      if (sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
+    } else {
+      outgoing.isDue = true;
+      try {
+        await this.#peer.negotiate();
+      } catch (error) {
+        outgoing.failure = error;
+        if (this.#outgoing.get(kind) === outgoing) this.#outgoing.delete(kind);
+        await this.#vacate(kind, outgoing);
+        throw error;
+      }
     }
     await this.#tune(outgoing);
+    while (this.#outgoing.get(kind) === outgoing && outgoing.toldMuted !== undefined) {
+      const isMuted = outgoing.how.isMuted === true;
+      if (outgoing.toldMuted === isMuted) break;
+      outgoing.toldMuted = null;
+      await this.#gateway.request('mute_stream', { RoomId: this.#roomId, StreamType: kind, Muted: isMuted });
+      outgoing.toldMuted = isMuted;
+    }
   }
 
-  /** Tells the others that a stream is off for a while, or on again. */
-  async setMuted(kind: StreamKind, isMuted: boolean): Promise<void> {
+  unpublish(kind: StreamKind): Promise<void> {
     const outgoing = this.#outgoing.get(kind);
-    if (!outgoing || outgoing.isMuted === isMuted) return;
-    await this.#tellMuted(kind, isMuted);
-    outgoing.isMuted = isMuted;
-  }
-
-  async #tellMuted(kind: StreamKind, isMuted: boolean): Promise<void> {
-    await this.#gateway.request('mute_stream', { RoomId: this.#roomId, StreamType: kind, Muted: isMuted });
-  }
-
-  async unpublish(kind: StreamKind): Promise<void> {
-    const outgoing = this.#outgoing.get(kind);
-    if (!outgoing) return;
+    if (!outgoing) return Promise.resolve();
     this.#outgoing.delete(kind);
-    const { transceiver } = outgoing;
-    if (!transceiver || !this.#peer.pc) return;
+    return this.#turns.take(async () => {
+      if (await this.#vacate(kind, outgoing)) await this.#peer.negotiate();
+    });
+  }
+
+  /** Leaves a stream's place on the connection to the next of its kind, if it has one. */
+  async #vacate(kind: StreamKind, { transceiver }: Outgoing): Promise<boolean> {
+    if (!transceiver || !this.#peer.pc?.getTransceivers().includes(transceiver)) return false;
     transceiver.direction = 'inactive';
     await transceiver.sender.replaceTrack(null);
     this.#idle.set(kind, transceiver);
-    await this.#peer.negotiate();
+    return true;
+  }
+
+  /** Does what was asked for while the server could not be reached. */
+  async catchUp(): Promise<void> {
+    await Promise.all([...this.#outgoing].map(([kind, outgoing]) => this.#turns.take(() => this.#bring(kind, outgoing))));
   }
 
   /** The media of this connection is gone at the server: all of it is published anew. */
-  async rebuild(): Promise<void> {
-    if (this.#outgoing.size === 0) return;
-    await this.#peer.negotiate({ anew: true });
-    for (const [kind, outgoing] of this.#outgoing) {
-      await this.#tune(outgoing);
-      if (outgoing.isMuted) await this.#tellMuted(kind, true);
-    }
+  rebuild(): Promise<void> {
+    return this.#turns.take(async () => {
+      if (![...this.#outgoing.values()].some(({ isDue }) => isDue)) return;
+      await this.#peer.negotiate({ anew: true });
+    });
   }
 
   close(): void {
@@ -124,11 +152,13 @@ export class Publisher {
     if (isNew) this.#idle.clear();
     for (const [kind, outgoing] of this.#outgoing) {
       if (isNew) outgoing.transceiver = undefined;
-      if (outgoing.transceiver) continue;
+      if (outgoing.transceiver || !outgoing.isDue) continue;
+      outgoing.toldMuted = undefined;
+      outgoing.tunedFor = '';
       const idle = this.#idle.get(kind);
       this.#idle.delete(kind);
       // A place keeps the sizes it was made with, so a camera that comes back with others gets a new one.
-      const wanted = encodings(outgoing.encoding);
+      const wanted = encodings(outgoing.how.encoding);
       if (idle && idle.sender.getParameters().encodings.length === wanted.length) {
         idle.direction = 'sendonly';
         void idle.sender.replaceTrack(outgoing.track);
@@ -142,19 +172,34 @@ export class Publisher {
 
   async #exchange(offer: string): Promise<string> {
     const streams: Body[] = [];
+    const told: [Outgoing, boolean][] = [];
     for (const kind of KINDS) {
       const outgoing = this.#outgoing.get(kind);
       const mid = outgoing?.transceiver?.mid;
-      if (mid == null) continue;
-      streams.push({ Mid: mid, StreamType: kind, Height: outgoing?.encoding?.height ?? 0 });
+      if (!outgoing || mid == null) continue;
+      const { encoding, isMuted = false } = outgoing.how;
+      streams.push({ Mid: mid, StreamType: kind, Height: encoding?.height ?? 0, Muted: isMuted });
+      told.push([outgoing, isMuted]);
     }
     const answer = await this.#gateway.request('publish', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
+    // Of a stream that it knows already the server does not take it from an offer.
+    for (const [outgoing, isMuted] of told) if (outgoing.toldMuted === undefined) outgoing.toldMuted = isMuted;
     return String(answer['Sdp'] ?? '');
   }
 
-  async #tune({ transceiver, encoding, audioBitrate }: Outgoing): Promise<void> {
+  /** Also a connection that was made anew gets senders as they were. */
+  async #tuneAll(): Promise<void> {
+    for (const outgoing of this.#outgoing.values()) {
+      await this.#tune(outgoing).catch((error: unknown) => log.info('a sender could not be tuned', error));
+    }
+  }
+
+  async #tune(outgoing: Outgoing): Promise<void> {
+    const { track, transceiver, how } = outgoing;
+    const { encoding, audioBitrate } = how;
     const sender = transceiver?.sender;
-    if (!sender?.track) return;
+    const wanted = JSON.stringify([track.id, encoding, audioBitrate]);
+    if (!sender?.track || outgoing.tunedFor === wanted) return;
     const parameters = sender.getParameters();
     if (!parameters.encodings?.length) return;
     if (encoding) {
@@ -170,6 +215,7 @@ export class Publisher {
       parameters.encodings[0].maxBitrate = audioBitrate * 1000;
     }
     await sender.setParameters(parameters);
+    outgoing.tunedFor = wanted;
   }
 }
 

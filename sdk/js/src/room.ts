@@ -125,6 +125,13 @@ export class Room extends Emitter<RoomEvents> {
     clearInterval(this.#networkTimer);
   }
 
+  /** The room is over for one; a page may enter again at once. */
+  #end(session: Session): void {
+    if (!this.#isOwn) return;
+    this.detach();
+    session.close();
+  }
+
   async #ask(command: string, body: Body = {}): Promise<Body> {
     const session = this.#session;
     if (!session?.isInRoom) throw wrongMoment(command, 'not in a room: call enterRoom first');
@@ -162,7 +169,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async changeUserRole({ userId, userRole }: { userId: string; userRole: UserInfo['userRole'] }): Promise<void> {
-    if (userRole === 'owner') await this.#ask('change_room_owner', { Owner_Account: userId });
+    if (userRole === 'owner') await this.#ask('change_room_owner', { NewOwner_Account: userId });
     else await this.#ask('modify_admin', { Admin_Account: [userId], OpType: userRole === 'admin' ? 'add' : 'delete' });
   }
 
@@ -198,7 +205,11 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async leaveSeat(): Promise<void> {
-    await this.#ask('leave_seat');
+    const session = this.#session;
+    if (!session?.isInRoom) throw wrongMoment('leaveSeat', 'not in a room: call enterRoom first');
+    await session.leaveSeat().catch((error: unknown) => {
+      throw RtcError.from(error, 'leaveSeat');
+    });
   }
 
   async moveToSeat({ targetSeatIndex }: { targetSeatIndex: number }): Promise<void> {
@@ -286,9 +297,38 @@ export class Room extends Emitter<RoomEvents> {
     await this.#ask('request_connection', { ToRoomId: roomId, Timeout: timeout, ExtensionInfo: extensionInfo });
   }
 
+  async acceptConnection({ roomId }: { roomId: string }): Promise<void> {
+    await this.#ask('accept_connection', { FromRoomId: roomId });
+  }
+
+  async rejectConnection({ roomId }: { roomId: string }): Promise<void> {
+    await this.#ask('reject_connection', { FromRoomId: roomId });
+  }
+
+  async cancelConnectionRequest({ roomId }: { roomId: string }): Promise<void> {
+    await this.#ask('cancel_connection', { ToRoomId: roomId });
+  }
+
+  /** Leaves the rooms that one's own is connected with. */
+  async disconnect(): Promise<void> {
+    await this.#ask('leave_connection');
+  }
+
   async requestBattle({ roomIdList, durationMs, timeout = 30, needResponse = true }: { roomIdList: string[]; durationMs: number; timeout?: number; needResponse?: boolean }): Promise<{ battleId: string }> {
     const answer = await this.#ask('request_battle', { ToRoomIdList: roomIdList, Duration: durationMs, Timeout: timeout * 1000, NeedResponse: needResponse });
     return { battleId: String(answer['BattleId'] ?? '') };
+  }
+
+  async acceptBattle({ battleId }: { battleId: string }): Promise<void> {
+    await this.#ask('accept_battle', { BattleId: battleId });
+  }
+
+  async rejectBattle({ battleId }: { battleId: string }): Promise<void> {
+    await this.#ask('reject_battle', { BattleId: battleId });
+  }
+
+  async exitBattle({ battleId }: { battleId: string }): Promise<void> {
+    await this.#ask('exit_battle', { BattleId: battleId });
   }
 
   // What happens
@@ -320,10 +360,12 @@ export class Room extends Emitter<RoomEvents> {
     });
     on('event', (event, body) => this.#take(event, body));
     on('out', (reason) => {
+      this.#end(session);
       if (reason === 'room_disband') this.emit('onRoomDismissed', { roomId: session.roomId });
       else this.emit('onKickedOutOfRoom', { reason: reason as 'kick', message: reason });
     });
     on('ended', (error) => {
+      this.#end(session);
       if (error.extraCode === 70001) this.emit('onUserSigExpired');
     });
   }
@@ -336,7 +378,7 @@ export class Room extends Emitter<RoomEvents> {
     const leftList = before.filter((seat) => seat.userId && !sitsIn(seats, seat.userId));
     this.emit('onSeatListChanged', { seatList: seats, seatedList, leftList });
     const own = leftList.find((seat) => seat.userId === session.userId);
-    if (own) this.emit('onKickedOffSeat', { index: own.index });
+    if (own && !session.isLeavingSeat) this.emit('onKickedOffSeat', { index: own.index });
   }
 
   #take(event: string, body: Body): void {

@@ -62,6 +62,8 @@ export class Session extends Emitter<SessionEvents> {
   readonly members = new Set<string>();
   readonly streams = new Map<string, Streams>();
   seats: Seat[] = [];
+  /** One leaves one's seat of one's own accord. */
+  isLeavingSeat = false;
   admins = new Set<string>();
   metadata = new Map<string, string>();
 
@@ -127,7 +129,6 @@ export class Session extends Emitter<SessionEvents> {
     const options = {
       iceServers: () => this.#iceServers(),
       iceTransportPolicy: () => this.options.iceTransportPolicy,
-      onState: () => undefined,
     };
     this.#publisher = new Publisher(this.gateway, roomId, options);
     this.#watcher = new Watcher(this.gateway, roomId, options, (userId, kind, track) =>
@@ -168,6 +169,16 @@ export class Session extends Emitter<SessionEvents> {
   async request(command: string, body: Body = {}): Promise<Body> {
     if (!this.isInRoom) throw notInside();
     return this.gateway.request(command, { RoomId: this.roomId, ...body });
+  }
+
+  async leaveSeat(): Promise<void> {
+    this.isLeavingSeat = true;
+    try {
+      await this.request('leave_seat');
+    } catch (error) {
+      this.isLeavingSeat = false;
+      throw error;
+    }
   }
 
   #leaveRoom(): void {
@@ -221,6 +232,7 @@ export class Session extends Emitter<SessionEvents> {
           this.#mediaConfig = undefined;
           await this.#rebuild();
         }
+        await this.#settleMedia(this.#publisher?.catchUp(), this.#watcher?.catchUp());
       }
       this.#setState('RECONNECTED');
     } catch (error) {
@@ -233,10 +245,13 @@ export class Session extends Emitter<SessionEvents> {
     }
   }
 
-  async #rebuild(): Promise<void> {
-    const work = [this.#publisher?.rebuild(), this.#watcher?.rebuild()];
+  #rebuild(): Promise<void> {
+    return this.#settleMedia(this.#publisher?.rebuild(), this.#watcher?.rebuild());
+  }
+
+  async #settleMedia(...work: (Promise<void> | undefined)[]): Promise<void> {
     for (const result of await Promise.allSettled(work)) {
-      if (result.status === 'rejected') log.warn('media could not be connected anew', result.reason);
+      if (result.status === 'rejected') log.warn('media could not be brought up to date', result.reason);
     }
   }
 
@@ -259,6 +274,7 @@ export class Session extends Emitter<SessionEvents> {
       isAudioLocked: seat['IsAudioDisabled'] === true,
     }));
     this.emit('seats', this.seats);
+    if (!this.ownSeat) this.isLeavingSeat = false;
   }
 
   #setStreams(userId: string, value: unknown): void {

@@ -1,4 +1,4 @@
-import { Gain, Meter, type MicrophoneOption, openCamera, openMicrophone, openScreen, volumeOf } from './capture.js';
+import { Meter, Mixer, type MicrophoneOption, openCamera, openMicrophone, openScreen, volumeOf } from './capture.js';
 import { getCameraList, getMicrophoneList, getSpeakerList, isSupported, type Support } from './devices.js';
 import { Emitter } from './emitter.js';
 import { ERROR_CODE, RtcError, invalid, wrongMoment } from './errors.js';
@@ -6,10 +6,11 @@ import type { Body } from './gateway.js';
 import { log, setLogLevel } from './log.js';
 import type { StreamKind } from './peer.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
-import type { Encoding } from './publisher.js';
+import type { Encoding, Publishing } from './publisher.js';
 import { Room } from './room.js';
 import { type ConnectionState, Session, type Streams } from './session.js';
 import { type NetworkQuality, type Statistics, StatisticsReader } from './statistics.js';
+import { Turns } from './turns.js';
 import { AudioPlayer, VideoPlayer, type View, type ViewOptions } from './views.js';
 
 export type Role = 'anchor' | 'audience';
@@ -172,7 +173,6 @@ const SEI_CMD_ID = 0;
 interface LocalAudio {
   config: LocalAudioConfig;
   source: MediaStreamTrack;
-  gain: Gain | undefined;
   isOwn: boolean;
 }
 
@@ -208,6 +208,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #isLeaving = false;
   #isDestroyed = false;
   #localAudio: LocalAudio | undefined;
+  #mixer: Mixer | undefined;
   #localVideo: (LocalPicture & { config: LocalVideoConfig }) | undefined;
   #screen: (LocalPicture & { config: ScreenShareConfig; audio: MediaStreamTrack | undefined }) | undefined;
   readonly #audioPlayers = new Map<string, AudioPlayer>();
@@ -217,6 +218,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   readonly #known = new Map<string, Streams>();
   readonly #anchors = new Set<string>();
   readonly #published = new Map<StreamKind, PublishState>();
+  /** A device is opened, changed and closed in the order it was asked for. Publishing follows what is then. */
+  readonly #turns: Record<StreamKind, Turns> = { audio: new Turns(), main: new Turns(), sub: new Turns() };
   #statisticsTimer: ReturnType<typeof setInterval> | undefined;
   #volumeTimer: ReturnType<typeof setInterval> | undefined;
   #meter: { meter: Meter; track: MediaStreamTrack } | undefined;
@@ -366,7 +369,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       try {
         if (role === 'audience') {
           for (const kind of ['audio', 'main', 'sub'] as const) await this.#unpublish(kind, 'api-call');
-          if (session.ownSeat) await session.request('leave_seat');
+          if (session.ownSeat) await session.leaveSeat();
         } else {
           if (session.hasSeats && !session.ownSeat) await session.request('take_seat');
           await this.#publishAll();
@@ -414,6 +417,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#endAudio();
     this.#endVideo();
     this.#endScreen();
+    this.#mixer?.close();
     this.enableAudioVolumeEvaluation(0);
   }
 
@@ -421,16 +425,16 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async startLocalAudio(config: LocalAudioConfig = {}): Promise<void> {
     await this.#do('startLocalAudio', async () => {
-      if (this.#localAudio) throw wrongMoment('startLocalAudio', 'the microphone is on already: call updateLocalAudio');
-      const { audioTrack } = config.option ?? {};
-      const source = audioTrack ?? (await openMicrophone(config.option ?? {}));
-      const audio: LocalAudio = { config, source, gain: undefined, isOwn: !audioTrack };
-      this.#localAudio = audio;
-      this.#setVolume(audio, config.option?.captureVolume);
+      const started = await this.#turns.audio.take(async () => {
+        if (this.#localAudio) throw wrongMoment('startLocalAudio', 'the microphone is on already: call updateLocalAudio');
+        const { audioTrack } = config.option ?? {};
+        const source = audioTrack ?? (await openMicrophone(config.option ?? {}));
+        return (this.#localAudio = { config, source, isOwn: !audioTrack });
+      });
       try {
         await this.#publishAudio();
       } catch (error) {
-        this.#endAudio();
+        if (this.#localAudio === started) this.#endAudio();
         throw error;
       }
     });
@@ -438,71 +442,82 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async updateLocalAudio(config: LocalAudioConfig): Promise<void> {
     await this.#do('updateLocalAudio', async () => {
-      const audio = this.#localAudio;
-      if (!audio) throw wrongMoment('updateLocalAudio', 'the microphone is off: call startLocalAudio first');
-      const option = { ...audio.config.option, ...config.option };
-      const { microphoneId, audioTrack, echoCancellation, autoGainControl, noiseSuppression } = config.option ?? {};
-      const isAnother = [microphoneId, echoCancellation, autoGainControl, noiseSuppression].some((value) => value !== undefined);
-      if (audioTrack || isAnother) {
-        const fresh = audioTrack ?? (await openMicrophone(option));
-        if (audio.isOwn) audio.source.stop();
-        audio.source = fresh;
-        audio.isOwn = !audioTrack;
-        audio.gain?.setSource(fresh);
-        if (microphoneId) void this.#tellActive('microphone', microphoneId);
-      }
-      audio.config = { ...audio.config, ...config, option };
-      this.#setVolume(audio, option.captureVolume);
+      await this.#turns.audio.take(async () => {
+        const audio = this.#localAudio;
+        if (!audio) throw wrongMoment('updateLocalAudio', 'the microphone is off: call startLocalAudio first');
+        const option = { ...audio.config.option, ...config.option };
+        const { microphoneId, audioTrack, echoCancellation, autoGainControl, noiseSuppression } = config.option ?? {};
+        const isAnother = [microphoneId, echoCancellation, autoGainControl, noiseSuppression].some((value) => value !== undefined);
+        if (audioTrack || isAnother) {
+          const fresh = audioTrack ?? (await openMicrophone(option));
+          if (audio.isOwn) audio.source.stop();
+          audio.source = fresh;
+          audio.isOwn = !audioTrack;
+          if (microphoneId) void this.#tellActive('microphone', microphoneId);
+        }
+        audio.config = { ...audio.config, ...config, option };
+      });
       await this.#publishAudio();
     });
   }
 
   async stopLocalAudio(): Promise<void> {
     await this.#do('stopLocalAudio', async () => {
-      this.#endAudio();
-      await this.#unpublish('audio', 'api-call');
+      await this.#turns.audio.take(() => this.#endAudio());
+      await this.#publishAudio();
     });
   }
 
-  #setVolume(audio: LocalAudio, percent: number | undefined): void {
-    if (percent === undefined || (percent === 100 && !audio.gain)) return;
-    audio.gain ??= new Gain(audio.source, percent);
-    audio.gain.volume = percent;
+  /** The microphone, and the sound that comes with the screen. */
+  async #publishAudio(): Promise<void> {
+    const { config } = this.#localAudio ?? {};
+    if (this.#localAudio) this.#localAudio.source.enabled = config?.mute !== true;
+    const microphone = config?.publish === false ? undefined : this.#localAudio;
+    const system = this.#screen?.config.publish === false ? undefined : this.#screen?.audio;
+    if (!microphone && !system) {
+      this.#mixer?.close();
+      this.#mixer = undefined;
+      await this.#unpublish('audio', 'api-call');
+      return;
+    }
+    const track = this.#mix(microphone, system);
+    const isMuted = (!microphone || config?.mute === true) && !system?.enabled;
+    const audioBitrate = AUDIO_PROFILES[config?.option?.profile ?? 'standard'].bitrate;
+    await this.#publish('audio', track, true, { audioBitrate, isMuted });
   }
 
-  async #publishAudio(): Promise<void> {
-    const audio = this.#localAudio;
-    if (!audio) return;
-    const track = audio.gain?.track ?? audio.source;
-    const isMuted = audio.config.mute === true;
-    audio.source.enabled = !isMuted;
-    track.enabled = !isMuted;
-    const audioBitrate = AUDIO_PROFILES[audio.config.option?.profile ?? 'standard'].bitrate;
-    await this.#publish('audio', track, audio.config.publish !== false, isMuted, { audioBitrate });
+  #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined): MediaStreamTrack {
+    const volume = microphone?.config.option?.captureVolume ?? 100;
+    if (microphone && !system && volume === 100 && !this.#mixer) return microphone.source;
+    this.#mixer ??= new Mixer();
+    this.#mixer.set('microphone', microphone?.source, volume);
+    this.#mixer.set('system', system, 100);
+    return this.#mixer.track;
   }
 
   #endAudio(): void {
     const audio = this.#localAudio;
     this.#localAudio = undefined;
     if (audio?.isOwn) audio.source.stop();
-    audio?.gain?.close();
   }
 
   // Own video
 
   async startLocalVideo(config: LocalVideoConfig = {}): Promise<void> {
     await this.#do('startLocalVideo', async () => {
-      if (this.#localVideo) throw wrongMoment('startLocalVideo', 'the camera is on already: call updateLocalVideo');
-      const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
-      const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
-      const player = this.#localPlayer('main');
-      this.#localVideo = { track, player, isOwn: !videoTrack, config };
+      const started = await this.#turns.main.take(async () => {
+        if (this.#localVideo) throw wrongMoment('startLocalVideo', 'the camera is on already: call updateLocalVideo');
+        const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
+        const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
+        return (this.#localVideo = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config });
+      });
+      if (this.#localVideo !== started) return;
       try {
-        player.show(config.view, localView(config.option, useFrontCamera !== false));
-        player.play(track);
+        started.player.show(config.view, localView(config.option, config.option?.useFrontCamera !== false));
+        started.player.play(started.track);
         await this.#publishVideo();
       } catch (error) {
-        this.#endVideo();
+        if (this.#localVideo === started) this.#endVideo();
         throw error;
       }
     });
@@ -510,35 +525,37 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async updateLocalVideo(config: LocalVideoConfig): Promise<void> {
     await this.#do('updateLocalVideo', async () => {
-      const video = this.#localVideo;
-      if (!video) throw wrongMoment('updateLocalVideo', 'the camera is off: call startLocalVideo first');
-      const option = { ...video.config.option, ...config.option };
-      const { cameraId, useFrontCamera, videoTrack, profile } = config.option ?? {};
-      if (videoTrack) {
-        if (video.isOwn) video.track.stop();
-        Object.assign(video, { track: videoTrack, isOwn: false });
-      } else if (cameraId !== undefined || useFrontCamera !== undefined) {
-        // Many phones open only one camera at a time.
-        if (video.isOwn) video.track.stop();
-        const wanted = cameraId !== undefined ? { cameraId } : { useFrontCamera };
-        const track = await openCamera({ ...wanted, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
-        Object.assign(video, { track, isOwn: true });
-        if (cameraId) void this.#tellActive('camera', cameraId);
-      } else if (profile && video.isOwn) {
-        const { width, height, frameRate } = profileOf(VIDEO_PROFILES, profile, '480p');
-        await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });
-      }
-      const { view } = config;
-      video.config = { ...video.config, ...config, option };
-      video.player.show(view, localView(option, option.useFrontCamera !== false));
-      video.player.play(video.track);
+      await this.#turns.main.take(async () => {
+        const video = this.#localVideo;
+        if (!video) throw wrongMoment('updateLocalVideo', 'the camera is off: call startLocalVideo first');
+        const option = { ...video.config.option, ...config.option };
+        const { cameraId, useFrontCamera, videoTrack, profile } = config.option ?? {};
+        if (videoTrack) {
+          if (video.isOwn) video.track.stop();
+          Object.assign(video, { track: videoTrack, isOwn: false });
+        } else if (cameraId !== undefined || useFrontCamera !== undefined) {
+          // Many phones open only one camera at a time.
+          if (video.isOwn) video.track.stop();
+          const wanted = cameraId !== undefined ? { cameraId } : { useFrontCamera };
+          const track = await openCamera({ ...wanted, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
+          Object.assign(video, { track, isOwn: true });
+          if (cameraId) void this.#tellActive('camera', cameraId);
+        } else if (profile && video.isOwn) {
+          const { width, height, frameRate } = profileOf(VIDEO_PROFILES, profile, '480p');
+          await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });
+        }
+        const { view } = config;
+        video.config = { ...video.config, ...config, option };
+        video.player.show(view, localView(option, option.useFrontCamera !== false));
+        video.player.play(video.track);
+      });
       await this.#publishVideo();
     });
   }
 
   async stopLocalVideo(): Promise<void> {
     await this.#do('stopLocalVideo', async () => {
-      this.#endVideo();
+      await this.#turns.main.take(() => this.#endVideo());
       await this.#unpublish('main', 'api-call');
     });
   }
@@ -554,7 +571,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       qosPreference,
       isSimulcast: small !== false,
     };
-    await this.#publish('main', video.track, video.config.publish !== false, isMuted, { encoding });
+    await this.#publish('main', video.track, video.config.publish !== false, { encoding, isMuted });
   }
 
   #endVideo(): void {
@@ -568,25 +585,28 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async startScreenShare(config: ScreenShareConfig = {}): Promise<void> {
     await this.#do('startScreenShare', async () => {
-      if (this.#screen) throw wrongMoment('startScreenShare', 'the screen is shared already: call updateScreenShare');
-      const { videoTrack, audioTrack, profile, systemAudio = false, preferDisplaySurface } = config.option ?? {};
-      const opened = videoTrack
-        ? { video: videoTrack, audio: audioTrack }
-        : await openScreen({ profile: profileOf(SCREEN_PROFILES, profile, '1080p'), systemAudio, preferDisplaySurface });
-      const player = this.#localPlayer('sub');
-      this.#screen = { track: opened.video, player, isOwn: !videoTrack, config, audio: opened.audio };
-      // The browser's own button ends it too.
-      opened.video.addEventListener('ended', () => {
-        if (this.#screen?.track !== opened.video) return;
-        void this.stopScreenShare().catch((error: unknown) => log.warn('the end of screen sharing', error));
-        this.emit('screen-share-stopped');
+      const started = await this.#turns.sub.take(async () => {
+        if (this.#screen) throw wrongMoment('startScreenShare', 'the screen is shared already: call updateScreenShare');
+        const { videoTrack, audioTrack, profile, systemAudio = false, preferDisplaySurface } = config.option ?? {};
+        const opened = videoTrack
+          ? { video: videoTrack, audio: audioTrack }
+          : await openScreen({ profile: profileOf(SCREEN_PROFILES, profile, '1080p'), systemAudio, preferDisplaySurface });
+        // The browser's own button ends it too.
+        opened.video.addEventListener('ended', () => {
+          if (this.#screen?.track !== opened.video) return;
+          void this.stopScreenShare().catch((error: unknown) => log.warn('the end of screen sharing', error));
+          this.emit('screen-share-stopped');
+        });
+        if (opened.audio && config.muteSystemAudio) opened.audio.enabled = false;
+        return (this.#screen = { track: opened.video, player: this.#localPlayer('sub'), isOwn: !videoTrack, config, audio: opened.audio });
       });
+      if (this.#screen !== started) return;
       try {
-        player.show(config.view, { fillMode: config.option?.fillMode ?? 'contain' });
-        player.play(opened.video);
+        started.player.show(config.view, { fillMode: config.option?.fillMode ?? 'contain' });
+        started.player.play(started.track);
         await this.#publishScreen();
       } catch (error) {
-        this.#endScreen();
+        if (this.#screen === started) this.#endScreen();
         throw error;
       }
     });
@@ -594,25 +614,28 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async updateScreenShare(config: ScreenShareConfig): Promise<void> {
     await this.#do('updateScreenShare', async () => {
-      const screen = this.#screen;
-      if (!screen) throw wrongMoment('updateScreenShare', 'the screen is not shared: call startScreenShare first');
-      const option = { ...screen.config.option, ...config.option };
-      if (config.option?.videoTrack) {
-        if (screen.isOwn) screen.track.stop();
-        Object.assign(screen, { track: config.option.videoTrack, isOwn: false });
-      }
-      screen.config = { ...screen.config, ...config, option };
-      if (screen.audio && config.muteSystemAudio !== undefined) screen.audio.enabled = !config.muteSystemAudio;
-      screen.player.show(config.view, { fillMode: option.fillMode ?? 'contain' });
-      screen.player.play(screen.track);
+      await this.#turns.sub.take(async () => {
+        const screen = this.#screen;
+        if (!screen) throw wrongMoment('updateScreenShare', 'the screen is not shared: call startScreenShare first');
+        const option = { ...screen.config.option, ...config.option };
+        if (config.option?.videoTrack) {
+          if (screen.isOwn) screen.track.stop();
+          Object.assign(screen, { track: config.option.videoTrack, isOwn: false });
+        }
+        screen.config = { ...screen.config, ...config, option };
+        if (screen.audio && config.muteSystemAudio !== undefined) screen.audio.enabled = !config.muteSystemAudio;
+        screen.player.show(config.view, { fillMode: option.fillMode ?? 'contain' });
+        screen.player.play(screen.track);
+      });
       await this.#publishScreen();
     });
   }
 
   async stopScreenShare(): Promise<void> {
     await this.#do('stopScreenShare', async () => {
-      this.#endScreen();
+      await this.#turns.sub.take(() => this.#endScreen());
       await this.#unpublish('sub', 'api-call');
+      await this.#publishAudio();
     });
   }
 
@@ -621,7 +644,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     if (!screen) return;
     const { profile, qosPreference = 'clear' } = screen.config.option ?? {};
     const encoding: Encoding = { ...profileOf(SCREEN_PROFILES, profile, '1080p'), qosPreference, isSimulcast: false };
-    await this.#publish('sub', screen.track, screen.config.publish !== false, false, { encoding });
+    await this.#publish('sub', screen.track, screen.config.publish !== false, { encoding });
+    if (screen.audio) await this.#publishAudio();
   }
 
   #endScreen(): void {
@@ -640,8 +664,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     kind: StreamKind,
     track: MediaStreamTrack,
     isWanted: boolean,
-    isMuted: boolean,
-    how: { encoding?: Encoding; audioBitrate?: number },
+    how: Publishing,
   ): Promise<void> {
     const session = this.#session;
     if (!session?.isInRoom) return;
@@ -661,8 +684,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#setPublished(kind, 'stopped', 'error', failure);
       throw failure;
     }
-    this.#setPublished(kind, 'started', 'api-call');
-    await session.publisher.setMuted(kind, isMuted);
+    if (session.isInRoom && session.publisher.has(kind)) this.#setPublished(kind, 'started', 'api-call');
   }
 
   async #unpublish(kind: StreamKind, reason: string): Promise<void> {
@@ -856,7 +878,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const userId = typeof config === 'string' ? config : config?.userId;
     if (!userId || userId === this.#session?.userId) {
       const isScreen = typeof config === 'object' && config.streamType === 'sub';
-      return (isScreen ? this.#screen?.audio : (this.#localAudio?.gain?.track ?? this.#localAudio?.source)) ?? null;
+      return (isScreen ? this.#screen?.audio : this.#localAudio?.source) ?? null;
     }
     return (this.#session?.isInRoom && this.#session.watcher.track(userId, 'audio')) || null;
   }

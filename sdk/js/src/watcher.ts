@@ -1,6 +1,7 @@
 import type { Body, Gateway } from './gateway.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
+import { Turns } from './turns.js';
 
 /** A stream that is watched. */
 export interface Watched {
@@ -45,8 +46,8 @@ export class Watcher {
   readonly #onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void;
   readonly #wanted = new Map<string, Watched>();
   #slots: Slot[] = [];
-  #work: Promise<void> = Promise.resolve();
-  #isScheduled = false;
+  readonly #turns = new Turns();
+  #scheduled: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(
@@ -94,6 +95,11 @@ export class Watcher {
     return this.#wanted.delete(keyOf(userId, kind)) ? this.#schedule() : Promise.resolve();
   }
 
+  /** Does what was asked for while the server could not be reached. */
+  catchUp(): Promise<void> {
+    return this.#schedule();
+  }
+
   /** The media of this connection is gone at the server: all of it is watched anew. */
   async rebuild(): Promise<void> {
     if (this.#wanted.size === 0 && !this.#peer.pc) return;
@@ -113,21 +119,16 @@ export class Watcher {
 
   /** What is asked for within one turn is agreed on at once. */
   #schedule(): Promise<void> {
-    if (!this.#isScheduled) {
-      this.#isScheduled = true;
-      this.#work = this.#work
-        .catch(() => undefined)
-        .then(() => new Promise((resolve) => setTimeout(resolve, 10)))
-        .then(() => {
-          this.#isScheduled = false;
-          return this.#sync();
-        });
-    }
-    return this.#work;
+    this.#scheduled ??= this.#turns.take(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      this.#scheduled = undefined;
+      await this.#sync();
+    });
+    return this.#scheduled;
   }
 
   async #sync(): Promise<void> {
-    if (this.#isClosed) return;
+    if (this.#isClosed || (this.#wanted.size === 0 && !this.#peer.pc)) return;
     await this.#peer.settled();
     const before = new Map(this.#slots.map((slot) => [slot, slot.key]));
     this.#assign();

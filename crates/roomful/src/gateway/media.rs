@@ -43,6 +43,8 @@ struct StreamRequest {
     max_height: Option<u32>,
     #[serde(default)]
     paused: bool,
+    #[serde(default)]
+    muted: bool,
     #[serde(rename = "Member_Account")]
     member: Option<String>,
 }
@@ -68,6 +70,12 @@ impl MediaRequest {
             Ok(Published { mid, kind, height: stream.height.unwrap_or(0) })
         };
         self.streams.iter().map(read).collect()
+    }
+
+    /// The kinds of streams that are to begin switched off.
+    fn muted(&self) -> Result<Vec<StreamKind>, ApiError> {
+        let muted = self.streams.iter().filter(|stream| stream.muted);
+        muted.map(|stream| read_kind(stream.stream_type.as_deref())).collect()
     }
 
     fn watched(&self, cell: &RoomCell) -> Result<Vec<Watched>, ApiError> {
@@ -99,9 +107,10 @@ pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
 pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
     let mut request: MediaRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
-    let (offer, streams) = (request.offer()?, request.published()?);
+    let (offer, streams, muted) = (request.offer()?, request.published()?, request.muted()?);
     require_some_right(&cell, &asked, &streams)?;
-    let (answer, rights) = asked.hub.live.publish(&cell, &asked.session, offer, streams, None).await?;
+    let (answer, rights) =
+        asked.hub.live.publish(&cell, &asked.session, offer, streams, &muted, None).await?;
     let streams = answer.published.iter().map(|stream| {
         let is_allowed = rights.allow(stream.kind);
         json!({"Mid": stream.mid, "StreamType": stream_type(stream.kind), "Allowed": is_allowed})

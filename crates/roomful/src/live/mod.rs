@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use media::{Answer, Event, Media, PeerId, Published, Rights, RoomKey, Watched};
+use media::{Answer, Event, Media, PeerId, Published, Rights, RoomKey, StreamKind, Watched};
 use parking_lot::Mutex;
 use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
@@ -104,13 +104,15 @@ impl Live {
         self.media.set_rights(peer, rights);
     }
 
-    /// `session` publishes in `cell` what its offer says. Returns the answer, and which of its streams flow.
+    /// `session` publishes in `cell` what its offer says; streams of the `muted` kinds that are new to the connection begin
+    /// switched off. Returns the answer, and which of its streams flow.
     pub(crate) async fn publish(
         &self,
         cell: &Arc<RoomCell>,
         session: &Arc<Session>,
         offer: String,
         streams: Vec<Published>,
+        muted: &[StreamKind],
         resource: Option<String>,
     ) -> Result<(Answer, Rights), ApiError> {
         let known = cell.streams().publisher(session.id).filter(|peer| self.is_of(*peer, &offer));
@@ -126,7 +128,7 @@ impl Live {
                 self.close([peer]);
             }
         })?;
-        match cell.note_published(session, peer, &answer.published) {
+        match cell.note_published(session, peer, &answer.published, muted) {
             Ok(rights) => Ok((answer, rights)),
             Err(error) => {
                 self.close([peer]);

@@ -109,13 +109,14 @@ impl Streams {
         self.watching.iter().find(|one| one.session == Some(session)).map(|one| one.peer)
     }
 
-    /// `session` publishes these streams now, on `peer`. Returns the connection it had before, if that is another.
+    /// `session` publishes these streams now, on `peer`; of those new to it the `muted` ones begin switched off. Returns the connection it had before, if that is another.
     pub(crate) fn publish(
         &mut self,
         session: SessionId,
         user: &UserId,
         peer: PeerId,
         published: &[Published],
+        muted: &[StreamKind],
     ) -> Option<PeerId> {
         let before = self.publications.iter().position(|one| one.session == session);
         let before = before.map(|at| self.publications.swap_remove(at));
@@ -124,7 +125,8 @@ impl Streams {
                 before.as_ref().and_then(|one| one.streams.iter().find(|known| known.kind == stream.kind));
             // Whoever publishes anew what was closed opens it again; a later offer alone does not.
             let same = known.filter(|_| before.as_ref().is_some_and(|one| one.peer == peer));
-            same.cloned().unwrap_or(Stream { kind: stream.kind, is_muted: false, is_closed: false })
+            let is_muted = muted.contains(&stream.kind);
+            same.cloned().unwrap_or(Stream { kind: stream.kind, is_muted, is_closed: false })
         });
         let streams = streams.collect();
         // The rights are set when this is settled, which is right after.

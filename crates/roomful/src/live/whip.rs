@@ -256,7 +256,7 @@ async fn publish(
     let published = async {
         take_seat(hub, cell, user, seat).await?;
         let (answer, rights) =
-            hub.live.publish(cell, &session, offer, Vec::new(), Some(resource.into())).await?;
+            hub.live.publish(cell, &session, offer, Vec::new(), &[], Some(resource.into())).await?;
         if answer.published.iter().any(|stream| rights.allow(stream.kind)) {
             return Ok(answer.sdp);
         }

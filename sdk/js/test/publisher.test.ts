@@ -1,0 +1,224 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Body, Gateway } from '../src/gateway.js';
+import type { StreamKind } from '../src/peer.js';
+import { Publisher } from '../src/publisher.js';
+
+/** Numbers that are the same in every run. */
+function dice(seed: number): (sides: number) => number {
+  let state = seed;
+  return (sides) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * sides);
+  };
+}
+
+let roll = dice(1);
+/** Everything takes a while, and not always the same one. */
+const aWhile = async () => {
+  for (let i = roll(6); i > 0; i -= 1) await Promise.resolve();
+};
+
+interface Track {
+  id: string;
+  contentHint: string;
+}
+
+class Sender {
+  isBusy = false;
+  constructor(public track: Track | null) {}
+
+  async replaceTrack(track: Track | null): Promise<void> {
+    await aWhile();
+    this.track = track;
+  }
+
+  getParameters() {
+    return { encodings: [{}] };
+  }
+
+  /** Browsers refuse a second change while the first is under way. */
+  async setParameters(): Promise<void> {
+    if (this.isBusy) throw new DOMException('one at a time', 'InvalidStateError');
+    this.isBusy = true;
+    await aWhile();
+    this.isBusy = false;
+  }
+}
+
+class Connection {
+  static all: Connection[] = [];
+  connectionState = 'new';
+  signalingState = 'stable';
+  localDescription = { sdp: '' };
+  transceivers: { mid: string | null; direction: string; sender: Sender; stop(): void }[] = [];
+
+  constructor() {
+    Connection.all.push(this);
+  }
+
+  addTransceiver(track: Track, { direction }: { direction: string }) {
+    const transceiver = { mid: null, direction, sender: new Sender(track), stop: () => undefined };
+    this.transceivers.push(transceiver);
+    return transceiver;
+  }
+
+  getTransceivers() {
+    return this.transceivers;
+  }
+
+  async createOffer() {
+    await aWhile();
+    return { sdp: '' };
+  }
+
+  async setLocalDescription({ type }: { type?: string } = {}): Promise<void> {
+    this.signalingState = type === 'rollback' ? 'stable' : 'have-local-offer';
+    await aWhile();
+    this.transceivers.forEach((transceiver, at) => (transceiver.mid ??= String(at)));
+    this.localDescription = { sdp: this.transceivers.map(({ mid, direction }) => `${mid} ${direction}`).join('\r\n') };
+  }
+
+  async setRemoteDescription(): Promise<void> {
+    await aWhile();
+    this.signalingState = 'stable';
+  }
+
+  close(): void {
+    this.connectionState = 'closed';
+  }
+}
+
+/** What the server knows: by the rules of `docs/protocol.md`. */
+class Server {
+  streams = new Map<string, { isMuted: boolean; mid: string }>();
+  #connection: Connection | undefined;
+  refuses = false;
+
+  async request(command: string, body: Body): Promise<Body> {
+    await aWhile();
+    if (command === 'mute_stream') {
+      const stream = this.streams.get(String(body['StreamType']));
+      if (!stream) throw new Error('not published');
+      stream.isMuted = body['Muted'] === true;
+      return {};
+    }
+    if (this.refuses) throw new Error('refused');
+    const isAnother = this.#connection !== Connection.all.at(-1);
+    this.#connection = Connection.all.at(-1);
+    const known = isAnother ? new Map<string, { isMuted: boolean }>() : this.streams;
+    const sent = new Set(String(body['Sdp']).split('\r\n').filter((line) => line.endsWith('sendonly')).map((line) => line.split(' ')[0]));
+    const streams = (body['Streams'] as Body[]).filter((stream) => sent.has(String(stream['Mid'])));
+    this.streams = new Map(streams.map((stream) => {
+      const kind = String(stream['StreamType']);
+      return [kind, { isMuted: known.get(kind)?.isMuted ?? stream['Muted'] === true, mid: String(stream['Mid']) }];
+    }));
+    await aWhile();
+    return { Sdp: '' };
+  }
+
+  /** Each kind with the track that it carries, and whether it is muted. */
+  get state() {
+    const senders = this.#connection?.transceivers ?? [];
+    return Object.fromEntries([...this.streams].map(([kind, { isMuted, mid }]) =>
+      [kind, [senders.find((one) => one.mid === mid)?.sender.track?.id, isMuted]]));
+  }
+}
+
+const track = (id: string) => ({ id, contentHint: '' }) as unknown as MediaStreamTrack;
+
+function make(): [Publisher, Server] {
+  const server = new Server();
+  const options = { iceServers: () => Promise.resolve([]), iceTransportPolicy: () => undefined };
+  return [new Publisher(server as unknown as Gateway, 'r', options), server];
+}
+
+beforeEach(() => {
+  roll = dice(1);
+  Connection.all = [];
+  vi.stubGlobal('RTCPeerConnection', Connection);
+});
+
+describe('what is published', () => {
+  test('is muted or not as was asked for last, whatever is still under way', async () => {
+    const [publisher, server] = make();
+    const mic = track('mic');
+
+    await publisher.publish('audio', mic, { audioBitrate: 40 });
+    await Promise.all([
+      publisher.publish('audio', mic, { audioBitrate: 40, isMuted: true }),
+      publisher.publish('audio', mic, { audioBitrate: 40, isMuted: false }),
+    ]);
+
+    expect(server.state).toEqual({ audio: ['mic', false] });
+  });
+
+  test('begins muted, rather than being heard for a moment', async () => {
+    const [publisher, server] = make();
+    const request = vi.spyOn(server, 'request');
+
+    await publisher.publish('audio', track('mic'), { isMuted: true });
+
+    expect(request.mock.calls.map(([command]) => command)).toEqual(['publish']);
+    expect(server.state).toEqual({ audio: ['mic', true] });
+  });
+
+  test('stays muted when the connection is made anew', async () => {
+    const [publisher, server] = make();
+    await publisher.publish('audio', track('mic'), {});
+    await publisher.publish('audio', track('mic'), { isMuted: true });
+
+    await publisher.rebuild();
+
+    expect(Connection.all.length).toBe(2);
+    expect(server.state).toEqual({ audio: ['mic', true] });
+  });
+
+  test('is refused by name, and can be tried again', async () => {
+    const [publisher, server] = make();
+    server.refuses = true;
+
+    const results = await Promise.allSettled([publisher.publish('audio', track('a'), {}), publisher.publish('audio', track('b'), {})]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(publisher.has('audio')).toBe(false);
+    server.refuses = false;
+    await publisher.publish('audio', track('c'), {});
+
+    expect(server.state).toEqual({ audio: ['c', false] });
+  });
+
+  test('is what the last words said, after any history of calls that nobody waits for', async () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      roll = dice(seed);
+      Connection.all = [];
+      const [publisher, server] = make();
+      const wanted: Record<string, [string, boolean]> = {};
+      const history: string[] = [];
+      const calls: Promise<void>[] = [];
+      for (let step = 0; step < 12; step += 1) {
+        const kind = (['audio', 'main', 'sub'] as const)[roll(3)] as StreamKind;
+        switch (roll(4)) {
+          case 0:
+            calls.push(publisher.unpublish(kind));
+            delete wanted[kind];
+            history.push(`stop ${kind}`);
+            break;
+          case 1:
+            calls.push(publisher.rebuild());
+            history.push('rebuild');
+            break;
+          default: {
+            const [id, isMuted] = [`${kind}${roll(2)}`, roll(2) === 1];
+            calls.push(publisher.publish(kind, track(id), { isMuted }));
+            wanted[kind] = [id, isMuted];
+            history.push(`${kind} ${id} ${isMuted}`);
+          }
+        }
+        if (roll(3) === 0) await aWhile();
+      }
+      const results = await Promise.allSettled(calls);
+
+      expect(results.filter(({ status }) => status === 'rejected'), history.join(', ')).toEqual([]);
+      expect(server.state, `${seed}: ${history.join(', ')}`).toEqual(wanted);
+    }
+  });
+});

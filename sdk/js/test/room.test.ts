@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Room } from '../src/index.js';
+import { Socket } from './socket.js';
+
+const ME = { sdkAppId: 1, userId: 'ann', userSig: 'sig', strRoomId: 'r' };
+const turns = () => vi.advanceTimersByTimeAsync(0);
+
+async function entered() {
+  const room = new Room({ server: 'ws://server' });
+  const entering = room.enterRoom(ME);
+  Socket.last.open();
+  await turns();
+  Socket.last.answer({ ResumeToken: 'first', ServerId: 'a' });
+  await turns();
+  Socket.last.answer({ MemberList: [{ Member_Account: 'ann' }], Next: '', SeatList: seats('ann') });
+  await entering;
+  return room;
+}
+
+const seats = (member?: string) => [{ Index: 0, ...(member ? { Member_Account: member } : {}) }];
+
+describe('the room layer', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    Socket.all = [];
+    vi.stubGlobal('WebSocket', Socket);
+    vi.stubGlobal('location', { origin: 'http://server', href: 'http://server/' });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  test('says when a signature has run out that is needed to come back, and can enter again', async () => {
+    const room = await entered();
+    const expired = vi.fn();
+    room.on('onUserSigExpired', expired);
+
+    Socket.last.close(1006);
+    await vi.advanceTimersByTimeAsync(1_000);
+    Socket.last.open();
+    await turns();
+    Socket.last.refuse(100_300, 'that session is over');
+    await turns();
+    Socket.last.refuse(70_001, 'UserSig expired');
+    await turns();
+
+    expect(expired).toHaveBeenCalledOnce();
+    const again = room.enterRoom(ME);
+    Socket.last.open();
+    await turns();
+    expect(Socket.last.sent[0]).toMatchObject({ command: 'login', body: { UserSig: 'sig' } });
+    await Promise.all([expect(again).rejects.toThrow(), room.exitRoom().then(() => Socket.last.close(1006))]);
+  });
+
+  test('tells a kick off a seat from leaving it', async () => {
+    const room = await entered();
+    const kicked = vi.fn();
+    room.on('onKickedOffSeat', kicked);
+    const change = (member?: string) => Socket.last.say({ event: 'seats_changed', body: { RoomId: 'r', SeatList: seats(member) } });
+
+    const leaving = room.leaveSeat();
+    change();
+    Socket.last.answer();
+    await leaving;
+    expect(kicked).not.toHaveBeenCalled();
+    change('ann');
+    change();
+
+    expect(kicked.mock.calls).toEqual([[{ index: 0 }]]);
+  });
+});
