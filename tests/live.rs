@@ -231,6 +231,16 @@ async fn aiortc_publishes_by_whip_and_plays_by_whep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_publishes_by_whip_and_starts_ice_over() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "whip").hear()["result"].take();
+
+    assert_eq!(saw["statuses"], json!([201, 200]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ban_ends_what_came_by_whip() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

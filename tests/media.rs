@@ -225,6 +225,9 @@ async fn whip_and_whep_say_what_is_wrong_as_http_does() {
     server.ok("ban_member", json!({"RoomId": "free", "MemberList_Account": ["ben"], "Duration": 60})).await;
     let sdp = "application/sdp";
     let (send, receive) = (offer("sendonly"), offer("recvonly"));
+    let (_, line) = send.split_at(send.find("m=video").unwrap());
+    let twice = format!("{send}{}{}", line.replace("mid:0", "mid:1"), line.replace("mid:0", "mid:2"));
+    let foreign = send.replace("VP8/90000", "theora/90000");
 
     for (method, path, user, kind, body, status) in [
         ("POST", "/whip/r", None, sdp, send.as_str(), 401),
@@ -236,9 +239,14 @@ async fn whip_and_whep_say_what_is_wrong_as_http_does() {
         ("POST", "/whip/free", Some("ann"), sdp, "v=0", 400),
         ("POST", "/whip/free?seat=x", Some("ann"), sdp, &send, 400),
         ("POST", "/whip/free?seat=99", Some("ann"), sdp, &send, 400),
-        ("GET", "/whip/free", Some("ann"), sdp, "", 405),
+        ("POST", "/whip/free", Some("ann"), sdp, &twice, 406),
+        ("POST", "/whip/free", Some("ann"), sdp, &foreign, 406),
+        ("PUT", "/whip/free", Some("ann"), sdp, "", 405),
+        ("GET", "/whip/free", None, sdp, "", 204),
+        ("GET", "/whip/free/0123", Some("ann"), sdp, "", 404),
+        ("PATCH", "/whip/free/0123", Some("ann"), sdp, "", 404),
         ("DELETE", "/whip/free/0123", Some("ann"), sdp, "", 404),
-        ("OPTIONS", "/whep/free", None, sdp, "", 204),
+        ("OPTIONS", "/whep/free", None, sdp, "", 200),
         ("POST", "/whip/free", Some("ann"), sdp, &send, 201),
     ] {
         let (got, problem) = whip(&server, method, path, user, kind, body).await;
@@ -251,6 +259,76 @@ async fn whip_and_whep_say_what_is_wrong_as_http_does() {
     assert_eq!(server.members("r").await.1, 0);
     // The client never connects; it is off the list in time.
     server.wait_for_members("free", &[], Duration::from_secs(40)).await;
+}
+
+/// ICE over HTTP, by the rules of RFC 9725 4.3.
+#[tokio::test]
+async fn ice_is_started_over_by_a_fragment() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": "Karaoke"})).await;
+    server.create_room_with("counted", json!({"SeatTemplate": "Karaoke", "IsPlayerListed": false})).await;
+    let client = reqwest::Client::new();
+    let fragment = "application/trickle-ice-sdpfrag";
+    let restart = |name: &str| format!("a=ice-ufrag:{name}\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n");
+    for (endpoint, way) in [("/whip/r", "sendonly"), ("/whep/r", "recvonly"), ("/whep/counted", "recvonly")] {
+        let begun = client
+            .post(format!("http://{}{endpoint}", server.address))
+            .header("Content-Type", "application/sdp")
+            .bearer_auth(server.sig("ann"))
+            .body(offer(way))
+            .send()
+            .await
+            .unwrap();
+        let header = |response: &reqwest::Response, name: &str| {
+            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let url = format!("http://{}{}", server.address, header(&begun, "location").unwrap());
+        let tag = header(&begun, "etag").unwrap();
+        let answer = begun.text().await.unwrap();
+        let patch = async |user: &str, kind: &str, tag: Option<&str>, body: String| {
+            let mut request =
+                client.patch(&url).header("Content-Type", kind).bearer_auth(server.sig(user)).body(body);
+            if let Some(tag) = tag {
+                request = request.header("If-Match", tag);
+            }
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), header(&response, "etag"), response.text().await.unwrap())
+        };
+        let trickle =
+            "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n";
+
+        for (user, kind, given, body, status) in [
+            ("ann", fragment, Some(tag.as_str()), trickle.to_owned(), 204),
+            ("ann", fragment, Some(&tag), "a=end-of-candidates\r\n".into(), 204),
+            ("ben", fragment, Some(&tag), trickle.to_owned(), 403),
+            ("ann", "application/sdp", Some(&tag), trickle.to_owned(), 415),
+            ("ann", fragment, None, trickle.to_owned(), 428),
+            ("ann", fragment, Some("\"other\""), trickle.to_owned(), 412),
+            ("ann", fragment, Some("*"), "not SDP".into(), 400),
+            ("ann", fragment, Some("*"), "a=ice-ufrag:lone\r\n".into(), 400),
+        ] {
+            let (got, none, text) = patch(user, kind, given, body.clone()).await;
+            assert_eq!((got, none), (status, None), "{endpoint} {user} {kind} {given:?} {body:?}: {text}");
+        }
+        let (status, next, text) = patch("ann", fragment, Some("*"), restart("fresh")).await;
+        assert_eq!(status, 200, "{endpoint}: {text}");
+        let next = next.unwrap();
+        assert_ne!(next, tag);
+        let name = |sdp: &str| sdp.lines().find(|line| line.starts_with("a=ice-ufrag:")).unwrap().to_owned();
+        assert_ne!(name(&text), name(&answer), "{text}");
+        assert!(
+            text.starts_with("a=") && text.contains("a=ice-lite") && text.contains("a=candidate:"),
+            "{text}"
+        );
+        assert_eq!(patch("ann", fragment, Some(&tag), trickle.into()).await.0, 412, "that session is over");
+        assert_eq!(patch("ann", fragment, Some(&next), restart("fresh")).await.0, 204, "known already");
+        assert_eq!(client.get(&url).bearer_auth(server.sig("ann")).send().await.unwrap().status(), 204);
+        assert_eq!(client.delete(&url).bearer_auth(server.sig("ben")).send().await.unwrap().status(), 403);
+        assert_eq!(client.delete(&url).bearer_auth(server.sig("ann")).send().await.unwrap().status(), 200);
+        assert_eq!(client.delete(&url).bearer_auth(server.sig("ann")).send().await.unwrap().status(), 404);
+    }
+    assert_eq!(server.members("r").await.1, 0);
 }
 
 /// The value of a counter in /metrics.

@@ -447,5 +447,53 @@ async function room(browser) {
   return { kicks, waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
 }
 
-const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room };
+/** A browser publishes by WHIP, without our client, and starts ICE over by what RFC 9725 says. */
+async function whip(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'stage', ...SEATS } });
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  await ben.evaluate(() => { watchAll(); return enter('stage', 'audience'); });
+  const statuses = await ann.evaluate(async ({ sig }) => {
+    const pc = (globalThis.pc = new RTCPeerConnection());
+    pc.addTransceiver(paint('rgb(200,40,40)'), { direction: 'sendonly' });
+    await pc.setLocalDescription();
+    const send = (method, url, body, headers) => fetch(url, { method, body, headers: { Authorization: `Bearer ${sig}`, ...headers } });
+    const begun = await send('POST', '/whip/stage', pc.localDescription.sdp, { 'Content-Type': 'application/sdp' });
+    const answer = await begun.text();
+    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+    globalThis.restart = async () => {
+      pc.restartIce();
+      await pc.setLocalDescription();
+      const line = (sdp, start) => sdp.split('\r\n').find((one) => one.startsWith(start));
+      const fragment = ['a=ice-ufrag:', 'a=ice-pwd:'].map((start) => line(pc.localDescription.sdp, start)).join('\r\n');
+      const patched = await send('PATCH', begun.headers.get('Location'), fragment, { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*' });
+      const fresh = await patched.text();
+      const sdp = ['a=ice-ufrag:', 'a=ice-pwd:'].reduce((sdp, start) => sdp.replaceAll(line(answer, start), line(fresh, start)), answer);
+      await pc.setRemoteDescription({ type: 'answer', sdp });
+      // The browser's own word that the checks of the new session went through.
+      const pair = async () => {
+        const stats = [...(await pc.getStats()).values()];
+        const transport = stats.find((one) => one.type === 'transport');
+        const local = stats.find((one) => one.id === stats.find((other) => other.id === transport.selectedCandidatePairId)?.localCandidateId);
+        return { ufrag: transport.iceLocalUsernameFragment, used: local?.usernameFragment, changes: transport.selectedCandidatePairChanges };
+      };
+      return { status: patched.status, name: line(fragment, 'a=ice-ufrag:').slice(12), pair };
+    };
+    return [begun.status];
+  }, { sig: input.sigs.ann });
+  await seesFrames(ben, 'ann');
+  statuses.push(await ann.evaluate(async () => {
+    const { status, name, pair } = await restart();
+    const end = Date.now() + 10_000;
+    for (;;) {
+      const now = await pair();
+      if (now.used === name && pc.iceConnectionState === 'connected') return status;
+      if (Date.now() > end) throw new Error(`${name} is not in use: ${JSON.stringify(now)} ${pc.iceConnectionState}`);
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }));
+  await seesFrames(ben, 'ann', 'main', 30);
+  return { statuses };
+}
+
+const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room, whip };
 await run(scenarios[process.argv[2]]);

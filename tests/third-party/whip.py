@@ -46,21 +46,22 @@ class Tone(AudioStreamTrack):
         return frame
 
 
-def http(method, url, token, body=None):
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/sdp"}
+def http(method, url, token, body=None, **more):
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/sdp", **more}
     request = urllib.request.Request(url, method=method, data=body.encode() if body else None, headers=headers)
     with urllib.request.urlopen(request) as answer:
         return answer.status, dict(answer.headers), answer.read().decode()
 
 
 async def agree(connection, url, token):
-    """Offers, and takes the answer; returns where the session is."""
+    """Offers, and takes the answer; returns where the session is, and the tag of its ICE."""
     await connection.setLocalDescription(await connection.createOffer())
     # urllib blocks, and the answer needs nothing of ours meanwhile.
     status, headers, body = await asyncio.to_thread(http, "POST", url, token, connection.localDescription.sdp)
     assert status == 201, status
     await connection.setRemoteDescription(RTCSessionDescription(body, "answer"))
-    return headers["location"] if "location" in headers else headers["Location"]
+    headers = {name.lower(): value for name, value in headers.items()}
+    return headers["location"], headers["etag"]
 
 
 async def publish(base, room, token, rgb):
@@ -98,7 +99,7 @@ async def play(base, room, token, user):
     tasks = []
     connection.on("track", lambda track: tasks.append(
         asyncio.ensure_future(look(track) if track.kind == "video" else listen(track))))
-    where = await agree(connection, f"{base}/whep/{room}?user={user}", token)
+    where, _ = await agree(connection, f"{base}/whep/{room}?user={user}", token)
     result = await asyncio.wait_for(asyncio.gather(seen, heard), 30)
     for task in tasks:
         task.cancel()
@@ -107,13 +108,15 @@ async def play(base, room, token, user):
 
 async def main():
     base, room = REQUEST["url"], REQUEST["room"]
-    publisher, published_at = await publish(base, room, REQUEST["publisher"], REQUEST["colour"])
+    publisher, (published_at, tag) = await publish(base, room, REQUEST["publisher"], REQUEST["colour"])
     player, played_at, (colour, tone) = await play(base, room, REQUEST["player"], REQUEST["user"])
     print(json.dumps({"colour": colour, "tone": tone}), flush=True)
     # Whoever started this looks around meanwhile.
     await asyncio.to_thread(sys.stdin.readline)
+    trickle = {"If-Match": tag, "Content-Type": "application/trickle-ice-sdpfrag"}
+    patched = lambda: http("PATCH", base + published_at, REQUEST["publisher"], "a=end-of-candidates", **trickle)
     statuses = [
-        (await asyncio.to_thread(http, "PATCH", base + published_at, REQUEST["publisher"], "a=end-of-candidates"))[0],
+        (await asyncio.to_thread(patched))[0],
         (await asyncio.to_thread(http, "DELETE", base + played_at, REQUEST["player"]))[0],
         (await asyncio.to_thread(http, "DELETE", base + published_at, REQUEST["publisher"]))[0],
     ]

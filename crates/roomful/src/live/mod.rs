@@ -3,6 +3,7 @@
 //! `streams.rs` decides what may flow in a room; this file carries that out, and brings back what the unit reports.
 
 mod ice;
+mod sdpfrag;
 mod streams;
 pub(crate) mod whip;
 
@@ -39,8 +40,21 @@ struct Connection {
     is_publisher: bool,
     /// Of the client's certificate: an offer with another is that of a new connection.
     fingerprint: String,
-    /// It came by WHIP or WHEP, under this name: there is no other connection that would keep its session.
-    resource: Option<String>,
+    /// It came by WHIP or WHEP: there is no other connection that would keep its session.
+    resource: Option<Resource>,
+}
+
+/// What came by WHIP or WHEP, as its URL stands for it.
+#[derive(Clone)]
+pub(crate) struct Resource {
+    /// The last part of the URL, which nobody guesses.
+    pub(crate) name: String,
+    /// Whose it is.
+    pub(crate) user: UserId,
+    /// The latest one.
+    pub(crate) offer: String,
+    /// Names the ICE session (RFC 9725 4.3.1).
+    pub(crate) entity_tag: String,
 }
 
 /// The forwarding unit, as the rooms use it.
@@ -113,11 +127,10 @@ impl Live {
         offer: String,
         streams: Vec<Published>,
         muted: &[StreamKind],
-        resource: Option<String>,
+        resource: Option<Resource>,
     ) -> Result<(Answer, Rights), ApiError> {
         let known = cell.streams().publisher(session.id).filter(|peer| self.is_of(*peer, &offer));
-        let peer = known.unwrap_or_else(|| self.media.new_peer());
-        self.adopt(cell, Some(session.id), peer, true, &offer, resource);
+        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), true, &offer, resource));
         let user: Arc<str> = session.user.as_str().into();
         let key = cell.media_key;
         // Nothing more flows than before, until the room has had its say below.
@@ -144,11 +157,10 @@ impl Live {
         session: &Arc<Session>,
         offer: String,
         streams: Vec<Watched>,
-        resource: Option<String>,
+        resource: Option<Resource>,
     ) -> Result<Answer, ApiError> {
         let known = cell.streams().watcher(session.id).filter(|peer| self.is_of(*peer, &offer));
-        let peer = known.unwrap_or_else(|| self.media.new_peer());
-        self.adopt(cell, Some(session.id), peer, false, &offer, resource);
+        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), false, &offer, resource));
         let answer = self.media.watch(peer, offer, streams).await.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
@@ -168,20 +180,22 @@ impl Live {
         self.connections.lock().get(&peer).is_some_and(|one| one.fingerprint == fingerprint(offer))
     }
 
+    /// Begins a connection.
     fn adopt(
         &self,
         cell: &Arc<RoomCell>,
         session: Option<SessionId>,
-        peer: PeerId,
         is_publisher: bool,
         offer: &str,
-        resource: Option<String>,
-    ) {
+        resource: Option<Resource>,
+    ) -> PeerId {
+        let peer = self.media.new_peer();
         self.rooms.lock().insert(cell.media_key, Arc::downgrade(cell));
         let fingerprint = fingerprint(offer).to_owned();
         let connection =
             Connection { cell: Arc::downgrade(cell), session, is_publisher, fingerprint, resource };
         self.connections.lock().insert(peer, connection);
+        peer
     }
 
     /// A player that is only counted watches in `cell`.
@@ -191,10 +205,9 @@ impl Live {
         user: &UserId,
         offer: String,
         streams: Vec<Watched>,
-        resource: String,
+        resource: Resource,
     ) -> Result<Answer, ApiError> {
-        let peer = self.media.new_peer();
-        self.adopt(cell, None, peer, false, &offer, Some(resource));
+        let peer = self.adopt(cell, None, false, &offer, Some(resource));
         let answer = match self.media.watch(peer, offer, streams).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -214,16 +227,43 @@ impl Live {
         Ok(answer)
     }
 
-    /// Whether something that came by WHIP or WHEP under a name is there.
-    pub(crate) fn has_resource(&self, resource: &str) -> bool {
-        self.connections.lock().values().any(|one| one.resource.as_deref() == Some(resource))
+    /// What came by WHIP or WHEP under a name, and where it is.
+    pub(crate) fn resource(&self, name: &str) -> Option<(Arc<RoomCell>, Resource)> {
+        let connections = self.connections.lock();
+        let found = connections
+            .values()
+            .find_map(|one| Some((one, one.resource.as_ref()?)).filter(|(_, it)| it.name == name));
+        found.and_then(|(connection, resource)| Some((connection.cell.upgrade()?, resource.clone())))
+    }
+
+    fn peer_of(&self, resource: &str) -> Option<PeerId> {
+        let is_it =
+            |connection: &Connection| connection.resource.as_ref().is_some_and(|it| it.name == resource);
+        self.connections.lock().iter().find(|(_, one)| is_it(one)).map(|(peer, _)| *peer)
+    }
+
+    /// Starts ICE over on what came by WHIP or WHEP, with an offer that differs in nothing else.
+    pub(crate) async fn restart_ice(&self, hub: &Hub, resource: Resource) -> Result<Answer, ApiError> {
+        let peer = self.peer_of(&resource.name).ok_or(media::Error::Gone)?;
+        let publisher = {
+            let connections = self.connections.lock();
+            let connection = connections.get(&peer).filter(|connection| connection.is_publisher);
+            connection.and_then(|one| Some((one.cell.upgrade()?, hub.sessions.by_id(one.session?)?)))
+        };
+        let offer = resource.offer.clone();
+        let answer = match publisher {
+            Some((cell, session)) => self.publish(&cell, &session, offer, Vec::new(), &[], None).await?.0,
+            None => self.media.watch(peer, offer, Vec::new()).await?,
+        };
+        if let Some(connection) = self.connections.lock().get_mut(&peer) {
+            connection.resource = Some(resource);
+        }
+        Ok(answer)
     }
 
     /// Ends what came by WHIP or WHEP under a name, as if its client had gone. `false` when there is no such thing.
     pub(crate) fn end_resource(&self, hub: &Arc<Hub>, resource: &str, cause: LeaveCause) -> bool {
-        let is_it = |connection: &Connection| connection.resource.as_deref() == Some(resource);
-        let peer = self.connections.lock().iter().find(|(_, one)| is_it(one)).map(|(peer, _)| *peer);
-        let Some(peer) = peer else { return false };
+        let Some(peer) = self.peer_of(resource) else { return false };
         self.media.close(peer);
         self.end(hub, peer, cause);
         true

@@ -5,8 +5,9 @@
 //! |---|---|
 //! | `POST /whip/ROOM[?seat=N]` | enters the room, takes a seat where there are any, publishes |
 //! | `POST /whep/ROOM[?user=NAME]` | watches: the one named, else whoever is on the first seat or publishes first |
-//! | `PATCH` on what was answered as `Location` | trickled candidates are accepted, and not needed: we are ICE-lite |
+//! | `PATCH` on what was answered as `Location` | starts ICE over; trickled candidates are not needed: we are ICE-lite |
 //! | `DELETE` on it | ends it |
+//! | `GET` on either | nothing, successfully (RFC 9725 4.1) |
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK,
+    LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
@@ -25,6 +27,7 @@ use rooms::{IfTaken, LeaveCause, SdkAppId, UserId};
 use serde_json::json;
 
 use super::streams::stream_type;
+use super::{Resource, sdpfrag};
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
@@ -37,6 +40,7 @@ use crate::session::Session;
 const MAX_OFFER: usize = 256 * 1024;
 
 const SDP: &str = "application/sdp";
+const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// What went wrong, as HTTP says it; the body has our code too (RFC 9457).
 struct Refusal {
@@ -76,6 +80,9 @@ impl Refusal {
             json!({"title": title, "status": status.as_u16(), "detail": error.message, "code": error.code});
         let mut response = answer(status, body.to_string());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -89,14 +96,20 @@ fn answer(status: StatusCode, body: String) -> Response<Body> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, Link"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, Link, ETag"));
     response
 }
 
-fn allowed(methods: &'static str, status: StatusCode) -> Response<Body> {
+/// What one may ask of a URL: `methods`, with a body of `kind`.
+fn allowed(
+    methods: &'static str,
+    (body, kind): (&'static str, &'static str),
+    status: StatusCode,
+) -> Response<Body> {
     let mut response = answer(status, String::new());
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(methods));
+    headers.insert(HeaderName::from_static(body), HeaderValue::from_static(kind));
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
@@ -135,18 +148,22 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
                         }
                     }
                 }
-                Method::OPTIONS => allowed("POST, OPTIONS", StatusCode::NO_CONTENT),
-                _ => allowed("POST, OPTIONS", StatusCode::METHOD_NOT_ALLOWED),
+                Method::GET | Method::HEAD => answer(StatusCode::NO_CONTENT, String::new()),
+                Method::OPTIONS => allowed("POST, GET, OPTIONS", ("accept-post", SDP), StatusCode::OK),
+                _ => allowed("POST, GET, OPTIONS", ("accept-post", SDP), StatusCode::METHOD_NOT_ALLOWED),
             }
         })
     };
     let resource = any(
         |State(hub): State<Arc<Hub>>, Path((_, resource)): Path<(String, String)>, request: Request| async move {
+            let accepted = ("accept-patch", SDP_FRAGMENT);
             let result = match *request.method() {
                 Method::DELETE => end(&hub, &resource, request.headers()),
-                Method::PATCH => trickle(&hub, &resource, request.headers()),
-                Method::OPTIONS => return allowed("PATCH, DELETE, OPTIONS", StatusCode::NO_CONTENT),
-                _ => return allowed("PATCH, DELETE, OPTIONS", StatusCode::METHOD_NOT_ALLOWED),
+                Method::PATCH => patch(&hub, &resource, request).await,
+                Method::GET | Method::HEAD => own(&hub, &resource, request.headers())
+                    .map(|_| answer(StatusCode::NO_CONTENT, String::new())),
+                Method::OPTIONS => return allowed("PATCH, DELETE, GET, OPTIONS", accepted, StatusCode::OK),
+                _ => return allowed("PATCH, DELETE, GET, OPTIONS", accepted, StatusCode::METHOD_NOT_ALLOWED),
             };
             result.unwrap_or_else(Refusal::response)
         },
@@ -188,11 +205,7 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
     let (app, user) = authorise(&hub, request.headers())?;
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SDP) {
-        let trouble = "the body must be an SDP offer of type application/sdp";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, trouble));
-    }
+    require_type(request.headers(), SDP, "the body must be an SDP offer of type application/sdp")?;
     let seat = match query(&request, "seat") {
         None => None,
         Some(text) => {
@@ -200,33 +213,57 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
         }
     };
     let watched = query(&request, "user");
-    let body = Limited::new(request.into_body(), MAX_OFFER).collect().await;
-    let body = body.map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the offer is too long"))?;
-    let offer = String::from_utf8(body.to_bytes().to_vec())
-        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the offer is no UTF-8"))?;
+    let offer = read_body(request.into_body()).await?;
 
     let cell = app.room(&room)?;
     hub.import_if_new(&app, &user).await?;
-    let mut name = [0; 12];
-    getrandom::fill(&mut name).map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
-    let resource = crate::wire::hex(&name);
+    let resource = Resource { name: secret()?, user, offer, entity_tag: secret()? };
     let sdp = match way {
-        Way::Whip => publish(&hub, &cell, &user, seat, offer, &resource).await?,
-        Way::Whep => watch(&hub, &cell, &user, watched, offer, &resource).await?,
+        Way::Whip => publish(&hub, &cell, seat, &resource).await?,
+        Way::Whep => watch(&hub, &cell, watched, &resource).await?,
     };
 
     let mut response = answer(StatusCode::CREATED, sdp);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
     let room = percent_encoding::utf8_percent_encode(&room, percent_encoding::NON_ALPHANUMERIC);
-    let location = HeaderValue::try_from(format!("/{}/{room}/{resource}", way.name()));
+    let location = HeaderValue::try_from(format!("/{}/{room}/{}", way.name(), resource.name));
     headers.extend(location.map(|location| (LOCATION, location)));
-    for server in super::ice_servers(&hub.config.media, user.as_str(), clock::now().unix_seconds()) {
+    headers.extend(quoted(&resource.entity_tag).map(|tag| (ETAG, tag)));
+    let user = resource.user.as_str();
+    for server in super::ice_servers(&hub.config.media, user, clock::now().unix_seconds()) {
         for link in server.links() {
             headers.extend(HeaderValue::try_from(link).map(|link| (LINK, link)));
         }
     }
     Ok(response)
+}
+
+fn require_type(headers: &HeaderMap, wanted: &str, trouble: &'static str) -> Result<(), Refusal> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, trouble))
+}
+
+async fn read_body(body: Body) -> Result<String, Refusal> {
+    let body = Limited::new(body, MAX_OFFER).collect().await;
+    let body = body.map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"))?;
+    String::from_utf8(body.to_bytes().to_vec())
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is no UTF-8"))
+}
+
+/// Letters that nobody guesses.
+fn secret() -> Result<String, ApiError> {
+    let mut bytes = [0; 12];
+    getrandom::fill(&mut bytes).map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+    Ok(crate::wire::hex(&bytes))
+}
+
+/// A strong entity tag (RFC 9110 8.8.3).
+fn quoted(entity_tag: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("\"{entity_tag}\"")).ok()
 }
 
 /// A session of `user` in the room, which nothing but its media will keep.
@@ -247,16 +284,20 @@ fn enter(hub: &Hub, cell: &Arc<RoomCell>, user: &UserId) -> Result<Arc<Session>,
 async fn publish(
     hub: &Arc<Hub>,
     cell: &Arc<RoomCell>,
-    user: &UserId,
     seat: Option<u32>,
-    offer: String,
-    resource: &str,
+    resource: &Resource,
 ) -> Result<String, Refusal> {
+    let Resource { user, offer, .. } = resource;
+    require_publishable(offer)?;
     let session = enter(hub, cell, user)?;
     let published = async {
         take_seat(hub, cell, user, seat).await?;
         let (answer, rights) =
-            hub.live.publish(cell, &session, offer, Vec::new(), &[], Some(resource.into())).await?;
+            hub.live.publish(cell, &session, offer.clone(), Vec::new(), &[], Some(resource.clone())).await?;
+        if is_partial(&answer.sdp) {
+            let trouble = "a part of the offer cannot be received: offer Opus, and VP8, VP9, H.264 or AV1";
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, trouble));
+        }
         if answer.published.iter().any(|stream| rights.allow(stream.kind)) {
             return Ok(answer.sdp);
         }
@@ -308,11 +349,10 @@ async fn take_seat(
 async fn watch(
     hub: &Arc<Hub>,
     cell: &Arc<RoomCell>,
-    user: &UserId,
     watched: Option<String>,
-    offer: String,
-    resource: &str,
+    resource: &Resource,
 ) -> Result<String, Refusal> {
+    let Resource { user, offer, .. } = resource;
     let is_listed = {
         let room = cell.read()?;
         room.require_not_banned(user.as_str(), clock::now())?;
@@ -322,13 +362,13 @@ async fn watch(
         Some(name) => UserId::parse_field("user", &name)?.to_string(),
         None => first_publisher(cell)?,
     };
-    let streams = wanted(cell, &offer, &whom);
+    let streams = wanted(cell, offer, &whom);
     if !is_listed {
-        let answer = hub.live.play(cell, user, offer, streams, resource.into()).await?;
+        let answer = hub.live.play(cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
     }
     let session = enter(hub, cell, user)?;
-    match hub.live.watch(cell, &session, offer, streams, Some(resource.into())).await {
+    match hub.live.watch(cell, &session, offer.clone(), streams, Some(resource.clone())).await {
         Ok(answer) => Ok(answer.sdp),
         Err(error) => {
             hub.end_session(&session, LeaveCause::Leave);
@@ -379,18 +419,72 @@ fn wanted(cell: &RoomCell, offer: &str, whom: &str) -> Vec<Watched> {
         .collect()
 }
 
-fn trickle(hub: &Hub, resource: &str, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    authorise(hub, headers)?;
-    if !hub.live.has_resource(resource) {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session; it has ended"));
+/// A microphone, a camera and a screen are all that one publishes (RFC 9725 4.4.2).
+fn require_publishable(offer: &str) -> Result<(), Refusal> {
+    let count = |kind: &str| offer.lines().filter(|line| line.starts_with(kind)).count();
+    if count("m=audio ") <= 1 && count("m=video ") <= 2 {
+        return Ok(());
     }
-    Ok(answer(StatusCode::NO_CONTENT, String::new()))
+    let trouble =
+        "too many streams: one with sound and at most two with pictures (camera and screen) can be published";
+    Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, trouble))
 }
 
-fn end(hub: &Arc<Hub>, resource: &str, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    authorise(hub, headers)?;
-    if hub.live.end_resource(hub, resource, LeaveCause::Leave) {
-        return Ok(answer(StatusCode::OK, String::new()));
+/// Whether an answer turns a part of its offer down (RFC 9725 4.4.3).
+fn is_partial(answer: &str) -> bool {
+    answer.lines().any(|line| line.starts_with("m=audio 0 ") || line.starts_with("m=video 0 "))
+}
+
+/// What is there under a name, for whose it is.
+fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<Resource, Refusal> {
+    let (app, user) = authorise(hub, headers)?;
+    let gone = || Refusal::new(StatusCode::NOT_FOUND, "there is no such session; it has ended");
+    let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
+    if !Arc::ptr_eq(&cell.app, &app) || resource.user != user {
+        let trouble = "this session is another user's: use the UserSig that it was begun with";
+        return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble).into());
     }
-    Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session; it has ended"))
+    Ok(resource)
+}
+
+/// Starts ICE over, when the client has a new name and password; else there is nothing to do (RFC 9725 4.3).
+async fn patch(hub: &Hub, name: &str, request: Request) -> Result<Response<Body>, Refusal> {
+    let resource = own(hub, name, request.headers())?;
+    let trouble = "the body must be a fragment of SDP, of type application/trickle-ice-sdpfrag";
+    require_type(request.headers(), SDP_FRAGMENT, trouble)?;
+    let matched = request.headers().get(IF_MATCH).and_then(|value| value.to_str().ok()).map(String::from);
+    let Some(matched) = matched else {
+        let trouble = "If-Match is missing: the ETag of the latest answer, or * to start ICE over";
+        return Err(Refusal::new(StatusCode::PRECONDITION_REQUIRED, trouble));
+    };
+    let is_current = |tag: &str| tag == "*" || tag.trim_matches('"') == resource.entity_tag;
+    if !matched.split(',').any(|tag| is_current(tag.trim())) {
+        let trouble = "If-Match names an ICE session that is over: use the ETag of the latest answer";
+        return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, trouble));
+    }
+    let text = read_body(request.into_body()).await?;
+    let fragment = sdpfrag::read(&text).ok_or_else(|| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "this is no fragment of SDP with an a=ice-ufrag and its a=ice-pwd",
+        )
+    })?;
+    let fresh = fragment.credentials.filter(|credentials| !credentials.are_of(&resource.offer));
+    let Some(fresh) = fresh else { return Ok(answer(StatusCode::NO_CONTENT, String::new())) };
+
+    let entity_tag = secret()?;
+    let tag = quoted(&entity_tag);
+    let agreed =
+        hub.live.restart_ice(hub, Resource { offer: fresh.restart(&resource.offer), entity_tag, ..resource });
+    let mut response = answer(StatusCode::OK, sdpfrag::of_answer(&agreed.await?.sdp));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP_FRAGMENT));
+    headers.extend(tag.map(|tag| (ETAG, tag)));
+    Ok(response)
+}
+
+fn end(hub: &Arc<Hub>, name: &str, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    own(hub, name, headers)?;
+    hub.live.end_resource(hub, name, LeaveCause::Leave);
+    Ok(answer(StatusCode::OK, String::new()))
 }
