@@ -2,6 +2,7 @@
 arrives. Reads a request as JSON, answers with what it saw."""
 
 import asyncio
+import datetime
 import fractions
 import json
 import sys
@@ -10,7 +11,11 @@ import urllib.request
 import numpy
 from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import AudioStreamTrack
+from aiortc.rtcdtlstransport import RTCCertificate
 from av import AudioFrame, VideoFrame
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 REQUEST = json.loads(sys.stdin.readline())
 
@@ -64,8 +69,19 @@ async def agree(connection, url, token):
     return headers["location"], headers["etag"]
 
 
+def rsa_certificate():
+    """As GStreamer's webrtcbin makes it; browsers and aiortc by itself have ECDSA ones."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "encoder")])
+    now = datetime.datetime.now(tz=datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+    return RTCCertificate(key=key, cert=builder.sign(key, hashes.SHA256()))
+
+
 async def publish(base, room, token, rgb):
     connection = RTCPeerConnection()
+    connection._RTCPeerConnection__certificates = [rsa_certificate()]
     connection.addTrack(Tone())
     connection.addTrack(Colour(rgb))
     return connection, await agree(connection, f"{base}/whip/{room}", token)

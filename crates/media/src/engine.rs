@@ -39,6 +39,15 @@ pub struct Config {
     pub workers: usize,
 }
 
+/// What a client is, as far as it matters for its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// A browser, or what is built on its WebRTC.
+    Browser,
+    /// An encoder or a player, whose certificate may be an RSA one.
+    Other,
+}
+
 /// What happens to connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -125,8 +134,8 @@ pub(crate) struct Shared {
     pub(crate) queues: Vec<Queue>,
     /// The worker of the connection that has an ICE name.
     pub(crate) ufrags: RwLock<HashMap<String, usize>>,
-    /// The worker of each connection.
-    peers: Mutex<HashMap<PeerId, usize>>,
+    /// The worker of each connection, and whose it is.
+    peers: Mutex<HashMap<PeerId, (usize, Client)>>,
     last_peer: AtomicU64,
     pub(crate) certificate: DtlsCert,
     udp: Vec<SocketAddr>,
@@ -141,7 +150,7 @@ impl Shared {
         udp: Vec<SocketAddr>,
         tcp: Vec<SocketAddr>,
     ) -> std::io::Result<(Self, Vec<worker::Inlets>)> {
-        let certificate = keys::provider().dtls_provider.generate_certificate();
+        let certificate = keys::provider(Client::Browser).dtls_provider.generate_certificate();
         let certificate =
             certificate.ok_or_else(|| std::io::Error::other("no DTLS certificate can be made"))?;
         let mut queues = Vec::new();
@@ -209,15 +218,20 @@ impl Shared {
     }
 
     pub(crate) fn forget_peer(&self, peer: PeerId) {
-        if let Some(worker) = self.peers.lock().remove(&peer)
+        if let Some((worker, _)) = self.peers.lock().remove(&peer)
             && let Some(queue) = self.queues.get(worker)
         {
             queue.load.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
+    /// Whose a connection is.
+    pub(crate) fn client_of(&self, peer: PeerId) -> Client {
+        self.peers.lock().get(&peer).map_or(Client::Browser, |(_, client)| *client)
+    }
+
     fn queue_of(&self, peer: PeerId) -> Option<&Queue> {
-        let worker = self.peers.lock().get(&peer).copied()?;
+        let (worker, _) = self.peers.lock().get(&peer).copied()?;
         self.queues.get(worker)
     }
 }
@@ -270,13 +284,13 @@ impl Media {
     }
 
     /// A name for a connection to be made; it is placed where there is the least to do.
-    pub fn new_peer(&self) -> PeerId {
+    pub fn new_peer(&self, client: Client) -> PeerId {
         let peer = PeerId(self.shared.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
         let least =
             self.shared.queues.iter().enumerate().min_by_key(|(_, queue)| queue.load.load(Ordering::Relaxed));
         if let Some((worker, queue)) = least {
             queue.load.fetch_add(1, Ordering::Relaxed);
-            self.shared.peers.lock().insert(peer, worker);
+            self.shared.peers.lock().insert(peer, (worker, client));
         }
         peer
     }

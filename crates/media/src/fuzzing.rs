@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::Shared;
+use crate::dtls::Dtls;
+use crate::engine::{Client, Shared};
+use crate::keys;
 use crate::outbox::Route;
 use crate::payload;
 use crate::rtcp::{self, Report};
@@ -13,7 +15,7 @@ use crate::shard::Shard;
 use crate::source::PeerId;
 use crate::srtp::{Keys, Open};
 use crate::stun;
-use str0m::crypto::dtls::SrtpProfile;
+use str0m::crypto::dtls::{DtlsInstance as _, DtlsOutput, SrtpProfile};
 use str0m::format::Codec;
 
 /// A fuzz target: its name, and what it does with bytes.
@@ -27,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("srtcp", srtcp),
     ("offer", offer),
     ("datagrams", datagrams),
+    ("dtls", dtls),
 ];
 
 /// STUN, as far as it is read to find a connection.
@@ -95,6 +98,64 @@ pub fn datagrams(bytes: &[u8]) {
         shard.flush(at, &mut |out| out.clear());
         shard.handle_timeout(at, &mut |out| out.clear());
         shard.out.clear();
+    }
+}
+
+/// A handshake of two of ours, on a bad line: for each datagram the bytes say what becomes of it. 0 lets it through, 1 loses
+/// it, 2 doubles it, 3 cuts it and 4 sends what follows instead; any other flips a bit.
+pub fn dtls(bytes: &[u8]) {
+    let now = Instant::now();
+    let Some(certificate) = keys::provider(Client::Other).dtls_provider.generate_certificate() else {
+        return;
+    };
+    let (Ok(mut client), Ok(mut server)) = (Dtls::new(&certificate, now), Dtls::new(&certificate, now))
+    else {
+        return;
+    };
+    client.set_active(true);
+    server.set_active(false);
+    let mut line = bytes.iter().copied();
+    let mut buffer = vec![0; 4096];
+    for turn in 0..24 {
+        let at = now + Duration::from_millis(700 * turn);
+        for from_client in [true, false] {
+            let (from, to) =
+                if from_client { (&mut client, &mut server) } else { (&mut server, &mut client) };
+            let _ = from.handle_timeout(at);
+            for mut datagram in said(from, &mut buffer) {
+                match line.next().unwrap_or(0) {
+                    0 => {}
+                    1 => continue,
+                    2 => drop(to.handle_packet(&datagram)),
+                    3 => datagram.truncate(usize::from(line.next().unwrap_or(0))),
+                    4 => {
+                        let length = usize::from(line.next().unwrap_or(0));
+                        datagram = line.by_ref().take(length).collect();
+                    }
+                    bit => {
+                        let place = usize::from(line.next().unwrap_or(0)) << 3 | usize::from(bit & 7);
+                        let length = datagram.len().max(1);
+                        if let Some(byte) = datagram.get_mut(place % length) {
+                            *byte ^= bit;
+                        }
+                    }
+                }
+                let _ = to.handle_packet(&datagram);
+            }
+        }
+    }
+    let _ = (client.send_application_data(b"hello"), client.close(), server.close());
+}
+
+/// The datagrams that an end has to send.
+fn said(end: &mut Dtls, buffer: &mut [u8]) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    loop {
+        match end.poll_output(buffer) {
+            DtlsOutput::Packet(datagram) => datagrams.push(datagram.to_vec()),
+            DtlsOutput::Timeout(_) | DtlsOutput::BufferTooSmall { .. } => return datagrams,
+            _ => {}
+        }
     }
 }
 

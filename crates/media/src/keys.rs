@@ -14,6 +14,9 @@ use str0m::crypto::dtls::{
 };
 use str0m::crypto::{CryptoError, from_feature_flags};
 
+use crate::dtls::Dtls;
+use crate::engine::Client;
+
 thread_local! {
     static HEARD: RefCell<Option<Agreed>> = const { RefCell::new(None) };
 }
@@ -34,16 +37,24 @@ pub(crate) fn take() -> Option<Agreed> {
 static INNER: LazyLock<CryptoProvider> = LazyLock::new(from_feature_flags);
 
 /// The library's provider, with our DTLS in it.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-        static DTLS: Listening = Listening;
+pub(crate) fn provider(client: Client) -> Arc<CryptoProvider> {
+    static BROWSERS: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        static DTLS: Listening = Listening(Client::Browser);
         Arc::new(CryptoProvider { dtls_provider: &DTLS, ..INNER.clone() })
     });
-    PROVIDER.clone()
+    static OTHERS: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        static DTLS: Listening = Listening(Client::Other);
+        Arc::new(CryptoProvider { dtls_provider: &DTLS, ..INNER.clone() })
+    });
+    match client {
+        Client::Browser => BROWSERS.clone(),
+        Client::Other => OTHERS.clone(),
+    }
 }
 
+/// Whose DTLS it is.
 #[derive(Debug)]
-struct Listening;
+struct Listening(Client);
 
 impl DtlsProvider for Listening {
     fn generate_certificate(&self) -> Option<DtlsCert> {
@@ -57,7 +68,10 @@ impl DtlsProvider for Listening {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        Ok(Box::new(Heard(INNER.dtls_provider.new_dtls(cert, now, version, mtu)?)))
+        Ok(Box::new(Heard(match self.0 {
+            Client::Browser => INNER.dtls_provider.new_dtls(cert, now, version, mtu)?,
+            Client::Other => Box::new(Dtls::new(cert, now)?),
+        })))
     }
 }
 

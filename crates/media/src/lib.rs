@@ -11,6 +11,7 @@
 //! `slot.rs`, `srtp.rs`, `rtcp.rs`, `bwe.rs`): it is what there is most of.
 
 mod bwe;
+mod dtls;
 mod engine;
 mod error;
 #[doc(hidden)]
@@ -32,7 +33,7 @@ mod stun;
 mod viewer;
 mod worker;
 
-pub use engine::{Config, Counters, Event, Media};
+pub use engine::{Client, Config, Counters, Event, Media};
 pub use error::Error;
 pub use publisher::Rights;
 pub use sdp::receiving_lines;

@@ -30,12 +30,14 @@ pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
         Way::Sends => "a=sendonly",
         Way::Receives => "a=recvonly",
     };
-    for line in offer.lines() {
-        let mut line = line.trim_end();
+    let mut rest = offer.lines().map(str::trim_end);
+    while let Some(mut line) = rest.next() {
         if let Some(media) = line.strip_prefix("m=") {
             let mut words = media.split(' ');
             let kind = words.next().unwrap_or_default();
-            let is_refused = words.next() == Some("0");
+            // Port 0 says that it is refused, or that it only goes with the others (RFC 9143 6).
+            let mut section = rest.clone().take_while(|line| !line.starts_with("m="));
+            let is_refused = words.next() == Some("0") && !section.any(|line| line == "a=bundle-only");
             is_media = matches!(kind, "audio" | "video");
             if is_media {
                 lines.push(Line {
@@ -104,7 +106,7 @@ mod tests {
 
     const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\n\
-        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=simulcast:send f;h;q\r\n\
+        m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=bundle-only\r\na=sendonly\r\na=simulcast:send f;h;q\r\n\
         m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=inactive\r\n\
         m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\na=sendrecv\r\n";
 

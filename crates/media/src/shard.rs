@@ -642,7 +642,7 @@ impl Shard {
             return *at;
         }
         let mut rtc = Rtc::builder()
-            .set_crypto_provider(keys::provider())
+            .set_crypto_provider(keys::provider(self.shared.client_of(id)))
             .set_dtls_cert(self.shared.certificate.clone())
             .set_ice_lite(true)
             .set_rtp_mode(true)

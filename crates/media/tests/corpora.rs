@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 fn tries(target: &str) -> usize {
     match target {
         "offer" | "datagrams" => 60,
+        "dtls" => 400,
         _ => 20_000,
     }
 }

@@ -438,3 +438,39 @@ fn everything_is_let_go_of_in_the_end() {
     assert!(shard.feeds.is_empty() && shard.publishing.is_empty());
     assert!(shard.shared.ufrags.read().is_empty());
 }
+
+/// Firefox and GStreamer write m-lines that only go with the others with port 0 (RFC 9143).
+#[test]
+fn offers_of_browsers_and_encoders_are_answered_whole() {
+    macro_rules! offer {
+        ($name:literal) => {
+            ($name, include_str!(concat!("../../fuzz/corpus/offer/", $name)))
+        };
+    }
+    let mut world = World::new();
+    let (room, user) = (RoomKey(9), Arc::from("ann"));
+    let now = world.now;
+    for ((name, offer), peer) in
+        [offer!("firefox-publishes"), offer!("gstreamer-publishes"), offer!("firefox-watches")]
+            .into_iter()
+            .zip(50..)
+    {
+        let shard = &mut world.shard;
+        let (answer, lines) = if name.ends_with("publishes") {
+            let answer = shard.publish(PeerId(peer), room, &user, offer, &[], Rights::ALL, now).unwrap();
+            let lines = answer.published.len();
+            (answer, lines)
+        } else {
+            let answer = shard.watch(PeerId(peer), offer, &[], now).unwrap();
+            let lines = answer.mids.len();
+            (answer, lines)
+        };
+        assert_eq!(lines, 2, "{name}");
+        assert_eq!(answer.sdp.matches("\r\nm=").count(), 2, "{name}");
+        assert!(
+            !answer.sdp.contains("m=audio 0") && !answer.sdp.contains("m=video 0"),
+            "{name}: {}",
+            answer.sdp
+        );
+    }
+}

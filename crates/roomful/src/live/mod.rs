@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use media::{Answer, Event, Media, PeerId, Published, Rights, RoomKey, StreamKind, Watched};
+use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, StreamKind, Watched};
 use parking_lot::Mutex;
 use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
@@ -189,7 +189,9 @@ impl Live {
         offer: &str,
         resource: Option<Resource>,
     ) -> PeerId {
-        let peer = self.media.new_peer();
+        // By the gateway come browsers; by WHIP and WHEP comes anything.
+        let client = if resource.is_some() { Client::Other } else { Client::Browser };
+        let peer = self.media.new_peer(client);
         self.rooms.lock().insert(cell.media_key, Arc::downgrade(cell));
         let fingerprint = fingerprint(offer).to_owned();
         let connection =
