@@ -305,6 +305,17 @@ async function client(browser) {
     const [message, sei] = [of('custom-message'), of('sei-message')];
     return message && sei && [message.cmdId, new TextDecoder().decode(message.data), sei.seiPayloadType, new TextDecoder().decode(sei.data)];
   }));
+  // Whoever wants to hear nobody by itself hears whom it asks for.
+  const cat = await open(browser, 'cat');
+  await cat.evaluate(() => enter('lounge', undefined, { scene: 'rtc', autoReceiveAudio: false }));
+  await saw(cat, 'remote-audio-available', ({ userId }) => userId === 'ann');
+  await new Promise((done) => setTimeout(done, 300));
+  if ((await incoming(cat, 'ann', 'audio')) !== null) throw new Error('ann is heard without being asked for');
+  await cat.evaluate(() => trtc.muteRemoteAudio('ann', false));
+  await hears(cat, 'ann');
+  await cat.evaluate(() => trtc.muteRemoteAudio('*', true));
+  await until('ann to be unheard', async () => (await incoming(cat, 'ann', 'audio')) === null);
+  await cat.evaluate(() => trtc.exitRoom());
   // Changes on the way.
   await ann.evaluate(() => trtc.updateLocalAudio({ mute: true }));
   await saw(ben, 'remote-audio-unavailable');

@@ -132,10 +132,10 @@ export class Meter {
   }
 }
 
-/** A loudness from 0 to 1, as the volume from 0 to 100 that pages draw. */
+/** A loudness from 0 to 1, as the volume from 0 to 100 that pages draw, not rounded. */
 export function volumeOf(level: number): number {
   if (level <= 0) return 0;
   // -55 dB is as good as silence, and speech peaks at about -10.
   const db = 20 * Math.log10(level);
-  return Math.round(Math.min(100, Math.max(0, ((db + 55) * 100) / 50)));
+  return Math.min(100, Math.max(0, ((db + 55) * 100) / 50));
 }

@@ -77,6 +77,11 @@ export class Gateway {
     this.#begin();
   }
 
+  /** A newer signature, for when one comes back. */
+  renew(userSig: string): void {
+    if (this.#credentials) this.#credentials = { ...this.#credentials, userSig };
+  }
+
   /** Sends a command; waits for a connection when there is none at the moment. */
   async request(command: string, body: Body): Promise<Body> {
     if (this.#isClosed) throw lost('the connection was closed');

@@ -56,7 +56,8 @@ type ScreenProfileName = keyof typeof SCREEN_PROFILES;
 export interface LocalVideoConfig {
   view?: View;
   publish?: boolean;
-  mute?: boolean;
+  /** A picture's address, which others would be shown meanwhile elsewhere, mutes as `true` does. */
+  mute?: boolean | string;
   option?: {
     cameraId?: string;
     useFrontCamera?: boolean;
@@ -72,7 +73,7 @@ export interface LocalVideoConfig {
 
 export interface LocalAudioConfig {
   publish?: boolean;
-  mute?: boolean;
+  mute?: boolean | 'microphone';
   option?: MicrophoneOption & { audioTrack?: MediaStreamTrack; captureVolume?: number };
 }
 
@@ -108,7 +109,7 @@ export interface TRTCEventTypes {
   'remote-audio-unavailable': [{ userId: string }];
   'remote-video-available': [{ userId: string; streamType: StreamType }];
   'remote-video-unavailable': [{ userId: string; streamType: StreamType }];
-  'audio-volume': [{ result: { userId: string; volume: number }[] }];
+  'audio-volume': [{ result: Volume[] }];
   'network-quality': [NetworkQuality];
   'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState }];
   'audio-play-state-changed': [{ userId: string; state: string; reason: string }];
@@ -116,11 +117,18 @@ export interface TRTCEventTypes {
   'screen-share-stopped': [];
   'device-changed': [{ type: 'camera' | 'microphone' | 'speaker'; action: 'add' | 'remove' | 'active'; device: MediaDeviceInfo }];
   'publish-state-changed': [{ mediaType: MediaType; state: PublishState; prevState: PublishState; reason?: string; error?: RtcError }];
-  track: [{ userId: string; streamType?: StreamType; track: MediaStreamTrack }];
+  track: [{ userId: string; streamType?: StreamType; track: MediaStreamTrack; sourceTrack: MediaStreamTrack }];
   statistics: [Statistics];
   'custom-message': [{ userId: string; cmdId: number; seq: number; data: ArrayBuffer }];
   'sei-message': [{ userId: string; streamType: StreamType; seiPayloadType: number; data: ArrayBuffer }];
   'first-video-frame': [{ userId: string; streamType: StreamType; width: number; height: number }];
+}
+
+/** Loudness from 0 to 100; the empty name is oneself. */
+export interface Volume {
+  userId: string;
+  volume: number;
+  floatVolume: number;
 }
 
 type PublishState = 'starting' | 'started' | 'stopped';
@@ -163,6 +171,8 @@ export const TYPE = {
   AUDIO_PROFILE_HIGH_STEREO: 'high-stereo',
   QOS_PREFERENCE_SMOOTH: 'smooth',
   QOS_PREFERENCE_CLEAR: 'clear',
+  SPEAKER: 'Speakerphone',
+  HEADSET: 'Headset earpiece',
 } as const;
 
 const MEDIA_TYPES: Record<StreamKind, MediaType> = { audio: 'audio', main: 'video', sub: 'screen' };
@@ -212,7 +222,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #localVideo: (LocalPicture & { config: LocalVideoConfig }) | undefined;
   #screen: (LocalPicture & { config: ScreenShareConfig; audio: MediaStreamTrack | undefined }) | undefined;
   readonly #audioPlayers = new Map<string, AudioPlayer>();
-  readonly #mutedAudio = new Set<string>();
+  /** Who is to be heard, as the page said; `*` is everyone else. */
+  readonly #heard = new Map<string, boolean>();
   readonly #volumes = new Map<string, number>();
   readonly #remoteVideos = new Map<string, RemoteVideo>();
   readonly #known = new Map<string, Streams>();
@@ -347,6 +358,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!before) throw wrongMoment('switchRoom', 'not in a room: call enterRoom first');
       const roomId = roomIdOf(config, 'switchRoom');
       this.#forgetRemote();
+      if (config.userSig) session.gateway.renew(config.userSig);
       await session.leave();
       this.#entering = { ...before, ...(config.strRoomId === undefined ? { roomId: config.roomId, strRoomId: undefined } : { strRoomId: config.strRoomId, roomId: undefined }) } as EnterRoomConfig;
       try {
@@ -409,6 +421,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     session?.close();
     this.#session = undefined;
     this.#entering = undefined;
+    this.#heard.clear();
     for (const kind of this.#published.keys()) this.#setPublished(kind, 'stopped', 'api-call');
   }
 
@@ -471,7 +484,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** The microphone, and the sound that comes with the screen. */
   async #publishAudio(): Promise<void> {
     const { config } = this.#localAudio ?? {};
-    if (this.#localAudio) this.#localAudio.source.enabled = config?.mute !== true;
+    if (this.#localAudio) this.#localAudio.source.enabled = !config?.mute;
     const microphone = config?.publish === false ? undefined : this.#localAudio;
     const system = this.#screen?.config.publish === false ? undefined : this.#screen?.audio;
     if (!microphone && !system) {
@@ -481,7 +494,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       return;
     }
     const track = this.#mix(microphone, system);
-    const isMuted = (!microphone || config?.mute === true) && !system?.enabled;
+    const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
     const audioBitrate = AUDIO_PROFILES[config?.option?.profile ?? 'standard'].bitrate;
     await this.#publish('audio', track, true, { audioBitrate, isMuted });
   }
@@ -563,7 +576,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   async #publishVideo(): Promise<void> {
     const video = this.#localVideo;
     if (!video) return;
-    const isMuted = video.config.mute === true;
+    const isMuted = Boolean(video.config.mute);
     video.track.enabled = !isMuted;
     const { profile, small, qosPreference = 'smooth' } = video.config.option ?? {};
     const encoding: Encoding = {
@@ -823,11 +836,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   async muteRemoteAudio(userId: string, mute: boolean): Promise<void> {
     await this.#do('muteRemoteAudio', async () => {
       const session = this.#requireSession('muteRemoteAudio');
+      if (userId === '*') this.#heard.clear();
+      this.#heard.set(userId, !mute);
       const users = userId === '*' ? [...session.streams.keys()].filter((user) => user !== session.userId) : [userId];
-      for (const user of userId === '*' ? ['*', ...users] : users) {
-        if (mute) this.#mutedAudio.add(user);
-        else this.#mutedAudio.delete(user);
-      }
       await Promise.all(users.map((user) => this.#listenTo(user)));
     });
   }
@@ -847,10 +858,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const session = this.#session;
     if (!session?.isInRoom) return;
     const isThere = session.streams.get(userId)?.has('audio') ?? false;
-    const isAuto = this.#entering?.autoReceiveAudio !== false;
-    const isMuted = this.#mutedAudio.has(userId) || (this.#mutedAudio.has('*') && !this.#audioPlayers.has(userId));
-    // A member that was unmuted by name is heard also without autoReceiveAudio.
-    if (isThere && !isMuted && (isAuto || this.#audioPlayers.has(userId) || this.#volumes.has(userId))) {
+    // Whoever was unmuted is heard also without autoReceiveAudio.
+    const isWanted = this.#heard.get(userId) ?? this.#heard.get('*') ?? this.#entering?.autoReceiveAudio !== false;
+    if (isThere && isWanted) {
       await session.watcher.watch({ userId, kind: 'audio', maxHeight: 0, isPaused: false });
       return;
     }
@@ -963,18 +973,21 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 
   #tellVolumes(): void {
-    const result: { userId: string; volume: number }[] = [];
+    const result: Volume[] = [];
+    const add = (userId: string, level: number) => {
+      const floatVolume = volumeOf(level);
+      result.push({ userId, volume: Math.round(floatVolume), floatVolume });
+    };
     const own = this.getAudioTrack();
     if (own !== (this.#meter?.track ?? null)) {
       this.#meter?.meter.close();
       this.#meter = own ? { meter: new Meter(own), track: own } : undefined;
     }
-    if (this.#meter) result.push({ userId: '', volume: own?.enabled ? volumeOf(this.#meter.meter.level) : 0 });
+    if (this.#meter) add('', own?.enabled ? this.#meter.meter.level : 0);
     const session = this.#session;
     for (const [watched, receiver] of session?.isInRoom ? session.watcher.receivers() : []) {
       if (watched.kind !== 'audio') continue;
-      const level = receiver.getSynchronizationSources()[0]?.audioLevel ?? 0;
-      result.push({ userId: watched.userId, volume: volumeOf(level) });
+      add(watched.userId, receiver.getSynchronizationSources()[0]?.audioLevel ?? 0);
     }
     this.emit('audio-volume', { result });
   }
@@ -1123,11 +1136,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         if (volume !== undefined) player.volume = volume;
       }
       player.play(track);
-      this.emit('track', { userId, track });
+      this.emit('track', { userId, track, sourceTrack: track });
       return;
     }
     this.#remoteVideos.get(remoteKey(userId, kind))?.player.play(track);
-    this.emit('track', { userId, streamType: kind, track });
+    this.emit('track', { userId, streamType: kind, track, sourceTrack: track });
   }
 
   #localPlayer(streamType: StreamType): VideoPlayer {

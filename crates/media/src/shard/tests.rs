@@ -450,10 +450,14 @@ fn offers_of_browsers_and_encoders_are_answered_whole() {
     let mut world = World::new();
     let (room, user) = (RoomKey(9), Arc::from("ann"));
     let now = world.now;
-    for ((name, offer), peer) in
-        [offer!("firefox-publishes"), offer!("gstreamer-publishes"), offer!("firefox-watches")]
-            .into_iter()
-            .zip(50..)
+    for ((name, offer), peer) in [
+        offer!("firefox-publishes"),
+        offer!("gstreamer-publishes"),
+        offer!("obs-publishes"),
+        offer!("firefox-watches"),
+    ]
+    .into_iter()
+    .zip(50..)
     {
         let shard = &mut world.shard;
         let (answer, lines) = if name.ends_with("publishes") {
