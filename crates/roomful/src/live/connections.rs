@@ -1,0 +1,344 @@
+//! The connections of the forwarding unit, and whose each of them is: carries out what rooms decide (`streams.rs`), and
+//! brings back what the unit reports.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, StreamKind, Watched};
+use parking_lot::Mutex;
+use rooms::{LeaveCause, SessionId, UserId};
+use tokio::sync::{Notify, mpsc};
+
+use super::Settled;
+use crate::clock;
+use crate::error::ApiError;
+use crate::hub::Hub;
+use crate::room_cell::RoomCell;
+use crate::session::Session;
+
+/// Events of the forwarding unit that may wait for us.
+const EVENTS: usize = 4096;
+
+/// How often a room's members are told who speaks.
+const SPEAKERS_INTERVAL: Duration = Duration::from_millis(400);
+
+/// Whose a connection is.
+struct Connection {
+    cell: Weak<RoomCell>,
+    /// `None` for a viewer that is only counted.
+    session: Option<SessionId>,
+    is_publisher: bool,
+    /// Of the client's certificate: an offer with another is that of a new connection.
+    fingerprint: String,
+    /// It came by WHIP or WHEP: there is no other connection that would keep its session.
+    resource: Option<Resource>,
+}
+
+/// What came by WHIP or WHEP, as its URL stands for it.
+#[derive(Clone)]
+pub(crate) struct Resource {
+    /// The last part of the URL, which nobody guesses.
+    pub(crate) name: String,
+    /// Whose it is.
+    pub(crate) user: UserId,
+    /// The latest one.
+    pub(crate) offer: String,
+    /// Names the ICE session (RFC 9725 4.3.1).
+    pub(crate) entity_tag: String,
+}
+
+/// The forwarding unit, as the rooms use it.
+pub(crate) struct Live {
+    media: Media,
+    /// Tells this run of the server from others: clients whose media was elsewhere connect it anew.
+    pub(crate) server_id: String,
+    connections: Mutex<HashMap<PeerId, Connection, foldhash::fast::RandomState>>,
+    rooms: Mutex<HashMap<RoomKey, Weak<RoomCell>, foldhash::fast::RandomState>>,
+    last_room: AtomicU64,
+    /// Sessions that were nothing but a connection which is closed.
+    ended: Mutex<Vec<SessionId>>,
+    wake: Notify,
+}
+
+/// What happens in the forwarding unit, to be read by [`Live::run`].
+pub(crate) type Happenings = mpsc::Receiver<Event>;
+
+impl Live {
+    /// Starts the unit.
+    pub(crate) fn start(config: &media::Config) -> std::io::Result<(Arc<Self>, Happenings)> {
+        let (events, happenings) = mpsc::channel(EVENTS);
+        let mut id = [0; 8];
+        getrandom::fill(&mut id).map_err(std::io::Error::other)?;
+        let live = Self {
+            media: Media::start(config, events)?,
+            server_id: crate::wire::hex(&id),
+            connections: Mutex::default(),
+            rooms: Mutex::default(),
+            last_room: AtomicU64::new(0),
+            ended: Mutex::default(),
+            wake: Notify::new(),
+        };
+        Ok((Arc::new(live), happenings))
+    }
+
+    pub(crate) fn media(&self) -> &Media {
+        &self.media
+    }
+
+    /// A name for a room that is made now.
+    pub(crate) fn new_room(&self) -> RoomKey {
+        RoomKey(self.last_room.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Ends connections.
+    pub(crate) fn close(&self, peers: impl IntoIterator<Item = PeerId>) {
+        for peer in peers {
+            let connection = self.connections.lock().remove(&peer);
+            self.media.close(peer);
+            let whole = connection.filter(|connection| connection.resource.is_some());
+            if let Some(session) = whole.and_then(|connection| connection.session) {
+                // Rooms close connections while they are locked, so their sessions end a moment later.
+                self.ended.lock().push(session);
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    pub(crate) fn set_rights(&self, peer: PeerId, rights: Rights) {
+        self.media.set_rights(peer, rights);
+    }
+
+    /// `session` publishes in `cell` what its offer says; streams of the `muted` kinds that are new to the connection begin
+    /// switched off. Returns the answer, and which of its streams flow.
+    pub(crate) async fn publish(
+        &self,
+        cell: &Arc<RoomCell>,
+        session: &Arc<Session>,
+        offer: String,
+        streams: Vec<Published>,
+        muted: &[StreamKind],
+        resource: Option<Resource>,
+    ) -> Result<(Answer, Rights), ApiError> {
+        let known = cell.streams().publisher(session.id).filter(|peer| self.is_of(*peer, &offer));
+        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), true, &offer, resource));
+        let user: Arc<str> = session.user.as_str().into();
+        let key = cell.media_key;
+        // Nothing more flows than before, until the room has had its say below.
+        let rights = cell.streams().rights_on(peer).unwrap_or_default();
+        let answer = self.media.publish(peer, key, user, offer, streams, rights).await;
+        let answer = answer.inspect_err(|_| {
+            if known.is_none() {
+                self.close([peer]);
+            }
+        })?;
+        match cell.note_published(session, peer, &answer.published, muted) {
+            Ok(rights) => Ok((answer, rights)),
+            Err(error) => {
+                self.close([peer]);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// `session` watches in `cell` what its offer has room for.
+    pub(crate) async fn watch(
+        &self,
+        cell: &Arc<RoomCell>,
+        session: &Arc<Session>,
+        offer: String,
+        streams: Vec<Watched>,
+        resource: Option<Resource>,
+    ) -> Result<Answer, ApiError> {
+        let known = cell.streams().watcher(session.id).filter(|peer| self.is_of(*peer, &offer));
+        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), false, &offer, resource));
+        let answer = self.media.watch(peer, offer, streams).await.inspect_err(|_| {
+            if known.is_none() {
+                self.close([peer]);
+            }
+        })?;
+        match cell.note_watching(session, peer) {
+            Ok(()) => Ok(answer),
+            Err(error) => {
+                self.close([peer]);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Whether an offer is one more of a connection, and not the first of another.
+    fn is_of(&self, peer: PeerId, offer: &str) -> bool {
+        self.connections.lock().get(&peer).is_some_and(|one| one.fingerprint == fingerprint(offer))
+    }
+
+    /// Begins a connection.
+    fn adopt(
+        &self,
+        cell: &Arc<RoomCell>,
+        session: Option<SessionId>,
+        is_publisher: bool,
+        offer: &str,
+        resource: Option<Resource>,
+    ) -> PeerId {
+        // By the gateway come browsers; by WHIP and WHEP comes anything.
+        let client = if resource.is_some() { Client::Other } else { Client::Browser };
+        let peer = self.media.new_peer(client);
+        self.rooms.lock().insert(cell.media_key, Arc::downgrade(cell));
+        let fingerprint = fingerprint(offer).to_owned();
+        let connection =
+            Connection { cell: Arc::downgrade(cell), session, is_publisher, fingerprint, resource };
+        self.connections.lock().insert(peer, connection);
+        peer
+    }
+
+    /// A player that is only counted watches in `cell`.
+    pub(crate) async fn play(
+        &self,
+        cell: &Arc<RoomCell>,
+        user: &UserId,
+        offer: String,
+        streams: Vec<Watched>,
+        resource: Resource,
+    ) -> Result<Answer, ApiError> {
+        let peer = self.adopt(cell, None, false, &offer, Some(resource));
+        let answer = match self.media.watch(peer, offer, streams).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.close([peer]);
+                return Err(error.into());
+            }
+        };
+        let counted = cell.change_streams(|room, streams| {
+            room.begin_play(user, clock::now())?;
+            streams.watch(None, user, peer);
+            Ok(())
+        });
+        if let Err(error) = counted {
+            self.close([peer]);
+            return Err(error.into());
+        }
+        Ok(answer)
+    }
+
+    /// What came by WHIP or WHEP under a name, and where it is.
+    pub(crate) fn resource(&self, name: &str) -> Option<(Arc<RoomCell>, Resource)> {
+        let connections = self.connections.lock();
+        let found = connections
+            .values()
+            .find_map(|one| Some((one, one.resource.as_ref()?)).filter(|(_, it)| it.name == name));
+        found.and_then(|(connection, resource)| Some((connection.cell.upgrade()?, resource.clone())))
+    }
+
+    fn peer_of(&self, resource: &str) -> Option<PeerId> {
+        let is_it =
+            |connection: &Connection| connection.resource.as_ref().is_some_and(|it| it.name == resource);
+        self.connections.lock().iter().find(|(_, one)| is_it(one)).map(|(peer, _)| *peer)
+    }
+
+    /// Starts ICE over on what came by WHIP or WHEP, with an offer that differs in nothing else.
+    pub(crate) async fn restart_ice(&self, hub: &Hub, resource: Resource) -> Result<Answer, ApiError> {
+        let peer = self.peer_of(&resource.name).ok_or(media::Error::Gone)?;
+        let publisher = {
+            let connections = self.connections.lock();
+            let connection = connections.get(&peer).filter(|connection| connection.is_publisher);
+            connection.and_then(|one| Some((one.cell.upgrade()?, hub.sessions.by_id(one.session?)?)))
+        };
+        let offer = resource.offer.clone();
+        let answer = match publisher {
+            Some((cell, session)) => self.publish(&cell, &session, offer, Vec::new(), &[], None).await?.0,
+            None => self.media.watch(peer, offer, Vec::new()).await?,
+        };
+        if let Some(connection) = self.connections.lock().get_mut(&peer) {
+            connection.resource = Some(resource);
+        }
+        Ok(answer)
+    }
+
+    /// Ends what came by WHIP or WHEP under a name, as if its client had gone. `false` when there is no such thing.
+    pub(crate) fn end_resource(&self, hub: &Arc<Hub>, resource: &str, cause: LeaveCause) -> bool {
+        let Some(peer) = self.peer_of(resource) else { return false };
+        self.media.close(peer);
+        self.end(hub, peer, cause);
+        true
+    }
+
+    /// A room is over.
+    pub(crate) fn forget_room(&self, key: RoomKey) {
+        self.rooms.lock().remove(&key);
+    }
+
+    /// Carries out what follows from a change in a room.
+    pub(crate) fn carry_out(&self, settled: &Settled) {
+        for (peer, _, rights) in &settled.rights {
+            self.media.set_rights(*peer, *rights);
+        }
+        self.close(settled.closed.iter().copied());
+    }
+
+    /// Brings what happens in the unit to the rooms, until it ends.
+    pub(crate) async fn run(self: Arc<Self>, hub: Arc<Hub>, mut happenings: Happenings) {
+        let mut speakers: HashMap<RoomKey, Vec<(Arc<str>, u8)>> = HashMap::new();
+        let mut tick = tokio::time::interval(SPEAKERS_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = happenings.recv() => match event {
+                    None => return,
+                    Some(Event::Connected(_)) => {}
+                    Some(Event::Lost(peer)) => self.end(&hub, peer, LeaveCause::Interrupted),
+                    Some(Event::Levels(levels)) => {
+                        for (room, user, level) in levels {
+                            speakers.entry(room).or_default().push((user, level));
+                        }
+                    }
+                },
+                () = self.wake.notified() => {
+                    let ended = std::mem::take(&mut *self.ended.lock());
+                    for session in ended.into_iter().filter_map(|id| hub.sessions.by_id(id)) {
+                        hub.end_session(&session, LeaveCause::Kicked);
+                    }
+                }
+                _ = tick.tick() => {
+                    for (room, speakers) in speakers.drain() {
+                        let cell = self.rooms.lock().get(&room).and_then(Weak::upgrade);
+                        cell.into_iter().for_each(|cell| cell.tell_speakers(&speakers));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A connection is gone, and with it a session that was nothing else.
+    fn end(&self, hub: &Arc<Hub>, peer: PeerId, cause: LeaveCause) {
+        let Some(connection) = self.connections.lock().remove(&peer) else { return };
+        let Some(cell) = connection.cell.upgrade() else { return };
+        cell.note_media_lost(peer, connection.session, connection.is_publisher);
+        if connection.resource.is_some()
+            && let Some(session) = connection.session.and_then(|id| hub.sessions.by_id(id))
+        {
+            hub.end_session(&session, cause);
+        }
+    }
+}
+
+/// The fingerprint of the certificate in an offer (RFC 8122 5); every connection of a browser has a certificate of its own.
+fn fingerprint(offer: &str) -> &str {
+    offer.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).unwrap_or_default().trim()
+}
+
+impl From<media::Error> for ApiError {
+    fn from(error: media::Error) -> Self {
+        use media::Error as E;
+        let code = match &error {
+            E::Offer(_)
+            | E::UnknownMid(_)
+            | E::WrongKind(_)
+            | E::OneTooMany(_)
+            | E::TooManyStreams { .. } => Self::INVALID,
+            E::Gone => Self::NO_CONNECTION,
+            E::Busy => 60007,
+        };
+        Self::new(code, error.to_string())
+    }
+}
