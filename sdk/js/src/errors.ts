@@ -62,6 +62,15 @@ const DEVICE_HELP: Record<string, string> = {
   SecurityError: 'serve the page over https, or from localhost',
 };
 
+/** Does the work of a function of the page, and fails by its name. */
+export async function named<T>(functionName: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw RtcError.from(error, functionName);
+  }
+}
+
 export function invalid(functionName: string, message: string): RtcError {
   return new RtcError({ code: ERROR_CODE.INVALID_PARAMETER, message, functionName });
 }

@@ -10,7 +10,8 @@
  * await trtc.startLocalVideo({ view: 'local' });
  * ```
  */
-export { TRTC as default, TRTC, EVENT, TYPE } from './trtc.js';
+export { TRTC as default, TRTC } from './trtc.js';
+export { EVENT, TYPE } from './api.js';
 export type {
   EnterRoomConfig,
   LocalAudioConfig,
@@ -20,7 +21,7 @@ export type {
   SwitchRoomConfig,
   TRTCEventTypes,
   TRTCOptions,
-} from './trtc.js';
+} from './api.js';
 export { Room } from './room.js';
 export type { Device, Request, RoomEvents, UserInfo } from './room.js';
 export { ERROR_CODE, RtcError } from './errors.js';

@@ -3,7 +3,7 @@ import { RtcError, wrongMoment } from './errors.js';
 import type { Body, Credentials } from './gateway.js';
 import type { StreamKind } from './peer.js';
 import { type Seat, Session, type SessionEvents, list, strings } from './session.js';
-import type { TRTCOptions } from './trtc.js';
+import type { TRTCOptions } from './api.js';
 
 export interface UserInfo {
   userId: string;

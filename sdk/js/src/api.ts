@@ -1,0 +1,168 @@
+import type { MicrophoneOption } from './capture.js';
+import type { RtcError } from './errors.js';
+import { SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile } from './profiles.js';
+import type { ConnectionState } from './session.js';
+import type { NetworkQuality, Statistics } from './statistics.js';
+import type { View } from './views.js';
+
+export type Role = 'anchor' | 'audience';
+export type StreamType = 'main' | 'sub';
+export type MediaType = 'audio' | 'video' | 'screen';
+
+export interface TRTCOptions {
+  /** Where the server is, `wss://rooms.example.org`; absent for the page's own. */
+  server?: string;
+  /** Whether entering a room that does not exist creates it, as the cloud does; on unless `false`. */
+  createRooms?: boolean;
+  plugins?: unknown[];
+}
+
+export interface TurnServer {
+  url: string;
+  username?: string;
+  credential?: string;
+}
+
+export interface EnterRoomConfig {
+  sdkAppId: number;
+  userId: string;
+  userSig: string;
+  roomId?: number;
+  strRoomId?: string;
+  role?: Role;
+  autoReceiveAudio?: boolean;
+  autoReceiveVideo?: boolean;
+  scene?: 'live' | 'rtc';
+  proxy?: string | { turnServer?: TurnServer | TurnServer[]; iceTransportPolicy?: RTCIceTransportPolicy; websocketProxy?: string };
+}
+
+export interface SwitchRoomConfig {
+  userSig?: string;
+  roomId?: number;
+  strRoomId?: string;
+}
+
+type VideoProfileName = keyof typeof VIDEO_PROFILES;
+type ScreenProfileName = keyof typeof SCREEN_PROFILES;
+
+export interface LocalVideoConfig {
+  view?: View;
+  publish?: boolean;
+  /** A picture's address, which others would be shown meanwhile elsewhere, mutes as `true` does. */
+  mute?: boolean | string;
+  option?: {
+    cameraId?: string;
+    useFrontCamera?: boolean;
+    profile?: VideoProfileName | Partial<VideoProfile>;
+    fillMode?: 'contain' | 'cover' | 'fill';
+    mirror?: boolean | string;
+    /** The low layer; on unless `false`: viewers on slow links get it. */
+    small?: VideoProfileName | Partial<VideoProfile> | boolean;
+    qosPreference?: 'smooth' | 'clear';
+    videoTrack?: MediaStreamTrack;
+  };
+}
+
+export interface LocalAudioConfig {
+  publish?: boolean;
+  mute?: boolean | 'microphone';
+  option?: MicrophoneOption & { audioTrack?: MediaStreamTrack; captureVolume?: number };
+}
+
+export interface ScreenShareConfig {
+  view?: View;
+  publish?: boolean;
+  muteSystemAudio?: boolean;
+  option?: {
+    profile?: ScreenProfileName | Partial<VideoProfile>;
+    fillMode?: 'contain' | 'cover' | 'fill';
+    systemAudio?: boolean;
+    videoTrack?: MediaStreamTrack;
+    audioTrack?: MediaStreamTrack;
+    qosPreference?: 'smooth' | 'clear';
+    preferDisplaySurface?: string;
+  };
+}
+
+export interface RemoteVideoConfig {
+  userId: string;
+  streamType?: StreamType;
+  view?: View;
+  option?: { fillMode?: 'contain' | 'cover' | 'fill'; mirror?: boolean; small?: boolean; receiveWhenViewVisible?: boolean };
+}
+
+export interface TRTCEventTypes {
+  error: [RtcError];
+  'autoplay-failed': [{ userId: string; mediaType: MediaType; resume: () => Promise<void> }];
+  'kicked-out': [{ reason: 'kick' | 'banned' | 'room_disband' }];
+  'remote-user-enter': [{ userId: string }];
+  'remote-user-exit': [{ userId: string }];
+  'remote-audio-available': [{ userId: string }];
+  'remote-audio-unavailable': [{ userId: string }];
+  'remote-video-available': [{ userId: string; streamType: StreamType }];
+  'remote-video-unavailable': [{ userId: string; streamType: StreamType }];
+  'audio-volume': [{ result: Volume[] }];
+  'network-quality': [NetworkQuality];
+  'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState }];
+  'audio-play-state-changed': [{ userId: string; state: string; reason: string }];
+  'video-play-state-changed': [{ userId: string; streamType: StreamType; state: string; reason: string }];
+  'screen-share-stopped': [];
+  'device-changed': [{ type: 'camera' | 'microphone' | 'speaker'; action: 'add' | 'remove' | 'active'; device: MediaDeviceInfo }];
+  'publish-state-changed': [{ mediaType: MediaType; state: PublishState; prevState: PublishState; reason?: string; error?: RtcError }];
+  track: [{ userId: string; streamType?: StreamType; track: MediaStreamTrack; sourceTrack: MediaStreamTrack }];
+  statistics: [Statistics];
+  'custom-message': [{ userId: string; cmdId: number; seq: number; data: ArrayBuffer }];
+  'sei-message': [{ userId: string; streamType: StreamType; seiPayloadType: number; data: ArrayBuffer }];
+  'first-video-frame': [{ userId: string; streamType: StreamType; width: number; height: number }];
+}
+
+/** Loudness from 0 to 100; the empty name is oneself. */
+export interface Volume {
+  userId: string;
+  volume: number;
+  floatVolume: number;
+}
+
+export type PublishState = 'starting' | 'started' | 'stopped';
+
+export const EVENT = {
+  ERROR: 'error',
+  AUTOPLAY_FAILED: 'autoplay-failed',
+  KICKED_OUT: 'kicked-out',
+  REMOTE_USER_ENTER: 'remote-user-enter',
+  REMOTE_USER_EXIT: 'remote-user-exit',
+  REMOTE_AUDIO_AVAILABLE: 'remote-audio-available',
+  REMOTE_AUDIO_UNAVAILABLE: 'remote-audio-unavailable',
+  REMOTE_VIDEO_AVAILABLE: 'remote-video-available',
+  REMOTE_VIDEO_UNAVAILABLE: 'remote-video-unavailable',
+  AUDIO_VOLUME: 'audio-volume',
+  NETWORK_QUALITY: 'network-quality',
+  CONNECTION_STATE_CHANGED: 'connection-state-changed',
+  AUDIO_PLAY_STATE_CHANGED: 'audio-play-state-changed',
+  VIDEO_PLAY_STATE_CHANGED: 'video-play-state-changed',
+  SCREEN_SHARE_STOPPED: 'screen-share-stopped',
+  DEVICE_CHANGED: 'device-changed',
+  PUBLISH_STATE_CHANGED: 'publish-state-changed',
+  TRACK: 'track',
+  STATISTICS: 'statistics',
+  CUSTOM_MESSAGE: 'custom-message',
+  SEI_MESSAGE: 'sei-message',
+  FIRST_VIDEO_FRAME: 'first-video-frame',
+} as const;
+
+export const TYPE = {
+  SCENE_LIVE: 'live',
+  SCENE_RTC: 'rtc',
+  ROLE_ANCHOR: 'anchor',
+  ROLE_AUDIENCE: 'audience',
+  STREAM_TYPE_MAIN: 'main',
+  STREAM_TYPE_SUB: 'sub',
+  AUDIO_PROFILE_STANDARD: 'standard',
+  AUDIO_PROFILE_STANDARD_STEREO: 'standard-stereo',
+  AUDIO_PROFILE_HIGH: 'high',
+  AUDIO_PROFILE_HIGH_STEREO: 'high-stereo',
+  QOS_PREFERENCE_SMOOTH: 'smooth',
+  QOS_PREFERENCE_CLEAR: 'clear',
+  SPEAKER: 'Speakerphone',
+  HEADSET: 'Headset earpiece',
+} as const;

@@ -1,0 +1,402 @@
+import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
+import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishState, ScreenShareConfig, StreamType } from './api.js';
+import { RtcError, named, wrongMoment } from './errors.js';
+import { log } from './log.js';
+import type { StreamKind } from './peer.js';
+import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
+import type { Encoding, Publishing } from './publisher.js';
+import type { Streams } from './session.js';
+import type { Stage } from './stage.js';
+import { Turns } from './turns.js';
+import { VideoPlayer, type ViewOptions } from './views.js';
+
+const MEDIA_TYPES: Record<StreamKind, MediaType> = { audio: 'audio', main: 'video', sub: 'screen' };
+
+interface LocalAudio {
+  config: LocalAudioConfig;
+  source: MediaStreamTrack;
+  isOwn: boolean;
+}
+
+interface LocalPicture {
+  track: MediaStreamTrack;
+  player: VideoPlayer;
+  isOwn: boolean;
+}
+
+/** One's own microphone, camera and screen: opened, shown, and published while one is in a room. */
+export class LocalMedia {
+  readonly #stage: Stage;
+  #localAudio: LocalAudio | undefined;
+  #mixer: Mixer | undefined;
+  #localVideo: (LocalPicture & { config: LocalVideoConfig }) | undefined;
+  #screen: (LocalPicture & { config: ScreenShareConfig; audio: MediaStreamTrack | undefined }) | undefined;
+  readonly #published = new Map<StreamKind, PublishState>();
+  /** A device is opened, changed and closed in the order it was asked for. Publishing follows what is then. */
+  readonly #turns: Record<StreamKind, Turns> = { audio: new Turns(), main: new Turns(), sub: new Turns() };
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  /** The track of a kind, as it was opened; of a screen's sound with `isSound`. */
+  track(kind: StreamKind, isSound = false): MediaStreamTrack | undefined {
+    if (kind === 'audio') return this.#localAudio?.source;
+    if (kind === 'main') return this.#localVideo?.track;
+    return isSound ? this.#screen?.audio : this.#screen?.track;
+  }
+
+  player(streamType: StreamType): VideoPlayer | undefined {
+    return streamType === 'main' ? this.#localVideo?.player : this.#screen?.player;
+  }
+
+  /** One is in a room no more. */
+  leave(): void {
+    for (const kind of this.#published.keys()) this.#setPublished(kind, 'stopped', 'api-call');
+  }
+
+  /** Closes all devices. */
+  close(): void {
+    this.#endAudio();
+    this.#endVideo();
+    this.#endScreen();
+    this.#mixer?.close();
+  }
+
+  // Own audio
+
+  async startLocalAudio(config: LocalAudioConfig = {}): Promise<void> {
+    await named('startLocalAudio', async () => {
+      const started = await this.#turns.audio.take(async () => {
+        if (this.#localAudio) throw wrongMoment('startLocalAudio', 'the microphone is on already: call updateLocalAudio');
+        const { audioTrack } = config.option ?? {};
+        const source = audioTrack ?? (await openMicrophone(config.option ?? {}));
+        return (this.#localAudio = { config, source, isOwn: !audioTrack });
+      });
+      try {
+        await this.#publishAudio();
+      } catch (error) {
+        if (this.#localAudio === started) this.#endAudio();
+        throw error;
+      }
+    });
+  }
+
+  async updateLocalAudio(config: LocalAudioConfig): Promise<void> {
+    await named('updateLocalAudio', async () => {
+      await this.#turns.audio.take(async () => {
+        const audio = this.#localAudio;
+        if (!audio) throw wrongMoment('updateLocalAudio', 'the microphone is off: call startLocalAudio first');
+        const option = { ...audio.config.option, ...config.option };
+        const { microphoneId, audioTrack, echoCancellation, autoGainControl, noiseSuppression } = config.option ?? {};
+        const isAnother = [microphoneId, echoCancellation, autoGainControl, noiseSuppression].some((value) => value !== undefined);
+        if (audioTrack || isAnother) {
+          const fresh = audioTrack ?? (await openMicrophone(option));
+          if (audio.isOwn) audio.source.stop();
+          audio.source = fresh;
+          audio.isOwn = !audioTrack;
+          if (microphoneId) void this.#tellActive('microphone', microphoneId);
+        }
+        audio.config = { ...audio.config, ...config, option };
+      });
+      await this.#publishAudio();
+    });
+  }
+
+  async stopLocalAudio(): Promise<void> {
+    await named('stopLocalAudio', async () => {
+      await this.#turns.audio.take(() => this.#endAudio());
+      await this.#publishAudio();
+    });
+  }
+
+  /** The microphone, and the sound that comes with the screen. */
+  async #publishAudio(): Promise<void> {
+    const { config } = this.#localAudio ?? {};
+    if (this.#localAudio) this.#localAudio.source.enabled = !config?.mute;
+    const microphone = config?.publish === false ? undefined : this.#localAudio;
+    const system = this.#screen?.config.publish === false ? undefined : this.#screen?.audio;
+    if (!microphone && !system) {
+      this.#mixer?.close();
+      this.#mixer = undefined;
+      await this.unpublish('audio', 'api-call');
+      return;
+    }
+    const track = this.#mix(microphone, system);
+    const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
+    const audioBitrate = AUDIO_PROFILES[config?.option?.profile ?? 'standard'].bitrate;
+    await this.#publish('audio', track, true, { audioBitrate, isMuted });
+  }
+
+  #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined): MediaStreamTrack {
+    const volume = microphone?.config.option?.captureVolume ?? 100;
+    if (microphone && !system && volume === 100 && !this.#mixer) return microphone.source;
+    this.#mixer ??= new Mixer();
+    this.#mixer.set('microphone', microphone?.source, volume);
+    this.#mixer.set('system', system, 100);
+    return this.#mixer.track;
+  }
+
+  #endAudio(): void {
+    const audio = this.#localAudio;
+    this.#localAudio = undefined;
+    if (audio?.isOwn) audio.source.stop();
+  }
+
+  // Own video
+
+  async startLocalVideo(config: LocalVideoConfig = {}): Promise<void> {
+    await named('startLocalVideo', async () => {
+      const started = await this.#turns.main.take(async () => {
+        if (this.#localVideo) throw wrongMoment('startLocalVideo', 'the camera is on already: call updateLocalVideo');
+        const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
+        const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
+        return (this.#localVideo = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config });
+      });
+      if (this.#localVideo !== started) return;
+      try {
+        started.player.show(config.view, localView(config.option, config.option?.useFrontCamera !== false));
+        started.player.play(started.track);
+        await this.#publishVideo();
+      } catch (error) {
+        if (this.#localVideo === started) this.#endVideo();
+        throw error;
+      }
+    });
+  }
+
+  async updateLocalVideo(config: LocalVideoConfig): Promise<void> {
+    await named('updateLocalVideo', async () => {
+      await this.#turns.main.take(async () => {
+        const video = this.#localVideo;
+        if (!video) throw wrongMoment('updateLocalVideo', 'the camera is off: call startLocalVideo first');
+        const option = { ...video.config.option, ...config.option };
+        const { cameraId, useFrontCamera, videoTrack, profile } = config.option ?? {};
+        if (videoTrack) {
+          if (video.isOwn) video.track.stop();
+          Object.assign(video, { track: videoTrack, isOwn: false });
+        } else if (cameraId !== undefined || useFrontCamera !== undefined) {
+          // Many phones open only one camera at a time.
+          if (video.isOwn) video.track.stop();
+          const wanted = cameraId !== undefined ? { cameraId } : { useFrontCamera };
+          const track = await openCamera({ ...wanted, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
+          Object.assign(video, { track, isOwn: true });
+          if (cameraId) void this.#tellActive('camera', cameraId);
+        } else if (profile && video.isOwn) {
+          const { width, height, frameRate } = profileOf(VIDEO_PROFILES, profile, '480p');
+          await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });
+        }
+        const { view } = config;
+        video.config = { ...video.config, ...config, option };
+        video.player.show(view, localView(option, option.useFrontCamera !== false));
+        video.player.play(video.track);
+      });
+      await this.#publishVideo();
+    });
+  }
+
+  async stopLocalVideo(): Promise<void> {
+    await named('stopLocalVideo', async () => {
+      await this.#turns.main.take(() => this.#endVideo());
+      await this.unpublish('main', 'api-call');
+    });
+  }
+
+  async #publishVideo(): Promise<void> {
+    const video = this.#localVideo;
+    if (!video) return;
+    const isMuted = Boolean(video.config.mute);
+    video.track.enabled = !isMuted;
+    const { profile, small, qosPreference = 'smooth' } = video.config.option ?? {};
+    const encoding: Encoding = {
+      ...actual(video.track, profileOf(VIDEO_PROFILES, profile, '480p')),
+      qosPreference,
+      isSimulcast: small !== false,
+    };
+    await this.#publish('main', video.track, video.config.publish !== false, { encoding, isMuted });
+  }
+
+  #endVideo(): void {
+    const video = this.#localVideo;
+    this.#localVideo = undefined;
+    if (video?.isOwn) video.track.stop();
+    video?.player.stop();
+  }
+
+  // Screen
+
+  async startScreenShare(config: ScreenShareConfig = {}): Promise<void> {
+    await named('startScreenShare', async () => {
+      const started = await this.#turns.sub.take(async () => {
+        if (this.#screen) throw wrongMoment('startScreenShare', 'the screen is shared already: call updateScreenShare');
+        const { videoTrack, audioTrack, profile, systemAudio = false, preferDisplaySurface } = config.option ?? {};
+        const opened = videoTrack
+          ? { video: videoTrack, audio: audioTrack }
+          : await openScreen({ profile: profileOf(SCREEN_PROFILES, profile, '1080p'), systemAudio, preferDisplaySurface });
+        // The browser's own button ends it too.
+        opened.video.addEventListener('ended', () => {
+          if (this.#screen?.track !== opened.video) return;
+          void this.stopScreenShare().catch((error: unknown) => log.warn('the end of screen sharing', error));
+          this.#stage.tell('screen-share-stopped');
+        });
+        if (opened.audio && config.muteSystemAudio) opened.audio.enabled = false;
+        return (this.#screen = { track: opened.video, player: this.#localPlayer('sub'), isOwn: !videoTrack, config, audio: opened.audio });
+      });
+      if (this.#screen !== started) return;
+      try {
+        started.player.show(config.view, { fillMode: config.option?.fillMode ?? 'contain' });
+        started.player.play(started.track);
+        await this.#publishScreen();
+      } catch (error) {
+        if (this.#screen === started) this.#endScreen();
+        throw error;
+      }
+    });
+  }
+
+  async updateScreenShare(config: ScreenShareConfig): Promise<void> {
+    await named('updateScreenShare', async () => {
+      await this.#turns.sub.take(async () => {
+        const screen = this.#screen;
+        if (!screen) throw wrongMoment('updateScreenShare', 'the screen is not shared: call startScreenShare first');
+        const option = { ...screen.config.option, ...config.option };
+        if (config.option?.videoTrack) {
+          if (screen.isOwn) screen.track.stop();
+          Object.assign(screen, { track: config.option.videoTrack, isOwn: false });
+        }
+        screen.config = { ...screen.config, ...config, option };
+        if (screen.audio && config.muteSystemAudio !== undefined) screen.audio.enabled = !config.muteSystemAudio;
+        screen.player.show(config.view, { fillMode: option.fillMode ?? 'contain' });
+        screen.player.play(screen.track);
+      });
+      await this.#publishScreen();
+    });
+  }
+
+  async stopScreenShare(): Promise<void> {
+    await named('stopScreenShare', async () => {
+      await this.#turns.sub.take(() => this.#endScreen());
+      await this.unpublish('sub', 'api-call');
+      await this.#publishAudio();
+    });
+  }
+
+  async #publishScreen(): Promise<void> {
+    const screen = this.#screen;
+    if (!screen) return;
+    const { profile, qosPreference = 'clear' } = screen.config.option ?? {};
+    const encoding: Encoding = { ...profileOf(SCREEN_PROFILES, profile, '1080p'), qosPreference, isSimulcast: false };
+    await this.#publish('sub', screen.track, screen.config.publish !== false, { encoding });
+    if (screen.audio) await this.#publishAudio();
+  }
+
+  #endScreen(): void {
+    const screen = this.#screen;
+    this.#screen = undefined;
+    if (screen?.isOwn) {
+      screen.track.stop();
+      screen.audio?.stop();
+    }
+    screen?.player.stop();
+  }
+
+  // Publishing
+
+  async #publish(kind: StreamKind, track: MediaStreamTrack, isWanted: boolean, how: Publishing): Promise<void> {
+    const session = this.#stage.session;
+    if (!session?.isInRoom) return;
+    if (!isWanted) {
+      await this.unpublish(kind, 'api-call');
+      return;
+    }
+    if (this.#stage.role !== 'anchor' && (this.#stage.entering?.scene ?? 'rtc') === 'live') {
+      throw wrongMoment('', "an audience member does not publish: call switchRole('anchor') first");
+    }
+    const isNew = !session.publisher.has(kind);
+    if (isNew) this.#setPublished(kind, 'starting', 'api-call');
+    try {
+      await session.publisher.publish(kind, track, how);
+    } catch (error) {
+      const failure = RtcError.from(error, '');
+      this.#setPublished(kind, 'stopped', 'error', failure);
+      throw failure;
+    }
+    if (session.isInRoom && session.publisher.has(kind)) this.#setPublished(kind, 'started', 'api-call');
+  }
+
+  /** Takes a stream back; its device stays as it is. */
+  async unpublish(kind: StreamKind, reason: string): Promise<void> {
+    const session = this.#stage.session;
+    if (!session?.isInRoom || !session.publisher.has(kind)) return;
+    await session.publisher.unpublish(kind);
+    this.#setPublished(kind, 'stopped', reason);
+  }
+
+  /** What was started before entering, or in another role. */
+  async publishAll(): Promise<void> {
+    if (this.#stage.role !== 'anchor') return;
+    for (const publish of [() => this.#publishAudio(), () => this.#publishVideo(), () => this.#publishScreen()]) {
+      try {
+        await publish();
+      } catch (error) {
+        this.#stage.tell('error', RtcError.from(error, 'publish'));
+      }
+    }
+  }
+
+  #setPublished(kind: StreamKind, state: PublishState, reason: string, error?: RtcError): void {
+    const prevState = this.#published.get(kind) ?? 'stopped';
+    if (prevState === state) return;
+    this.#published.set(kind, state);
+    this.#stage.tell('publish-state-changed', { mediaType: MEDIA_TYPES[kind], state, prevState, reason, ...(error ? { error } : {}) });
+  }
+
+  /** What the server lets through of what one publishes. */
+  compare(streams: Streams): void {
+    const session = this.#stage.session;
+    if (!session?.isInRoom) return;
+    for (const kind of ['audio', 'main', 'sub'] as const) {
+      if (!session.publisher.has(kind)) continue;
+      const isStarted = streams.has(kind);
+      this.#setPublished(kind, isStarted ? 'started' : 'stopped', isStarted ? 'api-call' : 'error');
+    }
+  }
+
+  /** One in charge of the room switched a device off: it is off until the page switches it on again. */
+  async closeDevice(kind: StreamKind): Promise<void> {
+    try {
+      if (kind === 'audio' && this.#localAudio) await this.updateLocalAudio({ mute: true });
+      else if (kind === 'main' && this.#localVideo) await this.updateLocalVideo({ mute: true });
+      else if (kind === 'sub') await this.stopScreenShare();
+    } catch (error) {
+      log.info('a device that was to be off', error);
+    }
+  }
+
+  #localPlayer(streamType: StreamType): VideoPlayer {
+    return new VideoPlayer({
+      onState: (state, reason) => this.#stage.tell('video-play-state-changed', { userId: '', streamType, state, reason }),
+      onFirstFrame: (width, height) => this.#stage.tell('first-video-frame', { userId: '', streamType, width, height }),
+      onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId: '', mediaType: streamType === 'main' ? 'video' : 'screen', resume }),
+    });
+  }
+
+  async #tellActive(type: 'camera' | 'microphone', deviceId: string): Promise<void> {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    const device = devices.find((one) => one.deviceId === deviceId);
+    if (device) this.#stage.tell('device-changed', { type, action: 'active', device });
+  }
+}
+
+/** What the camera really gives, which may be less than was asked for. */
+function actual(track: MediaStreamTrack, profile: VideoProfile): VideoProfile {
+  const { width, height } = track.getSettings();
+  return width && height ? { ...profile, width, height } : profile;
+}
+
+function localView(option: LocalVideoConfig['option'], isFront: boolean): ViewOptions {
+  const { fillMode, mirror } = option ?? {};
+  // 'view' and 'both' mirror what oneself sees, 'publish' what others see, which browsers cannot.
+  const isMirrored = mirror === undefined ? isFront : mirror === true || mirror === 'view' || mirror === 'both';
+  return { fillMode: fillMode ?? 'cover', mirror: isMirrored };
+}

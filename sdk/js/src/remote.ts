@@ -1,0 +1,314 @@
+import type { RemoteVideoConfig, StreamType } from './api.js';
+import { RtcError, invalid, named, wrongMoment } from './errors.js';
+import { log } from './log.js';
+import type { StreamKind } from './peer.js';
+import type { Session, Streams } from './session.js';
+import { type Stage, inRoom } from './stage.js';
+import { AudioPlayer, VideoPlayer } from './views.js';
+
+interface RemoteVideo {
+  player: VideoPlayer;
+  config: RemoteVideoConfig;
+  observers: { disconnect(): void }[];
+  isVisible: boolean;
+}
+
+const remoteKey = (userId: string, streamType: StreamType): string => `${streamType}:${userId}`;
+
+let speakerId = '';
+const speakers = new Set<AudioPlayer>();
+
+/** All that is heard, now and from now on, comes from this speaker. */
+export async function setSpeaker(id: string): Promise<void> {
+  speakerId = id;
+  await Promise.all([...speakers].map((player) => player.setSpeaker(id)));
+}
+
+/** The others: who is there, what of theirs is shown and heard. */
+export class RemoteMedia {
+  readonly #stage: Stage;
+  readonly #audioPlayers = new Map<string, AudioPlayer>();
+  /** Who is to be heard, as the page said; `*` is everyone else. */
+  readonly #heard = new Map<string, boolean>();
+  readonly #volumes = new Map<string, number>();
+  readonly #remoteVideos = new Map<string, RemoteVideo>();
+  readonly #known = new Map<string, Streams>();
+  readonly #anchors = new Set<string>();
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  track(userId: string, kind: StreamKind): MediaStreamTrack | undefined {
+    const { session } = this.#stage;
+    return session?.isInRoom ? session.watcher.track(userId, kind) : undefined;
+  }
+
+  player(userId: string, streamType: StreamType): VideoPlayer | undefined {
+    return this.#remoteVideos.get(remoteKey(userId, streamType))?.player;
+  }
+
+  /** One is in a room no more, and what the page wanted to hear there is over too. */
+  leave(): void {
+    this.forget();
+    this.#heard.clear();
+  }
+
+  /** Takes over who is in the room. */
+  compareMembers(session: Session, left: string[]): void {
+    for (const userId of left) this.#setAnchor(userId, false);
+    if (this.#isOpen) for (const userId of session.members) this.#setAnchor(userId, true);
+  }
+
+  // Shown
+
+  async startRemoteVideo(config: RemoteVideoConfig): Promise<void> {
+    await named('startRemoteVideo', async () => {
+      const { userId, streamType } = required(config, 'startRemoteVideo');
+      const session = inRoom(this.#stage, 'startRemoteVideo');
+      if (!session.streams.get(userId)?.has(streamType)) {
+        throw wrongMoment('startRemoteVideo', `${userId} does not publish a ${streamType} video: wait for remote-video-available`);
+      }
+      await this.#showRemote({ ...config, streamType });
+    });
+  }
+
+  async updateRemoteVideo(config: RemoteVideoConfig): Promise<void> {
+    await named('updateRemoteVideo', async () => {
+      const { userId, streamType } = required(config, 'updateRemoteVideo');
+      const known = this.#remoteVideos.get(remoteKey(userId, streamType));
+      if (!known) throw wrongMoment('updateRemoteVideo', `the video of ${userId} is not shown: call startRemoteVideo first`);
+      const option = { ...known.config.option, ...config.option };
+      await this.#showRemote({ ...known.config, ...config, streamType, option });
+    });
+  }
+
+  async stopRemoteVideo(config: { userId: string; streamType?: StreamType }): Promise<void> {
+    await named('stopRemoteVideo', async () => {
+      const { userId, streamType } = config;
+      const all = [...this.#remoteVideos.values()];
+      const meant = all.filter(({ config: shown }) => {
+        const isUser = userId === '*' || shown.userId === userId;
+        return isUser && (streamType === undefined || shown.streamType === streamType);
+      });
+      await Promise.all(meant.map(({ config: shown }) => this.#hideRemote(shown.userId, shown.streamType ?? 'main', true)));
+    });
+  }
+
+  async #showRemote(config: RemoteVideoConfig & { streamType: StreamType }): Promise<void> {
+    const { userId, streamType } = config;
+    const key = remoteKey(userId, streamType);
+    let remote = this.#remoteVideos.get(key);
+    if (!remote) {
+      const player = new VideoPlayer({
+        onState: (state, reason) => this.#stage.tell('video-play-state-changed', { userId, streamType, state, reason }),
+        onFirstFrame: (width, height) => this.#stage.tell('first-video-frame', { userId, streamType, width, height }),
+        onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: streamType === 'main' ? 'video' : 'screen', resume }),
+      });
+      remote = { player, config, observers: [], isVisible: true };
+      this.#remoteVideos.set(key, remote);
+    }
+    remote.config = config;
+    const { fillMode = streamType === 'sub' ? 'contain' : 'cover', mirror } = config.option ?? {};
+    remote.player.show(config.view, { fillMode, mirror });
+    this.#observe(remote);
+    await this.#watchRemote(remote);
+    const track = this.#stage.session?.watcher.track(userId, streamType);
+    if (track) remote.player.play(track);
+  }
+
+  /** Follows the size it is shown at and, if wanted, whether it is in sight. */
+  #observe(remote: RemoteVideo): void {
+    for (const observer of remote.observers.splice(0)) observer.disconnect();
+    remote.isVisible = true;
+    const again = () => void this.#watchRemote(remote).catch((error: unknown) => log.info('a video was not adapted', error));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const sizes = new ResizeObserver(() => {
+      clearTimeout(timer);
+      timer = setTimeout(again, 200);
+    });
+    remote.player.containers.forEach((container) => sizes.observe(container));
+    remote.observers.push(sizes);
+    if (!remote.config.option?.receiveWhenViewVisible) return;
+    const visible = new Set<Element>();
+    const sight = new IntersectionObserver((changes) => {
+      for (const change of changes) {
+        if (change.isIntersecting) visible.add(change.target);
+        else visible.delete(change.target);
+      }
+      remote.isVisible = visible.size > 0;
+      again();
+    });
+    remote.player.containers.forEach((container) => sight.observe(container));
+    remote.observers.push(sight);
+  }
+
+  async #watchRemote(remote: RemoteVideo): Promise<void> {
+    const { userId, streamType = 'main', option } = remote.config;
+    const session = this.#stage.session;
+    if (!session?.isInRoom) return;
+    await session.watcher.watch({
+      userId,
+      kind: streamType,
+      maxHeight: option?.small ? 1 : remote.player.shownHeight,
+      isPaused: !remote.isVisible,
+    });
+  }
+
+  async #hideRemote(userId: string, streamType: StreamType, isAsked: boolean): Promise<void> {
+    const key = remoteKey(userId, streamType);
+    const remote = this.#remoteVideos.get(key);
+    this.#remoteVideos.delete(key);
+    for (const observer of remote?.observers ?? []) observer.disconnect();
+    remote?.player.stop();
+    const session = this.#stage.session;
+    if (!session?.isInRoom) return;
+    const work = session.watcher.unwatch(userId, streamType);
+    await (isAsked ? work : work.catch((error: unknown) => log.info('a video was not let go of', error)));
+  }
+
+  // Heard
+
+  async muteRemoteAudio(userId: string, mute: boolean): Promise<void> {
+    await named('muteRemoteAudio', async () => {
+      const session = inRoom(this.#stage, 'muteRemoteAudio');
+      if (userId === '*') this.#heard.clear();
+      this.#heard.set(userId, !mute);
+      const users = userId === '*' ? [...session.streams.keys()].filter((user) => user !== session.userId) : [userId];
+      await Promise.all(users.map((user) => this.#listenTo(user)));
+    });
+  }
+
+  setRemoteAudioVolume(userId: string, volume: number): void {
+    if (userId === '*') for (const player of this.#audioPlayers.values()) player.volume = volume;
+    else {
+      this.#volumes.set(userId, volume);
+      const player = this.#audioPlayers.get(userId);
+      if (player) player.volume = volume;
+    }
+    if (userId === '*') this.#volumes.set('*', volume);
+  }
+
+  /** Hears a member, if it can be heard and is to be. */
+  async #listenTo(userId: string): Promise<void> {
+    const session = this.#stage.session;
+    if (!session?.isInRoom) return;
+    const isThere = session.streams.get(userId)?.has('audio') ?? false;
+    // Whoever was unmuted is heard also without autoReceiveAudio.
+    const isWanted = this.#heard.get(userId) ?? this.#heard.get('*') ?? this.#stage.entering?.autoReceiveAudio !== false;
+    if (isThere && isWanted) {
+      await session.watcher.watch({ userId, kind: 'audio', maxHeight: 0, isPaused: false });
+      return;
+    }
+    this.#dropAudio(userId);
+    await session.watcher.unwatch(userId, 'audio');
+  }
+
+  #dropAudio(userId: string): void {
+    const player = this.#audioPlayers.get(userId);
+    this.#audioPlayers.delete(userId);
+    if (player) speakers.delete(player);
+    player?.stop();
+  }
+
+  /** Shows and hears nobody any more. */
+  forget(): void {
+    for (const { config } of [...this.#remoteVideos.values()]) void this.#hideRemote(config.userId, config.streamType ?? 'main', false);
+    for (const userId of [...this.#audioPlayers.keys()]) this.#dropAudio(userId);
+    this.#known.clear();
+    this.#anchors.clear();
+  }
+
+  // Who is there, and what comes of them
+
+  /** In a call everyone is told of everyone; of a live stream's audience nobody is. */
+  get #isOpen(): boolean {
+    return (this.#stage.entering?.scene ?? 'rtc') === 'rtc';
+  }
+
+  /** Takes over who sits. */
+  compareAnchors(session: Session): void {
+    const seated = new Set(session.seats.map((seat) => seat.userId).filter((user) => user !== ''));
+    for (const userId of seated) this.#setAnchor(userId, true);
+    if (this.#isOpen) return;
+    for (const userId of this.#anchors) {
+      if (!seated.has(userId) && !session.streams.has(userId)) this.#setAnchor(userId, false);
+    }
+  }
+
+  #setAnchor(userId: string, isAnchor: boolean): void {
+    if (userId === this.#stage.session?.userId || this.#anchors.has(userId) === isAnchor) return;
+    if (isAnchor) {
+      this.#anchors.add(userId);
+      this.#stage.tell('remote-user-enter', { userId });
+    } else {
+      this.#anchors.delete(userId);
+      this.#stage.tell('remote-user-exit', { userId });
+    }
+  }
+
+  /** Takes over what a member publishes. */
+  compareStreams(session: Session, userId: string, streams: Streams): void {
+    if (streams.size > 0) this.#setAnchor(userId, true);
+    const before = this.#known.get(userId);
+    // A stream that is switched off for the moment is not available, as if its device were off.
+    const shown: Streams = new Map([...streams].filter(([, { isMuted }]) => !isMuted));
+    this.#known.set(userId, shown);
+    for (const kind of ['audio', 'main', 'sub'] as const) {
+      const [was, is] = [before?.has(kind) ?? false, shown.has(kind)];
+      if (was === is) continue;
+      if (kind === 'audio') {
+        if (is) {
+          this.#stage.tell('remote-audio-available', { userId });
+          this.#listenTo(userId).catch((error: unknown) => this.#stage.tell('error', RtcError.from(error, 'autoReceiveAudio')));
+        } else this.#stage.tell('remote-audio-unavailable', { userId });
+      } else if (is) {
+        this.#stage.tell('remote-video-available', { userId, streamType: kind });
+        if (this.#stage.entering?.autoReceiveVideo && !this.#remoteVideos.has(remoteKey(userId, kind))) {
+          this.#showRemote({ userId, streamType: kind }).catch((error: unknown) => this.#stage.tell('error', RtcError.from(error, 'autoReceiveVideo')));
+        }
+      } else {
+        this.#stage.tell('remote-video-unavailable', { userId, streamType: kind });
+      }
+    }
+    if (!streams.has('audio')) void this.#listenTo(userId).catch(() => undefined);
+    for (const kind of ['main', 'sub'] as const) {
+      if (!streams.has(kind) && this.#remoteVideos.has(remoteKey(userId, kind))) void this.#hideRemote(userId, kind, false);
+    }
+    if (streams.size === 0) {
+      this.#known.delete(userId);
+      this.compareAnchors(session);
+    }
+  }
+
+  /** What is watched has a track now, or another one. */
+  takeTrack(userId: string, kind: StreamKind, track: MediaStreamTrack): void {
+    if (kind === 'audio') {
+      let player = this.#audioPlayers.get(userId);
+      if (!player) {
+        player = new AudioPlayer({
+          onState: (state, reason) => this.#stage.tell('audio-play-state-changed', { userId, state, reason }),
+          onFirstFrame: () => undefined,
+          onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: 'audio', resume }),
+        });
+        this.#audioPlayers.set(userId, player);
+        speakers.add(player);
+        if (speakerId) void player.setSpeaker(speakerId).catch(() => undefined);
+        const volume = this.#volumes.get(userId) ?? this.#volumes.get('*');
+        if (volume !== undefined) player.volume = volume;
+      }
+      player.play(track);
+      this.#stage.tell('track', { userId, track, sourceTrack: track });
+      return;
+    }
+    this.#remoteVideos.get(remoteKey(userId, kind))?.player.play(track);
+    this.#stage.tell('track', { userId, streamType: kind, track, sourceTrack: track });
+  }
+}
+
+function required(config: RemoteVideoConfig, functionName: string): { userId: string; streamType: StreamType } {
+  if (!config?.userId) throw invalid(functionName, 'userId is missing');
+  const { streamType = 'main' } = config;
+  if (streamType !== 'main' && streamType !== 'sub') throw invalid(functionName, "streamType must be 'main' or 'sub'");
+  return { userId: config.userId, streamType };
+}

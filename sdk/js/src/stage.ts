@@ -1,0 +1,17 @@
+import type { EnterRoomConfig, Role, TRTCEventTypes } from './api.js';
+import { wrongMoment } from './errors.js';
+import type { Session } from './session.js';
+
+/** What the parts of a `TRTC` see of it. */
+export interface Stage {
+  /** The room that one is in, or about to enter. */
+  readonly session: Session | undefined;
+  readonly entering: EnterRoomConfig | undefined;
+  readonly role: Role;
+  tell<Name extends keyof TRTCEventTypes>(event: Name, ...args: TRTCEventTypes[Name]): void;
+}
+
+export function inRoom({ session }: Stage, functionName: string): Session {
+  if (session?.isInRoom) return session;
+  throw wrongMoment(functionName, 'not in a room: call enterRoom first');
+}
