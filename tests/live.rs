@@ -90,6 +90,16 @@ async fn two_publishers_and_three_viewers_see_and_hear_each_other() {
 
     assert_eq!(saw["colours"].as_object().unwrap().len(), 8, "{saw}");
     assert_eq!(saw["members"], json!(["ann", "ben", "cat", "dan", "eve"]));
+    // Nothing of what browsers send is mistaken for something else.
+    let (_, metrics) = server.get("/metrics").await;
+    for what in
+        ["broken_control", "unknown_packets", "malformed_datagrams", "media_of_viewers", "failed_connections"]
+    {
+        assert!(
+            metrics.contains(&format!("roomful_media_total{{what=\"{what}\"}} 0\n")),
+            "{what}: {metrics}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

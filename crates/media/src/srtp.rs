@@ -181,19 +181,21 @@ impl Protect {
     }
 }
 
+/// Senders within one connection whose control packets are told apart: one for each stream, and some.
+const MAX_SENDERS: usize = 256;
+
 /// Opens the control packets that one connection sends.
 pub(crate) struct Open {
     rtcp: Cipher,
-    /// The newest index seen, and which of the 64 before it: what came once is not taken again (RFC 3711 3.3.2).
-    newest: u32,
-    seen: u64,
+    /// By sender (SSRC), which count their packets each for itself.
+    windows: Vec<(u32, Window)>,
     /// The plain packet, kept from one to the next.
     plain: Vec<u8>,
 }
 
 impl Open {
     pub(crate) fn new(keys: &Keys) -> Option<Self> {
-        Some(Self { rtcp: Cipher::new(keys, Use::Rtcp)?, newest: 0, seen: 0, plain: Vec::new() })
+        Some(Self { rtcp: Cipher::new(keys, Use::Rtcp)?, windows: Vec::new(), plain: Vec::new() })
     }
 
     /// The plain control packet; `None` for one that is forged, broken, in clear, or came before.
@@ -230,9 +232,28 @@ impl Open {
                 word
             }
         };
-        (index & ENCRYPTED != 0 && self.is_fresh(index & !ENCRYPTED)).then_some(self.plain.as_slice())
+        let is_new = index & ENCRYPTED != 0 && self.window(ssrc)?.is_fresh(index & !ENCRYPTED);
+        is_new.then_some(self.plain.as_slice())
     }
 
+    /// `None` when there are too many senders. Only what the keys have sealed gets here.
+    fn window(&mut self, ssrc: u32) -> Option<&mut Window> {
+        let is_known = self.windows.iter().any(|(known, _)| *known == ssrc);
+        if !is_known && self.windows.len() < MAX_SENDERS {
+            self.windows.push((ssrc, Window::default()));
+        }
+        self.windows.iter_mut().find(|(known, _)| *known == ssrc).map(|(_, window)| window)
+    }
+}
+
+/// The newest index seen, and which of the 64 before it: what came once is not taken again (RFC 3711 3.3.2).
+#[derive(Default)]
+struct Window {
+    newest: u32,
+    seen: u64,
+}
+
+impl Window {
     fn is_fresh(&mut self, index: u32) -> bool {
         if index > self.newest {
             self.seen = self.seen.checked_shl(index - self.newest).unwrap_or(0) | 1;
@@ -295,6 +316,12 @@ mod tests {
             assert_eq!(open.rtcp(&forged), None, "{profile:?}");
             assert_eq!(open.rtcp(&sealed), Some(&plain[..]), "{profile:?}");
             assert_eq!(open.rtcp(&sealed), None, "{profile:?}: a replay");
+            // Each sender counts for itself (RFC 3711 3.2.1): Firefox reports on each stream by another.
+            let mut other = plain;
+            other[7] = 8;
+            let mut of_other = other.to_vec();
+            Protect::new(&keys(*profile, true)).unwrap().rtcp(&mut of_other, 0).unwrap();
+            assert_eq!(open.rtcp(&of_other), Some(&other[..]), "{profile:?}: another sender");
             for length in 0..sealed.len() {
                 assert_eq!(open.rtcp(&sealed[..length]), None, "{profile:?}: cut to {length}");
             }

@@ -56,7 +56,8 @@ pub struct Answer {
 impl Shard {
     /// Lets the library answer an offer, and notes the name under which ICE will knock.
     fn answer(&mut self, at: usize, peer: &mut Peer, offer: &str, now: Instant) -> Result<String, Error> {
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(error.to_string()))?;
+        let offer =
+            SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(reason(&error.to_string())))?;
         let answer =
             peer.rtc.sdp_api().accept_offer(offer).map_err(|error| Error::Offer(error.to_string()))?;
         let name = peer.rtc.direct_api().local_ice_credentials().ufrag;
@@ -223,6 +224,11 @@ impl Shard {
         }
         Ok(())
     }
+}
+
+/// What is wrong with an offer, without where in the server's memory.
+fn reason(error: &str) -> String {
+    error.lines().filter(|line| !line.contains("PointerOffset")).collect::<Vec<_>>().join(", ")
 }
 
 /// What each stream of a publisher's offer carries: as it says, else the first video is the camera and the second the
