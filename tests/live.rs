@@ -202,6 +202,15 @@ async fn the_room_layer_does_what_its_table_says() {
     );
 }
 
+/// Two who publish, and one who plays them.
+fn whip_request(server: &Server, url: &str) -> Value {
+    json!({
+        "url": url, "room": "stage", "player": server.sig("ben"),
+        "publisher": server.sig("ann"), "user": "ann", "colour": [200, 40, 40],
+        "other": server.sig("cat"), "other_user": "cat", "other_colour": [40, 40, 200],
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn aiortc_publishes_by_whip_and_plays_by_whep() {
     let _turn = ONE_AT_A_TIME.lock().await;
@@ -210,11 +219,7 @@ async fn aiortc_publishes_by_whip_and_plays_by_whep() {
         let fields = json!({"SeatTemplate": "VideoDynamicGrid9Seats", "IsPlayerListed": is_listed});
         server.create_room_with("stage", fields).await;
         let url = format!("http://{}", server.address);
-        let (publisher, player) = (server.sig("ann"), server.sig("ben"));
-        let request = json!({
-            "url": url, "room": "stage", "publisher": publisher, "player": player, "user": "ann",
-            "colour": [200, 40, 40],
-        });
+        let request = whip_request(&server, &url);
 
         let mut script = Script::start("python", &["whip.py"], &request);
         let saw = script.hear();
@@ -223,16 +228,20 @@ async fn aiortc_publishes_by_whip_and_plays_by_whep() {
         let seats = server.ok("room_engine_http_mic/get_seat_list", json!({"RoomId": "stage"})).await;
         script.say(&json!({}));
         let ended = script.hear();
-        let expected: &[&str] = if is_listed { &["ann", "ben"] } else { &["ann"] };
+        let expected: &[&str] = if is_listed { &["ann", "cat", "ben"] } else { &["ann", "cat"] };
 
-        for (saw, sent) in saw["colour"].as_array().unwrap().iter().zip([200_i64, 40, 40]) {
-            assert!((saw.as_i64().unwrap() - sent).abs() < 48, "{saw} instead of {sent}");
+        for colour in ["colour", "other_colour"] {
+            for (saw, sent) in saw[colour].as_array().unwrap().iter().zip(request[colour].as_array().unwrap())
+            {
+                let distance = saw.as_i64().unwrap() - sent.as_i64().unwrap();
+                assert!(distance.abs() < 48, "{colour}: {saw} instead of {sent}");
+            }
         }
         assert!((saw["tone"].as_i64().unwrap() - 440).abs() < 25, "{saw}");
         assert_eq!(members, expected);
-        assert_eq!(room["RoomInfo"]["OnlineCount"], 2, "a player counts, listed or not");
+        assert_eq!(room["RoomInfo"]["OnlineCount"], 3, "a player counts, listed or not");
         assert_eq!(seats["SeatList"][0]["Member_Account"], "ann");
-        assert_eq!(ended["statuses"], json!([204, 200, 200]));
+        assert_eq!(ended["statuses"], json!([204, 200, 200, 200]));
         server.wait_for_members("stage", &[], Duration::from_secs(5)).await;
         let room = server.ok("get_room_info", json!({"RoomId": "stage"})).await;
         assert_eq!(room["RoomInfo"]["OnlineCount"], 0);
@@ -256,18 +265,14 @@ async fn a_ban_ends_what_came_by_whip() {
     let server = server().await;
     server.create_room_with("stage", json!({"SeatTemplate": "VideoDynamicGrid9Seats"})).await;
     let url = format!("http://{}", server.address);
-    let request = json!({
-        "url": url, "room": "stage", "publisher": server.sig("ann"), "player": server.sig("ben"), "user": "ann",
-        "colour": [40, 40, 200],
-    });
-    let mut script = Script::start("python", &["whip.py"], &request);
+    let mut script = Script::start("python", &["whip.py"], &whip_request(&server, &url));
     script.hear();
-    let mut viewer = server.enter("cat", "stage").await;
+    let mut viewer = server.enter("dan", "stage").await;
 
     server.ok("ban_member", json!({"RoomId": "stage", "MemberList_Account": ["ann"], "Duration": 60})).await;
 
     let changed = viewer.event("streams_changed").await;
     assert_eq!((&changed["Member_Account"], &changed["Streams"]), (&json!("ann"), &json!([])));
     let list = server.ok("get_member_list", json!({"RoomId": "stage", "Next": ""})).await;
-    assert_eq!(names(&list["MemberList"]), ["ben", "cat"]);
+    assert_eq!(names(&list["MemberList"]), ["cat", "ben", "dan"]);
 }

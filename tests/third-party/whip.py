@@ -82,8 +82,9 @@ def rsa_certificate():
 async def publish(base, room, token, rgb):
     connection = RTCPeerConnection()
     connection._RTCPeerConnection__certificates = [rsa_certificate()]
-    connection.addTrack(Tone())
-    connection.addTrack(Colour(rgb))
+    # All publishers have the same names for their streams (SSRC), which are their own business.
+    connection.addTrack(Tone())._ssrc = 1111
+    connection.addTrack(Colour(rgb))._ssrc = 2222
     return connection, await agree(connection, f"{base}/whip/{room}", token)
 
 
@@ -125,8 +126,12 @@ async def play(base, room, token, user):
 async def main():
     base, room = REQUEST["url"], REQUEST["room"]
     publisher, (published_at, tag) = await publish(base, room, REQUEST["publisher"], REQUEST["colour"])
+    other, other_at = await publish(base, room, REQUEST["other"], REQUEST["other_colour"])
+    second, second_at, (other_colour, _) = await play(base, room, REQUEST["player"], REQUEST["other_user"])
+    await asyncio.to_thread(http, "DELETE", base + second_at, REQUEST["player"])
+    await second.close()
     player, played_at, (colour, tone) = await play(base, room, REQUEST["player"], REQUEST["user"])
-    print(json.dumps({"colour": colour, "tone": tone}), flush=True)
+    print(json.dumps({"colour": colour, "other_colour": other_colour, "tone": tone}), flush=True)
     # Whoever started this looks around meanwhile.
     await asyncio.to_thread(sys.stdin.readline)
     trickle = {"If-Match": tag, "Content-Type": "application/trickle-ice-sdpfrag"}
@@ -135,10 +140,12 @@ async def main():
         (await asyncio.to_thread(patched))[0],
         (await asyncio.to_thread(http, "DELETE", base + played_at, REQUEST["player"]))[0],
         (await asyncio.to_thread(http, "DELETE", base + published_at, REQUEST["publisher"]))[0],
+        (await asyncio.to_thread(http, "DELETE", base + other_at[0], REQUEST["other"]))[0],
     ]
     print(json.dumps({"statuses": statuses}), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     await publisher.close()
+    await other.close()
     await player.close()
 
 

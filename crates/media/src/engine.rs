@@ -217,6 +217,18 @@ impl Shared {
         name.map(|byte| LETTERS.get(usize::from(byte) % 32).copied().unwrap_or(b'a'))
     }
 
+    /// A name for a connection to be made, placed where there is the least to do.
+    pub(crate) fn new_peer(&self, client: Client) -> PeerId {
+        let peer = PeerId(self.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
+        let least =
+            self.queues.iter().enumerate().min_by_key(|(_, queue)| queue.load.load(Ordering::Relaxed));
+        if let Some((worker, queue)) = least {
+            queue.load.fetch_add(1, Ordering::Relaxed);
+            self.peers.lock().insert(peer, (worker, client));
+        }
+        peer
+    }
+
     pub(crate) fn forget_peer(&self, peer: PeerId) {
         if let Some((worker, _)) = self.peers.lock().remove(&peer)
             && let Some(queue) = self.queues.get(worker)
@@ -285,14 +297,7 @@ impl Media {
 
     /// A name for a connection to be made; it is placed where there is the least to do.
     pub fn new_peer(&self, client: Client) -> PeerId {
-        let peer = PeerId(self.shared.last_peer.fetch_add(1, Ordering::Relaxed) + 1);
-        let least =
-            self.shared.queues.iter().enumerate().min_by_key(|(_, queue)| queue.load.load(Ordering::Relaxed));
-        if let Some((worker, queue)) = least {
-            queue.load.fetch_add(1, Ordering::Relaxed);
-            self.shared.peers.lock().insert(peer, (worker, client));
-        }
-        peer
+        self.shared.new_peer(client)
     }
 
     /// Answers a publisher's offer: its first, or a later one that adds or ends streams or restarts ICE.
