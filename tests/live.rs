@@ -257,6 +257,8 @@ async fn a_browser_publishes_by_whip_and_starts_ice_over() {
     let saw = browsers(&server, "whip").hear()["result"].take();
 
     assert_eq!(saw["statuses"], json!([201, 200]));
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.contains("roomful_media_total{what=\"unexpected_data\"} 2\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

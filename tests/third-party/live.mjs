@@ -466,6 +466,9 @@ async function whip(browser) {
   const statuses = await ann.evaluate(async ({ sig }) => {
     const pc = (globalThis.pc = new RTCPeerConnection());
     pc.addTransceiver(paint('rgb(200,40,40)'), { direction: 'sendonly' });
+    // Nobody asked for data; the largest message that a browser sends changes nothing.
+    const channel = pc.createDataChannel('unasked');
+    channel.onopen = () => { channel.send('x'); channel.send(new Uint8Array(Math.min(pc.sctp.maxMessageSize, 200_000))); };
     await pc.setLocalDescription();
     const send = (method, url, body, headers) => fetch(url, { method, body, headers: { Authorization: `Bearer ${sig}`, ...headers } });
     const begun = await send('POST', '/whip/stage', pc.localDescription.sdp, { 'Content-Type': 'application/sdp' });
