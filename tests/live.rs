@@ -165,6 +165,23 @@ async fn every_codec_is_passed_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn media_comes_from_the_address_it_was_asked_at() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    // The system would answer from another, which it prefers on the way to this client.
+    let server = Server::with(&[
+        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+        ("ROOMFUL_MEDIA__UDP", "0.0.0.0:0"),
+        ("ROOMFUL_MEDIA__ADVERTISE", "127.0.0.2"),
+    ])
+    .await;
+    server.import(&["ann", "ben"]).await;
+
+    let saw = browsers(&server, "address").hear()["result"].take();
+
+    assert_eq!(saw["addresses"], json!(["udp 127.0.0.2"]), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn media_goes_over_tcp_where_udp_does_not_get_through() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

@@ -249,6 +249,23 @@ async function codecs(browser) {
   return { seen };
 }
 
+/** The server has several addresses; it answers from the one that it was asked at. */
+async function address(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'annex', ...SEATS } });
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  await ann.evaluate(() => enter('annex', 'anchor'));
+  await publish(ann, COLOURS.ann[0]);
+  await ben.evaluate(() => watchAll(240));
+  await ben.evaluate(() => enter('annex', 'audience'));
+  await seesFrames(ben, 'ann');
+  const addresses = await ben.evaluate(async () => {
+    const stats = (await Promise.all(peers.map((pc) => pc.getStats()))).flatMap((one) => [...one.values()]);
+    const used = stats.filter(({ type, state }) => type === 'candidate-pair' && state === 'succeeded');
+    return used.map(({ remoteCandidateId }) => stats.find(({ id }) => id === remoteCandidateId)).map(({ protocol, address }) => `${protocol} ${address}`);
+  });
+  return { addresses };
+}
+
 /** Media goes over TCP where UDP does not get through. */
 async function tcp(browser) {
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'cable', ...SEATS } });
@@ -509,5 +526,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room, whip };
+const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room, whip, address };
 await run(scenarios[process.argv[2]]);

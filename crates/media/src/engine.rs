@@ -195,9 +195,9 @@ impl Shared {
     }
 
     /// The candidate of ours that a datagram was sent to: behind address translation, not the socket's own address.
-    pub(crate) fn local_address(&self, route: Route, local: Option<IpAddr>) -> SocketAddr {
+    pub(crate) fn local_address(&self, route: Route) -> SocketAddr {
         let own = if route.is_tcp { &self.tcp } else { &self.udp };
-        let exact = own.iter().find(|address| Some(address.ip()) == local);
+        let exact = own.iter().find(|address| Some(address.ip()) == route.local);
         let alike = || own.iter().find(|address| address.is_ipv4() == route.remote.is_ipv4());
         exact.or_else(alike).or(own.first()).copied().unwrap_or(route.remote)
     }

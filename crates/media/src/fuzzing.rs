@@ -84,7 +84,7 @@ pub fn datagrams(bytes: &[u8]) {
     let now = Instant::now();
     let Ok(answer) = shard.watch(PeerId(1), OFFER, &[], now) else { return };
     let ufrag = answer.sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap_or_default();
-    let route = Route { is_tcp: false, remote: ([127, 0, 0, 1], 4000).into() };
+    let route = Route::udp(([127, 0, 0, 1], 4000));
     let mut rest = bytes;
     let mut at = now;
     while let Some((length, tail)) = rest.split_first() {
@@ -92,8 +92,8 @@ pub fn datagrams(bytes: &[u8]) {
         rest = tail;
         at += Duration::from_millis(20);
         match datagram.strip_prefix(b"@") {
-            None => drop(shard.handle_datagram(route, None, datagram, at)),
-            Some(more) => drop(shard.handle_datagram(route, None, &knock(ufrag, more), at)),
+            None => drop(shard.handle_datagram(route, datagram, at)),
+            Some(more) => drop(shard.handle_datagram(route, &knock(ufrag, more), at)),
         }
         shard.flush(at, &mut |out| out.clear());
         shard.handle_timeout(at, &mut |out| out.clear());

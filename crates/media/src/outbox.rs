@@ -3,14 +3,24 @@
 //! Datagrams of one size that follow each other to one place become one run, which the network takes in a single
 //! request (UDP segmentation offload).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-/// Where a datagram goes.
+/// Where a datagram goes, or comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Route {
     /// Over an ICE-TCP connection (RFC 6544) instead of UDP.
     pub(crate) is_tcp: bool,
     pub(crate) remote: SocketAddr,
+    /// Which address of ours it was sent to, and so has to be answered from; `None` when there is but one, or nobody
+    /// knows.
+    pub(crate) local: Option<IpAddr>,
+}
+
+impl Route {
+    /// Over UDP, from whichever address of ours the system chooses.
+    pub(crate) fn udp(remote: impl Into<SocketAddr>) -> Self {
+        Self { is_tcp: false, remote: remote.into(), local: None }
+    }
 }
 
 /// Datagrams to one place: all of `segment` bytes, but the last may be shorter.
@@ -93,7 +103,7 @@ mod tests {
 
     #[test]
     fn datagrams_of_one_size_to_one_place_are_one_run() {
-        let route = |port| Route { is_tcp: false, remote: SocketAddr::from(([127, 0, 0, 1], port)) };
+        let route = |port| Route::udp(([127, 0, 0, 1], port));
         let mut outbox = Outbox::default();
 
         for (port, size) in [(1, 100), (1, 100), (1, 60), (1, 100), (2, 100), (2, 101), (2, 101)] {

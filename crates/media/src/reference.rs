@@ -46,7 +46,7 @@ impl BareSender {
                 self.out.buffer.extend_from_slice(&[0x80; 12]);
                 self.out.buffer.resize(start + 12 + payload, 0x5a);
                 if self.protect.rtp(&mut self.out.buffer, start, 12, 7, self.index).is_some() {
-                    self.out.finish(Route { is_tcp: false, remote: *target }, start);
+                    self.out.finish(Route::udp(*target), start);
                 }
             }
             if self.out.is_full() {

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use str0m::net::{DatagramRecv, Protocol, Receive, TcpType};
+use str0m::net::{DatagramRecv, Protocol, Receive, TcpType, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 use tokio::sync::oneshot;
 
@@ -81,7 +81,6 @@ pub(crate) enum Command {
     /// A datagram that came in at another shard.
     Datagram {
         route: Route,
-        local: Option<std::net::IpAddr>,
         bytes: Vec<u8>,
     },
 }
@@ -206,8 +205,8 @@ impl Shard {
                 let _ = reply.send(self.rewatch(peer, &streams));
             }
             Command::AskKeyframe { source, layer } => self.ask_keyframe_here(source, layer, now),
-            Command::Datagram { route, local, bytes } => {
-                self.handle_datagram(route, local, &bytes, now);
+            Command::Datagram { route, bytes } => {
+                self.handle_datagram(route, &bytes, now);
             }
         }
     }
@@ -219,7 +218,7 @@ impl Shard {
         if let Role::Publisher(publisher) = &mut peer.role {
             publisher.set_rights(&mut peer.rtc, rights, now);
         }
-        self.drive(at, &mut peer, now);
+        self.drive(at, &mut peer, None, now);
         self.put_back(at, peer);
     }
 
@@ -237,13 +236,7 @@ impl Shard {
     }
 
     /// A datagram from the network.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        route: Route,
-        local: Option<std::net::IpAddr>,
-        bytes: &[u8],
-        now: Instant,
-    ) -> Taking {
+    pub(crate) fn handle_datagram(&mut self, route: Route, bytes: &[u8], now: Instant) -> Taking {
         let Some(at) = self.find(route, bytes) else {
             let owner = self.find_elsewhere(route, bytes);
             if owner.is_none() {
@@ -252,7 +245,7 @@ impl Shard {
             return owner.map_or(Taking::Done, Taking::Elsewhere);
         };
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Taking::Done };
-        self.take_datagram(at, &mut peer, route, local, bytes, now);
+        self.take_datagram(at, &mut peer, route, bytes, now);
         self.put_back(at, peer);
         Taking::Done
     }
@@ -288,15 +281,7 @@ impl Shard {
         self.peers.get(at).and_then(Option::as_deref).is_some_and(|peer| peer.ufrag == name)
     }
 
-    fn take_datagram(
-        &mut self,
-        at: usize,
-        peer: &mut Peer,
-        route: Route,
-        local: Option<std::net::IpAddr>,
-        bytes: &[u8],
-        now: Instant,
-    ) {
+    fn take_datagram(&mut self, at: usize, peer: &mut Peer, route: Route, bytes: &[u8], now: Instant) {
         let counters = &self.shared.counters;
         let is_media = bytes.first().is_some_and(|first| (128..192).contains(first));
         if is_media && peer.route.is_none() {
@@ -330,7 +315,7 @@ impl Shard {
         let receive = Receive {
             proto: if route.is_tcp { Protocol::Tcp } else { Protocol::Udp },
             source: route.remote,
-            destination: self.shared.local_address(route, local),
+            destination: self.shared.local_address(route),
             contents,
         };
         if let Err(error) = peer.rtc.handle_input(Input::Receive(now, receive)) {
@@ -341,11 +326,11 @@ impl Shard {
         if is_media {
             peer.heard_at = Some(now);
         }
-        self.drive(at, peer, now);
+        self.drive(at, peer, Some(route), now);
     }
 
-    /// Takes what the library has, until it waits for time or input.
-    fn drive(&mut self, at: usize, peer: &mut Peer, now: Instant) {
+    /// Takes what the library has, until it waits for time or input. What just came was on `asked`.
+    fn drive(&mut self, at: usize, peer: &mut Peer, asked: Option<Route>, now: Instant) {
         for _ in 0..MAX_OUTPUTS {
             let output = peer.rtc.poll_output();
             if !peer.is_keyed
@@ -361,8 +346,7 @@ impl Shard {
             }
             match output {
                 Ok(Output::Transmit(transmit)) => {
-                    let route =
-                        Route { is_tcp: transmit.proto != Protocol::Udp, remote: transmit.destination };
+                    let route = way_back(&transmit, [asked, peer.route]);
                     let bytes: &[u8] = &transmit.contents;
                     match bytes.first() {
                         // A viewer's media and reports are ours alone to send: they count on one index.
@@ -530,7 +514,7 @@ impl Shard {
         if let Role::Publisher(publisher) = &mut peer.role {
             publisher.ask_keyframe(&mut peer.rtc, track, layer, now);
         }
-        self.drive(at, &mut peer, now);
+        self.drive(at, &mut peer, None, now);
         self.put_back(at, peer);
     }
 
@@ -591,7 +575,7 @@ impl Shard {
         if peer.rtc_due <= now && peer.rtc.handle_input(Input::Timeout(now)).is_err() {
             peer.rtc.disconnect();
         }
-        self.drive(at, &mut peer, now);
+        self.drive(at, &mut peer, None, now);
         self.put_back(at, peer);
     }
 
@@ -742,7 +726,7 @@ impl Shard {
         // The client learns at once that nothing more will come.
         if peer.rtc.close().is_ok() {
             while let Ok(Output::Transmit(transmit)) = peer.rtc.poll_output() {
-                let route = Route { is_tcp: transmit.proto != Protocol::Udp, remote: transmit.destination };
+                let route = way_back(&transmit, [peer.route, None]);
                 if matches!(transmit.contents.first(), Some(20..64)) {
                     self.out.push(route, &transmit.contents);
                 }
@@ -758,4 +742,13 @@ impl Shard {
         self.shared.forget_peer(peer.id);
         self.free.push(at);
     }
+}
+
+/// The way of what is sent: the library knows addresses as clients are told them, which behind address translation are not
+/// the ones to send from; a way that is `known` is.
+fn way_back(transmit: &Transmit, known: [Option<Route>; 2]) -> Route {
+    let is_tcp = transmit.proto != Protocol::Udp;
+    let is_it = |route: &Route| route.remote == transmit.destination && route.is_tcp == is_tcp;
+    let plain = Route { is_tcp, remote: transmit.destination, local: None };
+    known.into_iter().flatten().find(is_it).unwrap_or(plain)
 }

@@ -1,5 +1,5 @@
 //! Sending many datagrams with few system calls: `sendmmsg` over runs, each run segmented by the kernel
-//! (`UDP_SEGMENT`).
+//! (`UDP_SEGMENT`), and sent from the address that the other side knows (`IP_PKTINFO`).
 //!
 //! quinn-udp receives in batches and tells what the kernel can do, but sends one run a call; the call that sends many
 //! has no safe wrapper, which is why this file is the one place with unsafe code.
@@ -7,6 +7,7 @@
 
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
@@ -17,10 +18,30 @@ use crate::outbox::Run;
 /// Runs sent by one system call.
 const RUNS: usize = 64;
 
-/// Room for one control message with a `u16`, aligned as the kernel wants it.
+/// Room for two control messages, a `u16` (24 bytes) and an `in6_pktinfo` (40), aligned as the kernel wants it.
 #[repr(align(8))]
 #[derive(Clone, Copy)]
-struct Control([u8; 32]);
+struct Control([u8; 64]);
+
+impl Control {
+    /// Puts a message behind the `used` bytes; returns how many are used then.
+    ///
+    /// # Safety
+    /// `T` is what the kernel reads for this kind of message, and there is room for it.
+    unsafe fn put<T>(&mut self, used: usize, level: libc::c_int, kind: libc::c_int, value: T) -> usize {
+        let size = mem::size_of::<T>() as u32;
+        // SAFETY: CMSG_SPACE and CMSG_LEN only compute. `used` is a multiple of 8, as what CMSG_SPACE returns, so the header
+        // is aligned; the caller sees to the room.
+        unsafe {
+            let header = self.0.as_mut_ptr().add(used).cast::<libc::cmsghdr>();
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+            libc::CMSG_DATA(header).cast::<T>().write_unaligned(value);
+            used + libc::CMSG_SPACE(size) as usize
+        }
+    }
+}
 
 /// Reused from call to call, so that sending allocates nothing.
 pub(crate) struct Sender {
@@ -41,7 +62,7 @@ impl Sender {
         Self {
             addresses: Vec::with_capacity(RUNS),
             slices: Vec::with_capacity(RUNS),
-            controls: vec![Control([0; 32]); RUNS],
+            controls: vec![Control([0; 64]); RUNS],
             messages: Vec::with_capacity(RUNS),
             segments,
         }
@@ -70,20 +91,30 @@ impl Sender {
             message.msg_namelen = address.len();
             message.msg_iov = ptr::from_mut(slice);
             message.msg_iovlen = 1;
-            if self.segments && run.length > run.segment {
-                message.msg_control = control.0.as_mut_ptr().cast();
-                // SAFETY: CMSG_SPACE and CMSG_LEN only compute; 2 bytes need 24 of the 32 there are. CMSG_FIRSTHDR
-                // points into `control`, which is aligned for a cmsghdr and outlives the call below.
-                unsafe {
-                    message.msg_controllen = libc::CMSG_SPACE(mem::size_of::<u16>() as u32) as _;
-                    let header = libc::CMSG_FIRSTHDR(&message);
-                    if !header.is_null() {
-                        (*header).cmsg_level = libc::SOL_UDP;
-                        (*header).cmsg_type = libc::UDP_SEGMENT;
-                        (*header).cmsg_len = libc::CMSG_LEN(mem::size_of::<u16>() as u32) as _;
-                        libc::CMSG_DATA(header).cast::<u16>().write_unaligned(run.segment as u16);
-                    }
+            let mut used = 0;
+            // SAFETY: the kernel reads a u16 for UDP_SEGMENT and these structs for PKTINFO; all fields of theirs are integers,
+            // for which zero is valid; a u16 and the larger of them need 64 bytes, which there are.
+            unsafe {
+                if self.segments && run.length > run.segment {
+                    used = control.put(used, libc::SOL_UDP, libc::UDP_SEGMENT, run.segment as u16);
                 }
+                match run.route.local {
+                    Some(IpAddr::V4(local)) => {
+                        let mut info: libc::in_pktinfo = mem::zeroed();
+                        info.ipi_spec_dst.s_addr = u32::from_ne_bytes(local.octets());
+                        used = control.put(used, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+                    }
+                    Some(IpAddr::V6(local)) => {
+                        let mut info: libc::in6_pktinfo = mem::zeroed();
+                        info.ipi6_addr.s6_addr = local.octets();
+                        used = control.put(used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+                    }
+                    None => {}
+                }
+            }
+            if used > 0 {
+                message.msg_control = control.0.as_mut_ptr().cast();
+                message.msg_controllen = used as _;
             }
             self.messages.push(libc::mmsghdr { msg_hdr: message, msg_len: 0 });
         }
@@ -105,5 +136,47 @@ impl Sender {
     /// The network card cannot: from now on each datagram is a run of its own.
     pub(crate) fn stop_segmenting(&mut self) {
         self.segments = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+    use super::*;
+    use crate::outbox::Route;
+
+    #[test]
+    fn runs_go_from_the_address_that_they_name() {
+        for (any, to, from) in [
+            (
+                IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                IpAddr::from([127, 0, 0, 3]),
+            ),
+            (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()),
+            (Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into(), [127, 0, 0, 3].into()),
+        ] {
+            let receiver = UdpSocket::bind((to, 0)).unwrap();
+            let socket = UdpSocket::bind((any, 0)).unwrap();
+            let own = SocketAddr::new(from, socket.local_addr().unwrap().port());
+            for segments in [true, false] {
+                let route = Route { local: Some(from), ..Route::udp(receiver.local_addr().unwrap()) };
+                let length = if segments { 250 } else { 100 };
+                let runs = [Run { route, start: 0, length, segment: 100 }];
+
+                let sent = Sender::new(segments).send(&socket, &[7; 250], &runs).unwrap();
+
+                assert_eq!(sent, 1);
+                let mut buffer = [0; 500];
+                for expected in if segments { &[100, 100, 50][..] } else { &[100] } {
+                    assert_eq!(
+                        receiver.recv_from(&mut buffer).unwrap(),
+                        (*expected, own),
+                        "{any} {segments}"
+                    );
+                }
+            }
+        }
     }
 }

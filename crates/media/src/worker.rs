@@ -282,16 +282,15 @@ impl Worker {
                 self.socket.try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut metas));
             let Ok(received) = received else { return };
             for (meta, buffer) in metas.iter().zip(&self.buffers).take(received) {
-                let route = Route { is_tcp: false, remote: unmapped(meta.addr) };
+                let local = meta.dst_ip.map(|ip| ip.to_canonical()).filter(can_be_sent_from);
+                let route = Route { is_tcp: false, remote: unmapped(meta.addr), local };
                 for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-                    if let Taking::Elsewhere(owner) =
-                        self.shard.handle_datagram(route, meta.dst_ip, bytes, now)
+                    if let Taking::Elsewhere(owner) = self.shard.handle_datagram(route, bytes, now)
                         && let Some(queue) = self.shared.queues.get(owner)
                     {
                         let bytes = bytes.to_vec();
                         // ICE and RTP both send again what is lost here.
-                        let _ =
-                            queue.commands.try_send(Command::Datagram { route, local: meta.dst_ip, bytes });
+                        let _ = queue.commands.try_send(Command::Datagram { route, bytes });
                     }
                 }
             }
@@ -309,10 +308,10 @@ impl Worker {
         }
         let Ok(stream) = TcpStream::from_std(arrival.stream) else { return };
         let Ok(remote) = stream.peer_addr().map(unmapped) else { return };
-        let route = Route { is_tcp: true, remote };
+        let route = Route { is_tcp: true, remote, local: None };
         let (queue, outgoing) = mpsc::channel(STREAM_QUEUE);
         self.wires.streams.insert(remote, queue);
-        self.shard.handle_datagram(route, None, &arrival.first, now);
+        self.shard.handle_datagram(route, &arrival.first, now);
         let (reader, writer) = stream.into_split();
         let (shared, index) = (self.shared.clone(), self.index);
         tokio::spawn(async move {
@@ -391,10 +390,11 @@ impl Wires {
                     }
                     std::thread::sleep(Duration::from_micros(100));
                 }
-                // A card that cannot segment says so by these.
+                // A card that cannot segment says so by these; the second is also an address that is not ours any more.
                 Err(error)
                     if first.length > first.segment
-                        && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL)) =>
+                        && (error.raw_os_error() == Some(libc::EIO)
+                            || error.raw_os_error() == Some(libc::EINVAL) && first.route.local.is_none()) =>
                 {
                     tracing::info!("this network does not segment datagrams; each is sent by itself");
                     self.sender.stop_segmenting();
@@ -467,7 +467,7 @@ async fn read_frames(
 ) {
     let Some(queue) = shared.queues.get(index) else { return };
     while let Ok(Some(bytes)) = tokio::time::timeout(STREAM_SILENCE, read_frame(&mut reader)).await {
-        if queue.commands.send(Command::Datagram { route, local: None, bytes }).await.is_err() {
+        if queue.commands.send(Command::Datagram { route, bytes }).await.is_err() {
             return;
         }
     }
@@ -479,6 +479,11 @@ async fn write_frames(mut writer: tokio::net::tcp::OwnedWriteHalf, mut queue: mp
             return;
         }
     }
+}
+
+/// Link-local addresses need an interface named too, which the way to their other side settles as well.
+fn can_be_sent_from(ip: &IpAddr) -> bool {
+    !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// An IPv4 address that a socket for both shows as IPv6.

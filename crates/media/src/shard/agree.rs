@@ -67,7 +67,7 @@ impl Shard {
             self.shared.ufrags.write().insert(name.clone(), self.index);
             peer.ufrag = name;
         }
-        self.drive(at, peer, now);
+        self.drive(at, peer, None, now);
         Ok(answer.to_sdp_string())
     }
 

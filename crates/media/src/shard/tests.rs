@@ -239,13 +239,13 @@ impl World {
             match client.rtc.poll_output().unwrap() {
                 Output::Timeout(_) => return,
                 Output::Transmit(transmit) => {
-                    let route = Route { is_tcp: false, remote: client.address };
+                    let route = Route::udp(client.address);
                     if self.has_echo && transmit.contents[0] == 22 {
-                        let stranger = Route { is_tcp: false, remote: ([127, 0, 0, 1], 6666).into() };
-                        self.shard.handle_datagram(stranger, None, &transmit.contents, self.now);
-                        self.shard.handle_datagram(route, None, &transmit.contents, self.now);
+                        let stranger = Route::udp(([127, 0, 0, 1], 6666));
+                        self.shard.handle_datagram(stranger, &transmit.contents, self.now);
+                        self.shard.handle_datagram(route, &transmit.contents, self.now);
                     }
-                    self.shard.handle_datagram(route, None, &transmit.contents, self.now);
+                    self.shard.handle_datagram(route, &transmit.contents, self.now);
                 }
                 Output::Event(RtcEvent::Connected) => client.is_connected = true,
                 Output::Event(RtcEvent::RtpPacket(packet)) => {
@@ -410,7 +410,7 @@ fn another_address_speaks_for_a_connection_only_with_its_password() {
     let ben = world.viewer(2, u32::MAX);
     world.run(Duration::from_secs(1), &[(ann, &[])]);
     let ufrag = world.shard.peers.iter().flatten().find(|peer| peer.id == PeerId(2)).unwrap().ufrag.clone();
-    let stranger = Route { is_tcp: false, remote: ([127, 0, 0, 1], 6666).into() };
+    let stranger = Route::udp(([127, 0, 0, 1], 6666));
     let mut forged = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     forged.extend([9; 12]);
     let name = format!("{ufrag}:x");
@@ -420,8 +420,8 @@ fn another_address_speaks_for_a_connection_only_with_its_password() {
     forged.extend([0, 0x25, 0, 0]);
     forged[3] = (forged.len() - 20) as u8;
 
-    world.shard.handle_datagram(stranger, None, &forged, world.now);
-    world.shard.handle_datagram(stranger, None, &[0x81, 201, 0, 1, 0, 0, 0, 1], world.now);
+    world.shard.handle_datagram(stranger, &forged, world.now);
+    world.shard.handle_datagram(stranger, &[0x81, 201, 0, 1, 0, 0, 0, 1], world.now);
     world.run(Duration::from_secs(1), &[(ann, &[])]);
 
     let peer = world.shard.peers.iter().flatten().find(|peer| peer.id == PeerId(2)).unwrap();
