@@ -170,6 +170,8 @@ struct Worker {
     index: usize,
     socket: UdpSocket,
     state: UdpSocketState,
+    /// The socket is for all addresses of this machine, so what is sent has to say from which.
+    has_any_address: bool,
     wires: Wires,
     buffers: Vec<Vec<u8>>,
     events: mpsc::Sender<Event>,
@@ -198,7 +200,9 @@ impl Worker {
             shared: shared.clone(),
             single: Vec::new(),
         };
+        let has_any_address = socket.local_addr()?.ip().is_unspecified();
         Ok(Self {
+            has_any_address,
             shard: Shard::new(index, shared.clone()),
             shared: shared.clone(),
             index,
@@ -282,7 +286,8 @@ impl Worker {
                 self.socket.try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut metas));
             let Ok(received) = received else { return };
             for (meta, buffer) in metas.iter().zip(&self.buffers).take(received) {
-                let local = meta.dst_ip.map(|ip| ip.to_canonical()).filter(can_be_sent_from);
+                let local = meta.dst_ip.map(|ip| ip.to_canonical());
+                let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
                 let route = Route { is_tcp: false, remote: unmapped(meta.addr), local };
                 for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
                     if let Taking::Elsewhere(owner) = self.shard.handle_datagram(route, bytes, now)
