@@ -58,6 +58,9 @@ impl Figure {
     }
 }
 
+/// What can be measured.
+const PARTS: [&str; 5] = ["core", "http", "mixed", "sockets", "media"];
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
@@ -72,6 +75,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn all(parts: &[&str]) -> anyhow::Result<()> {
+    if let Some(stranger) = parts.iter().find(|part| !PARTS.contains(part)) {
+        anyhow::bail!("there is no part {stranger:?}; name some of {}, or none", PARTS.join(", "));
+    }
     let mut figures = Vec::new();
     if parts.contains(&"core") {
         figures.extend(core::run()?);
