@@ -1,5 +1,6 @@
 //! Server processes: the one under test, and the bare ones beside it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -14,10 +15,29 @@ pub(crate) struct Process {
     pub(crate) address: String,
 }
 
+/// What starts a program to be measured: on a core of its own, `BENCH_CORE`, where that is set.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    match std::env::var("BENCH_CORE") {
+        Ok(core) => command_on(&core, program),
+        Err(_) => Command::new(program),
+    }
+}
+
+/// What starts a program that would choke on one core.
+pub(crate) fn command_on_all_cores(program: impl AsRef<OsStr>) -> Command {
+    command_on("0-63", program)
+}
+
+fn command_on(cores: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cores]).arg(program);
+    command
+}
+
 impl Process {
     /// Starts this program again, as a bare server.
     pub(crate) fn bare(arguments: &[&str]) -> anyhow::Result<Self> {
-        Self::start(Command::new(std::env::current_exe()?).args(arguments), "listening on ")
+        Self::start(command(std::env::current_exe()?).args(arguments), "listening on ")
     }
 
     fn start(command: &mut Command, marker: &str) -> anyhow::Result<Self> {
@@ -91,7 +111,7 @@ impl Roomful {
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let data = TempDir::new()?;
         let binary = std::env::current_exe()?.with_file_name("roomful");
-        let mut command = Command::new(&binary);
+        let mut command = command(&binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())

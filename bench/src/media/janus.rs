@@ -1,7 +1,7 @@
 //! Janus (VideoRoom), driven over its HTTP interface. It speaks on no loopback address, so it is measured in a network
 //! namespace that has another (`bench/namespace.sh`).
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(crate) async fn start() -> anyhow::Result<Option<Janus>> {
     );
     write("janus.transport.http.jcfg", http + "admin: { admin_http = false }\n")?;
     write("janus.plugin.videoroom.jcfg", "general: { }\n".into())?;
-    let child = Command::new("janus")
+    let child = crate::process::command_on_all_cores("janus")
         .arg("--configs-folder")
         .arg(folder.path())
         .arg("--disable-colors")

@@ -95,7 +95,8 @@ pub(crate) async fn http(address: &str, request: &str) -> anyhow::Result<(u16, S
     };
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    let end = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
+    end.await.context("an answer in time")??;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").context("an HTTP answer")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("its status")?;

@@ -1,17 +1,20 @@
 //! The load: connections of another WebRTC stack than what is measured sends with (str0m, in full ICE), each on a socket of
 //! its own.
 
+use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use quinn_udp::{RecvMeta, UdpSocketState};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{Mutex, Notify};
 
@@ -104,7 +107,7 @@ impl Offered {
         let mid = api.add_media(MediaKind::Video, direction, None, None, None);
         let (offer, pending) = api.apply().context("an offer")?;
         let publishes = (direction == Direction::SendOnly).then_some(mid);
-        let peer = Peer { rtc, socket, address, publishes, is_sampled, stats: stats.clone() };
+        let peer = Peer { rtc, socket, address, publishes, is_sampled, arrived_us: 0, stats: stats.clone() };
         Ok((offer.to_sdp_string(), Self { peer, pending }))
     }
 
@@ -123,6 +126,8 @@ pub(crate) struct Peer {
     publishes: Option<Mid>,
     /// Its packets are opened.
     is_sampled: bool,
+    /// When the latest packet came to its socket, in microseconds since 1970.
+    arrived_us: u64,
     stats: Arc<Stats>,
 }
 
@@ -136,7 +141,8 @@ impl Peer {
     ) -> anyhow::Result<(String, Self)> {
         let (mut rtc, socket, address) = connection(ip).await?;
         let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
-        let peer = Self { rtc, socket, address, publishes: None, is_sampled, stats: stats.clone() };
+        let peer =
+            Self { rtc, socket, address, publishes: None, is_sampled, arrived_us: 0, stats: stats.clone() };
         Ok((answer.to_sdp_string(), peer))
     }
 
@@ -144,8 +150,9 @@ impl Peer {
     pub(crate) async fn run(mut self) {
         // To the runtime that this runs on, which need not be the one that made it.
         let Ok(Ok(socket)) = self.socket.into_std().map(UdpSocket::from_std) else { return };
+        let Ok(state) = UdpSocketState::new((&socket).into()) else { return };
         self.socket = socket;
-        let mut buffer = vec![0; 2000];
+        let mut buffer = vec![0; 65_536];
         let mut is_connected = false;
         let mut bursts = tokio::time::interval(Duration::from_micros(
             (1_000_000 * self.stats.burst.max(1) / PACKETS_A_SECOND) as u64,
@@ -157,11 +164,12 @@ impl Peer {
             tokio::select! {
                 ready = self.socket.readable() => {
                     if ready.is_err() { return }
-                    while let Ok((length, source)) = self.socket.try_recv_from(&mut buffer) {
-                        let bytes = buffer.get(..length).unwrap_or_default();
+                    let Some(meta) = self.receive(&state, &mut buffer) else { continue };
+                    for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                        let source = meta.addr;
                         let is_media = bytes.first().is_some_and(|first| (128..192).contains(first));
                         let is_rtp = is_media && !bytes.get(1).is_some_and(|kind| (192..224).contains(kind));
-                        if self.publishes.is_none() && is_rtp && length > 1000 {
+                        if self.publishes.is_none() && is_rtp && bytes.len() > 1000 {
                             self.stats.received.fetch_add(1, Ordering::Relaxed);
                         }
                         if self.publishes.is_none() && is_media && is_connected && !self.is_sampled { continue }
@@ -182,6 +190,19 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// What has come, and when: by the kernel's clock, so that the load's own haste or leisure is not measured.
+    fn receive(&mut self, state: &UdpSocketState, buffer: &mut [u8]) -> Option<RecvMeta> {
+        let mut metas = [RecvMeta::default()];
+        let mut slices = [IoSliceMut::new(buffer)];
+        let socket = &self.socket;
+        let received =
+            socket.try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut metas));
+        let [meta] = metas;
+        received.is_ok_and(|count| count == 1).then_some(())?;
+        self.arrived_us = meta.timestamp.map_or_else(now_us, |since| since.as_micros() as u64);
+        Some(meta)
     }
 
     /// Takes what the library has; returns when it wants to be called again, `None` when it is over.
@@ -239,7 +260,7 @@ impl Peer {
         };
         let mut samples = self.stats.samples.lock().await;
         if samples.is_on {
-            samples.delays_us.push(now_us().saturating_sub(time) as u32);
+            samples.delays_us.push(self.arrived_us.saturating_sub(time) as u32);
             if let Some(expected) = *expected {
                 samples.missing += seq.saturating_sub(expected);
             }
