@@ -167,7 +167,7 @@ async fn every_codec_is_passed_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn media_comes_from_the_address_it_was_asked_at() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    // The system would answer from another, which it prefers on the way to this client.
+    // A socket for all addresses, which this is about: the system would answer from another than the client knows.
     let server = Server::with(&[
         ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
         ("ROOMFUL_MEDIA__UDP", "0.0.0.0:0"),

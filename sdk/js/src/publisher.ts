@@ -1,3 +1,4 @@
+import { RtcError } from './errors.js';
 import type { Body, Gateway } from './gateway.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
@@ -92,10 +93,14 @@ export class Publisher {
     if (sender && this.#peer.pc) {
       if (sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
     } else {
+      const wasOn = outgoing.isDue;
       outgoing.isDue = true;
       try {
         await this.#peer.negotiate();
       } catch (error) {
+        // What was on already waits for better times, unless it is refused.
+        const isRefused = error instanceof RtcError && error.extraCode !== undefined;
+        if (wasOn && !isRefused) throw error;
         outgoing.failure = error;
         if (this.#outgoing.get(kind) === outgoing) this.#outgoing.delete(kind);
         await this.#vacate(kind, outgoing);

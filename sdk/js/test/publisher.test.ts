@@ -93,9 +93,11 @@ class Server {
   streams = new Map<string, { isMuted: boolean; mid: string }>();
   #connection: Connection | undefined;
   refuses = false;
+  isLost = false;
 
   async request(command: string, body: Body): Promise<Body> {
     await aWhile();
+    if (this.isLost) throw new Error('lost');
     if (command === 'mute_stream') {
       const stream = this.streams.get(String(body['StreamType']));
       if (!stream) throw new Error('not published');
@@ -184,6 +186,20 @@ describe('what is published', () => {
     await publisher.publish('audio', track('c'), {});
 
     expect(server.state).toEqual({ audio: ['c', false] });
+  });
+
+  test('comes back as it was wanted last after the server was out of reach', async () => {
+    const [publisher, server] = make();
+    await publisher.publish('audio', track('mic'), {});
+
+    server.isLost = true;
+    const lost = await Promise.allSettled([publisher.rebuild(), publisher.publish('audio', track('mic'), { isMuted: true })]);
+    expect(lost.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    server.isLost = false;
+    await publisher.rebuild();
+    await publisher.catchUp();
+
+    expect(server.state).toEqual({ audio: ['mic', true] });
   });
 
   test('is what the last words said, after any history of calls that nobody waits for', async () => {
