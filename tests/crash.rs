@@ -209,7 +209,12 @@ async fn converge(server: &Server, receiver: &Receiver, rooms: &[String], round:
         if apart.is_empty() {
             return;
         }
-        assert!(tokio::time::Instant::now() < deadline, "round {round}: {}", apart.join("; "));
+        if tokio::time::Instant::now() > deadline {
+            let all = receiver.all();
+            let latest = all.iter().filter(|one| one.body["MemberList"].is_array()).rev().take(30);
+            let latest: Vec<String> = latest.map(|one| format!("{} {}", one.id(), one.text)).collect();
+            panic!("round {round}: {}; the latest events: {latest:#?}", apart.join("; "));
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

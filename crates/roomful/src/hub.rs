@@ -417,9 +417,19 @@ impl Hub {
 
     /// A session is over: it leaves all its rooms, and its token is worth nothing.
     pub(crate) fn end_session(self: &Arc<Self>, session: &Session, cause: LeaveCause) {
-        if !self.sessions.end(session) {
-            return;
+        if self.sessions.end(session) {
+            self.let_go(session, cause);
         }
+    }
+
+    /// The same, unless another connection has taken over from the one of `generation`.
+    pub(crate) fn end_session_at(self: &Arc<Self>, session: &Session, generation: u64, cause: LeaveCause) {
+        if self.sessions.end_at(session, generation) {
+            self.let_go(session, cause);
+        }
+    }
+
+    fn let_go(self: &Arc<Self>, session: &Session, cause: LeaveCause) {
         for cell in session.rooms() {
             // A room that was destroyed meanwhile has let the session go already.
             let _ = self.leave_room(session, &cell, cause);
@@ -437,9 +447,7 @@ impl Hub {
         let hub = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(hub.config.presence.resume_grace).await;
-            if session.is_at(generation) {
-                hub.end_session(&session, LeaveCause::Interrupted);
-            }
+            hub.end_session_at(&session, generation, LeaveCause::Interrupted);
         });
     }
 

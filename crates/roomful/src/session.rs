@@ -306,6 +306,14 @@ struct Table {
     by_token: HashMap<[u8; 32], SessionId, foldhash::fast::RandomState>,
 }
 
+impl Table {
+    fn end(&mut self, session: &Session) -> bool {
+        let token = session.link.lock().token_hash;
+        self.by_token.remove(&token);
+        self.by_id.remove(&session.id).is_some()
+    }
+}
+
 /// A resume token: shown once, kept only as its hash.
 pub(crate) struct ResumeToken {
     pub(crate) text: String,
@@ -357,7 +365,11 @@ impl Sessions {
         let id = session.id;
         table.by_token.remove(&used);
         table.by_token.insert(next.hash, id);
-        session.link.lock().token_hash = next.hash;
+        // Whoever waited for the former connection's grace to be over comes too late from here on.
+        let mut link = session.link.lock();
+        link.generation += 1;
+        link.token_hash = next.hash;
+        drop(link);
         Ok(Some((session, next)))
     }
 
@@ -370,12 +382,15 @@ impl Sessions {
         session
     }
 
+    /// As [`Self::end`], unless the connection of `generation` has a successor, or one that is about to be.
+    pub(crate) fn end_at(&self, session: &Session, generation: u64) -> bool {
+        let mut table = self.0.lock();
+        session.is_at(generation) && table.end(session)
+    }
+
     /// Forgets a session and its token. `false` when it was forgotten before.
     pub(crate) fn end(&self, session: &Session) -> bool {
-        let mut table = self.0.lock();
-        let token = session.link.lock().token_hash;
-        table.by_token.remove(&token);
-        table.by_id.remove(&session.id).is_some()
+        self.0.lock().end(session)
     }
 
     pub(crate) fn by_id(&self, id: SessionId) -> Option<Arc<Session>> {

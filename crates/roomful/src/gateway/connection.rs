@@ -101,8 +101,7 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
     drop(outbox);
     match &end {
         // Off the list before the close is answered.
-        End::Clean if session.is_at(generation) => hub.end_session(&session, LeaveCause::Leave),
-        End::Clean => {}
+        End::Clean => hub.end_session_at(&session, generation, LeaveCause::Leave),
         End::Lost(loss) => lose(&hub, &session, generation, *loss),
         End::Close(_) => lose(&hub, &session, generation, Loss::Silent),
     }
