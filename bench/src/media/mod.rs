@@ -212,6 +212,13 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         last = Some(run);
     }
     let per_core = |cost: f64| 1e6 / cost;
+    let delay = |name, run: &Run| Figure {
+        name,
+        unit: "us",
+        ours: run.p99_ms * 1000.0,
+        bare: None,
+        target: Target::AtMost(5000.0),
+    };
     figures.push(Figure {
         name: "forwarded packets a second of one core",
         unit: "packets/s",
@@ -220,26 +227,14 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         target: Target::AtLeast(0.5),
     });
     if let Some(run) = &last {
-        figures.push(Figure {
-            name: "p99 of the delay, 500 viewers on one core, bursts of 3",
-            unit: "us",
-            ours: run.p99_ms * 1000.0,
-            bare: None,
-            target: Target::AtMost(5000.0),
-        });
+        figures.push(delay("p99 of the delay, 500 viewers on one core, bursts of 3", run));
     }
     let even = ours(400, 1).await?;
     eprintln!(
         "400 viewers, packets sent evenly: {:.2} s of CPU for a million, p99 {:.2} ms",
         even.cost, even.p99_ms
     );
-    figures.push(Figure {
-        name: "p99 of the delay, 400 viewers on one core, evenly sent",
-        unit: "us",
-        ours: even.p99_ms * 1000.0,
-        bare: None,
-        target: Target::AtMost(5000.0),
-    });
+    figures.push(delay("p99 of the delay, 400 viewers on one core, evenly sent", &even));
     let crowd = ours(1000, BURST).await?;
     figures.push(Figure {
         name: "1,000 viewers join a running room",

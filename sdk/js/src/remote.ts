@@ -65,7 +65,7 @@ export class RemoteMedia {
   async startRemoteVideo(config: RemoteVideoConfig): Promise<void> {
     await named('startRemoteVideo', async () => {
       const { userId, streamType } = required(config, 'startRemoteVideo');
-      const session = inRoom(this.#stage, 'startRemoteVideo');
+      const session = inRoom(this.#stage.session, 'startRemoteVideo');
       if (!session.streams.get(userId)?.has(streamType)) {
         throw wrongMoment('startRemoteVideo', `${userId} does not publish a ${streamType} video: wait for remote-video-available`);
       }
@@ -171,7 +171,7 @@ export class RemoteMedia {
 
   async muteRemoteAudio(userId: string, mute: boolean): Promise<void> {
     await named('muteRemoteAudio', async () => {
-      const session = inRoom(this.#stage, 'muteRemoteAudio');
+      const session = inRoom(this.#stage.session, 'muteRemoteAudio');
       if (userId === '*') this.#heard.clear();
       this.#heard.set(userId, !mute);
       const users = userId === '*' ? [...session.streams.keys()].filter((user) => user !== session.userId) : [userId];
@@ -180,13 +180,8 @@ export class RemoteMedia {
   }
 
   setRemoteAudioVolume(userId: string, volume: number): void {
-    if (userId === '*') for (const player of this.#audioPlayers.values()) player.volume = volume;
-    else {
-      this.#volumes.set(userId, volume);
-      const player = this.#audioPlayers.get(userId);
-      if (player) player.volume = volume;
-    }
-    if (userId === '*') this.#volumes.set('*', volume);
+    this.#volumes.set(userId, volume);
+    for (const [user, player] of this.#audioPlayers) if (userId === '*' || user === userId) player.volume = volume;
   }
 
   /** Hears a member, if it can be heard and is to be. */

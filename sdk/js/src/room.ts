@@ -1,8 +1,9 @@
 import { Emitter } from './emitter.js';
-import { RtcError, wrongMoment } from './errors.js';
+import { RtcError, named, wrongMoment } from './errors.js';
 import type { Body, Credentials } from './gateway.js';
 import type { StreamKind } from './peer.js';
 import { type Seat, Session, type SessionEvents, list, strings } from './session.js';
+import { inRoom } from './stage.js';
 import type { TRTCOptions } from './api.js';
 
 export interface UserInfo {
@@ -133,13 +134,8 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async #ask(command: string, body: Body = {}): Promise<Body> {
-    const session = this.#session;
-    if (!session?.isInRoom) throw wrongMoment(command, 'not in a room: call enterRoom first');
-    try {
-      return await session.request(command, body);
-    } catch (error) {
-      throw RtcError.from(error, command);
-    }
+    const session = inRoom(this.#session, command);
+    return named(command, () => session.request(command, body));
   }
 
   // Members
@@ -205,11 +201,8 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async leaveSeat(): Promise<void> {
-    const session = this.#session;
-    if (!session?.isInRoom) throw wrongMoment('leaveSeat', 'not in a room: call enterRoom first');
-    await session.leaveSeat().catch((error: unknown) => {
-      throw RtcError.from(error, 'leaveSeat');
-    });
+    const session = inRoom(this.#session, 'leaveSeat');
+    await named('leaveSeat', () => session.leaveSeat());
   }
 
   async moveToSeat({ targetSeatIndex }: { targetSeatIndex: number }): Promise<void> {

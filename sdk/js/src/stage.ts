@@ -11,7 +11,8 @@ export interface Stage {
   tell<Name extends keyof TRTCEventTypes>(event: Name, ...args: TRTCEventTypes[Name]): void;
 }
 
-export function inRoom({ session }: Stage, functionName: string): Session {
+/** The session of one who is in a room. */
+export function inRoom(session: Session | undefined, functionName: string): Session {
   if (session?.isInRoom) return session;
   throw wrongMoment(functionName, 'not in a room: call enterRoom first');
 }

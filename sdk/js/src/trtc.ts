@@ -177,7 +177,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async switchRoom(config: SwitchRoomConfig): Promise<void> {
     await named('switchRoom', async () => {
-      const session = inRoom(this.#stage, 'switchRoom');
+      const session = inRoom(this.#stage.session, 'switchRoom');
       const before = this.#entering;
       if (!before) throw wrongMoment('switchRoom', 'not in a room: call enterRoom first');
       const roomId = roomIdOf(config, 'switchRoom');
@@ -199,7 +199,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   async switchRole(role: Role): Promise<void> {
     await named('switchRole', async () => {
       if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'");
-      const session = inRoom(this.#stage, 'switchRole');
+      const session = inRoom(this.#stage.session, 'switchRole');
       const before = this.#role;
       this.#role = role;
       try {
@@ -365,7 +365,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 
   #sendData(functionName: string, cmdId: number, bytes: Uint8Array): void {
-    const session = inRoom(this.#stage, functionName);
+    const session = inRoom(this.#stage.session, functionName);
     const text = btoa(String.fromCharCode(...bytes));
     session
       .request('send_data', { CmdId: cmdId, Data: text })

@@ -223,11 +223,10 @@ impl Live {
 
     /// What came by WHIP or WHEP under a name, and where it is.
     pub(crate) fn resource(&self, name: &str) -> Option<(Arc<RoomCell>, Resource)> {
+        let peer = self.peer_of(name)?;
         let connections = self.connections.lock();
-        let found = connections
-            .values()
-            .find_map(|one| Some((one, one.resource.as_ref()?)).filter(|(_, it)| it.name == name));
-        found.and_then(|(connection, resource)| Some((connection.cell.upgrade()?, resource.clone())))
+        let connection = connections.get(&peer)?;
+        Some((connection.cell.upgrade()?, connection.resource.clone()?))
     }
 
     fn peer_of(&self, resource: &str) -> Option<PeerId> {
