@@ -1,0 +1,1 @@
+//! A disk, a log and a writer that fail.

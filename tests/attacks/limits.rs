@@ -1,0 +1,1 @@
+//! What one user may do a second, and own.

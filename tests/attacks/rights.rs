@@ -1,0 +1,1 @@
+//! Who may do what to whom, by whichever field or way it is asked.

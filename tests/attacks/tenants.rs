@@ -1,0 +1,1 @@
+//! One app's trouble is nobody else's.
