@@ -190,12 +190,17 @@ impl Session {
         if was_attached {
             self.note_loss(Loss::Silent);
         }
-        for room in self.rooms.lock().clone() {
+        for room in self.in_rooms() {
             let known = seen.get(room.cell.room_id.as_str()).copied().unwrap_or(room.sent);
             room.cell.catch_up(self, known);
             room.cell.note_connection(self, room.place, known, true);
         }
         generation
+    }
+
+    /// A copy, since a session's lock is the last one that is taken: no room's may be asked for under it.
+    fn in_rooms(&self) -> Vec<InRoom> {
+        self.rooms.lock().clone()
     }
 
     /// From now on this room's messages are sent as they come.
@@ -213,7 +218,7 @@ impl Session {
             link.outbox = None;
         }
         self.note_loss(loss);
-        for room in self.rooms.lock().clone() {
+        for room in self.in_rooms() {
             room.cell.note_connection(self, room.place, room.acknowledged, false);
         }
         true
