@@ -95,10 +95,7 @@ impl Restless {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_put_out_while_coming_back_hangs_nothing() {
-    let limits = [
-        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
-        ("ROOMFUL_PRESENCE__RESUME_GRACE", "1s"),
-    ];
+    let limits = [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_PRESENCE__RESUME_GRACE", "1s")];
     let server = Arc::new(Server::with(&limits).await);
     server.create_room("all").await;
     let done = Arc::new(AtomicUsize::new(0));

@@ -1,1 +1,173 @@
 //! Who may do what to whom, by whichever field or way it is asked.
+
+use serde_json::json;
+
+use crate::harness::Server;
+
+/// What a member may not do as long as it is nobody in that room.
+const NOT_A_MEMBER: u64 = 100_005;
+const NOT_ALLOWED: u64 = 100_010;
+
+#[tokio::test]
+async fn a_right_in_one_room_is_none_in_another_that_the_body_names_elsewhere() {
+    let server = Server::start().await;
+    let mut eve = server.log_in("eve").await;
+    eve.ok("create_room", json!({"RoomInfo": {"RoomId": "e", "RoomType": "Live"}})).await;
+    eve.ok("enter_room", json!({"RoomId": "e"})).await;
+    server.import(&["vic"]).await;
+    for (room, kind) in [("v", "Live"), ("c", "Conference")] {
+        let service = if kind == "Live" { "live_engine_http_srv" } else { "room_engine_http_srv" };
+        let info = json!({"RoomInfo": {"RoomId": room, "RoomType": kind, "Owner_Account": "vic"}});
+        server.ok(&format!("{service}/create_room"), info).await;
+    }
+    let _vic = server.enter("vic", "v").await;
+
+    for room in ["v", "c"] {
+        for info in
+            [json!({"RoomId": room, "Owner_Account": "eve"}), json!({"RoomId": room, "Notice": "mine"})]
+        {
+            let both = json!({"RoomId": "e", "RoomInfo": info});
+            assert_eq!(eve.code("update_room_info", both).await, NOT_A_MEMBER);
+            let twice = format!(
+                r#"{{"id":900,"command":"update_room_info","body":{{"RoomInfo":{{"RoomId":"e"}},"RoomInfo":{info}}}}}"#
+            );
+            eve.send(&twice).await;
+            assert_ne!(eve.read().await.unwrap()["ErrorCode"], 0);
+        }
+    }
+    eve.ok("enter_room", json!({"RoomId": "v"})).await;
+    let both = json!({"RoomId": "e", "RoomInfo": {"RoomId": "v", "Owner_Account": "eve"}});
+    assert_eq!(eve.code("update_room_info", both).await, NOT_ALLOWED, "a member is no owner");
+    for command in ["ban_member", "kick_member", "mute_member"] {
+        let body = json!({"RoomId": "v", "MemberList_Account": ["vic"], "Duration": 60, "RoomInfo": {"RoomId": "e"}});
+        assert_eq!(eve.code(command, body).await, NOT_ALLOWED, "{command}");
+    }
+    assert_eq!(
+        eve.code("destroy_room", json!({"RoomId": "v", "RoomInfo": {"RoomId": "e"}})).await,
+        NOT_ALLOWED
+    );
+
+    let info = server.ok("get_room_info", json!({"RoomId": "v"})).await;
+    assert_eq!(
+        (&info["RoomInfo"]["Owner_Account"], &info["RoomInfo"]["Notice"]),
+        (&json!("vic"), &json!(""))
+    );
+    assert_eq!(server.members("v").await.0, ["vic", "eve"]);
+}
+
+#[tokio::test]
+async fn nobody_learns_of_a_battle_between_rooms_it_is_not_in() {
+    let server = Server::start().await;
+    for room in ["a", "b", "e"] {
+        server.create_room(room).await;
+    }
+    let battle = json!({"FromRoomId": "a", "ToRoomIdList": ["b"], "Duration": 60_000, "NeedResponse": false});
+    let created = server.ok("live_engine_http_pk/create_battle", battle).await;
+    let mut eve = server.enter("eve", "e").await;
+    let mut ann = server.enter("ann", "b").await;
+
+    let by_id = json!({"RoomId": "e", "BattleId": created["BattleId"]});
+    assert_eq!(eve.code("get_battle_info", by_id).await, NOT_ALLOWED);
+    assert_eq!(eve.code("get_battle_info", json!({"RoomId": "a"})).await, NOT_A_MEMBER);
+    ann.ok("get_battle_info", json!({"BattleId": created["BattleId"]})).await;
+}
+
+/// A room with seats, an owner, two administrators and somebody else.
+async fn staffed(server: &Server) {
+    server.import(&["own", "ada", "bob", "mem"]).await;
+    let room = json!({"SeatTemplate": "VideoDynamicGrid9Seats", "Owner_Account": "own"});
+    server.create_room_with("r", room).await;
+    let admins = json!({"RoomId": "r", "Admin_Account": ["ada", "bob"], "OpType": "add"});
+    server.ok("modify_admin", admins).await;
+}
+
+#[tokio::test]
+async fn nobody_moderates_an_equal_on_a_seat() {
+    let server = Server::start().await;
+    staffed(&server).await;
+    let mut clients = Vec::new();
+    for (user, seat) in [("own", 1), ("ada", 2), ("bob", 3), ("mem", 4)] {
+        let mut client = server.enter(user, "r").await;
+        client.ok("take_seat", json!({"RoomId": "r", "Index": seat})).await;
+        clients.push(client);
+    }
+    let before = server.ok("room_engine_http_mic/get_seat_list", json!({"RoomId": "r"})).await;
+    let ada = &mut clients[1];
+
+    for (command, body) in [
+        ("kick_user_off_seat", json!({"Member_Account": "own"})),
+        ("kick_user_off_seat", json!({"Member_Account": "bob"})),
+        ("kick_user_off_seat", json!({"Member_Account": "own", "MemberList_Account": ["mem"]})),
+        ("move_user_to_seat", json!({"Member_Account": "own", "Index": 8})),
+        ("move_user_to_seat", json!({"Member_Account": "bob", "Index": 8})),
+        ("move_user_to_seat", json!({"Member_Account": "mem", "Index": 1, "Policy": 1})),
+        ("move_user_to_seat", json!({"Member_Account": "mem", "Index": 1, "Policy": 2})),
+        ("move_user_to_seat", json!({"Member_Account": "ada", "Index": 3, "Policy": 1})),
+        ("move_user_to_seat", json!({"Member_Account": "ada", "Index": 3, "Policy": 2})),
+        ("lock_seat", json!({"Index": 1, "ForbidTaken": true})),
+        ("lock_seat", json!({"Index": 1, "ForbidAudio": true})),
+        ("lock_seat", json!({"SeatIndex": 3, "IsVideoDisabled": true})),
+        ("pick_user_on_seat", json!({"Member_Account": "own", "Index": 8})),
+    ] {
+        let mut body = body;
+        body["RoomId"] = "r".into();
+        assert_eq!(ada.code(command, body.clone()).await, NOT_ALLOWED, "{command} {body}");
+    }
+
+    let after = server.ok("room_engine_http_mic/get_seat_list", json!({"RoomId": "r"})).await;
+    assert_eq!(before, after);
+    ada.ok("move_user_to_seat", json!({"RoomId": "r", "Member_Account": "mem", "Index": 5})).await;
+    ada.ok("lock_seat", json!({"RoomId": "r", "Index": 5, "ForbidAudio": true})).await;
+    ada.ok("kick_user_off_seat", json!({"RoomId": "r", "Member_Account": "mem"})).await;
+    let own = &mut clients[0];
+    own.ok("kick_user_off_seat", json!({"RoomId": "r", "Member_Account": "ada"})).await;
+}
+
+#[tokio::test]
+async fn a_seat_kept_for_the_owner_is_not_an_administrators_to_lock() {
+    let server = Server::start().await;
+    server.import(&["own", "ada"]).await;
+    let room =
+        json!({"SeatTemplate": "VideoDynamicGrid9Seats", "Owner_Account": "own", "KeepOwnerOnSeat": true});
+    server.create_room_with("r", room).await;
+    server.ok("modify_admin", json!({"RoomId": "r", "Admin_Account": ["ada"], "OpType": "add"})).await;
+    let mut ada = server.enter("ada", "r").await;
+
+    assert_eq!(
+        ada.code("lock_seat", json!({"RoomId": "r", "Index": 0, "ForbidTaken": true})).await,
+        NOT_ALLOWED
+    );
+
+    let mut own = server.enter("own", "r").await;
+    own.ok("lock_seat", json!({"RoomId": "r", "Index": 0, "ForbidVideo": true})).await;
+}
+
+#[tokio::test]
+async fn a_strangers_room_is_asked_before_it_is_in_a_battle() {
+    let server = Server::start().await;
+    let mut owners = Vec::new();
+    for user in ["eve", "sid", "tom"] {
+        let mut owner = server.log_in(user).await;
+        owner
+            .ok("create_room", json!({"RoomInfo": {"RoomId": format!("of-{user}"), "RoomType": "Live"}}))
+            .await;
+        owner.ok("enter_room", json!({"RoomId": format!("of-{user}")})).await;
+        owners.push(owner);
+    }
+    let [mut eve, mut sid, mut tom]: [_; 3] = owners.try_into().unwrap_or_else(|_| panic!());
+    let battle = |rooms: &[&str]| json!({"RoomId": "of-eve", "ToRoomIdList": rooms, "Duration": 86_400_000, "NeedResponse": false});
+
+    let made = eve.ok("request_battle", battle(&["of-sid"])).await;
+
+    let asked = sid.event("battle_requested").await;
+    assert_eq!(asked["BattleId"], made["BattleId"]);
+    let info = server.ok("live_engine_http_pk/get_battle_info", json!({"BattleId": made["BattleId"]})).await;
+    assert_eq!(info["Status"], 1, "it waits for an answer: {info}");
+    sid.ok("reject_battle", json!({"RoomId": "of-sid", "BattleId": made["BattleId"]})).await;
+
+    eve.ok("request_connection", json!({"RoomId": "of-eve", "ToRoomId": "of-tom"})).await;
+    tom.ok("accept_connection", json!({"RoomId": "of-tom", "FromRoomId": "of-eve"})).await;
+    let made = eve.ok("request_battle", battle(&["of-tom"])).await;
+    let info = server.ok("live_engine_http_pk/get_battle_info", json!({"BattleId": made["BattleId"]})).await;
+    assert_eq!(info["Status"], 2, "they are co-hosting: {info}");
+}

@@ -13,6 +13,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     pub(crate) const INTERNAL: u32 = 100_001;
     pub(crate) const INVALID: u32 = 100_002;
+    pub(crate) const WRONG_ROOM_TYPE: u32 = 100_006;
     pub(crate) const NOT_ALLOWED: u32 = 100_010;
     pub(crate) const NOT_A_MEMBER: u32 = 100_005;
     /// Our own: there is no media connection to change.
@@ -35,7 +36,7 @@ impl From<rooms::Error> for ApiError {
             E::RoomExists(_) => 100_003,
             E::RoomNotFound(_) => 100_004,
             E::NotAMember { .. } => Self::NOT_A_MEMBER,
-            E::WrongRoomType { .. } => 100_006,
+            E::WrongRoomType { .. } => Self::WRONG_ROOM_TYPE,
             E::RoomFull(_) => 100_008,
             E::Banned(_) => 100_016,
             E::MessagesDisabled => 100_017,

@@ -344,11 +344,13 @@ impl Hub {
         room_id: &str,
         room_type: RoomType,
         operator: &str,
+        check: impl FnOnce(&Room) -> Result<(), rooms::Error>,
     ) -> Result<wire::Statistic, ApiError> {
         let _lane = self.lane(app.id, room_id).await;
         let cell = app.room(room_id)?;
         let statistic = {
             let room = cell.read_as(Some(room_type))?;
+            check(&room)?;
             wire::Statistic::new(room.counters(), room.sender_count())
         };
         self.destroy(app, &cell, LeaveCause::Destroyed, operator).await?;

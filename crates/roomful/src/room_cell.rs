@@ -524,7 +524,7 @@ impl RoomCell {
         muted: &[StreamKind],
     ) -> Result<Rights, Error> {
         let room = self.write()?;
-        self.require_session(&room, session)?;
+        room.require_session(&session.user, session.id)?;
         let mut fanout = self.fanout.lock();
         let former = self.streams.lock().publish(session.id, &session.user, peer, published, muted);
         self.app.live.close(former);
@@ -538,17 +538,10 @@ impl RoomCell {
     /// `session` watches on `peer` from now on.
     pub(crate) fn note_watching(&self, session: &Session, peer: PeerId) -> Result<(), Error> {
         let room = self.read()?;
-        self.require_session(&room, session)?;
+        room.require_session(&session.user, session.id)?;
         let former = self.streams.lock().watch(Some(session.id), &session.user, peer);
         self.app.live.close(former);
         Ok(())
-    }
-
-    fn require_session(&self, room: &Room, session: &Session) -> Result<(), Error> {
-        if room.members().sessions(session.user.as_str()).contains(&session.id) {
-            return Ok(());
-        }
-        Err(Error::NotAMember { user: session.user.to_string(), room_id: self.room_id.to_string() })
     }
 
     /// Changes what is published other than by the room's rules, and tells of it.

@@ -358,6 +358,17 @@ impl Room {
         Err(Error::NotAMember { user: user.to_string(), room_id: self.info.room_id.to_string() })
     }
 
+    /// Checks that `session` of `user` is in.
+    ///
+    /// # Errors
+    /// [`Error::NotAMember`].
+    pub fn require_session(&self, user: &UserId, session: SessionId) -> Result<(), Error> {
+        if self.members.sessions(user.as_str()).contains(&session) {
+            return Ok(());
+        }
+        Err(Error::NotAMember { user: user.to_string(), room_id: self.info.room_id.to_string() })
+    }
+
     /// `session` of `user` comes in. Entering again changes nothing.
     ///
     /// # Errors

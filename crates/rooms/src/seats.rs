@@ -197,6 +197,18 @@ impl Room {
         Ok(self.seats_outcome(after))
     }
 
+    /// Whom a change of the seat `index` concerns: who sits there, and the owner where it is kept for it.
+    ///
+    /// # Errors
+    /// [`Error::NoSeats`]; [`Error::Invalid`] for a seat that does not exist.
+    pub fn concerned_by_seat(&self, index: u32) -> Result<Vec<UserId>, Error> {
+        let mut concerned: Vec<UserId> = self.require_seat(index)?.occupant.iter().cloned().collect();
+        if index == 0 && self.info().keep_owner_on_seat && !concerned.contains(&self.info().owner) {
+            concerned.push(self.info().owner.clone());
+        }
+        Ok(concerned)
+    }
+
     /// Where an owner who comes in is seated, in a room that keeps it a seat.
     pub(crate) fn seat_for_owner(&self, user: &UserId) -> Option<u32> {
         let first = self.seats.get(0)?;

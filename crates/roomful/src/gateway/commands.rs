@@ -235,7 +235,7 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         "close_device" => ("close_device", later(media::close_device, asked)),
         "open_device" => ("open_device", later(media::open_device, asked)),
         "send_data" => ("send_data", later(media::send_data, asked)),
-        "create_room" => ("create_room", later(media::create_room, asked)),
+        "create_room" => ("create_room", later(shared::create_room, asked)),
         other => match shared::find(other) {
             Some(shared) => (shared.name, later(move |asked| shared::run(shared, asked), asked)),
             None => return now("?", Err(ApiError::new(60009, format!("there is no command {other:?}")))),

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use media::{Published, SourceKey, StreamKind, Wanted, Watched};
-use rooms::RoomType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +11,6 @@ use super::commands::{Asked, require_inside};
 use crate::clock;
 use crate::error::ApiError;
 use crate::live::{self, device, stream_type};
-use crate::rest;
 use crate::room_cell::RoomCell;
 use crate::session::Frame;
 use crate::wire;
@@ -251,38 +249,4 @@ pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
     let frame = Frame::text(&wire::data_received(&cell.room_id, &asked.session.user, cmd_id, &data));
     cell.tell_others(asked.session.id, &frame);
     Ok("{}".into())
-}
-
-#[derive(Deserialize)]
-struct CreateRequest {
-    #[serde(rename = "RoomInfo")]
-    room_info: Option<Identity>,
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    #[serde(rename = "RoomType")]
-    room_type: Option<String>,
-    #[serde(rename = "Owner_Account")]
-    owner: Option<String>,
-}
-
-/// A member makes a room of its own: the REST command of the same name, with itself as the owner.
-pub(super) async fn create_room(asked: Asked) -> Result<String, ApiError> {
-    let CreateRequest { room_info } = asked.parse()?;
-    if !asked.hub.config.media.members_may_create_rooms {
-        let trouble =
-            "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
-        return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble));
-    }
-    let info = room_info.ok_or_else(|| ApiError::invalid("RoomInfo", "is missing"))?;
-    if info.owner.is_some_and(|owner| owner != asked.session.user.as_str()) {
-        return Err(ApiError::invalid("Owner_Account", "must be you, or absent"));
-    }
-    let service = match info.room_type.as_deref() {
-        Some(name) if name == RoomType::Conference.to_string() => "room_engine_http_srv",
-        _ => "live_engine_http_srv",
-    };
-    let (app, user) = (asked.session.app.clone(), asked.session.user.clone());
-    rest::run_for_member(&format!("{service}/create_room"), asked.hub, app, user, asked.body).await
 }

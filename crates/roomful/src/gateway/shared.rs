@@ -1,10 +1,9 @@
 //! Commands that are the REST API's own, called by a member of the room: the same bodies, the same answers, and the
 //! right to call them by what the member is in the room.
 
-use rooms::{Role, RoomType, UserId};
-use serde::Deserialize;
+use rooms::Role;
 
-use super::commands::{Asked, require_inside};
+use super::commands::Asked;
 use crate::error::ApiError;
 use crate::rest;
 
@@ -106,54 +105,28 @@ pub(super) fn find(name: &str) -> Option<&'static Shared> {
     TABLE.iter().find(|row| row.name == name)
 }
 
-/// What is looked at before the command itself reads its body.
-#[derive(Deserialize)]
-struct Subject {
-    #[serde(rename = "RoomId")]
-    room_id: Option<String>,
-    #[serde(rename = "RoomInfo")]
-    room_info: Option<Identity>,
-    #[serde(rename = "MemberList_Account", default)]
-    members: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Identity {
-    room_id: Option<String>,
-    #[serde(rename = "Owner_Account")]
-    owner_account: Option<String>,
-}
-
+/// Runs the command for the type of room that its body names: which that is, only the command itself reads.
 pub(super) async fn run(row: &'static Shared, asked: Asked) -> Result<String, ApiError> {
-    let subject: Subject = asked.parse()?;
-    let (inner, owner) = subject.room_info.map(|info| (info.room_id, info.owner_account)).unwrap_or_default();
-    let cell = require_inside(&asked.session, subject.room_id.or(inner).as_deref())?;
-    let (user, app) = (asked.session.user.clone(), asked.session.app.clone());
-    let path = {
-        let room = cell.read()?;
-        let role = room.role(user.as_str());
-        let is_owner_changed = owner.is_some_and(|owner| owner != room.info().owner.as_str());
-        if role < row.role || (is_owner_changed && role < Role::Owner) {
-            let needed = if row.role == Role::Owner || is_owner_changed {
-                "the owner"
-            } else {
-                "the owner or an administrator"
-            };
-            return Err(ApiError::new(
-                ApiError::NOT_ALLOWED,
-                format!("not allowed: only {needed} of the room may do this"),
-            ));
+    let Asked { hub, session, body } = asked;
+    let run = |path, body| rest::run_for_member(path, hub.clone(), session.clone(), row.role, body);
+    let paths = [row.live, row.conference].into_iter().filter(|path| *path != NONE);
+    let mut result = Err(ApiError::new(60009, "there is no such command"));
+    for path in paths {
+        result = run(path, body.clone()).await;
+        if !matches!(&result, Err(error) if error.code == ApiError::WRONG_ROOM_TYPE) {
+            return result;
         }
-        if row.role == Role::Admin {
-            let members =
-                subject.members.iter().filter_map(|member| UserId::parse(member).ok()).collect::<Vec<_>>();
-            room.require_above(&user, &members)?;
-        }
-        match room.info().room_type {
-            RoomType::Live => row.live,
-            RoomType::Conference => row.conference,
-        }
-    };
-    rest::run_for_member(path, asked.hub, app, user, asked.body).await
+    }
+    result.map_err(|_| ApiError::new(60009, "this command is not for rooms of this type"))
+}
+
+/// A member makes a room of its own: the REST command of the same name, with itself as the owner.
+pub(super) async fn create_room(asked: Asked) -> Result<String, ApiError> {
+    let Asked { hub, session, body } = asked;
+    if !hub.config.media.members_may_create_rooms {
+        let trouble =
+            "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
+        return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble));
+    }
+    rest::run_for_member("live_engine_http_srv/create_room", hub, session, Role::Member, body).await
 }

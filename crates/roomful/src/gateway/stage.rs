@@ -150,7 +150,7 @@ pub(super) async fn get_connected_rooms(asked: Asked) -> Result<String, ApiError
     Ok(json!({"RoomList": wire::connected(&cell.app, &rooms)}).to_string())
 }
 
-/// `RoomId` is the caller's; whoever is called is asked, unless `NeedResponse` is false.
+/// `RoomId` is the caller's; whoever is called is asked, unless `NeedResponse` is false and the rooms are co-hosting.
 #[derive(Deserialize)]
 struct BattleRequest {
     #[serde(rename = "RoomId", alias = "FromRoomId")]
@@ -164,7 +164,7 @@ pub(super) async fn request_battle(asked: Asked) -> Result<String, ApiError> {
     let cell = require_owned(&asked, room_id.as_deref())?;
     battle.from_room_id = room_id;
     battle.need_response = Some(battle.need_response.unwrap_or(true));
-    let created = battle.create(&asked.hub, &cell.app, asked.session.user.as_str()).await?;
+    let created = battle.create(&asked.hub, &cell.app, asked.session.user.as_str(), false).await?;
     Ok(serde_json::to_string(&created).unwrap_or_default())
 }
 

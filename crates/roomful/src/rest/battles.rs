@@ -68,16 +68,19 @@ pub(super) async fn create_battle(call: Call, request: CreateRequest) -> Result<
 }
 
 async fn create(call: &Call, request: CreateRequest) -> Result<Created, ApiError> {
-    request.create(&call.hub, &call.app, call.caller.as_str()).await
+    request.create(&call.hub, &call.app, call.caller.as_str(), true).await
 }
 
 impl CreateRequest {
     /// Makes the battle; the same over REST and from an owner.
+    ///
+    /// Without `may_command`, rooms that are not co-hosting with the caller's are asked, whatever `NeedResponse` says.
     pub(crate) async fn create(
         self,
         hub: &std::sync::Arc<crate::hub::Hub>,
         app: &std::sync::Arc<App>,
         operator: &str,
+        may_command: bool,
     ) -> Result<Created, ApiError> {
         let from = self.from_room_id.ok_or_else(|| ApiError::invalid("FromRoomId", "is missing"))?;
         let called = self.to_room_id_list.filter(|called| !called.is_empty());
@@ -91,16 +94,11 @@ impl CreateRequest {
         if duration.is_zero() || duration > MAX_BATTLE {
             return Err(ApiError::invalid("Duration", "is not between 1 and 86400000 milliseconds"));
         }
-        let timeout = match (self.need_response, self.timeout) {
-            (Some(true), timeout) => {
-                let timeout = Duration::from_millis(timeout.unwrap_or(30_000));
-                if timeout.is_zero() || timeout > Duration::from_secs(600) {
-                    return Err(ApiError::invalid("Timeout", "is not between 1 and 600000 milliseconds"));
-                }
-                Some(timeout)
-            }
-            _ => None,
-        };
+        let is_asked_for = self.need_response == Some(true);
+        let timeout = Duration::from_millis(self.timeout.unwrap_or(30_000));
+        if (is_asked_for || !may_command) && (timeout.is_zero() || timeout > Duration::from_secs(600)) {
+            return Err(ApiError::invalid("Timeout", "is not between 1 and 600000 milliseconds"));
+        }
         let extension = self.extension_info.unwrap_or_default();
         if extension.len() > 1000 {
             return Err(::rooms::Error::too_long("ExtensionInfo", extension.len(), 1000).into());
@@ -131,6 +129,9 @@ impl CreateRequest {
         if sides.is_empty() {
             return Err(::rooms::Error::InBattle("in ToRoomIdList: every room".into()).into());
         }
+        let connected = app.stage.connected(&caller.0);
+        let are_together = sides.iter().all(|(room, _)| connected.contains(room));
+        let timeout = (is_asked_for || !(may_command || are_together)).then_some(timeout);
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
         let id = wire::hex(&random);
@@ -210,10 +211,22 @@ pub(super) struct BattleRequest {
 impl BattleRequest {
     fn find(&self, call: &Call) -> Result<Battle, ApiError> {
         match (self.battle_id.as_deref(), self.room_id.as_deref()) {
-            (Some(id), _) if !id.is_empty() => Ok(call.app.stage.battle(id)?),
+            (Some(id), _) if !id.is_empty() => {
+                let battle = call.app.stage.battle(id)?;
+                let is_of_caller = |room: &RoomId| {
+                    call.app.room(room.as_str()).is_ok_and(|cell| call.read(&cell, None).is_ok())
+                };
+                if call.is_member() && !battle.sides.iter().any(|side| is_of_caller(&side.room)) {
+                    return Err(::rooms::Error::NotAllowed(
+                        "the battle is between rooms that you are not in",
+                    )
+                    .into());
+                }
+                Ok(battle)
+            }
             (_, Some(room_id)) => {
                 let room_id = require_room_id(Some(room_id))?;
-                call.app.room(room_id.as_str())?;
+                drop(call.read(&*call.app.room(room_id.as_str())?, None)?);
                 let battle = call.app.stage.battle_of(room_id.as_str());
                 battle.ok_or_else(|| ::rooms::Error::BattleNotFound(format!("of room {room_id}")).into())
             }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use rooms::{Outcome, Room, RoomId, RoomType, Time};
 use serde::Deserialize;
 
 use super::Call;
@@ -130,17 +129,6 @@ impl Call {
     /// Reads the body as a command's request.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         parse(std::str::from_utf8(&self.body).unwrap_or_default())
-    }
-
-    /// A durable command on a room, in the caller's name.
-    pub(super) async fn change(
-        &self,
-        room_id: &RoomId,
-        room_type: Option<RoomType>,
-        plan: impl FnOnce(&mut Room, Time) -> Result<Outcome, rooms::Error>,
-    ) -> Result<(), ApiError> {
-        let plan = |room: &mut Room, now| Ok(((), plan(room, now)?));
-        self.hub.change(&self.app, room_id.as_str(), room_type, self.caller.as_str(), plan).await
     }
 }
 

@@ -447,7 +447,7 @@ const MAX_RECEIVERS: usize = 100;
 pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = call.app.room(room_id.as_str())?;
-    drop(cell.read_as(LIVE)?);
+    drop(call.read(&cell, LIVE)?);
     let gift_id = require("GiftId", request.gift_id)?;
     let from = call.app.require_account_field("From_Account", request.from.as_deref())?;
     let to = match request.receivers {
@@ -493,7 +493,7 @@ pub(super) async fn get_gift_count(
         None | Some("") => None,
         Some(from) => Some(call.app.require_account("From_Account", from)?.user.clone()),
     };
-    let room = cell.read_as(LIVE)?;
+    let room = call.read(&cell, LIVE)?;
     let counters = room.counters();
     let (total_count, total_coins) = match from {
         None => (counters.gifts, counters.coins),

@@ -53,7 +53,7 @@ pub(super) async fn get_room_metadata(
     request: KeysRequest,
 ) -> Result<Response<Metadata>, ApiError> {
     let cell = call.app.room(require_room_id(request.room_id.as_deref())?.as_str())?;
-    let room = cell.read_as(LIVE)?;
+    let room = call.read(&cell, LIVE)?;
     let keys = request.keys.unwrap_or_default();
     let entry = |(key, value): (&str, &str)| Entry { key: key.into(), value: value.into() };
     Ok(Response(Metadata { metadata: room.metadata(&keys).map(entry).collect() }))

@@ -5,6 +5,7 @@ mod accounts;
 mod answer;
 mod battles;
 mod body;
+mod by;
 mod commands;
 mod conference;
 mod gifts;
@@ -21,7 +22,7 @@ mod seats;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::rooms::{SdkAppId, UserId};
+use ::rooms::{Role, SdkAppId, UserId};
 use bytes::Bytes;
 use hyper::{Method, Request, Response};
 
@@ -40,14 +41,20 @@ use crate::app::{App, Credentials};
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::session::Session;
+use by::By;
 use query::Query;
 
 /// What a command's handler is given: everything up to the body has been checked.
+///
+/// What a caller may do is checked where it is done: by [`Call::read`] and [`Call::change`], on the room that the handler
+/// has read from the body, under the same lock.
 pub(crate) struct Call {
     pub(crate) hub: Arc<Hub>,
     pub(crate) app: Arc<App>,
-    /// The administrator who calls.
+    /// Who calls.
     pub(crate) caller: UserId,
+    by: By,
     body: Bytes,
 }
 
@@ -103,23 +110,25 @@ where
         }
         let body = body?;
         require_json_object(&body)?;
-        (command.run)(Call { hub, app, caller, body }).await
+        (command.run)(Call { hub, app, caller, by: By::AppAdmin, body }).await
     };
     (index, answer.await)
 }
 
-/// Runs a command for a member who may call it. The caller has checked that.
+/// Runs a command for a member, who must be at least `role` in the room that its body names.
 pub(crate) async fn run_for_member(
     path: &str,
     hub: Arc<Hub>,
-    app: Arc<App>,
-    caller: UserId,
+    session: Arc<Session>,
+    role: Role,
     body: String,
 ) -> Result<String, ApiError> {
-    let command = commands::find(&format!("/v4/{path}")).and_then(|index| COMMANDS.get(index));
-    let command =
-        command.ok_or_else(|| ApiError::new(60009, "this command is not for rooms of this type"))?;
-    Ok(match (command.run)(Call { hub, app, caller, body: body.into() }).await? {
+    let index = commands::find(&format!("/v4/{path}"));
+    let command = index.and_then(|index| COMMANDS.get(index));
+    let command = command.ok_or_else(|| ApiError::new(60009, "there is no such command"))?;
+    let (app, caller) = (session.app.clone(), session.user.clone());
+    let call = Call { hub, app, caller, by: By::Member { session, role }, body: body.into() };
+    Ok(match (command.run)(call).await? {
         Answer::Response(json) | Answer::Both(_, json) => String::from_utf8_lossy(&json).into_owned(),
         Answer::TopLevel(fields) => format!("{{{}}}", fields.trim_start_matches(',')),
     })

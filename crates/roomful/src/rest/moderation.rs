@@ -68,7 +68,11 @@ pub(super) async fn mute(
     let seconds =
         seconds.ok_or_else(|| ApiError::invalid("MuteTime", "is missing; 0 lets members speak again"))?;
     let duration = Duration::from_secs(seconds.into());
-    call.change(&room_id, kind, |room, now| Ok(room.mute(&users, duration, now))).await?;
+    call.change(&room_id, kind, |room, now| {
+        call.require_above(room, &users)?;
+        Ok(room.mute(&users, duration, now))
+    })
+    .await?;
     Ok(Done)
 }
 
@@ -91,7 +95,11 @@ pub(super) async fn ban(
         Some(seconds) => Duration::from_secs(seconds.into()),
     };
     let reason = request.reason(kind)?;
-    call.change(&room_id, kind, |room, now| Ok(room.ban(&users, reason, duration, now))).await?;
+    call.change(&room_id, kind, |room, now| {
+        call.require_above(room, &users)?;
+        Ok(room.ban(&users, reason, duration, now))
+    })
+    .await?;
     Ok(Done)
 }
 
@@ -106,7 +114,11 @@ pub(super) async fn unban(
 ) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = request.users(&call)?;
-    call.change(&room_id, kind, |room, _| Ok(room.unban(&users))).await?;
+    call.change(&room_id, kind, |room, _| {
+        call.require_above(room, &users)?;
+        Ok(room.unban(&users))
+    })
+    .await?;
     Ok(Done)
 }
 
@@ -122,7 +134,11 @@ pub(super) async fn kick(
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = request.users(&call)?;
     request.reason(kind)?;
-    call.change(&room_id, kind, |room, _| room.kick(&users)).await?;
+    call.change(&room_id, kind, |room, _| {
+        call.require_above(room, &users)?;
+        room.kick(&users)
+    })
+    .await?;
     Ok(Done)
 }
 
@@ -202,7 +218,7 @@ pub(super) fn muted(
 ) -> Result<Response<MutedList>, ApiError> {
     let cell = call.app.room(require_room_id(request.room_id.as_deref())?.as_str())?;
     let range = request.range()?;
-    let room = cell.read_as(kind)?;
+    let room = call.read(&cell, kind)?;
     let muted = room
         .mutes(clock::now())
         .map(|(user, until)| Muted { member_account: user.to_string(), muted_until: until.unix_seconds() });
@@ -243,7 +259,7 @@ pub(super) fn banned(
 ) -> Result<Response<BannedList>, ApiError> {
     let cell = call.app.room(require_room_id(request.room_id.as_deref())?.as_str())?;
     let range = request.range()?;
-    let room = cell.read_as(kind)?;
+    let room = call.read(&cell, kind)?;
     let banned = room.bans(clock::now()).map(|ban| Banned {
         member_account: ban.user.to_string(),
         banned_until: ban.until.unix_seconds(),
@@ -292,7 +308,7 @@ pub(super) async fn get_admin_list(
     request: RoomRequest,
 ) -> Result<Response<AdminList>, ApiError> {
     let cell = call.app.room(request.room_id()?.as_str())?;
-    let room = cell.read_as(LIVE)?;
+    let room = call.read(&cell, LIVE)?;
     Ok(Response(AdminList { admins: room.admins().map(UserId::to_string).collect() }))
 }
 

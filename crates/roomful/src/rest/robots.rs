@@ -64,7 +64,7 @@ pub(super) struct RobotList {
 /// `Next` is the last robot listed, so that it stays a place.
 pub(super) async fn get_robot(call: Call, request: ListRequest) -> Result<Response<RobotList>, ApiError> {
     let cell = call.app.room(require_room_id(request.room_id.as_deref())?.as_str())?;
-    let room = cell.read_as(LIVE)?;
+    let room = call.read(&cell, LIVE)?;
     let after = match request.next.as_deref() {
         None | Some("" | "0") => "",
         Some(next) => UserId::parse_field("Next", next).map(|_| next)?,

@@ -95,6 +95,12 @@ enum TakeSeatMode {
 }
 
 impl InfoRequest {
+    /// The type that is asked for.
+    fn room_type(&self) -> Option<RoomType> {
+        let name = self.room_info.as_ref()?.room_type.as_deref()?;
+        [RoomType::Live, RoomType::Conference].into_iter().find(|known| known.to_string() == name)
+    }
+
     /// The room, its owner if one is named, and the fields.
     fn read(
         self,
@@ -183,8 +189,13 @@ pub(super) async fn create(
     request: InfoRequest,
     room_type: RoomType,
 ) -> Result<Rendered<OneRoom>, ApiError> {
+    // A member has one command for both types.
+    let room_type = if call.is_member() { request.room_type().unwrap_or(room_type) } else { room_type };
     let (room_id, owner, fields) = request.read(&call, room_type)?;
     let owner = owner.unwrap_or_else(|| call.caller.clone());
+    if call.is_member() && owner != call.caller {
+        return Err(ApiError::invalid("Owner_Account", "must be you, or absent"));
+    }
     let new = NewRoom { room_id, room_type, owner, fields: &fields, operator: call.caller.as_str() };
     let cell = call.hub.create_room(&call.app, new).await?;
     let room = cell.read()?;
@@ -198,7 +209,8 @@ pub(super) async fn destroy(
     room_type: RoomType,
 ) -> Result<Response<Statistics>, ApiError> {
     let (room_id, operator) = (request.room_id()?, call.caller.as_str());
-    let statistic = call.hub.destroy_room(&call.app, room_id.as_str(), room_type, operator).await?;
+    let check = |room: &rooms::Room| call.require_right(room);
+    let statistic = call.hub.destroy_room(&call.app, room_id.as_str(), room_type, operator, check).await?;
     Ok(Response(Statistics { statistic }))
 }
 
@@ -209,7 +221,7 @@ pub(super) fn info(
     room_type: RoomType,
 ) -> Result<Rendered<OneRoom>, ApiError> {
     let cell = call.app.room(request.room_id()?.as_str())?;
-    let room = cell.read_as(Some(room_type))?;
+    let room = call.read(&cell, Some(room_type))?;
     Ok(room_info(&RoomInfoView::new(&room, &call.app)))
 }
 
@@ -225,6 +237,7 @@ pub(super) async fn update(call: Call, request: InfoRequest, room_type: RoomType
         if let Some(owner) = owner {
             let change = room.change_owner(&owner);
             if !change.changes.is_empty() {
+                call.require_role(room, rooms::Role::Owner)?;
                 // One record for both: the new fields, and the new owner.
                 for delta in &mut outcome.changes {
                     if let rooms::Delta::Info(info) = delta {
@@ -251,13 +264,14 @@ pub(super) async fn get_room_statistic(
     request: RoomRequest,
 ) -> Result<Response<Statistic>, ApiError> {
     let cell = call.app.room(request.room_id()?.as_str())?;
-    let room = cell.read_as(LIVE)?;
+    let room = call.read(&cell, LIVE)?;
     Ok(Response(Statistic::new(room.counters(), room.sender_count())))
 }
 
 /// There is no mixed stream to restart, so all is well.
 pub(super) async fn resume_mcu_task(call: Call, request: RoomRequest) -> Result<Done, ApiError> {
-    drop(call.app.room(request.room_id()?.as_str())?.read_as(LIVE)?);
+    let cell = call.app.room(request.room_id()?.as_str())?;
+    drop(call.read(&cell, LIVE)?);
     Ok(Done)
 }
 

@@ -18,7 +18,7 @@ pub(super) struct SeatList {
 
 pub(super) async fn get_seat_list(call: Call, request: RoomRequest) -> Result<Response<SeatList>, ApiError> {
     let cell = call.app.room(request.room_id()?.as_str())?;
-    let room = cell.read()?;
+    let room = call.read(&cell, None)?;
     room.require_seats()?;
     Ok(Response(SeatList { seat_list: wire::seats(room.seats()) }))
 }
@@ -57,14 +57,22 @@ pub(super) async fn pick_user_on_seat(call: Call, request: SeatRequest) -> Resul
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
     let index = read_index(request.index)?;
-    call.change(&room_id, None, |room, _| room.take_seat(&user, index)).await?;
+    call.change(&room_id, None, |room, _| {
+        call.require_above(room, std::slice::from_ref(&user))?;
+        room.take_seat(&user, index)
+    })
+    .await?;
     Ok(Done)
 }
 
 pub(super) async fn kick_user_off_seat(call: Call, request: SeatRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
-    call.change(&room_id, None, |room, _| room.leave_seat(&user)).await?;
+    call.change(&room_id, None, |room, _| {
+        call.require_above(room, std::slice::from_ref(&user))?;
+        room.leave_seat(&user)
+    })
+    .await?;
     Ok(Done)
 }
 
@@ -95,7 +103,12 @@ pub(super) async fn lock_seat(call: Call, request: LockRequest) -> Result<Done, 
             "ForbidVideo and ForbidAudio are all missing; set at least one",
         ));
     }
-    call.change(&room_id, None, |room, _| room.lock_seat(index, locks)).await?;
+    call.change(&room_id, None, |room, _| {
+        // Who sits there is moderated, though nobody is named; and so is who has the seat kept for it.
+        call.require_above(room, &room.concerned_by_seat(index)?)?;
+        room.lock_seat(index, locks)
+    })
+    .await?;
     Ok(Done)
 }
 
@@ -117,6 +130,12 @@ async fn move_user(call: Call, request: SeatRequest, if_taken: IfTaken) -> Resul
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
     let index = require_index(request.index)?;
-    call.change(&room_id, None, |room, _| room.move_to_seat(&user, index, if_taken)).await?;
+    call.change(&room_id, None, |room, _| {
+        let mut concerned = room.concerned_by_seat(index)?;
+        concerned.push(user.clone());
+        call.require_above(room, &concerned)?;
+        room.move_to_seat(&user, index, if_taken)
+    })
+    .await?;
     Ok(Done)
 }
