@@ -7,20 +7,9 @@ mod harness;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use harness::Server;
+use harness::{Server, offer};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-
-/// An offer to watch one video, as a browser would make it, cut to what matters.
-const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-    m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
-    a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 \
-    00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
-    a=setup:actpass\r\na=mid:0\r\na=WAY\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n";
-
-fn offer(way: &str) -> String {
-    OFFER.replace("WAY", way)
-}
 
 async fn whip(
     server: &Server,

@@ -171,3 +171,124 @@ async fn a_strangers_room_is_asked_before_it_is_in_a_battle() {
     let info = server.ok("live_engine_http_pk/get_battle_info", json!({"BattleId": made["BattleId"]})).await;
     assert_eq!(info["Status"], 2, "they are co-hosting: {info}");
 }
+
+#[tokio::test]
+async fn who_only_watches_is_put_out_and_kept_out_like_everybody() {
+    let server = Server::start().await;
+    server.create_room_with("r", json!({"IsPlayerListed": false, "MaxMemberCount": 2})).await;
+    server.import(&["eve", "ann"]).await;
+    let gone = async |session: &(u16, String), user: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while server.resource(&session.1, user).await != 404 {
+            assert!(std::time::Instant::now() < deadline, "{user} goes on watching");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let eve = server.whep("r", "eve").await;
+    assert_eq!(eve.0, 201);
+    let again = server.whep("r", "eve").await;
+
+    let _ann = server.enter("ann", "r").await;
+    assert_eq!(server.whep("r", "ben").await.0, 403, "the room is full of who is in and who watches");
+    let mut cid = server.log_in("cid").await;
+    assert_eq!(cid.code("enter_room", json!({"RoomId": "r"})).await, 100_008);
+    assert_eq!(server.whep("r", "ann").await.0, 201, "a member watches without taking another place");
+    assert_eq!(server.members("r").await, (vec!["ann".into()], 1), "who watches is not listed");
+
+    server.ok("kick_user_out", json!({"RoomId": "r", "MemberList_Account": ["eve"]})).await;
+    gone(&eve, "eve").await;
+    gone(&again, "eve").await;
+    assert_eq!(
+        server.code("kick_user_out", json!({"RoomId": "r", "MemberList_Account": ["eve"]})).await,
+        100_005
+    );
+    let eve = server.whep("r", "eve").await;
+    server.ok("ban_member", json!({"RoomId": "r", "MemberList_Account": ["eve"], "Duration": 1000})).await;
+    gone(&eve, "eve").await;
+    assert_eq!(server.whep("r", "eve").await.0, 403);
+    server.ok("unban_member", json!({"RoomId": "r", "MemberList_Account": ["eve"]})).await;
+    let eve = server.whep("r", "eve").await;
+    let deleted = json!({"DeleteItem": [{"UserID": "eve"}]});
+    assert_eq!(server.call("im_open_login_svc/account_delete", deleted).await["ErrorCode"], 0);
+    gone(&eve, "eve").await;
+}
+
+#[tokio::test]
+async fn what_an_old_key_signed_is_over() {
+    let mut server = Server::start().await;
+    server.create_room_with("r", json!({"IsPlayerListed": false})).await;
+    let mut ann = server.enter("ann", "r").await;
+    let lost = server.enter("ben", "r").await;
+    let tokens = [ann.resume_token.clone(), lost.resume_token.clone()];
+    lost.cut();
+    let player = server.whep("r", "eve").await;
+
+    let app = server.app.to_string();
+    let rotated = server.cli(&["app", "rotate-key", &app]);
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+
+    assert_eq!(ann.closed().await, Some(4007));
+    for token in tokens {
+        let mut back = server.connect().await;
+        assert_eq!(back.code("login", json!({"ResumeToken": token})).await, 70_003);
+    }
+    let record: serde_json::Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    server.key = usersig::SecretKey::new(record["secret_key"].as_str().unwrap());
+    assert_eq!(server.members("r").await, (vec![], 0));
+    assert_eq!(server.resource(&player.1, "eve").await, 404);
+
+    let mut ann = server.enter("ann", "r").await;
+    let rotated = server.cli(&["app", "rotate-key", &app, "--keep-sessions"]);
+    let record: serde_json::Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    server.key = usersig::SecretKey::new(record["secret_key"].as_str().unwrap());
+    ann.ok("get_member_list", json!({"RoomId": "r"})).await;
+    assert_eq!(server.members("r").await, (vec!["ann".into()], 1));
+
+    server.kill();
+    assert!(server.cli(&["app", "rotate-key", &app]).status.success());
+    let server = server.restart().await;
+    let mut back = server.connect().await;
+    assert_eq!(
+        back.code("login", json!({"ResumeToken": ann.resume_token})).await,
+        70_003,
+        "rotated while the server was down"
+    );
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_usersig_unless_it_shows_another() {
+    let presence = [
+        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+        ("ROOMFUL_PRESENCE__PING_INTERVAL", "200ms"),
+        ("ROOMFUL_PRESENCE__SILENT_TIMEOUT", "5s"),
+    ];
+    let server = Server::with(&presence).await;
+    server.create_room("r").await;
+    let short = |user: &str| {
+        let claims = usersig::Claims::new(user, server.app, crate::harness::now(), 3);
+        usersig::sign(&server.key, &claims).unwrap()
+    };
+    let mut clients = Vec::new();
+    for user in ["ann", "ben"] {
+        let mut client = server.connect().await;
+        let login = json!({"SdkAppId": server.app, "UserId": user, "UserSig": short(user)});
+        let answer = client.ok("login", login).await;
+        client.resume_token = answer["ResumeToken"].as_str().unwrap().into();
+        client.ok("enter_room", json!({"RoomId": "r"})).await;
+        clients.push(client);
+    }
+    let [mut ann, mut ben]: [_; 2] = clients.try_into().unwrap_or_else(|_| panic!());
+
+    assert_eq!(
+        ben.code("renew_user_sig", json!({"UserSig": server.sig("ann")})).await,
+        70_013,
+        "of another user"
+    );
+    ben.ok("renew_user_sig", json!({"UserSig": server.sig("ben")})).await;
+
+    assert_eq!(ann.closed().await, Some(4006));
+    assert_eq!(server.members("r").await.0, ["ben"]);
+    let mut back = server.connect().await;
+    assert_eq!(back.code("login", json!({"ResumeToken": ann.resume_token})).await, 70_003);
+    ben.ok("get_member_list", json!({"RoomId": "r"})).await;
+}

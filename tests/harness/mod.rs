@@ -22,6 +22,17 @@ use usersig::{Claims, SecretKey};
 pub const BINARY: &str = env!("CARGO_BIN_EXE_roomful");
 pub const ADMIN: &str = "administrator";
 
+/// An offer to watch one video, as a browser would make it, cut to what matters.
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+    a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 \
+    00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
+    a=setup:actpass\r\na=mid:0\r\na=WAY\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n";
+
+pub fn offer(way: &str) -> String {
+    OFFER.replace("WAY", way)
+}
+
 pub struct Server {
     child: Child,
     pub address: String,
@@ -212,6 +223,27 @@ impl Server {
     pub async fn get(&self, path: &str) -> (u16, String) {
         let response = self.http.get(format!("http://{}{path}", self.address)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Watches by WHEP; returns the HTTP status and where the session is.
+    pub async fn whep(&self, room: &str, user: &str) -> (u16, String) {
+        let request = self.http.post(format!("http://{}/whep/{room}", self.address));
+        let request = request.bearer_auth(self.sig(user)).header("Content-Type", "application/sdp");
+        let response = request.body(offer("recvonly")).send().await.unwrap();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_string());
+        (response.status().as_u16(), location.unwrap_or_default())
+    }
+
+    /// What there is of a session by WHIP or WHEP: the HTTP status.
+    pub async fn resource(&self, location: &str, user: &str) -> u16 {
+        let request = self.http.get(format!("http://{}{location}", self.address));
+        request.bearer_auth(self.sig(user)).send().await.unwrap().status().as_u16()
+    }
+
+    pub async fn end_resource(&self, location: &str, user: &str) {
+        let request = self.http.delete(format!("http://{}{location}", self.address));
+        let status = request.bearer_auth(self.sig(user)).send().await.unwrap().status().as_u16();
+        assert_eq!(status, 200);
     }
 
     pub async fn connect(&self) -> Client {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use rooms::{Account, Catalogue, RoomId, SdkAppId, UserId};
+use rooms::{Account, Catalogue, RoomId, SdkAppId, Time, UserId};
 use store::{Store, Webhook};
-use usersig::{Decoded, SecretKey};
+use usersig::{Claims, Decoded, SecretKey};
 
 use crate::error::ApiError;
 use crate::limit::RateLimits;
 use crate::live::Live;
+use crate::quota::Quotas;
 use crate::room_cell::RoomCell;
 use crate::stage::Stage;
 use crate::webhooks::EventIds;
@@ -24,6 +25,10 @@ pub(crate) struct App {
     accounts: RwLock<Map<UserId, Arc<Account>>>,
     rooms: RwLock<Map<RoomId, Arc<RoomCell>>>,
     pub(crate) limits: RateLimits,
+    /// The same frequencies for what its members change, apart from its server's: neither takes the other's share.
+    pub(crate) member_limits: RateLimits,
+    /// What each user has used.
+    pub(crate) quotas: Quotas,
     /// Where its rooms write what has happened.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) event_ids: Arc<EventIds>,
@@ -64,6 +69,8 @@ impl App {
             accounts: RwLock::default(),
             rooms: RwLock::default(),
             limits: RateLimits::new(calls_per_second),
+            member_limits: RateLimits::new(calls_per_second),
+            quotas: Quotas::default(),
             store,
             event_ids,
             webhook: RwLock::new(webhook),
@@ -181,19 +188,28 @@ impl Credentials {
         Self { key: SecretKey::new(record.secret_key.clone()), record, decoded: RwLock::default() }
     }
 
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        self.record.secret_key == key
+    }
+
     pub(crate) fn is_admin(&self, user: &str) -> bool {
         self.record.admins.iter().any(|admin| admin.as_str() == user)
     }
 
-    /// Checks a UserSig for the user a request names.
-    pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<(), usersig::Error> {
+    /// Checks a UserSig for the user a request names; returns when it ends.
+    pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<Time, usersig::Error> {
+        let end = |claims: &Claims| Time::from_unix_seconds(claims.issued_at.saturating_add(claims.expire));
         let now = crate::clock::now().unix_seconds();
         let known = self.decoded.read().get(sig).cloned();
         if let Some(known) = known {
-            return known.verify(&self.key, now)?.require(user, self.record.sdkappid.0);
+            let claims = known.verify(&self.key, now)?;
+            claims.require(user, self.record.sdkappid.0)?;
+            return Ok(end(claims));
         }
         let fresh = usersig::decode(sig)?;
-        fresh.verify(&self.key, now)?.require(user, self.record.sdkappid.0)?;
+        let claims = fresh.verify(&self.key, now)?;
+        claims.require(user, self.record.sdkappid.0)?;
+        let end = end(claims);
         // An administrator's is sent with every call; a member's once.
         if self.is_admin(user) {
             let mut decoded = self.decoded.write();
@@ -202,6 +218,6 @@ impl Credentials {
             }
             decoded.insert(sig.into(), Arc::new(fresh));
         }
-        Ok(())
+        Ok(end)
     }
 }

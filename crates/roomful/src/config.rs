@@ -14,7 +14,21 @@ use crate::webhooks;
 /// Every key there is, by section: what is not here is refused.
 const KEYS: &[(&str, &[&str])] = &[
     ("server", &["listen", "data"]),
-    ("limits", &["calls_per_second"]),
+    (
+        "limits",
+        &[
+            "calls_per_second",
+            "commands_per_second",
+            "changes_per_second",
+            "bytes_per_second",
+            "answer_bytes_per_second",
+            "sessions_per_user",
+            "sessions_per_room",
+            "media_sessions_per_user",
+            "rooms_per_user",
+            "member_room_lifetime",
+        ],
+    ),
     ("member_list", &["cap"]),
     ("presence", &["ping_interval", "silent_timeout", "resume_grace", "allow_slow"]),
     ("webhooks", &["url", "events", "token", "deadline", "allow_private"]),
@@ -62,8 +76,48 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub(crate) struct Limits {
-    /// Calls of one command a second and app; 0 is none.
+    /// Calls of one command a second and app; 0 is none, and none for a user's rates below that are not set.
     pub(crate) calls_per_second: u32,
+    /// What one user may do a second over the gateway; 0 is no limit. See [`Limits::commands_per_second`] and the like.
+    pub(crate) commands_per_second: Option<u32>,
+    pub(crate) changes_per_second: Option<u32>,
+    pub(crate) bytes_per_second: Option<u32>,
+    pub(crate) answer_bytes_per_second: Option<u32>,
+    /// What one user may have at once; 0 is no limit.
+    pub(crate) sessions_per_user: u32,
+    pub(crate) sessions_per_room: u32,
+    pub(crate) media_sessions_per_user: u32,
+    pub(crate) rooms_per_user: u32,
+    /// How long a member's room goes on that nobody is in, unless it says so itself; 0 is for ever.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) member_room_lifetime: Duration,
+}
+
+impl Limits {
+    /// A rate that is not set is lifted with that of calls.
+    fn rate(&self, set: Option<u32>, default: u32) -> u32 {
+        set.unwrap_or(if self.calls_per_second == 0 { 0 } else { default })
+    }
+
+    /// Commands of a user.
+    pub(crate) fn commands_per_second(&self) -> u32 {
+        self.rate(self.commands_per_second, 50)
+    }
+
+    /// Those of them that change what is kept of rooms.
+    pub(crate) fn changes_per_second(&self) -> u32 {
+        self.rate(self.changes_per_second, 10)
+    }
+
+    /// Their bytes.
+    pub(crate) fn bytes_per_second(&self) -> u32 {
+        self.rate(self.bytes_per_second, 256 * 1024)
+    }
+
+    /// The bytes of what they are answered.
+    pub(crate) fn answer_bytes_per_second(&self) -> u32 {
+        self.rate(self.answer_bytes_per_second, 1024 * 1024)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -200,7 +254,18 @@ impl Default for Server {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_per_second: 200 }
+        Self {
+            calls_per_second: 200,
+            commands_per_second: None,
+            changes_per_second: None,
+            bytes_per_second: None,
+            answer_bytes_per_second: None,
+            sessions_per_user: 20,
+            sessions_per_room: 10,
+            media_sessions_per_user: 50,
+            rooms_per_user: 50,
+            member_room_lifetime: Duration::from_secs(600),
+        }
     }
 }
 

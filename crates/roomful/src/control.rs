@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rooms::SdkAppId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Change;
 use tokio::net::{UnixListener, UnixStream};
@@ -107,16 +108,24 @@ pub(crate) fn routes(hub: Arc<Hub>, outbox: Arc<Outbox>) -> Router {
         .with_state((hub, outbox))
 }
 
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SaveApp {
+    #[serde(flatten)]
+    pub(crate) app: store::App,
+    /// Sessions go on although the key is another.
+    pub(crate) keep_sessions: bool,
+}
+
 /// Makes or changes an app.
 async fn save_app(
     State((hub, _)): State<Controlled>,
-    Json(app): Json<store::App>,
+    Json(SaveApp { app, keep_sessions }): Json<SaveApp>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     if let Some(webhook) = app.webhook.as_ref().filter(|webhook| !webhook.url.is_empty()) {
         check_url(&webhook.url, hub.config.webhooks.allow_private)
             .map_err(|trouble| (StatusCode::BAD_REQUEST, trouble))?;
     }
-    hub.save_app(app)
+    hub.save_app(app, keep_sessions)
         .await
         .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.message.into_owned()))?;
     Ok(Json(json!({})))

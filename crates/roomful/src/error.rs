@@ -11,8 +11,12 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
+    pub(crate) const TOO_OFTEN: u32 = 60_007;
     pub(crate) const INTERNAL: u32 = 100_001;
     pub(crate) const INVALID: u32 = 100_002;
+    pub(crate) const ROOM_NOT_FOUND: u32 = 100_004;
+    /// As for a resume token whose session is over.
+    pub(crate) const SESSION_OVER: u32 = 70_003;
     pub(crate) const WRONG_ROOM_TYPE: u32 = 100_006;
     pub(crate) const NOT_ALLOWED: u32 = 100_010;
     pub(crate) const NOT_A_MEMBER: u32 = 100_005;
@@ -21,6 +25,10 @@ impl ApiError {
 
     pub(crate) fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
+        Self::new(Self::INTERNAL, error.to_string())
     }
 
     pub(crate) fn invalid(field: &str, trouble: impl std::fmt::Display) -> Self {
@@ -34,7 +42,7 @@ impl From<rooms::Error> for ApiError {
         let code = match &error {
             E::Invalid(_) => Self::INVALID,
             E::RoomExists(_) => 100_003,
-            E::RoomNotFound(_) => 100_004,
+            E::RoomNotFound(_) => Self::ROOM_NOT_FOUND,
             E::NotAMember { .. } => Self::NOT_A_MEMBER,
             E::WrongRoomType { .. } => Self::WRONG_ROOM_TYPE,
             E::RoomFull(_) => 100_008,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{
-    Account, Battle, BattleStep, CatalogueChange, Fields, LeaveCause, Outcome, Profile, Room, RoomId,
-    RoomInfo, RoomType, SdkAppId, Time, UserId,
+    Account, Battle, BattleStep, CatalogueChange, Fields, LeaveCause, Outcome, Profile, Record, Room, RoomId,
+    RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
 };
 use store::{Change, Presence, Snapshot, Store, Webhook};
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -22,10 +22,11 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::live::Live;
-use crate::room_cell::{Planned, RoomCell};
-use crate::session::{Close, Frame, Session, Sessions};
+use crate::quota::{self, Place};
+use crate::room_cell::{Entrance, RoomCell, Welcome};
+use crate::session::{Close, Frame, ResumeToken, Session, Sessions};
 use crate::webhooks::{self, EventIds, Sender};
-use crate::wire;
+use crate::wire::{self, RoomInfoView};
 
 /// How many lanes there are: enough that two commands seldom meet in one by chance.
 const LANES: usize = 1024;
@@ -46,6 +47,13 @@ pub(crate) const SYSTEM: &str = "@TIM#SYSTEM";
 pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
     // The error is that the hub is gone, which is the same to a connection.
     let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Carries out what must not be left between its commit and what follows from that, whoever waits for it.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal(error)))
 }
 
 /// Everything the server knows.
@@ -120,10 +128,19 @@ impl Hub {
             // Messages go out before they are on disk, so a few numbers more than it knows may have been given out.
             counters.last_seq += 1000 * u64::from(counters.last_seq > 0);
             room.restore_counters(counters);
-            app.put_room(RoomCell::new(app.clone(), room));
+            let made_by = room.info().made_by.as_ref();
+            let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
+            app.put_room(RoomCell::new(app.clone(), room, place));
         }
         let room = |app: SdkAppId, room_id: &RoomId| self.app(app)?.room(room_id.as_str()).ok();
         for (app, room_id, record) in snapshot.records {
+            // A robot whose account was deleted in the moment of a crash.
+            if let Record::Robot { user, .. } = &record
+                && self.app(app).is_some_and(|app| app.account(user.as_str()).is_none())
+            {
+                self.store.journal(vec![Change::DeleteRecord(app, room_id, Record::robot_key(user))]);
+                continue;
+            }
             if let Some(Ok(mut room)) = room(app, &room_id).as_deref().map(RoomCell::write) {
                 room.restore_record(record);
             }
@@ -135,7 +152,7 @@ impl Hub {
         }
         for stored in &snapshot.sessions {
             if let Some(app) = self.app(stored.sdkappid) {
-                self.sessions.restore(app, stored);
+                self.sessions.restore(app, stored, &self.config.limits);
             }
         }
         for presence in snapshot.presence {
@@ -206,8 +223,18 @@ impl Hub {
 
     // Apps
 
-    /// Makes or changes an app; its admins become accounts.
-    pub(crate) async fn save_app(&self, record: store::App) -> Result<(), ApiError> {
+    /// Makes or changes an app; its admins become accounts. With another key, what the old one signed is over: also the
+    /// sessions, unless they are kept for a change that was planned. Goes on to its end whoever hangs up.
+    pub(crate) async fn save_app(
+        self: &Arc<Self>,
+        record: store::App,
+        keeps_sessions: bool,
+    ) -> Result<(), ApiError> {
+        let hub = self.clone();
+        to_its_end(async move { hub.write_app(record, keeps_sessions).await }).await
+    }
+
+    async fn write_app(self: &Arc<Self>, record: store::App, keeps_sessions: bool) -> Result<(), ApiError> {
         let _lane = self.lane(record.sdkappid, "").await;
         let known = self.app(record.sdkappid);
         let now = clock::now();
@@ -220,10 +247,14 @@ impl Hub {
         let mut changes = vec![Change::PutApp(record.clone())];
         changes.extend(admins.iter().map(|admin| Change::PutAccount(record.sdkappid, admin.clone())));
         self.store.commit(changes).await?;
+        let is_rekeyed = known.is_some_and(|app| !app.credentials().has_key(&record.secret_key));
         let id = record.sdkappid;
         self.put_app(record);
         if let Some(app) = self.app(id) {
             admins.into_iter().for_each(|admin| app.put_account(admin));
+            if is_rekeyed && !keeps_sessions {
+                self.end_sessions_of(&app, Close::KEY_CHANGED);
+            }
         }
         Ok(())
     }
@@ -262,24 +293,37 @@ impl Hub {
         Ok(())
     }
 
-    /// Imports an account unless it exists.
-    pub(crate) async fn import_if_new(&self, app: &App, user: &UserId) -> Result<(), ApiError> {
+    /// Imports an account unless it exists. Goes on to its end whoever hangs up.
+    pub(crate) async fn import_if_new(
+        self: &Arc<Self>,
+        app: &Arc<App>,
+        user: &UserId,
+    ) -> Result<(), ApiError> {
         if app.account(user.as_str()).is_some() {
             return Ok(());
         }
-        self.save_accounts(app, vec![(user.clone(), |_: &mut Profile| {})]).await
+        let (hub, app, user) = (self.clone(), app.clone(), user.clone());
+        to_its_end(async move { hub.save_accounts(&app, vec![(user, |_: &mut Profile| {})]).await }).await
     }
 
     /// Deletes an account: its connections are closed, and it is in no room any more.
     pub(crate) async fn delete_account(self: &Arc<Self>, app: &App, user: &UserId) -> Result<(), ApiError> {
-        let _lane = self.lane(app.id, user.as_str()).await;
-        self.store.commit(vec![Change::DeleteAccount(app.id, user.clone())]).await?;
-        app.remove_account(user.as_str());
+        {
+            // No longer than this: a room may be in the same lane.
+            let _lane = self.lane(app.id, user.as_str()).await;
+            self.store.commit(vec![Change::DeleteAccount(app.id, user.clone())]).await?;
+            app.remove_account(user.as_str());
+        }
         for cell in app.rooms() {
-            if cell.read().is_ok_and(|room| room.is_robot(user)) {
-                let robot = std::slice::from_ref(user);
-                let plan = |room: &mut Room, _| Ok(((), room.delete_robots(robot)));
-                self.change(app, cell.room_id.as_str(), None, SYSTEM, plan).await?;
+            let _ = cell.end_players(|player| player == user);
+            // In the room's lane: a robot that was being placed is there when this is planned, and one that is placed later
+            // finds that there is no account.
+            let robot = std::slice::from_ref(user);
+            let plan = |room: &mut Room, _| Ok(((), room.delete_robots(robot)));
+            match self.change(app, cell.room_id.as_str(), None, SYSTEM, plan).await {
+                // Gone with all its robots.
+                Err(error) if error.code == ApiError::ROOM_NOT_FOUND => {}
+                result => result?,
             }
         }
         for session in self.sessions.all() {
@@ -293,28 +337,39 @@ impl Hub {
 
     // Rooms
 
-    /// Creates a room, and answers with it.
+    /// Creates a room, and answers with its record as JSON.
     pub(crate) async fn create_room(
         self: &Arc<Self>,
         app: &Arc<App>,
         new: NewRoom<'_>,
-    ) -> Result<Arc<RoomCell>, ApiError> {
-        let NewRoom { room_id, room_type, owner, fields, operator } = new;
+    ) -> Result<String, ApiError> {
+        let NewRoom { room_id, room_type, owner, fields, operator, made_by } = new;
         let _lane = self.lane(app.id, room_id.as_str()).await;
         if app.room(room_id.as_str()).is_ok() {
             return Err(rooms::Error::RoomExists(room_id.to_string()).into());
         }
-        let incarnation =
-            getrandom::u64().map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+        let incarnation = getrandom::u64().map_err(ApiError::internal)?;
         let now = clock::now();
-        let info = RoomInfo::create(room_id, room_type, owner, fields, now, incarnation)?;
+        let mut info = RoomInfo::create(room_id, room_type, owner, fields, now, incarnation)?;
+        let mut place = None;
+        if let Some(user) = made_by {
+            let limits = &self.config.limits;
+            place = Some(Place::of_room(app.quotas.of(&user, limits), limits)?);
+            info.made_by = Some(user);
+            if fields.lifetime_after_no_users.is_none() && !limits.member_room_lifetime.is_zero() {
+                info.lifetime_after_no_users = Some(limits.member_room_lifetime);
+            }
+        }
         let mut changes = vec![Change::PutRoom(app.id, info.clone())];
         changes.extend(webhooks::room_created(app, &info, operator, now));
         self.store.commit(changes).await?;
-        let cell = RoomCell::new(app.clone(), Room::new(info, clock::now()));
+        let room = Room::new(info, clock::now());
+        // Another call may destroy the room as soon as it can be found.
+        let made = RoomInfoView::new(&room, app).json();
+        let cell = RoomCell::new(app.clone(), room, place);
         app.put_room(cell.clone());
         self.watch_lifetime(&cell);
-        Ok(cell)
+        Ok(made)
     }
 
     /// A durable command on a room: plan under the rules, commit, apply. Returns what the plan says.
@@ -328,12 +383,15 @@ impl Hub {
     ) -> Result<T, ApiError> {
         let _lane = self.lane(app.id, room_id).await;
         let cell = app.room(room_id)?;
-        let Planned { value, outcome, commit } = cell.plan(room_type, operator, plan)?;
-        if let Some(commit) = commit {
+        let mut planned = cell.plan(room_type, operator, plan)?;
+        if let Some(commit) = planned.commit.take() {
             commit.await?;
         }
-        cell.apply(outcome, operator)?;
+        let (value, rest) = cell.apply(planned, operator)?;
         self.watch_lifetime(&cell);
+        if let Some(rest) = rest {
+            rest.await?;
+        }
         Ok(value)
     }
 
@@ -364,13 +422,12 @@ impl Hub {
         cause: LeaveCause,
         operator: &str,
     ) -> Result<(), ApiError> {
-        let commit = {
-            let room = cell.read()?;
-            let mut changes = vec![Change::DeleteRoom(app.id, cell.room_id.clone())];
-            changes.extend(webhooks::room_destroyed(app, &room, operator, cause, clock::now()));
-            self.store.commit(changes)
-        };
-        commit.await?;
+        let told = |room: &Room| webhooks::room_destroyed(app, room, operator, cause, clock::now());
+        let commit = cell.begin_end(told)?;
+        if let Err(error) = commit.await {
+            cell.go_on();
+            return Err(error.into());
+        }
         app.remove_room(&cell.room_id);
         cell.destroy(cause);
         self.leave_stage(app, cell.room_id.clone());
@@ -404,6 +461,81 @@ impl Hub {
     }
 
     // Presence
+
+    /// A user that has shown its UserSig begins a session. Where it has as many as are allowed, the oldest that has lost
+    /// its connection makes room.
+    pub(crate) fn begin_session(
+        self: &Arc<Self>,
+        app: &Arc<App>,
+        user: &UserId,
+        valid_until: Time,
+    ) -> Result<(Arc<Session>, ResumeToken), ApiError> {
+        let limits = &self.config.limits;
+        let quota = app.quotas.of(user, limits);
+        // 0 stands for robots.
+        let id = SessionId(getrandom::u64().map_err(ApiError::internal)?.max(1));
+        while let Err(own) = quota.begin_session(limits, id) {
+            let lost = own.into_iter().filter_map(|id| self.sessions.by_id(id)).find(|one| one.is_lost());
+            let lost = lost.ok_or_else(|| quota::too_many_sessions(limits))?;
+            lost.close(Close::REPLACED);
+            self.end_session(&lost, LeaveCause::Interrupted);
+        }
+        let begun = self.sessions.begin(id, app.clone(), user.clone(), quota.clone(), Some(valid_until));
+        begun.map_err(|error| {
+            quota.end_session(id);
+            ApiError::internal(error)
+        })
+    }
+
+    /// A session that is nothing but what comes by WHIP or WHEP, and lasts as long as that: there is nobody who could show
+    /// another UserSig. How many a user has is held against its [`Place`]s.
+    pub(crate) fn begin_media_session(
+        &self,
+        app: &Arc<App>,
+        user: &UserId,
+    ) -> Result<Arc<Session>, ApiError> {
+        let quota = app.quotas.of(user, &self.config.limits);
+        let id = SessionId(getrandom::u64().map_err(ApiError::internal)?.max(1));
+        let begun = self.sessions.begin(id, app.clone(), user.clone(), quota, None);
+        Ok(begun.map_err(ApiError::internal)?.0)
+    }
+
+    /// A session goes into a room.
+    pub(crate) fn enter_room(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        cell: &Arc<RoomCell>,
+    ) -> Result<Welcome, ApiError> {
+        if self.store.is_behind() {
+            return Err(store::Error::Behind.into());
+        }
+        loop {
+            match cell.enter(session, &self.config, clock::now())? {
+                Entrance::Open(welcome) => return Ok(welcome),
+                Entrance::Crowded(own) => {
+                    let known = own.into_iter().filter_map(|id| self.sessions.by_id(id));
+                    let lost = known.into_iter().find(|one| one.is_lost());
+                    let lost = lost.ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
+                    lost.close(Close::REPLACED);
+                    self.end_session(&lost, LeaveCause::Interrupted);
+                }
+            }
+        }
+    }
+
+    /// All sessions of an app are over.
+    fn end_sessions_of(self: &Arc<Self>, app: &App, why: Close) {
+        for session in self.sessions.all() {
+            if session.app.id == app.id {
+                session.close(why);
+                self.end_session(&session, LeaveCause::Kicked);
+            }
+        }
+        for cell in app.rooms() {
+            // A room that is gone has no players.
+            let _ = cell.end_players(|_| true);
+        }
+    }
 
     /// A session goes out of one room.
     pub(crate) fn leave_room(
@@ -593,4 +725,6 @@ pub(crate) struct NewRoom<'a> {
     pub(crate) owner: UserId,
     pub(crate) fields: &'a Fields,
     pub(crate) operator: &'a str,
+    /// The member that makes it, and may have only so many.
+    pub(crate) made_by: Option<UserId>,
 }

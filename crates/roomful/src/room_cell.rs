@@ -19,16 +19,20 @@ use parking_lot::{
     RwLockWriteGuard,
 };
 use rooms::{
-    Delta, Error, Event, Given, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
+    Delta, Error, Event, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
     RoomType, SessionId, Time, UserId,
 };
 use store::{Change, Commit, Presence};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::app::App;
 use crate::clock;
+use crate::config::Config;
+use crate::error::ApiError;
 use crate::live::{Settled, Streams};
+use crate::quota::Place;
 use crate::session::{Frame, Session};
 use crate::webhooks::Teller;
 use crate::wire;
@@ -61,6 +65,35 @@ pub(crate) struct RoomCell {
     streams: Mutex<Streams>,
     /// For mutes that end while their members publish.
     mute_alarm: Alarm,
+    /// While the room's deletion is on its way to the disk: what would be written behind it. It is dropped with the room,
+    /// or written after all when the disk refuses the deletion.
+    held_back: Mutex<Option<Vec<HeldBack>>>,
+    /// What it takes up of its maker's, as long as it is there.
+    place: Mutex<Option<Place>>,
+}
+
+/// What waits for the outcome of a room's deletion.
+struct HeldBack {
+    changes: Vec<Change>,
+    /// Who waits; nobody for the journal.
+    done: Option<oneshot::Sender<Result<(), ApiError>>>,
+}
+
+/// Resolves when what happened in a room is on disk, or will never be.
+pub(crate) enum Keeping {
+    Store(Commit),
+    HeldBack(oneshot::Receiver<Result<(), ApiError>>),
+}
+
+impl Keeping {
+    pub(crate) async fn kept(self) -> Result<(), ApiError> {
+        match self {
+            Self::Store(commit) => Ok(commit.await?),
+            Self::HeldBack(outcome) => outcome.await.unwrap_or_else(|_| {
+                Err(ApiError::new(ApiError::ROOM_NOT_FOUND, "the room was destroyed at this moment"))
+            }),
+        }
+    }
 }
 
 struct Fanout {
@@ -87,6 +120,15 @@ pub(crate) struct Planned<T> {
     pub(crate) outcome: Outcome,
     /// `None` when there is nothing to make durable.
     pub(crate) commit: Option<Commit>,
+    /// The sessions of those who are going to be put out.
+    sessions: Vec<SessionId>,
+}
+
+/// What came of a session's wish to enter.
+pub(crate) enum Entrance {
+    Open(Welcome),
+    /// The user is in with as many sessions as are allowed: these.
+    Crowded(Vec<SessionId>),
 }
 
 /// What a member gets on entering.
@@ -96,7 +138,8 @@ pub(crate) struct Welcome {
 }
 
 impl RoomCell {
-    pub(crate) fn new(app: Arc<App>, room: Room) -> Arc<Self> {
+    /// `place` is what the room takes up of its maker's.
+    pub(crate) fn new(app: Arc<App>, room: Room, place: Option<Place>) -> Arc<Self> {
         let fanout = Fanout {
             listeners: HashMap::default(),
             batch: PresenceBatch::default(),
@@ -116,6 +159,8 @@ impl RoomCell {
             media_key,
             streams: Mutex::default(),
             mute_alarm: Alarm::default(),
+            held_back: Mutex::default(),
+            place: Mutex::new(place),
         })
     }
 
@@ -163,16 +208,28 @@ impl RoomCell {
     pub(crate) fn enter(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        cap: usize,
+        config: &Config,
         now: Time,
-    ) -> Result<Welcome, Error> {
+    ) -> Result<Entrance, ApiError> {
         let mut room = self.write()?;
-        let entered = room.enter(&session.user, session.id, now)?;
-        let page = self.render(&room, "", cap)?;
+        let own = room.members().sessions(session.user.as_str());
+        let is_in = own.contains(&session.id);
+        let most = config.limits.sessions_per_room as usize;
+        if !is_in && most > 0 && own.len() >= most {
+            return Ok(Entrance::Crowded(own.to_vec()));
+        }
+        if !session.note_entering(self) {
+            return Err(ApiError::new(
+                ApiError::SESSION_OVER,
+                "the session has ended; log in with a UserSig",
+            ));
+        }
+        let entered = room.enter(&session.user, session.id, now).inspect_err(|_| session.note_left(self))?;
+        let page = self.render(&room, "", config.member_list.cap)?;
         let json = wire::welcome(&room, &session.app, &page, self.streams.lock().told(), now);
         let welcome = Welcome { json };
         if !entered.session_is_new {
-            return Ok(welcome);
+            return Ok(Entrance::Open(welcome));
         }
         let seen = room.last_seq();
         let mut events: Vec<Event> = entered.event.into_iter().collect();
@@ -183,7 +240,7 @@ impl RoomCell {
         fanout.listeners.insert(session.id, session.clone());
         session.note_entered(self, entered.place, seen);
         self.tell(room, &mut fanout, &events);
-        Ok(welcome)
+        Ok(Entrance::Open(welcome))
     }
 
     /// Puts a session back that was in before a restart; `false` when it was banned meanwhile.
@@ -194,7 +251,11 @@ impl RoomCell {
         seen: u64,
     ) -> Result<bool, Error> {
         let mut room = self.write()?;
+        if !session.note_entering(self) {
+            return Ok(false);
+        }
         let Some(place) = room.restore_member(&session.user, session.id, place, clock::now()) else {
+            session.note_left(self);
             return Ok(false);
         };
         self.fanout.lock().listeners.insert(session.id, session.clone());
@@ -217,7 +278,7 @@ impl RoomCell {
         self.journal(&room, session.user.as_str(), changes, &events, now);
         let mut fanout = self.fanout.lock();
         fanout.listeners.remove(&session.id);
-        session.note_left(&self.room_id);
+        session.note_left(self);
         self.end_media(session.id);
         self.tell(room, &mut fanout, &events);
         Ok(())
@@ -244,12 +305,38 @@ impl RoomCell {
         }
     }
 
-    /// Ends the room for everyone in it. Nobody finds it any more when this returns. Returns who was in.
+    /// Hands the room's deletion to the store, with what `also` says. From here on nothing of the room is written until
+    /// it is known whether there is one: [`Self::destroy`] or [`Self::go_on`] has to follow.
+    pub(crate) fn begin_end(&self, also: impl FnOnce(&Room) -> Option<Change>) -> Result<Commit, Error> {
+        let room = self.write()?;
+        let mut changes = vec![Change::DeleteRoom(self.app.id, self.room_id.clone())];
+        changes.extend(also(&room));
+        self.held_back.lock().get_or_insert_default();
+        Ok(self.app.store.commit(changes))
+    }
+
+    /// The disk has refused to delete the room: what has happened in it since is written after all.
+    pub(crate) fn go_on(&self) {
+        let mut held_back = self.held_back.lock();
+        for HeldBack { changes, done } in held_back.take().into_iter().flatten() {
+            let Some(done) = done else {
+                self.app.store.journal(changes);
+                continue;
+            };
+            let commit = self.app.store.commit(changes);
+            // Whoever has hung up does not care.
+            tokio::spawn(async move { drop(done.send(commit.await.map_err(ApiError::from))) });
+        }
+    }
+
+    /// Ends the room for everyone in it. Nobody finds it any more when this returns.
     pub(crate) fn destroy(&self, cause: LeaveCause) {
         let mut state = self.state.write();
         let mut fanout = self.fanout.lock();
         *state = None;
         drop(state);
+        self.held_back.lock().take();
+        self.place.lock().take();
         for (_, session) in fanout.listeners.drain() {
             self.close_for(&session, cause);
         }
@@ -271,10 +358,15 @@ impl RoomCell {
         let now = clock::now();
         let (value, outcome) = plan(&mut room, now)?;
         if outcome.changes.is_empty() {
-            return Ok(Planned { value, outcome, commit: None });
+            return Ok(Planned { value, outcome, commit: None, sessions: Vec::new() });
         }
         let mut changes: Vec<Change> =
             outcome.changes.iter().flat_map(|change| self.durable(change)).collect();
+        let put_out = outcome.changes.iter().filter_map(|change| match change {
+            Delta::PutOut { user, .. } => Some(user),
+            _ => None,
+        });
+        let sessions = put_out.flat_map(|user| room.members().sessions(user.as_str())).copied().collect();
         let info = outcome.changes.iter().find_map(|change| match change {
             Delta::Info(info) => Some(&**info),
             _ => None,
@@ -282,24 +374,45 @@ impl RoomCell {
         changes
             .extend(self.teller(&room, info.unwrap_or(room.info()), operator, now).changes(&outcome.events));
         let commit = Some(self.app.store.commit(changes));
-        Ok(Planned { value, outcome, commit })
+        Ok(Planned { value, outcome, commit, sessions })
     }
 
-    /// Applies what is durable, and tells everyone whom it concerns.
-    pub(crate) fn apply(self: &Arc<Self>, outcome: Outcome, operator: &str) -> Result<(), Error> {
+    /// Applies what is durable, and tells everyone whom it concerns. Returns what is to be waited for before it is done:
+    /// sessions that came in after the plan, and wrote so behind it, are put out on disk as well.
+    pub(crate) fn apply<T>(
+        self: &Arc<Self>,
+        planned: Planned<T>,
+        operator: &str,
+    ) -> Result<(T, Option<Commit>), Error> {
+        let Planned { value, outcome, sessions, .. } = planned;
         let mut room = self.write()?;
         let now = clock::now();
         let (mut late, mut put_out) = (Outcome::default(), Vec::new());
+        let (mut latecomers, mut has_gift) = (Vec::new(), false);
         for change in outcome.changes {
+            let user = match &change {
+                Delta::PutOut { user, .. } => Some(user.clone()),
+                _ => None,
+            };
+            has_gift |= matches!(change, Delta::Gift { .. });
             let effects = room.apply(change, now);
+            if effects.put_out.iter().any(|(session, _)| !sessions.contains(session)) {
+                latecomers.extend(user);
+            }
             late.changes.extend(effects.late.changes);
             late.events.extend(effects.late.events);
             put_out.extend(effects.put_out);
         }
-        if !late.changes.is_empty() || !late.events.is_empty() {
-            let changes = late.changes.iter().flat_map(|change| self.durable(change)).collect();
+        if !late.changes.is_empty() || !late.events.is_empty() || !latecomers.is_empty() || has_gift {
+            let mut changes: Vec<Change> =
+                late.changes.iter().flat_map(|change| self.durable(change)).collect();
+            let gone = |user: &UserId| Change::DeleteMember(self.app.id, self.room_id.clone(), user.clone());
+            changes.extend(latecomers.iter().map(gone));
+            changes.extend(has_gift.then(|| self.counters(&room)));
             self.journal(&room, operator, changes, &late.events, now);
         }
+        // What is committed now is on disk after all that was journalled before.
+        let rest = (!latecomers.is_empty()).then(|| self.app.store.commit(Vec::new()));
         let mut fanout = self.fanout.lock();
         for (session, cause) in put_out {
             if let Some(session) = fanout.listeners.remove(&session) {
@@ -307,7 +420,7 @@ impl RoomCell {
             }
         }
         self.tell(room, &mut fanout, outcome.events.iter().chain(&late.events));
-        Ok(())
+        Ok((value, rest))
     }
 
     /// Changes the room in memory alone, and tells of it.
@@ -361,7 +474,7 @@ impl RoomCell {
         self: &Arc<Self>,
         operator: &str,
         send: impl FnOnce(&mut Room, Time) -> Result<Event, Error>,
-    ) -> Result<(Message, Commit), Error> {
+    ) -> Result<(Message, Keeping), Error> {
         let mut room = self.write()?;
         let now = clock::now();
         let event = send(&mut room, now)?;
@@ -380,26 +493,8 @@ impl RoomCell {
         Ok((message, commit))
     }
 
-    /// A gift is told of at once, and is durable when the commit is.
-    pub(crate) fn give(
-        self: &Arc<Self>,
-        operator: &str,
-        give: impl FnOnce(&mut Room, Time) -> Result<Given, Error>,
-    ) -> Result<(Given, Commit), Error> {
-        let mut room = self.write()?;
-        let now = clock::now();
-        let given = give(&mut room, now)?;
-        let tally = room.given_by(given.from.as_str());
-        let put = self.put(Record::Sender { user: given.from.clone(), tally });
-        let event = Event::Given(Box::new(given.clone()));
-        let commit = self.commit(&room, operator, vec![put], std::slice::from_ref(&event), now);
-        let mut fanout = self.fanout.lock();
-        self.tell(room, &mut fanout, [&event]);
-        Ok((given, commit))
-    }
-
     /// Likes are counted at once, and are durable when the commit is.
-    pub(crate) fn like(self: &Arc<Self>, from: &UserId, count: u64) -> Result<(u64, Commit), Error> {
+    pub(crate) fn like(self: &Arc<Self>, from: &UserId, count: u64) -> Result<(u64, Keeping), Error> {
         let mut room = self.write()?;
         let event = room.like(from, count)?;
         let total = room.counters().likes;
@@ -418,16 +513,26 @@ impl RoomCell {
         mut changes: Vec<Change>,
         events: &[Event],
         now: Time,
-    ) -> Commit {
+    ) -> Keeping {
         changes.push(self.counters(room));
         changes.extend(self.teller(room, room.info(), operator, now).changes(events));
-        self.app.store.commit(changes)
+        match &mut *self.held_back.lock() {
+            None => Keeping::Store(self.app.store.commit(changes)),
+            Some(held_back) => {
+                let (done, outcome) = oneshot::channel();
+                held_back.push(HeldBack { changes, done: Some(done) });
+                Keeping::HeldBack(outcome)
+            }
+        }
     }
 
     /// Notes what nobody waits for.
     fn journal(&self, room: &Room, operator: &str, mut changes: Vec<Change>, events: &[Event], now: Time) {
         changes.extend(self.teller(room, room.info(), operator, now).changes(events));
-        self.app.store.journal(changes);
+        match &mut *self.held_back.lock() {
+            None => self.app.store.journal(changes),
+            Some(held_back) => held_back.push(HeldBack { changes, done: None }),
+        }
     }
 
     fn teller<'a>(&'a self, room: &'a Room, info: &'a RoomInfo, operator: &'a str, now: Time) -> Teller<'a> {
@@ -486,6 +591,9 @@ impl RoomCell {
                 vec![Change::PutRecord(app, room_id, robot)]
             }
             Delta::DropRobot { user, .. } => vec![drop_robot(user)],
+            Delta::Gift { given, tally } => {
+                vec![self.put(Record::Sender { user: given.from.clone(), tally: *tally })]
+            }
         }
     }
 
@@ -505,7 +613,7 @@ impl RoomCell {
 
     fn close_for(&self, session: &Arc<Session>, cause: LeaveCause) {
         self.end_media(session.id);
-        session.note_left(&self.room_id);
+        session.note_left(self);
         session.push(Frame::text(&wire::room_closed(&self.room_id, cause)));
     }
 
@@ -556,6 +664,18 @@ impl RoomCell {
         Ok(value)
     }
 
+    /// Ends players that are only counted, of users that `is_of` picks.
+    pub(crate) fn end_players(self: &Arc<Self>, is_of: impl Fn(&UserId) -> bool) -> Result<(), Error> {
+        let users: Vec<UserId> = self.read()?.playing().filter(|user| is_of(user)).cloned().collect();
+        if users.is_empty() {
+            return Ok(());
+        }
+        self.change_streams(|room, _| {
+            users.iter().for_each(|user| room.end_all_play(user));
+            Ok(())
+        })
+    }
+
     /// A connection is gone, though nobody ended it: its session is to make another.
     pub(crate) fn note_media_lost(
         self: &Arc<Self>,
@@ -564,10 +684,12 @@ impl RoomCell {
         was_publisher: bool,
     ) {
         let lost = self.change_streams(|room, streams| {
-            let is_lost = streams.lose(peer);
+            let user = streams.lose(peer);
             // One without a session was a player that is only counted.
-            room.end_play(usize::from(is_lost && session.is_none()));
-            Ok(is_lost)
+            if let Some(user) = user.as_ref().filter(|_| session.is_none()) {
+                room.end_play(user);
+            }
+            Ok(user.is_some())
         });
         if lost != Ok(true) {
             return;
@@ -590,7 +712,6 @@ impl RoomCell {
     /// Holds what is published against the rules, which may have changed.
     fn settle(self: &Arc<Self>, room: &mut Room) -> Settled {
         let settled = self.streams.lock().settle(room, clock::now());
-        room.end_play(settled.closed.len());
         self.app.live.carry_out(&settled);
         if let Some(at) = settled.again_at {
             let cell = self.clone();

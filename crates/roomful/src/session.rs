@@ -6,15 +6,20 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use rooms::{Message, RoomId, SessionId, UserId};
+use rooms::{Message, RoomId, SessionId, Time, UserId};
 use sha2::{Digest as _, Sha256};
 use store::StoredSession;
 use tokio::sync::{Notify, mpsc};
 
 use crate::app::App;
+use crate::config::Limits;
 use crate::limit::RateLimit;
+use crate::quota::Quota;
 use crate::room_cell::RoomCell;
 use crate::wire;
+
+/// When the session of something without a UserSig of its own ends.
+const FOR_EVER: Time = Time::from_unix_seconds(u32::MAX as u64);
 
 /// How many frames may wait for one connection; a client that lets more pile up is disconnected.
 pub(crate) const OUTBOX_FRAMES: usize = 256;
@@ -56,6 +61,13 @@ impl Close {
         Self { status: 4003, reason: "too slow: frames piled up; resume to go on" };
     pub(crate) const SILENT: Self = Self { status: 4004, reason: "nothing was heard; resume to go on" };
     pub(crate) const ACCOUNT_DELETED: Self = Self { status: 4005, reason: "the account was deleted" };
+    pub(crate) const SIG_EXPIRED: Self =
+        Self { status: 4006, reason: "the UserSig has expired; log in with a new one" };
+    pub(crate) const KEY_CHANGED: Self =
+        Self { status: 4007, reason: "the app has another SecretKey; log in with a UserSig of that" };
+    pub(crate) const REPLACED: Self =
+        Self { status: 4008, reason: "too many sessions: another login of this user took the place" };
+    pub(crate) const NO_MORE_LOGINS: Self = Self { status: 4009, reason: "too many logins that failed" };
     pub(crate) const TOO_BIG: Self = Self { status: 1009, reason: "a frame may have at most 64 KiB" };
     pub(crate) const NOT_UTF8: Self = Self { status: 1007, reason: "a text frame must be UTF-8" };
 }
@@ -76,7 +88,8 @@ impl Closer {
     /// Resolves once the connection is to be closed.
     pub(crate) async fn closed(&self) -> Close {
         loop {
-            if let Some(why) = *self.why.lock() {
+            let why = *self.why.lock();
+            if let Some(why) = why {
                 return why;
             }
             self.notify.notified().await;
@@ -88,6 +101,8 @@ impl Closer {
 struct Link {
     /// Counts connections, so that a former one cannot end its successor.
     generation: u64,
+    /// When its UserSig ends.
+    valid_until: Time,
     outbox: Option<mpsc::Sender<Frame>>,
     closer: Arc<Closer>,
     /// Rooms whose missed messages are yet to be sent; what they say meanwhile is among these.
@@ -113,10 +128,22 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) app: Arc<App>,
     pub(crate) user: UserId,
+    /// It is nothing but what came by WHIP or WHEP, and has no connection to lose.
+    is_media: bool,
+    /// What its user has used, by this session and others.
+    pub(crate) quota: Arc<Quota>,
     link: Mutex<Link>,
-    rooms: Mutex<Vec<InRoom>>,
+    rooms: Mutex<Rooms>,
     /// Made when it is first used: few send data.
     data_limit: OnceLock<Box<RateLimit>>,
+}
+
+/// The rooms a session is in, or about to be.
+#[derive(Default)]
+struct Rooms {
+    list: Vec<InRoom>,
+    /// The session has ended: nothing is entered any more, so that whoever leaves all of the list leaves all there are.
+    is_over: bool,
 }
 
 /// How often one session may send data, a second (as the cloud's SDK allows).
@@ -132,13 +159,22 @@ pub(crate) enum Loss {
 }
 
 impl Session {
-    fn new(id: SessionId, app: Arc<App>, user: UserId, token_hash: [u8; 32]) -> Arc<Self> {
-        let link =
-            Link { generation: 0, outbox: None, closer: Arc::default(), behind: Vec::new(), token_hash };
+    fn new(
+        id: SessionId,
+        app: Arc<App>,
+        user: UserId,
+        quota: Arc<Quota>,
+        (is_media, valid_until): (bool, Time),
+        token_hash: [u8; 32],
+    ) -> Arc<Self> {
+        let closer = Arc::default();
+        let link = Link { generation: 0, valid_until, outbox: None, closer, behind: Vec::new(), token_hash };
         Arc::new(Self {
             id,
             app,
             user,
+            is_media,
+            quota,
             link: Mutex::new(link),
             rooms: Mutex::default(),
             data_limit: OnceLock::new(),
@@ -184,7 +220,7 @@ impl Session {
             link.generation += 1;
             link.closer.close(Close::RESUMED);
             link.closer = closer;
-            link.behind = self.rooms.lock().iter().map(|room| room.cell.room_id.clone()).collect();
+            link.behind = self.rooms.lock().list.iter().map(|room| room.cell.room_id.clone()).collect();
             (link.outbox.replace(outbox).is_some(), link.generation)
         };
         if was_attached {
@@ -200,7 +236,7 @@ impl Session {
 
     /// A copy, since a session's lock is the last one that is taken: no room's may be asked for under it.
     fn in_rooms(&self) -> Vec<InRoom> {
-        self.rooms.lock().clone()
+        self.rooms.lock().list.clone()
     }
 
     /// From now on this room's messages are sent as they come.
@@ -237,27 +273,27 @@ impl Session {
     /// A frame has been written to the connection.
     pub(crate) fn note_sent(&self, frame: &Frame) {
         let Some((room_id, seq)) = &frame.message else { return };
-        if let Some(room) = self.rooms.lock().iter_mut().find(|room| room.cell.room_id == *room_id) {
+        if let Some(room) = self.rooms.lock().list.iter_mut().find(|room| room.cell.room_id == *room_id) {
             room.sent = room.sent.max(*seq);
         }
     }
 
     /// A ping goes out.
     pub(crate) fn note_ping(&self) {
-        for room in self.rooms.lock().iter_mut() {
+        for room in &mut self.rooms.lock().list {
             room.pinged = room.sent;
         }
     }
 
     /// Its pong came back, and so had all that was written before the ping.
     pub(crate) fn note_pong(&self) {
-        for room in self.rooms.lock().iter_mut() {
+        for room in &mut self.rooms.lock().list {
             room.acknowledged = room.acknowledged.max(room.pinged);
         }
     }
 
     fn note_loss(&self, loss: Loss) {
-        for room in self.rooms.lock().iter_mut() {
+        for room in &mut self.rooms.lock().list {
             if loss == Loss::Silent {
                 room.sent = room.acknowledged;
             }
@@ -266,24 +302,51 @@ impl Session {
         }
     }
 
-    pub(crate) fn note_entered(&self, cell: &Arc<RoomCell>, place: u64, seen: u64) {
-        self.rooms.lock().push(InRoom {
-            cell: cell.clone(),
-            place,
-            sent: seen,
-            pinged: seen,
-            acknowledged: seen,
-        });
+    /// The session goes into a room, whose lock the caller holds: from here on its end is also that of its being there.
+    /// `false` when it has ended already.
+    pub(crate) fn note_entering(&self, cell: &Arc<RoomCell>) -> bool {
+        let mut rooms = self.rooms.lock();
+        if rooms.is_over {
+            return false;
+        }
+        if !rooms.list.iter().any(|room| Arc::ptr_eq(&room.cell, cell)) {
+            let cell = cell.clone();
+            rooms.list.push(InRoom { cell, place: 0, sent: 0, pinged: 0, acknowledged: 0 });
+        }
+        true
     }
 
-    pub(crate) fn note_left(&self, room_id: &RoomId) {
-        self.rooms.lock().retain(|room| room.cell.room_id != *room_id);
+    pub(crate) fn note_entered(&self, cell: &Arc<RoomCell>, place: u64, seen: u64) {
+        let mut rooms = self.rooms.lock();
+        if let Some(room) = rooms.list.iter_mut().find(|room| Arc::ptr_eq(&room.cell, cell)) {
+            (room.place, room.sent, room.pinged, room.acknowledged) = (place, seen, seen, seen);
+        }
+    }
+
+    pub(crate) fn note_left(&self, cell: &RoomCell) {
+        self.rooms.lock().list.retain(|room| !std::ptr::eq(&*room.cell, cell));
+    }
+
+    /// Whether its connection is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.is_media && self.link.lock().outbox.is_none()
+    }
+
+    /// When its UserSig ends.
+    pub(crate) fn valid_until(&self) -> Time {
+        self.link.lock().valid_until
+    }
+
+    /// It has shown a newer UserSig.
+    pub(crate) fn renew(&self, valid_until: Time) {
+        self.link.lock().valid_until = valid_until;
     }
 
     /// The room, when this session is in it.
     pub(crate) fn room(&self, room_id: &str) -> Option<Arc<RoomCell>> {
         self.rooms
             .lock()
+            .list
             .iter()
             .find(|room| room.cell.room_id.as_str() == room_id)
             .map(|room| room.cell.clone())
@@ -291,13 +354,17 @@ impl Session {
 
     /// The rooms this session is in.
     pub(crate) fn rooms(&self) -> Vec<Arc<RoomCell>> {
-        self.rooms.lock().iter().map(|room| room.cell.clone()).collect()
+        self.rooms.lock().list.iter().map(|room| room.cell.clone()).collect()
     }
 
     /// For the presence journal.
     pub(crate) fn stored(&self) -> StoredSession {
-        let token_hash = self.link.lock().token_hash;
-        StoredSession { id: self.id, sdkappid: self.app.id, user: self.user.clone(), token_hash }
+        let (token_hash, valid_until) = {
+            let link = self.link.lock();
+            (link.token_hash, link.valid_until)
+        };
+        let (id, sdkappid, user) = (self.id, self.app.id, self.user.clone());
+        StoredSession { id, sdkappid, user, token_hash, valid_until }
     }
 }
 
@@ -315,6 +382,8 @@ impl Table {
     fn end(&mut self, session: &Session) -> bool {
         let token = session.link.lock().token_hash;
         self.by_token.remove(&token);
+        session.rooms.lock().is_over = true;
+        session.quota.end_session(session.id);
         self.by_id.remove(&session.id).is_some()
     }
 }
@@ -340,16 +409,19 @@ fn hash(token: &str) -> [u8; 32] {
 }
 
 impl Sessions {
-    /// A session of one who has just logged in.
+    /// A session of one who has just logged in, for which the caller has asked the user's quota. Without an end of its
+    /// UserSig it is one of WHIP or WHEP: there is nobody who could show another.
     pub(crate) fn begin(
         &self,
+        id: SessionId,
         app: Arc<App>,
         user: UserId,
+        quota: Arc<Quota>,
+        valid_until: Option<Time>,
     ) -> Result<(Arc<Session>, ResumeToken), getrandom::Error> {
         let token = ResumeToken::generate()?;
-        // 0 stands for robots.
-        let id = SessionId(getrandom::u64()?.max(1));
-        let session = Session::new(id, app, user, token.hash);
+        let lasts = (valid_until.is_none(), valid_until.unwrap_or(FOR_EVER));
+        let session = Session::new(id, app, user, quota, lasts, token.hash);
         let mut table = self.0.lock();
         table.by_id.insert(id, session.clone());
         table.by_token.insert(token.hash, id);
@@ -379,8 +451,11 @@ impl Sessions {
     }
 
     /// A session that was there before a restart.
-    pub(crate) fn restore(&self, app: Arc<App>, stored: &StoredSession) -> Arc<Session> {
-        let session = Session::new(stored.id, app, stored.user.clone(), stored.token_hash);
+    pub(crate) fn restore(&self, app: Arc<App>, stored: &StoredSession, limits: &Limits) -> Arc<Session> {
+        let quota = app.quotas.of(&stored.user, limits);
+        quota.restore_session(stored.id);
+        let StoredSession { id, ref user, token_hash, valid_until, .. } = *stored;
+        let session = Session::new(id, app, user.clone(), quota, (false, valid_until), token_hash);
         let mut table = self.0.lock();
         table.by_id.insert(stored.id, session.clone());
         table.by_token.insert(stored.token_hash, stored.id);

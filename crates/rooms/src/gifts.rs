@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Event, Room, Time, UserId};
+use crate::{Delta, Error, Event, Outcome, Room, Time, UserId};
 
 /// A gift as the app sells it (`spec/live-rest-api.md`, add_gift).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -377,6 +377,21 @@ pub struct GiftTally {
     pub gifts: u64,
     /// Their price together.
     pub coins: u64,
+    /// How often.
+    #[serde(default)]
+    pub events: u64,
+}
+
+impl GiftTally {
+    /// The tally when that has been given as well.
+    fn with(self, given: &Given) -> Self {
+        let coins = given.gift.coins.saturating_mul(given.count);
+        Self {
+            gifts: self.gifts.saturating_add(given.count),
+            coins: self.coins.saturating_add(coins),
+            events: self.events.saturating_add(1),
+        }
+    }
 }
 
 /// A gift was given.
@@ -417,29 +432,42 @@ impl Room {
         Ok(())
     }
 
-    /// A user gives something; the receivers are the owner when none is named.
+    /// Plans that a user gives something; the receivers are the owner when none is named.
     ///
     /// # Errors
     /// [`Error::GiftsDisabled`]; [`Error::Invalid`] for a count out of its limits.
     pub fn give(
-        &mut self,
+        &self,
         gift: &Gift,
         count: u64,
         from: &UserId,
         to: Vec<UserId>,
         now: Time,
-    ) -> Result<Given, Error> {
+    ) -> Result<(Given, Outcome), Error> {
         self.check_give(count)?;
-        let coins = gift.coins.saturating_mul(count);
-        self.counters.gift_events += 1;
-        self.counters.gifts = self.counters.gifts.saturating_add(count);
-        self.counters.coins = self.counters.coins.saturating_add(coins);
-        let tally = self.senders.entry(from.clone()).or_default();
-        tally.gifts = tally.gifts.saturating_add(count);
-        tally.coins = tally.coins.saturating_add(coins);
         let to = if to.is_empty() { vec![self.info().owner.clone()] } else { to };
-        let sequence = self.counters.gift_events;
-        Ok(Given { sequence, gift: gift.clone(), count, from: from.clone(), to, at: now })
+        let sequence = self.counters.gift_events + 1;
+        let given = Given { sequence, gift: gift.clone(), count, from: from.clone(), to, at: now };
+        let told = Box::new(given.clone());
+        let tally = self.given_by(from.as_str()).with(&given);
+        Ok((given, Outcome::of(Delta::Gift { given: told.clone(), tally }, Event::Given(told))))
+    }
+
+    /// What was given is on disk.
+    pub(crate) fn count_gift(&mut self, given: &Given, tally: GiftTally) {
+        let coins = given.gift.coins.saturating_mul(given.count);
+        self.counters.gift_events = self.counters.gift_events.saturating_add(1);
+        self.counters.gifts = self.counters.gifts.saturating_add(given.count);
+        self.counters.coins = self.counters.coins.saturating_add(coins);
+        self.senders.insert(given.from.clone(), tally);
+    }
+
+    /// After a restart: a gift is on disk with its sender's tally, the room's numbers a moment later.
+    pub(crate) fn restore_gift_counters(&mut self) {
+        let sum = |part: fn(&GiftTally) -> u64| self.senders.values().map(part).fold(0, u64::saturating_add);
+        self.counters.gifts = self.counters.gifts.max(sum(|tally| tally.gifts));
+        self.counters.coins = self.counters.coins.max(sum(|tally| tally.coins));
+        self.counters.gift_events = self.counters.gift_events.max(sum(|tally| tally.events));
     }
 
     /// A member likes what it sees.

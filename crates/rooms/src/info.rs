@@ -37,6 +37,9 @@ pub struct RoomInfo {
     pub room_name: String,
     /// An imported account.
     pub owner: UserId,
+    /// The member that made it; `None` when the app's server did. Never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<UserId>,
     /// When it was created.
     pub created_at: Time,
     /// Random, different each time a room of this id is created: binds cursors to this one. Never shown.
@@ -172,6 +175,7 @@ impl RoomInfo {
             room_id,
             room_type,
             owner,
+            made_by: None,
             created_at: now,
             incarnation,
             seat_template: None,

@@ -98,7 +98,8 @@ impl Room {
     /// # Errors
     /// [`Error::NotAMember`] when one is not in; then nobody is put out.
     pub fn kick(&self, users: &[UserId]) -> Result<Outcome, Error> {
-        users.iter().try_for_each(|user| self.require_member(user))?;
+        let mut members = users.iter().filter(|user| !self.is_player(user.as_str()));
+        members.try_for_each(|user| self.require_member(user))?;
         Ok(self.put_out(users, LeaveCause::Kicked))
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ban, Card, Event, GiftTally, LeaveCause, RoomInfo, Seat, Time, UserId};
+use crate::{Ban, Card, Event, GiftTally, Given, LeaveCause, RoomInfo, Seat, Time, UserId};
 
 /// What a planned command is going to do: make the changes durable, apply them in order, tell of the events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +62,13 @@ pub enum Delta {
         place: u64,
         /// How many had ever left when the plan was made: what it tells may have been untold since.
         departures: u64,
+    },
+    /// Something is given.
+    Gift {
+        /// What, by whom.
+        given: Box<Given>,
+        /// What its sender has given then.
+        tally: GiftTally,
     },
     /// A robot is taken out; it stays a member through sessions, if it has any.
     DropRobot {

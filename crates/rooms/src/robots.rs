@@ -10,7 +10,7 @@ impl Room {
     pub fn add_robots(&mut self, users: &[UserId]) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         let most = self.info().max_member_count as usize;
-        let mut members = self.members().len();
+        let mut members = self.members().len() + self.players_besides_members();
         for user in users {
             if self.is_robot(user)
                 || outcome

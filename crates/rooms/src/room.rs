@@ -43,8 +43,8 @@ pub struct Room {
     pub(crate) senders: Map<UserId, GiftTally>,
     pub(crate) seats: Seats,
     pub(crate) requests: SeatRequests,
-    /// Players that watch without being members.
-    players: usize,
+    /// Users that watch without being members, and on how many players each.
+    players: BTreeMap<UserId, u32>,
 }
 
 /// What entering did.
@@ -121,29 +121,74 @@ impl Room {
             senders: Map::default(),
             seats,
             requests: SeatRequests::default(),
-            players: 0,
+            players: BTreeMap::new(),
         }
     }
 
     /// How many players watch without being members.
     pub fn players(&self) -> usize {
-        self.players
+        self.players.values().map(|count| *count as usize).sum()
     }
 
-    /// A player that is only counted begins to watch.
+    /// Who watches without being a member.
+    pub fn playing(&self) -> impl Iterator<Item = &UserId> {
+        self.players.keys()
+    }
+
+    /// Whether `user` watches without being a member.
+    pub fn is_player(&self, user: &str) -> bool {
+        self.players.contains_key(user)
+    }
+
+    /// A player that is only counted begins to watch: it is not listed, but let in and put out like everybody.
     ///
     /// # Errors
-    /// [`Error::Banned`].
+    /// [`Error::Banned`], [`Error::RoomFull`].
     pub fn begin_play(&mut self, user: &UserId, now: Time) -> Result<(), Error> {
         self.require_not_banned(user.as_str(), now)?;
-        self.players += 1;
+        if !self.is_player(user.as_str()) {
+            self.require_space_for(user)?;
+        }
+        *self.players.entry(user.clone()).or_default() += 1;
         self.counters.views += 1;
         Ok(())
     }
 
-    /// `count` players that were only counted watch no more.
-    pub fn end_play(&mut self, count: usize) {
-        self.players = self.players.saturating_sub(count);
+    /// One of the user's players that were only counted watches no more.
+    pub fn end_play(&mut self, user: &UserId) {
+        let left = self.players.get_mut(user).map(|count| {
+            *count = count.saturating_sub(1);
+            *count
+        });
+        if left == Some(0) {
+            self.players.remove(user);
+        }
+    }
+
+    /// All of the user's players that are only counted are put out.
+    pub fn end_all_play(&mut self, user: &UserId) {
+        self.players.remove(user);
+    }
+
+    /// How many users only watch.
+    pub(crate) fn players_besides_members(&self) -> usize {
+        self.players.keys().filter(|player| !self.members.contains(player.as_str())).count()
+    }
+
+    /// Checks that there is space for one more user: members and those who only watch, each once.
+    fn require_space_for(&self, user: &UserId) -> Result<(), Error> {
+        let most = self.info.max_member_count;
+        let is_roomy = self.members.len() + self.players.len() < most as usize;
+        if most == 0 || is_roomy || self.members.contains(user.as_str()) {
+            return Ok(());
+        }
+        // Who watches comes in as a member without taking another's place.
+        let taken =
+            self.members.len() + self.players_besides_members() - usize::from(self.is_player(user.as_str()));
+        if taken >= most as usize {
+            return Err(Error::RoomFull(most));
+        }
+        Ok(())
     }
 
     /// Its record.
@@ -211,6 +256,7 @@ impl Room {
                     effects.late.events.push(Event::Entered { user });
                 }
             }
+            Delta::Gift { given, tally } => self.count_gift(&given, tally),
             Delta::DropRobot { user, told } => self.drop_robot(&user, told, now, &mut effects),
         }
         effects
@@ -304,6 +350,7 @@ impl Room {
 
     /// After a restart, once all members are back: frees seats of those who are not, and says which.
     pub fn finish_restore(&mut self) -> Vec<Record> {
+        self.restore_gift_counters();
         let gone: Vec<UserId> = self
             .seats
             .list()
@@ -377,10 +424,7 @@ impl Room {
         if !self.bans.is_empty() {
             self.require_not_banned(user.as_str(), now)?;
         }
-        let most = self.info.max_member_count;
-        if most > 0 && self.members.len() >= most as usize && !self.members.contains(user.as_str()) {
-            return Err(Error::RoomFull(most));
-        }
+        self.require_space_for(user)?;
         let admission = self.members.enter(user, session);
         let mut entered = Entered {
             place: admission.place(),
@@ -445,6 +489,7 @@ impl Room {
         effects: &mut Effects,
     ) -> Vec<SessionId> {
         let sessions = self.members.remove(user.as_str());
+        self.players.remove(user);
         self.robots.remove(user);
         if !sessions.is_empty()
             && let Some(freed) = self.went(user, cause, now)

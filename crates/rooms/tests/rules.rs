@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Content, Delta, Error, Event, Fields, IfTaken, LeaveCause, Outcome, Record, RecordKey, Room, RoomId,
-    RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Content, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Record, RecordKey, Room,
+    RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
 const STEPS: usize = 40_000;
@@ -46,6 +46,10 @@ impl Onlookers {
                     self.records.insert(robot.key(), robot);
                 }
                 Delta::DropRobot { user, .. } => self.drop_robot(user),
+                Delta::Gift { given, tally } => {
+                    let sender = Record::Sender { user: given.from.clone(), tally: *tally };
+                    self.records.insert(sender.key(), sender);
+                }
                 Delta::PutOut { user, .. } => {
                     self.presence.retain(|(member, _), _| member != user);
                     self.drop_robot(user);
@@ -95,6 +99,7 @@ fn state(room: &Room, now: Time) -> impl PartialEq + std::fmt::Debug + use<> {
         room.admins().cloned().collect::<BTreeSet<_>>(),
         room.robots_after("").cloned().collect::<Vec<_>>(),
         room.metadata(&[]).map(|(key, value)| (key.to_string(), value.to_string())).collect::<Vec<_>>(),
+        (room.counters().gifts, room.counters().coins, room.counters().gift_events, room.sender_count()),
     )
 }
 
@@ -151,7 +156,7 @@ impl History {
         let others: Vec<UserId> = others.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let seconds = Duration::from_secs(rng.random_range(1..20));
         let index = rng.random_range(0..5);
-        match rng.random_range(0..15) {
+        match rng.random_range(0..16) {
             0 => Ok(room.ban(&others, "", seconds, now)),
             1 => Ok(room.unban(&others)),
             2 => Ok(room.mute(&others, seconds, now)),
@@ -171,6 +176,10 @@ impl History {
                 room.lock_seat(index, SeatLocks { taken: Some(rng.random_bool(0.3)), ..SeatLocks::default() })
             }
             12 => room.set_metadata(vec![(format!("k{}", rng.random_range(0..12)), "v".into())]),
+            14 => {
+                let gift = Gift { coins: rng.random_range(0..100), ..Gift::default() };
+                Ok(room.give(&gift, rng.random_range(1..10), &who, Vec::new(), now)?.1)
+            }
             13 => Ok(room.delete_metadata(vec![format!("k{}", rng.random_range(0..12))])),
             _ => {
                 let count = rng.random_range(1..=5);

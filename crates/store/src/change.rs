@@ -45,6 +45,13 @@ pub struct StoredSession {
     pub user: UserId,
     /// The SHA-256 of its resume token.
     pub token_hash: [u8; 32],
+    /// When the UserSig ends that it logged in with. Those of before this was kept have the longest there is.
+    #[serde(default = "never")]
+    pub valid_until: Time,
+}
+
+fn never() -> Time {
+    Time::from_unix_seconds(u32::MAX.into())
 }
 
 /// A session's presence in a room.

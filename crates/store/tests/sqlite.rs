@@ -50,8 +50,13 @@ fn what_was_acknowledged_is_read_back() {
         admins: vec![user("administrator")],
         webhook: None,
     };
-    let session =
-        StoredSession { id: SessionId(u64::MAX - 1), sdkappid: APP, user: user("ann"), token_hash: [7; 32] };
+    let session = StoredSession {
+        id: SessionId(u64::MAX - 1),
+        sdkappid: APP,
+        user: user("ann"),
+        token_hash: [7; 32],
+        valid_until: Time::from_unix_seconds(9),
+    };
     let presence = |session, room: &str| Presence {
         session: SessionId(session),
         sdkappid: APP,

@@ -39,10 +39,13 @@ pub(super) enum Command {
         #[arg(long = "admin", value_name = "USER", default_value = "administrator")]
         admins: Vec<String>,
     },
-    /// Give an app a new SecretKey; what was signed with the old one is refused at once
+    /// Give an app a new SecretKey; what was signed with the old one is refused at once, and its sessions end
     RotateKey {
         /// The app
         sdkappid: u32,
+        /// Let those who are there go on, for a change that was planned
+        #[arg(long)]
+        keep_sessions: bool,
     },
 }
 
@@ -63,10 +66,10 @@ impl Command {
                 save(folder, &app).await?;
                 print(&app)
             }
-            Command::RotateKey { sdkappid } => {
+            Command::RotateKey { sdkappid, keep_sessions } => {
                 let mut app = find(folder, Some(sdkappid))?;
                 app.secret_key = random_key()?;
-                save(folder, &app).await?;
+                write(folder, &app, keep_sessions).await?;
                 print(&app)
             }
         }
@@ -91,10 +94,16 @@ fn list(folder: &Path, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Through the running server, which then knows at once; else into the database.
+/// Makes an app, or changes it in anything but its key.
 pub(super) async fn save(folder: &Path, app: &App) -> anyhow::Result<()> {
+    write(folder, app, true).await
+}
+
+/// Through the running server, which then knows at once; else into the database.
+async fn write(folder: &Path, app: &App, keeps_sessions: bool) -> anyhow::Result<()> {
     if serve::is_running(folder) {
-        control::call(folder, "/control/apps", Some(&json!(app))).await?;
+        let saved = control::SaveApp { app: app.clone(), keep_sessions: keeps_sessions };
+        control::call(folder, "/control/apps", Some(&json!(saved))).await?;
     } else {
         let _lock = control::lock(folder)?;
         let (store, snapshot) = Sqlite::open(folder, Box::new(|_| {}))?;
@@ -103,6 +112,10 @@ pub(super) async fn save(folder: &Path, app: &App) -> anyhow::Result<()> {
         };
         let mut changes = with_admins(app);
         changes.retain(|change| !matches!(change, Change::PutAccount(_, account) if known(&account.user)));
+        if !keeps_sessions {
+            let of_app = snapshot.sessions.iter().filter(|session| session.sdkappid == app.sdkappid);
+            changes.extend(of_app.map(|session| Change::DeleteSession(session.id)));
+        }
         store.commit(changes).await?;
     }
     Ok(())

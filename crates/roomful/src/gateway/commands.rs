@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rooms::{SdkAppId, UserId};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::connection::Member;
@@ -23,12 +24,19 @@ use crate::wire;
 
 /// An answer: at once, or when something else has been waited for (the disk, a webhook).
 pub(super) enum Reply {
-    Now(String),
+    Now(Answered),
     Later(Answering),
 }
 
-/// A frame's text, by and by.
-pub(super) type Answering = Pin<Box<dyn Future<Output = String> + Send>>;
+/// A frame's text.
+pub(super) struct Answered {
+    pub(super) text: String,
+    /// The client asks too often: its next command is to be read a moment later.
+    pub(super) is_too_often: bool,
+}
+
+/// An answer, by and by.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 /// A client's frame: `{"id": 7, "command": "enter_room", "body": {..}}`.
 #[derive(Deserialize)]
@@ -66,19 +74,21 @@ impl<'a> Request<'a> {
     }
 }
 
-fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> String {
+fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> Answered {
     record_gateway(command, result.as_ref().map_or_else(|error| error.code, |_| 0));
-    match result {
+    let is_too_often = matches!(&result, Err(error) if error.code == ApiError::TOO_OFTEN);
+    let text = match result {
         Ok(response) => format!(r#"{{"id":{id},"ErrorCode":0,"ErrorInfo":"","Response":{response}}}"#),
         Err(error) => {
             let message = wire::quoted(&error.message);
             format!(r#"{{"id":{id},"ErrorCode":{},"ErrorInfo":{message}}}"#, error.code)
         }
-    }
+    };
+    Answered { text, is_too_often }
 }
 
 /// Answers a frame of a connection that has not logged in yet; with the member, once it has.
-pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> (String, Option<Member>) {
+pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> (Answered, Option<Member>) {
     let request = match Request::parse(text) {
         Ok(request) => request,
         Err((id, error)) => return (reply(id, "?", Err(error)), None),
@@ -90,13 +100,16 @@ pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> 
     match begin(hub, request.body, closer).await {
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token)) => {
+            let rooms = member.session.rooms();
+            let rooms: Vec<&str> = rooms.iter().map(|cell| cell.room_id.as_str()).collect();
             let response = format!(
-                r#"{{"SessionId":"{:016x}","ResumeToken":"{}","ServerTime":{},"PingInterval":{},"ServerId":"{}"}}"#,
+                r#"{{"SessionId":"{:016x}","ResumeToken":"{}","ServerTime":{},"PingInterval":{},"ServerId":"{}","Rooms":{}}}"#,
                 member.session.id.0,
                 token.text,
                 clock::now().unix_millis(),
                 hub.config.presence.ping_interval.as_millis(),
                 hub.live.server_id,
+                json!(rooms),
             );
             (reply(request.id, "login", Ok(response)), Some(member))
         }
@@ -117,15 +130,22 @@ struct Login {
 
 async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Member, ResumeToken), ApiError> {
     let login: Login = parse_json(body)?;
-    let internal = |error: getrandom::Error| ApiError::new(ApiError::INTERNAL, error.to_string());
     let (session, token) = match &login.resume_token {
         Some(token) => {
+            let mut refused = None;
             let resumable = |session: &Session| {
-                login.user_id.as_deref().is_none_or(|user| user == session.user.as_str())
+                refused = session.quota.spend_command(&hub.config.limits, body.len(), Instant::now()).err();
+                refused.is_none()
+                    && clock::now() < session.valid_until()
+                    && login.user_id.as_deref().is_none_or(|user| user == session.user.as_str())
                     && login.sdk_app_id.as_ref().is_none_or(|app| read_app(app) == Some(session.app.id))
             };
-            hub.sessions.resume(token, resumable).map_err(internal)?.ok_or_else(|| {
-                let trouble = "ResumeToken is unknown, used already, of another user, or its session has ended; \
+            let resumed = hub.sessions.resume(token, resumable).map_err(ApiError::internal)?;
+            if let Some(refused) = refused {
+                return Err(refused);
+            }
+            resumed.ok_or_else(|| {
+                let trouble = "ResumeToken is unknown, used already, of another user, or its session has ended (as it does with its UserSig); \
                                log in with a UserSig";
                 ApiError::new(70003, trouble)
             })?
@@ -136,9 +156,21 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
             let user = login.user_id.as_deref().ok_or_else(|| ApiError::new(60004, "UserId is missing"))?;
             let app = rest::require_app(hub, app)?;
             let user = UserId::parse(user)?;
-            app.credentials().verify(user.as_str(), login.user_sig.as_deref().unwrap_or_default())?;
+            let sig = login.user_sig.as_deref().unwrap_or_default();
+            let credentials = app.credentials();
+            let valid_until = credentials.verify(user.as_str(), sig)?;
+            let quota = app.quotas.of(&user, &hub.config.limits);
+            quota.spend_command(&hub.config.limits, body.len(), Instant::now())?;
             hub.import_if_new(&app, &user).await?;
-            hub.sessions.begin(app, user).map_err(internal)?
+            let begun = hub.begin_session(&app, &user, valid_until)?;
+            // The key may have been changed meanwhile, and all its sessions ended, but for this one.
+            if !Arc::ptr_eq(&credentials, &app.credentials())
+                && let Err(error) = app.credentials().verify(user.as_str(), sig)
+            {
+                hub.end_session(&begun.0, rooms::LeaveCause::Kicked);
+                return Err(error.into());
+            }
+            begun
         }
     };
     // Whatever a resuming member missed fits its queue, for it is drained only after this.
@@ -166,6 +198,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// The command changes what is kept, which one user does only so often.
+    pub(super) fn spend_change(&self) -> Result<(), ApiError> {
+        self.session.quota.spend_change(&self.hub.config.limits, Instant::now())
+    }
+
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         parse_json(&self.body)
     }
@@ -189,6 +226,9 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         Err((id, error)) => return Reply::Now(reply(id, "?", Err(error))),
     };
     let id = request.id;
+    if let Err(error) = session.quota.spend_command(&hub.config.limits, text.len(), Instant::now()) {
+        return Reply::Now(reply(id, "?", Err(error)));
+    }
     let now = |command, result| Reply::Now(reply(id, command, result));
     match request.command.as_str() {
         "enter_room" => return now("enter_room", enter_room(hub, session, request.body)),
@@ -235,6 +275,7 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         "close_device" => ("close_device", later(media::close_device, asked)),
         "open_device" => ("open_device", later(media::open_device, asked)),
         "send_data" => ("send_data", later(media::send_data, asked)),
+        "renew_user_sig" => ("renew_user_sig", later(renew_user_sig, asked)),
         "create_room" => ("create_room", later(shared::create_room, asked)),
         other => match shared::find(other) {
             Some(shared) => (shared.name, later(move |asked| shared::run(shared, asked), asked)),
@@ -254,10 +295,24 @@ fn enter_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<Stri
     let request: RoomRequest = parse_json(body)?;
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = session.app.room(room_id.as_str())?;
-    if hub.store.is_behind() {
-        return Err(store::Error::Behind.into());
-    }
-    Ok(cell.enter(session, hub.config.member_list.cap, clock::now())?.json)
+    Ok(hub.enter_room(session, &cell)?.json)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RenewRequest {
+    user_sig: Option<String>,
+}
+
+/// A session goes on beyond the UserSig that it began with.
+async fn renew_user_sig(asked: Asked) -> Result<String, ApiError> {
+    let request: RenewRequest = asked.parse()?;
+    let session = &asked.session;
+    let sig = request.user_sig.ok_or_else(|| ApiError::invalid("UserSig", "is missing"))?;
+    let valid_until = session.app.credentials().verify(session.user.as_str(), &sig)?;
+    session.renew(valid_until);
+    asked.hub.note_session(session);
+    Ok(json!({"ExpireTime": valid_until.unix_seconds()}).to_string())
 }
 
 fn leave_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {

@@ -16,13 +16,14 @@ use hyper_util::rt::TokioIo;
 use rooms::LeaveCause;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::commands::{self, Answering, Reply};
+use super::commands::{self, Answered, Answering, Reply};
+use crate::clock;
 use crate::hub::{Hub, drained};
 use crate::session::{Close, Closer, Frame, Loss, Session};
 
@@ -63,6 +64,12 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that is being closed may take over it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a connection is not read whose user has had its share: so a flood costs no more than what is allowed.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many logins may fail on one connection.
+const MOST_LOGINS: u32 = 100;
+
 /// After how many milliseconds clients come back that are told to reconnect.
 const RECONNECT_AFTER_MS: u32 = 1000;
 
@@ -102,6 +109,7 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
     match &end {
         // Off the list before the close is answered.
         End::Clean => hub.end_session_at(&session, generation, LeaveCause::Leave),
+        End::Close(Close::SIG_EXPIRED) => hub.end_session_at(&session, generation, LeaveCause::Interrupted),
         End::Lost(loss) => lose(&hub, &session, generation, *loss),
         End::Close(_) => lose(&hub, &session, generation, Loss::Silent),
     }
@@ -132,6 +140,7 @@ async fn finish(socket: &mut Socket, end: &End) {
 /// Answers until a login succeeds.
 async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Result<Member, End> {
     let mut draining = hub.draining.subscribe();
+    let mut tries = 0;
     loop {
         let incoming = tokio::select! {
             incoming = next(socket) => incoming?,
@@ -139,9 +148,13 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
         };
         let Incoming::Text(text) = incoming else { continue };
         let (answer, member) = commands::log_in(hub, &text, closer).await;
-        socket.write(Frame::text(&answer).wire).await.map_err(|_| End::Lost(Loss::Reset))?;
+        socket.write(Frame::text(&answer.text).wire).await.map_err(|_| End::Lost(Loss::Reset))?;
         if let Some(member) = member {
             return Ok(member);
+        }
+        tries += 1;
+        if tries >= MOST_LOGINS {
+            return Err(End::Close(Close::NO_MORE_LOGINS));
         }
     }
 }
@@ -170,7 +183,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                     Ok(Incoming::Other) => continue,
                     Ok(Incoming::Text(text)) => {
                         match commands::answer(hub, &member.session, &text) {
-                            Reply::Now(answer) => Write::Frame(Frame::text(&answer)),
+                            Reply::Now(answer) => Write::answer(answer),
                             Reply::Later(work) => {
                                 pending = Some(work);
                                 continue;
@@ -183,7 +196,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
             answer = async { Some(pending.as_mut()?.await) }, if pending.is_some() => {
                 pending = None;
                 let Some(answer) = answer else { continue };
-                Write::Frame(Frame::text(&answer))
+                Write::answer(answer)
             }
             frame = member.outbox.recv() => match frame {
                 Some(frame) => Write::Frame(frame),
@@ -195,6 +208,9 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 if now >= heard_at + presence.silent_timeout {
                     return End::Close(Close::SILENT);
                 }
+                if clock::now() >= member.session.valid_until() {
+                    return End::Close(Close::SIG_EXPIRED);
+                }
                 let ping = now >= ping_at;
                 if ping {
                     ping_at = now + presence.ping_interval;
@@ -205,10 +221,21 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 Write::Ping
             }
         };
+        if let Write::Answer { frame, .. } = &written {
+            let limits = &hub.config.limits;
+            member.session.quota.note_answer(limits, frame.wire.len(), std::time::Instant::now());
+        }
         // A write that the client does not take is cut short from outside, or by the silence that goes with it.
         let writing = async {
             match written {
                 Write::Ping => socket.stream.send(Message::Ping(Bytes::new())).await,
+                Write::Answer { frame, is_too_often } => {
+                    socket.write(frame.wire).await?;
+                    if is_too_often {
+                        sleep(REFUSED_PAUSE).await;
+                    }
+                    Ok(())
+                }
                 Write::Frame(frame) => {
                     socket.write(frame.wire.clone()).await?;
                     member.session.note_sent(&frame);
@@ -225,8 +252,19 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
 }
 
 enum Write {
+    /// To a command of the client's.
+    Answer {
+        frame: Frame,
+        is_too_often: bool,
+    },
     Frame(Frame),
     Ping,
+}
+
+impl Write {
+    fn answer(answer: Answered) -> Self {
+        Self::Answer { frame: Frame::text(&answer.text), is_too_often: answer.is_too_often }
+    }
 }
 
 enum Incoming {

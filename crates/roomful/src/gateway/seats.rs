@@ -60,6 +60,7 @@ async fn change<T>(
     cell: &RoomCell,
     plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), rooms::Error>,
 ) -> Result<T, ApiError> {
+    asked.spend_change()?;
     let user = asked.session.user.as_str();
     asked.hub.change(&cell.app, cell.room_id.as_str(), None, user, plan).await
 }

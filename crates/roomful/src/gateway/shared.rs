@@ -108,16 +108,8 @@ pub(super) fn find(name: &str) -> Option<&'static Shared> {
 /// Runs the command for the type of room that its body names: which that is, only the command itself reads.
 pub(super) async fn run(row: &'static Shared, asked: Asked) -> Result<String, ApiError> {
     let Asked { hub, session, body } = asked;
-    let run = |path, body| rest::run_for_member(path, hub.clone(), session.clone(), row.role, body);
     let paths = [row.live, row.conference].into_iter().filter(|path| *path != NONE);
-    let mut result = Err(ApiError::new(60009, "there is no such command"));
-    for path in paths {
-        result = run(path, body.clone()).await;
-        if !matches!(&result, Err(error) if error.code == ApiError::WRONG_ROOM_TYPE) {
-            return result;
-        }
-    }
-    result.map_err(|_| ApiError::new(60009, "this command is not for rooms of this type"))
+    rest::run_for_member(paths, hub, session, row.role, body).await
 }
 
 /// A member makes a room of its own: the REST command of the same name, with itself as the owner.
@@ -128,5 +120,6 @@ pub(super) async fn create_room(asked: Asked) -> Result<String, ApiError> {
             "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
         return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble));
     }
-    rest::run_for_member("live_engine_http_srv/create_room", hub, session, Role::Member, body).await
+    let paths = ["live_engine_http_srv/create_room"].into_iter();
+    rest::run_for_member(paths, hub, session, Role::Member, body).await
 }

@@ -1,6 +1,6 @@
 //! What a member says, likes and gives.
 
-use rooms::{Content, UserId};
+use rooms::{Content, Room, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -75,7 +75,7 @@ async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<
         return Ok(json!({"MsgId": "", "Seq": 0}).to_string());
     };
     let (message, commit) = cell.send(user.as_str(), |room, now| room.send(user, content, now))?;
-    commit.await?;
+    commit.kept().await?;
     Ok(json!({"MsgId": message.id, "Seq": message.seq}).to_string())
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
     let request: LikeRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
     let (total, commit) = cell.like(&asked.session.user, request.count.unwrap_or(1))?;
-    commit.await?;
+    commit.kept().await?;
     Ok(json!({"TotalLikesReceived": total}).to_string())
 }
 
@@ -126,10 +126,10 @@ pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
         room.check_give(count)?;
     }
     webhooks::before_gift(&asked.hub, &cell.app, cell.room_id.as_str(), &gift, count, user, &to).await?;
-    let (given, commit) = cell.give(user.as_str(), |room, now| {
-        room.require_member(user)?;
+    let give = |room: &mut Room, now| {
+        room.require_session(user, asked.session.id)?;
         room.give(&gift, count, user, to, now)
-    })?;
-    commit.await?;
+    };
+    let given = asked.hub.change(&cell.app, cell.room_id.as_str(), None, user.as_str(), give).await?;
     Ok(json!({"Sequence": given.sequence}).to_string())
 }

@@ -104,6 +104,7 @@ pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> 
     let to = require_owned(&asked, request.room_id.as_deref())?;
     let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
     let app = asked.session.app.clone();
+    asked.spend_change()?;
     let _lane = asked.hub.lane(app.id, STAGE_LANE).await;
     let connection = {
         let id = getrandom::u64().map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
@@ -138,6 +139,7 @@ pub(super) async fn cancel_connection(asked: Asked) -> Result<String, ApiError> 
 pub(super) async fn leave_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
+    asked.spend_change()?;
     let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
     asked.hub.disconnect(&cell.app, &cell.room_id).await?;
     Ok("{}".into())
@@ -164,6 +166,7 @@ pub(super) async fn request_battle(asked: Asked) -> Result<String, ApiError> {
     let cell = require_owned(&asked, room_id.as_deref())?;
     battle.from_room_id = room_id;
     battle.need_response = Some(battle.need_response.unwrap_or(true));
+    asked.spend_change()?;
     let created = battle.create(&asked.hub, &cell.app, asked.session.user.as_str(), false).await?;
     Ok(serde_json::to_string(&created).unwrap_or_default())
 }
@@ -180,6 +183,7 @@ async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError>
     let request: ConnectionRequest = asked.parse()?;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
+    asked.spend_change()?;
     let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
     let mut battle = cell.app.stage.battle(&id)?;
     let steps = battle.answer(&cell.room_id, accepted, clock::now())?;
@@ -191,6 +195,7 @@ pub(super) async fn exit_battle(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
+    asked.spend_change()?;
     let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
     let mut battle = cell.app.stage.battle(&id)?;
     let steps = battle.leave(&cell.room_id, clock::now())?;

@@ -15,6 +15,7 @@ use super::Settled;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
+use crate::quota::Place;
 use crate::room_cell::RoomCell;
 use crate::session::Session;
 
@@ -47,6 +48,8 @@ pub(crate) struct Resource {
     pub(crate) offer: String,
     /// Names the ICE session (RFC 9725 4.3.1).
     pub(crate) entity_tag: String,
+    /// What it takes up of its user's.
+    pub(crate) _place: Arc<Place>,
 }
 
 /// The forwarding unit, as the rooms use it.

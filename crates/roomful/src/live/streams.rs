@@ -59,7 +59,7 @@ pub(crate) struct Settled {
     pub(crate) rights: Vec<(PeerId, SessionId, Rights)>,
     /// What members publish now, where it has changed.
     pub(crate) changed: Vec<MemberStreams>,
-    /// Connections that have to end.
+    /// Connections that have to end: of players that are only counted and have been put out.
     pub(crate) closed: Vec<PeerId>,
     /// When the rules are to be looked at again, because a mute ends.
     pub(crate) again_at: Option<Time>,
@@ -197,13 +197,14 @@ impl Streams {
         published.into_iter().chain(self.unwatch(session))
     }
 
-    /// A connection is lost. Returns whether it was one of this room.
-    pub(crate) fn lose(&mut self, peer: PeerId) -> bool {
-        let before = (self.publications.len(), self.watching.len());
-        self.publications.retain(|one| one.peer != peer);
-        self.watching.retain(|one| one.peer != peer);
-        self.is_dirty |= before.0 != self.publications.len();
-        before != (self.publications.len(), self.watching.len())
+    /// A connection is lost. Returns whose it was, when it was one of this room.
+    pub(crate) fn lose(&mut self, peer: PeerId) -> Option<UserId> {
+        if let Some(at) = self.publications.iter().position(|one| one.peer == peer) {
+            self.is_dirty = true;
+            return Some(self.publications.swap_remove(at).user);
+        }
+        let at = self.watching.iter().position(|one| one.peer == peer)?;
+        Some(self.watching.swap_remove(at).user)
     }
 
     /// The room is over: all connections end.
@@ -245,7 +246,7 @@ impl Streams {
         }
         // Members are put out by their sessions; those who are only counted have none.
         self.watching.retain(|one| {
-            let is_out = one.session.is_none() && room.is_banned(one.user.as_str(), now);
+            let is_out = one.session.is_none() && !room.is_player(one.user.as_str());
             if is_out {
                 settled.closed.push(one.peer);
             }

@@ -10,6 +10,7 @@
 //! | `GET` on either | nothing, successfully (RFC 9725 4.1) |
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,6 +33,7 @@ use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
+use crate::quota::Place;
 use crate::rest;
 use crate::room_cell::RoomCell;
 use crate::session::Session;
@@ -205,6 +207,9 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
     let (app, user) = authorise(&hub, request.headers())?;
+    let limits = &hub.config.limits;
+    let quota = app.quotas.of(&user, limits);
+    let place = Arc::new(Place::of_media(quota.clone(), limits)?);
     require_type(request.headers(), SDP, "the body must be an SDP offer of type application/sdp")?;
     let seat = match query(&request, "seat") {
         None => None,
@@ -214,10 +219,11 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
     };
     let watched = query(&request, "user");
     let offer = read_body(request.into_body()).await?;
+    quota.spend_command(limits, offer.len(), Instant::now())?;
 
     let cell = app.room(&room)?;
     hub.import_if_new(&app, &user).await?;
-    let resource = Resource { name: secret()?, user, offer, entity_tag: secret()? };
+    let resource = Resource { name: secret()?, user, offer, entity_tag: secret()?, _place: place };
     let sdp = match way {
         Way::Whip => publish(&hub, &cell, seat, &resource).await?,
         Way::Whep => watch(&hub, &cell, watched, &resource).await?,
@@ -267,15 +273,11 @@ fn quoted(entity_tag: &str) -> Option<HeaderValue> {
 }
 
 /// A session of `user` in the room, which nothing but its media will keep.
-fn enter(hub: &Hub, cell: &Arc<RoomCell>, user: &UserId) -> Result<Arc<Session>, Refusal> {
-    if hub.store.is_behind() {
-        return Err(ApiError::from(store::Error::Behind).into());
-    }
-    let begun = hub.sessions.begin(cell.app.clone(), user.clone());
-    let (session, _) = begun.map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+fn enter(hub: &Arc<Hub>, cell: &Arc<RoomCell>, user: &UserId) -> Result<Arc<Session>, Refusal> {
+    let session = hub.begin_media_session(&cell.app, user)?;
     hub.note_session(&session);
-    if let Err(error) = cell.enter(&session, hub.config.member_list.cap, clock::now()) {
-        hub.sessions.end(&session);
+    if let Err(error) = hub.enter_room(&session, cell) {
+        hub.end_session(&session, LeaveCause::Leave);
         return Err(error.into());
     }
     Ok(session)
@@ -435,10 +437,13 @@ fn is_partial(answer: &str) -> bool {
     answer.lines().any(|line| line.starts_with("m=audio 0 ") || line.starts_with("m=video 0 "))
 }
 
+fn gone() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is no such session; it has ended")
+}
+
 /// What is there under a name, for whose it is.
 fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<Resource, Refusal> {
     let (app, user) = authorise(hub, headers)?;
-    let gone = || Refusal::new(StatusCode::NOT_FOUND, "there is no such session; it has ended");
     let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
     if !Arc::ptr_eq(&cell.app, &app) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";
@@ -463,6 +468,9 @@ async fn patch(hub: &Hub, name: &str, request: Request) -> Result<Response<Body>
         return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, trouble));
     }
     let text = read_body(request.into_body()).await?;
+    let limits = &hub.config.limits;
+    let (cell, _) = hub.live.resource(name).ok_or_else(gone)?;
+    cell.app.quotas.of(&resource.user, limits).spend_command(limits, text.len(), Instant::now())?;
     let fragment = sdpfrag::read(&text).ok_or_else(|| {
         Refusal::new(
             StatusCode::BAD_REQUEST,

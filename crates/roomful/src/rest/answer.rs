@@ -29,6 +29,16 @@ pub(crate) enum Answer {
     Both(String, Bytes),
 }
 
+impl Answer {
+    /// As a member gets it: the fields alone.
+    pub(super) fn into_member_json(self) -> String {
+        match self {
+            Self::Response(json) | Self::Both(_, json) => String::from_utf8_lossy(&json).into_owned(),
+            Self::TopLevel(fields) => format!("{{{}}}", fields.trim_start_matches(',')),
+        }
+    }
+}
+
 /// What a handler answers: how it is written, and its shape for the OpenAPI document.
 pub(crate) trait Reply {
     fn answer(self) -> Answer;

@@ -14,6 +14,7 @@ use super::{
     Call, accounts, battles, conference, gifts, members, messages, metadata, moderation, robots, rooms, seats,
 };
 use crate::error::ApiError;
+use crate::hub::to_its_end;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
 type Schema = fn(&mut SchemaGenerator) -> Value;
@@ -24,6 +25,8 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// The documented frequency, for each app.
     pub(crate) calls_per_second: u32,
+    /// It changes what is kept.
+    pub(super) is_change: bool,
     /// What it does, in a line.
     pub(crate) about: &'static str,
     pub(super) run: Box<dyn Fn(Call) -> Answering + Send + Sync>,
@@ -47,6 +50,7 @@ where
         service,
         name,
         calls_per_second,
+        is_change: false,
         about,
         run: Box::new(move |call| {
             Box::pin(async move {
@@ -73,13 +77,9 @@ where
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
     let mut command = row(path, calls_per_second, about, handler);
+    command.is_change = true;
     let run = command.run;
-    command.run = Box::new(move |call| {
-        let work = tokio::spawn(run(call));
-        Box::pin(async move {
-            work.await.unwrap_or_else(|error| Err(ApiError::new(ApiError::INTERNAL, error.to_string())))
-        })
-    });
+    command.run = Box::new(move |call| Box::pin(to_its_end(run(call))));
     command
 }
 

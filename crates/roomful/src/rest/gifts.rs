@@ -459,8 +459,7 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
     let gift = call.app.catalogue.read().gift(&gift_id)?.clone();
     cell.read()?.check_give(count)?;
     webhooks::before_gift(&call.hub, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
-    let (_, commit) = cell.give(call.caller.as_str(), |room, now| room.give(&gift, count, &from, to, now))?;
-    commit.await?;
+    call.change(&room_id, LIVE, |room, now| Ok(room.give(&gift, count, &from, to, now)?.1)).await?;
     Ok(Done)
 }
 

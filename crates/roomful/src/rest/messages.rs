@@ -173,7 +173,7 @@ async fn send(
         return Ok(Sent { msg_id: String::new(), seq: 0, msg_time: now.unix_seconds() });
     };
     let (message, commit) = cell.send(operator, |room, now| room.send_for(&from, is_admin, content, now))?;
-    commit.await?;
+    commit.kept().await?;
     let Message { id, seq, sent_at, .. } = message;
     Ok(Sent { msg_id: id, seq, msg_time: sent_at.unix_seconds() })
 }

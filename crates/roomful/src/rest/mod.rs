@@ -99,8 +99,7 @@ where
             })?;
         let (app, caller) = authorise(&hub, head.uri.query().unwrap_or_default())?;
         if !app.limits.accept(index, Instant::now()) {
-            let message = format!("{} is called too often for this app; slow down and retry", command.name);
-            return Err(ApiError::new(60007, message));
+            return Err(called_too_often(command.name));
         }
         if hub.is_draining() {
             return Err(ApiError::new(
@@ -115,25 +114,43 @@ where
     (index, answer.await)
 }
 
-/// Runs a command for a member, who must be at least `role` in the room that its body names.
+fn called_too_often(command: &str) -> ApiError {
+    let message = format!("{command} is called too often for this app; slow down and retry");
+    ApiError::new(ApiError::TOO_OFTEN, message)
+}
+
+/// Runs a command for a member, who must be at least `role` in the room that its body names. Which of the `paths` it is
+/// depends on the room's type, which the command itself looks at.
 pub(crate) async fn run_for_member(
-    path: &str,
+    paths: impl Iterator<Item = &str>,
     hub: Arc<Hub>,
     session: Arc<Session>,
     role: Role,
     body: String,
 ) -> Result<String, ApiError> {
-    let index = commands::find(&format!("/v4/{path}"));
-    let command = index.and_then(|index| COMMANDS.get(index));
-    let command = command.ok_or_else(|| ApiError::new(60009, "there is no such command"))?;
-    let (app, caller) = (session.app.clone(), session.user.clone());
-    let call = Call { hub, app, caller, by: By::Member { session, role }, body: body.into() };
-    Ok(match (command.run)(call).await? {
-        Answer::Response(json) | Answer::Both(_, json) => String::from_utf8_lossy(&json).into_owned(),
-        Answer::TopLevel(fields) => format!("{{{}}}", fields.trim_start_matches(',')),
-    })
+    let body = Bytes::from(body);
+    let mut is_counted = false;
+    for path in paths {
+        let index = commands::find(&format!("/v4/{path}"));
+        let Some((index, command)) = index.and_then(|index| Some((index, COMMANDS.get(index)?))) else {
+            continue;
+        };
+        if command.is_change && !is_counted {
+            is_counted = true;
+            session.quota.spend_change(&hub.config.limits, Instant::now())?;
+            if !session.app.member_limits.accept(index, Instant::now()) {
+                return Err(called_too_often(command.name));
+            }
+        }
+        let (app, caller) = (session.app.clone(), session.user.clone());
+        let by = By::Member { session: session.clone(), role };
+        match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone() }).await {
+            Err(error) if error.code == ApiError::WRONG_ROOM_TYPE => {}
+            result => return result.map(Answer::into_member_json),
+        }
+    }
+    Err(ApiError::new(60009, "this command is not for rooms of this type"))
 }
-
 /// Who calls: an administrator of an app, by a UserSig of its own.
 fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
     let query = Query::parse(query)?;

@@ -26,6 +26,11 @@ pub(super) async fn add_robot(call: Call, request: RobotsRequest) -> Result<Done
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = call.app.require_accounts("RobotList_Account", request.robots, MAX_ROBOTS)?;
     call.change(&room_id, LIVE, |room, now| {
+        // Once more: an account may have been deleted since, and whoever deletes it looks for its robots after this.
+        if let Some(user) = users.iter().find(|user| call.app.account(user.as_str()).is_none()) {
+            let trouble = format_args!("names {user}, whose account was deleted");
+            return Err(::rooms::Error::invalid("RobotList_Account", trouble));
+        }
         if let Some(user) = users.iter().find(|user| room.is_banned(user.as_str(), now)) {
             return Err(::rooms::Error::invalid(
                 "RobotList_Account",

@@ -196,10 +196,10 @@ pub(super) async fn create(
     if call.is_member() && owner != call.caller {
         return Err(ApiError::invalid("Owner_Account", "must be you, or absent"));
     }
-    let new = NewRoom { room_id, room_type, owner, fields: &fields, operator: call.caller.as_str() };
-    let cell = call.hub.create_room(&call.app, new).await?;
-    let room = cell.read()?;
-    Ok(room_info(&RoomInfoView::new(&room, &call.app)))
+    let made_by = call.is_member().then(|| call.caller.clone());
+    let operator = call.caller.as_str();
+    let new = NewRoom { room_id, room_type, owner, fields: &fields, operator, made_by };
+    Ok(room_info(&call.hub.create_room(&call.app, new).await?))
 }
 
 /// Destroys a room of either type.
@@ -222,11 +222,11 @@ pub(super) fn info(
 ) -> Result<Rendered<OneRoom>, ApiError> {
     let cell = call.app.room(request.room_id()?.as_str())?;
     let room = call.read(&cell, Some(room_type))?;
-    Ok(room_info(&RoomInfoView::new(&room, &call.app)))
+    Ok(room_info(&RoomInfoView::new(&room, &call.app).json()))
 }
 
-fn room_info(view: &RoomInfoView<'_>) -> Rendered<OneRoom> {
-    Rendered::new(format!(r#"{{"RoomInfo":{}}}"#, view.json()))
+fn room_info(json: &str) -> Rendered<OneRoom> {
+    Rendered::new(format!(r#"{{"RoomInfo":{json}}}"#))
 }
 
 /// Changes a room of either type.
