@@ -202,10 +202,9 @@ impl Shared {
         exact.or_else(alike).or(own.first()).copied().unwrap_or(route.remote)
     }
 
-    /// The time as RTP's absolute send time has it: 6.18 bits of seconds.
-    pub(crate) fn send_time(&self, now: Instant) -> u32 {
-        let micros = now.saturating_duration_since(self.began).as_micros();
-        ((micros << 18) / 1_000_000) as u32 & 0x00ff_ffff
+    /// The time in microseconds since the start.
+    pub(crate) fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// A name for the streams of one connection.

@@ -22,9 +22,12 @@ mod payload;
 mod publisher;
 #[doc(hidden)]
 pub mod reference;
+mod resend;
 mod rtcp;
 mod sdp;
 mod shard;
+#[cfg(test)]
+mod simulator;
 mod slot;
 mod socket;
 mod source;

@@ -295,7 +295,7 @@ impl Shard {
                 return;
             }
             let Some(to) = peer.route else { return };
-            let aim = Aim { route: to, now, stamp: self.shared.send_time(now) };
+            let aim = Aim::new(to, now, self.shared.micros(now));
             let asked = &mut self.asked;
             let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
             let past = FeedsPast(&self.feeds);
@@ -452,9 +452,9 @@ impl Shard {
             let mut batch = std::mem::take(&mut self.batch);
             // In place, and what the network has put out of order comes right.
             batch.sort_unstable_by_key(|packet| (packet.source, packet.generation, packet.layer, packet.seq));
-            let stamp = self.shared.send_time(now);
+            let micros = self.shared.micros(now);
             for packets in batch.chunk_by(|a, b| a.source == b.source) {
-                self.forward(packets, now, stamp, send);
+                self.forward(packets, now, micros, send);
             }
             batch.clear();
             self.batch = batch;
@@ -462,7 +462,7 @@ impl Shard {
         self.ask_keyframes(now);
     }
 
-    fn forward(&mut self, packets: &[Arc<Packet>], now: Instant, stamp: u32, send: Send<'_>) {
+    fn forward(&mut self, packets: &[Arc<Packet>], now: Instant, micros: u64, send: Send<'_>) {
         let Some(feed) = packets.first().and_then(|packet| self.feeds.get_mut(&packet.source)) else {
             return;
         };
@@ -480,7 +480,7 @@ impl Shard {
             else {
                 continue;
             };
-            let aim = Aim { route: *route, now, stamp };
+            let aim = Aim::new(*route, now, micros);
             for packet in packets {
                 forwarded += u64::from(viewer.forward(*slot, packet, aim, &mut self.out));
             }
@@ -563,7 +563,7 @@ impl Shard {
                 Role::Publisher(publisher) => publisher.tick(&mut peer.rtc, now),
                 Role::Viewer(viewer) => {
                     if let Some(route) = peer.route {
-                        let aim = Aim { route, now, stamp: self.shared.send_time(now) };
+                        let aim = Aim::new(route, now, self.shared.micros(now));
                         let asked = &mut self.asked;
                         let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
                         let past = FeedsPast(&self.feeds);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::payload::{CodecKey, PictureId, red_primary};
+use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
 use crate::source::{Packet, SenderClock, Source};
 
@@ -119,6 +120,9 @@ pub(crate) struct Slot {
     /// The newest report: the middle 32 bits of its NTP time, by which reports name it, and when it was sent.
     pub(crate) reported: Option<(u32, Instant)>,
     pub(crate) asked_keyframe_at: Option<Instant>,
+    /// The newest keyframe: its publication, layer and the publisher's time of it.
+    keyframe: Option<(u32, u8, u32)>,
+    pub(crate) repeats: Repeats,
 }
 
 impl Slot {
@@ -141,6 +145,8 @@ impl Slot {
             clock_rate: 90_000,
             reported: None,
             asked_keyframe_at: None,
+            keyframe: None,
+            repeats: Repeats::default(),
         }
     }
 
@@ -300,6 +306,9 @@ impl Slot {
         if packet.clock.is_some() {
             self.clock = packet.clock;
         }
+        if self.is_video && packet.picture.starts_keyframe {
+            self.keyframe = Some((packet.generation, packet.layer, packet.timestamp));
+        }
         let bytes = packet.payload.len() as u32;
         let out = self.out.get_or_insert(Out {
             seq: 0,
@@ -327,13 +336,24 @@ impl Slot {
         }
     }
 
-    /// What was sent under the sequence number `short`: the publication, its layer, the publisher's number, and how
-    /// it was rewritten.
-    pub(crate) fn sent(&self, short: u16) -> Option<(u32, u8, u64)> {
+    /// The whole sequence number that ends with `short`, when it was sent not long ago.
+    pub(crate) fn sent(&self, short: u16) -> Option<u64> {
+        /// As far back as libwebrtc asks (`kMaxPacketAge`).
+        const FARTHEST: u16 = 10_000;
         let newest = self.out.as_ref()?.seq;
-        let seq = newest.checked_sub(u64::from((newest as u16).wrapping_sub(short)))?;
+        let back = (newest as u16).wrapping_sub(short);
+        newest.checked_sub(back.into()).filter(|seq| back <= FARTHEST && *seq > 0)
+    }
+
+    /// What was sent under a sequence number: the publication, its layer, and the publisher's number.
+    pub(crate) fn origin(&self, seq: u64) -> Option<(u32, u8, u64)> {
         let segment = self.segments.iter().rev().find(|segment| segment.first_out <= seq)?;
         Some((segment.generation, segment.layer, seq - segment.first_out + segment.first))
+    }
+
+    /// Whether a packet is part of the newest keyframe that was sent.
+    pub(crate) fn is_of_keyframe(&self, packet: &Packet) -> bool {
+        self.keyframe == Some((packet.generation, packet.layer, packet.timestamp))
     }
 
     /// How `packet`, which was sent before, is sent once more.
@@ -355,9 +375,9 @@ impl Slot {
         })
     }
 
-    /// The newest packet sent, as [`Self::sent`] tells it.
+    /// The newest packet sent, as [`Self::origin`] tells it.
     pub(crate) fn newest(&self) -> Option<(u32, u8, u64)> {
-        self.sent(self.out.as_ref()?.seq as u16)
+        self.origin(self.out.as_ref()?.seq)
     }
 
     /// Appends `packet` in clear; returns the length of its header, and SRTP's index.

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::bwe::Estimator;
 use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
+use crate::resend::Budget;
 use crate::rtcp::{self, Report};
 use crate::slot::{Slot, Stamps};
 use crate::source::{Packet, Source};
@@ -32,8 +33,14 @@ const HEADROOM: f64 = 0.92;
 /// What a step up must leave free, so that it is not taken back at once.
 const UP_HEADROOM: f64 = 0.87;
 
-/// Retransmissions one report may cause.
-const MAX_RESENT: usize = 128;
+/// Retransmissions one report may ask for.
+const MAX_WANTED: usize = 1024;
+
+/// What is sent again is not older than this: a player has given it up, or asks for a keyframe.
+const OLDEST_RESENT: Duration = Duration::from_secs(1);
+
+/// What a payload has around it on the wire: RTP header, extensions, tag, UDP and IP.
+pub(crate) const AROUND: usize = 68;
 
 /// A viewer's connection.
 pub(crate) struct Viewer {
@@ -49,35 +56,9 @@ pub(crate) struct Viewer {
     patience: Duration,
     /// The rate that the last probe was to find.
     sought: f64,
-    resent: Recent,
-}
-
-/// What was sent again a moment ago, so that it is not sent again once more while it is on its way.
-#[derive(Default)]
-struct Recent {
-    entries: SmallVec<[(u32, u16, Option<Instant>); 0]>,
-    next: usize,
-}
-
-impl Recent {
-    const SIZE: usize = 256;
-
-    fn is_new(&mut self, ssrc: u32, seq: u16, now: Instant, within: Duration) -> bool {
-        let is_recent = |entry: &(u32, u16, Option<Instant>)| {
-            (entry.0, entry.1) == (ssrc, seq)
-                && entry.2.is_some_and(|at| now.saturating_duration_since(at) < within)
-        };
-        if self.entries.iter().any(is_recent) {
-            return false;
-        }
-        let entry = (ssrc, seq, Some(now));
-        match self.entries.get_mut(self.next) {
-            Some(slot) => *slot = entry,
-            None => self.entries.push(entry),
-        }
-        self.next = (self.next + 1) % Self::SIZE;
-        true
-    }
+    resends: Budget,
+    /// Numbers that are to be sent again, kept for its room: of a keyframe first, then the newest.
+    wanted: Vec<(bool, u64)>,
 }
 
 /// Where and when something is sent.
@@ -85,8 +66,17 @@ impl Recent {
 pub(crate) struct Aim {
     pub(crate) route: Route,
     pub(crate) now: Instant,
-    /// `now` as RTP's absolute send time has it.
-    pub(crate) stamp: u32,
+    /// `now` in microseconds since the start.
+    pub(crate) micros: u64,
+    /// `now` as RTP's absolute send time has it: 6.18 bits of seconds.
+    stamp: u32,
+}
+
+impl Aim {
+    pub(crate) fn new(route: Route, now: Instant, micros: u64) -> Self {
+        let stamp = ((u128::from(micros) << 18) / 1_000_000) as u32 & 0x00ff_ffff;
+        Self { route, now, micros, stamp }
+    }
 }
 
 /// Where packets sent before are found.
@@ -109,7 +99,8 @@ impl Viewer {
             probe_at: now,
             patience: PATIENCE,
             sought: 0.0,
-            resent: Recent::default(),
+            resends: Budget::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -141,14 +132,18 @@ impl Viewer {
             return false;
         }
         let Some(rewrite) = self.slots.get_mut(at).and_then(|slot| slot.admit(packet)) else { return false };
-        let stamps = self.stamps(at, aim, packet.payload.len() + 60);
+        let bytes = packet.payload.len() + AROUND;
+        let stamps = self.stamps(at, aim, bytes);
         let (Some(slot), Some(protect)) = (self.slots.get(at), &self.protect) else { return false };
         let start = out.start();
         let sent = slot
             .write(&mut out.buffer, packet, &rewrite, stamps)
             .and_then(|(header, index)| protect.rtp(&mut out.buffer, start, header, slot.ssrc, index));
         match sent {
-            Some(()) => out.finish(aim.route, start),
+            Some(()) => {
+                out.finish(aim.route, start);
+                self.resends.note_streamed(aim.micros, bytes);
+            }
             None => out.abandon(start),
         }
         sent.is_some()
@@ -157,7 +152,8 @@ impl Viewer {
     /// Sends a packet once more. Returns its size.
     fn resend(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> Option<usize> {
         let rewrite = self.slots.get(at)?.again(packet)?;
-        let stamps = self.stamps(at, aim, packet.payload.len() + 62);
+        let bytes = packet.payload.len() + AROUND + 2;
+        let stamps = self.stamps(at, aim, bytes);
         let start = out.start();
         let slot = self.slots.get_mut(at)?;
         let sent = slot.write_again(&mut out.buffer, packet, &rewrite, stamps);
@@ -168,7 +164,7 @@ impl Viewer {
             Some(()) => out.finish(aim.route, start),
             None => out.abandon(start),
         }
-        sealed.map(|()| packet.payload.len() + 62)
+        sealed.map(|()| bytes)
     }
 
     /// A control packet came. `None` when it is forged or broken.
@@ -188,14 +184,7 @@ impl Viewer {
                     Report::Reception { ssrc, lost, last_report, delay } => {
                         self.note_reception(ssrc, lost, last_report, delay, aim.now);
                     }
-                    Report::Missing { ssrc, pairs } => {
-                        let mut left = MAX_RESENT;
-                        rtcp::for_missing(pairs, |seq| {
-                            if left > 0 && self.resend_missing(ssrc, seq, aim, past, out) {
-                                left -= 1;
-                            }
-                        });
-                    }
+                    Report::Missing { ssrc, pairs } => self.resend_missing(ssrc, pairs, aim, past, out),
                     Report::Keyframe { ssrc } => {
                         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc) {
                             let layer = slot.current_layer().unwrap_or(slot.target);
@@ -226,17 +215,44 @@ impl Viewer {
         }
     }
 
-    fn resend_missing(&mut self, ssrc: u32, seq: u16, aim: Aim, past: &dyn Past, out: &mut Outbox) -> bool {
-        let Some(at) = self.slots.iter().position(|slot| slot.ssrc == ssrc) else { return false };
-        let within = self.round_trip.mul_f64(0.8).max(Duration::from_millis(10));
-        if !self.resent.is_new(ssrc, seq, aim.now, within) {
-            return false;
+    /// Sends again what is missing, as far as it is worth it and there is room: keyframes first, then the newest.
+    fn resend_missing(&mut self, ssrc: u32, pairs: &[u8], aim: Aim, past: &dyn Past, out: &mut Outbox) {
+        if self.resends.rests(aim.micros) {
+            return;
         }
-        let packet = self.slots.get(at).and_then(|slot| {
-            let (generation, layer, seq) = slot.sent(seq)?;
-            past.find(slot.source.as_ref()?, generation, layer, seq)
+        let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.clear();
+        rtcp::for_missing(pairs, |short| {
+            let slot = at.and_then(|at| self.slots.get(at));
+            let seq = slot.and_then(|slot| slot.sent(short));
+            if !self.resends.note_asked(aim.micros, seq.is_some()) || wanted.len() >= MAX_WANTED {
+                return;
+            }
+            if let (Some(slot), Some(seq)) = (slot, seq)
+                && slot.repeats.allow(seq, aim.micros, self.round_trip)
+                && let Some(packet) = find(slot, seq, past)
+                && aim.now.saturating_duration_since(packet.arrived) <= OLDEST_RESENT
+            {
+                wanted.push((slot.is_of_keyframe(&packet), seq));
+            }
         });
-        packet.is_some_and(|packet| self.resend(at, &packet, aim, out).is_some())
+        wanted.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
+        wanted.dedup();
+        let estimate = self.estimator.bits();
+        for (_, seq) in &wanted {
+            let Some((at, slot)) = at.and_then(|at| Some((at, self.slots.get(at)?))) else { break };
+            let Some(packet) = find(slot, *seq, past) else { continue };
+            if !self.resends.allows(aim.micros, packet.payload.len() + AROUND + 2, estimate) {
+                break;
+            }
+            let Some(bytes) = self.resend(at, &packet, aim, out) else { continue };
+            self.resends.note_again(aim.micros, bytes);
+            if let Some(slot) = self.slots.get_mut(at) {
+                slot.repeats.note(*seq, aim.micros);
+            }
+        }
+        self.wanted = wanted;
     }
 
     /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called
@@ -373,6 +389,12 @@ impl Viewer {
         self.probe_at = now + self.patience;
         self.estimator.start_probe(now, self.sought);
     }
+}
+
+/// A packet that was sent under a number, if it is still there.
+fn find(slot: &Slot, seq: u64, past: &dyn Past) -> Option<Arc<Packet>> {
+    let (generation, layer, seq) = slot.origin(seq)?;
+    past.find(slot.source.as_ref()?, generation, layer, seq)
 }
 
 fn ask_for(slot: &mut Slot, layer: u8, now: Instant, ask: AskKeyframe<'_>) {

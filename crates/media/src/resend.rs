@@ -1,0 +1,227 @@
+//! What is sent once more, within bounds: a viewer that asks for everything, or whose link is narrower than what it is sent,
+//! must not be an amplifier.
+//!
+//! Invariant: retransmissions are at most half of what the link is thought to carry, and at most a given share of what was
+//! sent in the first place, whatever a viewer asks for.
+
+use std::time::Duration;
+
+/// What retransmissions may take of the estimate, over [`SHORT`].
+const SHARE_OF_LINK: f64 = 0.5;
+const SHORT: Duration = Duration::from_millis(500);
+
+/// What they may be of what is streamed, over [`LONG`]: with it, the whole stays below 1.3 times the stream. Loss of 20 % needs
+/// 0.25, those that are lost again among them.
+const SHARE_OF_STREAM: f64 = 0.28;
+const LONG: Duration = Duration::from_secs(2);
+
+/// So much may always be sent again within [`LONG`], in bytes: the first packets of a stream are not less dear.
+const LEAST: f64 = 3_000.0;
+
+/// How often a packet is sent again, and the shortest time between.
+const MOST_TIMES: u8 = 4;
+const SHORTEST_BETWEEN: Duration = Duration::from_millis(20);
+
+/// Numbers that were never sent that a viewer may ask for in a second, and numbers in all; beyond, nothing it asks for is
+/// sent again for as long. Browsers ask for at most 1,000 packets a round trip.
+const MOST_UNKNOWN: u32 = 300;
+const MOST_ASKED: u32 = 16_384;
+const REST: Duration = Duration::from_secs(1);
+
+/// The steps of a [`Meter`].
+const STEPS: usize = 10;
+
+/// Bytes over the last stretch of time, which moves on in steps. Times are in microseconds of one clock.
+pub(crate) struct Meter {
+    step: u64,
+    /// When the running step ends.
+    until: u64,
+    at: usize,
+    steps: [u32; STEPS],
+    sum: u64,
+}
+
+impl Meter {
+    /// Over at least `span`, and at most a ninth more.
+    pub(crate) fn new(span: Duration) -> Self {
+        Self { step: micros(span) / (STEPS as u64 - 1), until: 0, at: 0, steps: [0; STEPS], sum: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, now: u64, bytes: usize) {
+        self.sum(now);
+        if let Some(step) = self.steps.get_mut(self.at) {
+            *step = step.saturating_add(bytes as u32);
+            self.sum += bytes as u64;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn sum(&mut self, now: u64) -> u64 {
+        if now >= self.until {
+            self.advance(now);
+        }
+        self.sum
+    }
+
+    fn advance(&mut self, now: u64) {
+        let passed = (now - self.until) / self.step + 1;
+        self.until += passed * self.step;
+        for _ in 0..passed.min(STEPS as u64) {
+            self.at = (self.at + 1) % STEPS;
+            if let Some(step) = self.steps.get_mut(self.at) {
+                self.sum = self.sum.saturating_sub(u64::from(std::mem::take(step)));
+            }
+        }
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What a viewer may be sent again.
+pub(crate) struct Budget {
+    short: Meter,
+    long: Meter,
+    streamed: Meter,
+    /// Numbers asked for since a moment: in all, and those that were never sent.
+    asked: (u32, u32),
+    asked_since: u64,
+    rests_until: u64,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self {
+            short: Meter::new(SHORT),
+            long: Meter::new(LONG),
+            streamed: Meter::new(LONG),
+            asked: (0, 0),
+            asked_since: 0,
+            rests_until: 0,
+        }
+    }
+
+    /// Something was sent for the first time.
+    #[inline]
+    pub(crate) fn note_streamed(&mut self, now: u64, bytes: usize) {
+        self.streamed.add(now, bytes);
+    }
+
+    /// Whether `bytes` may be sent again on a link of `estimate` bits a second.
+    pub(crate) fn allows(&mut self, now: u64, bytes: usize, estimate: f64) -> bool {
+        let bytes = bytes as f64;
+        let (short, long) = (self.short.sum(now) as f64, self.long.sum(now) as f64);
+        let of_link = SHARE_OF_LINK * estimate / 8.0 * SHORT.as_secs_f64();
+        let of_stream = SHARE_OF_STREAM * self.streamed.sum(now) as f64;
+        // One packet is let through on the narrowest of links.
+        (short == 0.0 || short + bytes <= of_link) && long + bytes <= of_stream.max(LEAST)
+    }
+
+    pub(crate) fn note_again(&mut self, now: u64, bytes: usize) {
+        self.short.add(now, bytes);
+        self.long.add(now, bytes);
+    }
+
+    /// A viewer asks for one more number. `false` while it asks for too many.
+    pub(crate) fn note_asked(&mut self, now: u64, is_known: bool) -> bool {
+        if now < self.rests_until {
+            return false;
+        }
+        if now >= self.asked_since + micros(REST) {
+            (self.asked, self.asked_since) = ((0, 0), now);
+        }
+        self.asked.0 += 1;
+        self.asked.1 += u32::from(!is_known);
+        if self.asked.0 > MOST_ASKED || self.asked.1 > MOST_UNKNOWN {
+            self.rests_until = now + micros(REST);
+            return false;
+        }
+        true
+    }
+
+    pub(crate) fn rests(&self, now: u64) -> bool {
+        now < self.rests_until
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    seq: u32,
+    /// In milliseconds.
+    at: u32,
+    times: u8,
+}
+
+/// Packets of a stream that are looked back to: as many as are kept of a layer.
+const LOOKED_BACK: usize = 1024;
+
+/// When each of a stream's last packets was sent again, and how often. It takes up memory once there was something.
+#[derive(Default)]
+pub(crate) struct Repeats {
+    entries: Vec<Entry>,
+}
+
+impl Repeats {
+    /// Whether packet `seq` may go again on a path of that round trip.
+    pub(crate) fn allow(&self, seq: u64, now: u64, round_trip: Duration) -> bool {
+        let entry = self.entries.get(seq as usize % LOOKED_BACK).filter(|entry| entry.seq == seq as u32);
+        entry.is_none_or(|entry| {
+            let passed = ((now / 1000) as u32).wrapping_sub(entry.at);
+            let least = round_trip.max(SHORTEST_BETWEEN).as_millis() as u32;
+            entry.times < MOST_TIMES && (entry.times == 0 || passed >= least)
+        })
+    }
+
+    pub(crate) fn note(&mut self, seq: u64, now: u64) {
+        if self.entries.is_empty() {
+            self.entries.resize(LOOKED_BACK, Entry::default());
+        }
+        if let Some(entry) = self.entries.get_mut(seq as usize % LOOKED_BACK) {
+            let times = if entry.seq == seq as u32 { entry.times } else { 0 };
+            *entry = Entry { seq: seq as u32, at: (now / 1000) as u32, times: times.saturating_add(1) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meter_forgets_what_is_past() {
+        let mut meter = Meter::new(Duration::from_millis(900));
+        meter.add(0, 10);
+        meter.add(450_000, 20);
+
+        assert_eq!(meter.sum(899_000), 30);
+        assert_eq!(meter.sum(1_100_000), 20);
+        assert_eq!(meter.sum(90_000_000), 0);
+    }
+
+    #[test]
+    fn a_packet_goes_again_once_a_round_trip_and_four_times_in_all() {
+        let mut repeats = Repeats::default();
+        let mut times = Vec::new();
+        for ms in 0..2000 {
+            if repeats.allow(70_000, ms * 1000, Duration::from_millis(100)) {
+                repeats.note(70_000, ms * 1000);
+                times.push(ms);
+            }
+        }
+
+        assert_eq!(times, [0, 100, 200, 300]);
+        assert!(repeats.allow(70_000 + LOOKED_BACK as u64, 400_000, Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn who_asks_for_what_never_was_waits() {
+        let mut budget = Budget::new();
+        let asked = (0..1000).filter(|_| budget.note_asked(5_000_000, false)).count();
+
+        assert_eq!(asked, MOST_UNKNOWN as usize);
+        assert!(!budget.note_asked(5_900_000, true));
+        assert!(budget.note_asked(6_100_000, true));
+    }
+}

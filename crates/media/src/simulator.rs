@@ -1,0 +1,307 @@
+//! Viewers on the links that people have, in simulated time: what they get is decided by the real [`Viewer`], its slots
+//! and its estimator; the publisher, the link and the player around them are models, and everything that is random in
+//! them comes from a seed.
+//!
+//! `camera.rs` is a browser that publishes sound and three layers, `link.rs` a link with a rate, a queue and faults,
+//! `player.rs` a browser that watches. `scenarios.rs` and `hostile.rs` hold the viewer to what it is to do on them.
+
+mod camera;
+mod hostile;
+mod link;
+mod player;
+mod scenarios;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use str0m::crypto::dtls::SrtpProfile;
+
+use self::camera::Camera;
+use self::link::Link;
+use self::player::Player;
+use crate::keys::Agreed;
+use crate::outbox::{Outbox, Route};
+use crate::payload::CodecKey;
+use crate::slot::{Extensions, Slot, Taken};
+use crate::source::{History, MAX_LAYERS, Packet, Source};
+use crate::srtp::{Keys, Open, Protect};
+use crate::viewer::{AROUND, Aim, Past, Viewer};
+
+/// SSRCs of what the viewer is sent.
+const SOUND: u32 = 11;
+const VIDEO: u32 = 22;
+const VIDEO_AGAIN: u32 = 33;
+
+/// Payload types.
+const OPUS: u8 = 111;
+const RED: u8 = 63;
+const VP8: u8 = 96;
+const RTX: u8 = 97;
+
+/// The number of the header extension that counts packets.
+const TRANSPORT_CC: u8 = 3;
+
+/// What IP and UDP add to a datagram.
+const UNDER: usize = 28;
+
+/// The server remembers what it has sent on, as its feeds do.
+#[derive(Default)]
+struct Kept {
+    layers: [History; MAX_LAYERS],
+}
+
+impl Past for Kept {
+    fn find(&self, _: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>> {
+        self.layers.get(usize::from(layer))?.get(generation, seq).cloned()
+    }
+}
+
+/// What was seen in a tenth of a second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tenth {
+    /// The layer that was being sent; `None` for no picture.
+    layer: Option<u8>,
+    /// What was sent of everything, on the wire.
+    bytes: usize,
+    estimate: f64,
+    /// Datagrams that the link threw away.
+    dropped: usize,
+    frames: usize,
+    queue: f64,
+}
+
+/// A publisher, a server with one viewer, a link, and a player behind it.
+struct World {
+    began: Instant,
+    /// Milliseconds since then.
+    now: u64,
+    viewer: Viewer,
+    kept: Kept,
+    camera: Camera,
+    link: Link,
+    player: Player,
+    out: Outbox,
+    tick_due: Instant,
+    random: ChaCha8Rng,
+    tenths: Vec<Tenth>,
+    /// What the publisher sent of all that the viewer was to get: the layer it was given.
+    streamed: usize,
+    sent: usize,
+    /// Reports on their way to the server: when they are there.
+    reports: Vec<(f64, Vec<u8>)>,
+    seal: Protect,
+    delay: f64,
+}
+
+fn keys(of_client: bool) -> Keys {
+    let profile = SrtpProfile::AEAD_AES_128_GCM;
+    let material: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
+    Keys::split(&material, profile, of_client).unwrap()
+}
+
+impl World {
+    /// A viewer of a camera with these layers, in bits a second, on a link.
+    fn new(layers: &[u32], link: Link, seed: u64) -> Self {
+        let began = Instant::now();
+        let camera = Camera::new(layers, seed);
+        let mut viewer = Viewer::new(began, *b"roomful1");
+        let profile = SrtpProfile::AEAD_AES_128_GCM;
+        let material: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
+        viewer.set_keys(&Agreed { material, profile, we_are_client: false }).unwrap();
+        let extensions =
+            Extensions { transport_cc: Some(TRANSPORT_CC), abs_send_time: Some(2), ..Extensions::default() };
+        let mut sound = Slot::new("0", false, SOUND, None);
+        sound.takes.push(Taken { codec: camera::opus(false), payload_type: OPUS, rtx: None });
+        sound.takes.push(Taken { codec: camera::opus(true), payload_type: RED, rtx: None });
+        sound.set_source(Some(camera.sound.clone()));
+        let mut video = Slot::new("1", true, VIDEO, Some(VIDEO_AGAIN));
+        video.takes.push(Taken { codec: camera::vp8(), payload_type: VP8, rtx: Some(RTX) });
+        video.set_source(Some(camera.video.clone()));
+        for mut slot in [sound, video] {
+            slot.extensions = extensions;
+            viewer.slots.push(slot);
+        }
+        let delay = link.delay;
+        Self {
+            began,
+            now: 0,
+            viewer,
+            kept: Kept::default(),
+            camera,
+            link,
+            player: Player::new(Open::new(&keys(false)).unwrap(), Protect::new(&keys(false)).unwrap()),
+            out: Outbox::default(),
+            tick_due: began,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            tenths: Vec::new(),
+            streamed: 0,
+            sent: 0,
+            reports: Vec::new(),
+            seal: Protect::new(&keys(true)).unwrap(),
+            delay,
+        }
+    }
+
+    /// The viewer's packets carry no numbers to count by, so that only receiver reports tell.
+    fn without_transport_cc(mut self) -> Self {
+        self.viewer.slots.iter_mut().for_each(|slot| slot.extensions.transport_cc = None);
+        self
+    }
+
+    fn seconds(&self) -> f64 {
+        self.now as f64 / 1000.0
+    }
+
+    fn instant(&self) -> Instant {
+        self.began + Duration::from_millis(self.now)
+    }
+
+    fn aim(&self) -> Aim {
+        Aim::new(Route::udp(([127, 0, 0, 1], 4000)), self.instant(), self.now * 1000)
+    }
+
+    fn run(&mut self, seconds: f64) {
+        let end = self.now + (seconds * 1000.0) as u64;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    /// A millisecond.
+    fn step(&mut self) {
+        self.now += 1;
+        let (now, aim) = (self.seconds(), self.aim());
+        for packet in self.camera.write(now, aim.now) {
+            let packet = Arc::new(packet);
+            let is_video = packet.codec.is_video();
+            if is_video {
+                self.kept.layers[usize::from(packet.layer)].push(&packet);
+            }
+            if self.viewer.forward(usize::from(is_video), &packet, aim, &mut self.out) {
+                self.streamed += packet.payload.len() + AROUND;
+            }
+        }
+        while let Some(due) = self.reports.iter().position(|(at, _)| *at <= now) {
+            let (_, report) = self.reports.remove(due);
+            self.take_report(&report);
+        }
+        if self.tick_due <= aim.now {
+            let camera = &mut self.camera;
+            let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, now);
+            self.tick_due = self.viewer.tick(aim, &self.kept, &mut ask, &mut self.out);
+        }
+        self.carry();
+        for report in self.player.step(now) {
+            self.report(report);
+        }
+        if self.now.is_multiple_of(100) {
+            self.note();
+        }
+    }
+
+    fn take_report(&mut self, report: &[u8]) {
+        let (now, aim) = (self.seconds(), self.aim());
+        let camera = &mut self.camera;
+        let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, now);
+        self.viewer.take_report(report, aim, &self.kept, &mut ask, &mut self.out);
+    }
+
+    /// A control packet sets out for the server.
+    fn report(&mut self, mut plain: Vec<u8>) {
+        self.seal.rtcp(&mut plain, 0).unwrap();
+        self.reports.push((self.seconds() + self.delay, plain));
+    }
+
+    /// What is in the outbox goes onto the link, and what is through comes to the player.
+    fn carry(&mut self) {
+        let now = self.seconds();
+        let out = std::mem::take(&mut self.out);
+        for run in &out.runs {
+            for datagram in out.buffer[run.start..run.start + run.length].chunks(run.segment) {
+                self.tenth().bytes += datagram.len() + UNDER;
+                self.sent += datagram.len() + UNDER;
+                if !self.link.push(now, datagram, &mut self.random) {
+                    self.tenth().dropped += 1;
+                }
+            }
+        }
+        self.out = out;
+        self.out.clear();
+        self.link.step(now, &mut self.random);
+        while let Some((at, datagram)) = self.link.pop(now) {
+            self.player.take(at, datagram);
+        }
+    }
+
+    fn tenth(&mut self) -> &mut Tenth {
+        let at = (self.now / 100) as usize;
+        if self.tenths.len() <= at {
+            self.tenths.resize(at + 1, Tenth::default());
+        }
+        &mut self.tenths[at]
+    }
+
+    fn note(&mut self) {
+        let slot = &self.viewer.slots[1];
+        let layer = slot.current_layer().filter(|_| self.player.has_moved(self.seconds()));
+        let estimate = self.viewer.estimator.bits();
+        let frames = std::mem::take(&mut self.player.frames);
+        let queue = self.link.queued(self.seconds());
+        let at = (self.now / 100 - 1) as usize;
+        self.tenth();
+        let tenth = &mut self.tenths[at];
+        (tenth.layer, tenth.estimate, tenth.frames, tenth.queue) = (layer, estimate, frames, queue);
+    }
+
+    /// For how many seconds the picture was of this layer or a higher one.
+    fn at_least(&self, layer: u8) -> f64 {
+        self.tenths.iter().filter(|tenth| tenth.layer >= Some(layer)).count() as f64 / 10.0
+    }
+
+    /// What was sent a second from one second to another, in bits on the wire.
+    fn rate(&self, from: usize, to: usize) -> f64 {
+        let bytes: usize = self.tenths[10 * from..10 * to].iter().map(|tenth| tenth.bytes).sum();
+        bytes as f64 * 8.0 / (to - from) as f64
+    }
+
+    /// How often the layer changed.
+    fn switches(&self) -> usize {
+        self.tenths.windows(2).filter(|pair| pair[0].layer != pair[1].layer).count()
+    }
+
+    /// The run, second by second, for whoever looks into a failure.
+    fn story(&self) -> String {
+        let mut story = String::new();
+        for (second, tenths) in self.tenths.chunks(10).enumerate() {
+            let layers: String = tenths
+                .iter()
+                .map(|tenth| tenth.layer.map_or('-', |layer| char::from(b"qhf"[usize::from(layer)])))
+                .collect();
+            let sum = |of: fn(&Tenth) -> usize| tenths.iter().map(of).sum::<usize>();
+            let queue = tenths.iter().map(|tenth| tenth.queue).fold(0.0, f64::max);
+            let last = tenths.last().map_or(0.0, |tenth| tenth.estimate);
+            story += &format!(
+                "{second:3} {layers:10} sent {:5.0}k estimate {:5.0}k dropped {:4} frames {:2} queue {:3.0} ms\n",
+                sum(|tenth| tenth.bytes) as f64 / 125.0,
+                last / 1000.0,
+                sum(|tenth| tenth.dropped),
+                sum(|tenth| tenth.frames),
+                queue * 1000.0
+            );
+        }
+        story
+    }
+}
+
+/// What a codec is, as both sides agree on it.
+fn codec(codec: str0m::format::Codec, red: bool) -> CodecKey {
+    use str0m::format::{CodecSpec, FormatParams};
+    use str0m::media::Frequency;
+    let rate = if codec.is_video() { Frequency::NINETY_KHZ } else { Frequency::FORTY_EIGHT_KHZ };
+    CodecKey::new(
+        &CodecSpec { codec, clock_rate: rate, channels: None, format: FormatParams::default() },
+        red,
+    )
+}

@@ -1,0 +1,195 @@
+//! A browser that publishes: sound 50 times a second, and 15 pictures a second in up to three layers, paced as browsers
+//! do. A keyframe that is asked for comes in all layers, as Chrome makes them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use str0m::format::Codec;
+
+use super::UNDER;
+use crate::payload::{CodecKey, Picture};
+use crate::source::{Packet, RoomKey, Source, SourceKey, Sources, StreamKind};
+
+const FRAMES_A_SECOND: f64 = 15.0;
+
+/// A keyframe is so many times as large as any other.
+const KEYFRAME: f64 = 4.0;
+
+/// A browser paces at 2.5 times its target.
+const PACE: f64 = 2.5;
+
+/// Header, extensions and tag of a packet as the viewer gets it.
+const AROUND: usize = 12 + 4 + 8 + 16;
+
+/// Sound on the wire with RED, in bytes a packet: 67 kbit/s.
+const SOUND: usize = 167;
+
+pub(super) fn opus(red: bool) -> CodecKey {
+    super::codec(Codec::Opus, red)
+}
+
+pub(super) fn vp8() -> CodecKey {
+    super::codec(Codec::Vp8, false)
+}
+
+struct Layer {
+    bits: f64,
+    seq: u64,
+    /// What a keyframe took too much, in bytes, until smaller pictures have made up for it.
+    debt: f64,
+}
+
+pub(super) struct Camera {
+    pub(super) sound: Arc<Source>,
+    pub(super) video: Arc<Source>,
+    sound_generation: u32,
+    generation: u32,
+    layers: Vec<Layer>,
+    frames: u64,
+    sounds: u64,
+    /// When the next keyframe may be made, and whether it is wanted.
+    wanted: Option<f64>,
+    asked_at: f64,
+    pub(super) asked: usize,
+    /// What the pacer holds, and when it may send again.
+    paced: VecDeque<Packet>,
+    free_at: f64,
+    payload: Arc<[u8]>,
+    random: ChaCha8Rng,
+}
+
+impl Camera {
+    pub(super) fn new(layers: &[u32], seed: u64) -> Self {
+        let sources = Sources::default();
+        let of = |kind| sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind });
+        let (sound, video) = (of(StreamKind::Audio), of(StreamKind::Main));
+        let sound_generation = sources.publish(&sound, 0, 1, 0);
+        let generation = sources.publish(&video, 0, layers.len(), 720);
+        for (layer, bits) in video.layers.iter().zip(layers) {
+            layer.bits.store(*bits, Ordering::Relaxed);
+        }
+        sound.layers[0].bits.store((SOUND * 400) as u32, Ordering::Relaxed);
+        Self {
+            sound,
+            video,
+            sound_generation,
+            generation,
+            layers: layers.iter().map(|bits| Layer { bits: f64::from(*bits), seq: 100, debt: 0.0 }).collect(),
+            frames: 0,
+            sounds: 0,
+            wanted: None,
+            asked_at: f64::NEG_INFINITY,
+            asked: 0,
+            paced: VecDeque::new(),
+            free_at: 0.0,
+            payload: vec![0x5a; 1500].into(),
+            random: ChaCha8Rng::seed_from_u64(seed ^ 0xca3e4a),
+        }
+    }
+
+    /// A keyframe is asked for; the publisher's connection lets one through in 400 ms.
+    pub(super) fn ask(&mut self, source: &Arc<Source>, _: u8, now: f64) {
+        if source.id == self.video.id && self.wanted.is_none() {
+            // On its way to the publisher.
+            self.wanted = Some((now + 0.01).max(self.asked_at + 0.4));
+        }
+    }
+
+    /// What comes to the server in this millisecond.
+    pub(super) fn write(&mut self, now: f64, at: Instant) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        if now * 50.0 >= self.sounds as f64 {
+            self.sounds += 1;
+            packets.push(self.sound(at));
+        }
+        if now * FRAMES_A_SECOND >= self.frames as f64 {
+            self.frame(now, at);
+        }
+        let total: f64 = self.layers.iter().map(|layer| layer.bits).sum();
+        while self.free_at <= now {
+            let Some(mut packet) = self.paced.pop_front() else { break };
+            let bits = (packet.payload.len() + AROUND + UNDER) as f64 * 8.0;
+            self.free_at = self.free_at.max(now - 0.001) + bits / (PACE * total);
+            packet.arrived = at;
+            packets.push(packet);
+        }
+        packets
+    }
+
+    fn sound(&self, at: Instant) -> Packet {
+        // RED with one block before (RFC 2198): the block's header, the primary's, and two blocks of one size.
+        let length = SOUND - UNDER - AROUND;
+        let block = (length - 5) / 2;
+        let mut payload = vec![0x5a; length];
+        payload[..5].copy_from_slice(&[0x80 | 111, 0x0f, (block >> 8) as u8, block as u8, 111]);
+        Packet {
+            source: self.sound.id,
+            generation: self.sound_generation,
+            layer: 0,
+            codec: opus(true),
+            seq: 100 + self.sounds,
+            timestamp: (self.sounds * 960) as u32,
+            marker: false,
+            picture: Picture { starts_keyframe: true, ..Picture::default() },
+            audio_level: None,
+            orientation: None,
+            clock: None,
+            payload: payload.into(),
+            arrived: at,
+        }
+    }
+
+    fn frame(&mut self, now: f64, at: Instant) {
+        self.frames += 1;
+        let is_key = self.frames == 1 || self.wanted.is_some_and(|wanted| wanted <= now);
+        if is_key {
+            self.wanted = None;
+            self.asked_at = now;
+            self.asked += 1;
+        }
+        for index in 0..self.layers.len() {
+            let change = self.random.random_range(0.85..1.15);
+            let layer = &mut self.layers[index];
+            let usual = layer.bits / 8.0 / FRAMES_A_SECOND;
+            let mut bytes = usual * change;
+            if is_key {
+                layer.debt += usual * (KEYFRAME - 1.0);
+                bytes *= KEYFRAME;
+            } else {
+                let back = layer.debt.min(bytes * 0.25);
+                layer.debt -= back;
+                bytes -= back;
+            }
+            let parts = (bytes / 1200.0).ceil().max(1.0) as usize;
+            let size = (bytes as usize / parts).saturating_sub(UNDER + AROUND).max(20);
+            for part in 0..parts {
+                layer.seq += 1;
+                let mut payload = self.payload[..size].to_vec();
+                // What the player reads.
+                payload[0] = index as u8;
+                payload[1] = u8::from(is_key);
+                payload[2] = u8::from(part == 0);
+                self.paced.push_back(Packet {
+                    source: self.video.id,
+                    generation: self.generation,
+                    layer: index as u8,
+                    codec: vp8(),
+                    seq: layer.seq,
+                    timestamp: (now * 90_000.0) as u32,
+                    marker: part + 1 == parts,
+                    picture: Picture { starts_keyframe: is_key && part == 0, ..Picture::default() },
+                    audio_level: None,
+                    orientation: None,
+                    clock: None,
+                    payload: payload.into(),
+                    arrived: at,
+                });
+            }
+        }
+    }
+}
