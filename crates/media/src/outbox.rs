@@ -21,6 +21,11 @@ impl Route {
     pub(crate) fn udp(remote: impl Into<SocketAddr>) -> Self {
         Self { is_tcp: false, remote: remote.into(), local: None }
     }
+
+    /// Over a connection that a client has opened.
+    pub(crate) fn tcp(remote: SocketAddr) -> Self {
+        Self { is_tcp: true, remote, local: None }
+    }
 }
 
 /// Datagrams to one place: all of `segment` bytes, but the last may be shorter.

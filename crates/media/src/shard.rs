@@ -250,6 +250,11 @@ impl Shard {
         Taking::Done
     }
 
+    /// Whether a connection's password has been heard from there.
+    pub(crate) fn knows(&self, route: Route) -> bool {
+        self.by_route.contains_key(&route)
+    }
+
     /// The connection a datagram is for: by where it comes from, or by the name it knocks with.
     fn find(&self, route: Route, bytes: &[u8]) -> Option<usize> {
         let known = self.by_route.get(&route).copied();

@@ -1,6 +1,7 @@
 //! The threads that move packets: each has a socket on the one UDP port, a shard, and its connections over TCP. There is
 //! nothing here to decide; see `shard.rs`.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,11 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 
 use crate::engine::{Config, Event, Order, Shared};
 use crate::outbox::{Outbox, Route, Run};
@@ -36,10 +39,21 @@ const SEND_PATIENCE: Duration = Duration::from_millis(5);
 /// The longest datagram that comes: GRO gathers several in one.
 const RECEIVE_BYTES: usize = 64 << 10;
 
-/// ICE-TCP: connections a worker may have, how long one may take to say whose it is, and be silent.
+/// ICE-TCP (RFC 6544): connections a worker may have, how long one may take to say whose it is, and be silent.
 const MAX_STREAMS: usize = 10_000;
 const STREAM_SETUP: Duration = Duration::from_secs(10);
 const STREAM_SILENCE: Duration = Duration::from_secs(30);
+
+/// Connections that may wait to say whose they are, and those of one client: a browser opens one for each of its own.
+const MAX_WAITING: usize = 1024;
+const MAX_WAITING_OF_ONE: usize = 64;
+
+/// How long to wait when no connection can be taken: there are no descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What comes first is a binding request of some 100 bytes; what comes later may be anything that fits.
+const MAX_FIRST_FRAME: usize = 1_500;
+const MAX_FRAME: usize = u16::MAX as usize;
 
 /// Datagrams that may wait for one TCP connection: half a second of video.
 const STREAM_QUEUE: usize = 256;
@@ -144,7 +158,8 @@ pub(crate) fn start(
         std::thread::Builder::new().name("media".into()).spawn(move || {
             runtime.block_on(async move {
                 if let Some(listener) = listener.and_then(|listener| TcpListener::from_std(listener).ok()) {
-                    tokio::spawn(accept(listener, shared.clone()));
+                    let waiting = Waiting::new(MAX_WAITING, MAX_WAITING_OF_ONE);
+                    tokio::spawn(accept(listener, shared.clone(), Arc::new(waiting)));
                 }
                 let work = match Worker::new(index, socket, &shared, events) {
                     Ok(worker) => worker.run(inlets),
@@ -173,6 +188,8 @@ struct Worker {
     /// The socket is for all addresses of this machine, so what is sent has to say from which.
     has_any_address: bool,
     wires: Wires,
+    /// When there are so many connections over TCP, those that serve nobody any more are let go of.
+    sweep_at: usize,
     buffers: Vec<Vec<u8>>,
     events: mpsc::Sender<Event>,
 }
@@ -209,6 +226,7 @@ impl Worker {
             socket: UdpSocket::from_std(socket)?,
             state,
             wires,
+            sweep_at: 64,
             buffers: vec![vec![0; RECEIVE_BYTES]; BATCH_SIZE],
             events,
         })
@@ -307,16 +325,25 @@ impl Worker {
 
     /// A TCP connection of one of our clients.
     fn adopt(&mut self, arrival: TcpArrival, now: Instant) {
-        self.wires.streams.retain(|_, queue| !queue.is_closed());
+        if self.wires.streams.len() >= self.sweep_at {
+            let shard = &self.shard;
+            self.wires.streams.retain(|remote, queue| !queue.is_closed() && shard.knows(Route::tcp(*remote)));
+            self.sweep_at = (2 * self.wires.streams.len()).clamp(64, MAX_STREAMS);
+        }
         if self.wires.streams.len() >= MAX_STREAMS {
             return;
         }
         let Ok(stream) = TcpStream::from_std(arrival.stream) else { return };
         let Ok(remote) = stream.peer_addr().map(unmapped) else { return };
-        let route = Route { is_tcp: true, remote, local: None };
+        let route = Route::tcp(remote);
         let (queue, outgoing) = mpsc::channel(STREAM_QUEUE);
         self.wires.streams.insert(remote, queue);
         self.shard.handle_datagram(route, &arrival.first, now);
+        if !self.shard.knows(route) {
+            // The name was somebody's, the password was not.
+            self.wires.streams.remove(&remote);
+            return;
+        }
         let (reader, writer) = stream.into_split();
         let (shared, index) = (self.shared.clone(), self.index);
         tokio::spawn(async move {
@@ -430,36 +457,101 @@ impl Wires {
     }
 }
 
-/// Takes TCP connections, and hands each to the worker that has its client.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let waiting = Arc::new(tokio::sync::Semaphore::new(1024));
-    loop {
-        let Ok((mut stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+/// Connections that have yet to say whose they are, the longest waiting first. Whoever opens many without a word only takes
+/// places from itself, and then from those that have been silent the longest.
+struct Waiting {
+    entries: Mutex<VecDeque<(u64, IpAddr, AbortHandle)>>,
+    most: usize,
+    most_of_one: usize,
+}
+
+impl Waiting {
+    fn new(most: usize, most_of_one: usize) -> Self {
+        Self { entries: Mutex::default(), most, most_of_one }
+    }
+
+    fn enter(&self, id: u64, remote: IpAddr, task: AbortHandle) {
+        let (remote, mut entries) = (network(remote), self.entries.lock());
+        let is_of_it = |entry: &&(u64, IpAddr, AbortHandle)| entry.1 == remote;
+        let idle = if entries.iter().filter(is_of_it).count() >= self.most_of_one {
+            entries.iter().position(|entry| is_of_it(&entry))
+        } else {
+            (entries.len() >= self.most).then_some(0)
         };
-        let Ok(permit) = waiting.clone().try_acquire_owned() else { continue };
-        let shared = shared.clone();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let first = tokio::time::timeout(STREAM_SETUP, read_frame(&mut stream)).await;
-            let Ok(Some(first)) = first else { return };
-            let owner = stun::username(&first).and_then(|name| shared.ufrags.read().get(name).copied());
-            let Some(queue) = owner.and_then(|owner| shared.queues.get(owner)) else {
+        if let Some((.., task)) = idle.and_then(|idle| entries.remove(idle)) {
+            task.abort();
+        }
+        entries.push_back((id, remote, task));
+    }
+
+    fn leave(&self, id: u64) {
+        self.entries.lock().retain(|(other, ..)| *other != id);
+    }
+
+    /// The one that has waited longest gives its place up.
+    fn evict(&self) {
+        if let Some((.., task)) = self.entries.lock().pop_front() {
+            task.abort();
+        }
+    }
+}
+
+/// What one client has of addresses: one of IPv4, or a network of IPv6 (RFC 6177).
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+/// Takes TCP connections, and hands each to the worker that has its client.
+async fn accept(listener: TcpListener, shared: Arc<Shared>, waiting: Arc<Waiting>) {
+    for id in 0.. {
+        let (mut stream, remote) = loop {
+            match listener.accept().await {
+                Ok(accepted) => break accepted,
+                // It went before its turn came.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                // No descriptors are left, most likely: one that waits is given up for it, and the next try is not at once.
+                Err(_) => {
+                    waiting.evict();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        };
+        let (shared, place) = (shared.clone(), waiting.clone());
+        let task = tokio::spawn(async move {
+            let first = tokio::time::timeout(STREAM_SETUP, read_frame(&mut stream, MAX_FIRST_FRAME)).await;
+            place.leave(id);
+            let owner = match &first {
+                Ok(Some(first)) => {
+                    stun::username(first).and_then(|name| shared.ufrags.read().get(name).copied())
+                }
+                _ => None,
+            };
+            let Some((queue, first)) =
+                owner.and_then(|owner| shared.queues.get(owner)).zip(first.ok().flatten())
+            else {
                 shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
                 return;
             };
             let _ = stream.set_nodelay(true);
             if let Ok(stream) = stream.into_std() {
-                let _ = queue.streams.send(TcpArrival { stream, first }).await;
+                // A worker that has so many to adopt is behind; the client tries again.
+                let _ = queue.streams.try_send(TcpArrival { stream, first });
             }
         });
+        waiting.enter(id, remote.ip(), task.abort_handle());
     }
 }
 
-async fn read_frame(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Vec<u8>> {
-    let length = reader.read_u16().await.ok()?;
-    let mut frame = vec![0; usize::from(length)];
+/// `None` at the end, and for a frame that is longer than `most` bytes.
+async fn read_frame(reader: &mut (impl tokio::io::AsyncRead + Unpin), most: usize) -> Option<Vec<u8>> {
+    let length = usize::from(reader.read_u16().await.ok()?);
+    if length > most {
+        return None;
+    }
+    let mut frame = vec![0; length];
     reader.read_exact(&mut frame).await.ok()?;
     Some(frame)
 }
@@ -471,7 +563,8 @@ async fn read_frames(
     index: usize,
 ) {
     let Some(queue) = shared.queues.get(index) else { return };
-    while let Ok(Some(bytes)) = tokio::time::timeout(STREAM_SILENCE, read_frame(&mut reader)).await {
+    while let Ok(Some(bytes)) = tokio::time::timeout(STREAM_SILENCE, read_frame(&mut reader, MAX_FRAME)).await
+    {
         if queue.commands.send(Command::Datagram { route, bytes }).await.is_err() {
             return;
         }
@@ -494,4 +587,61 @@ fn can_be_sent_from(ip: &IpAddr) -> bool {
 /// An IPv4 address that a socket for both shows as IPv6.
 fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn waits(waiting: &Waiting, count: usize) {
+        while waiting.entries.lock().len() != count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn is_closed(stream: &mut TcpStream) -> bool {
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_u8()).await;
+        matches!(read, Ok(Err(_)))
+    }
+
+    fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&to.into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        TcpStream::from_std(socket.into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_is_silent_gives_its_place_up_to_who_comes() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let (shared, _inlets) = Shared::new(1, vec![to], vec![to]).unwrap();
+        let waiting = Arc::new(Waiting::new(5, 3));
+        tokio::spawn(accept(listener, Arc::new(shared), waiting.clone()));
+        let mut greedy = Vec::new();
+        for count in 1..=3 {
+            greedy.push(connect([127, 0, 0, 1], to));
+            waits(&waiting, count).await;
+        }
+
+        greedy.push(connect([127, 0, 0, 1], to));
+        assert!(is_closed(&mut greedy[0]).await, "one of the same address gives way");
+        let _others: Vec<_> = [2, 3].map(|last| connect([127, 0, 0, last], to)).into();
+        waits(&waiting, 5).await;
+        let _last = connect([127, 0, 0, 4], to);
+        assert!(is_closed(&mut greedy[1]).await, "then the one that waited longest");
+
+        assert_eq!(waiting.entries.lock().len(), 5);
+    }
+
+    #[test]
+    fn a_client_is_one_network() {
+        let of = |text: &str| network(text.parse().unwrap());
+
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
 }
