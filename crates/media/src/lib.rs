@@ -17,6 +17,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
+mod meter;
 mod outbox;
 mod payload;
 mod publisher;

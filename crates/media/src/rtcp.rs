@@ -11,8 +11,10 @@ pub(crate) enum Report<'a> {
     /// What has arrived of a stream.
     Reception {
         ssrc: u32,
-        /// Of 256 packets.
-        lost: u8,
+        /// Packets, since it began; fewer than none when some came twice.
+        lost: i32,
+        /// The highest sequence number, with its roll-overs.
+        highest: u32,
         /// The middle 32 bits of the newest sender report's time, and 1/65,536 s since it came.
         last_report: u32,
         delay: u32,
@@ -80,10 +82,12 @@ fn read_one<'a>(packet: &'a [u8], take: &mut impl FnMut(Report<'a>)) {
 
 fn read_blocks<'a>(blocks: Option<&'a [u8]>, count: u8, take: &mut impl FnMut(Report<'a>)) {
     for block in blocks.unwrap_or_default().chunks_exact(24).take(count.into()) {
-        if let (Some(ssrc), Some(lost), Some(last_report), Some(delay)) =
-            (u32_at(block, 0), block.get(4), u32_at(block, 16), u32_at(block, 20))
+        if let (Some(ssrc), Some(lost), Some(highest), Some(last_report), Some(delay)) =
+            (u32_at(block, 0), u32_at(block, 4), u32_at(block, 8), u32_at(block, 16), u32_at(block, 20))
         {
-            take(Report::Reception { ssrc, lost: *lost, last_report, delay });
+            // 24 bits with a sign.
+            let lost = (lost << 8) as i32 >> 8;
+            take(Report::Reception { ssrc, lost, highest, last_report, delay });
         }
     }
 }
@@ -306,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_other_reports_are_read() {
-        let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 9, 64, 0, 0, 0];
+        let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 9, 64, 0xff, 0xff, 0xfe];
         packet.extend([0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 7, 0, 0, 0, 8]);
         packet.extend([0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 9, 0xff, 0xff, 0, 0b101]);
         packet.extend([0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9]);
@@ -322,7 +326,7 @@ mod tests {
             told.push(report);
         });
 
-        assert_eq!(told[0], Report::Reception { ssrc: 9, lost: 64, last_report: 7, delay: 8 });
+        assert_eq!(told[0], Report::Reception { ssrc: 9, lost: -2, highest: 5, last_report: 7, delay: 8 });
         assert_eq!(missing, [0xffff, 0, 2]);
         assert_eq!(told[2], Report::Keyframe { ssrc: 9 });
         assert_eq!(told[3], Report::Bandwidth { bits: 50_000 });

@@ -106,7 +106,7 @@ impl World {
     fn new(layers: &[u32], link: Link, seed: u64) -> Self {
         let began = Instant::now();
         let camera = Camera::new(layers, seed);
-        let mut viewer = Viewer::new(began, *b"roomful1");
+        let mut viewer = Viewer::new(began, 0, *b"roomful1");
         let profile = SrtpProfile::AEAD_AES_128_GCM;
         let material: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
         viewer.set_keys(&Agreed { material, profile, we_are_client: false }).unwrap();

@@ -119,6 +119,8 @@ pub(crate) struct Slot {
     clock_rate: u32,
     /// The newest report: the middle 32 bits of its NTP time, by which reports name it, and when it was sent.
     pub(crate) reported: Option<(u32, Instant)>,
+    /// By the newest report of the viewer: the highest number that came, and how many are missing.
+    pub(crate) received: (u32, i32),
     pub(crate) asked_keyframe_at: Option<Instant>,
     /// The newest keyframe: its publication, layer and the publisher's time of it.
     keyframe: Option<(u32, u8, u32)>,
@@ -144,6 +146,7 @@ impl Slot {
             clock: None,
             clock_rate: 90_000,
             reported: None,
+            received: (0, 0),
             asked_keyframe_at: None,
             keyframe: None,
             repeats: Repeats::default(),

@@ -48,9 +48,10 @@ pub(crate) struct Viewer {
     protect: Option<Protect>,
     open: Option<Open>,
     pub(crate) estimator: Estimator,
+    /// Where it was last.
+    path: Option<Route>,
     /// Names all streams of this connection as one sender's.
     cname: [u8; 8],
-    round_trip: Duration,
     /// When the next step up may be probed for, and after how long the one after that.
     probe_at: Instant,
     patience: Duration,
@@ -88,14 +89,14 @@ pub(crate) trait Past {
 pub(crate) type AskKeyframe<'a> = &'a mut dyn FnMut(&Arc<Source>, u8);
 
 impl Viewer {
-    pub(crate) fn new(now: Instant, cname: [u8; 8]) -> Self {
+    pub(crate) fn new(now: Instant, micros: u64, cname: [u8; 8]) -> Self {
         Self {
             slots: Vec::new(),
             protect: None,
             open: None,
-            estimator: Estimator::new(now),
+            estimator: Estimator::new(micros),
+            path: None,
             cname,
-            round_trip: Duration::from_millis(100),
             probe_at: now,
             patience: PATIENCE,
             sought: 0.0,
@@ -119,10 +120,14 @@ impl Viewer {
 
     fn stamps(&mut self, at: usize, aim: Aim, bytes: usize) -> Stamps {
         let is_counted = self.slots.get(at).is_some_and(|slot| slot.extensions.transport_cc.is_some());
-        Stamps {
-            transport_cc: is_counted.then(|| self.estimator.note_sent(aim.now, bytes)),
-            abs_send_time: aim.stamp,
-        }
+        let transport_cc = match is_counted {
+            true => Some(self.estimator.note_sent(aim.micros, bytes)),
+            false => {
+                self.estimator.note_uncounted(aim.micros, bytes);
+                None
+            }
+        };
+        Stamps { transport_cc, abs_send_time: aim.stamp }
     }
 
     /// Sends `packet` on slot `at`, if it gets it. `stamp` is the time as the absolute send time has it.
@@ -181,8 +186,8 @@ impl Viewer {
             None => None,
             Some(plain) => {
                 rtcp::read(plain, |report| match report {
-                    Report::Reception { ssrc, lost, last_report, delay } => {
-                        self.note_reception(ssrc, lost, last_report, delay, aim.now);
+                    Report::Reception { ssrc, lost, highest, last_report, delay } => {
+                        self.note_reception(ssrc, (highest, lost), (last_report, delay), aim);
                     }
                     Report::Missing { ssrc, pairs } => self.resend_missing(ssrc, pairs, aim, past, out),
                     Report::Keyframe { ssrc } => {
@@ -191,7 +196,7 @@ impl Viewer {
                             ask_for(slot, layer, aim.now, ask);
                         }
                     }
-                    Report::Arrivals(arrivals) => self.estimator.note_arrivals(aim.now, &arrivals),
+                    Report::Arrivals(arrivals) => self.estimator.note_arrivals(aim.micros, &arrivals),
                     Report::Bandwidth { bits } => self.estimator.note_bandwidth(bits),
                 });
                 Some(())
@@ -201,17 +206,22 @@ impl Viewer {
         result
     }
 
-    fn note_reception(&mut self, ssrc: u32, lost: u8, last_report: u32, delay: u32, now: Instant) {
+    fn note_reception(&mut self, ssrc: u32, came: (u32, i32), echo: (u32, u32), aim: Aim) {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc) else { return };
         slot.is_known = true;
-        let is_video = slot.is_video;
-        if let Some((_, at)) = slot.reported.filter(|(name, _)| *name == last_report) {
-            let held = Duration::from_secs_f64(f64::from(delay) / 65_536.0);
-            let trip = now.saturating_duration_since(at).saturating_sub(held);
-            self.round_trip = (self.round_trip * 7 + trip) / 8;
+        if let Some((_, at)) = slot.reported.filter(|(name, _)| *name == echo.0) {
+            let held = Duration::from_secs_f64(f64::from(echo.1) / 65_536.0);
+            // Nobody held a report for longer than it has been there.
+            if let Some(trip) = aim.now.saturating_duration_since(at).checked_sub(held) {
+                self.estimator.note_round_trip(aim.micros, trip);
+            }
         }
-        if is_video {
-            self.estimator.note_reception(now, lost);
+        let (highest, lost) = std::mem::replace(&mut slot.received, came);
+        let expected = came.0.wrapping_sub(highest);
+        // The first report, one that is late, or nonsense.
+        if highest > 0 && (1..=u32::from(u16::MAX)).contains(&expected) {
+            let lost = u64::try_from(came.1.saturating_sub(lost)).unwrap_or(0);
+            self.estimator.note_reception(aim.micros, expected.into(), lost);
         }
     }
 
@@ -223,6 +233,7 @@ impl Viewer {
         let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
+        let round_trip = self.estimator.round_trip();
         rtcp::for_missing(pairs, |short| {
             let slot = at.and_then(|at| self.slots.get(at));
             let seq = slot.and_then(|slot| slot.sent(short));
@@ -230,7 +241,7 @@ impl Viewer {
                 return;
             }
             if let (Some(slot), Some(seq)) = (slot, seq)
-                && slot.repeats.allow(seq, aim.micros, self.round_trip)
+                && slot.repeats.allow(seq, aim.micros, round_trip)
                 && let Some(packet) = find(slot, seq, past)
                 && aim.now.saturating_duration_since(packet.arrived) <= OLDEST_RESENT
             {
@@ -268,14 +279,18 @@ impl Viewer {
             return aim.now + Duration::from_millis(100);
         }
         self.report(aim, out);
-        self.choose_layers(aim.now);
+        if self.path.replace(aim.route).is_some_and(|path| path != aim.route) {
+            self.estimator.restart(aim.micros);
+        }
+        self.estimator.tick(aim.micros);
+        self.choose_layers(aim);
         for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
             let layer = slot.target;
             ask_for(slot, layer, aim.now, ask);
         }
-        match self.estimator.probe_bytes(aim.now) {
+        match self.estimator.probe_bytes(aim.micros) {
             None => aim.now + Duration::from_millis(100),
-            Some(bytes) => {
+            Some((bytes, _)) => {
                 self.pad(bytes, aim, past, out);
                 aim.now + Duration::from_millis(5)
             }
@@ -319,7 +334,7 @@ impl Viewer {
     }
 
     /// Chooses a layer for each video: as good as it is shown, within what the link carries.
-    fn choose_layers(&mut self, now: Instant) {
+    fn choose_layers(&mut self, aim: Aim) {
         let estimate = self.estimator.bits();
         let budget = estimate * HEADROOM;
         let mut used = 0.0;
@@ -365,16 +380,17 @@ impl Viewer {
                 slot.target = *layer;
             }
         }
-        self.seek(missing, estimate, now);
+        self.seek(missing, estimate, aim);
     }
 
     /// Probes for `missing` bits a second, ever less often while nothing is found.
-    fn seek(&mut self, missing: Option<f64>, estimate: f64, now: Instant) {
+    fn seek(&mut self, missing: Option<f64>, estimate: f64, aim: Aim) {
+        let now = aim.now;
         let Some(missing) = missing else {
             self.patience = PATIENCE;
             return;
         };
-        if self.estimator.was_overused(now, PATIENCE) {
+        if self.estimator.was_overused(aim.micros, PATIENCE) {
             self.probe_at = self.probe_at.max(now + PATIENCE);
         }
         if now < self.probe_at || missing <= estimate {
@@ -387,7 +403,7 @@ impl Viewer {
         }
         self.sought = missing.min(3.0 * estimate);
         self.probe_at = now + self.patience;
-        self.estimator.start_probe(now, self.sought);
+        self.estimator.start_probe(aim.micros, self.sought);
     }
 }
 

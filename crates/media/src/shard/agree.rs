@@ -157,8 +157,8 @@ impl Shard {
             return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
         }
         let is_new = !self.by_id.contains_key(&id);
-        let cname = self.shared.cname();
-        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(now, cname))), now);
+        let (cname, micros) = (self.shared.cname(), self.shared.micros(now));
+        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(now, micros, cname))), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let answer = match &peer.role {
             Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),

@@ -58,6 +58,7 @@ pub(super) struct Player {
     pub(super) sound_first: Option<u64>,
     sound_last: u64,
     reception: (u64, u64),
+    lost: u32,
     /// What came again: its number, and when.
     again: Vec<(u64, f64)>,
 }
@@ -89,6 +90,7 @@ impl Player {
             sound_first: None,
             sound_last: 0,
             reception: (0, 0),
+            lost: 0,
             again: Vec::new(),
         }
     }
@@ -285,11 +287,11 @@ impl Player {
         let highest = self.highest?;
         let (came, before) = self.reception;
         let expected = highest.saturating_sub(before).max(1);
-        let lost = (256.0 * (1.0 - came as f64 / expected as f64)).clamp(0.0, 255.0) as u8;
+        self.lost += expected.saturating_sub(came) as u32;
         self.reception = (0, highest);
         let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 1];
         packet.extend(VIDEO.to_be_bytes());
-        packet.extend([lost, 0, 0, 0]);
+        packet.extend(self.lost.to_be_bytes());
         packet.extend((highest as u32).to_be_bytes());
         packet.extend([0; 4]);
         let (name, delay) =

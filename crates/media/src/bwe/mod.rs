@@ -1,0 +1,303 @@
+//! What a viewer's link carries, estimated from when packets arrive there: delay-based control as in libwebrtc (after
+//! draft-ietf-rmcat-gcc-02), a bound by loss, and probes that find out what lies above.
+//!
+//! `sent.rs` knows what was sent and what became of it; `groups.rs` and `trend.rs` see delay grow; `standing.rs` tells a
+//! link that is too narrow from one that is unsteady; `rate.rs` and `loss.rs` make a rate of it; `probe.rs` looks further up.
+//!
+//! Sans-IO: packets that were sent and feedback that came are told with their times, in microseconds of one clock; the
+//! estimate is read.
+
+mod groups;
+mod loss;
+mod probe;
+mod rate;
+mod sent;
+mod standing;
+mod trend;
+
+use std::time::Duration;
+
+use self::groups::{Groups, Step};
+use self::loss::Loss;
+use self::probe::{Finding, Probe};
+use self::rate::Rate;
+use self::sent::Sent;
+use self::standing::Standing;
+use self::trend::{Trend, Usage};
+use crate::meter::Meter;
+use crate::rtcp::Arrivals;
+
+/// What is assumed of a link before anything is known, in bits a second (libwebrtc's start).
+const INITIAL: f64 = 300_000.0;
+const MINIMUM: f64 = 30_000.0;
+const MAXIMUM: f64 = 50_000_000.0;
+
+/// A queue that stands for so long confirms what the trend suspects. Jitter of 60 ms stays below 40.
+const STANDING_MS: f64 = 50.0;
+
+/// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
+const USED: f64 = 0.65;
+const USED_SPAN: Duration = Duration::from_millis(500);
+
+/// When nothing has been told for so long, the estimate halves, and again each time.
+const SILENCE_US: u64 = 1_000_000;
+
+/// The round trip before one is known.
+const FIRST_ROUND_TRIP_US: u64 = 100_000;
+const LONGEST_ROUND_TRIP_US: u64 = 3_000_000;
+
+/// Of a receiver without transport-wide feedback: how often its reports count, growth a second while little is lost and
+/// while it says itself that there is more, and by how much the round trip may be above the least.
+const REPORTS_US: u64 = 500_000;
+const REPORTED_LITTLE: f64 = 0.02;
+const REPORTED_GROWTH: f64 = 1.05;
+const TOLD_GROWTH: f64 = 1.25;
+const REPORTED_QUEUE_US: u64 = 100_000;
+const REPORTED_STEP_DOWN: f64 = 0.85;
+
+/// The least round trip is that of the last while.
+const LEAST_KEPT_US: u64 = 10_000_000;
+
+/// The estimator of one viewer's connection.
+pub(crate) struct Estimator {
+    sent: Sent,
+    groups: Groups,
+    trend: Trend,
+    standing: Standing,
+    rate: Rate,
+    loss: Loss,
+    probe: Probe,
+    /// What was sent in the last moments.
+    sending: Meter,
+    round_trip_us: u64,
+    /// Since when it is looked for, and what it is.
+    least_round_trip: (u64, u64),
+    /// A report of the receiver has told the round trip; before, the quickest feedback does.
+    is_round_trip_told: bool,
+    /// When feedback came, or the estimate was halved for the want of it; `None` before anything was sent.
+    heard_at: Option<u64>,
+    is_silent: bool,
+    confirmed_at: Option<u64>,
+    found: Option<Finding>,
+    /// What a receiver without transport-wide feedback says itself that it takes.
+    told: Option<f64>,
+    reported: Reported,
+    absurd: u64,
+}
+
+/// Sums over the reports of a receiver without transport-wide feedback.
+#[derive(Default)]
+struct Reported {
+    since: u64,
+    expected: u64,
+    lost: u64,
+}
+
+impl Estimator {
+    pub(crate) fn new(now: u64) -> Self {
+        Self {
+            sent: Sent::default(),
+            groups: Groups::default(),
+            trend: Trend::new(),
+            standing: Standing::new(),
+            rate: Rate::new(now, INITIAL),
+            loss: Loss::new(now),
+            probe: Probe::default(),
+            sending: Meter::new(USED_SPAN),
+            round_trip_us: FIRST_ROUND_TRIP_US,
+            least_round_trip: (now, u64::MAX),
+            is_round_trip_told: false,
+            heard_at: None,
+            is_silent: false,
+            confirmed_at: None,
+            found: None,
+            told: None,
+            reported: Reported::default(),
+            absurd: 0,
+        }
+    }
+
+    /// The estimate, in bits a second.
+    pub(crate) fn bits(&self) -> f64 {
+        let told = self.told.unwrap_or(MAXIMUM);
+        self.rate.bits().min(self.loss.bound()).min(told).clamp(MINIMUM, MAXIMUM)
+    }
+
+    /// The viewer is somewhere else: nothing is known of its link.
+    pub(crate) fn restart(&mut self, now: u64) {
+        let sent = std::mem::take(&mut self.sent);
+        *self = Self { sent, absurd: self.absurd, ..Self::new(now) };
+        self.sent.forget();
+    }
+
+    /// To the viewer and back.
+    pub(crate) fn round_trip(&self) -> Duration {
+        Duration::from_micros(self.round_trip_us)
+    }
+
+    /// A report tells a round trip.
+    pub(crate) fn note_round_trip(&mut self, now: u64, round_trip: Duration) {
+        let fresh = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX).min(LONGEST_ROUND_TRIP_US);
+        let is_first = !std::mem::replace(&mut self.is_round_trip_told, true);
+        self.round_trip_us = if is_first { fresh } else { (7 * self.round_trip_us + fresh) / 8 };
+        let (since, least) = self.least_round_trip;
+        if fresh <= least || now.saturating_sub(since) > LEAST_KEPT_US {
+            self.least_round_trip = (now, fresh);
+        }
+    }
+
+    /// Feedback on a packet cannot be back sooner than a round trip after it was sent.
+    fn note_return(&mut self, now: u64, sent: u64) {
+        let fresh = now.saturating_sub(sent);
+        let (since, least) = self.least_round_trip;
+        if fresh <= least || now.saturating_sub(since) > USED_SPAN.as_micros() as u64 {
+            self.least_round_trip = (now, fresh);
+            self.round_trip_us = fresh.min(LONGEST_ROUND_TRIP_US);
+        }
+    }
+
+    /// A packet goes out that is counted over the whole connection. Returns its transport-wide number.
+    #[inline]
+    pub(crate) fn note_sent(&mut self, now: u64, bytes: usize) -> u16 {
+        let size = u16::try_from(bytes).unwrap_or(u16::MAX);
+        self.sending.add(now, bytes);
+        self.heard_at.get_or_insert(now);
+        let probe = self.probe.note_sent(now, size);
+        self.sent.push(now, size, probe)
+    }
+
+    /// A packet goes out that nobody counts.
+    #[inline]
+    pub(crate) fn note_uncounted(&mut self, now: u64, bytes: usize) {
+        self.sending.add(now, bytes);
+    }
+
+    /// Feedback came.
+    pub(crate) fn note_arrivals(&mut self, now: u64, arrivals: &Arrivals<'_>) {
+        let Self { sent, groups, trend, standing, rate, probe, .. } = self;
+        let tally = sent.settle(arrivals, |packet| {
+            rate.take(&packet);
+            standing.take(&packet);
+            if packet.probe != 0 {
+                probe.note_arrived(&packet);
+            }
+            match groups.take(&packet) {
+                Step::Within => {}
+                Step::Next(delta) => trend.take(delta),
+                Step::Restart => trend.restart(),
+            }
+        });
+        self.absurd += u64::from(tally.absurd);
+        let Some(newest) = tally.newest else { return };
+        self.heard_at = Some(now);
+        if !self.is_round_trip_told {
+            self.note_return(now, newest);
+        }
+        if std::mem::take(&mut self.is_silent) {
+            // There was no link for a while: what was lost in it is no measure for what there is now.
+            self.loss.forget(now);
+            self.sent.forget();
+            self.trend.restart();
+            self.groups = Groups::default();
+        } else {
+            let lost = f64::from(tally.lost) - f64::from(tally.back);
+            self.loss.take(now, lost, f64::from(tally.arrived) + lost, self.rate.arriving());
+        }
+        self.control(now);
+        self.take_finding(now, newest);
+    }
+
+    fn control(&mut self, now: u64) {
+        match self.trend.usage() {
+            Usage::Over if self.standing.ms() > STANDING_MS || self.loss.is_heavy() => {
+                if self.rate.decrease(now, self.round_trip_us) {
+                    self.confirmed_at = Some(now);
+                    self.probe.stop();
+                }
+            }
+            Usage::Normal if self.is_used(now) => self.rate.increase(now, self.round_trip_us),
+            // An alarm that is not confirmed, or a queue that drains.
+            _ => self.rate.hold(now),
+        }
+    }
+
+    fn is_used(&mut self, now: u64) -> bool {
+        let sending = self.sending.sum(now) as f64 * 8.0 / USED_SPAN.as_secs_f64();
+        sending >= USED * self.bits()
+    }
+
+    fn take_finding(&mut self, now: u64, told: u64) {
+        let Some(finding) = self.probe.take(now, told) else { return };
+        if let Finding::Found(bits) = finding
+            && bits > self.rate.bits()
+        {
+            self.rate.set(bits);
+        }
+        self.found = Some(finding);
+    }
+
+    /// Time has passed: without feedback the link may be gone.
+    pub(crate) fn tick(&mut self, now: u64) {
+        let Some(heard) = self.heard_at else { return };
+        if self.sent.is_used() && now.saturating_sub(heard) >= SILENCE_US && self.sending.sum(now) > 0 {
+            self.heard_at = Some(now);
+            self.is_silent = true;
+            self.rate.set(self.bits() / 2.0);
+        }
+        self.take_finding(now, 0);
+    }
+
+    /// A receiver without transport-wide feedback reports on one of its streams: how many packets it should have had since the
+    /// last report, and how many are missing.
+    pub(crate) fn note_reception(&mut self, now: u64, expected: u64, lost: u64) {
+        if self.sent.is_used() {
+            return;
+        }
+        self.reported.expected += expected;
+        self.reported.lost += lost.min(expected);
+        let elapsed = now.saturating_sub(self.reported.since);
+        if elapsed < REPORTS_US || self.reported.expected == 0 {
+            return;
+        }
+        let Reported { expected, lost, .. } =
+            std::mem::replace(&mut self.reported, Reported { since: now, ..Reported::default() });
+        let share = lost as f64 / expected as f64;
+        let sending = self.sending.sum(now) as f64 * 8.0 / USED_SPAN.as_secs_f64();
+        let arriving = sending * (1.0 - share);
+        self.loss.take_share(share, arriving);
+        let seconds = (elapsed as f64 / 1e6).min(2.0);
+        if self.round_trip_us > self.least_round_trip.1.saturating_add(REPORTED_QUEUE_US) {
+            self.rate.set(REPORTED_STEP_DOWN * self.bits().min(arriving));
+            self.confirmed_at = Some(now);
+        } else if share < REPORTED_LITTLE {
+            let growth = if self.told.is_some() { TOLD_GROWTH } else { REPORTED_GROWTH };
+            self.rate.set(self.rate.bits() * growth.powf(seconds));
+        }
+    }
+
+    /// A receiver says what it takes: no more than that is sent. One that reports on every packet is known better.
+    pub(crate) fn note_bandwidth(&mut self, bits: u64) {
+        if !self.sent.is_used() {
+            self.told = Some((bits as f64).clamp(MINIMUM, MAXIMUM));
+        }
+    }
+
+    /// Sends faster for a moment, to see whether `bits` a second arrive. Nothing when feedback tells nothing, or while the
+    /// last one is not over.
+    pub(crate) fn start_probe(&mut self, now: u64, bits: f64) {
+        if self.sent.is_used() && !self.probe.is_running() {
+            self.found = None;
+            self.probe.start(now, bits, self.bits());
+        }
+    }
+
+    /// How many bytes of padding the running probe wants by now, and in packets of which size; `None` when there is none.
+    pub(crate) fn probe_bytes(&self, now: u64) -> Option<(usize, usize)> {
+        self.probe.wants(now)
+    }
+
+    /// Whether the link showed its limit within `span`.
+    pub(crate) fn was_overused(&self, now: u64, span: Duration) -> bool {
+        self.confirmed_at.is_some_and(|at| u128::from(now.saturating_sub(at)) < span.as_micros())
+    }
+}
