@@ -11,7 +11,7 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The special-purpose blocks of RFC 6890 and what came after it.
+/// What is left of the IANA registry of special-purpose IPv4 addresses (RFC 6890 and what came after it).
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !(address.is_loopback()
@@ -21,34 +21,41 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a == 0
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (18..20).contains(&b))
         || a >= 224)
 }
 
+/// Global unicast is 2000::/3 (RFC 4291 2.4), less what the IANA registry of special-purpose addresses takes out of
+/// it. All else is refused without being named: local addresses, IPv4 in 64:ff9b:1::/48 (RFC 8215) and ::ffff:0:0:0/96
+/// (RFC 2765), behind which private networks are, and whatever will be given out.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(inner) = embedded_v4(address) {
         return is_public_v4(inner);
     }
-    let [first, second, ..] = address.segments();
-    !(address.is_loopback()
-        || address.is_unspecified()
-        || address.is_unique_local()
-        || address.is_unicast_link_local()
-        || address.is_multicast()
-        || (first == 0x2001 && second == 0xdb8)
-        || (first & 0xffc0) == 0xfec0)
+    let [first, second, .., interface, kind, high, low] = address.segments();
+    let is_global = (first & 0xe000) == 0x2000;
+    // 2001::/23 are protocols' own: Teredo, benchmarks, ORCHID and the like.
+    let is_protocol = first == 0x2001 && second < 0x200;
+    let is_documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second < 0x1000);
+    // ISATAP (RFC 5214 6.1) leads to an IPv4 address by way of any prefix.
+    let leads_inside =
+        matches!(interface, 0 | 0x200) && kind == 0x5efe && !is_public_v4(two_halves(high, low));
+    is_global && !is_protocol && !is_documentation && !leads_inside
 }
 
-/// An IPv4 address that an IPv6 one stands for: mapped, compatible, NAT64 (RFC 6052), 6to4 (RFC 3056).
+/// An IPv4 address that an IPv6 one stands for: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(v4(g, h)),
-        (0, 0, 0, 0, 0, 0) if g != 0 => Some(v4(g, h)),
-        (0x2002, ..) => Some(v4(b, c)),
+        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(two_halves(g, h)),
+        (0x2002, ..) => Some(two_halves(b, c)),
         _ => None,
     }
+}
+
+fn two_halves(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
 }
 
 #[cfg(test)]
@@ -83,6 +90,32 @@ mod tests {
             ("fe80::1", false),
             ("fec0::1", false),
             ("ff02::1", false),
+            ("192.88.99.1", false),
+            ("192.0.2.1", false),
+            ("64:ff9b::8.8.8.8", true),
+            ("64:ff9b:1::10.0.0.1", false),
+            ("64:ff9b:1:7f00:1::", false),
+            ("::ffff:0:127.0.0.1", false),
+            ("::ffff:0:10.0.0.1", false),
+            ("::127.0.0.1", false),
+            ("2001::7f00:1", false),
+            ("2001:0:102:304:0:fbf0:80ff:fffe", false),
+            ("2001:2::1", false),
+            ("2001:10::1", false),
+            ("2001:20::1", false),
+            ("2001:db8::1", false),
+            ("2001:200::1", true),
+            ("2001:4860:4860::8888", true),
+            ("2002:808:808::1", true),
+            ("2606:4700::5efe:a00:1", false),
+            ("2606:4700::200:5efe:7f00:1", false),
+            ("2606:4700::5efe:808:808", true),
+            ("3fff::1", false),
+            ("3fff:1000::1", true),
+            ("4000::1", false),
+            ("5f00::1", false),
+            ("100::1", false),
+            ("100:0:0:1::1", false),
         ] {
             assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
         }
