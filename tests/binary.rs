@@ -4,12 +4,11 @@
 
 mod harness;
 
-use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{ADMIN, BINARY, Server, cli_on};
+use harness::{ADMIN, BINARY, Server, SmallDisk, cli_on};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -190,29 +189,6 @@ async fn a_backup_of_the_running_server_can_be_served() {
     assert_eq!(restored.live("get_room_info", json!({"RoomId": "later"})).await["ErrorCode"], 100_004);
 }
 
-/// A data folder on a disk of its own, which is small.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = TempDir::new().unwrap();
-        let status =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(folder.path()).status();
-        assert!(status.unwrap().success(), "this test mounts a small tmpfs, for which it has to run as root");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_changes_and_heals() {
     let disk = SmallDisk::mount();
@@ -221,11 +197,10 @@ async fn a_full_disk_refuses_changes_and_heals() {
     let server = Server::on(data, limits).await;
     server.create_room("kept").await;
     let mut ann = server.enter("ann", "kept").await;
-    let ballast = disk.path().join("ballast");
     let room =
         |id: String| json!({"RoomInfo": {"RoomId": id, "RoomType": "Live", "CustomInfo": "x".repeat(2000)}});
 
-    let _ = std::fs::write(&ballast, vec![0; 4 << 20]);
+    let ballast = disk.fill();
     let mut refused = None;
     for number in 0..200 {
         let answer = server.live("create_room", room(format!("full{number}"))).await;

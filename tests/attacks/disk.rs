@@ -1,1 +1,134 @@
 //! A disk, a log and a writer that fail.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::harness::receiver::Receiver;
+use crate::harness::{BINARY, Server, SmallDisk, cli_on};
+
+const PRESENCE: &str = "Live.CallbackAfterMemberStateChanged";
+
+async fn is_ready(server: &Server, wanted: u16, within: Duration) -> String {
+    let deadline = Instant::now() + within;
+    loop {
+        let (status, text) = server.get("/readyz").await;
+        if status == wanted {
+            return text;
+        }
+        assert!(Instant::now() < deadline, "/readyz says {status} {text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_refused_is_written_when_it_is_well_though_nobody_else_writes() {
+    const MEMBERS: usize = 30;
+    let receiver = Receiver::start().await;
+    let disk = SmallDisk::mount();
+    let data = Arc::new(TempDir::new_in(disk.path()).unwrap());
+    let environment = [("LIMITS__CALLS_PER_SECOND", "0"), ("WEBHOOKS__ALLOW_PRIVATE", "true")];
+    let environment = environment.map(|(key, value)| (format!("ROOMFUL_{key}"), value.to_string()));
+    let server = Server::on(data, environment.to_vec()).await;
+    let set = server.cli_with(&["webhook", "set", "--url", &receiver.url, "--event", PRESENCE]);
+    assert!(set.status.success(), "{set:?}");
+    server.create_room("r").await;
+    let mut members = Vec::new();
+    for number in 0..MEMBERS {
+        members.push(server.enter(&format!("a-member-with-a-long-name-{number}"), "r").await);
+    }
+    receiver.wait_until(PRESENCE, |told| named(told).len() >= MEMBERS).await;
+    let came = receiver.of(PRESENCE).len();
+    let ballast = disk.fill();
+    let room = |number| json!({"RoomInfo": {"RoomId": format!("full{number}"), "RoomType": "Live", "CustomInfo": "x".repeat(2000)}});
+    let mut number = 0;
+    while server.live("create_room", room(number)).await["ErrorCode"] == 0 {
+        number += 1;
+    }
+
+    for mut member in members {
+        member.ok("leave_room", json!({"RoomId": "r"})).await;
+    }
+
+    let said = is_ready(&server, 503, Duration::from_secs(10)).await;
+    assert!(said.contains("the store cannot write") && said.contains("full"), "{said}");
+    assert_eq!(receiver.of(PRESENCE).len(), came, "nothing is told that is not on disk");
+    std::fs::remove_file(ballast).unwrap();
+    receiver.wait_until(PRESENCE, |told| named(told).len() >= 2 * MEMBERS).await;
+    is_ready(&server, 200, Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_could_not_write_is_ready_again_without_a_call() {
+    let disk = SmallDisk::mount();
+    let data = Arc::new(TempDir::new_in(disk.path()).unwrap());
+    let environment = vec![("ROOMFUL_LIMITS__CALLS_PER_SECOND".to_string(), "0".to_string())];
+    let server = Server::on(data, environment).await;
+    let ballast = disk.fill();
+    let room = |number| json!({"RoomInfo": {"RoomId": format!("full{number}"), "RoomType": "Live", "CustomInfo": "x".repeat(2000)}});
+    let mut number = 0;
+    while server.live("create_room", room(number)).await["ErrorCode"] == 0 {
+        number += 1;
+    }
+
+    is_ready(&server, 503, Duration::from_secs(10)).await;
+
+    std::fs::remove_file(ballast).unwrap();
+
+    is_ready(&server, 200, Duration::from_secs(10)).await;
+    assert_eq!(server.live("create_room", room(number)).await["ErrorCode"], 0);
+}
+
+/// Who is named in events, each time.
+fn named(told: &[crate::harness::receiver::Received]) -> Vec<String> {
+    let lists = told.iter().filter_map(|event| event.body["MemberList"].as_array());
+    lists.flatten().map(|member| member["Member_Account"].to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_kept_and_nothing_is_made_from_nothing() {
+    for is_emptied in [true, false] {
+        let mut server = Server::start().await;
+        server.create_room("kept").await;
+        server.kill();
+        let data = server.data.clone();
+        let (database, log) = (data.path().join("roomful.db"), data.path().join("roomful.db-wal"));
+        let whole = std::fs::read(&database).unwrap();
+        let changes = std::fs::read(&log).unwrap();
+        assert!(!changes.is_empty());
+        if is_emptied {
+            std::fs::write(&database, "").unwrap();
+        } else {
+            std::fs::remove_file(&database).unwrap();
+        }
+
+        let refused = |output: Output| {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success() && said.contains("roomful.db-wal"), "{said}");
+            assert!(said.contains("restore a backup"), "{said}");
+        };
+        refused(serve(data.path()));
+        refused(cli_on(data.path(), &["app", "list"]));
+        refused(cli_on(data.path(), &["webhook", "failed"]));
+
+        assert_eq!(std::fs::read(&log).unwrap(), changes, "nothing was touched");
+        assert_eq!(database.exists(), is_emptied);
+        std::fs::write(&database, whole).unwrap();
+        let server = Server::on(data, Vec::new()).await;
+        assert_eq!(server.live("get_room_info", json!({"RoomId": "kept"})).await["ErrorCode"], 0);
+    }
+}
+
+fn serve(data: &Path) -> Output {
+    // One that starts, though it must not, is ended.
+    Command::new("timeout")
+        .args(["5", BINARY, "serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .output()
+        .unwrap()
+}

@@ -6,7 +6,7 @@
 pub mod receiver;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -91,6 +91,13 @@ impl Server {
     /// SIGKILL while others still use the server.
     pub fn kill_now(&self) {
         Command::new("kill").args(["-9", &self.child.id().to_string()]).status().unwrap();
+    }
+
+    /// How many bytes of memory the server holds.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// SIGTERM; returns the exit code and how long it took.
@@ -280,6 +287,36 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A disk of its own for a data folder, which is small.
+pub struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    pub fn mount() -> Self {
+        let folder = TempDir::new().unwrap();
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path()).status();
+        assert!(status.unwrap().success(), "this test mounts a small tmpfs, for which it has to run as root");
+        Self(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes up what is left of it, with the file that is returned.
+    pub fn fill(&self) -> PathBuf {
+        let ballast = self.path().join("ballast");
+        let _ = std::fs::write(&ballast, vec![0; 8 << 20]);
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }
 

@@ -9,7 +9,7 @@ use store::{Store, Webhook};
 use usersig::{Claims, Decoded, SecretKey};
 
 use crate::error::ApiError;
-use crate::limit::RateLimits;
+use crate::limit::{RateLimit, RateLimits};
 use crate::live::Live;
 use crate::quota::Quotas;
 use crate::room_cell::RoomCell;
@@ -35,6 +35,7 @@ pub(crate) struct App {
     /// Who hears of its events; of the configuration file unless it has its own.
     webhook: RwLock<Arc<Webhook>>,
     default_webhook: Arc<Webhook>,
+    webhook_log_limit: RateLimit,
     pub(crate) catalogue: RwLock<Catalogue>,
     /// What goes on between its rooms.
     pub(crate) stage: Stage,
@@ -75,6 +76,7 @@ impl App {
             event_ids,
             webhook: RwLock::new(webhook),
             default_webhook,
+            webhook_log_limit: RateLimit::new(1),
             catalogue: RwLock::default(),
             stage: Stage::default(),
             live,
@@ -95,6 +97,11 @@ impl App {
         let webhook = self.webhook();
         let is_wanted = webhook.events.is_empty() || webhook.events.iter().any(|event| event == command);
         (!webhook.url.is_empty() && is_wanted).then_some(webhook)
+    }
+
+    /// Whether one more failure of its receiver is logged: of thousands, one a second says enough.
+    pub(crate) fn may_log_webhook(&self) -> bool {
+        self.webhook_log_limit.accept(std::time::Instant::now())
     }
 
     pub(crate) fn credentials(&self) -> Arc<Credentials> {

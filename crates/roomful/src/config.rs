@@ -31,7 +31,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("member_list", &["cap"]),
     ("presence", &["ping_interval", "silent_timeout", "resume_grace", "allow_slow"]),
-    ("webhooks", &["url", "events", "token", "deadline", "allow_private"]),
+    ("webhooks", &["url", "events", "token", "deadline", "waiting_bytes", "allow_private"]),
     (
         "media",
         &[
@@ -51,6 +51,9 @@ const KEYS: &[(&str, &[&str])] = &[
 
 /// The documented longest time for which a member whose connection died silently may stay listed.
 const FRESHNESS: Duration = Duration::from_secs(40);
+
+/// The least `webhooks.waiting_bytes`: room for a few of the longest events.
+const LEAST_WAITING_BYTES: usize = 64 << 10;
 
 /// What the server is told. The keys are described in `roomful.example.toml`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -151,6 +154,8 @@ pub(crate) struct Webhooks {
     /// How long a before-event may take.
     #[serde(deserialize_with = "duration")]
     pub(crate) deadline: Duration,
+    /// How many bytes of an app's events wait in memory; the others wait on the disk.
+    pub(crate) waiting_bytes: usize,
     pub(crate) allow_private: bool,
 }
 
@@ -293,6 +298,7 @@ impl Default for Webhooks {
             events: Vec::new(),
             token: String::new(),
             deadline: Duration::from_secs(2),
+            waiting_bytes: 8 << 20,
             allow_private: false,
         }
     }
@@ -369,6 +375,9 @@ impl Config {
         }
         if self.webhooks.deadline.is_zero() {
             bail!("webhooks.deadline must not be 0");
+        }
+        if self.webhooks.waiting_bytes < LEAST_WAITING_BYTES {
+            bail!("webhooks.waiting_bytes must be at least {LEAST_WAITING_BYTES}");
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         self.media.unit(any)?;
@@ -477,6 +486,7 @@ mod tests {
             ("", vec![("ROOMFUL_MEMBERLIST__CAP", "0")], "did you mean ROOMFUL_MEMBER_LIST__CAP?"),
             ("[presence]\nsilent_timeout = '30s'", vec![], "more than 40 s"),
             ("[presence]\nsilent_timeout = 'soon'", vec![], "presence.silent_timeout"),
+            ("[webhooks]\nwaiting_bytes = 1000", vec![], "webhooks.waiting_bytes must be at least 65536"),
             ("[tls]\ncert = 'a.pem'", vec![], "go together"),
             ("[media]\nudp = 'here'", vec![], "media.udp"),
             ("[media]\nadvertise = ['example.org']", vec![], "media.advertise"),

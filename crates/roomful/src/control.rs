@@ -1,6 +1,7 @@
 //! The control socket: a Unix socket in the data folder, through which the command line talks to a running server. It
 //! serves the REST API as well, so the CLI reads rooms the way everyone does. Who may open it owns the data anyway.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -22,7 +23,7 @@ use store::Change;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::hub::Hub;
-use crate::webhooks::{self, Outbox, check_url};
+use crate::webhooks::{self, check_url};
 
 const SOCKET: &str = "control.sock";
 
@@ -97,15 +98,16 @@ pub(crate) async fn call(folder: &Path, path: &str, body: Option<&Value>) -> any
     Ok(serde_json::from_slice(&text)?)
 }
 
-type Controlled = (Arc<Hub>, Arc<Outbox>);
+/// How many dead letters are revived in one commit.
+const REPLAY_GROUP: usize = 500;
 
-pub(crate) fn routes(hub: Arc<Hub>, outbox: Arc<Outbox>) -> Router {
+pub(crate) fn routes(hub: Arc<Hub>) -> Router {
     Router::new()
         .route("/control/apps", post(save_app))
         .route("/control/rooms/{app}", get(list_rooms))
         .route("/control/webhooks/replay", post(replay))
         .route("/control/webhooks/test/{app}", post(test_webhook))
-        .with_state((hub, outbox))
+        .with_state(hub)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,7 +120,7 @@ pub(crate) struct SaveApp {
 
 /// Makes or changes an app.
 async fn save_app(
-    State((hub, _)): State<Controlled>,
+    State(hub): State<Arc<Hub>>,
     Json(SaveApp { app, keep_sessions }): Json<SaveApp>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     if let Some(webhook) = app.webhook.as_ref().filter(|webhook| !webhook.url.is_empty()) {
@@ -133,7 +135,7 @@ async fn save_app(
 
 /// Sends an app's receiver a test event; answers with what it answered.
 async fn test_webhook(
-    State((hub, _)): State<Controlled>,
+    State(hub): State<Arc<Hub>>,
     UrlPath(app): UrlPath<u32>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let app = hub.app(SdkAppId(app)).ok_or((StatusCode::NOT_FOUND, format!("there is no app {app}")))?;
@@ -144,25 +146,29 @@ async fn test_webhook(
 
 /// Sends dead letters again: those of the given ids.
 async fn replay(
-    State((hub, outbox)): State<Controlled>,
-    Json(ids): Json<Vec<u64>>,
+    State(hub): State<Arc<Hub>>,
+    Json(ids): Json<HashSet<u64>>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error);
     let folder = hub.config.server.data.clone();
-    let dead = tokio::task::spawn_blocking(move || store::failed_events(&folder)).await;
-    let dead = dead.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-    let mut events: Vec<_> = dead.into_iter().filter(|event| ids.contains(&event.id)).collect();
-    let revived = events.iter().map(|event| Change::ReviveEvent(event.id)).collect();
-    hub.store.commit(revived).await.map_err(|error| failed(error.to_string()))?;
-    // Their day begins anew.
-    events.iter_mut().for_each(|event| event.at = crate::clock::now());
-    let count = events.len();
-    outbox.accept(events);
-    Ok(Json(json!({"replayed": count})))
+    let dead = tokio::task::spawn_blocking(move || store::failed_event_ids(&folder)).await;
+    let mut dead =
+        dead.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    dead.retain(|id| ids.contains(id));
+    let mut replayed = 0;
+    for group in dead.chunks(REPLAY_GROUP) {
+        // Their day begins anew.
+        let now = crate::clock::now();
+        let revived = group.iter().map(|id| Change::ReviveEvent(*id, now)).collect();
+        let trouble = |error| failed(format!("{replayed} events are sent again; then {error}"));
+        hub.store.commit(revived).await.map_err(trouble)?;
+        replayed += group.len();
+    }
+    Ok(Json(json!({"replayed": replayed})))
 }
 
 /// All rooms of an app, also those that no public list shows.
-async fn list_rooms(State((hub, _)): State<Controlled>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
+async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
     let mut cells = hub.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default();
     cells.sort_by(|one, other| one.room_id.cmp(&other.room_id));
     let mut rooms = Vec::with_capacity(cells.len());

@@ -60,13 +60,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let tls = tls::load(&config.tls)?;
     let metrics = Arc::new(Metrics::install()?);
     let _lock = control::lock(&folder)?;
-    let outbox = Outbox::new(tokio::runtime::Handle::current());
+    let outbox = Outbox::new(tokio::runtime::Handle::current(), config.webhooks.waiting_bytes);
     let committed = outbox.clone();
     let (store, mut snapshot) = Sqlite::open(
         &folder,
         Box::new(move |group| {
             metrics::record_commit(group.took, group.changes);
-            committed.accept(group.events);
+            committed.accept(&group);
         }),
     )?;
     let store = Arc::new(store);
@@ -82,7 +82,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let first_app = snapshot.apps.first().cloned();
     let listener = listen(&config).await?;
     let address = listener.local_addr()?;
-    let undelivered = std::mem::take(&mut snapshot.outbox);
+    let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
     let hub = Hub::new(config, store.clone(), snapshot, live.clone());
     outbox.start(hub.clone(), undelivered);
@@ -92,7 +92,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         routes: TowerToHyperService::new(routes(hub.clone(), metrics.clone())),
     };
-    let controlled = TowerToHyperService::new(control::routes(hub.clone(), outbox));
+    let controlled = TowerToHyperService::new(control::routes(hub.clone()));
     let control_socket = control::bind(&folder)?;
     hub.begin_grace();
     let mut background = vec![
@@ -275,9 +275,12 @@ fn routes(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Router {
 /// 200 once calls will succeed; the listener is open only after the store was read.
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
     if shown.hub.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_string());
     }
-    (StatusCode::OK, "ready\n")
+    if let Err(error) = shown.hub.store.health() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store cannot write: {error}\n"));
+    }
+    (StatusCode::OK, "ready\n".to_string())
 }
 
 /// Whether a server runs on the folder.

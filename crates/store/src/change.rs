@@ -1,8 +1,10 @@
 //! What is kept, and how it changes.
 
+use std::sync::Arc;
+
 use rooms::{
-    Account, Battle, CatalogueChange, CatalogueRecord, Connection, Counters, Message, Record, RecordKey,
-    RoomId, RoomInfo, SdkAppId, SessionId, Time, UserId,
+    Account, Battle, CatalogueChange, CatalogueRecord, Connection, Content, Counters, Message, Record,
+    RecordKey, RoomId, RoomInfo, SdkAppId, SessionId, Time, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +90,13 @@ pub struct OutboxEvent {
     pub at: Time,
 }
 
+impl OutboxEvent {
+    /// How many bytes its texts have.
+    pub fn bytes(&self) -> usize {
+        self.subject.len() + self.command.len() + self.body.len()
+    }
+}
+
 /// One change to what is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the variants and their fields say it all")]
@@ -115,12 +124,64 @@ pub enum Change {
     DeletePresence(SessionId, SdkAppId, RoomId),
     /// All sessions of a user are out of a room.
     DeleteMember(SdkAppId, RoomId, UserId),
-    PutEvent(OutboxEvent),
+    PutEvent(Arc<OutboxEvent>),
     DeleteEvent(u64),
     /// The event is given up: it goes to the dead letters.
     FailEvent(u64),
-    /// A dead letter is sent again.
-    ReviveEvent(u64),
+    /// A dead letter waits again, as if it had happened now.
+    ReviveEvent(u64, Time),
+}
+
+/// What a change takes in memory beside what it holds.
+const CHANGE_BYTES: usize = 256;
+
+impl Change {
+    /// About how much memory it takes while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        let held = match self {
+            Self::PutEvent(event) => event.bytes(),
+            Self::PutMessage(_, _, message) => match &message.content {
+                Content::Text { text, extension } => text.len() + extension.len(),
+                Content::Custom { business_id, data } => business_id.len() + data.len(),
+                Content::Elements { body, extension } => body.len() + extension.len(),
+            },
+            Self::PutRecord(_, _, Record::Metadata { key, value }) => key.len() + value.len(),
+            Self::PutRoom(..) | Self::PutAccount(..) | Self::PutBattle(..) | Self::PutConnection(..) => 2048,
+            _ => 0,
+        };
+        held + CHANGE_BYTES
+    }
+}
+
+/// An event that is on disk until it has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingEvent {
+    /// Its turn: grows with every event that is committed, in the order of the commits.
+    pub turn: u64,
+    /// The event.
+    pub event: Arc<OutboxEvent>,
+}
+
+/// Which waiting events are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsWanted {
+    /// Whose.
+    pub sdkappid: SdkAppId,
+    /// Of one subject only.
+    pub subject: Option<String>,
+    /// Those after this turn.
+    pub after: u64,
+    /// How much is read: up to the event that makes it more than this.
+    pub most_bytes: usize,
+}
+
+/// Waiting events, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<WaitingEvent>,
+    /// Whether there were no more when they were read.
+    pub is_last: bool,
 }
 
 /// Everything kept, as read at start.
@@ -146,8 +207,8 @@ pub struct Snapshot {
     pub sessions: Vec<StoredSession>,
     /// The rooms they were in.
     pub presence: Vec<Presence>,
-    /// Events that have not arrived yet, oldest first.
-    pub outbox: Vec<OutboxEvent>,
+    /// The apps with events that have not arrived yet, and the turn of the newest of each.
+    pub waiting: Vec<(SdkAppId, u64)>,
     /// The highest id an event has.
     pub last_event: u64,
 }

@@ -43,6 +43,20 @@ pub enum Error {
         /// What the integrity check said.
         detail: String,
     },
+    /// Changes that are nowhere but in the write-ahead log of a database that is gone.
+    #[error(
+        "{wal} holds changes of a database that is not beside it any more: {path} is missing or empty; put that file \
+         back, or move {wal} away and restore a backup made with `roomful backup`; nothing was touched"
+    )]
+    Orphaned {
+        /// The database.
+        path: PathBuf,
+        /// Its write-ahead log.
+        wal: PathBuf,
+    },
+    /// What was to be kept cannot be, whatever the disk does.
+    #[error("this cannot be kept: {0}")]
+    Unfit(String),
     /// Anything else.
     #[error("the store failed: {0}")]
     Other(String),
@@ -55,6 +69,9 @@ impl From<rusqlite::Error> for Error {
             Some(Code::DiskFull) => Error::DiskFull,
             Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Error::ReadOnly,
             Some(Code::SystemIoFailure) => Error::Disk(error.to_string()),
+            Some(Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch) => {
+                Error::Unfit(error.to_string())
+            }
             _ => Error::Other(error.to_string()),
         }
     }

@@ -5,13 +5,23 @@
 
 mod change;
 mod error;
+mod health;
+mod outbox;
 mod queue;
+mod reader;
 mod schema;
 mod sqlite;
+mod superseded;
+mod writer;
 
-pub use change::{App, Change, OutboxEvent, Presence, Snapshot, StoredSession, Webhook};
+pub use change::{
+    App, Change, EventPage, EventsWanted, OutboxEvent, Presence, Snapshot, StoredSession, WaitingEvent,
+    Webhook,
+};
 pub use error::Error;
-pub use sqlite::{Committed, FILE_NAME, OnCommit, Sqlite, backup, failed_events, read_apps};
+pub use sqlite::{
+    Committed, FILE_NAME, OnCommit, Sqlite, backup, failed_event_ids, for_each_failed_event, read_apps,
+};
 
 /// Where durable records go. SQLite is the one implementation today; a cluster writes through the same trait.
 pub trait Store: Send + Sync {
@@ -26,7 +36,19 @@ pub trait Store: Send + Sync {
 
     /// Whether so much waits for the disk that no more work should be let in.
     fn is_behind(&self) -> bool;
+
+    /// Whether what is committed now would reach the disk.
+    ///
+    /// # Errors
+    /// Why not: all writes of the last seconds have failed, one hangs, or there will be no more.
+    fn health(&self) -> Result<(), Error>;
+
+    /// Reads events that were committed and not deleted since. Nobody who writes waits for it.
+    fn waiting_events(&self, wanted: EventsWanted) -> Reading;
 }
 
 /// Resolves when a commit is on disk, or has failed.
 pub type Commit = std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Resolves when events were read.
+pub type Reading = std::pin::Pin<Box<dyn Future<Output = Result<EventPage, Error>> + Send>>;

@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
 
+use crate::superseded::superseded;
 use crate::{Change, Error};
 
 /// How long journalled changes are gathered when nothing else has to be committed.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// How many changes may wait before new work is turned away.
+/// How many changes may wait before new work is turned away...
 const MOST: usize = 200_000;
+
+/// ... and how much memory they may take.
+const MOST_BYTES: usize = 64 << 20;
 
 /// How many changes one transaction takes in at most, so that nobody waits for an endless one.
 const GROUP: usize = 8192;
@@ -21,19 +25,70 @@ const GROUP: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) changes: Vec<Change>,
+    bytes: usize,
     /// Who waits; `None` for the journal, which is tried until it is on disk.
-    pub(crate) done: Option<oneshot::Sender<Result<(), Error>>>,
+    done: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Job {
+    /// Changes that somebody waits for.
+    pub(crate) fn awaited(changes: Vec<Change>, done: oneshot::Sender<Result<(), Error>>) -> Self {
+        Self { done: Some(done), ..Self::journalled(changes) }
+    }
+
+    /// Changes that nobody waits for.
+    pub(crate) fn journalled(changes: Vec<Change>) -> Self {
+        Self { bytes: changes.iter().map(Change::bytes).sum(), changes, done: None }
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.done.is_some()
+    }
+
+    /// Tells whoever waits.
+    pub(crate) fn answer(self, result: Result<(), Error>) {
+        if let Some(done) = self.done {
+            // The error is that nobody waits any more.
+            let _ = done.send(result);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
     changes: usize,
+    bytes: usize,
     /// How many of the jobs somebody waits for.
     awaited: usize,
     /// When the oldest journalled change came.
     since: Option<Instant>,
     is_closed: bool,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.changes > MOST || self.bytes > MOST_BYTES
+    }
+
+    fn add(&mut self, job: Job) {
+        self.changes += job.changes.len();
+        self.bytes += job.bytes;
+        self.awaited += usize::from(job.is_awaited());
+        self.since.get_or_insert_with(Instant::now);
+        self.jobs.push_back(job);
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front()?;
+        self.changes -= job.changes.len();
+        self.bytes -= job.bytes;
+        self.awaited -= usize::from(job.is_awaited());
+        if self.jobs.is_empty() {
+            self.since = None;
+        }
+        Some(job)
+    }
 }
 
 /// The queue.
@@ -50,22 +105,20 @@ impl Queue {
         if state.is_closed {
             return Err((Error::Closed, job));
         }
-        if job.done.is_some() && state.changes > MOST {
+        if job.is_awaited() && state.is_full() {
             return Err((Error::Behind, job));
         }
-        state.changes += job.changes.len();
-        state.since.get_or_insert_with(Instant::now);
-        let wakes = job.done.is_some() || state.jobs.is_empty() || state.changes >= GROUP;
-        state.awaited += usize::from(job.done.is_some());
-        state.jobs.push_back(job);
-        if wakes {
+        let was_empty = state.jobs.is_empty();
+        let is_awaited = job.is_awaited();
+        state.add(job);
+        if is_awaited || was_empty || state.changes >= GROUP {
             self.filled.notify_one();
         }
         Ok(())
     }
 
-    pub(crate) fn is_behind(&self) -> bool {
-        self.state.lock().changes > MOST
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().is_full()
     }
 
     pub(crate) fn close(&self) {
@@ -73,49 +126,171 @@ impl Queue {
         self.filled.notify_all();
     }
 
-    /// Puts jobs back that the disk refused, before all others.
-    pub(crate) fn put_back(&self, jobs: Vec<Job>) {
-        let mut state = self.state.lock();
-        for job in jobs.into_iter().rev() {
-            state.changes += job.changes.len();
-            state.jobs.push_front(job);
-        }
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.state.lock().is_closed
     }
 
-    /// The next group to commit; waits for it. `None` when the queue is closed and empty.
-    pub(crate) fn take(&self) -> Option<Vec<Job>> {
+    /// Refuses what waits: nothing will be written any more.
+    pub(crate) fn refuse_all(&self) {
+        let mut state = self.state.lock();
+        let waiting: Vec<Job> = std::iter::from_fn(|| state.pop()).collect();
+        drop(state);
+        waiting.into_iter().for_each(|job| job.answer(Err(Error::Closed)));
+    }
+
+    /// Takes jobs back that the disk refused. What was journalled comes before all others, in one job: what a later
+    /// change makes pointless is left out, and no crash shall see the rest of it without that change. Nothing else can
+    /// be written before it, so that whoever waits is refused as well.
+    pub(crate) fn put_back(&self, refused: Vec<Job>, error: &Error) {
+        let mut journal = Vec::new();
+        let mut state = self.state.lock();
+        let waiting = std::iter::from_fn(|| state.pop());
+        let (awaited, journalled): (Vec<_>, Vec<_>) =
+            refused.into_iter().chain(waiting).partition(Job::is_awaited);
+        journalled.into_iter().for_each(|job| journal.extend(job.changes));
+        let pointless = superseded(journal.iter());
+        let mut at = 0;
+        journal.retain(|_| {
+            at += 1;
+            !pointless.contains(&(at - 1))
+        });
+        if !journal.is_empty() {
+            state.add(Job::journalled(journal));
+        }
+        drop(state);
+        awaited.into_iter().for_each(|job| job.answer(Err(error.clone())));
+    }
+
+    /// Waits, but not for longer than until the queue is closed.
+    pub(crate) fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut state = self.state.lock();
+        while !state.is_closed && !self.filled.wait_until(&mut state, until).timed_out() {}
+    }
+
+    /// The next group to commit; waits for it. An empty one when there is nothing until `at_latest`. `None` when the
+    /// queue is closed and empty.
+    pub(crate) fn take(&self, at_latest: Option<Instant>) -> Option<Vec<Job>> {
         let mut state = self.state.lock();
         loop {
+            let now = Instant::now();
             let due = state.since.map(|since| since + GATHER);
             let is_ready = state.awaited > 0
                 || state.is_closed
                 || state.changes >= GROUP
-                || due.is_some_and(|due| due <= Instant::now());
+                || due.is_some_and(|due| due <= now);
             if !state.jobs.is_empty() && is_ready {
                 break;
             }
-            match due {
-                _ if state.is_closed => return None,
-                Some(due) if !state.jobs.is_empty() => drop(self.filled.wait_until(&mut state, due)),
-                _ => self.filled.wait(&mut state),
+            if state.is_closed {
+                return None;
+            }
+            if at_latest.is_some_and(|at_latest| at_latest <= now) {
+                return Some(Vec::new());
+            }
+            match due.into_iter().chain(at_latest).min() {
+                Some(until) => drop(self.filled.wait_until(&mut state, until)),
+                None => self.filled.wait(&mut state),
             }
         }
         let (mut group, mut changes) = (Vec::new(), 0);
         while changes < GROUP
-            && let Some(job) = state.jobs.pop_front()
+            && let Some(job) = state.pop()
         {
             changes += job.changes.len();
-            state.awaited -= usize::from(job.done.is_some());
             group.push(job);
         }
-        state.changes -= changes;
-        if state.jobs.is_empty() {
-            state.since = None;
-        }
         Some(group)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use rooms::{SdkAppId, SessionId, Time, UserId};
+
+    use super::*;
+    use crate::StoredSession;
+
+    fn session(id: u64) -> StoredSession {
+        let user = UserId::parse("ann").unwrap();
+        StoredSession {
+            id: SessionId(id),
+            sdkappid: SdkAppId(1),
+            user,
+            token_hash: [0; 32],
+            valid_until: Time::from_unix_seconds(9),
+        }
+    }
+
+    #[test]
+    fn what_was_put_back_is_due_without_anybody_else() {
+        let queue = Queue::default();
+        queue.push(Job::journalled(vec![Change::DeleteSession(SessionId(1))])).unwrap();
+        let group = queue.take(None).unwrap();
+
+        queue.put_back(group, &Error::DiskFull);
+
+        let again = queue.take(Some(Instant::now() + Duration::from_secs(10))).unwrap();
+        assert_eq!(again[0].changes, [Change::DeleteSession(SessionId(1))]);
+    }
+
+    #[test]
+    fn a_journal_that_is_put_back_keeps_what_is_still_true_and_nobody_waits_behind_it() {
+        let queue = Queue::default();
+        let journal = |change| queue.push(Job::journalled(vec![change])).unwrap();
+        journal(Change::PutSession(session(1)));
+        journal(Change::PutSession(session(2)));
+        let (done, mut answer) = oneshot::channel();
+        queue.push(Job::awaited(vec![Change::PutSession(session(3))], done)).unwrap();
+        let group = queue.take(None).unwrap();
+        let (done, mut late_answer) = oneshot::channel();
+        queue.push(Job::awaited(Vec::new(), done)).unwrap();
+        journal(Change::DeleteSession(SessionId(1)));
+
+        queue.put_back(group, &Error::DiskFull);
+
+        for answer in [&mut answer, &mut late_answer] {
+            assert!(matches!(answer.try_recv(), Ok(Some(Err(Error::DiskFull)))));
+        }
+        let group = queue.take(None).unwrap();
+        assert_eq!(group.len(), 1, "it is written whole or not at all");
+        let left = [Change::PutSession(session(2)), Change::DeleteSession(SessionId(1))];
+        assert_eq!(group[0].changes, left);
+        assert!(queue.take(Some(Instant::now())).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_journal_that_only_repeats_itself_does_not_grow() {
+        let queue = Queue::default();
+        for _ in 0..10 {
+            for _ in 0..1000 {
+                queue.push(Job::journalled(vec![Change::PutSession(session(1))])).unwrap();
+            }
+            let group = queue.take(None).unwrap();
+            queue.put_back(group, &Error::DiskFull);
+        }
+
+        assert_eq!(queue.take(None).unwrap()[0].changes.len(), 1);
+    }
+
+    #[test]
+    fn memory_bounds_what_waits_as_well_as_numbers_do() {
+        let queue = Queue::default();
+        let event = crate::OutboxEvent {
+            id: 1,
+            sdkappid: SdkAppId(1),
+            subject: "r".into(),
+            command: "c".into(),
+            body: "x".repeat(1 << 20),
+            at: rooms::Time::from_unix_seconds(1),
+        };
+        for _ in 0..65 {
+            queue.push(Job::journalled(vec![Change::PutEvent(event.clone().into())])).unwrap();
+        }
+
+        assert!(queue.is_full());
+        let (done, _answer) = oneshot::channel();
+        assert!(matches!(queue.push(Job::awaited(Vec::new(), done)), Err((Error::Behind, _))));
     }
 }

@@ -93,6 +93,12 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outbox_failed ON outbox (id) WHERE failed = 1;
 ",
+    "
+    ALTER TABLE outbox ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    UPDATE outbox SET turn = id;
+    CREATE INDEX outbox_by_app ON outbox (sdkappid, failed, turn);
+    CREATE INDEX outbox_by_subject ON outbox (sdkappid, subject, failed, turn);
+",
 ];
 
 /// The newest version this program knows.

@@ -1,10 +1,5 @@
-//! SQLite behind the [`Store`] trait: WAL, `synchronous=FULL`, one writer thread.
-//!
-//! The writer takes whatever has queued up, applies it in one transaction and answers everyone at once, so the cost of
-//! reaching the disk is shared. A transaction that fails is rolled back whole and each of its callers hears why; the
-//! next one is tried afresh, so the store heals as soon as the disk does.
+//! SQLite behind the [`Store`] trait: WAL, `synchronous=FULL`, one thread that writes and one that reads.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,23 +8,23 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use rooms::{CatalogueChange, Counters, RECENT_MESSAGES, RoomId, SdkAppId, SessionId, Time, UserId};
+use rooms::{CatalogueChange, RECENT_MESSAGES, RoomId, SdkAppId, SessionId, UserId};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::queue::{Job, Queue};
+use crate::outbox::{self, Outbox, Told};
+use crate::queue::Job;
+use crate::reader::Reader;
 use crate::schema::{self, APPLICATION_ID, VERSION};
-use crate::{App, Change, Commit, Error, OutboxEvent, Presence, Snapshot, Store};
+use crate::writer::{Database, Shared, Writer};
+use crate::{
+    App, Change, Commit, Error, EventsWanted, OutboxEvent, Presence, Reading, Snapshot, Store, WaitingEvent,
+};
 
 /// The database's name in the data folder.
 pub const FILE_NAME: &str = "roomful.db";
-
-/// How many dead letters are kept; the oldest make room.
-const DEAD_LETTERS: u32 = 100_000;
-
-/// How long the writer waits before it tries the journal again that the disk refused.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// A group of changes that is on disk.
 pub struct Committed {
@@ -37,8 +32,12 @@ pub struct Committed {
     pub took: Duration,
     /// How many changes it held.
     pub changes: usize,
-    /// The events among them, in order.
-    pub events: Vec<OutboxEvent>,
+    /// The events among them that wait to be sent, in order. One may come twice, the second time with a later group.
+    pub events: Vec<WaitingEvent>,
+    /// How many events are dead letters from the beginning, since too many of their app wait.
+    pub given_up: u64,
+    /// How many events wait by now, of all apps.
+    pub waiting: u64,
 }
 
 /// Called by the writer after each commit, before those who wait are answered.
@@ -47,38 +46,43 @@ pub type OnCommit = Box<dyn Fn(Committed) + Send>;
 /// The SQLite store of a data folder.
 #[derive(Debug)]
 pub struct Sqlite {
-    queue: Arc<Queue>,
+    shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
+    reader: Option<Reader>,
 }
 
 impl Sqlite {
     /// Opens the database in `folder`, making both when they are not there, checks and migrates it, and reads it.
     ///
     /// # Errors
-    /// [`Error::Foreign`], [`Error::Newer`] and [`Error::Damaged`] refuse a file; the others say what failed.
+    /// [`Error::Foreign`], [`Error::Newer`], [`Error::Damaged`] and [`Error::Orphaned`] refuse a file; the others say
+    /// what failed.
     pub fn open(folder: &Path, on_commit: OnCommit) -> Result<(Self, Snapshot), Error> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(FILE_NAME);
+        refuse_orphan(&path)?;
         // SQLite gives its journal files the mode of the database, so the mode is set where it is made.
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         let mut connection = connect(&path)?;
         let version = check(&connection, &path)?;
         schema::migrate(&mut connection, version)?;
-        let snapshot = read(&connection)?;
+        trust(&connection)?;
+        let outbox = Outbox::read(&connection)?;
+        let snapshot = read(&connection, &outbox)?;
 
-        let queue = Arc::new(Queue::default());
-        let jobs = queue.clone();
-        let writer = std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || Writer { path, connection: Some(connection), on_commit }.run(&jobs))?;
-        Ok((Self { queue, writer: Some(writer) }, snapshot))
+        let shared = Arc::new(Shared::default());
+        let reader = Reader::start(path.clone())?;
+        let writer = Writer::new(path, Database { connection, outbox }, on_commit);
+        let its = shared.clone();
+        let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(its))?;
+        Ok((Self { shared, writer: Some(writer), reader: Some(reader) }, snapshot))
     }
 }
 
 impl Store for Sqlite {
     fn commit(&self, changes: Vec<Change>) -> Commit {
         let (done, answer) = oneshot::channel();
-        let sent = self.queue.push(Job { changes, done: Some(done) }).map_err(|(error, _)| error);
+        let sent = self.shared.queue.push(Job::awaited(changes, done)).map_err(|(error, _)| error);
         Box::pin(async move {
             sent?;
             answer.await.unwrap_or(Err(Error::Closed))
@@ -87,130 +91,65 @@ impl Store for Sqlite {
 
     fn journal(&self, changes: Vec<Change>) {
         // Refused only once the store is closed, when there is nobody left to tell.
-        let _ = self.queue.push(Job { changes, done: None });
+        let _ = self.shared.queue.push(Job::journalled(changes));
     }
 
     fn is_behind(&self) -> bool {
-        self.queue.is_behind()
+        self.shared.queue.is_full()
+    }
+
+    fn health(&self) -> Result<(), Error> {
+        self.shared.health.check(Instant::now())
+    }
+
+    fn waiting_events(&self, wanted: EventsWanted) -> Reading {
+        match &self.reader {
+            Some(reader) => reader.ask(wanted),
+            None => Box::pin(std::future::ready(Err(Error::Closed))),
+        }
     }
 }
 
 impl Drop for Sqlite {
-    /// Finishes what was accepted.
+    /// Finishes what was accepted. The writer is the last to close the database.
     fn drop(&mut self) {
-        self.queue.close();
+        self.reader = None;
+        self.shared.queue.close();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
     }
 }
 
-struct Writer {
-    path: PathBuf,
-    /// Gone after a failure that may have left it unusable; opened again for the next group.
-    connection: Option<Connection>,
-    on_commit: OnCommit,
+/// Refuses a database that is missing or empty while its write-ahead log is not: SQLite would delete the log.
+fn refuse_orphan(path: &Path) -> Result<(), Error> {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let wal = PathBuf::from(wal);
+    let is_empty = |path: &Path| fs::metadata(path).map_or(true, |file| file.len() == 0);
+    if is_empty(path) && !is_empty(&wal) {
+        return Err(Error::Orphaned { path: path.into(), wal });
+    }
+    Ok(())
 }
 
-impl Writer {
-    fn run(mut self, queue: &Queue) {
-        while let Some(mut group) = queue.take() {
-            let changes = group.iter().map(|job| job.changes.len()).sum();
-            let started = Instant::now();
-            let result = self.commit(&group);
-            match &result {
-                Ok(()) => {
-                    let events =
-                        group.iter_mut().flat_map(|job| job.changes.drain(..)).filter_map(|change| {
-                            match change {
-                                Change::PutEvent(event) => Some(event),
-                                _ => None,
-                            }
-                        });
-                    let events = events.collect();
-                    (self.on_commit)(Committed { took: started.elapsed(), changes, events });
-                }
-                Err(error) => {
-                    tracing::error!(%error, changes, "commit failed; what somebody waits for is refused")
-                }
-            }
-            let mut journalled = Vec::new();
-            for job in group {
-                match job.done {
-                    Some(done) => drop(done.send(result.clone())),
-                    None if result.is_err() => journalled.push(job),
-                    None => {}
-                }
-            }
-            if !journalled.is_empty() {
-                if queue.is_closed() {
-                    return tracing::error!("the end of the presence journal could not be written");
-                }
-                queue.put_back(journalled);
-                std::thread::sleep(RETRY);
-            }
-        }
-    }
-
-    fn commit(&mut self, group: &[Job]) -> Result<(), Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.path)?,
-        };
-        let result = (|| {
-            let transaction =
-                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            // A busy room's counters change with every message, and members come and go: written once a group.
-            let mut counters = HashMap::new();
-            let superseded = superseded_presence(group);
-            for (at, change) in group.iter().flat_map(|job| &job.changes).enumerate() {
-                if superseded.contains(&at) {
-                    continue;
-                }
-                match change {
-                    Change::PutCounters(app, room_id, numbers) => {
-                        let _ = counters.insert((*app, room_id), *numbers);
-                    }
-                    Change::DeleteRoom(app, room_id) => {
-                        let _ = counters.remove(&(*app, room_id));
-                    }
-                    _ => {}
-                }
-                apply(&transaction, change)?;
-            }
-            for ((app, room_id), numbers) in counters {
-                put_counters(&transaction, app, room_id, numbers)?;
-            }
-            Ok(transaction.commit()?)
-        })();
-        if result.is_ok() {
-            self.connection = Some(connection);
-        }
-        result
-    }
+/// A connection to write by, and what is known of the outbox.
+pub(crate) fn open_database(path: &Path) -> Result<Database, Error> {
+    let connection = connect(path)?;
+    trust(&connection)?;
+    let outbox = Outbox::read(&connection)?;
+    Ok(Database { connection, outbox })
 }
 
-/// The positions of presence changes that a later one of the same session and room makes pointless.
-fn superseded_presence(group: &[Job]) -> HashSet<usize> {
-    let mut last = HashMap::new();
-    let mut superseded = HashSet::new();
-    for (at, change) in group.iter().flat_map(|job| &job.changes).enumerate() {
-        let key = match change {
-            Change::PutPresence(presence) => (presence.session, presence.sdkappid, &presence.room_id),
-            Change::DeletePresence(session, app, room_id) => (*session, *app, room_id),
-            _ => continue,
-        };
-        superseded.extend(last.insert(key, at));
-    }
-    superseded
-}
-
-fn connect(path: &Path) -> Result<Connection, Error> {
+pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
+    refuse_orphan(path)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    // Closing would bring the write-ahead log into the database, which may turn out not to be ours.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let foreign = |_| Error::Foreign(path.into());
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(
         |error| match error.sqlite_error_code() {
@@ -233,6 +172,12 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// From now on, the last one to close the database brings the write-ahead log into it.
+fn trust(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(())
+}
+
 /// Refuses what cannot be used; returns the schema's version, 0 for a new file.
 fn check(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -248,7 +193,12 @@ fn check(connection: &Connection, path: &Path) -> Result<i64, Error> {
     Ok(found)
 }
 
-fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), Error> {
+/// Applies a change; returns what has become of the event in it, when it is one.
+pub(crate) fn apply(
+    to: &Transaction<'_>,
+    outbox: &mut Outbox,
+    change: &Change,
+) -> Result<Option<Told>, Error> {
     let done = match change {
         Change::PutApp(app) => to
             .prepare_cached("INSERT OR REPLACE INTO apps (sdkappid, record) VALUES (?, ?)")?
@@ -282,8 +232,9 @@ fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), Error> {
         Change::DeleteRecord(app, room_id, key) => to
             .prepare_cached("DELETE FROM records WHERE sdkappid = ? AND room_id = ? AND kind = ? AND name = ?")?
             .execute(params![app.0, room_id.as_str(), key.kind, key.name]),
-        // Gathered by the caller.
-        Change::PutCounters(..) => Ok(0),
+        Change::PutCounters(app, room_id, counters) => to
+            .prepare_cached("UPDATE rooms SET counters = ? WHERE sdkappid = ? AND room_id = ?")?
+            .execute(params![json(counters)?, app.0, room_id.as_str()]),
         Change::PutMessage(app, room_id, message) => {
             to.prepare_cached("INSERT OR REPLACE INTO messages (sdkappid, room_id, seq, record) VALUES (?, ?, ?, ?)")?
                 .execute(params![app.0, room_id.as_str(), signed(message.seq), json(message)?])?;
@@ -334,47 +285,16 @@ fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), Error> {
         Change::DeleteMember(app, room_id, user) => to
             .prepare_cached("DELETE FROM presence WHERE sdkappid = ? AND room_id = ? AND user = ?")?
             .execute(params![app.0, room_id.as_str(), user.as_str()]),
-        Change::PutEvent(event) => to
-            .prepare_cached("INSERT INTO outbox (id, sdkappid, subject, command, body, at) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![
-                signed(event.id),
-                event.sdkappid.0,
-                event.subject,
-                event.command,
-                event.body,
-                signed(event.at.unix_millis())
-            ]),
-        Change::DeleteEvent(id) => {
-            to.prepare_cached("DELETE FROM outbox WHERE id = ?")?.execute(params![signed(*id)])
-        }
-        Change::FailEvent(id) => {
-            to.prepare_cached("UPDATE outbox SET failed = 1 WHERE id = ?")?.execute(params![signed(*id)])?;
-            to.prepare_cached(
-                "DELETE FROM outbox WHERE failed = 1 AND id <=
-                 (SELECT id FROM outbox WHERE failed = 1 ORDER BY id DESC LIMIT 1 OFFSET ?)",
-            )?
-            .execute(params![DEAD_LETTERS])
-        }
-        Change::ReviveEvent(id) => {
-            to.prepare_cached("UPDATE outbox SET failed = 0 WHERE id = ?")?.execute(params![signed(*id)])
-        }
+        Change::PutEvent(event) => return outbox.put(to, event).map(Some),
+        Change::DeleteEvent(id) => return outbox.delete(to, *id).map(|()| None),
+        Change::FailEvent(id) => return outbox.fail(to, *id).map(|()| None),
+        Change::ReviveEvent(id, at) => return outbox.revive(to, *id, *at),
     };
     done?;
-    Ok(())
+    Ok(None)
 }
 
-fn put_counters(
-    to: &Transaction<'_>,
-    app: SdkAppId,
-    room_id: &RoomId,
-    counters: Counters,
-) -> Result<(), Error> {
-    to.prepare_cached("UPDATE rooms SET counters = ? WHERE sdkappid = ? AND room_id = ?")?
-        .execute(params![json(&counters)?, app.0, room_id.as_str()])?;
-    Ok(())
-}
-
-fn read(connection: &Connection) -> Result<Snapshot, Error> {
+fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot, Error> {
     let app = |row: &Row<'_>| row.get(0).map(SdkAppId);
     let last_event = connection.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
     Ok(Snapshot {
@@ -415,32 +335,35 @@ fn read(connection: &Connection) -> Result<Snapshot, Error> {
                 })
             },
         )?,
-        outbox: rows(connection, &events_where("failed = 0"), event)?,
+        waiting: outbox.newest().to_vec(),
         last_event: unsigned(last_event),
     })
 }
 
-fn events_where(condition: &str) -> String {
-    format!("SELECT id, sdkappid, subject, command, body, at FROM outbox WHERE {condition} ORDER BY id")
-}
-
-fn event(row: &Row<'_>) -> Result<OutboxEvent, Error> {
-    Ok(OutboxEvent {
-        id: unsigned(row.get(0)?),
-        sdkappid: SdkAppId(row.get(1)?),
-        subject: row.get(2)?,
-        command: row.get(3)?,
-        body: row.get(4)?,
-        at: Time::from_unix_millis(unsigned(row.get(5)?)),
-    })
-}
-
-/// Reads the dead letters of a data folder, oldest first, also while a server runs on it.
+/// Reads the dead letters of a data folder, oldest first, also while a server runs on it: `each` is given them one by
+/// one.
 ///
 /// # Errors
 /// As [`read_apps`].
-pub fn failed_events(folder: &Path) -> Result<Vec<OutboxEvent>, Error> {
-    rows(&connect_existing(folder)?, &events_where("failed = 1"), event)
+pub fn for_each_failed_event(folder: &Path, mut each: impl FnMut(OutboxEvent)) -> Result<(), Error> {
+    let connection = connect_existing(folder)?;
+    let mut statement = connection.prepare(
+        "SELECT id, sdkappid, subject, command, body, at FROM outbox WHERE failed = 1 ORDER BY id",
+    )?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        each(outbox::event(row)?);
+    }
+    Ok(())
+}
+
+/// The ids of the dead letters of a data folder, oldest first.
+///
+/// # Errors
+/// As [`read_apps`].
+pub fn failed_event_ids(folder: &Path) -> Result<Vec<u64>, Error> {
+    let sql = "SELECT id FROM outbox WHERE failed = 1 ORDER BY id";
+    rows(&connect_existing(folder)?, sql, |row| Ok(unsigned(row.get(0)?)))
 }
 
 /// Reads the apps of a data folder, also while a server runs on it.
@@ -481,6 +404,7 @@ pub fn backup(folder: &Path, to: &Path) -> Result<(), Error> {
 
 fn connect_existing(folder: &Path) -> Result<Connection, Error> {
     let path = folder.join(FILE_NAME);
+    refuse_orphan(&path)?;
     if !path.exists() {
         let folder = folder.display();
         return Err(Error::Other(format!(
@@ -492,6 +416,7 @@ fn connect_existing(folder: &Path) -> Result<Connection, Error> {
     if found > VERSION {
         return Err(Error::Newer { path, found, known: VERSION });
     }
+    trust(&connection)?;
     Ok(connection)
 }
 
@@ -499,7 +424,7 @@ fn records<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<Ve
     rows(connection, sql, |row| record(row, 0))
 }
 
-fn rows<T>(
+pub(crate) fn rows<T>(
     connection: &Connection,
     sql: &str,
     read: impl Fn(&Row<'_>) -> Result<T, Error>,
@@ -530,10 +455,10 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
 }
 
 /// SQLite's integers are signed; the bits are kept.
-fn signed(value: u64) -> i64 {
+pub(crate) fn signed(value: u64) -> i64 {
     value.cast_signed()
 }
 
-fn unsigned(value: i64) -> u64 {
+pub(crate) fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }

@@ -1,10 +1,13 @@
 //! The store as its callers see it: what is acknowledged is read back, what cannot be used is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_executor::block_on;
 use rooms::{
@@ -12,14 +15,41 @@ use rooms::{
     SessionId, Time, UserId,
 };
 use store::{
-    App, Change, Error, FILE_NAME, OutboxEvent, Presence, Snapshot, Sqlite, Store as _, StoredSession,
-    failed_events,
+    App, Change, Error, EventPage, EventsWanted, FILE_NAME, OutboxEvent, Presence, Snapshot, Sqlite,
+    Store as _, StoredSession, for_each_failed_event,
 };
 
 const APP: SdkAppId = SdkAppId(1_400_000_001);
 
 fn open(folder: &Path) -> Result<(Sqlite, Snapshot), Error> {
     Sqlite::open(folder, Box::new(|_| {}))
+}
+
+fn failed_events(folder: &Path) -> Vec<OutboxEvent> {
+    let mut failed = Vec::new();
+    for_each_failed_event(folder, |event| failed.push(event)).unwrap();
+    failed
+}
+
+fn event(app: SdkAppId, subject: &str, id: u64) -> OutboxEvent {
+    OutboxEvent {
+        id,
+        sdkappid: app,
+        subject: subject.into(),
+        command: "Live.CallbackAfterCreateRoom".into(),
+        body: "{}".into(),
+        at: Time::from_unix_seconds(8),
+    }
+}
+
+/// What waits of an app after that turn, of one subject or of all.
+fn waiting(store: &Sqlite, app: SdkAppId, subject: Option<&str>, after: u64, most_bytes: usize) -> EventPage {
+    let subject = subject.map(String::from);
+    block_on(store.waiting_events(EventsWanted { sdkappid: app, subject, after, most_bytes })).unwrap()
+}
+
+fn ids(page: &EventPage) -> Vec<u64> {
+    page.events.iter().map(|waiting| waiting.event.id).collect()
 }
 
 fn user(name: &str) -> UserId {
@@ -74,14 +104,7 @@ fn what_was_acknowledged_is_read_back() {
         content: Content::Text { text: "hi".into(), extension: String::new() },
         sent_at: Time::from_unix_seconds(8),
     };
-    let event = |id| OutboxEvent {
-        id,
-        sdkappid: APP,
-        subject: "r1".into(),
-        command: "Live.CallbackAfterCreateRoom".into(),
-        body: "{}".into(),
-        at: Time::from_unix_seconds(8),
-    };
+    let event = |id| event(APP, "r1", id);
     {
         let (store, before) = open(folder.path()).unwrap();
         assert_eq!(before, Snapshot::default());
@@ -108,9 +131,9 @@ fn what_was_acknowledged_is_read_back() {
             Change::PutRecord(APP, id("r2"), mute.clone()),
             Change::PutMessage(APP, id("r2"), message(1)),
             Change::DeleteRoom(APP, id("r2")),
-            Change::PutEvent(event(5)),
-            Change::PutEvent(event(6)),
-            Change::PutEvent(event(7)),
+            Change::PutEvent(event(5).into()),
+            Change::PutEvent(event(6).into()),
+            Change::PutEvent(event(7).into()),
             Change::DeleteEvent(5),
             Change::FailEvent(6),
         ];
@@ -119,7 +142,7 @@ fn what_was_acknowledged_is_read_back() {
         block_on(store.commit(Vec::new())).unwrap();
     }
 
-    let (_store, after) = open(folder.path()).unwrap();
+    let (store, after) = open(folder.path()).unwrap();
 
     let expected = Snapshot {
         apps: vec![app],
@@ -129,12 +152,15 @@ fn what_was_acknowledged_is_read_back() {
         messages: (11..=60).map(|seq| (APP, id("r1"), message(seq))).collect(),
         sessions: vec![session],
         presence: vec![presence(u64::MAX - 1, "r1")],
-        outbox: vec![event(7)],
+        waiting: vec![(APP, 3)],
         last_event: 7,
         ..Snapshot::default()
     };
     assert_eq!(after, expected);
-    assert_eq!(failed_events(folder.path()).unwrap(), [event(6)]);
+    let page = waiting(&store, APP, None, 0, usize::MAX);
+    assert_eq!((ids(&page), page.is_last), (vec![7], true));
+    assert_eq!(*page.events[0].event, event(7));
+    assert_eq!(failed_events(folder.path()), [event(6)]);
 }
 
 #[test]
@@ -206,4 +232,208 @@ fn a_backup_is_made_while_the_store_is_in_use() {
     assert!(store::backup(folder.path(), &file).unwrap_err().to_string().contains("never overwrites"));
     let (_copy, snapshot) = open(copy.path()).unwrap();
     assert_eq!(snapshot.accounts, [(APP, account("ann"))]);
+}
+
+#[test]
+fn waiting_events_are_read_page_by_page_in_the_order_of_their_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path()).unwrap();
+    let other = SdkAppId(7);
+    // Ids are given before the commits, and commits may overtake each other.
+    for (app, subject, id) in
+        [(APP, "a", 12), (APP, "b", 11), (other, "a", 10), (APP, "a", 14), (APP, "a", 13)]
+    {
+        block_on(store.commit(vec![Change::PutEvent(event(app, subject, id).into())])).unwrap();
+    }
+    let size = event(APP, "a", 1).bytes();
+
+    let first = waiting(&store, APP, None, 0, size);
+    assert_eq!((ids(&first), first.is_last), (vec![12, 11], false));
+    let rest = waiting(&store, APP, None, first.events[1].turn, usize::MAX);
+    assert_eq!((ids(&rest), rest.is_last), (vec![14, 13], true));
+    let of_subject = waiting(&store, APP, Some("a"), first.events[0].turn, usize::MAX);
+    assert_eq!(ids(&of_subject), [14, 13]);
+    block_on(store.commit(vec![Change::DeleteEvent(14), Change::FailEvent(13)])).unwrap();
+    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [12, 11]);
+    let again = Change::ReviveEvent(13, Time::from_unix_seconds(99));
+    block_on(store.commit(vec![Change::PutEvent(event(APP, "a", 15).into()), again])).unwrap();
+    let all = waiting(&store, APP, None, 0, usize::MAX);
+    assert_eq!(ids(&all), [12, 11, 15, 13], "one that is revived has its turn at the end");
+    assert_eq!(all.events[3].event.at, Time::from_unix_seconds(99));
+}
+
+#[test]
+fn turns_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(folder.path()).unwrap();
+        let put = |id| Change::PutEvent(event(APP, "a", id).into());
+        block_on(store.commit(vec![put(1), put(2)])).unwrap();
+    }
+
+    let (store, snapshot) = open(folder.path()).unwrap();
+    block_on(store.commit(vec![Change::PutEvent(event(APP, "a", 3).into())])).unwrap();
+
+    let newest = snapshot.waiting[0].1;
+    assert_eq!(ids(&waiting(&store, APP, None, newest, usize::MAX)), [3]);
+}
+
+#[test]
+fn one_app_s_waiting_events_and_dead_letters_take_no_room_from_another_s() {
+    const MOST: u64 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let heard = Arc::new(Mutex::new((0, 0)));
+    let hears = heard.clone();
+    let on_commit = move |group: store::Committed| {
+        let mut heard = hears.lock().unwrap();
+        heard.0 += group.events.len();
+        heard.1 += group.given_up;
+    };
+    let (store, _) = Sqlite::open(folder.path(), Box::new(on_commit)).unwrap();
+    let other = SdkAppId(7);
+    let modest =
+        vec![Change::PutEvent(event(other, "a", 1).into()), Change::PutEvent(event(other, "a", 2).into())];
+    block_on(store.commit(modest)).unwrap();
+    block_on(store.commit(vec![Change::FailEvent(1)])).unwrap();
+
+    let greedy = (0..MOST + 5).map(|number| Change::PutEvent(event(APP, "a", 10 + number).into()));
+    block_on(store.commit(greedy.collect())).unwrap();
+    assert_eq!(*heard.lock().unwrap(), (2 + 100_000, 5));
+    block_on(store.commit((0..MOST).map(|number| Change::FailEvent(10 + number)).collect())).unwrap();
+    block_on(store.commit(vec![
+        Change::PutEvent(event(APP, "a", 5).into()),
+        Change::PutEvent(event(other, "a", 3).into()),
+    ]))
+    .unwrap();
+
+    let failed = failed_events(folder.path());
+    let of = |app| failed.iter().filter(|event| event.sdkappid == app).count() as u64;
+    assert_eq!((of(other), of(APP)), (1, MOST));
+    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [5], "there is room again");
+    assert_eq!(ids(&waiting(&store, other, None, 0, usize::MAX)), [2, 3]);
+}
+
+#[test]
+fn a_panic_of_who_listens_ends_nothing_and_loses_no_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let (heard, calls) = (Arc::new(Mutex::new(Vec::new())), AtomicUsize::new(0));
+    let hears = heard.clone();
+    let on_commit = move |group: store::Committed| {
+        if calls.fetch_add(1, Ordering::Relaxed) < 2 {
+            panic!("on purpose");
+        }
+        hears.lock().unwrap().extend(group.events.iter().map(|waiting| waiting.event.id));
+    };
+    let (store, _) = Sqlite::open(folder.path(), Box::new(on_commit)).unwrap();
+
+    let put = |id| vec![Change::PutEvent(event(APP, "a", id).into())];
+    assert!(block_on(store.commit(put(1))).is_ok(), "it is on disk");
+    assert!(block_on(store.commit(put(2))).is_ok());
+
+    assert!(store.health().is_ok());
+    // By and by, though nobody commits any more.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while heard.lock().unwrap().len() < 2 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", heard.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(*heard.lock().unwrap(), [1, 2]);
+    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [1, 2]);
+}
+
+#[test]
+fn what_can_never_be_kept_is_refused_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path()).unwrap();
+    drop(store);
+    let path = folder.path().join(FILE_NAME);
+    let never = "CREATE TRIGGER never BEFORE INSERT ON accounts WHEN NEW.user = 'evil'
+                 BEGIN SELECT RAISE(ABORT, 'never'); END";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(never).unwrap();
+    let (store, _) = open(folder.path()).unwrap();
+
+    // In one group: the writer is kept from taking them one by one.
+    let lock = rusqlite::Connection::open(&path).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let first = store.commit(vec![Change::PutAccount(APP, account("first"))]);
+    store.journal(vec![Change::PutAccount(APP, account("evil"))]);
+    let evil = store.commit(vec![Change::PutAccount(APP, account("evil"))]);
+    store.journal(vec![Change::PutAccount(APP, account("noted"))]);
+    let last = store.commit(vec![Change::PutAccount(APP, account("last"))]);
+    lock.execute_batch("COMMIT").unwrap();
+    drop(lock);
+
+    assert!(block_on(first).is_ok());
+    assert!(matches!(block_on(evil), Err(Error::Unfit(_))));
+    assert!(block_on(last).is_ok());
+    assert!(store.health().is_ok());
+    drop(store);
+    let (_store, snapshot) = open(folder.path()).unwrap();
+    let users: Vec<_> = snapshot.accounts.iter().map(|(_, account)| account.user.as_str()).collect();
+    assert_eq!(users, ["first", "last", "noted"]);
+}
+
+#[test]
+fn a_log_without_its_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, log) = (folder.path().join(FILE_NAME), folder.path().join(format!("{FILE_NAME}-wal")));
+    fs::write(&log, "changes").unwrap();
+
+    for is_there in [false, true] {
+        if is_there {
+            fs::write(&path, "").unwrap();
+        }
+        assert!(matches!(open(folder.path()), Err(Error::Orphaned { .. })));
+        assert!(matches!(store::read_apps(folder.path()), Err(Error::Orphaned { .. })));
+        assert_eq!((path.exists(), fs::read_to_string(&log).unwrap()), (is_there, "changes".into()));
+    }
+}
+
+#[test]
+fn a_clean_end_leaves_everything_in_the_database_and_a_refused_one_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, log) = (folder.path().join(FILE_NAME), folder.path().join(format!("{FILE_NAME}-wal")));
+    {
+        let (store, _) = open(folder.path()).unwrap();
+        block_on(store.commit(vec![Change::PutAccount(APP, account("ann"))])).unwrap();
+        waiting(&store, APP, None, 0, 1);
+    }
+    assert!(!log.exists(), "the log was brought into the database");
+
+    // Somebody else's database that was not closed.
+    fs::remove_file(&path).unwrap();
+    let theirs = rusqlite::Connection::open(&path).unwrap();
+    theirs.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE theirs (x)").unwrap();
+    let before = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
+    let copy = tempfile::tempdir().unwrap();
+    fs::write(copy.path().join(FILE_NAME), &before.0).unwrap();
+    fs::write(copy.path().join(format!("{FILE_NAME}-wal")), &before.1).unwrap();
+
+    assert!(matches!(open(copy.path()), Err(Error::Foreign(_))));
+
+    assert_eq!(fs::read(copy.path().join(FILE_NAME)).unwrap(), before.0);
+    assert_eq!(fs::read(copy.path().join(format!("{FILE_NAME}-wal"))).unwrap(), before.1);
+}
+
+#[test]
+fn a_database_of_the_version_before_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(folder.path()).unwrap();
+        let put = |id| Change::PutEvent(event(APP, "a", id).into());
+        block_on(store.commit(vec![put(30), put(20)])).unwrap();
+    }
+    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    connection
+        .execute_batch(
+            "DROP INDEX outbox_by_app; DROP INDEX outbox_by_subject; ALTER TABLE outbox DROP COLUMN turn;
+             PRAGMA user_version = 2",
+        )
+        .unwrap();
+    drop(connection);
+
+    let (store, snapshot) = open(folder.path()).unwrap();
+
+    assert_eq!(snapshot.waiting, [(APP, 30)]);
+    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [20, 30]);
 }

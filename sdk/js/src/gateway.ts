@@ -77,9 +77,13 @@ export class Gateway {
     this.#begin();
   }
 
-  /** A newer signature, for when one comes back. */
+  /** A newer signature, for when one comes back; and the session goes on beyond the one before. */
   renew(userSig: string): void {
     if (this.#credentials) this.#credentials = { ...this.#credentials, userSig };
+    if (!this.#isReady) return;
+    this.#send('renew_user_sig', { UserSig: userSig }).catch((error: unknown) => {
+      log.warn('the newer UserSig was not taken', error);
+    });
   }
 
   /** Sends a command; waits for a connection when there is none at the moment. */

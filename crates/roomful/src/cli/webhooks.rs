@@ -10,6 +10,9 @@ use crate::config::Config;
 use crate::webhooks::{self, Sender, check_url, unknown_event};
 use crate::{control, serve};
 
+/// How many dead letters one call to the server names.
+const REPLAYED_AT_ONCE: usize = 10_000;
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Set who hears of an app's events; the running server knows at once
@@ -94,32 +97,37 @@ impl Command {
             }
             Command::Test { sdkappid } => test(config, sdkappid).await,
             Command::Failed { json } => {
-                let failed = store::failed_events(folder)?;
+                // One by one: they may be more than memory holds.
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&failed)?);
+                    let mut separator = "[\n";
+                    store::for_each_failed_event(folder, |event| {
+                        println!("{separator}{}", serde_json::to_string(&event).unwrap_or_default());
+                        separator = ",\n";
+                    })?;
+                    println!("{}]", if separator == "[\n" { "[" } else { "" });
                     return Ok(());
                 }
                 println!("{:<18} {:<12} {:<16} {:<40} SUBJECT", "ID", "APP", "TIME", "EVENT");
-                for event in failed {
+                store::for_each_failed_event(folder, |event| {
                     let (id, time) = (event.id, event.at.unix_seconds());
                     println!(
                         "{id:<18} {:<12} {time:<16} {:<40} {}",
                         event.sdkappid, event.command, event.subject
                     );
-                }
+                })?;
                 Ok(())
             }
             Command::Replay { ids } => {
-                let all = store::failed_events(folder)?.into_iter().map(|event| event.id);
                 let ids: Vec<u64> = match ids.is_empty() {
-                    true => all.collect(),
+                    true => store::failed_event_ids(folder)?,
                     false => ids.iter().map(|id| Ok(id.parse()?)).collect::<anyhow::Result<_>>()?,
                 };
-                let answer = control::call(folder, "/control/webhooks/replay", Some(&json!(ids))).await?;
-                println!(
-                    "{} events are sent again",
-                    answer.get("replayed").and_then(Value::as_u64).unwrap_or(0)
-                );
+                let mut replayed = 0;
+                for ids in ids.chunks(REPLAYED_AT_ONCE) {
+                    let answer = control::call(folder, "/control/webhooks/replay", Some(&json!(ids))).await?;
+                    replayed += answer.get("replayed").and_then(Value::as_u64).unwrap_or(0);
+                }
+                println!("{replayed} events are sent again");
                 Ok(())
             }
         }

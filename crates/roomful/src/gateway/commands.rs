@@ -130,6 +130,10 @@ struct Login {
 
 async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Member, ResumeToken), ApiError> {
     let login: Login = parse_json(body)?;
+    // A session is journalled whenever it begins or comes back.
+    if hub.store.is_behind() {
+        return Err(store::Error::Behind.into());
+    }
     let (session, token) = match &login.resume_token {
         Some(token) => {
             let mut refused = None;

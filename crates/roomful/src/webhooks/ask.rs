@@ -39,12 +39,18 @@ async fn ask(hub: &Hub, app: &App, command: &str, body: Value) -> Option<Answer>
     let webhook = app.webhook_for(command)?;
     let body = body.to_string();
     let delivery = Delivery { app: app.id, command, body: &body, id: app.event_ids.next(), attempt: 1 };
-    match hub.sender.send(&webhook, &delivery, hub.config.webhooks.deadline).await {
+    match hub.sender.ask(&webhook, &delivery, hub.config.webhooks.deadline).await {
         Ok(answer) => serde_json::from_slice(&answer)
-            .inspect_err(|error| tracing::warn!(command, %error, "a webhook answer cannot be read; allowed"))
+            .inspect_err(|error| {
+                if app.may_log_webhook() {
+                    tracing::warn!(app = %app.id, command, %error, "a webhook answer cannot be read; allowed");
+                }
+            })
             .ok(),
         Err(error) => {
-            tracing::warn!(command, %error, "a webhook did not answer; allowed");
+            if app.may_log_webhook() {
+                tracing::warn!(app = %app.id, command, %error, "a webhook did not answer; allowed");
+            }
             None
         }
     }

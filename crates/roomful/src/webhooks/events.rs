@@ -232,14 +232,15 @@ fn put(app: &App, subject: &str, command: &str, now: Time, mut body: Value) -> O
     app.webhook_for(command)?;
     wire::put(&mut body, "CallbackCommand", command);
     wire::put(&mut body, "EventTime", now.unix_millis());
-    Some(Change::PutEvent(OutboxEvent {
+    let event = OutboxEvent {
         id: app.event_ids.next(),
         sdkappid: app.id,
         subject: subject.into(),
         command: command.into(),
         body: body.to_string(),
         at: now,
-    }))
+    };
+    Some(Change::PutEvent(event.into()))
 }
 
 fn info_json(app: &App, room: &Room, info: &RoomInfo) -> Value {

@@ -5,9 +5,12 @@
 
 mod address;
 mod ask;
+mod backlog;
 mod events;
 mod outbox;
+mod places;
 mod receiver;
+mod resolver;
 
 pub(crate) use ask::{MessageQuestion, before_gift, before_message};
 pub(crate) use events::{EVENTS, Teller, battle_event, room_created, room_destroyed};

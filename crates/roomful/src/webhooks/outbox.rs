@@ -1,27 +1,22 @@
 //! The outbox: events that are on disk and on their way. Each arrives at least once, those of one subject in order,
 //! those of different subjects side by side. A receiver that fails is tried again for a day; then, or when too many
 //! wait, an event goes to the dead letters.
+//!
+//! Each app has a backlog and places on the wire of its own, so that what one's receiver does costs no other anything.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use rooms::SdkAppId;
-use store::{Change, OutboxEvent};
+use store::{Change, Committed, EventPage, EventsWanted, OutboxEvent};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
+use super::backlog::{Backlog, Next, Read};
 use super::receiver::Delivery;
 use crate::clock;
 use crate::hub::Hub;
-
-/// How many events may wait in memory.
-const MOST_WAITING: usize = 100_000;
-
-/// How many are on the wire at once.
-const AT_ONCE: usize = 64;
 
 /// How long one may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -33,87 +28,136 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long an event is tried.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-type Subject = (SdkAppId, String);
+/// How long what the store cannot do now is put off.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
-struct Waiting {
-    by_subject: HashMap<Subject, VecDeque<OutboxEvent>, foldhash::fast::RandomState>,
-    count: usize,
+/// An app's part of the outbox.
+struct Line {
+    app: SdkAppId,
+    backlog: Mutex<Backlog>,
 }
 
 /// What is on its way.
 pub(crate) struct Outbox {
     runtime: Handle,
+    /// How many bytes of an app's events are in memory at most.
+    most_bytes: usize,
     hub: OnceLock<Arc<Hub>>,
-    waiting: Mutex<Waiting>,
-    on_the_wire: Semaphore,
+    lines: Mutex<HashMap<SdkAppId, Arc<Line>, foldhash::fast::RandomState>>,
 }
 
 impl Outbox {
     /// An outbox whose work is done on `runtime`.
-    pub(crate) fn new(runtime: Handle) -> Arc<Self> {
-        Arc::new(Self {
-            runtime,
-            hub: OnceLock::new(),
-            waiting: Mutex::default(),
-            on_the_wire: Semaphore::new(AT_ONCE),
-        })
+    pub(crate) fn new(runtime: Handle, most_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { runtime, most_bytes, hub: OnceLock::new(), lines: Mutex::default() })
     }
 
-    /// From now on events are sent: first those that were waiting when the server ended.
-    pub(crate) fn start(self: &Arc<Self>, hub: Arc<Hub>, waiting: Vec<OutboxEvent>) {
+    /// From now on events are sent: first those that were waiting when the server ended, up to the turns in `waiting`.
+    pub(crate) fn start(self: &Arc<Self>, hub: Arc<Hub>, waiting: Vec<(SdkAppId, u64)>) {
+        let mut lines = self.lines.lock();
         let _ = self.hub.set(hub);
-        self.accept(waiting);
+        for (app, newest) in waiting {
+            self.line(&mut lines, app).backlog.lock().note_on_disk(newest);
+        }
+        lines.values().for_each(|line| self.scan(line));
     }
 
     /// Takes over events that are on disk, in order.
-    pub(crate) fn accept(self: &Arc<Self>, events: Vec<OutboxEvent>) {
-        let Some(hub) = self.hub.get().filter(|_| !events.is_empty()) else { return };
-        let mut waiting = self.waiting.lock();
-        for event in events {
-            if waiting.count >= MOST_WAITING {
-                hub.store.journal(vec![Change::FailEvent(event.id)]);
-                metrics::counter!("roomful_webhook_failed_total").increment(1);
+    pub(crate) fn accept(self: &Arc<Self>, committed: &Committed) {
+        metrics::gauge!("roomful_webhook_waiting").set(committed.waiting as f64);
+        metrics::counter!("roomful_webhook_failed_total").increment(committed.given_up);
+        if committed.events.is_empty() {
+            return;
+        }
+        let mut lines = self.lines.lock();
+        for event in &committed.events {
+            let line = self.line(&mut lines, event.event.sdkappid);
+            let mut backlog = line.backlog.lock();
+            // Nothing is sent before what is older is known of.
+            if self.hub.get().is_none() {
+                backlog.note_on_disk(event.turn);
                 continue;
             }
-            waiting.count += 1;
-            let subject = (event.sdkappid, event.subject.clone());
-            let queue = waiting.by_subject.entry(subject.clone()).or_default();
-            queue.push_back(event);
-            if queue.len() == 1 {
-                let outbox = self.clone();
-                self.runtime.spawn(async move { outbox.deliver(subject).await });
+            let first = backlog.accept(event.clone());
+            drop(backlog);
+            first.into_iter().for_each(|subject| self.serve(line, subject));
+            self.scan(line);
+        }
+    }
+
+    fn line<'a>(
+        &self,
+        lines: &'a mut HashMap<SdkAppId, Arc<Line>, foldhash::fast::RandomState>,
+        app: SdkAppId,
+    ) -> &'a Arc<Line> {
+        lines.entry(app).or_insert_with(|| {
+            let backlog = Mutex::new(Backlog::new(self.most_bytes));
+            Arc::new(Line { app, backlog })
+        })
+    }
+
+    /// Sends what is there for one subject, one after the other, until there is nothing more.
+    fn serve(self: &Arc<Self>, line: &Arc<Line>, subject: Arc<str>) {
+        let (outbox, line) = (self.clone(), line.clone());
+        self.runtime.spawn(async move { outbox.deliver(&line, &subject).await });
+    }
+
+    /// Reads what waits on the disk, when there is room for it.
+    fn scan(self: &Arc<Self>, line: &Arc<Line>) {
+        let Some(first) = line.backlog.lock().scan() else { return };
+        let (outbox, line) = (self.clone(), line.clone());
+        self.runtime.spawn(async move {
+            let mut next = Some(first);
+            while let Some(read) = next {
+                let Some(page) = outbox.read(&line, None, &read).await else { return };
+                let subjects;
+                (subjects, next) = line.backlog.lock().scanned(&read, page);
+                subjects.into_iter().for_each(|subject| outbox.serve(&line, subject));
             }
-        }
-        metrics::gauge!("roomful_webhook_waiting").set(waiting.count as f64);
+        });
     }
 
-    /// Sends what is there for one subject, one after the other.
-    async fn deliver(&self, subject: Subject) {
+    /// Tries until it is read; `None` once the store is closed.
+    async fn read(&self, line: &Line, subject: Option<&str>, read: &Read) -> Option<EventPage> {
+        let hub = self.hub.get()?;
+        loop {
+            let (after, most_bytes) = (read.after, read.most_bytes);
+            let subject = subject.map(String::from);
+            let wanted = EventsWanted { sdkappid: line.app, subject, after, most_bytes };
+            match hub.store.waiting_events(wanted).await {
+                Ok(page) => return Some(page),
+                Err(store::Error::Closed) => return None,
+                Err(error) => tracing::warn!(app = %line.app, %error, "webhook events cannot be read"),
+            }
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+    }
+
+    async fn deliver(self: &Arc<Self>, line: &Arc<Line>, subject: &str) {
         let Some(hub) = self.hub.get() else { return };
-        while let Some(event) = self.first(&subject) {
-            let arrived = self.send(hub, &event).await;
-            // The row goes before the next event does, so that a crash repeats at most this one.
-            hub.store.journal(vec![if arrived {
-                Change::DeleteEvent(event.id)
-            } else {
-                Change::FailEvent(event.id)
-            }]);
-            self.forget(&subject);
-        }
-    }
-
-    fn first(&self, subject: &Subject) -> Option<OutboxEvent> {
-        self.waiting.lock().by_subject.get(subject)?.front().cloned()
-    }
-
-    fn forget(&self, subject: &Subject) {
-        let mut waiting = self.waiting.lock();
-        waiting.count = waiting.count.saturating_sub(1);
-        if let Some(queue) = waiting.by_subject.get_mut(subject) {
-            queue.pop_front();
-            if queue.is_empty() {
-                waiting.by_subject.remove(subject);
+        loop {
+            let next = line.backlog.lock().next(subject);
+            match next {
+                Next::Rest => return,
+                Next::Read(read) => {
+                    let Some(page) = self.read(line, Some(subject), &read).await else { return };
+                    line.backlog.lock().read(subject, &read, page);
+                }
+                Next::Send(event) => {
+                    let arrived = self.send(hub, &event).await;
+                    // What cannot be noted as sent would be sent again after a restart.
+                    while hub.store.is_behind() {
+                        tokio::time::sleep(STORE_PAUSE).await;
+                    }
+                    // The row goes before the next event does, so that a crash repeats at most this one.
+                    hub.store.journal(vec![if arrived {
+                        Change::DeleteEvent(event.id)
+                    } else {
+                        Change::FailEvent(event.id)
+                    }]);
+                    line.backlog.lock().done(subject);
+                    self.scan(line);
+                }
             }
         }
     }
@@ -122,10 +166,12 @@ impl Outbox {
     async fn send(&self, hub: &Hub, event: &OutboxEvent) -> bool {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let Some(app) = hub.app(event.sdkappid) else { return false };
+            // Who gets the event is asked when its turn has come: one that hangs may have been replaced.
+            let place = hub.sender.event_place(event.sdkappid).await;
+            let Some(app) = hub.app(event.sdkappid) else { break };
             let webhook = app.webhook();
             if webhook.url.is_empty() {
-                return false;
+                break;
             }
             let delivery = Delivery {
                 app: event.sdkappid,
@@ -134,9 +180,8 @@ impl Outbox {
                 id: event.id,
                 attempt,
             };
-            let permit = self.on_the_wire.acquire().await;
             let result = hub.sender.send(&webhook, &delivery, DEADLINE).await;
-            drop(permit);
+            drop(place);
             match result {
                 Ok(_) => {
                     metrics::counter!("roomful_webhook_delivered_total").increment(1);
@@ -144,7 +189,10 @@ impl Outbox {
                 }
                 Err(error) => {
                     metrics::counter!("roomful_webhook_retries_total").increment(1);
-                    tracing::warn!(command = event.command, attempt, %error, "a webhook event did not arrive");
+                    if app.may_log_webhook() {
+                        let (app, command) = (app.id, &event.command);
+                        tracing::warn!(%app, command, attempt, %error, "a webhook event did not arrive");
+                    }
                 }
             }
             if event.at.until(clock::now()) > GIVE_UP_AFTER {

@@ -1,9 +1,7 @@
-//! Sending one event to a receiver: the URL's parameters, the signatures, the connection that may go to public addresses
-//! only, the deadline.
+//! Sending one event to a receiver: the URL's parameters, the signatures, the place on the wire, the connection that
+//! may go to public addresses only, the deadline.
 
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,24 +12,33 @@ use hyper::{Request, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rooms::SdkAppId;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use store::Webhook;
-use tower_service::Service;
 
 use super::EventIds;
 use super::address::is_public;
+use super::places::{Bounds, Place, Places};
+use super::resolver::PublicResolver;
 use crate::{clock, wire};
 
-/// The most bytes of a receiver's answer that are read.
+/// The most bytes of a receiver's answer that are read; also of its headers.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// How long an unused connection to a receiver is kept.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How many of them are kept for one host.
+const MOST_IDLE: usize = 32;
+
+/// How many events are on the wire at once. Each is a socket.
+const EVENTS: Bounds = Bounds { own: 8, most: 64, shared: 512 };
+
+/// How many questions are. What members wait for has more: one that gets no place in time is not asked.
+const QUESTIONS: Bounds = Bounds { own: 32, most: 256, shared: 1024 };
 
 /// How long a test event may take.
 const TEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -51,12 +58,13 @@ pub(super) struct Delivery<'a> {
 pub(crate) struct Sender {
     client: Client<HttpsConnector<HttpConnector<PublicResolver>>, Full<Bytes>>,
     allow_private: bool,
+    events: Places,
+    questions: Places,
 }
 
 impl Sender {
     pub(crate) fn new(allow_private: bool) -> Self {
-        let mut http =
-            HttpConnector::new_with_resolver(PublicResolver { inner: GaiResolver::new(), allow_private });
+        let mut http = HttpConnector::new_with_resolver(PublicResolver::new(allow_private));
         http.enforce_http(false);
         http.set_connect_timeout(Some(Duration::from_secs(5)));
         let roots = HttpsConnectorBuilder::new()
@@ -79,9 +87,34 @@ impl Sender {
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MOST_IDLE)
+            .http1_max_buf_size(MAX_ANSWER_BYTES)
             .pool_timer(TokioTimer::new())
             .build(https.https_or_http().enable_http1().wrap_connector(http));
-        Self { client, allow_private }
+        Self { client, allow_private, events: Places::new(EVENTS), questions: Places::new(QUESTIONS) }
+    }
+
+    /// Waits until one more event of `app` may be sent; for as long as the place is kept.
+    pub(super) async fn event_place(&self, app: SdkAppId) -> Option<Place> {
+        self.events.take(app).await
+    }
+
+    /// Sends a question and returns what was answered, all of it before the deadline.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    pub(super) async fn ask(
+        &self,
+        to: &Webhook,
+        delivery: &Delivery<'_>,
+        deadline: Duration,
+    ) -> Result<Bytes, String> {
+        let until = tokio::time::Instant::now() + deadline;
+        let place = tokio::time::timeout_at(until, self.questions.take(delivery.app)).await;
+        let Ok(_place) = place else {
+            return Err("too many questions to the receiver wait for an answer".into());
+        };
+        self.send(to, delivery, until.saturating_duration_since(tokio::time::Instant::now())).await
     }
 
     /// Sends an event and returns what was answered.
@@ -168,7 +201,7 @@ pub(crate) fn check_url(url: &str, allow_private: bool) -> Result<Uri, String> {
     Ok(uri)
 }
 
-fn refused(address: IpAddr) -> String {
+pub(super) fn refused(address: IpAddr) -> String {
     format!(
         "{address} is no public address; set webhooks.allow_private = true if the receiver is meant to be there"
     )
@@ -216,37 +249,4 @@ fn sign_body(token: &str, time: u64, body: &str) -> String {
     mac.update(format!("{time}.").as_bytes());
     mac.update(body.as_bytes());
     wire::hex(&mac.finalize().into_bytes())
-}
-
-/// Looks names up, and knows no private addresses: asked anew for every connection, so that a name which changes its
-/// mind gains nothing.
-#[derive(Clone)]
-struct PublicResolver {
-    inner: GaiResolver,
-    allow_private: bool,
-}
-
-type Addresses = std::vec::IntoIter<SocketAddr>;
-
-impl Service<Name> for PublicResolver {
-    type Response = Addresses;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Addresses, std::io::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let (found, allow_private) = (self.inner.call(name), self.allow_private);
-        Box::pin(async move {
-            let all: Vec<SocketAddr> = found.await?.collect();
-            let public: Vec<_> =
-                all.iter().copied().filter(|address| allow_private || is_public(address.ip())).collect();
-            match (public.is_empty(), all.first()) {
-                (true, Some(address)) => Err(std::io::Error::other(refused(address.ip()))),
-                _ => Ok(public.into_iter()),
-            }
-        })
-    }
 }
