@@ -132,3 +132,42 @@ fn serve(data: &Path) -> Output {
         .output()
         .unwrap()
 }
+
+#[tokio::test]
+async fn a_gift_that_the_disk_refused_was_never_given() {
+    let disk = SmallDisk::mount();
+    let data = Arc::new(TempDir::new_in(disk.path()).unwrap());
+    let environment = vec![("ROOMFUL_LIMITS__CALLS_PER_SECOND".to_string(), "0".to_string())];
+    let server = Server::on(data, environment).await;
+    server.create_room("r").await;
+    let rose = json!({"GiftId": "rose", "DefaultName": "Rose", "IconUrl": "http://x/i", "ResourceUrl": "http://x/r", "Coins": 10});
+    server.ok("add_gift", rose).await;
+    let mut ann = server.enter("ann", "r").await;
+    let mut ben = server.enter("ben", "r").await;
+    let gift = |count: u64| json!({"RoomId": "r", "GiftId": "rose", "Count": count});
+    ann.ok("send_gift", gift(1)).await;
+    assert_eq!(ben.event("gift_received").await["Count"], 1);
+    let ballast = disk.fill();
+
+    // What a nearly full disk still takes is acknowledged; what it refuses must leave nothing.
+    let mut given = 1;
+    let refused = loop {
+        let answer = ann.call("send_gift", gift(100)).await;
+        if answer["ErrorCode"] != 0 {
+            break answer;
+        }
+        given += 100;
+        assert_eq!(ben.event("gift_received").await["Count"], 100);
+    };
+
+    assert_eq!(refused["ErrorCode"], 100_001, "{refused}");
+    let count = server.ok("get_gift_count", json!({"RoomId": "r"})).await;
+    assert_eq!((&count["TotalCount"], &count["TotalCoins"]), (&json!(given), &json!(10 * given)));
+    std::fs::remove_file(ballast).unwrap();
+    ann.ok("send_gift", gift(7)).await;
+    assert_eq!(ben.event("gift_received").await["Count"], 7, "nobody was shown the gift that was refused");
+    let server = server.restart().await;
+    let count = server.ok("get_gift_count", json!({"RoomId": "r"})).await;
+    assert_eq!((&count["TotalCount"], &count["TotalCoins"]), (&json!(given + 7), &json!(10 * (given + 7))));
+    assert_eq!(count["Sequence"], given / 100 + 2);
+}
