@@ -190,3 +190,44 @@ async fn events_for_a_receiver_that_is_away_wait_on_the_disk_and_come_in_order()
         assert!(came.is_sorted(), "{room}: {came:?}");
     }
 }
+
+/// A receiver whose answers have no end, in the head or in the body, and which counts those who ask.
+async fn endless(start: &'static str) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 1024]).await;
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let _ = stream.write_all(start.as_bytes()).await;
+                while stream.write_all(&[b'x'; 16 * 1024]).await.is_ok() {}
+            });
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_an_end_costs_bounded_memory() {
+    for start in ["HTTP/1.1 200 OK\r\nEndless: ", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"] {
+        let (url, asked) = endless(start).await;
+        let server = Server::with(ALLOWED).await;
+        set_receiver(&server, server.app, &url, &[CREATED]);
+        server.create_room("first").await;
+        let before = server.memory();
+
+        for number in 0..100 {
+            server.create_room(&format!("r{number}")).await;
+        }
+
+        let is_asked = || asked.load(std::sync::atomic::Ordering::Relaxed) > 150;
+        wait_for("each is tried again", Duration::from_secs(20), is_asked).await;
+        let grown = server.peak_memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{start:?}: {} MiB", grown >> 20);
+    }
+}

@@ -675,15 +675,25 @@ impl Hub {
         }
         let (hub, app) = (self.clone(), app.clone());
         tokio::spawn(async move {
-            let _lane = hub.lane(app.id, STAGE_LANE).await;
-            if let Some(mut battle) = app.stage.battle_of(room.as_str())
-                && let Ok(steps) = battle.leave(&room, clock::now())
-                && let Err(error) = hub.save_battle(&app, battle, &steps, SYSTEM).await
-            {
-                tracing::warn!(%room, error = %error.message, "a destroyed room stays in its battle");
+            // Each until it is on disk: a room of the same name may come to something new meanwhile.
+            loop {
+                let lane = hub.lane(app.id, STAGE_LANE).await;
+                let Some(mut battle) = app.stage.battle_of(room.as_str()) else { break };
+                let Ok(steps) = battle.leave(&room, clock::now()) else { break };
+                let Err(error) = hub.save_battle(&app, battle, &steps, SYSTEM).await else { break };
+                tracing::warn!(%room, error = %error.message, "a destroyed room is in its battle still");
+                drop(lane);
+                tokio::time::sleep(DISMISSAL_RETRY).await;
             }
-            if let Err(error) = hub.disconnect(&app, &room).await {
-                tracing::debug!(%room, error = %error.message, "a destroyed room was not connected");
+            loop {
+                let lane = hub.lane(app.id, STAGE_LANE).await;
+                if app.stage.connected(&room).is_empty() {
+                    break;
+                }
+                let Err(error) = hub.disconnect(&app, &room).await else { break };
+                tracing::warn!(%room, error = %error.message, "a destroyed room is connected still");
+                drop(lane);
+                tokio::time::sleep(DISMISSAL_RETRY).await;
             }
         });
     }

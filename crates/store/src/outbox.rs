@@ -13,11 +13,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use crate::sqlite::{rows, signed, unsigned};
 use crate::{Error, EventPage, EventsWanted, OutboxEvent, WaitingEvent};
 
-/// How many events of an app may wait; what comes when there are so many goes to the dead letters.
-const MOST_WAITING: u64 = 100_000;
+/// How many events of an app may wait; what comes when there are so many goes to the dead letters. As many of those are
+/// kept; the oldest make room.
+const MOST: u64 = 100_000;
 
-/// How many dead letters of an app are kept; the oldest make room.
-const MOST_DEAD: u64 = 100_000;
+/// How many bytes they may have, of either kind: one app's are not to fill the disk.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// How many events a page has at most.
 const PAGE: u32 = 1000;
@@ -30,41 +31,62 @@ pub(crate) enum Told {
     GivenUp,
 }
 
-/// How many events an app has in the table.
+/// How many events there are, and how long their texts.
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
-    waiting: u64,
-    dead: u64,
+    events: u64,
+    bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, bytes: u64) {
+        self.events += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Whether there is no room for `more`.
+    fn is_full(&self, more: u64) -> bool {
+        self.events >= MOST || self.bytes + more > MOST_BYTES
+    }
+}
+
+/// What an app has in the table.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    waiting: Count,
+    dead: Count,
+}
+
+impl Counts {
+    fn of(&mut self, is_dead: bool) -> &mut Count {
+        if is_dead { &mut self.dead } else { &mut self.waiting }
+    }
 }
 
 /// What is known of the table without looking. Made anew after a failure, for it also counts what was rolled back.
 pub(crate) struct Outbox {
-    counts: HashMap<SdkAppId, Count>,
+    counts: HashMap<SdkAppId, Counts>,
     newest: Vec<(SdkAppId, u64)>,
     next_turn: u64,
 }
 
 impl Outbox {
     pub(crate) fn read(connection: &Connection) -> Result<Self, Error> {
-        let all = rows(
-            connection,
-            "SELECT sdkappid, failed, count(*), max(turn) FROM outbox GROUP BY sdkappid, failed",
-            |row| {
-                Ok((
-                    SdkAppId(row.get(0)?),
-                    row.get::<_, bool>(1)?,
-                    unsigned(row.get(2)?),
-                    unsigned(row.get(3)?),
-                ))
-            },
-        )?;
+        let sql =
+            "SELECT sdkappid, failed, count(*), sum(bytes), max(turn) FROM outbox GROUP BY sdkappid, failed";
+        let all = rows(connection, sql, |row| {
+            let count = Count { events: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
+            Ok((SdkAppId(row.get(0)?), row.get::<_, bool>(1)?, count, unsigned(row.get(4)?)))
+        })?;
         let mut outbox = Self { counts: HashMap::new(), newest: Vec::new(), next_turn: 1 };
         for (app, is_dead, count, newest) in all {
-            let counts = outbox.counts.entry(app).or_default();
-            if is_dead {
-                counts.dead = count;
-            } else {
-                counts.waiting = count;
+            *outbox.counts(app).of(is_dead) = count;
+            if !is_dead {
                 outbox.newest.push((app, newest));
             }
             outbox.next_turn = outbox.next_turn.max(newest + 1);
@@ -79,7 +101,7 @@ impl Outbox {
 
     /// How many events wait, of all apps.
     pub(crate) fn waiting(&self) -> u64 {
-        self.counts.values().map(|count| count.waiting).sum()
+        self.counts.values().map(|counts| counts.waiting.events).sum()
     }
 
     pub(crate) fn next_turn(&self) -> u64 {
@@ -95,23 +117,19 @@ impl Outbox {
         self.next_turn - 1
     }
 
-    fn count(&mut self, app: SdkAppId) -> &mut Count {
+    fn counts(&mut self, app: SdkAppId) -> &mut Counts {
         self.counts.entry(app).or_default()
     }
 
     pub(crate) fn put(&mut self, to: &Transaction<'_>, event: &Arc<OutboxEvent>) -> Result<Told, Error> {
-        let turn = self.take_turn();
-        let count = self.count(event.sdkappid);
-        let is_dead = count.waiting >= MOST_WAITING;
-        if is_dead {
-            count.dead += 1;
-        } else {
-            count.waiting += 1;
-        }
+        let (turn, bytes) = (self.take_turn(), event.bytes() as u64);
+        let counts = self.counts(event.sdkappid);
+        let is_dead = counts.waiting.is_full(bytes);
+        counts.of(is_dead).add(bytes);
         // One that is there was written by a commit of which the disk said that it had failed.
         to.prepare_cached(
-            "INSERT OR REPLACE INTO outbox (id, sdkappid, subject, command, body, at, failed, turn)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO outbox (id, sdkappid, subject, command, body, at, failed, turn, bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             signed(event.id),
@@ -121,7 +139,8 @@ impl Outbox {
             event.body,
             signed(event.at.unix_millis()),
             is_dead,
-            signed(turn)
+            signed(turn),
+            signed(bytes)
         ])?;
         if is_dead {
             self.bury(to, event.sdkappid)?;
@@ -132,13 +151,11 @@ impl Outbox {
 
     pub(crate) fn delete(&mut self, to: &Transaction<'_>, id: u64) -> Result<(), Error> {
         let found = to
-            .prepare_cached("DELETE FROM outbox WHERE id = ? RETURNING sdkappid, failed")?
-            .query_row([signed(id)], |row| Ok((SdkAppId(row.get(0)?), row.get(1)?)))
+            .prepare_cached("DELETE FROM outbox WHERE id = ? RETURNING sdkappid, failed, bytes")?
+            .query_row([signed(id)], |row| Ok((SdkAppId(row.get(0)?), row.get(1)?, unsigned(row.get(2)?))))
             .optional()?;
-        if let Some((app, is_dead)) = found {
-            let Count { waiting, dead } = self.count(app);
-            let count = if is_dead { dead } else { waiting };
-            *count = count.saturating_sub(1);
+        if let Some((app, is_dead, bytes)) = found {
+            self.counts(app).of(is_dead).take(bytes);
         }
         Ok(())
     }
@@ -146,13 +163,15 @@ impl Outbox {
     /// An event becomes a dead letter.
     pub(crate) fn fail(&mut self, to: &Transaction<'_>, id: u64) -> Result<(), Error> {
         let found = to
-            .prepare_cached("UPDATE outbox SET failed = 1 WHERE id = ? AND failed = 0 RETURNING sdkappid")?
-            .query_row([signed(id)], |row| row.get(0).map(SdkAppId))
+            .prepare_cached(
+                "UPDATE outbox SET failed = 1 WHERE id = ? AND failed = 0 RETURNING sdkappid, bytes",
+            )?
+            .query_row([signed(id)], |row| Ok((SdkAppId(row.get(0)?), unsigned(row.get(1)?))))
             .optional()?;
-        let Some(app) = found else { return Ok(()) };
-        let count = self.count(app);
-        count.waiting = count.waiting.saturating_sub(1);
-        count.dead += 1;
+        let Some((app, bytes)) = found else { return Ok(()) };
+        let counts = self.counts(app);
+        counts.waiting.take(bytes);
+        counts.dead.add(bytes);
         self.bury(to, app)
     }
 
@@ -167,26 +186,30 @@ impl Outbox {
             .query_row(params![signed(turn), signed(at.unix_millis()), signed(id)], |row| Ok(waiting(row)))
             .optional()?;
         let Some(event) = found.transpose()? else { return Ok(None) };
-        let app = event.event.sdkappid;
-        let count = self.count(app);
-        if count.waiting >= MOST_WAITING {
-            return Err(Error::Unfit(format!("{MOST_WAITING} events of app {app} wait to be sent already")));
+        let (app, bytes) = (event.event.sdkappid, event.event.bytes() as u64);
+        let counts = self.counts(app);
+        if counts.waiting.is_full(bytes) {
+            let waiting = counts.waiting.events;
+            return Err(Error::Unfit(format!("{waiting} events of app {app} wait to be sent already")));
         }
-        count.waiting += 1;
-        count.dead = count.dead.saturating_sub(1);
+        counts.waiting.add(bytes);
+        counts.dead.take(bytes);
         Ok(Some(Told::Waits(event)))
     }
 
     /// Forgets the oldest dead letters of an app that has too many.
     fn bury(&mut self, to: &Transaction<'_>, app: SdkAppId) -> Result<(), Error> {
-        let too_many = self.count(app).dead.saturating_sub(MOST_DEAD);
-        if too_many > 0 {
-            to.prepare_cached(
-                "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE sdkappid = ? AND failed = 1 ORDER BY turn LIMIT ?)",
-            )?
-            .execute(params![app.0, signed(too_many)])?;
-            self.count(app).dead -= too_many;
+        let dead = &mut self.counts(app).dead;
+        while dead.events > MOST || dead.bytes > MOST_BYTES {
+            let oldest = to
+                .prepare_cached(
+                    "DELETE FROM outbox WHERE id =
+                     (SELECT id FROM outbox WHERE sdkappid = ? AND failed = 1 ORDER BY turn LIMIT 1) RETURNING bytes",
+                )?
+                .query_row([app.0], |row| row.get(0).map(unsigned))
+                .optional()?;
+            let Some(bytes) = oldest else { return Ok(()) };
+            dead.take(bytes);
         }
         Ok(())
     }

@@ -95,8 +95,10 @@ const MIGRATIONS: &[&str] = &[
 ",
     "
     ALTER TABLE outbox ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
-    UPDATE outbox SET turn = id;
-    CREATE INDEX outbox_by_app ON outbox (sdkappid, failed, turn);
+    ALTER TABLE outbox ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE outbox SET turn = id,
+        bytes = length(CAST(subject AS BLOB)) + length(CAST(command AS BLOB)) + length(CAST(body AS BLOB));
+    CREATE INDEX outbox_by_app ON outbox (sdkappid, failed, turn, bytes);
     CREATE INDEX outbox_by_subject ON outbox (sdkappid, subject, failed, turn);
 ",
 ];

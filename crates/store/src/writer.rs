@@ -41,6 +41,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     /// Gone after a failure that may have left it unusable; opened again for the next group.
     database: Option<Database>,
+    /// Whether the last write failed.
+    is_failing: bool,
     /// The next event's turn.
     turn: u64,
     on_commit: OnCommit,
@@ -62,7 +64,7 @@ impl Drop for Last {
 impl Writer {
     pub(crate) fn new(path: PathBuf, database: Database, on_commit: OnCommit) -> Self {
         let turn = database.outbox.next_turn();
-        Self { path, database: Some(database), turn, on_commit, unheard: Vec::new() }
+        Self { path, database: Some(database), is_failing: false, turn, on_commit, unheard: Vec::new() }
     }
 
     pub(crate) fn run(mut self, shared: Arc<Shared>) {
@@ -119,6 +121,7 @@ impl Writer {
         let committed = catch_unwind(AssertUnwindSafe(|| self.commit(group)));
         let told =
             committed.unwrap_or_else(|_| Err(Error::Unfit("writing it failed in an unforeseen way".into())));
+        self.is_failing = told.is_err();
         let told = told.inspect_err(|error| {
             log(|| tracing::error!(%error, changes, "commit failed; what somebody waits for is refused"));
         })?;
@@ -150,8 +153,8 @@ impl Writer {
         database.outbox.set_next_turn(self.turn);
         let transaction = database.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let changes: Vec<&Change> = group.iter().flat_map(|job| &job.changes).collect();
-        if group.is_empty() {
-            // Whether it can be written is seen by writing.
+        if group.is_empty() || self.is_failing {
+            // Whether it can be written is seen by writing; what there is may change nothing.
             transaction.pragma_update(None, "user_version", crate::schema::VERSION)?;
         }
         let pointless = superseded(changes.iter().copied());

@@ -314,6 +314,37 @@ fn one_app_s_waiting_events_and_dead_letters_take_no_room_from_another_s() {
 }
 
 #[test]
+fn one_app_s_long_events_do_not_fill_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |id| Change::PutEvent(event(APP, "a", id).into());
+    {
+        let (store, _) = open(folder.path()).unwrap();
+        block_on(store.commit(vec![put(1), put(2), put(3), Change::FailEvent(1), Change::FailEvent(2)]))
+            .unwrap();
+    }
+    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    // As if they were that long.
+    connection.execute_batch("UPDATE outbox SET bytes = 1 << 29").unwrap();
+    drop(connection);
+    let (store, _) = open(folder.path()).unwrap();
+
+    block_on(store.commit(vec![put(4)])).unwrap();
+    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [3, 4]);
+    block_on(store.commit(vec![Change::FailEvent(3)])).unwrap();
+    let failed: Vec<u64> = failed_events(folder.path()).iter().map(|event| event.id).collect();
+    assert_eq!(failed, [2, 3], "the oldest made room");
+    drop(store);
+    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    connection.execute_batch("UPDATE outbox SET bytes = 1 << 30 WHERE failed = 0").unwrap();
+    drop(connection);
+    let (store, _) = open(folder.path()).unwrap();
+    block_on(store.commit(vec![put(5)])).unwrap();
+    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [4], "what came is a dead letter");
+    let full = block_on(store.commit(vec![Change::ReviveEvent(5, Time::from_unix_seconds(9))])).unwrap_err();
+    assert!(full.to_string().contains("wait to be sent already"), "{full}");
+}
+
+#[test]
 fn a_panic_of_who_listens_ends_nothing_and_loses_no_event() {
     let folder = tempfile::tempdir().unwrap();
     let (heard, calls) = (Arc::new(Mutex::new(Vec::new())), AtomicUsize::new(0));
@@ -427,6 +458,7 @@ fn a_database_of_the_version_before_is_brought_up_to_date() {
     connection
         .execute_batch(
             "DROP INDEX outbox_by_app; DROP INDEX outbox_by_subject; ALTER TABLE outbox DROP COLUMN turn;
+             ALTER TABLE outbox DROP COLUMN bytes;
              PRAGMA user_version = 2",
         )
         .unwrap();
