@@ -500,15 +500,21 @@ impl Hub {
         Ok(begun.map_err(ApiError::internal)?.0)
     }
 
+    /// Refuses what would be written when so much of the app's waits for the disk already.
+    ///
+    /// # Errors
+    /// 60007.
+    pub(crate) fn require_store(&self, app: &App) -> Result<(), ApiError> {
+        if self.store.is_behind(app.id) { Err(store::Error::Behind.into()) } else { Ok(()) }
+    }
+
     /// A session goes into a room.
     pub(crate) fn enter_room(
         self: &Arc<Self>,
         session: &Arc<Session>,
         cell: &Arc<RoomCell>,
     ) -> Result<Welcome, ApiError> {
-        if self.store.is_behind() {
-            return Err(store::Error::Behind.into());
-        }
+        self.require_store(&cell.app)?;
         loop {
             match cell.enter(session, &self.config, clock::now())? {
                 Entrance::Open(welcome) => return Ok(welcome),

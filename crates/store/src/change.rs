@@ -136,6 +136,33 @@ pub enum Change {
 const CHANGE_BYTES: usize = 256;
 
 impl Change {
+    /// Whose it is, when it says so.
+    pub(crate) fn app(&self) -> Option<SdkAppId> {
+        match self {
+            Self::PutApp(app) => Some(app.sdkappid),
+            Self::PutSession(session) => Some(session.sdkappid),
+            Self::PutPresence(presence) => Some(presence.sdkappid),
+            Self::PutEvent(event) => Some(event.sdkappid),
+            Self::PutAccount(app, _)
+            | Self::DeleteAccount(app, _)
+            | Self::PutRoom(app, _)
+            | Self::DeleteRoom(app, _)
+            | Self::PutRecord(app, ..)
+            | Self::DeleteRecord(app, ..)
+            | Self::PutCounters(app, ..)
+            | Self::PutMessage(app, ..)
+            | Self::Catalogue(app, _)
+            | Self::PutBattle(app, _)
+            | Self::DeleteBattle(app, _)
+            | Self::PutConnection(app, _)
+            | Self::DeletePresence(_, app, _)
+            | Self::DeleteMember(app, ..) => Some(*app),
+            Self::DeleteSession(_) | Self::DeleteEvent(_) | Self::FailEvent(_) | Self::ReviveEvent(..) => {
+                None
+            }
+        }
+    }
+
     /// About how much memory it takes while it waits.
     pub(crate) fn bytes(&self) -> usize {
         let held = match self {

@@ -23,6 +23,8 @@ pub use sqlite::{
     Committed, FILE_NAME, OnCommit, Sqlite, backup, failed_event_ids, for_each_failed_event, read_apps,
 };
 
+use rooms::SdkAppId;
+
 /// Where durable records go. SQLite is the one implementation today; a cluster writes through the same trait.
 pub trait Store: Send + Sync {
     /// Makes all of `changes` durable, or none. They are applied in the order of the calls.
@@ -34,8 +36,8 @@ pub trait Store: Send + Sync {
     /// again.
     fn journal(&self, changes: Vec<Change>);
 
-    /// Whether so much waits for the disk that no more work should be let in.
-    fn is_behind(&self) -> bool;
+    /// Whether so much waits for the disk that no more work of `app` should be let in.
+    fn is_behind(&self, app: SdkAppId) -> bool;
 
     /// Whether what is committed now would reach the disk.
     ///

@@ -1,10 +1,14 @@
 //! What waits for the writer: one queue, so that everything is applied in the order in which it happened.
+//!
+//! An app may have as much in it as is free: one that writes more than the disk takes gets half, two get a third each, and
+//! whoever comes next finds room.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
+use rooms::SdkAppId;
 
 use crate::superseded::superseded;
 use crate::{Change, Error};
@@ -12,20 +16,38 @@ use crate::{Change, Error};
 /// How long journalled changes are gathered when nothing else has to be committed.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// How many changes may wait before new work is turned away...
-const MOST: usize = 200_000;
-
-/// ... and how much memory they may take.
-const MOST_BYTES: usize = 64 << 20;
+/// How many changes may wait before new work is turned away, and how much memory they may take.
+const MOST: Load = Load { changes: 200_000, bytes: 64 << 20 };
 
 /// How many changes one transaction takes in at most, so that nobody waits for an endless one.
 const GROUP: usize = 8192;
+
+/// How much there is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Load {
+    changes: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn add(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.bytes += other.bytes;
+    }
+
+    fn take(&mut self, other: Self) {
+        self.changes -= other.changes;
+        self.bytes -= other.bytes;
+    }
+}
 
 /// Changes that belong together.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) changes: Vec<Change>,
-    bytes: usize,
+    load: Load,
+    /// What of it is whose. An app may be named several times.
+    loads: Vec<(SdkAppId, Load)>,
     /// Who waits; `None` for the journal, which is tried until it is on disk.
     done: Option<oneshot::Sender<Result<(), Error>>>,
 }
@@ -38,7 +60,17 @@ impl Job {
 
     /// Changes that nobody waits for.
     pub(crate) fn journalled(changes: Vec<Change>) -> Self {
-        Self { bytes: changes.iter().map(Change::bytes).sum(), changes, done: None }
+        let (mut load, mut loads) = (Load::default(), Vec::new());
+        for change in &changes {
+            let more = Load { changes: 1, bytes: change.bytes() };
+            load.add(more);
+            let Some(app) = change.app() else { continue };
+            match loads.last_mut() {
+                Some((last, load)) if *last == app => Load::add(load, more),
+                _ => loads.push((app, more)),
+            }
+        }
+        Self { changes, load, loads, done: None }
     }
 
     pub(crate) fn is_awaited(&self) -> bool {
@@ -57,8 +89,9 @@ impl Job {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
-    changes: usize,
-    bytes: usize,
+    load: Load,
+    /// What of it is whose, for apps that have anything.
+    loads: HashMap<SdkAppId, Load>,
     /// How many of the jobs somebody waits for.
     awaited: usize,
     /// When the oldest journalled change came.
@@ -67,13 +100,17 @@ struct State {
 }
 
 impl State {
-    fn is_full(&self) -> bool {
-        self.changes > MOST || self.bytes > MOST_BYTES
+    /// Whether there is more of `app` than is free.
+    fn is_full_for(&self, app: Option<SdkAppId>) -> bool {
+        let load = app.and_then(|app| self.loads.get(&app)).copied().unwrap_or_default();
+        self.load.changes + load.changes > MOST.changes || self.load.bytes + load.bytes > MOST.bytes
     }
 
     fn add(&mut self, job: Job) {
-        self.changes += job.changes.len();
-        self.bytes += job.bytes;
+        self.load.add(job.load);
+        for (app, load) in &job.loads {
+            self.loads.entry(*app).or_default().add(*load);
+        }
         self.awaited += usize::from(job.is_awaited());
         self.since.get_or_insert_with(Instant::now);
         self.jobs.push_back(job);
@@ -81,8 +118,15 @@ impl State {
 
     fn pop(&mut self) -> Option<Job> {
         let job = self.jobs.pop_front()?;
-        self.changes -= job.changes.len();
-        self.bytes -= job.bytes;
+        self.load.take(job.load);
+        for (app, load) in &job.loads {
+            if let Some(all) = self.loads.get_mut(app) {
+                all.take(*load);
+                if *all == Load::default() {
+                    self.loads.remove(app);
+                }
+            }
+        }
         self.awaited -= usize::from(job.is_awaited());
         if self.jobs.is_empty() {
             self.since = None;
@@ -99,26 +143,27 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Adds a job; gives it back when the queue is closed, or is full and somebody waits for the job.
-    pub(crate) fn push(&self, job: Job) -> Result<(), (Error, Job)> {
+    /// Adds a job. Refused when the queue is closed, or when somebody waits for the job and its app has as much
+    /// in the queue as there may be.
+    pub(crate) fn push(&self, job: Job) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.is_closed {
-            return Err((Error::Closed, job));
+            return Err(Error::Closed);
         }
-        if job.is_awaited() && state.is_full() {
-            return Err((Error::Behind, job));
+        if job.is_awaited() && state.is_full_for(job.loads.first().map(|(app, _)| *app)) {
+            return Err(Error::Behind);
         }
         let was_empty = state.jobs.is_empty();
         let is_awaited = job.is_awaited();
         state.add(job);
-        if is_awaited || was_empty || state.changes >= GROUP {
+        if is_awaited || was_empty || state.load.changes >= GROUP {
             self.filled.notify_one();
         }
         Ok(())
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.state.lock().is_full()
+    pub(crate) fn is_full_for(&self, app: SdkAppId) -> bool {
+        self.state.lock().is_full_for(Some(app))
     }
 
     pub(crate) fn close(&self) {
@@ -177,7 +222,7 @@ impl Queue {
             let due = state.since.map(|since| since + GATHER);
             let is_ready = state.awaited > 0
                 || state.is_closed
-                || state.changes >= GROUP
+                || state.load.changes >= GROUP
                 || due.is_some_and(|due| due <= now);
             if !state.jobs.is_empty() && is_ready {
                 break;
@@ -275,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_bounds_what_waits_as_well_as_numbers_do() {
+    fn an_app_may_have_as_much_as_is_free_by_memory_too() {
         let queue = Queue::default();
         let event = crate::OutboxEvent {
             id: 1,
@@ -285,12 +330,23 @@ mod tests {
             body: "x".repeat(1 << 20),
             at: rooms::Time::from_unix_seconds(1),
         };
-        for _ in 0..65 {
-            queue.push(Job::journalled(vec![Change::PutEvent(event.clone().into())])).unwrap();
-        }
+        let put =
+            |app| Change::PutEvent(crate::OutboxEvent { sdkappid: SdkAppId(app), ..event.clone() }.into());
+        let is_taken = |app| queue.push(Job::awaited(vec![put(app)], oneshot::channel().0)).is_ok();
 
-        assert!(queue.is_full());
-        let (done, _answer) = oneshot::channel();
-        assert!(matches!(queue.push(Job::awaited(Vec::new(), done)), Err((Error::Behind, _))));
+        let greedy = (0..100).take_while(|_| is_taken(1)).count();
+        assert_eq!(greedy, 32, "half of it");
+        assert!(queue.is_full_for(SdkAppId(1)) && !queue.is_full_for(SdkAppId(2)));
+        let second = (0..100).take_while(|_| is_taken(2)).count();
+        assert_eq!(second, 16, "half of what is left");
+        assert!(is_taken(3));
+
+        // What nobody waits for is taken all the same, and leaves less for those who ask.
+        for _ in 0..20 {
+            queue.push(Job::journalled(vec![put(4)])).unwrap();
+        }
+        assert!(queue.is_full_for(SdkAppId(5)));
+        while queue.take(Some(Instant::now())).is_some_and(|group| !group.is_empty()) {}
+        assert!(!queue.is_full_for(SdkAppId(1)) && queue.state.lock().loads.is_empty());
     }
 }

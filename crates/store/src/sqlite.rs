@@ -82,7 +82,7 @@ impl Sqlite {
 impl Store for Sqlite {
     fn commit(&self, changes: Vec<Change>) -> Commit {
         let (done, answer) = oneshot::channel();
-        let sent = self.shared.queue.push(Job::awaited(changes, done)).map_err(|(error, _)| error);
+        let sent = self.shared.queue.push(Job::awaited(changes, done));
         Box::pin(async move {
             sent?;
             answer.await.unwrap_or(Err(Error::Closed))
@@ -94,8 +94,8 @@ impl Store for Sqlite {
         let _ = self.shared.queue.push(Job::journalled(changes));
     }
 
-    fn is_behind(&self) -> bool {
-        self.shared.queue.is_full()
+    fn is_behind(&self, app: SdkAppId) -> bool {
+        self.shared.queue.is_full_for(app)
     }
 
     fn health(&self) -> Result<(), Error> {

@@ -131,14 +131,12 @@ struct Login {
 async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Member, ResumeToken), ApiError> {
     let login: Login = parse_json(body)?;
     // A session is journalled whenever it begins or comes back.
-    if hub.store.is_behind() {
-        return Err(store::Error::Behind.into());
-    }
     let (session, token) = match &login.resume_token {
         Some(token) => {
             let mut refused = None;
             let resumable = |session: &Session| {
-                refused = session.quota.spend_command(&hub.config.limits, body.len(), Instant::now()).err();
+                let spent = session.quota.spend_command(&hub.config.limits, body.len(), Instant::now());
+                refused = spent.and_then(|()| hub.require_store(&session.app)).err();
                 refused.is_none()
                     && clock::now() < session.valid_until()
                     && login.user_id.as_deref().is_none_or(|user| user == session.user.as_str())
@@ -165,6 +163,7 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
             let valid_until = credentials.verify(user.as_str(), sig)?;
             let quota = app.quotas.of(&user, &hub.config.limits);
             quota.spend_command(&hub.config.limits, body.len(), Instant::now())?;
+            hub.require_store(&app)?;
             hub.import_if_new(&app, &user).await?;
             let begun = hub.begin_session(&app, &user, valid_until)?;
             // The key may have been changed meanwhile, and all its sessions ended, but for this one.
