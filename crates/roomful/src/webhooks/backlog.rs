@@ -17,8 +17,8 @@ use store::{EventPage, OutboxEvent, WaitingEvent};
 /// What an event takes in memory beside its texts.
 const EVENT_BYTES: usize = 256;
 
-/// What a subject takes: its queue, and the task that sends.
-const SUBJECT_BYTES: usize = 1024;
+/// What a subject takes: its queue, and the task that sends (some 1,200 bytes).
+const SUBJECT_BYTES: usize = 2048;
 
 /// How many subjects may hold their whole share at once.
 const SHARES: usize = 64;

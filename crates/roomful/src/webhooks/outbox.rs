@@ -145,8 +145,8 @@ impl Outbox {
                 }
                 Next::Send(event) => {
                     let arrived = self.send(hub, &event).await;
-                    // What cannot be noted as sent would be sent again after a restart.
-                    while hub.store.is_behind(line.app) {
+                    // What cannot be noted as sent is sent again after a restart: nothing more is sent until it can.
+                    while hub.store.health().is_err() {
                         tokio::time::sleep(STORE_PAUSE).await;
                     }
                     // The row goes before the next event does, so that a crash repeats at most this one.
