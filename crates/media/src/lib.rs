@@ -10,6 +10,7 @@
 //! ICE, DTLS, SDP and what publishers send are str0m's. What is sent to viewers is written here (`viewer.rs`,
 //! `slot.rs`, `srtp.rs`, `rtcp.rs`, `bwe.rs`): it is what there is most of.
 
+mod allocation;
 mod bwe;
 mod dtls;
 mod engine;

@@ -12,12 +12,20 @@ use str0m::rtp::{RtpPacket, VideoOrientation};
 
 use crate::payload::{self, CodecKey};
 use crate::source::{MAX_LAYERS, Packet, SenderClock, Source, StreamKind};
+use crate::viewer::AROUND;
 
 /// The shortest time between two keyframes asked of a layer: a crowd that comes in shares them.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(400);
 
 /// How often the bitrates of layers are taken.
-const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a layer takes is taken back by so much a half second: a picture that is easy for a moment gains nothing.
+const FALL: f64 = 0.95;
+
+/// So many keyframes in a time may be as large as they like: that of a join, and that of the step up after it.
+const KEYFRAMES_EXCUSED: usize = 2;
+const KEYFRAME_EXCUSE: Duration = Duration::from_secs(5);
 
 /// How long a layer may be without a packet before it counts as gone.
 const LAYER_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -49,12 +57,61 @@ impl Rights {
 
 /// What comes in of a simulcast layer.
 #[derive(Default)]
-struct Inflow {
+pub(crate) struct Inflow {
+    /// In the running half second: bytes and pictures, keyframes apart.
     bytes: u64,
+    pictures: u32,
+    key_bytes: u64,
+    keys: u32,
+    /// The RTP times of the newest picture, and of the newest keyframe that is counted apart.
+    newest: Option<u32>,
+    newest_key: Option<u32>,
+    /// When the last keyframes that were counted apart began.
+    excused: [Option<Instant>; KEYFRAMES_EXCUSED],
+    /// What the half second before took, in bits a second.
+    former: Option<f64>,
+    bits: f64,
     last_at: Option<Instant>,
     asked_at: Option<Instant>,
     /// A keyframe was asked for while another was on its way.
     is_asked_again: bool,
+}
+
+impl Inflow {
+    pub(crate) fn note(&mut self, payload: usize, timestamp: u32, starts_key: bool, now: Instant) {
+        self.last_at = Some(now);
+        let has_passed = |at| now.saturating_duration_since(at) > KEYFRAME_EXCUSE;
+        if starts_key && let Some(oldest) = self.excused.iter_mut().find(|at| at.is_none_or(has_passed)) {
+            *oldest = Some(now);
+            self.newest_key = Some(timestamp);
+        }
+        let is_new = self.newest.replace(timestamp) != Some(timestamp);
+        let (bytes, pictures) = match self.newest_key == Some(timestamp) {
+            true => (&mut self.key_bytes, &mut self.keys),
+            false => (&mut self.bytes, &mut self.pictures),
+        };
+        *bytes += (payload + AROUND) as u64;
+        *pictures += u32::from(is_new);
+    }
+
+    /// What it takes on a viewer's wire, in bits a second: the mean of the last second; 0 when nothing comes any more. A keyframe
+    /// counts as any other picture unless there are many: encoders make up for it, and it is no reason to give a layer up.
+    pub(crate) fn measure(&mut self, now: Instant, elapsed: Duration) -> u32 {
+        let Self { bytes, pictures, key_bytes, keys, .. } = *self;
+        (self.bytes, self.pictures, self.key_bytes, self.keys) = (0, 0, 0, 0);
+        let bytes = match pictures {
+            0 => key_bytes as f64,
+            _ => bytes as f64 * f64::from(pictures + keys) / f64::from(pictures),
+        };
+        let fresh = bytes * 8.0 / elapsed.as_secs_f64().max(0.001);
+        if self.last_at.is_none_or(|at| now.saturating_duration_since(at) > LAYER_TIMEOUT) {
+            (self.former, self.bits) = (None, 0.0);
+            return 0;
+        }
+        let former = self.former.replace(fresh).unwrap_or(fresh);
+        self.bits = ((former + fresh) / 2.0).max(self.bits * FALL);
+        self.bits as u32
+    }
 }
 
 /// A stream being published.
@@ -162,15 +219,15 @@ impl Publisher {
             let quiet = level & 0x7f;
             track.loudest = Some(track.loudest.map_or(quiet, |loudest| loudest.min(quiet)));
         }
-        if let Some(inflow) = track.inflows.get_mut(usize::from(layer)) {
-            inflow.bytes += rtp.payload.len() as u64 + 12;
-            inflow.last_at = Some(now);
-        }
         let clock = rtp.last_sender_info.map(|info| SenderClock {
             micros: info.ntp_time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64),
             rtp: info.rtp_time.numer() as u32,
         });
         let picture = payload::read(codec.codec, &rtp.payload);
+        if let Some(inflow) = track.inflows.get_mut(usize::from(layer)) {
+            let starts_key = picture.starts_keyframe && codec.is_video();
+            inflow.note(rtp.payload.len(), rtp.header.timestamp, starts_key, now);
+        }
         Ok(Packet {
             source: track.source.id,
             generation: track.generation,
@@ -238,16 +295,7 @@ impl Publisher {
                 continue;
             }
             for (inflow, layer) in track.inflows.iter_mut().zip(&track.source.layers) {
-                let is_gone =
-                    inflow.last_at.is_none_or(|at| now.saturating_duration_since(at) > LAYER_TIMEOUT);
-                let fresh = (std::mem::take(&mut inflow.bytes) as f64 * 8.0 / elapsed.as_secs_f64()) as u32;
-                let before = layer.bits.load(Ordering::Relaxed);
-                let bits = match (is_gone, before) {
-                    (true, _) => 0,
-                    (false, 0) => fresh,
-                    // Content moves the rate around; layers are chosen by what they take over a second or two.
-                    (false, before) => before / 4 * 3 + fresh / 4,
-                };
+                let bits = inflow.measure(now, elapsed);
                 layer.bits.store(bits, Ordering::Relaxed);
             }
         }

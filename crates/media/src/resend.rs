@@ -15,10 +15,15 @@ const SHORT: Duration = Duration::from_millis(500);
 /// What they may be of what is streamed, over [`LONG`]: with it, the whole stays below 1.3 times the stream. Loss of 20 % needs
 /// 0.25, those that are lost again among them.
 const SHARE_OF_STREAM: f64 = 0.28;
-const LONG: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(4);
 
 /// So much may always be sent again within [`LONG`], in bytes: the first packets of a stream are not less dear.
-const LEAST: f64 = 3_000.0;
+const LEAST: f64 = 5_000.0;
+
+/// Padding counts as what is sent again, but has a credit of its own: probes at the beginning, and while no picture is sent, are
+/// more than a share of next to nothing. It fills at 4 kbit/s.
+const MOST_CREDIT: f64 = 40_000.0;
+const CREDIT_A_SECOND: f64 = 500.0;
 
 /// How often a packet is sent again, and the shortest time between.
 const MOST_TIMES: u8 = 4;
@@ -39,10 +44,14 @@ pub(crate) struct Budget {
     short: Meter,
     long: Meter,
     streamed: Meter,
+    padded: Meter,
     /// Numbers asked for since a moment: in all, and those that were never sent.
     asked: (u32, u32),
     asked_since: u64,
     rests_until: u64,
+    /// What padding may take beyond the share, in bytes, and since when it has grown.
+    credit: f64,
+    credit_at: u64,
 }
 
 impl Budget {
@@ -51,9 +60,12 @@ impl Budget {
             short: Meter::new(SHORT),
             long: Meter::new(LONG),
             streamed: Meter::new(LONG),
+            padded: Meter::new(LONG),
             asked: (0, 0),
             asked_since: 0,
             rests_until: 0,
+            credit: MOST_CREDIT,
+            credit_at: 0,
         }
     }
 
@@ -66,7 +78,8 @@ impl Budget {
     /// Whether `bytes` may be sent again on a link of `estimate` bits a second.
     pub(crate) fn allows(&mut self, now: u64, bytes: usize, estimate: f64) -> bool {
         let bytes = bytes as f64;
-        let (short, long) = (self.short.sum(now) as f64, self.long.sum(now) as f64);
+        let short = self.short.sum(now) as f64;
+        let long = (self.long.sum(now) + self.padded.sum(now)) as f64;
         let of_link = SHARE_OF_LINK * estimate / 8.0 * SHORT.as_secs_f64();
         let of_stream = SHARE_OF_STREAM * self.streamed.sum(now) as f64;
         // One packet is let through on the narrowest of links.
@@ -76,6 +89,24 @@ impl Budget {
     pub(crate) fn note_again(&mut self, now: u64, bytes: usize) {
         self.short.add(now, bytes);
         self.long.add(now, bytes);
+    }
+
+    /// Takes up to `bytes` for padding; returns how many it may be.
+    pub(crate) fn pad(&mut self, now: u64, bytes: usize) -> usize {
+        let passed = now.saturating_sub(self.credit_at) as f64 / 1e6;
+        self.credit_at = now;
+        self.credit = (self.credit + CREDIT_A_SECOND * passed).min(MOST_CREDIT);
+        let spent = self.long.sum(now) + self.padded.sum(now);
+        let of_stream = (SHARE_OF_STREAM * self.streamed.sum(now) as f64 - spent as f64).max(0.0);
+        let bytes = bytes.min((of_stream + self.credit) as usize);
+        self.credit -= (bytes as f64 - of_stream).max(0.0);
+        self.padded.add(now, bytes.min(of_stream as usize));
+        bytes
+    }
+
+    /// What was sent again of late, in bits a second.
+    pub(crate) fn bits_again(&mut self, now: u64) -> f64 {
+        self.long.sum(now) as f64 * 8.0 / LONG.as_secs_f64()
     }
 
     /// A viewer asks for one more number. `false` while it asks for too many.

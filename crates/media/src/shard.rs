@@ -202,7 +202,7 @@ impl Shard {
                 let _ = reply.send(self.watch(peer, &offer, &streams, now));
             }
             Command::Rewatch { peer, streams, reply } => {
-                let _ = reply.send(self.rewatch(peer, &streams));
+                let _ = reply.send(self.rewatch(peer, &streams, now));
             }
             Command::AskKeyframe { source, layer } => self.ask_keyframe_here(source, layer, now),
             Command::Datagram { route, bytes } => {
@@ -308,6 +308,10 @@ impl Shard {
                 Some(()) => peer.heard_at = Some(now),
                 None => _ = counters.broken_control.fetch_add(1, Ordering::Relaxed),
             }
+            if viewer.is_probing(aim.micros) {
+                peer.tick_due = now;
+                self.schedule(at, peer);
+            }
             return;
         }
         let Ok(contents) = DatagramRecv::try_from(bytes) else {
@@ -343,7 +347,7 @@ impl Shard {
             {
                 peer.is_keyed = true;
                 if let Role::Viewer(viewer) = &mut peer.role
-                    && viewer.set_keys(&agreed).is_none()
+                    && viewer.set_keys(&agreed, now).is_none()
                 {
                     tracing::warn!(profile = ?agreed.profile, "the keys of a handshake cannot be used");
                     peer.rtc.disconnect();

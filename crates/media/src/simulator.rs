@@ -63,6 +63,8 @@ impl Past for Kept {
 struct Tenth {
     /// The layer that was being sent; `None` for no picture.
     layer: Option<u8>,
+    /// The player has shown one of late.
+    is_shown: bool,
     /// What was sent of everything, on the wire.
     bytes: usize,
     estimate: f64,
@@ -105,11 +107,11 @@ impl World {
     /// A viewer of a camera with these layers, in bits a second, on a link.
     fn new(layers: &[u32], link: Link, seed: u64) -> Self {
         let began = Instant::now();
-        let camera = Camera::new(layers, seed);
-        let mut viewer = Viewer::new(began, 0, *b"roomful1");
+        let camera = Camera::new(layers, began, seed);
+        let mut viewer = Viewer::new(0, *b"roomful1");
         let profile = SrtpProfile::AEAD_AES_128_GCM;
         let material: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
-        viewer.set_keys(&Agreed { material, profile, we_are_client: false }).unwrap();
+        viewer.set_keys(&Agreed { material, profile, we_are_client: false }, began).unwrap();
         let extensions =
             Extensions { transport_cc: Some(TRANSPORT_CC), abs_send_time: Some(2), ..Extensions::default() };
         let mut sound = Slot::new("0", false, SOUND, None);
@@ -206,6 +208,9 @@ impl World {
         let camera = &mut self.camera;
         let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, now);
         self.viewer.take_report(report, aim, &self.kept, &mut ask, &mut self.out);
+        if self.viewer.is_probing(aim.micros) {
+            self.tick_due = aim.now;
+        }
     }
 
     /// A control packet sets out for the server.
@@ -245,19 +250,25 @@ impl World {
 
     fn note(&mut self) {
         let slot = &self.viewer.slots[1];
-        let layer = slot.current_layer().filter(|_| self.player.has_moved(self.seconds()));
+        let (layer, is_shown) = (slot.current_layer(), self.player.has_moved(self.seconds()));
         let estimate = self.viewer.estimator.bits();
         let frames = std::mem::take(&mut self.player.frames);
         let queue = self.link.queued(self.seconds());
         let at = (self.now / 100 - 1) as usize;
         self.tenth();
         let tenth = &mut self.tenths[at];
-        (tenth.layer, tenth.estimate, tenth.frames, tenth.queue) = (layer, estimate, frames, queue);
+        (tenth.layer, tenth.is_shown) = (layer, is_shown);
+        (tenth.estimate, tenth.frames, tenth.queue) = (estimate, frames, queue);
     }
 
-    /// For how many seconds the picture was of this layer or a higher one.
+    /// For how many seconds this layer or a higher one was sent.
     fn at_least(&self, layer: u8) -> f64 {
         self.tenths.iter().filter(|tenth| tenth.layer >= Some(layer)).count() as f64 / 10.0
+    }
+
+    /// For how many seconds a picture moved.
+    fn shown(&self) -> f64 {
+        self.tenths.iter().filter(|tenth| tenth.is_shown).count() as f64 / 10.0
     }
 
     /// What was sent a second from one second to another, in bits on the wire.
@@ -277,7 +288,11 @@ impl World {
         for (second, tenths) in self.tenths.chunks(10).enumerate() {
             let layers: String = tenths
                 .iter()
-                .map(|tenth| tenth.layer.map_or('-', |layer| char::from(b"qhf"[usize::from(layer)])))
+                .map(|tenth| match (tenth.layer, tenth.is_shown) {
+                    (None, _) => '-',
+                    (Some(layer), true) => char::from(b"qhf"[usize::from(layer)]),
+                    (Some(layer), false) => char::from(b"QHF"[usize::from(layer)]),
+                })
                 .collect();
             let sum = |of: fn(&Tenth) -> usize| tenths.iter().map(of).sum::<usize>();
             let queue = tenths.iter().map(|tenth| tenth.queue).fold(0.0, f64::max);

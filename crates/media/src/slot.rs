@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use crate::allocation::Grant;
 use crate::payload::{CodecKey, PictureId, red_primary};
 use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
 use crate::source::{Packet, SenderClock, Source};
+
+/// Of a header's first byte: padding follows (RFC 3550 5.1).
+const PADDED: u8 = 0x20;
 
 /// How many changes of what is behind a slot are remembered, to answer for packets sent before.
 const SEGMENTS: usize = 8;
@@ -42,11 +46,13 @@ pub struct Wanted {
     pub max_height: u32,
     /// Nothing is sent while this holds.
     pub is_paused: bool,
+    /// Where not all fits, the higher goes first.
+    pub priority: u8,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { max_height: u32::MAX, is_paused: false }
+        Self { max_height: u32::MAX, is_paused: false, priority: 0 }
     }
 }
 
@@ -62,8 +68,11 @@ struct Segment {
     picture_offset: u16,
     tl0_offset: u8,
     taken: Taken,
-    /// The viewer has no RED: only the newest block is sent.
+    /// Only the newest block of RED is sent: the viewer has no RED, or its link no room.
     unwraps: bool,
+    /// What both follow from: how sound comes in, and whether it is to go out plain.
+    came: CodecKey,
+    is_plain: bool,
 }
 
 impl Segment {
@@ -112,6 +121,14 @@ pub(crate) struct Slot {
     pub(crate) wanted: Wanted,
     /// The layer to be sent, as soon as a keyframe of it comes.
     pub(crate) target: u8,
+    /// What the link has room for.
+    pub(crate) grant: Grant,
+    /// The link has no room for the picture.
+    pub(crate) is_held: bool,
+    /// Sound is sent without the second copy that its publisher may send.
+    pub(crate) is_plain: bool,
+    /// Its publisher sends a second copy of the sound.
+    pub(crate) is_doubled: bool,
     /// The newest last.
     segments: SmallVec<[Segment; SEGMENTS]>,
     out: Option<Out>,
@@ -141,6 +158,10 @@ impl Slot {
             source: None,
             wanted: Wanted::default(),
             target: 0,
+            grant: Grant::default(),
+            is_held: false,
+            is_plain: false,
+            is_doubled: false,
             segments: SmallVec::new(),
             out: None,
             clock: None,
@@ -158,10 +179,25 @@ impl Slot {
         self.source = source;
         // What was sent of the former can still be answered for, but nothing more of it is sent.
         self.target = 0;
+        self.grant = Grant::default();
+        self.is_held = false;
         self.clock = None;
+        self.halt();
+    }
+
+    /// What is sent next begins with a keyframe, without a gap in the numbers.
+    pub(crate) fn halt(&mut self) {
         if let Some(segment) = self.segments.last_mut() {
             segment.generation = 0;
         }
+    }
+
+    /// The viewer wants it otherwise.
+    pub(crate) fn set_wanted(&mut self, wanted: Wanted) {
+        if wanted.is_paused && !self.wanted.is_paused {
+            self.halt();
+        }
+        self.wanted = wanted;
     }
 
     /// The layer being sent.
@@ -175,13 +211,18 @@ impl Slot {
 
     /// Whether a keyframe is needed before anything (more) can be sent as wanted.
     pub(crate) fn waits(&self) -> bool {
-        self.is_video && !self.wanted.is_paused && self.current_layer() != Some(self.target)
+        self.is_video && !self.is_off() && self.current_layer() != Some(self.target)
+    }
+
+    /// Whether nothing is to be sent.
+    pub(crate) fn is_off(&self) -> bool {
+        self.wanted.is_paused || self.is_held
     }
 
     /// How to send `packet`, if this viewer gets it.
     #[inline]
     pub(crate) fn admit(&mut self, packet: &Packet) -> Option<Rewrite> {
-        if self.wanted.is_paused {
+        if self.is_off() {
             return None;
         }
         let is_current = |segment: &Segment| {
@@ -203,7 +244,10 @@ impl Slot {
             packet.picture.starts_keyframe && (packet.layer == self.target || !self.is_video);
         let segment = match current {
             // A codec may change between RED and plain within a publication, without a keyframe.
-            Some(segment) if !self.is_video && segment.taken.codec != packet.codec => {
+            // Sound may also have to go out plain from now on, or need not.
+            Some(segment)
+                if !self.is_video && (segment.came != packet.codec || segment.is_plain != self.is_plain) =>
+            {
                 self.retake(segment, packet)?
             }
             Some(segment) => segment,
@@ -225,7 +269,7 @@ impl Slot {
     /// The payload type for a codec, and whether RED has to be taken off.
     fn take(&self, codec: CodecKey) -> Option<(Taken, bool)> {
         let find = |wanted: CodecKey| self.takes.iter().find(|taken| taken.codec == wanted).copied();
-        if let Some(taken) = find(codec) {
+        if let Some(taken) = find(codec).filter(|_| !(codec.red && self.is_plain)) {
             return Some((taken, false));
         }
         if codec.red {
@@ -238,12 +282,12 @@ impl Slot {
 
     fn retake(&mut self, segment: Segment, packet: &Packet) -> Option<Segment> {
         let (taken, unwraps) = self.take(packet.codec)?;
-        if unwraps && segment.unwraps && taken.codec == segment.taken.codec {
-            return Some(segment);
+        let is_same = unwraps == segment.unwraps && taken.codec == segment.taken.codec;
+        let fresh = Segment { taken, unwraps, came: packet.codec, is_plain: self.is_plain, ..segment };
+        match self.segments.last_mut() {
+            Some(last) if is_same => *last = fresh,
+            _ => self.push(Segment { first: packet.seq, first_out: segment.out(packet.seq), ..fresh }),
         }
-        let fresh =
-            Segment { taken, unwraps, first: packet.seq, first_out: segment.out(packet.seq), ..segment };
-        self.push(fresh);
         Some(fresh)
     }
 
@@ -289,6 +333,8 @@ impl Slot {
             tl0_offset,
             taken,
             unwraps,
+            came: packet.codec,
+            is_plain: self.is_plain,
         };
         self.clock = None;
         self.clock_rate = rate;
@@ -309,7 +355,9 @@ impl Slot {
         if packet.clock.is_some() {
             self.clock = packet.clock;
         }
-        if self.is_video && packet.picture.starts_keyframe {
+        if !self.is_video {
+            self.is_doubled = packet.codec.red;
+        } else if packet.picture.starts_keyframe {
             self.keyframe = Some((packet.generation, packet.layer, packet.timestamp));
         }
         let bytes = packet.payload.len() as u32;
@@ -378,9 +426,9 @@ impl Slot {
         })
     }
 
-    /// The newest packet sent, as [`Self::origin`] tells it.
-    pub(crate) fn newest(&self) -> Option<(u32, u8, u64)> {
-        self.origin(self.out.as_ref()?.seq)
+    /// The number of the newest packet sent.
+    pub(crate) fn newest_number(&self) -> Option<u64> {
+        Some(self.out.as_ref()?.seq)
     }
 
     /// Appends `packet` in clear; returns the length of its header, and SRTP's index.
@@ -404,7 +452,7 @@ impl Slot {
                 ssrc: self.ssrc,
             },
             stamps,
-            packet,
+            Some(packet),
         );
         let header = buffer.len() - start;
         let payload = if rewrite.unwraps { red_primary(&packet.payload)? } else { &*packet.payload };
@@ -426,7 +474,7 @@ impl Slot {
         self.rtx_seq += 1;
         let (start, seq) = (buffer.len(), self.rtx_seq);
         let header = Header { payload_type, marker: packet.marker, seq, timestamp: rewrite.timestamp, ssrc };
-        self.write_header(buffer, &header, stamps, packet);
+        self.write_header(buffer, &header, stamps, Some(packet));
         let header = buffer.len() - start;
         buffer.extend_from_slice(&(rewrite.seq as u16).to_be_bytes());
         let at = buffer.len();
@@ -435,7 +483,36 @@ impl Slot {
         Some((header, ssrc, seq))
     }
 
-    fn write_header(&self, buffer: &mut Vec<u8>, header: &Header, stamps: Stamps, packet: &Packet) {
+    /// How retransmissions are numbered among the codecs, once something was sent.
+    pub(crate) fn rtx(&self) -> Option<u8> {
+        let taken = self.segments.last().map(|segment| segment.taken);
+        taken.or(self.takes.first().copied()).and_then(|taken| taken.rtx)
+    }
+
+    /// Appends a retransmission of nothing, with so many bytes of padding; returns the length of its header, its SSRC and
+    /// SRTP's index.
+    pub(crate) fn write_padding(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        padding: u8,
+        stamps: Stamps,
+    ) -> Option<(usize, u32, u64)> {
+        let (payload_type, ssrc) = (self.rtx()?, self.rtx_ssrc?);
+        self.rtx_seq += 1;
+        let (start, seq) = (buffer.len(), self.rtx_seq);
+        let timestamp = self.out.as_ref().map_or(0, |out| out.timestamp);
+        let header = Header { payload_type, marker: false, seq, timestamp, ssrc };
+        self.write_header(buffer, &header, stamps, None);
+        if let Some(first) = buffer.get_mut(start) {
+            *first |= PADDED;
+        }
+        let header = buffer.len() - start;
+        buffer.resize(buffer.len() + usize::from(padding) - 1, 0);
+        buffer.push(padding);
+        Some((header, ssrc, seq))
+    }
+
+    fn write_header(&self, buffer: &mut Vec<u8>, header: &Header, stamps: Stamps, packet: Option<&Packet>) {
         let Header { payload_type, marker, seq, timestamp, ssrc } = *header;
         buffer.extend_from_slice(&[0x90, u8::from(marker) << 7 | payload_type & 0x7f]);
         buffer.extend_from_slice(&(seq as u16).to_be_bytes());
@@ -459,10 +536,10 @@ impl Slot {
         if !self.is_known {
             put(ids.mid, &self.mid);
         }
-        if let Some(level) = packet.audio_level {
+        if let Some(level) = packet.and_then(|packet| packet.audio_level) {
             put(ids.audio_level, &[level]);
         }
-        if let Some(orientation) = packet.orientation {
+        if let Some(orientation) = packet.and_then(|packet| packet.orientation) {
             put(ids.orientation, &[orientation]);
         }
         let length = buffer.len() - start;

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
-use crate::bwe::Estimator;
+use crate::allocation::{Allocation, Room};
+use crate::bwe::{Estimator, News};
 use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
 use crate::resend::Budget;
@@ -23,15 +22,18 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(1000);
 /// How often a viewer asks for the same keyframe.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How long after a step down, or a probe in vain, the next step up is tried.
-const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_PATIENCE: Duration = Duration::from_secs(6);
+/// How often room is given out anew, if nothing happens.
+const ALLOT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is kept back of the estimate: bursts, retransmissions.
-const HEADROOM: f64 = 0.92;
+/// How often a probe is filled, and the least that is worth a packet.
+const PROBE_INTERVAL: Duration = Duration::from_millis(5);
+const LEAST_PADDING: usize = 100;
 
-/// What a step up must leave free, so that it is not taken back at once.
-const UP_HEADROOM: f64 = 0.87;
+/// The most a packet of nothing but padding has (RFC 3550 5.1 counts it in one byte).
+const MOST_PADDING: usize = 255;
+
+/// Before the first picture, a link is not looked into; but pictures may be long in coming.
+const FIRST_PICTURE: Duration = Duration::from_millis(50);
 
 /// Retransmissions one report may ask for.
 const MAX_WANTED: usize = 1024;
@@ -52,11 +54,9 @@ pub(crate) struct Viewer {
     path: Option<Route>,
     /// Names all streams of this connection as one sender's.
     cname: [u8; 8],
-    /// When the next step up may be probed for, and after how long the one after that.
-    probe_at: Instant,
-    patience: Duration,
-    /// The rate that the last probe was to find.
-    sought: f64,
+    allocation: Allocation,
+    allotted_at: Option<Instant>,
+    keyed_at: Option<Instant>,
     resends: Budget,
     /// Numbers that are to be sent again, kept for its room: of a keyframe first, then the newest.
     wanted: Vec<(bool, u64)>,
@@ -89,7 +89,7 @@ pub(crate) trait Past {
 pub(crate) type AskKeyframe<'a> = &'a mut dyn FnMut(&Arc<Source>, u8);
 
 impl Viewer {
-    pub(crate) fn new(now: Instant, micros: u64, cname: [u8; 8]) -> Self {
+    pub(crate) fn new(micros: u64, cname: [u8; 8]) -> Self {
         Self {
             slots: Vec::new(),
             protect: None,
@@ -97,16 +97,17 @@ impl Viewer {
             estimator: Estimator::new(micros),
             path: None,
             cname,
-            probe_at: now,
-            patience: PATIENCE,
-            sought: 0.0,
+            allocation: Allocation::default(),
+            allotted_at: None,
+            keyed_at: None,
             resends: Budget::new(),
             wanted: Vec::new(),
         }
     }
 
     /// DTLS is done. `None` when its keys cannot be used.
-    pub(crate) fn set_keys(&mut self, agreed: &Agreed) -> Option<()> {
+    pub(crate) fn set_keys(&mut self, agreed: &Agreed, now: Instant) -> Option<()> {
+        self.keyed_at = Some(now);
         let keys = |of_client| Keys::split(&agreed.material, agreed.profile, of_client);
         self.protect = Some(Protect::new(&keys(agreed.we_are_client)?)?);
         self.open = Some(Open::new(&keys(!agreed.we_are_client)?)?);
@@ -191,7 +192,9 @@ impl Viewer {
                     }
                     Report::Missing { ssrc, pairs } => self.resend_missing(ssrc, pairs, aim, past, out),
                     Report::Keyframe { ssrc } => {
-                        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc) {
+                        // One that is paused needs none before it goes on.
+                        let slot = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc);
+                        if let Some(slot) = slot.filter(|slot| !slot.is_off()) {
                             let layer = slot.current_layer().unwrap_or(slot.target);
                             ask_for(slot, layer, aim.now, ask);
                         }
@@ -203,7 +206,22 @@ impl Viewer {
             }
         };
         self.open = Some(open);
+        let News { is_full, has_more } = self.estimator.take_news();
+        if is_full || has_more {
+            self.allot(aim, is_full, ask);
+        }
         result
+    }
+
+    /// Whether a probe waits to be filled.
+    pub(crate) fn is_probing(&self, micros: u64) -> bool {
+        self.estimator.probe_bytes(micros).is_some()
+    }
+
+    /// What is watched, or how, has changed.
+    pub(crate) fn note_wanted(&mut self, micros: u64) {
+        self.estimator.renew_seek(micros);
+        self.allotted_at = None;
     }
 
     fn note_reception(&mut self, ssrc: u32, came: (u32, i32), echo: (u32, u32), aim: Aim) {
@@ -283,18 +301,46 @@ impl Viewer {
             self.estimator.restart(aim.micros);
         }
         self.estimator.tick(aim.micros);
-        self.choose_layers(aim);
+        let is_due = |at| aim.now.saturating_duration_since(at) >= ALLOT_INTERVAL;
+        if self.allotted_at.is_none_or(is_due) {
+            self.allot(aim, false, ask);
+        }
         for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
             let layer = slot.target;
             ask_for(slot, layer, aim.now, ask);
         }
         match self.estimator.probe_bytes(aim.micros) {
-            None => aim.now + Duration::from_millis(100),
-            Some((bytes, _)) => {
-                self.pad(bytes, aim, past, out);
-                aim.now + Duration::from_millis(5)
+            None => aim.now + ALLOT_INTERVAL,
+            Some((bytes, size)) => {
+                self.pad(bytes, size, aim, past, out);
+                aim.now + PROBE_INTERVAL
             }
         }
+    }
+
+    /// Gives out what the link carries, and looks for what is missing.
+    fn allot(&mut self, aim: Aim, is_full: bool, ask: AskKeyframe<'_>) {
+        self.allotted_at = Some(aim.now);
+        let (estimate, again) = (self.estimator.bits(), self.resends.bits_again(aim.micros));
+        let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
+        let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
+        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
+            let layer = slot.target;
+            ask_for(slot, layer, aim.now, ask);
+        }
+        let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
+        let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
+        if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {
+            self.estimator.seek(aim.micros, missing);
+        }
+    }
+
+    /// The slot on which padding can go out: one with retransmissions, and numbers to count by.
+    fn padded(&self) -> Option<usize> {
+        let can = |slot: &Slot| {
+            slot.rtx_ssrc.is_some() && slot.extensions.transport_cc.is_some() && slot.rtx().is_some()
+        };
+        self.slots.iter().position(can)
     }
 
     fn report(&mut self, aim: Aim, out: &mut Outbox) {
@@ -315,95 +361,41 @@ impl Viewer {
         }
     }
 
-    /// Fills a probe with packets that were sent before: a viewer takes them as retransmissions it did not need.
-    fn pad(&mut self, mut bytes: usize, aim: Aim, past: &dyn Past, out: &mut Outbox) {
-        let at = self.slots.iter().position(|slot| slot.rtx_ssrc.is_some() && slot.newest().is_some());
-        let Some(at) = at else { return };
-        let Some((generation, layer, newest)) = self.slots.get(at).and_then(Slot::newest) else { return };
-        let Some(source) = self.slots.get(at).and_then(|slot| slot.source.clone()) else { return };
-        for back in 0..64 {
-            if bytes < 100 {
-                return;
-            }
-            let Some(seq) = newest.checked_sub(back) else { return };
-            let Some(packet) = past.find(&source, generation, layer, seq) else { continue };
-            if let Some(sent) = self.resend(at, &packet, aim, out) {
-                bytes = bytes.saturating_sub(sent);
-            }
+    /// Fills a probe: with packets that were sent before, of which the viewer may have missed one, or with nothing but padding.
+    fn pad(&mut self, bytes: usize, size: usize, aim: Aim, past: &dyn Past, out: &mut Outbox) {
+        let Some(at) = self.padded() else { return };
+        let mut left = self.resends.pad(aim.micros, bytes);
+        let newest = self.slots.get(at).and_then(Slot::newest_number).unwrap_or(0);
+        let mut back = 0;
+        while left >= LEAST_PADDING {
+            let packet = match left > 2 * MOST_PADDING && back < newest.min(64) {
+                true => self.slots.get(at).and_then(|slot| find(slot, newest - back, past)),
+                false => None,
+            };
+            back += 1;
+            let sent = match packet.filter(|packet| packet.payload.len() <= left) {
+                Some(packet) => self.resend(at, &packet, aim, out),
+                None => self.send_padding(at, size.min(left), aim, out),
+            };
+            let Some(sent) = sent else { return };
+            left = left.saturating_sub(sent);
         }
     }
 
-    /// Chooses a layer for each video: as good as it is shown, within what the link carries.
-    fn choose_layers(&mut self, aim: Aim) {
-        let estimate = self.estimator.bits();
-        let budget = estimate * HEADROOM;
-        let mut used = 0.0;
-        let mut choices: SmallVec<[(usize, u8, u32); 16]> = SmallVec::new();
-        for (at, slot) in self.slots.iter().enumerate() {
-            let Some(source) = &slot.source else { continue };
-            if source.owner().is_none() || slot.wanted.is_paused {
-                continue;
-            }
-            let lowest = (0..source.layer_count()).find(|layer| source.bits(*layer) > 0).unwrap_or(0);
-            used += f64::from(source.bits(lowest));
-            choices.push((at, lowest as u8, slot.wanted.max_height));
+    /// Sends a packet of nothing but padding. Returns its size.
+    fn send_padding(&mut self, at: usize, size: usize, aim: Aim, out: &mut Outbox) -> Option<usize> {
+        let padding = size.saturating_sub(AROUND).clamp(1, MOST_PADDING);
+        let bytes = padding + AROUND;
+        let stamps = self.stamps(at, aim, bytes);
+        let start = out.start();
+        let sealed = self.slots.get_mut(at)?.write_padding(&mut out.buffer, padding as u8, stamps).and_then(
+            |(header, ssrc, index)| self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index),
+        );
+        match sealed {
+            Some(()) => out.finish(aim.route, start),
+            None => out.abandon(start),
         }
-        // Large pictures first, then one step for each in turn.
-        choices.sort_unstable_by_key(|(at, _, height)| (std::cmp::Reverse(*height), *at));
-        let mut missing: Option<f64> = None;
-        let mut steps = true;
-        while steps {
-            steps = false;
-            for (at, layer, wanted) in &mut choices {
-                let Some(slot) = self.slots.get(*at) else { continue };
-                let Some(source) = &slot.source else { continue };
-                let mut higher = usize::from(*layer) + 1..source.layer_count();
-                let Some(next) = higher.find(|layer| source.bits(*layer) > 0) else { continue };
-                let height = source.height(usize::from(*layer));
-                if height >= *wanted && height > 0 {
-                    continue;
-                }
-                let more = f64::from(source.bits(next)) - f64::from(source.bits(usize::from(*layer)));
-                let is_had = slot.current_layer().is_some_and(|current| usize::from(current) >= next);
-                let room = if is_had { budget } else { estimate * UP_HEADROOM };
-                if used + more <= room {
-                    used += more;
-                    *layer = next as u8;
-                    steps = true;
-                } else if missing.is_none() {
-                    missing = Some((used + more) / UP_HEADROOM * 1.05);
-                }
-            }
-        }
-        for (at, layer, _) in &choices {
-            if let Some(slot) = self.slots.get_mut(*at) {
-                slot.target = *layer;
-            }
-        }
-        self.seek(missing, estimate, aim);
-    }
-
-    /// Probes for `missing` bits a second, ever less often while nothing is found.
-    fn seek(&mut self, missing: Option<f64>, estimate: f64, aim: Aim) {
-        let now = aim.now;
-        let Some(missing) = missing else {
-            self.patience = PATIENCE;
-            return;
-        };
-        if self.estimator.was_overused(aim.micros, PATIENCE) {
-            self.probe_at = self.probe_at.max(now + PATIENCE);
-        }
-        if now < self.probe_at || missing <= estimate {
-            return;
-        }
-        if self.sought > 0.0 && estimate < self.sought * 0.9 {
-            self.patience = (self.patience * 2).min(MOST_PATIENCE);
-        } else {
-            self.patience = PATIENCE;
-        }
-        self.sought = missing.min(3.0 * estimate);
-        self.probe_at = now + self.patience;
-        self.estimator.start_probe(aim.micros, self.sought);
+        sealed.map(|()| bytes)
     }
 }
 

@@ -106,7 +106,7 @@ mod tests {
     fn deltas(packets: &[(u64, i64)]) -> Vec<Step> {
         let mut groups = Groups::default();
         let take = |(sent, arrival): &(u64, i64)| {
-            groups.take(&Arrived { sent: *sent, arrival: *arrival, size: 1000, probe: 0 })
+            groups.take(&Arrived { sent: *sent, arrival: *arrival, size: 1000, probe: 0, own_ms: 0 })
         };
         packets.iter().map(take).collect()
     }

@@ -11,6 +11,7 @@ mod groups;
 mod loss;
 mod probe;
 mod rate;
+mod seek;
 mod sent;
 mod standing;
 mod trend;
@@ -21,6 +22,7 @@ use self::groups::{Groups, Step};
 use self::loss::Loss;
 use self::probe::{Finding, Probe};
 use self::rate::Rate;
+use self::seek::Seek;
 use self::sent::Sent;
 use self::standing::Standing;
 use self::trend::{Trend, Usage};
@@ -34,6 +36,9 @@ const MAXIMUM: f64 = 50_000_000.0;
 
 /// A queue that stands for so long confirms what the trend suspects. Jitter of 60 ms stays below 40.
 const STANDING_MS: f64 = 50.0;
+
+/// The most of a queue that bursts of our own explain: a keyframe is through by then, and what still stands is too much.
+const MOST_OWN_MS: f64 = 250.0;
 
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
@@ -67,8 +72,12 @@ pub(crate) struct Estimator {
     rate: Rate,
     loss: Loss,
     probe: Probe,
+    seek: Seek,
     /// What was sent in the last moments.
     sending: Meter,
+    /// What of it waits before a link as wide as the estimate, and when that was.
+    own_bits: f64,
+    own_at: u64,
     round_trip_us: u64,
     /// Since when it is looked for, and what it is.
     least_round_trip: (u64, u64),
@@ -77,12 +86,19 @@ pub(crate) struct Estimator {
     /// When feedback came, or the estimate was halved for the want of it; `None` before anything was sent.
     heard_at: Option<u64>,
     is_silent: bool,
-    confirmed_at: Option<u64>,
-    found: Option<Finding>,
+    /// The link has shown that it is full, or that there is more, since that was last asked.
+    news: News,
     /// What a receiver without transport-wide feedback says itself that it takes.
     told: Option<f64>,
     reported: Reported,
     absurd: u64,
+}
+
+/// What has become known of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) is_full: bool,
+    pub(crate) has_more: bool,
 }
 
 /// Sums over the reports of a receiver without transport-wide feedback.
@@ -99,18 +115,20 @@ impl Estimator {
             sent: Sent::default(),
             groups: Groups::default(),
             trend: Trend::new(),
-            standing: Standing::new(),
+            standing: Standing::default(),
             rate: Rate::new(now, INITIAL),
             loss: Loss::new(now),
             probe: Probe::default(),
+            seek: Seek::new(),
             sending: Meter::new(USED_SPAN),
+            own_bits: 0.0,
+            own_at: now,
             round_trip_us: FIRST_ROUND_TRIP_US,
             least_round_trip: (now, u64::MAX),
             is_round_trip_told: false,
             heard_at: None,
             is_silent: false,
-            confirmed_at: None,
-            found: None,
+            news: News::default(),
             told: None,
             reported: Reported::default(),
             absurd: 0,
@@ -163,7 +181,19 @@ impl Estimator {
         self.sending.add(now, bytes);
         self.heard_at.get_or_insert(now);
         let probe = self.probe.note_sent(now, size);
-        self.sent.push(now, size, probe)
+        let own_ms = self.own_queue(now, bytes);
+        self.sent.push(now, size, probe, own_ms)
+    }
+
+    /// The queue that what we send makes on a link as wide as the estimate, in milliseconds.
+    #[inline]
+    fn own_queue(&mut self, now: u64, bytes: usize) -> u8 {
+        let bits_a_us = self.bits() / 1e6;
+        let drained = now.saturating_sub(self.own_at) as f64 * bits_a_us;
+        let most = MOST_OWN_MS * 1000.0 * bits_a_us;
+        self.own_at = now;
+        self.own_bits = ((self.own_bits - drained).max(0.0) + bytes as f64 * 8.0).min(most);
+        (self.own_bits / bits_a_us / 1000.0) as u8
     }
 
     /// A packet goes out that nobody counts.
@@ -208,11 +238,15 @@ impl Estimator {
     }
 
     fn control(&mut self, now: u64) {
+        let (stands, is_heavy) = (self.standing.ms() > STANDING_MS, self.loss.is_heavy());
         match self.trend.usage() {
-            Usage::Over if self.standing.ms() > STANDING_MS || self.loss.is_heavy() => {
+            // A queue that is full grows no more, but loses.
+            usage if stands && is_heavy || usage == Usage::Over && (stands || is_heavy) => {
+                let before = self.rate.bits();
                 if self.rate.decrease(now, self.round_trip_us) {
-                    self.confirmed_at = Some(now);
+                    self.news.is_full = true;
                     self.probe.stop();
+                    self.seek.note_full(now, before, self.rate.bits());
                 }
             }
             Usage::Normal if self.is_used(now) => self.rate.increase(now, self.round_trip_us),
@@ -228,12 +262,14 @@ impl Estimator {
 
     fn take_finding(&mut self, now: u64, told: u64) {
         let Some(finding) = self.probe.take(now, told) else { return };
-        if let Finding::Found(bits) = finding
+        let before = self.rate.bits();
+        if let Finding::Found(bits) | Finding::Limit(bits) = finding
             && bits > self.rate.bits()
         {
             self.rate.set(bits);
+            self.news.has_more = true;
         }
-        self.found = Some(finding);
+        self.seek.note_finding(now, finding, before, self.standing.ms());
     }
 
     /// Time has passed: without feedback the link may be gone.
@@ -268,7 +304,7 @@ impl Estimator {
         let seconds = (elapsed as f64 / 1e6).min(2.0);
         if self.round_trip_us > self.least_round_trip.1.saturating_add(REPORTED_QUEUE_US) {
             self.rate.set(REPORTED_STEP_DOWN * self.bits().min(arriving));
-            self.confirmed_at = Some(now);
+            self.news.is_full = true;
         } else if share < REPORTED_LITTLE {
             let growth = if self.told.is_some() { TOLD_GROWTH } else { REPORTED_GROWTH };
             self.rate.set(self.rate.bits() * growth.powf(seconds));
@@ -282,13 +318,24 @@ impl Estimator {
         }
     }
 
-    /// Sends faster for a moment, to see whether `bits` a second arrive. Nothing when feedback tells nothing, or while the
-    /// last one is not over.
-    pub(crate) fn start_probe(&mut self, now: u64, bits: f64) {
-        if self.sent.is_used() && !self.probe.is_running() {
-            self.found = None;
-            self.probe.start(now, bits, self.bits());
+    /// What has become known since this was last asked.
+    pub(crate) fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Looks for what is missing, when it is time: sends faster for a moment, to see what arrives. `missing` is what all that is
+    /// wanted takes.
+    pub(crate) fn seek(&mut self, now: u64, missing: Option<f64>) {
+        let Some(missing) = missing.filter(|_| !self.probe.is_running()) else { return };
+        let estimate = self.bits();
+        if let Some(rate) = self.seek.take(now, missing, estimate) {
+            self.probe.start(now, rate, estimate);
         }
+    }
+
+    /// Something is wanted that was not before.
+    pub(crate) fn renew_seek(&mut self, now: u64) {
+        self.seek.renew(now);
     }
 
     /// How many bytes of padding the running probe wants by now, and in packets of which size; `None` when there is none.
@@ -296,8 +343,8 @@ impl Estimator {
         self.probe.wants(now)
     }
 
-    /// Whether the link showed its limit within `span`.
-    pub(crate) fn was_overused(&self, now: u64, span: Duration) -> bool {
-        self.confirmed_at.is_some_and(|at| u128::from(now.saturating_sub(at)) < span.as_micros())
+    /// The share of packets that were lost in the last seconds.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss.share()
     }
 }

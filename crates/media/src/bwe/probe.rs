@@ -29,8 +29,10 @@ const USED: f64 = 0.95;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Finding {
-    /// So many bits a second arrive.
+    /// So many bits a second arrive, and more may.
     Found(f64),
+    /// So many can be used of what the link carries.
+    Limit(f64),
     /// Too little came back, or not as it was sent.
     Vain,
 }
@@ -154,7 +156,7 @@ impl Running {
         let came = 8e6 * (arrived.bytes - arrived.first_size) / arrived_us;
         match came / sent {
             ratio if ratio > TOO_FAST => Finding::Vain,
-            ratio if ratio < SATURATED => Finding::Found(USED * came),
+            ratio if ratio < SATURATED => Finding::Limit(USED * came),
             _ => Finding::Found(sent.min(came)),
         }
     }

@@ -9,6 +9,10 @@ use super::{MAXIMUM, MINIMUM};
 /// What a step down leaves of what arrives.
 const STEP_DOWN: f64 = 0.85;
 
+/// When to step down again: soon after a link that has become so much narrower, else after so long.
+const FAR_BELOW: f64 = 0.7;
+const FOLLOWS_AFTER_US: u64 = 500_000;
+
 /// The time over which what arrives is taken, and the shorter one that sees a drop sooner.
 const ARRIVING_US: i64 = 500_000;
 const ARRIVING_SHORT_US: i64 = 200_000;
@@ -128,16 +132,20 @@ impl Rate {
         Some(bytes as f64 * 8e6 / ARRIVING_SHORT_US as f64)
     }
 
-    /// A queue stands: down, once a round trip. Returns whether it went.
+    /// A queue stands: down. Again after a round trip when far less arrives than the rate; else once what arrives has had time to
+    /// follow, so that a queue that others keep full does not push the rate to the ground. Returns whether it went.
     pub(super) fn decrease(&mut self, now: u64, round_trip_us: u64) -> bool {
         self.changed_at = now;
-        let pause = round_trip_us.clamp(10_000, 200_000);
+        let arriving = self.arriving().zip(self.arriving_now()).map(|(long, short)| long.min(short));
+        let arriving = arriving.unwrap_or(self.bits);
+        let pause = match arriving < FAR_BELOW * self.bits {
+            true => round_trip_us.clamp(10_000, 200_000),
+            false => FOLLOWS_AFTER_US,
+        };
         if self.decreased_at.is_some_and(|at| now.saturating_sub(at) < pause) {
             return false;
         }
         self.decreased_at = Some(now);
-        let arriving = self.arriving().zip(self.arriving_now()).map(|(long, short)| long.min(short));
-        let arriving = arriving.unwrap_or(self.bits);
         let kbits = arriving / 1000.0;
         self.capacity = match self.capacity {
             Some(capacity) if kbits >= capacity.kbits - capacity.deviation() => Some(capacity.take(kbits)),

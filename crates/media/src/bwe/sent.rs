@@ -26,6 +26,8 @@ struct Packet {
     size: u16,
     /// The probe it is part of; 0 for none.
     probe: u16,
+    /// The queue that it was sent into, as far as we made it ourselves, in milliseconds.
+    own_ms: u8,
     state: State,
 }
 
@@ -37,6 +39,7 @@ pub(super) struct Arrived {
     pub(super) arrival: i64,
     pub(super) size: u16,
     pub(super) probe: u16,
+    pub(super) own_ms: u8,
 }
 
 /// What a report brought, besides arrivals.
@@ -70,7 +73,7 @@ impl Sent {
 
     /// A packet goes out. Returns its number.
     #[inline]
-    pub(super) fn push(&mut self, at: u64, size: u16, probe: u16) -> u16 {
+    pub(super) fn push(&mut self, at: u64, size: u16, probe: u16, own_ms: u8) -> u16 {
         let length = self.ring.len();
         let (seq, place) = (self.next, self.next as usize % length.max(1));
         let former = self.ring.get(place).map(|packet| packet.at);
@@ -82,7 +85,7 @@ impl Sent {
         }
         self.next += 1;
         if let Some(packet) = self.slot(seq) {
-            *packet = Packet { at, size, probe, state: State::Flying };
+            *packet = Packet { at, size, probe, own_ms, state: State::Flying };
         }
         seq as u16
     }
@@ -132,11 +135,13 @@ impl Sent {
                 }
                 (Some(arrival), before) => {
                     packet.state = State::Arrived;
-                    tally.arrived += 1;
-                    tally.back += u32::from(before == State::Lost);
+                    // What is lost of a probe is the probe's doing.
+                    let is_usual = packet.probe == 0;
+                    tally.arrived += u32::from(is_usual);
+                    tally.back += u32::from(is_usual && before == State::Lost);
                     tally.newest = tally.newest.max(Some(packet.at));
-                    let (sent, size, probe) = (packet.at, packet.size, packet.probe);
-                    take(Arrived { sent, arrival, size, probe });
+                    let Packet { at: sent, size, probe, own_ms, .. } = *packet;
+                    take(Arrived { sent, arrival, size, probe, own_ms });
                 }
             }
         });
@@ -144,7 +149,7 @@ impl Sent {
         for seq in &missing {
             if let Some(packet) = self.slot(*seq).filter(|packet| packet.state == State::Missing) {
                 packet.state = State::Lost;
-                tally.lost += 1;
+                tally.lost += u32::from(packet.probe == 0);
             }
         }
         self.fresh = missing;

@@ -1,12 +1,20 @@
 //! The queue that stays: the least delay of the last moments above the least of the last seconds, after CoDel (RFC 8289 3.2).
-//! Jitter and stalls let some packets through at once; a link that is too narrow lets none.
+//! Jitter and stalls let some packets through at once; a link that is too narrow lets none. A burst of our own, as every keyframe
+//! is, queues on any link, so what it explains is taken off.
+
+use std::collections::VecDeque;
 
 use super::sent::Arrived;
 
-/// The last moments, in steps, and how many packets have to be in them.
-const SHORT: usize = 5;
-const SHORT_STEP_US: i64 = 40_000;
+/// The last moments: at least so long, and so many packets; what came before they began counts too, since after a stall
+/// everything in them is late. Packets that come within a step are one.
+const SHORT_US: i64 = 200_000;
 const FEWEST: u32 = 5;
+const STEP_US: i64 = 4_000;
+const KEPT_STEPS: usize = 256;
+
+/// What is older than this is not of these moments.
+const OLDEST_US: i64 = 1_000_000;
 
 /// The last seconds.
 const LONG: usize = 10;
@@ -15,64 +23,77 @@ const LONG_STEP_US: i64 = 1_000_000;
 /// What moves by more than this is another clock.
 const JUMP_US: i64 = 3_000_000;
 
-/// The least of the last steps of time.
+/// What came within a step.
 #[derive(Clone, Copy)]
-struct Least<const N: usize> {
-    step: i64,
-    steps: [(i64, u32); N],
+struct Step {
+    at: i64,
+    least: i64,
+    packets: u32,
 }
 
-impl<const N: usize> Least<N> {
-    const NONE: (i64, u32) = (i64::MAX, 0);
-
-    fn new() -> Self {
-        Self { step: i64::MIN, steps: [Self::NONE; N] }
-    }
-
-    fn take(&mut self, step: i64, value: i64) {
-        // What comes late is put into the running step.
-        let passed = step.saturating_sub(self.step).clamp(0, N as i64) as usize;
-        if passed > 0 {
-            self.step = step;
-            self.steps.rotate_right(passed);
-            self.steps.iter_mut().take(passed).for_each(|fresh| *fresh = Self::NONE);
-        }
-        if let Some((least, count)) = self.steps.first_mut() {
-            *least = value.min(*least);
-            *count += 1;
-        }
-    }
-
-    fn least(&self) -> (i64, u32) {
-        self.steps.iter().fold(Self::NONE, |all, step| (all.0.min(step.0), all.1 + step.1))
-    }
-}
-
+#[derive(Default)]
 pub(super) struct Standing {
-    short: Least<SHORT>,
-    long: Least<LONG>,
+    recent: VecDeque<Step>,
+    /// The least of each of the last seconds, the newest first, and which second that is.
+    seconds: [Option<i64>; LONG],
+    second: i64,
     last: Option<i64>,
 }
 
 impl Standing {
-    pub(super) fn new() -> Self {
-        Self { short: Least::new(), long: Least::new(), last: None }
-    }
-
     pub(super) fn take(&mut self, packet: &Arrived) {
         let delay = packet.arrival - packet.sent as i64;
         if self.last.is_some_and(|last| (delay - last).abs() > JUMP_US) {
-            *self = Self::new();
+            *self = Self::default();
         }
         self.last = Some(delay);
-        self.short.take(packet.arrival.div_euclid(SHORT_STEP_US), delay);
-        self.long.take(packet.arrival.div_euclid(LONG_STEP_US), delay);
+        self.take_second(packet.arrival.div_euclid(LONG_STEP_US), delay);
+        let (at, least) = (packet.arrival.div_euclid(STEP_US), delay - i64::from(packet.own_ms) * 1000);
+        match self.recent.back_mut() {
+            // What comes late is put into the running step.
+            Some(step) if at <= step.at => {
+                step.least = step.least.min(least);
+                step.packets += 1;
+            }
+            _ => {
+                if self.recent.len() == KEPT_STEPS {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(Step { at, least, packets: 1 });
+            }
+        }
+    }
+
+    fn take_second(&mut self, second: i64, delay: i64) {
+        let passed = second.saturating_sub(self.second).clamp(0, LONG as i64) as usize;
+        if passed > 0 {
+            self.second = second;
+            self.seconds.rotate_right(passed);
+            self.seconds.iter_mut().take(passed).for_each(|fresh| *fresh = None);
+        }
+        if let Some(least) = self.seconds.first_mut() {
+            *least = Some(least.map_or(delay, |least| least.min(delay)));
+        }
     }
 
     /// In milliseconds; 0 while too little is known.
     pub(super) fn ms(&self) -> f64 {
-        let ((short, count), (long, _)) = (self.short.least(), self.long.least());
-        if count < FEWEST { 0.0 } else { short.saturating_sub(long).max(0) as f64 / 1000.0 }
+        let (Some(newest), Some(floor)) = (self.recent.back(), self.seconds.iter().flatten().min()) else {
+            return 0.0;
+        };
+        let (mut least, mut packets) = (i64::MAX, 0);
+        for step in self.recent.iter().rev() {
+            let age = (newest.at - step.at) * STEP_US;
+            least = least.min(step.least);
+            packets += step.packets;
+            if packets >= FEWEST && age >= SHORT_US {
+                return (least - floor).max(0) as f64 / 1000.0;
+            }
+            if age > OLDEST_US {
+                break;
+            }
+        }
+        0.0
     }
 }
 
@@ -81,11 +102,11 @@ mod tests {
     use super::*;
 
     fn standing(delays_ms: impl Iterator<Item = i64>) -> f64 {
-        let mut standing = Standing::new();
+        let mut standing = Standing::default();
         for (at, delay) in (0..).zip(delays_ms) {
             let sent = 1_000_000 + at * 20_000;
             let arrival = sent as i64 + delay * 1000;
-            standing.take(&Arrived { sent, arrival, size: 1000, probe: 0 });
+            standing.take(&Arrived { sent, arrival, size: 1000, probe: 0, own_ms: 0 });
         }
         standing.ms()
     }

@@ -158,7 +158,7 @@ impl Shard {
         }
         let is_new = !self.by_id.contains_key(&id);
         let (cname, micros) = (self.shared.cname(), self.shared.micros(now));
-        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(now, micros, cname))), now);
+        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let answer = match &peer.role {
             Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),
@@ -169,7 +169,7 @@ impl Shard {
             for line in lines.iter().filter(|line| line.is_active) {
                 open_slot(viewer, &mut peer.rtc, line);
             }
-            self.fill(at, viewer, streams)?;
+            self.fill(at, viewer, streams, now)?;
             let mids = lines.into_iter().filter(|line| line.is_active).map(|line| line.mid).collect();
             Ok(Answer { sdp, published: Vec::new(), mids })
         });
@@ -183,19 +183,27 @@ impl Shard {
         result
     }
 
-    pub(super) fn rewatch(&mut self, id: PeerId, streams: &[Watched]) -> Result<(), Error> {
+    pub(super) fn rewatch(&mut self, id: PeerId, streams: &[Watched], now: Instant) -> Result<(), Error> {
         let at = self.by_id.get(&id).copied().ok_or(Error::Gone)?;
         let mut peer = self.peers.get_mut(at).and_then(Option::take).ok_or(Error::Gone)?;
         let result = match &mut peer.role {
-            Role::Viewer(viewer) => self.fill(at, viewer, streams),
+            Role::Viewer(viewer) => self.fill(at, viewer, streams, now),
             Role::Publisher(_) => Err(Error::Gone),
         };
+        peer.tick_due = now;
+        self.schedule(at, &peer);
         self.put_back(at, peer);
         result
     }
 
     /// Fills slots as asked for; all or none.
-    fn fill(&mut self, at: usize, viewer: &mut Viewer, streams: &[Watched]) -> Result<(), Error> {
+    fn fill(
+        &mut self,
+        at: usize,
+        viewer: &mut Viewer,
+        streams: &[Watched],
+        now: Instant,
+    ) -> Result<(), Error> {
         let mut places = Vec::with_capacity(streams.len());
         for stream in streams {
             let is_it = |slot: &Slot| slot.mid.as_slice() == stream.mid.as_bytes();
@@ -209,7 +217,7 @@ impl Shard {
         }
         for (stream, place) in streams.iter().zip(places) {
             let Some(slot) = viewer.slots.get_mut(place) else { continue };
-            slot.wanted = stream.wanted;
+            slot.set_wanted(stream.wanted);
             if slot.source.as_ref().map(|source| &source.key) == stream.source.as_ref() {
                 continue;
             }
@@ -222,6 +230,7 @@ impl Shard {
             }
             slot.set_source(source);
         }
+        viewer.note_wanted(self.shared.micros(now));
         Ok(())
     }
 }

@@ -143,7 +143,7 @@ impl World {
     fn watched(&self, at: usize, max_height: u32) -> Vec<Watched> {
         let source = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
         let mid = self.clients[at].mid.unwrap().to_string();
-        vec![Watched { mid, source: Some(source), wanted: Wanted { max_height, is_paused: false } }]
+        vec![Watched { mid, source: Some(source), wanted: Wanted { max_height, ..Wanted::default() } }]
     }
 
     fn viewer(&mut self, peer: u64, max_height: u32) -> usize {
@@ -326,7 +326,7 @@ fn layers_change_within_one_stream() {
     let mut seen = Vec::new();
     for height in [100, 480, 100, 480] {
         let watched = world.watched(ben, height);
-        world.shard.rewatch(PeerId(2), &watched).unwrap();
+        world.shard.rewatch(PeerId(2), &watched, world.now).unwrap();
         world.run(Duration::from_secs(3), &[(ann, layers)]);
         seen.push(world.clients[ben].got.last().unwrap().tag & 0x0f);
     }

@@ -13,6 +13,7 @@ use str0m::format::Codec;
 
 use super::UNDER;
 use crate::payload::{CodecKey, Picture};
+use crate::publisher::{Inflow, MEASURE_INTERVAL};
 use crate::source::{Packet, RoomKey, Source, SourceKey, Sources, StreamKind};
 
 const FRAMES_A_SECOND: f64 = 15.0;
@@ -24,7 +25,7 @@ const KEYFRAME: f64 = 4.0;
 const PACE: f64 = 2.5;
 
 /// Header, extensions and tag of a packet as the viewer gets it.
-const AROUND: usize = 12 + 4 + 8 + 16;
+const AROUND: usize = crate::viewer::AROUND - UNDER;
 
 /// Sound on the wire with RED, in bytes a packet: 67 kbit/s.
 const SOUND: usize = 167;
@@ -59,12 +60,14 @@ pub(super) struct Camera {
     /// What the pacer holds, and when it may send again.
     paced: VecDeque<Packet>,
     free_at: f64,
+    inflows: [Inflow; 3],
+    measured_at: Instant,
     payload: Arc<[u8]>,
     random: ChaCha8Rng,
 }
 
 impl Camera {
-    pub(super) fn new(layers: &[u32], seed: u64) -> Self {
+    pub(super) fn new(layers: &[u32], began: Instant, seed: u64) -> Self {
         let sources = Sources::default();
         let of = |kind| sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind });
         let (sound, video) = (of(StreamKind::Audio), of(StreamKind::Main));
@@ -87,6 +90,8 @@ impl Camera {
             asked: 0,
             paced: VecDeque::new(),
             free_at: 0.0,
+            inflows: Default::default(),
+            measured_at: began,
             payload: vec![0x5a; 1500].into(),
             random: ChaCha8Rng::seed_from_u64(seed ^ 0xca3e4a),
         }
@@ -116,7 +121,21 @@ impl Camera {
             let bits = (packet.payload.len() + AROUND + UNDER) as f64 * 8.0;
             self.free_at = self.free_at.max(now - 0.001) + bits / (PACE * total);
             packet.arrived = at;
+            self.inflows[usize::from(packet.layer)].note(
+                packet.payload.len(),
+                packet.timestamp,
+                packet.picture.starts_keyframe,
+                at,
+            );
             packets.push(packet);
+        }
+        // As the publisher's connection does.
+        let elapsed = at - self.measured_at;
+        if elapsed >= MEASURE_INTERVAL {
+            self.measured_at = at;
+            for (inflow, layer) in self.inflows.iter_mut().zip(&self.video.layers) {
+                layer.bits.store(inflow.measure(at, elapsed), Ordering::Relaxed);
+            }
         }
         packets
     }

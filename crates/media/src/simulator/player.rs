@@ -12,6 +12,9 @@ const ASK_INTERVAL: f64 = 0.02;
 const MAX_ASKED: u32 = 10;
 const MAX_MISSING: usize = 1000;
 
+/// It asks again after a round trip, which a browser that sends nothing does not know.
+const ROUND_TRIP: f64 = 0.1;
+
 /// When no picture has come for so long, a keyframe is asked for.
 const PATIENCE: f64 = 0.2;
 
@@ -47,7 +50,6 @@ pub(super) struct Player {
     next: u64,
     missing: BTreeMap<u64, (f64, u32)>,
     asked_at: f64,
-    round_trip: f64,
     moved_at: f64,
     keyframe_asked_at: f64,
     waits_for_key: bool,
@@ -81,7 +83,6 @@ impl Player {
             next: 0,
             missing: BTreeMap::new(),
             asked_at: 0.0,
-            round_trip: 0.1,
             moved_at: f64::NEG_INFINITY,
             keyframe_asked_at: 0.0,
             waits_for_key: true,
@@ -163,6 +164,10 @@ impl Player {
         datagram.truncate(datagram.len() - 16);
         self.protect.rtp(&mut datagram, 0, header, ssrc, index).unwrap();
         datagram.truncate(datagram.len() - 16);
+        if datagram[0] & 0x20 != 0 {
+            let padding = usize::from(datagram[datagram.len() - 1]);
+            datagram.truncate(datagram.len() - padding);
+        }
         let mut payload = &datagram[header..];
         let mut number = index;
         if payload_type == RTX {
@@ -171,9 +176,6 @@ impl Player {
             number = near(self.highest.unwrap_or(0), u16::from_be_bytes(*original));
             payload = rest;
             self.again.push((number, at));
-            if payload.len() < 3 {
-                return;
-            }
         }
         self.take_part(
             number,
@@ -184,12 +186,7 @@ impl Player {
     }
 
     fn take_part(&mut self, number: u64, part: Part, at: f64, is_again: bool) {
-        if let Some((asked, times)) = self.missing.remove(&number)
-            && times == 1
-            && is_again
-        {
-            self.round_trip = self.round_trip * 0.9 + (at - asked).clamp(0.0, 1.0) * 0.1;
-        }
+        self.missing.remove(&number);
         if number < self.next {
             return;
         }
@@ -273,7 +270,7 @@ impl Player {
         }
         let mut pairs = Vec::new();
         for (number, (asked, times)) in &mut self.missing {
-            if *times == 0 || now - *asked >= self.round_trip {
+            if *times == 0 || now - *asked >= ROUND_TRIP {
                 (*asked, *times) = (now, *times + 1);
                 pairs.extend((*number as u16).to_be_bytes());
                 pairs.extend([0, 0]);

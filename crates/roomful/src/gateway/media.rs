@@ -41,6 +41,9 @@ struct StreamRequest {
     max_height: Option<u32>,
     #[serde(default)]
     paused: bool,
+    /// Where not all that is watched fits, the higher goes first.
+    #[serde(default)]
+    priority: u8,
     #[serde(default)]
     muted: bool,
     #[serde(rename = "Member_Account")]
@@ -87,8 +90,11 @@ impl MediaRequest {
                     Some(SourceKey { room: cell.media_key, user: user.as_str().into(), kind })
                 }
             };
-            let wanted =
-                Wanted { max_height: stream.max_height.unwrap_or(u32::MAX), is_paused: stream.paused };
+            let wanted = Wanted {
+                max_height: stream.max_height.unwrap_or(u32::MAX),
+                is_paused: stream.paused,
+                priority: stream.priority,
+            };
             Ok(Watched { mid, source, wanted })
         };
         self.streams.iter().map(read).collect()

@@ -1,0 +1,383 @@
+//! What each stream of a viewer gets of its link: sound before pictures, every picture before a better one, and no picture at all
+//! where not even its lowest layer fits.
+//!
+//! Layers go up with room to spare and are held without, go down when the link has said so or for a while meant so, and a
+//! step that was soon lost again is not tried again soon.
+
+use smallvec::SmallVec;
+
+use crate::slot::Slot;
+use crate::source::{MAX_LAYERS, StreamKind};
+
+/// What a step up may take of the estimate; holding it may take all. 1.27 Mbit/s fit a link of 1.5, and 419 kbit/s one of 600.
+const UP: f64 = 0.92;
+
+/// After an alarm the estimate is below what the link carries, so that the queue drains (0.85, `rate.rs`). A picture does not
+/// pause for that, unless so much is lost that there is none anyway.
+const LOWEST: f64 = 1.1;
+const LOST: f64 = 0.05;
+
+/// How long a picture may be too large for the estimate before its layer is taken back, and before it pauses.
+const DOWN_AFTER_US: u64 = 300_000;
+const PAUSE_AFTER_US: u64 = 500_000;
+
+/// How long a picture that has paused does so at least.
+const PAUSED_US: u64 = 3_000_000;
+
+/// A step that is lost within this time waits as long before it is tried again, twice as long the next time, up to a limit.
+const SOON_US: u64 = 5_000_000;
+const LONGEST_WAIT_US: u64 = 60_000_000;
+
+/// A picture that is shown smaller may be shown larger again in a moment.
+const SMALLER_AFTER_US: u64 = 2_000_000;
+
+/// What plain sound is of sound with a second copy (RED, RFC 2198): 35 of 67 kbit/s on the wire.
+const PLAIN: f64 = 0.52;
+
+/// The second copy is left out when so little was lost for so long, and comes back when more is.
+const COPY_OFF_BELOW: f64 = 0.005;
+const COPY_OFF_AFTER_US: u64 = 30_000_000;
+const COPY_ON_FROM: f64 = 0.01;
+
+/// What a slot has been given.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    /// The layer; `None` for no picture.
+    layer: Option<u8>,
+    /// When it went up to it.
+    gained_at: u64,
+    /// Since when less is meant for it.
+    lower_since: Option<u64>,
+    paused_at: Option<u64>,
+    /// For each layer, until when it is not tried, and for how long it was not the last time.
+    waits: [(u64, u64); MAX_LAYERS],
+    /// The height it is shown at, since when it would be less.
+    shown: (u32, Option<u64>),
+}
+
+impl Default for Grant {
+    /// The lowest layer is sent until it is known not to fit.
+    fn default() -> Self {
+        Self {
+            layer: Some(0),
+            gained_at: 0,
+            lower_since: None,
+            paused_at: None,
+            waits: [(0, 0); MAX_LAYERS],
+            shown: (0, None),
+        }
+    }
+}
+
+impl Grant {
+    /// How tall the picture has to be: more at once, less when it stays so.
+    fn height(&mut self, wanted: u32, now: u64) -> u32 {
+        let (height, since) = &mut self.shown;
+        let is_due = wanted >= *height || now.saturating_sub(*since.get_or_insert(now)) >= SMALLER_AFTER_US;
+        if is_due {
+            (*height, *since) = (wanted, None);
+        }
+        *height
+    }
+
+    fn may_step_to(&self, layer: usize, now: u64) -> bool {
+        self.has(layer) || self.waits.get(layer).is_none_or(|(until, _)| now >= *until)
+    }
+
+    fn has(&self, layer: usize) -> bool {
+        self.layer.is_some_and(|granted| usize::from(granted) >= layer)
+    }
+
+    /// A layer is taken back; when it was had for a moment only, it is not tried again at once.
+    fn lose(&mut self, layer: u8, now: u64) {
+        if let Some((until, span)) = self.waits.get_mut(usize::from(layer)) {
+            let is_soon = now.saturating_sub(self.gained_at) < SOON_US;
+            *span = if is_soon { (2 * *span).clamp(SOON_US, LONGEST_WAIT_US) } else { 0 };
+            *until = now + *span;
+        }
+    }
+}
+
+/// What is known of the link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// The estimate, and what is sent again, in bits a second.
+    pub(crate) estimate: f64,
+    pub(crate) again: f64,
+    /// The link has just shown that it is full.
+    pub(crate) is_full: bool,
+    /// The share of packets that are lost.
+    pub(crate) loss: f64,
+}
+
+impl Room {
+    /// What may be used, with something that is held already, or with what is not yet: it must leave room for what is sent
+    /// again too.
+    fn up_to(&self, is_held: bool) -> f64 {
+        if is_held { self.estimate } else { UP * (self.estimate - self.again) }
+    }
+}
+
+/// A picture, while room is given out.
+struct Choice {
+    at: usize,
+    rank: (bool, std::cmp::Reverse<u8>, std::cmp::Reverse<u32>, usize),
+    layer: Option<usize>,
+    /// The highest that is wanted.
+    top: usize,
+}
+
+/// Gives out what a viewer's link carries.
+#[derive(Default)]
+pub(crate) struct Allocation {
+    choices: SmallVec<[Choice; 16]>,
+    /// The second copy of sound has been useless since.
+    quiet_since: Option<u64>,
+    is_copy_useless: bool,
+}
+
+impl Allocation {
+    /// Chooses for each slot. Returns what all that is wanted takes, in bits a second, when some of it does not fit.
+    pub(crate) fn allot(&mut self, slots: &mut [Slot], now: u64, room: Room) -> Option<f64> {
+        let (sound, copies) = sound(slots);
+        self.list(slots, now);
+        let mut used = sound;
+        for choice in &mut self.choices {
+            let Some(slot) = slots.get(choice.at) else { continue };
+            let lowest = lowest(slot);
+            let is_held = slot.grant.layer.is_some();
+            let has_waited = slot.grant.paused_at.is_none_or(|at| now.saturating_sub(at) >= PAUSED_US);
+            let most = match is_held {
+                true if room.loss < LOST => LOWEST * room.estimate,
+                is_held => room.up_to(is_held),
+            };
+            let fits = used + bits(slot, lowest) <= most;
+            if fits && (is_held || has_waited) {
+                used += bits(slot, lowest);
+                choice.layer = Some(lowest);
+            }
+        }
+        self.judge_copy(now, room.loss);
+        let has_copy = slots.iter().any(|slot| !slot.is_video && !slot.is_plain);
+        let has_copy = !self.is_copy_useless && used + copies <= room.up_to(has_copy);
+        used += if has_copy { copies } else { 0.0 };
+        self.step_up(slots, now, room, used);
+        for slot in slots.iter_mut().filter(|slot| !slot.is_video) {
+            slot.is_plain = !has_copy;
+        }
+        for choice in &self.choices {
+            if let Some(slot) = slots.get_mut(choice.at) {
+                settle(slot, choice.layer, now, room.is_full);
+            }
+        }
+        let all: f64 =
+            self.choices.iter().filter_map(|choice| Some(bits(slots.get(choice.at)?, choice.top))).sum();
+        let is_missing = |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top);
+        self.choices.iter().any(is_missing).then(|| (sound + copies + all) / UP)
+    }
+
+    /// The pictures: screens first, then by what the viewer says, by size, and by age.
+    fn list(&mut self, slots: &mut [Slot], now: u64) {
+        self.choices.clear();
+        for (at, slot) in
+            slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_video && !slot.wanted.is_paused)
+        {
+            let Some(source) = slot.source.clone().filter(|source| source.owner().is_some()) else {
+                continue;
+            };
+            let height = slot.grant.height(slot.wanted.max_height, now);
+            let lowest = lowest(slot);
+            let mut top = lowest;
+            for layer in lowest + 1..source.layer_count() {
+                let below = source.height(top);
+                let is_enough = below > 0 && below >= height;
+                if source.bits(layer) > 0 && !is_enough && slot.grant.may_step_to(layer, now) {
+                    top = layer;
+                }
+            }
+            let is_camera = source.key.kind != StreamKind::Sub;
+            let rank = (is_camera, std::cmp::Reverse(slot.wanted.priority), std::cmp::Reverse(height), at);
+            self.choices.push(Choice { at, rank, layer: None, top });
+        }
+        self.choices.sort_unstable_by_key(|choice| choice.rank);
+    }
+
+    /// One step for each in turn, as long as one fits.
+    fn step_up(&mut self, slots: &[Slot], now: u64, room: Room, mut used: f64) {
+        let mut has_stepped = true;
+        while has_stepped {
+            has_stepped = false;
+            for choice in &mut self.choices {
+                let (Some(slot), Some(layer)) = (slots.get(choice.at), choice.layer) else { continue };
+                let next = (layer + 1..=choice.top).find(|layer| bits(slot, *layer) > 0.0);
+                let Some(next) = next.filter(|next| slot.grant.may_step_to(*next, now)) else { continue };
+                let more = bits(slot, next) - bits(slot, layer);
+                if used + more <= room.up_to(slot.grant.has(next)) {
+                    used += more;
+                    choice.layer = Some(next);
+                    has_stepped = true;
+                }
+            }
+        }
+    }
+
+    fn judge_copy(&mut self, now: u64, loss: f64) {
+        if loss >= COPY_ON_FROM {
+            self.is_copy_useless = false;
+        }
+        if loss >= COPY_OFF_BELOW {
+            self.quiet_since = None;
+        } else if now.saturating_sub(*self.quiet_since.get_or_insert(now)) >= COPY_OFF_AFTER_US {
+            self.is_copy_useless = true;
+        }
+    }
+}
+
+/// What plain sound takes, and what its second copies take more.
+fn sound(slots: &[Slot]) -> (f64, f64) {
+    let (mut plain, mut copies) = (0.0, 0.0);
+    for slot in slots.iter().filter(|slot| !slot.is_video && !slot.wanted.is_paused) {
+        let bits = bits(slot, 0);
+        let share = if slot.is_doubled { PLAIN } else { 1.0 };
+        plain += bits * share;
+        copies += bits * (1.0 - share);
+    }
+    (plain, copies)
+}
+
+fn bits(slot: &Slot, layer: usize) -> f64 {
+    slot.source.as_ref().map_or(0.0, |source| f64::from(source.bits(layer)))
+}
+
+/// The lowest layer that comes in.
+fn lowest(slot: &Slot) -> usize {
+    let Some(source) = &slot.source else { return 0 };
+    (0..source.layer_count()).find(|layer| source.bits(*layer) > 0).unwrap_or(0)
+}
+
+/// Gives a slot what is meant for it: more at once, less when it has to be.
+fn settle(slot: &mut Slot, meant: Option<usize>, now: u64, is_full: bool) {
+    let meant = meant.map(|layer| layer as u8);
+    let grant = &mut slot.grant;
+    if meant >= grant.layer {
+        if meant > grant.layer {
+            grant.gained_at = now;
+        }
+        grant.lower_since = None;
+        grant.layer = meant;
+        if meant.is_some() {
+            grant.paused_at = None;
+        }
+    } else {
+        let since = *grant.lower_since.get_or_insert(now);
+        let patience = if meant.is_none() { PAUSE_AFTER_US } else { DOWN_AFTER_US };
+        if !is_full && now.saturating_sub(since) < patience {
+            return;
+        }
+        if let Some(lost) = grant.layer.filter(|_| meant.is_some()) {
+            grant.lose(lost, now);
+        }
+        grant.lower_since = None;
+        grant.layer = meant;
+        grant.gained_at = now;
+        if meant.is_none() {
+            grant.paused_at = Some(now);
+        }
+    }
+    match slot.grant.layer {
+        Some(layer) => {
+            slot.target = layer;
+            slot.is_held = false;
+        }
+        None if !slot.is_held => {
+            slot.is_held = true;
+            slot.halt();
+        }
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::slot::Wanted;
+    use crate::source::{RoomKey, SourceKey, Sources};
+
+    const CAMERA: &[u32] = &[100_000, 300_000, 1_000_000];
+
+    fn video(user: &str, kind: StreamKind, layers: &[u32], wanted: Wanted) -> Slot {
+        let sources = Sources::default();
+        let source = sources.get(&SourceKey { room: RoomKey(1), user: user.into(), kind });
+        sources.publish(&source, 0, layers.len(), 720);
+        for (layer, bits) in source.layers.iter().zip(layers) {
+            layer.bits.store(*bits, Ordering::Relaxed);
+        }
+        let mut slot = Slot::new("1", true, 1, None);
+        slot.set_source(Some(source));
+        slot.set_wanted(wanted);
+        slot
+    }
+
+    fn room(estimate: f64) -> Room {
+        Room { estimate, again: 0.0, is_full: false, loss: 0.0 }
+    }
+
+    /// What each has after a while on a link of that width: a layer, or nothing.
+    fn granted(slots: &mut [Slot], estimate: f64) -> Vec<Option<u8>> {
+        let mut allocation = Allocation::default();
+        for tenth in 1..50 {
+            allocation.allot(slots, tenth * 100_000, room(estimate));
+        }
+        slots.iter().map(|slot| slot.grant.layer).collect()
+    }
+
+    #[test]
+    fn a_screen_goes_before_cameras_and_a_camera_by_its_priority() {
+        let urgent = Wanted { priority: 9, ..Wanted::default() };
+        let mut slots = [
+            video("ann", StreamKind::Main, CAMERA, Wanted::default()),
+            video("ben", StreamKind::Main, CAMERA, urgent),
+            video("cat", StreamKind::Sub, &[1_000_000], Wanted::default()),
+        ];
+
+        assert_eq!(granted(&mut slots, 3e6), [Some(1), Some(2), Some(0)]);
+        let mut slots = [
+            video("ann", StreamKind::Main, CAMERA, Wanted::default()),
+            video("ben", StreamKind::Main, CAMERA, urgent),
+            video("cat", StreamKind::Sub, &[1_000_000], Wanted::default()),
+        ];
+        assert_eq!(granted(&mut slots, 1.02e6), [None, Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn cameras_share_what_there_is_and_small_ones_take_no_more_than_they_show() {
+        let small = Wanted { max_height: 180, ..Wanted::default() };
+        let mut slots = [
+            video("ann", StreamKind::Main, CAMERA, Wanted::default()),
+            video("ben", StreamKind::Main, CAMERA, Wanted::default()),
+            video("cat", StreamKind::Main, CAMERA, small),
+        ];
+
+        assert_eq!(granted(&mut slots, 900e3), [Some(1), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn a_step_that_is_lost_at_once_is_not_taken_again_at_once() {
+        let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
+        let mut allocation = Allocation::default();
+        let mut steps = 0;
+        let mut layer = Some(0);
+        for tenth in 1..600 {
+            // The link seems wide whenever little is sent, and is not.
+            let is_full = layer >= Some(2);
+            let estimate = if is_full { 500e3 } else { 2e6 };
+            allocation.allot(&mut slots, tenth * 100_000, Room { is_full, ..room(estimate) });
+            steps += usize::from(slots[0].grant.layer > layer && slots[0].grant.layer == Some(2));
+            layer = slots[0].grant.layer;
+        }
+
+        assert!((3..=5).contains(&steps), "{steps} in a minute");
+    }
+}
