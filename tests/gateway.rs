@@ -105,9 +105,12 @@ async fn a_lost_connection_stays_listed_for_the_grace_then_leaves_by_interruptio
 async fn a_silent_connection_is_off_the_list_after_both_times() {
     let server = Server::with(QUICK).await;
     server.create_room("r").await;
+    let before = Instant::now();
     let _silent = server.enter("silent", "r").await;
     // Its socket stays open, but nobody reads from it, so no ping is answered.
     server.wait_for_members("r", &[], Duration::from_secs(5)).await;
+
+    assert!(before.elapsed() >= Duration::from_secs(2), "gone after {:?}", before.elapsed());
 }
 
 #[tokio::test]

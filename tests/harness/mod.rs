@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use usersig::{Claims, SecretKey};
@@ -60,11 +61,26 @@ impl Server {
     }
 
     async fn at(listen: &str, data: Arc<TempDir>, environment: Vec<(String, String)>) -> Self {
-        let mut child = Command::new(BINARY)
-            .args(["serve", "--listen", listen, "--data"])
-            .arg(data.path())
-            .envs(environment.iter().cloned())
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", listen, "--data"]).arg(data.path());
+        Self::run(command, data, environment).await
+    }
+
+    /// A server as `prepare` leaves the process that is about to start: another stderr, fewer files.
+    pub async fn prepared(environment: &[(&str, &str)], prepare: impl FnOnce(&mut Command)) -> Self {
+        let environment =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let data = Arc::new(TempDir::new().unwrap());
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+        prepare(&mut command);
+        Self::run(command, data, environment).await
+    }
+
+    async fn run(mut command: Command, data: Arc<TempDir>, environment: Vec<(String, String)>) -> Self {
+        let mut child = command
             .env("ROOMFUL_LOG__LEVEL", "warn")
+            .envs(environment.iter().cloned())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -109,13 +125,27 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Sends a signal: `TERM`, `STOP`.
+    pub fn signal(&self, name: &str) {
+        Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+    }
+
     /// SIGTERM; returns the exit code and how long it took.
     pub async fn terminate(&mut self) -> (Option<i32>, Duration) {
         let started = std::time::Instant::now();
-        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        self.signal("TERM");
+        (self.exited().await, started.elapsed())
+    }
+
+    /// Waits for the process to end by itself; its exit code.
+    pub async fn exited(&mut self) -> Option<i32> {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code(), started.elapsed());
+                return status.code();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -260,6 +290,22 @@ impl Server {
         let request = self.http.delete(format!("http://{}{location}", self.address));
         let status = request.bearer_auth(self.sig(user)).send().await.unwrap().status().as_u16();
         assert_eq!(status, 200);
+    }
+
+    /// The metrics, by the control socket.
+    pub async fn metrics(&self) -> String {
+        let mut stream = UnixStream::connect(self.data.path().join("control.sock")).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
+    /// The value of a metric that has no labels, or is named with them.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.metrics().await;
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     pub async fn connect(&self) -> Client {
