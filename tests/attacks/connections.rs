@@ -1,1 +1,102 @@
 //! Who may connect, and what a connection may cost: memory before a signature, deadlines, files, addresses.
+
+use std::time::Duration;
+
+use futures_util::SinkExt as _;
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::{Client, Server};
+
+#[tokio::test]
+async fn before_its_login_a_connection_may_say_little() {
+    let server = Server::start().await;
+    for (length, expected) in [(7_000, None), (9_000, Some(1009)), (60_000, Some(1009))] {
+        let mut client = server.connect().await;
+        let frame = json!({"id": 1, "command": "x", "pad": "x".repeat(length)}).to_string();
+        let _ = client.socket.send(Message::text(frame)).await;
+        match expected {
+            None => assert_eq!(client.read().await.unwrap()["ErrorCode"], 60004),
+            status => assert_eq!(client.closed().await, status, "{length}"),
+        }
+    }
+    // Each answered frame begins anew.
+    let mut client = server.connect().await;
+    for _ in 0..10 {
+        let answer = client.call("x", json!({"pad": "x".repeat(5_000)})).await;
+        assert_eq!(answer["ErrorCode"], 60004);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_frame_is_told_and_its_sender_may_resume() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    // Reserved bits, a reserved opcode, a fragmented ping, a continuation of nothing, and no mask.
+    for frame in [
+        &[0xF1, 0x80, 0, 0, 0, 0][..],
+        &[0x83, 0x80, 0, 0, 0, 0],
+        &[0x09, 0x80, 0, 0, 0, 0],
+        &[0x80, 0x80, 0, 0, 0, 0],
+        &[0x81, 0x02, b'{', b'}'],
+    ] {
+        let mut ann = server.enter("ann", "r").await;
+        raw(&mut ann).write_all(frame).await.unwrap();
+
+        assert_eq!(ann.closed().await, Some(1002), "{frame:x?}");
+        assert_eq!(server.members("r").await.0, ["ann"]);
+        let mut again = server.connect().await;
+        let resumed = again.call("login", json!({"ResumeToken": ann.resume_token})).await;
+        assert_eq!(resumed["ErrorCode"], 0, "{resumed}");
+        again.close().await;
+    }
+}
+
+/// The stream below a client.
+fn raw(client: &mut Client) -> &mut TcpStream {
+    match client.socket.get_mut() {
+        tokio_tungstenite::MaybeTlsStream::Plain(stream) => stream,
+        _ => panic!("no plain stream"),
+    }
+}
+
+const QUICK: &[(&str, &str)] = &[
+    ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+    ("ROOMFUL_PRESENCE__PING_INTERVAL", "300ms"),
+    ("ROOMFUL_PRESENCE__SILENT_TIMEOUT", "1s"),
+    ("ROOMFUL_PRESENCE__RESUME_GRACE", "1s"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_in_which_the_server_stood_still_is_nobodys_silence() {
+    let server = Server::with(QUICK).await;
+    server.create_room("r").await;
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        let mut client = server.enter(&format!("u{number}"), "r").await;
+        // Reads, and so answers pings, until the server closes.
+        clients.push(tokio::spawn(async move { (client.closed().await, client) }));
+    }
+    let lost = server.enter("lost", "r").await;
+    let token = lost.resume_token.clone();
+    lost.cut();
+
+    server.signal("STOP");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    server.signal("CONT");
+
+    let mut back = server.connect().await;
+    let resumed = back.call("login", json!({"ResumeToken": token})).await;
+    assert_eq!(resumed["ErrorCode"], 0, "its grace was over before it could come: {resumed}");
+    assert_eq!(server.members("r").await.1, 21);
+    // As long as whoever is silent is listed.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    drop(back);
+    for client in &clients {
+        assert!(!client.is_finished(), "a client was closed as silent");
+    }
+    let (listed, _) = server.members("r").await;
+    assert_eq!(listed.iter().filter(|name| name.starts_with('u')).count(), 20, "{listed:?}");
+}

@@ -586,7 +586,7 @@ impl Hub {
     pub(crate) fn expire_unless_resumed(self: &Arc<Self>, session: Arc<Session>, generation: u64) {
         let hub = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(hub.config.presence.resume_grace).await;
+            crate::pulse::sleep(hub.config.presence.resume_grace).await;
             hub.end_session_at(&session, generation, LeaveCause::Interrupted);
         });
     }

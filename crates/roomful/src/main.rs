@@ -13,6 +13,7 @@ mod limit;
 mod live;
 mod metrics;
 mod page;
+mod pulse;
 mod quota;
 mod rest;
 mod room_cell;

@@ -31,7 +31,7 @@ use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{cli, control, gateway, metrics, page, rest, tls};
+use crate::{cli, control, gateway, metrics, page, pulse, rest, tls};
 
 /// How long a client may take to send a request's head, or to finish a TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +52,7 @@ struct Served {
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    pulse::start()?;
     let folder = config.server.data.clone();
     // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {

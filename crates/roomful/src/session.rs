@@ -69,7 +69,18 @@ impl Close {
         Self { status: 4008, reason: "too many sessions: another login of this user took the place" };
     pub(crate) const NO_MORE_LOGINS: Self = Self { status: 4009, reason: "too many logins that failed" };
     pub(crate) const TOO_BIG: Self = Self { status: 1009, reason: "a frame may have at most 64 KiB" };
+    pub(crate) const TOO_MUCH: Self =
+        Self { status: 1009, reason: "before its login a connection may send at most 8 KiB" };
+    pub(crate) const PROTOCOL: Self =
+        Self { status: 1002, reason: "a frame is no WebSocket frame of a client" };
     pub(crate) const NOT_UTF8: Self = Self { status: 1007, reason: "a text frame must be UTF-8" };
+}
+
+impl Close {
+    /// Whether it says that what came cannot be read, nor what comes after it.
+    pub(crate) fn is_of_broken_frames(&self) -> bool {
+        [Self::TOO_BIG, Self::TOO_MUCH, Self::PROTOCOL, Self::NOT_UTF8].contains(self)
+    }
 }
 
 /// Ends a connection from outside its task, even one that is stuck writing.

@@ -10,24 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use rooms::LeaveCause;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::commands::{self, Answered, Answering, Reply};
+use super::entrance::Entrance;
+use super::silence::Silence;
 use crate::clock;
 use crate::hub::{Hub, drained};
 use crate::session::{Close, Closer, Frame, Loss, Session};
 
-type Stream = WebSocketStream<TokioIo<Upgraded>>;
+type Stream = WebSocketStream<Entrance>;
 
 /// The client's end of a connection.
 pub(super) struct Socket {
@@ -130,8 +131,13 @@ async fn finish(socket: &mut Socket, end: &End) {
             socket.finish_frame().await?;
             socket.stream.close(Some(frame)).await?;
         }
-        // The answer to the client's close goes out, or the client's answer to ours comes in.
-        while !matches!(end, End::Lost(_)) && socket.stream.next().await.transpose()?.is_some() {}
+        match end {
+            End::Lost(_) => {}
+            // What follows is no WebSocket any more, but has to be read, or our word may be lost: see `patience.rs`.
+            End::Close(why) if why.is_of_broken_frames() => socket.stream.get_mut().shutdown().await?,
+            // The answer to the client's close goes out, or the client's answer to ours comes in.
+            End::Clean | End::Close(_) => while socket.stream.next().await.transpose()?.is_some() {},
+        }
         Ok::<(), tungstenite::Error>(())
     };
     let _ = timeout(CLOSE_TIMEOUT, closing).await;
@@ -149,13 +155,16 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
         let Incoming::Text(text) = incoming else { continue };
         let (answer, member) = commands::log_in(hub, &text, closer).await;
         socket.write(Frame::text(&answer.text).wire).await.map_err(|_| End::Lost(Loss::Reset))?;
+        let entrance = socket.stream.get_mut();
         if let Some(member) = member {
+            entrance.open();
             return Ok(member);
         }
         tries += 1;
         if tries >= MOST_LOGINS {
             return Err(End::Close(Close::NO_MORE_LOGINS));
         }
+        entrance.begin_anew();
     }
 }
 
@@ -163,10 +172,11 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
 async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, closer: &Closer) -> End {
     let presence = &hub.config.presence;
     let mut draining = hub.draining.subscribe();
-    let mut heard_at = Instant::now();
-    let mut ping_at = heard_at + presence.ping_interval;
+    let mut silence = Silence::new(presence.silent_timeout);
+    let mut ping_at = Instant::now() + presence.ping_interval;
     let mut timer = pin!(sleep_until(ping_at));
     let mut pending: Option<Answering> = None;
+    let mut found = None;
     loop {
         let written = tokio::select! {
             why = closer.closed() => return End::Close(why),
@@ -175,8 +185,8 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 let _ = timeout(CLOSE_TIMEOUT, socket.write(Frame::text(&event).wire)).await;
                 return End::Close(Close::RESTART);
             }
-            incoming = next(socket), if pending.is_none() => {
-                heard_at = Instant::now();
+            incoming = found_or_next(&mut found, socket), if pending.is_none() => {
+                silence.begin_anew();
                 match incoming {
                     Err(end) => return end,
                     Ok(Incoming::Pong) => { member.session.note_pong(); continue }
@@ -195,6 +205,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
             // Answers come in the order of the requests: nothing more is read meanwhile, but events go out.
             answer = async { Some(pending.as_mut()?.await) }, if pending.is_some() => {
                 pending = None;
+                silence.begin_anew();
                 let Some(answer) = answer else { continue };
                 Write::answer(answer)
             }
@@ -204,18 +215,29 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 None => return End::Close(closer.closed().await),
             },
             () = timer.as_mut() => {
-                let now = Instant::now();
-                if now >= heard_at + presence.silent_timeout {
-                    return End::Close(Close::SILENT);
+                let is_silent = silence.is_too_long();
+                if pending.is_some() {
+                    // Nothing is read, so nothing can be heard.
+                    silence.begin_anew();
+                } else if is_silent && found.is_none() {
+                    // What came in time may only not have been read yet.
+                    match next(socket).now_or_never() {
+                        Some(incoming) => {
+                            silence.begin_anew();
+                            found = Some(incoming);
+                        }
+                        None => return End::Close(Close::SILENT),
+                    }
                 }
                 if clock::now() >= member.session.valid_until() {
                     return End::Close(Close::SIG_EXPIRED);
                 }
+                let now = Instant::now();
                 let ping = now >= ping_at;
                 if ping {
                     ping_at = now + presence.ping_interval;
                 }
-                timer.as_mut().reset(ping_at.min(heard_at + presence.silent_timeout));
+                timer.as_mut().reset(ping_at.min(silence.ends_at()));
                 if !ping { continue }
                 member.session.note_ping();
                 Write::Ping
@@ -243,10 +265,19 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 }
             }
         };
-        tokio::select! {
-            result = writing => if result.is_err() { return End::Lost(Loss::Reset) },
-            why = closer.closed() => return End::Close(why),
-            () = sleep_until(heard_at + presence.silent_timeout) => return End::Close(Close::SILENT),
+        let mut writing = pin!(writing);
+        loop {
+            tokio::select! {
+                biased;
+                result = writing.as_mut() => match result {
+                    Ok(()) => break,
+                    Err(_) => return End::Lost(Loss::Reset),
+                },
+                why = closer.closed() => return End::Close(why),
+                () = sleep_until(silence.ends_at()) => if silence.is_too_long() {
+                    return End::Close(Close::SILENT);
+                },
+            }
         }
     }
 }
@@ -273,6 +304,17 @@ enum Incoming {
     Other,
 }
 
+/// What was found already, or else the next.
+async fn found_or_next(
+    found: &mut Option<Result<Incoming, End>>,
+    socket: &mut Socket,
+) -> Result<Incoming, End> {
+    match found.take() {
+        Some(found) => found,
+        None => next(socket).await,
+    }
+}
+
 /// The next thing the client says.
 async fn next(socket: &mut Socket) -> Result<Incoming, End> {
     use tungstenite::Error as E;
@@ -290,6 +332,10 @@ async fn next(socket: &mut Socket) -> Result<Incoming, End> {
         Some(Ok(Message::Ping(_) | Message::Frame(_))) => Ok(Incoming::Other),
         Some(Err(E::Capacity(_))) => Err(End::Close(Close::TOO_BIG)),
         Some(Err(E::Utf8(_))) => Err(End::Close(Close::NOT_UTF8)),
+        Some(Err(E::Protocol(error))) if error != ProtocolError::ResetWithoutClosingHandshake => {
+            Err(End::Close(Close::PROTOCOL))
+        }
+        Some(Err(E::Io(_))) if socket.stream.get_ref().is_exhausted() => Err(End::Close(Close::TOO_MUCH)),
         Some(Err(_)) | None => Err(End::Lost(Loss::Reset)),
     }
 }

@@ -2,9 +2,11 @@
 
 mod commands;
 mod connection;
+mod entrance;
 mod media;
 mod seats;
 mod shared;
+mod silence;
 mod speak;
 mod stage;
 
@@ -20,6 +22,8 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use entrance::Entrance;
 
 use crate::hub::Hub;
 
@@ -62,8 +66,8 @@ pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Bod
             .write_buffer_size(0)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        let socket =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let stream = Entrance::new(TokioIo::new(upgraded));
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         connection::serve(hub, socket).await;
     });
 
