@@ -4,7 +4,7 @@
 
 mod harness;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,14 +73,18 @@ async fn an_app_made_while_the_server_runs_works_at_once() {
 async fn the_first_start_prints_a_curl_line_that_works() {
     let data = TempDir::new().unwrap();
     let out = data.path().join("out");
-    let mut child = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data.path().join("data"))
-        .stdout(std::fs::File::create(&out).unwrap())
+    // On a terminal, which `script` makes: elsewhere it would print no credential.
+    let serve =
+        format!("exec {BINARY} serve --listen 127.0.0.1:0 --data {}", data.path().join("data").display());
+    let mut child = Command::new("script")
+        .args(["--quiet", "--flush", "--return", "--command", &serve])
+        .arg(&out)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let text = loop {
-        let text = std::fs::read_to_string(&out).unwrap();
+        let text = std::fs::read_to_string(&out).unwrap_or_default();
         if text.contains("Open the page:") {
             break text;
         }

@@ -1,6 +1,7 @@
 //! Who may connect, and what a connection may cost: memory before a signature, deadlines, files, addresses.
 
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use futures_util::SinkExt as _;
 use serde_json::json;
@@ -9,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Client, Server};
+
+const NOTICE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn before_its_login_a_connection_may_say_little() {
@@ -28,6 +31,33 @@ async fn before_its_login_a_connection_may_say_little() {
         let answer = client.call("x", json!({"pad": "x".repeat(5_000)})).await;
         assert_eq!(answer["ErrorCode"], 60004);
     }
+}
+
+#[tokio::test]
+async fn no_credential_is_written_to_a_journal() {
+    let data = tempfile::TempDir::new().unwrap();
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let file = out.reopen().unwrap();
+    let mut child = Command::new(crate::harness::BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + NOTICE;
+    let text = loop {
+        let text = std::fs::read_to_string(out.path()).unwrap();
+        if text.contains("Open the page:") {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    assert!(!text.contains("usersig=") && !text.contains("eJ"), "{text}");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! `roomful app`: list, create, rotate-key; and the app that a first start makes.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -164,29 +164,43 @@ fn random_key() -> anyhow::Result<String> {
     Ok(wire::hex(&random))
 }
 
-/// What a person needs to try the server, with the signature that makes it work.
+/// What a person needs to try the server. The lines that work as they are have an administrator's signature in them, so they
+/// are for a terminal only: what else takes a server's output keeps it, and shows it to others.
 pub(crate) fn print_welcome(app: &App, address: SocketAddr, tls: bool, folder: &Path) {
     let Some(admin) = app.admins.first() else { return };
-    let key = Arc::new(SecretKey::new(app.secret_key.clone()));
-    let claims = Claims::new(admin.as_str(), app.sdkappid.0, clock::now().unix_seconds(), WELCOME_SECONDS);
-    let Ok(sig) = ::usersig::sign(&key, &claims) else { return };
     let host = if address.ip().is_unspecified() {
         format!("127.0.0.1:{}", address.port())
     } else {
         address.to_string()
     };
     let base = format!("{}://{host}", if tls { "https" } else { "http" });
-    println!(
+    let mut out = std::io::stdout();
+    let calls = if out.is_terminal() { ready_to_paste(app, admin, &base) } else { String::new() };
+    // That nobody reads it is no reason not to serve.
+    let _ = write!(
+        out,
         "Roomful serves app {app_id} (admin {admin}) from {folder}.\n\n\
-         Create a room:\n  \
-         curl -s -d '{{\"RoomInfo\":{{\"RoomId\":\"demo\",\"RoomType\":\"Live\",\"IsPublicVisible\":true}}}}' \\\n  \
-         '{base}/v4/live_engine_http_srv/create_room?sdkappid={app_id}&identifier={admin}&usersig={sig}&random=1&contenttype=json'\n\n\
-         Who is in it:\n  \
-         curl -s -d '{{\"RoomId\":\"demo\",\"Next\":\"\"}}' \\\n  \
-         '{base}/v4/live_engine_http_srv/get_member_list?sdkappid={app_id}&identifier={admin}&usersig={sig}&random=1&contenttype=json'\n\n\
+         {calls}\
          Sign in as anyone: roomful usersig --data {folder} --user ann\n\
-         Open the page:     {base}/\n",
+         Open the page:     {base}/\n\n",
         app_id = app.sdkappid,
         folder = folder.display(),
     );
+}
+
+/// Two calls, signed.
+fn ready_to_paste(app: &App, admin: &UserId, base: &str) -> String {
+    let key = SecretKey::new(app.secret_key.clone());
+    let claims = Claims::new(admin.as_str(), app.sdkappid.0, clock::now().unix_seconds(), WELCOME_SECONDS);
+    let Ok(sig) = ::usersig::sign(&key, &claims) else { return String::new() };
+    let app_id = app.sdkappid;
+    let query = format!("sdkappid={app_id}&identifier={admin}&usersig={sig}&random=1&contenttype=json");
+    format!(
+        "Create a room:\n  \
+         curl -s -d '{{\"RoomInfo\":{{\"RoomId\":\"demo\",\"RoomType\":\"Live\",\"IsPublicVisible\":true}}}}' \\\n  \
+         '{base}/v4/live_engine_http_srv/create_room?{query}'\n\n\
+         Who is in it:\n  \
+         curl -s -d '{{\"RoomId\":\"demo\",\"Next\":\"\"}}' \\\n  \
+         '{base}/v4/live_engine_http_srv/get_member_list?{query}'\n\n"
+    )
 }
