@@ -162,7 +162,7 @@ async fn metrics_and_health_are_shown() {
 
     assert_eq!(server.get("/healthz").await.0, 200);
     assert_eq!(server.get("/readyz").await.0, 200);
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     for line in [
         "roomful_rooms 1",
         "roomful_members 1",

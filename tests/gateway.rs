@@ -362,7 +362,7 @@ async fn one_who_reads_too_slowly_is_disconnected_and_delays_nobody() {
     }
 
     assert!(slowest < Duration::from_secs(2), "a message took {slowest:?}");
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     assert!(metrics.contains("roomful_slow_members_total 1"), "{metrics}");
     assert_eq!(server.members("r").await.0, ["slow", "ann"], "it may resume");
     // What had been written before is read to its end; a close may be among it or the connection is just gone.

@@ -91,7 +91,7 @@ async fn two_publishers_and_three_viewers_see_and_hear_each_other() {
     assert_eq!(saw["colours"].as_object().unwrap().len(), 8, "{saw}");
     assert_eq!(saw["members"], json!(["ann", "ben", "cat", "dan", "eve"]));
     // Nothing of what browsers send is mistaken for something else.
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     for what in
         ["broken_control", "unknown_packets", "malformed_datagrams", "media_of_viewers", "failed_connections"]
     {
@@ -274,7 +274,7 @@ async fn a_browser_publishes_by_whip_and_starts_ice_over() {
     let saw = browsers(&server, "whip").hear()["result"].take();
 
     assert_eq!(saw["statuses"], json!([201, 200]));
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     assert!(metrics.contains("roomful_media_total{what=\"unexpected_data\"} 2\n"), "{metrics}");
 }
 

@@ -139,7 +139,7 @@ async fn an_offer_with_another_certificate_is_another_connection() {
 
     assert_eq!(names[0], names[1], "the same connection, agreed on anew");
     assert_ne!(names[1], names[2], "a page that was reloaded, or gave the first one up");
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     assert!(metrics.contains("roomful_media_connections 1"), "the former is closed");
 }
 
@@ -323,7 +323,7 @@ async fn ice_is_started_over_by_a_fragment() {
 
 /// The value of a counter in /metrics.
 async fn counted(server: &Server, what: &str) -> u64 {
-    let (_, text) = server.get("/metrics").await;
+    let text = server.metrics().await;
     let name = format!("roomful_media_total{{what=\"{what}\"}} ");
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }

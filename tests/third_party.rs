@@ -182,7 +182,7 @@ async fn schemathesis_finds_no_undocumented_answer() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("No issues found"), "{said}");
     // Most commands must have succeeded now and then, or nothing was shown about their answers.
-    let metrics = server.get("/metrics").await.1;
+    let metrics = server.metrics().await;
     let succeeded = |line: &&str| {
         line.starts_with("roomful_requests_total{") && line.contains("code=\"0\"") && !line.ends_with(" 0")
     };

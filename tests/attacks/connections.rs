@@ -92,6 +92,42 @@ fn raw(client: &mut Client) -> &mut TcpStream {
     }
 }
 
+#[tokio::test]
+async fn metrics_are_not_for_everyone() {
+    let server = Server::start().await;
+    let (status, text) = server.get("/metrics").await;
+    assert_eq!(status, 404);
+    assert!(!text.contains("roomful_"), "{text}");
+    assert!(server.metrics().await.contains("roomful_rooms"), "the control socket has them");
+
+    let server =
+        Server::with(&[("ROOMFUL_METRICS__TOKEN", "secret"), ("ROOMFUL_METRICS__LISTEN", "127.0.0.1:0")])
+            .await;
+    let http = reqwest::Client::new();
+    let ask = |token: &str| {
+        let call = http.get(format!("http://{}/metrics", server.address));
+        let call = if token.is_empty() { call } else { call.bearer_auth(token) };
+        async { call.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(
+        (ask("").await, ask("secre").await, ask("secrets").await, ask("secret").await),
+        (401, 401, 401, 200)
+    );
+}
+
+#[tokio::test]
+async fn metrics_have_an_address_of_their_own() {
+    // Some port that is free now.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let server = Server::with(&[("ROOMFUL_METRICS__LISTEN", &address)]).await;
+
+    let answer = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.unwrap().contains("roomful_rooms"));
+    assert_eq!(reqwest::get(format!("http://{address}/healthz")).await.unwrap().status(), 404);
+    assert_eq!(server.get("/metrics").await.0, 404);
+}
+
 const QUICK: &[(&str, &str)] = &[
     ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
     ("ROOMFUL_PRESENCE__PING_INTERVAL", "300ms"),

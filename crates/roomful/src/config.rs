@@ -47,6 +47,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("tls", &["cert", "key"]),
     ("log", &["level", "format"]),
+    ("metrics", &["listen", "token"]),
 ];
 
 /// The documented longest time for which a member whose connection died silently may stay listed.
@@ -67,6 +68,7 @@ pub(crate) struct Config {
     pub(crate) media: Media,
     pub(crate) tls: Tls,
     pub(crate) log: Log,
+    pub(crate) metrics: Metrics,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -244,6 +246,25 @@ pub(crate) struct Log {
     pub(crate) format: LogFormat,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Metrics {
+    /// Where they are shown besides the control socket; empty is nowhere.
+    pub(crate) listen: String,
+    /// What opens them on the public port, as a bearer token; empty is that nothing does.
+    pub(crate) token: String,
+}
+
+impl Metrics {
+    pub(crate) fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let trouble = || format!("metrics.listen is {:?}, which is no ADDRESS:PORT", self.listen);
+        self.listen.parse().map(Some).with_context(trouble)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
@@ -390,6 +411,7 @@ impl Config {
                 "media.turn_secret is needed for the TURN servers of media.ice_urls: their static-auth-secret"
             );
         }
+        self.metrics.address()?;
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             bail!("tls.cert and tls.key go together; only one of them is set");
         }
@@ -489,6 +511,7 @@ mod tests {
             ("[webhooks]\nwaiting_bytes = 1000", vec![], "webhooks.waiting_bytes must be at least 65536"),
             ("[tls]\ncert = 'a.pem'", vec![], "go together"),
             ("[media]\nudp = 'here'", vec![], "media.udp"),
+            ("[metrics]\nlisten = '9090'", vec![], "metrics.listen"),
             ("[media]\nadvertise = ['example.org']", vec![], "media.advertise"),
             ("[media]\nice_urls = ['http://x']", vec![], "media.ice_urls"),
             ("[media]\nice_urls = ['turn:x:3478']", vec![], "media.turn_secret"),

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http_body_util::Either;
@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use sha2::{Digest as _, Sha256};
 use store::{Sqlite, Store as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -46,7 +47,8 @@ const BACKLOG: u32 = 4096;
 #[derive(Clone)]
 struct Served {
     hub: Arc<Hub>,
-    metrics: Arc<Metrics>,
+    /// What records REST calls; `None` where there are none.
+    calls: Option<Arc<Metrics>>,
     routes: TowerToHyperService<Router>,
 }
 
@@ -81,27 +83,37 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         snapshot.apps.push(app);
     }
     let first_app = snapshot.apps.first().cloned();
-    let listener = listen(&config).await?;
+    let listener = listen(config.server.listen, "choose another with --listen")?;
     let address = listener.local_addr()?;
+    let metrics_listener = match config.metrics.address()? {
+        Some(address) => Some(listen(address, "choose another with metrics.listen")?),
+        None => None,
+    };
     let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
     let hub = Hub::new(config, store.clone(), snapshot, live.clone());
     outbox.start(hub.clone(), undelivered);
 
-    let served = Served {
+    let shown = Shown { hub: hub.clone(), metrics: metrics.clone() };
+    let served = |calls: bool, routes: Router| Served {
         hub: hub.clone(),
-        metrics: metrics.clone(),
-        routes: TowerToHyperService::new(routes(hub.clone(), metrics.clone())),
+        calls: calls.then(|| metrics.clone()),
+        routes: TowerToHyperService::new(routes),
     };
-    let controlled = TowerToHyperService::new(control::routes(hub.clone()));
+    let open_metrics = || Router::new().route("/metrics", get(show_metrics)).with_state(shown.clone());
+    let control_routes = control::routes(hub.clone()).merge(open_metrics());
     let control_socket = control::bind(&folder)?;
+    let workers = Arc::new(Workers::start()?);
     hub.begin_grace();
     let mut background = vec![
         tokio::spawn(Metrics::upkeep(metrics.handle())),
         tokio::spawn(live.clone().run(hub.clone(), happenings)),
-        tokio::spawn(accept(listener, tls.clone(), served.clone(), Workers::start()?)),
-        tokio::spawn(accept_control(control_socket, Served { routes: controlled, ..served })),
+        tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone())), workers.clone())),
+        tokio::spawn(accept_control(control_socket, served(true, control_routes))),
     ];
+    if let Some(listener) = metrics_listener {
+        background.push(tokio::spawn(accept(listener, None, served(false, open_metrics()), workers)));
+    }
     if let Some(app) = first_app {
         cli::print_welcome(&app, address, tls.is_some(), &folder);
     }
@@ -174,17 +186,14 @@ async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
-    let address = config.server.listen;
+fn listen(address: SocketAddr, advice: &str) -> anyhow::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket
-        .bind(address)
-        .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
+    socket.bind(address).with_context(|| format!("cannot listen on {address}; {advice}"))?;
     Ok(socket.listen(BACKLOG)?)
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served, workers: Workers) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served, workers: Arc<Workers>) {
     loop {
         // A socket belongs to the runtime that made it, so it is handed over bare.
         let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
@@ -222,9 +231,10 @@ async fn accept_control(socket: tokio::net::UnixListener, served: Served) {
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: Served) {
     let mut draining = served.hub.draining.subscribe();
     let service = service_fn(move |request: Request<Incoming>| {
-        let Served { hub, metrics, routes } = served.clone();
+        let Served { hub, calls, routes } = served.clone();
+        let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
         async move {
-            if request.uri().path().starts_with("/v4/") {
+            if let Some(metrics) = calls {
                 return Ok::<_, Infallible>(rest::handle(hub, &metrics, request).await.map(Either::Left));
             }
             routes.call(request).await.map(|response| response.map(Either::Right))
@@ -251,8 +261,10 @@ struct Shown {
     metrics: Arc<Metrics>,
 }
 
-fn routes(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Router {
-    Router::new()
+fn routes(shown: Shown) -> Router {
+    let hub = shown.hub.clone();
+    let token = hub.config.metrics.token.clone();
+    let mut routes = Router::new()
         .route(
             "/v1/connect",
             get(|State(shown): State<Shown>, request: Request| async move {
@@ -262,15 +274,28 @@ fn routes(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { axum::Json(rest::openapi()) }))
-        .route(
-            "/metrics",
-            get(|State(shown): State<Shown>| async move {
-                ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.hub))
-            }),
-        )
-        .merge(page::routes())
-        .with_state(Shown { hub: hub.clone(), metrics })
-        .merge(live::whip::routes(hub))
+        .merge(page::routes());
+    if !token.is_empty() {
+        let show = |state: State<Shown>, headers: HeaderMap| async move {
+            if !has_token(&headers, &state.hub.config.metrics.token) {
+                return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
+            }
+            show_metrics(state).await.into_response()
+        };
+        routes = routes.route("/metrics", get(show));
+    }
+    routes.with_state(shown).merge(live::whip::routes(hub))
+}
+
+async fn show_metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.hub))
+}
+
+/// Whether a request has the bearer token. Digests are compared, so that the time it takes says nothing of the token.
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    given.is_some_and(|(_, given)| Sha256::digest(given.trim()) == Sha256::digest(token))
 }
 
 /// 200 once calls will succeed; the listener is open only after the store was read.
