@@ -1,6 +1,6 @@
 //! Who may connect, and what a connection may cost: memory before a signature, deadlines, files, addresses.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt as _;
@@ -31,6 +31,44 @@ async fn before_its_login_a_connection_may_say_little() {
         let answer = client.call("x", json!({"pad": "x".repeat(5_000)})).await;
         assert_eq!(answer["ErrorCode"], 60004);
     }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_fails_nobody() {
+    let piped = |server: &mut Command| _ = server.stderr(Stdio::piped());
+    let full = |server: &mut Command| {
+        server.stderr(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    };
+    let level = [("ROOMFUL_LOG__LEVEL", "debug"), ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")];
+    let mut gone = Server::prepared(&level, piped).await;
+    drop(gone.process().stderr.take());
+    let stuck = Server::prepared(&level, piped).await;
+    let full = Server::prepared(&level, full).await;
+    for (what, mut server) in [("its reader is gone", gone), ("its reader is stuck", stuck), ("full", full)] {
+        server.create_room("r").await;
+        // More than a pipe holds.
+        for _ in 0..1000 {
+            let asked = tokio::time::timeout(NOTICE, server.members("r"));
+            assert_eq!(asked.await.expect(what).1, 0);
+        }
+        let lost = server.metric("roomful_log_lost_total").await.unwrap_or_default();
+        assert!(what == "its reader is stuck" || lost > 100.0, "{what}: {lost} lines were lost");
+        let (status, took) = server.terminate().await;
+        assert_eq!(status, Some(0), "{what}");
+        assert!(took < NOTICE, "{what}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_lines_of_the_log_are_written() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let file = log.reopen().unwrap();
+    let level = [("ROOMFUL_LOG__LEVEL", "info")];
+    let mut server = Server::prepared(&level, |server| _ = server.stderr(file)).await;
+
+    assert_eq!(server.terminate().await.0, Some(0));
+
+    assert!(std::fs::read_to_string(log.path()).unwrap().trim_end().ends_with("stopped"));
 }
 
 #[tokio::test]

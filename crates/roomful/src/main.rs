@@ -11,6 +11,7 @@ mod gateway;
 mod hub;
 mod limit;
 mod live;
+mod logging;
 mod metrics;
 mod page;
 mod pulse;

@@ -6,6 +6,7 @@ use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::hub::Hub;
+use crate::logging;
 use crate::rest::COMMANDS;
 
 /// Upper bounds of the latency buckets, in seconds.
@@ -59,6 +60,7 @@ impl Metrics {
         gauge!("roomful_rooms").set(rooms as f64);
         gauge!("roomful_members").set(members as f64);
         gauge!("roomful_sessions").set(hub.sessions.len() as f64);
+        counter!("roomful_log_lost_total").absolute(logging::lost());
         let media = hub.live.media();
         gauge!("roomful_media_connections").set(media.connections() as f64);
         for (what, count) in media.counters().all() {

@@ -5,18 +5,16 @@ mod rooms;
 mod usersig;
 mod webhooks;
 
-use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-
 pub(crate) use apps::{first_app, print_welcome};
+use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Log, LogFormat};
-use crate::serve;
+use crate::config::Config;
+use crate::{logging, serve};
 
 /// Roomful: a self-hosted live-room server.
 #[derive(Parser)]
@@ -77,7 +75,8 @@ pub(crate) fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("roomful: {error:#}");
+            // A macro would panic where nobody reads it.
+            let _ = writeln!(std::io::stderr(), "roomful: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -92,9 +91,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve { listen } => {
             config.server.listen = listen.unwrap_or(config.server.listen);
-            start_logging(&config.log)?;
+            let logging = logging::start(&config.log)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(serve::run(config))
+            let result = runtime.block_on(serve::run(config));
+            logging.flush();
+            result
         }
         Command::Usersig(options) => options.run(&folder),
         Command::Backup { file } => {
@@ -111,18 +112,4 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
-}
-
-fn start_logging(log: &Log) -> anyhow::Result<()> {
-    // It warns of every extension in a handshake that it does not know.
-    let filter = EnvFilter::try_new(format!("rtc_dtls=error,{}", log.level))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match log.format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
 }
