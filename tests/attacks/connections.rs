@@ -13,6 +13,20 @@ use crate::harness::{Client, Server};
 
 const NOTICE: Duration = Duration::from_secs(10);
 
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(&server.address).await.unwrap()
+}
+
+fn post(target: &str, length: usize) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+}
+
+/// The path and query of a signed call.
+fn target(server: &Server, command: &str) -> String {
+    let url = server.url(&format!("live_engine_http_srv/{command}"));
+    url.split_once(&server.address).unwrap().1.to_string()
+}
+
 #[tokio::test]
 async fn before_its_login_a_connection_may_say_little() {
     let server = Server::start().await;
@@ -96,6 +110,35 @@ async fn no_credential_is_written_to_a_journal() {
     child.wait().unwrap();
 
     assert!(!text.contains("usersig=") && !text.contains("eJ"), "{text}");
+}
+
+#[tokio::test]
+async fn a_hang_up_drains_and_a_second_signal_does_not_wait() {
+    for signal in ["HUP", "QUIT", "TERM", "INT"] {
+        let mut server = Server::start().await;
+        server.create_room("r").await;
+        let mut ann = server.enter("ann", "r").await;
+
+        server.signal(signal);
+
+        assert_eq!(ann.event("reconnect").await["After"], 1000, "{signal}");
+        assert_eq!(server.exited().await, Some(0), "{signal}");
+    }
+
+    let mut server = Server::start().await;
+    let mut ann = server.log_in("ann").await;
+    // What is on its way is waited for: a body that does not come.
+    let mut stream = connect(&server).await;
+    stream.write_all(post(&target(&server, "get_member_list"), 100).as_bytes()).await.unwrap();
+    server.get("/healthz").await;
+    let started = Instant::now();
+    server.signal("TERM");
+    ann.event("reconnect").await;
+
+    server.signal("TERM");
+
+    assert_eq!(server.exited().await, Some(1));
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

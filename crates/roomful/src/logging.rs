@@ -97,6 +97,7 @@ impl io::Write for Lines {
 }
 
 /// The running log.
+#[derive(Clone)]
 pub(crate) struct Logging(SyncSender<Item>);
 
 impl Logging {

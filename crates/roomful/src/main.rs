@@ -20,6 +20,7 @@ mod rest;
 mod room_cell;
 mod serve;
 mod session;
+mod signals;
 mod stage;
 mod tls;
 mod webhooks;

@@ -23,13 +23,14 @@ use sha2::{Digest as _, Sha256};
 use store::{Sqlite, Store as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::hub::{Hub, drained};
 use crate::live::{self, Live};
+use crate::logging::Logging;
 use crate::metrics::Metrics;
+use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
 use crate::{cli, control, gateway, metrics, page, pulse, rest, tls};
@@ -53,7 +54,7 @@ struct Served {
 }
 
 /// Runs the server until it is told to stop.
-pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()> {
     pulse::start()?;
     let folder = config.server.data.clone();
     // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
@@ -114,12 +115,24 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(listener) = metrics_listener {
         background.push(tokio::spawn(accept(listener, None, served(false, open_metrics()), workers)));
     }
+    let mut stop = StopSignals::listen()?;
     if let Some(app) = first_app {
         cli::print_welcome(&app, address, tls.is_some(), &folder);
     }
     tracing::info!(%address, tls = tls.is_some(), data = %folder.display(), "serving");
 
-    stop_signal().await?;
+    stop.next().await;
+    tokio::spawn({
+        let folder = folder.clone();
+        let logging = logging.clone();
+        async move {
+            stop.next().await;
+            tracing::warn!("stopped at once: a second signal");
+            control::unbind(&folder);
+            logging.flush();
+            std::process::exit(1);
+        }
+    });
     tracing::info!("draining: no new work, connections are told to come back");
     hub.draining.send_replace(true);
     for listener in background.drain(2..) {
@@ -174,16 +187,6 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
         "cannot listen for media on UDP {} and TCP {:?}; set media.udp and media.tcp",
         usual.udp, usual.tcp
     )))
-}
-
-async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 fn listen(address: SocketAddr, advice: &str) -> anyhow::Result<TcpListener> {

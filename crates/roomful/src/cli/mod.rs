@@ -93,7 +93,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             config.server.listen = listen.unwrap_or(config.server.listen);
             let logging = logging::start(&config.log)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(serve::run(config));
+            let result = runtime.block_on(serve::run(config, &logging));
             logging.flush();
             result
         }
