@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api sdk lint bench bench-media deps
+.PHONY: run test test-api soak sdk lint bench bench-media deps
 
 run: sdk ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
@@ -28,6 +28,9 @@ sdk/js/node_modules/.installed: sdk/js/package-lock.json
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+soak: ## Everything hostile at once, for ten minutes
+	$(CARGO) test --release --package roomful --test attacks -- --ignored --nocapture soak
 
 bench: ## Print the figures as a table, and write them to bench/results/
 	$(CARGO) build --release --workspace

@@ -12,4 +12,5 @@ mod disk;
 mod limits;
 mod races;
 mod rights;
+mod soak;
 mod tenants;

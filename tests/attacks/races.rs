@@ -15,15 +15,15 @@ const ROUNDS: usize = 10_000;
 const USERS: usize = 16;
 
 /// One who is put out and comes back, again and again.
-struct Restless {
+pub(crate) struct Restless {
     server: Arc<Server>,
     user: String,
     room: String,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Restless {
-    async fn begin(server: Arc<Server>, number: usize) -> Self {
+    pub(crate) async fn begin(server: Arc<Server>, number: usize) -> Self {
         let (user, room) = (format!("u{number}"), format!("r{number}"));
         server.create_room(&room).await;
         let client = server.log_in(&user).await;
@@ -37,7 +37,7 @@ impl Restless {
 
     /// Is in both rooms, then is put out of its own in one of five ways while its session resumes elsewhere, with its
     /// connection or after the loss of it.
-    async fn round(&mut self, round: usize) {
+    pub(crate) async fn round(&mut self, round: usize) {
         for room in [self.room.as_str(), "all"] {
             let entered = self.client.try_call("enter_room", json!({"RoomId": room})).await;
             if entered.is_none_or(|answer| answer["ErrorCode"] != 0) {
