@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api soak sdk lint bench bench-media deps
+.PHONY: run test test-api soak sdk lint bench bench-compare bench-media deps
 
 run: sdk ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
@@ -35,6 +35,10 @@ soak: ## Everything hostile at once, for ten minutes
 bench: ## Print the figures as a table, and write them to bench/results/
 	$(CARGO) build --release --workspace
 	./target/release/bench
+
+bench-compare: ## What a call costs beside another build of the server: make bench-compare OTHER=path/to/roomful
+	$(CARGO) build --release --workspace
+	./target/release/bench compare $(OTHER)
 
 bench-media: ## The figures of the forwarding unit, beside a bare sender and, where it is installed, Janus
 	$(CARGO) build --release --workspace

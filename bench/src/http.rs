@@ -16,8 +16,8 @@ use crate::{Figure, Target, median};
 
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
-const WARM_UP: Duration = Duration::from_millis(500);
-const MEASURED: Duration = Duration::from_secs(2);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
+pub(crate) const MEASURED: Duration = Duration::from_secs(2);
 
 /// How many members a second enter and leave while the list is asked for.
 const CHURN: u32 = 1000;
@@ -79,7 +79,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// A room `r` with so many members over real WebSockets, who read what they are sent.
-async fn fill(server: &Roomful, members: usize) -> anyhow::Result<Vec<Member>> {
+pub(crate) async fn fill(server: &Roomful, members: usize) -> anyhow::Result<Vec<Member>> {
     call(server, "create_room", &json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}})).await?;
     let mut inside = Vec::with_capacity(members);
     for number in 0..members {
@@ -137,7 +137,7 @@ async fn measure(server: &Process, request: &str, name: &str) -> anyhow::Result<
     Ok(rate)
 }
 
-async fn calls_a_second(address: &str, request: &str) -> anyhow::Result<f64> {
+pub(crate) async fn calls_a_second(address: &str, request: &str) -> anyhow::Result<f64> {
     let request: Arc<[u8]> = request.as_bytes().into();
     let counting = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));

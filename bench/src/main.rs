@@ -2,6 +2,7 @@
 //! JSON in `bench/results/`. Every comparison alternates the two sides and takes the median, for machines are noisy.
 
 mod bare;
+mod compare;
 mod core;
 mod http;
 mod media;
@@ -69,6 +70,7 @@ async fn main() -> anyhow::Result<()> {
         ["bare-http", members] => bare::http(members.parse()?).await,
         ["bare-sockets", size] => bare::sockets(size.parse()?).await,
         ["bare-media", ports] => media::bare::run(ports),
+        ["compare", other] => compare::run(other.as_ref()).await,
         [] => all(&["core", "http", "mixed", "sockets"]).await,
         parts => all(parts).await,
     }

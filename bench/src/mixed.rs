@@ -18,7 +18,7 @@ use crate::{Figure, Target, median};
 const CONNECTIONS: usize = 64;
 const ROOMS: usize = 1000;
 const ROUNDS: usize = 3;
-const MEASURED: Duration = Duration::from_secs(4);
+pub(crate) const MEASURED: Duration = Duration::from_secs(4);
 
 /// Commands that are answered from memory.
 const READS: &[&str] = &[
@@ -37,7 +37,7 @@ const READS: &[&str] = &[
 ];
 
 /// Commands that are on disk before they are answered, each time they are called like this.
-const WRITES: &[&str] = &[
+pub(crate) const WRITES: &[&str] = &[
     "live_engine_http_srv/update_room_info",
     "live_engine_http_srv/set_room_metadata",
     "live_engine_http_srv/mute_member",
@@ -86,17 +86,23 @@ fn body(command: &str, room: usize, number: usize) -> Value {
     }
 }
 
-pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
-    let server = Roomful::start()?;
+/// The rooms, users and gifts that the commands name.
+pub(crate) async fn prepare(server: &Roomful) -> anyhow::Result<()> {
     let users: Vec<String> = (0..99).map(|number| format!("user-{number:03}")).collect();
     let all: Vec<&str> = users.iter().map(String::as_str).chain(["robot"]).collect();
-    call(&server, "im_open_login_svc/multiaccount_import", &json!({"Accounts": all})).await?;
-    call(&server, "im_open_login_svc/account_import", &json!({"UserID": "user-099"})).await?;
-    call(&server, "live_engine_http_srv/add_gift", &json!({"GiftId": "g", "Coins": 1})).await?;
+    call(server, "im_open_login_svc/multiaccount_import", &json!({"Accounts": all})).await?;
+    call(server, "im_open_login_svc/account_import", &json!({"UserID": "user-099"})).await?;
+    call(server, "live_engine_http_srv/add_gift", &json!({"GiftId": "g", "Coins": 1})).await?;
     for room in 0..ROOMS {
         let info = json!({"RoomInfo": {"RoomId": format!("room-{room:04}"), "SeatTemplate": "VideoDynamicGrid9Seats"}});
-        call(&server, "live_engine_http_srv/create_room", &info).await?;
+        call(server, "live_engine_http_srv/create_room", &info).await?;
     }
+    Ok(())
+}
+
+pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
+    let server = Roomful::start()?;
+    prepare(&server).await?;
 
     let mut durable = Vec::new();
     for _ in 0..ROUNDS {
@@ -142,7 +148,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Calls `commands` in turn over all connections; how long each call took.
-async fn load(
+pub(crate) async fn load(
     server: &Roomful,
     commands: &[&'static str],
 ) -> anyhow::Result<BTreeMap<&'static str, Vec<Duration>>> {

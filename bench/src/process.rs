@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
@@ -109,9 +110,17 @@ impl Roomful {
     }
 
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::of(&Self::binary()?, environment)
+    }
+
+    /// The program that was built beside this one.
+    pub(crate) fn binary() -> anyhow::Result<PathBuf> {
+        Ok(std::env::current_exe()?.with_file_name("roomful"))
+    }
+
+    pub(crate) fn of(binary: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let data = TempDir::new()?;
-        let binary = std::env::current_exe()?.with_file_name("roomful");
-        let mut command = command(&binary);
+        let mut command = command(binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
@@ -121,7 +130,7 @@ impl Roomful {
             .envs(environment.iter().copied());
         let process = Process::start(&mut command, "Open the page:")?;
         let apps =
-            Command::new(&binary).args(["app", "list", "--json", "--data"]).arg(data.path()).output()?;
+            Command::new(binary).args(["app", "list", "--json", "--data"]).arg(data.path()).output()?;
         let apps: Value = serde_json::from_slice(&apps.stdout)?;
         let app = apps.pointer("/0/sdkappid").and_then(Value::as_u64).context("sdkappid")?;
         let key = apps.pointer("/0/secret_key").and_then(Value::as_str).context("secret_key")?;
