@@ -1,7 +1,10 @@
 //! The page at `/` and the browser client at `/sdk/roomful-client.js`, embedded in the binary.
 
 use axum::Router;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::HeaderName;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
@@ -12,6 +15,12 @@ const CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.js")
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Who may load it: pages of the server's own, or any.
+const LOADED_BY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// No other site is told of the rooms in a page's address.
+const UNTOLD: (HeaderName, &str) = (REFERRER_POLICY, "no-referrer");
+
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let file = |kind: &'static str, text: &'static str| get(move || async move { asset(kind, text) });
     Router::new()
@@ -21,16 +30,15 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route(
             "/sdk/roomful-client.js",
             get(|| async {
-                let open = (ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-                (
-                    [open, (CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, "no-cache")],
-                    CLIENT,
-                )
+                let kind = (CONTENT_TYPE, "text/javascript; charset=utf-8");
+                let open = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (LOADED_BY, "cross-origin")];
+                ([kind, (CACHE_CONTROL, "no-cache"), UNTOLD], open, CLIENT)
             }),
         )
         .route("/favicon.svg", file("image/svg+xml", include_str!("../page/favicon.svg")))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)], text)
+    let policies = [(CONTENT_SECURITY_POLICY, POLICY), (LOADED_BY, "same-origin"), UNTOLD];
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], policies, text)
 }
