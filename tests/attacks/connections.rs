@@ -4,17 +4,51 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt as _;
+use futures_util::future::join_all;
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Client, Server};
 
 const NOTICE: Duration = Duration::from_secs(10);
 
+const MIB: usize = 1024 * 1024;
+
+const CONNECTIONS: usize = 400;
+
+/// The most memory the server has held, in bytes.
+fn peak_memory(server: &mut Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process().id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
 async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(&server.address).await.unwrap()
+}
+
+/// What comes until the server closes.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(NOTICE, read).await.expect("the server does not close");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// What comes until an answer has ended in `end`.
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut answer = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&answer).contains(end) {
+            if stream.read_buf(&mut answer).await.unwrap_or_default() == 0 {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(NOTICE, reading).await.expect("no answer");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn post(target: &str, length: usize) -> String {
@@ -25,6 +59,30 @@ fn post(target: &str, length: usize) -> String {
 fn target(server: &Server, command: &str) -> String {
     let url = server.url(&format!("live_engine_http_srv/{command}"));
     url.split_once(&server.address).unwrap().1.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_bounded_and_who_sends_more_is_told() {
+    let mut server = Server::start().await;
+    let before = peak_memory(&mut server);
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nPad: {}", "x".repeat(360 * 1024));
+    let answers = join_all((0..CONNECTIONS).map(|_| async {
+        let mut stream = connect(&server).await;
+        let _ = stream.write_all(head.as_bytes()).await;
+        stream
+    }))
+    .await;
+    let grown = peak_memory(&mut server) - before;
+
+    assert!(grown < 64 * MIB, "{} MiB for {CONNECTIONS} connections", grown / MIB);
+    for mut stream in answers {
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+    let mut stream = connect(&server).await;
+    let many: String = (0..101).map(|number| format!("h{number}: x\r\n")).collect();
+    stream.write_all(format!("GET /healthz HTTP/1.1\r\n{many}\r\n").as_bytes()).await.unwrap();
+    assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 431 "));
 }
 
 #[tokio::test]
@@ -45,6 +103,75 @@ async fn before_its_login_a_connection_may_say_little() {
         let answer = client.call("x", json!({"pad": "x".repeat(5_000)})).await;
         assert_eq!(answer["ErrorCode"], 60004);
     }
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_who_is_too_many_is_told() {
+    let server = Server::with(&[("ROOMFUL_LIMITS__CONNECTIONS", "20")]).await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(server.connect().await);
+    }
+    let mut stream = connect(&server).await;
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: "), "{answer}");
+    assert_eq!(server.metric("roomful_connections").await, Some(20.0), "the operator's socket works");
+    assert_eq!(
+        server.metric(r#"roomful_connections_refused_total{limit="limits.connections"}"#).await,
+        Some(1.0)
+    );
+
+    held.pop().unwrap().close().await;
+
+    let deadline = Instant::now() + NOTICE;
+    while server.metric("roomful_connections").await != Some(19.0) {
+        assert!(Instant::now() < deadline, "the place is not free again");
+    }
+    assert_eq!(server.get("/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn connections_of_one_address_are_bounded_where_that_is_set() {
+    let limits = [("ROOMFUL_LIMITS__CONNECTIONS_PER_ADDRESS", "5")];
+    let server = Server::with(&limits).await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(connect(&server).await);
+    }
+    let mut stream = connect(&server).await;
+    assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 503 "));
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(server.address.parse().unwrap()).await.unwrap();
+    other.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let answer = read_until(&mut other, "ok").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "another address is another client: {answer}");
+}
+
+#[tokio::test]
+async fn the_control_socket_outlives_a_time_without_files() {
+    let mut server = Server::start().await;
+    let process = server.process().id().to_string();
+    let limit = |files: &str| {
+        let limited =
+            Command::new("prlimit").args(["--pid", &process, &format!("--nofile={files}")]).status();
+        assert!(limited.unwrap().success());
+    };
+    limit("8:4096");
+    // Both wait to be accepted.
+    let control = server.metrics();
+    let client = server.get("/healthz");
+    let both = async { tokio::join!(control, client) };
+    let mut both = Box::pin(both);
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut both).await;
+    assert!(early.is_err(), "there were files left");
+
+    limit("4096:4096");
+
+    let (metrics, (status, _)) = tokio::time::timeout(NOTICE, both).await.expect("a listener is dead");
+    assert!(metrics.contains("roomful_rooms"));
+    assert_eq!(status, 200);
+    server.metrics().await;
 }
 
 #[tokio::test]
@@ -170,6 +297,38 @@ fn raw(client: &mut Client) -> &mut TcpStream {
     match client.socket.get_mut() {
         tokio_tungstenite::MaybeTlsStream::Plain(stream) => stream,
         _ => panic!("no plain stream"),
+    }
+}
+
+#[tokio::test]
+async fn every_answer_says_what_it_is() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let http = reqwest::Client::new();
+    let base = format!("http://{}", server.address);
+    let calls = [
+        http.get(format!("{base}/")),
+        http.get(format!("{base}/page.js")),
+        http.get(format!("{base}/sdk/roomful-client.js")),
+        http.get(format!("{base}/openapi.json")),
+        http.get(format!("{base}/healthz")),
+        http.get(format!("{base}/nowhere")),
+        http.get(format!("{base}/v1/connect")),
+        http.post(format!("{base}/whip/r")).body("x"),
+        http.post(format!("{base}/v4/live_engine_http_srv/fly")).body("{}"),
+        http.post(server.url("live_engine_http_srv/get_member_list")).body(r#"{"RoomId":"r"}"#),
+    ];
+    for call in calls {
+        let answer = call.send().await.unwrap();
+        let header = answer.headers().get("x-content-type-options");
+        assert_eq!(header.map(|value| value.as_bytes()), Some(&b"nosniff"[..]), "{}", answer.url());
+    }
+    for (path, policy) in
+        [("/", "same-origin"), ("/page.css", "same-origin"), ("/sdk/roomful-client.js", "cross-origin")]
+    {
+        let answer = http.get(format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(answer.headers()["cross-origin-resource-policy"], policy, "{path}");
+        assert_eq!(answer.headers()["referrer-policy"], "no-referrer", "{path}");
     }
 }
 

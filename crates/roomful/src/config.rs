@@ -27,6 +27,8 @@ const KEYS: &[(&str, &[&str])] = &[
             "media_sessions_per_user",
             "rooms_per_user",
             "member_room_lifetime",
+            "connections",
+            "connections_per_address",
         ],
     ),
     ("member_list", &["cap"]),
@@ -96,6 +98,10 @@ pub(crate) struct Limits {
     /// How long a member's room goes on that nobody is in, unless it says so itself; 0 is for ever.
     #[serde(deserialize_with = "duration")]
     pub(crate) member_room_lifetime: Duration,
+    /// Open connections in all; 0 is no limit.
+    pub(crate) connections: usize,
+    /// Open connections of one address; 0 is no limit. Private addresses are held to it only when it is set.
+    pub(crate) connections_per_address: Option<usize>,
 }
 
 impl Limits {
@@ -291,6 +297,8 @@ impl Default for Limits {
             media_sessions_per_user: 50,
             rooms_per_user: 50,
             member_room_lifetime: Duration::from_secs(600),
+            connections: 50_000,
+            connections_per_address: None,
         }
     }
 }

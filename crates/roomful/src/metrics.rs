@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::hub::Hub;
 use crate::logging;
+use crate::places::{Full, Places};
 use crate::rest::COMMANDS;
 
 /// Upper bounds of the latency buckets, in seconds.
@@ -55,11 +56,12 @@ impl Metrics {
     }
 
     /// The page, with the gauges as they are now.
-    pub(crate) fn render(&self, hub: &Hub) -> String {
+    pub(crate) fn render(&self, hub: &Hub, places: &Places) -> String {
         let (rooms, members) = hub.totals();
         gauge!("roomful_rooms").set(rooms as f64);
         gauge!("roomful_members").set(members as f64);
         gauge!("roomful_sessions").set(hub.sessions.len() as f64);
+        gauge!("roomful_connections").set(places.taken() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
         let media = hub.live.media();
         gauge!("roomful_media_connections").set(media.connections() as f64);
@@ -87,6 +89,11 @@ pub(crate) fn record_commit(took: Duration, changes: usize) {
     histogram!("roomful_store_commit_seconds").record(took);
     counter!("roomful_store_commits_total").increment(1);
     counter!("roomful_store_changes_total").increment(changes as u64);
+}
+
+/// A connection for which there was no place.
+pub(crate) fn record_refused_connection(full: Full) {
+    counter!("roomful_connections_refused_total", "limit" => full.key()).increment(1);
 }
 
 /// A member's request.

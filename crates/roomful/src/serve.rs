@@ -1,57 +1,38 @@
 //! `roomful serve`: the store, the hub, the listeners, and the way down again.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use http_body_util::Either;
-use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
 use sha2::{Digest as _, Sha256};
 use store::{Sqlite, Store as _};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
-use crate::hub::{Hub, drained};
+use crate::door::{Door, Served, accept, accept_control, listen};
+use crate::hub::Hub;
 use crate::live::{self, Live};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
 use crate::{cli, control, gateway, metrics, page, pulse, rest, tls};
 
-/// How long a client may take to send a request's head, or to finish a TLS handshake.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// How long connections get to finish when the server stops; the whole is done within 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 4096;
-
-/// What every connection is served with.
-#[derive(Clone)]
-struct Served {
-    hub: Arc<Hub>,
-    /// What records REST calls; `None` where there are none.
-    calls: Option<Arc<Metrics>>,
-    routes: TowerToHyperService<Router>,
-}
+/// Made once: whoever asks, signed or not, shares it.
+static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rest::openapi().to_string().into());
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()> {
@@ -60,6 +41,11 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it was");
+    }
+    let files = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let places = Places::new(&config.limits, files);
+    if places.most() < config.limits.connections {
+        tracing::info!(files, connections = places.most(), "more connections would need more open files");
     }
     let tls = tls::load(&config.tls)?;
     let metrics = Arc::new(Metrics::install()?);
@@ -95,7 +81,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     let hub = Hub::new(config, store.clone(), snapshot, live.clone());
     outbox.start(hub.clone(), undelivered);
 
-    let shown = Shown { hub: hub.clone(), metrics: metrics.clone() };
+    let shown = Shown { hub: hub.clone(), metrics: metrics.clone(), places: places.clone() };
     let served = |calls: bool, routes: Router| Served {
         hub: hub.clone(),
         calls: calls.then(|| metrics.clone()),
@@ -104,16 +90,16 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     let open_metrics = || Router::new().route("/metrics", get(show_metrics)).with_state(shown.clone());
     let control_routes = control::routes(hub.clone()).merge(open_metrics());
     let control_socket = control::bind(&folder)?;
-    let workers = Arc::new(Workers::start()?);
+    let door = Arc::new(Door { places, workers: Workers::start()? });
     hub.begin_grace();
     let mut background = vec![
         tokio::spawn(Metrics::upkeep(metrics.handle())),
         tokio::spawn(live.clone().run(hub.clone(), happenings)),
-        tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone())), workers.clone())),
+        tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone())), door.clone())),
         tokio::spawn(accept_control(control_socket, served(true, control_routes))),
     ];
     if let Some(listener) = metrics_listener {
-        background.push(tokio::spawn(accept(listener, None, served(false, open_metrics()), workers)));
+        background.push(tokio::spawn(accept(listener, None, served(false, open_metrics()), door)));
     }
     let mut stop = StopSignals::listen()?;
     if let Some(app) = first_app {
@@ -189,79 +175,11 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
     )))
 }
 
-fn listen(address: SocketAddr, advice: &str) -> anyhow::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address).with_context(|| format!("cannot listen on {address}; {advice}"))?;
-    Ok(socket.listen(BACKLOG)?)
-}
-
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served, workers: Arc<Workers>) {
-    loop {
-        // A socket belongs to the runtime that made it, so it is handed over bare.
-        let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => stream,
-            Err(error) => {
-                // Out of file descriptors, most likely: wait for some to come free instead of spinning.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let (served, tls) = (served.clone(), tls.clone());
-        workers.spawn(async move {
-            let Ok(stream) = TcpStream::from_std(stream) else { return };
-            match tls {
-                None => serve(stream, served).await,
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                        serve(stream, served).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-async fn accept_control(socket: tokio::net::UnixListener, served: Served) {
-    while let Ok((stream, _)) = socket.accept().await {
-        tokio::spawn(serve(stream, served.clone()));
-    }
-}
-
-/// Serves one connection: REST calls directly, everything else through the routes.
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: Served) {
-    let mut draining = served.hub.draining.subscribe();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let Served { hub, calls, routes } = served.clone();
-        let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
-        async move {
-            if let Some(metrics) = calls {
-                return Ok::<_, Infallible>(rest::handle(hub, &metrics, request).await.map(Either::Left));
-            }
-            routes.call(request).await.map(|response| response.map(Either::Right))
-        }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = drained(&mut draining) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
-}
-
 #[derive(Clone)]
 struct Shown {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
+    places: Arc<Places>,
 }
 
 fn routes(shown: Shown) -> Router {
@@ -276,7 +194,7 @@ fn routes(shown: Shown) -> Router {
         )
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/openapi.json", get(|| async { axum::Json(rest::openapi()) }))
+        .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
         .merge(page::routes());
     if !token.is_empty() {
         let show = |state: State<Shown>, headers: HeaderMap| async move {
@@ -291,7 +209,7 @@ fn routes(shown: Shown) -> Router {
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.hub))
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.hub, &shown.places))
 }
 
 /// Whether a request has the bearer token. Digests are compared, so that the time it takes says nothing of the token.

@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use entrance::Entrance;
 
 use crate::hub::Hub;
+use crate::patience::Endless;
 
 /// The most bytes a client's message may have.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -58,9 +59,12 @@ pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Bod
         return refuse(StatusCode::BAD_REQUEST, "the WebSocket key cannot be used");
     };
 
+    let endless = request.extensions_mut().remove::<Endless>().unwrap_or_default();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await else { return };
+        // From here on silence is what ends it.
+        endless.lift();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)

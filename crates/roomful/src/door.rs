@@ -1,0 +1,204 @@
+//! How connections come in: each gets a place, a thread, and deadlines for everything. What a client may cost before anybody
+//! knows who it is, is bounded here.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use http_body_util::Either;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
+
+use crate::hub::{Hub, drained};
+use crate::metrics::{self, Metrics};
+use crate::patience::Patient;
+use crate::places::Places;
+use crate::rest;
+use crate::workers::Workers;
+
+/// How long a client may take from one request to the end of the next one's head. Longer than proxies keep a connection
+/// on which nothing is asked, so that they are the ones who close it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most bytes a request's head may have; for what is larger hyper answers 431.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// How much of what comes is read at once, and of what goes out is gathered for one write: a page of the member list, with
+/// its envelope.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long to wait when no connection can be accepted: out of file descriptors, most likely.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// How often the log has it that no connections come in.
+const NOTICE: Duration = Duration::from_secs(60);
+
+/// What a client hears for which there is no place; over TLS it would not understand it.
+const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+                       Content-Type: text/plain\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 21\r\n\r\n\
+                       too many connections\n";
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// What every connection is served with.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) hub: Arc<Hub>,
+    /// What records REST calls; `None` where there are none.
+    pub(crate) calls: Option<Arc<Metrics>>,
+    pub(crate) routes: TowerToHyperService<Router>,
+}
+
+/// What connections need to come in.
+pub(crate) struct Door {
+    pub(crate) places: Arc<Places>,
+    pub(crate) workers: Workers,
+}
+
+/// Listens on `address`; `advice` is what to do when that cannot be.
+pub(crate) fn listen(address: SocketAddr, advice: &str) -> anyhow::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address).with_context(|| format!("cannot listen on {address}; {advice}"))?;
+    Ok(socket.listen(BACKLOG)?)
+}
+
+/// Lets connections in.
+pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served, door: Arc<Door>) {
+    let (mut refused, mut failed) = (Notice::default(), Notice::default());
+    loop {
+        // A socket belongs to the runtime that made it, so it is handed over bare.
+        let accepted = listener.accept().await;
+        let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer.ip())));
+        let (mut stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                failed.warn_of(&error);
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let place = match door.places.take(address) {
+            Ok(place) => place,
+            Err(full) => {
+                metrics::record_refused_connection(full);
+                if refused.is_due() {
+                    tracing::warn!(%address, limit = full.key(), "connections are refused");
+                }
+                if tls.is_none() {
+                    let _ = stream.write(REFUSAL.as_bytes());
+                }
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let (served, tls) = (served.clone(), tls.clone());
+        door.workers.spawn(async move {
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            match tls {
+                None => serve(Patient::new(stream, Some(place)), served).await,
+                Some(tls) => {
+                    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+                    if let Ok(Ok(stream)) = stream {
+                        serve(Patient::new(stream, Some(place)), served).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Lets the command line in, which has no bounds: whoever may open the socket owns the data.
+pub(crate) async fn accept_control(socket: UnixListener, served: Served) {
+    let mut failed = Notice::default();
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve(Patient::new(stream, None), served.clone()))),
+            Err(error) => {
+                failed.warn_of(&error);
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// What is said in the log once in a while.
+#[derive(Default)]
+struct Notice {
+    said_at: Option<Instant>,
+}
+
+impl Notice {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.said_at.is_none_or(|said_at| said_at.elapsed() >= NOTICE);
+        if is_due {
+            self.said_at = Some(Instant::now());
+        }
+        is_due
+    }
+
+    fn warn_of(&mut self, error: &std::io::Error) {
+        if self.is_due() {
+            tracing::warn!(%error, "connections cannot be accepted");
+        }
+    }
+}
+
+/// Serves one connection: REST calls directly, everything else through the routes.
+async fn serve<S>(stream: Patient<S>, served: Served)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut draining = served.hub.draining.subscribe();
+    let endless = stream.endless();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let Served { hub, calls, routes } = served.clone();
+        let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
+        if calls.is_none() {
+            request.extensions_mut().insert(endless.clone());
+        }
+        async move {
+            let mut response = match calls {
+                Some(metrics) => rest::handle(hub, &metrics, request).await.map(Either::Left),
+                None => match routes.call(request).await {
+                    Ok(response) => response.map(Either::Right),
+                    Err(never) => match never {},
+                },
+            };
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = drained(&mut draining) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A client's stream, and for how long the server bears with one that does not take what it asked for.
+//!
+//! Whoever takes nothing, or next to nothing, for [`WINDOW`] while something waits to be written is cut off. What is
+//! taken at once, which is nearly everything, costs no timer. At the end, what the client still sends is read for a
+//! moment and dropped: closing at once would reset the connection, and the answer might be lost.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::places::Place;
+
+/// In every such time of waiting ...
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// ... so much has to be taken.
+const LEAST_BYTES: usize = 32 * 1024;
+
+/// How long the client may take to close its side as well.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A stream with its place.
+pub(crate) struct Patient<S> {
+    stream: S,
+    /// Made when something has to be waited for, and kept.
+    timer: Option<Pin<Box<Sleep>>>,
+    state: State,
+    endless: Endless,
+    /// `None` on the control socket.
+    _place: Option<Place>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing waits to be written.
+    Idle,
+    /// Something does; so many bytes were taken in this window.
+    Waiting(usize),
+    /// Our side is closed.
+    Lingering,
+}
+
+/// Lifts the limit on writing: for what becomes a WebSocket, which has a rule of its own.
+#[derive(Clone, Default)]
+pub(crate) struct Endless(Arc<AtomicBool>);
+
+impl Endless {
+    pub(crate) fn lift(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<S> Patient<S> {
+    pub(crate) fn new(stream: S, place: Option<Place>) -> Self {
+        Self { stream, timer: None, state: State::Idle, endless: Endless::default(), _place: place }
+    }
+
+    pub(crate) fn endless(&self) -> Endless {
+        self.endless.clone()
+    }
+
+    fn set_timer(&mut self, time: Duration) {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(Instant::now() + time),
+            None => self.timer = Some(Box::pin(sleep(time))),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+    }
+
+    /// What a write came to, unless it has waited for too long.
+    fn bear_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+        taken: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match &result {
+            Poll::Ready(Ok(done)) => {
+                if let State::Waiting(so_far) = &mut self.state {
+                    *so_far = so_far.saturating_add(taken(done));
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                if self.endless.0.load(Ordering::Relaxed) {
+                    return result;
+                }
+                if self.state == State::Idle {
+                    self.state = State::Waiting(0);
+                    self.set_timer(WINDOW);
+                }
+                while self.poll_timer(cx).is_ready() {
+                    if matches!(self.state, State::Waiting(taken) if taken < LEAST_BYTES) {
+                        let trouble = "the client does not take what it asked for";
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, trouble)));
+                    }
+                    self.state = State::Waiting(0);
+                    self.set_timer(WINDOW);
+                }
+            }
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.bear_with(cx, result, |written| *written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.bear_with(cx, result, |written| *written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if matches!(result, Poll::Ready(Ok(()))) {
+            self.state = State::Idle;
+        }
+        self.bear_with(cx, result, |()| 0)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state != State::Lingering {
+            let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.bear_with(cx, result, |()| 0))?;
+            self.state = State::Lingering;
+            self.set_timer(LINGER);
+        }
+        let mut dropped = [0; 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && self.poll_timer(cx).is_pending() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return self.poll_timer(cx).map(Ok),
+            }
+        }
+    }
+}
