@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::SinkExt as _;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -61,6 +61,34 @@ fn target(server: &Server, command: &str) -> String {
     url.split_once(&server.address).unwrap().1.to_string()
 }
 
+fn code(answer: &str) -> Option<u64> {
+    let json: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    json["ErrorCode"].as_u64()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_authorised_buys_no_memory_with_bodies() {
+    let mut server = Server::start().await;
+    let before = peak_memory(&mut server);
+    let head = post("/v4/live_engine_http_srv/get_member_list?sdkappid=1", MIB);
+    let held = join_all((0..CONNECTIONS).map(|_| async {
+        let mut stream = connect(&server).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; MIB - 1]).await.unwrap();
+        stream
+    }))
+    .await;
+    let grown = peak_memory(&mut server) - before;
+
+    let answers = join_all(held.into_iter().map(|mut stream| async move {
+        stream.write_all(b" ").await.unwrap();
+        read_until(&mut stream, "}").await
+    }))
+    .await;
+    assert!(answers.iter().all(|answer| code(answer) == Some(60004)), "{}", answers[0]);
+    assert!(grown < 64 * MIB, "{} MiB for {CONNECTIONS} connections", grown / MIB);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_bounded_and_who_sends_more_is_told() {
     let mut server = Server::start().await;
@@ -83,6 +111,81 @@ async fn headers_are_bounded_and_who_sends_more_is_told() {
     let many: String = (0..101).map(|number| format!("h{number}: x\r\n")).collect();
     stream.write_all(format!("GET /healthz HTTP/1.1\r\n{many}\r\n").as_bytes()).await.unwrap();
     assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn a_refused_caller_gets_its_answer() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let mut stream = connect(&server).await;
+    let body = format!(r#"{{"RoomId":"r","pad":"{}"}}"#, "x".repeat(500_000));
+    for (target, expected) in [
+        ("/v4/live_engine_http_srv/get_member_list".to_string(), 60012),
+        ("/v4/live_engine_http_srv/fly".to_string(), 60009),
+        (target(&server, "get_member_list"), 0),
+    ] {
+        stream.write_all((post(&target, body.len()) + &body).as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "}").await;
+        assert!(answer.contains(&format!("\"ErrorCode\":{expected},")), "{answer}");
+    }
+    let mut stream = connect(&server).await;
+    stream.write_all((post("/whip/r", body.len()) + &body).as_bytes()).await.unwrap();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("70002"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_late_is_of_one_who_may_still_call() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let body = r#"{"RoomId":"r"}"#;
+    let mut stream = connect(&server).await;
+    stream.write_all(post(&target(&server, "get_room_info"), body.len()).as_bytes()).await.unwrap();
+    // Another's whole call after it, so that the head has been read.
+    server.members("r").await;
+
+    server.cli(&["app", "rotate-key", &server.app.to_string()]);
+    stream.write_all(body.as_bytes()).await.unwrap();
+
+    assert_eq!(code(&read_until(&mut stream, "}").await), Some(70009));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_one_app_are_bounded_together() {
+    let mut server = Server::start().await;
+    server.create_room("r").await;
+    let before = peak_memory(&mut server);
+    let head = post(&target(&server, "get_member_list"), MIB);
+    let held = join_all((0..100).map(|_| async {
+        let mut stream = connect(&server).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; MIB - 2]).await.unwrap();
+        stream
+    }))
+    .await;
+    let deadline = Instant::now() + NOTICE;
+    // All of it is read, as far as it may be.
+    while server.metric("roomful_body_budget_bytes").await.unwrap() > (256 - 63) as f64 * MIB as f64 {
+        assert!(Instant::now() < deadline, "what one app may hold is not held");
+    }
+    let grown = peak_memory(&mut server) - before;
+    assert_eq!(server.members("r").await.1, 0, "a call of usual length goes through");
+
+    let answers = join_all(held.into_iter().map(|mut stream| async move {
+        stream.write_all(b"{}").await.unwrap();
+        code(&read_until(&mut stream, "}").await)
+    }))
+    .await;
+    let refused = answers.iter().filter(|code| **code == Some(60007)).count();
+    let carried_out = answers.iter().filter(|code| **code == Some(100_002)).count();
+    assert_eq!(refused + carried_out, 100, "{answers:?}");
+    assert!((30..=60).contains(&refused), "{refused} of 100 MiB were refused");
+    assert!(grown < 160 * MIB, "{} MiB", grown / MIB);
+    let mut stream = connect(&server).await;
+    let body = format!(r#"{{"RoomId":"r","pad":"{}"}}"#, "x".repeat(500_000));
+    let call = post(&target(&server, "get_member_list"), body.len()) + &body;
+    stream.write_all(call.as_bytes()).await.unwrap();
+    assert!(read_until(&mut stream, "}").await.contains("\"ErrorCode\":0,"), "there is room again");
 }
 
 #[tokio::test]
@@ -146,6 +249,77 @@ async fn connections_of_one_address_are_bounded_where_that_is_set() {
     other.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let answer = read_until(&mut other, "ok").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "another address is another client: {answer}");
+}
+
+#[tokio::test]
+async fn who_takes_its_time_is_not_waited_for() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let started = Instant::now();
+    let reads_nothing = async {
+        let mut stream = connect(&server).await;
+        let asked = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);
+        let (mut reader, mut writer) = stream.split();
+        // The server stops reading when it cannot write.
+        let writing = tokio::time::timeout(Duration::from_secs(40), writer.write_all(asked.as_bytes()));
+        let _ = writing.await;
+        tokio::time::sleep(Duration::from_secs(40).saturating_sub(started.elapsed())).await;
+        let mut answers = Vec::new();
+        let _ =
+            tokio::time::timeout(NOTICE, reader.read_to_end(&mut answers)).await.expect("it is held open");
+        String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count()
+    };
+    let sends_no_offer = async {
+        let mut stream = connect(&server).await;
+        let sig = server.sig("ann");
+        let head = format!(
+            "POST /whip/r HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sig}\r\nContent-Type: application/sdp\r\n\
+             Content-Length: 100\r\n\r\nv=0"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut answer)).await;
+        String::from_utf8_lossy(&answer[..length.expect("it is waited for").unwrap()]).into_owned()
+    };
+    let asks_no_more = async {
+        let mut stream = connect(&server).await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        read_until(&mut stream, "ok").await;
+        let asked = Instant::now();
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(90), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "a connection on which nothing is asked stays");
+        asked.elapsed()
+    };
+    // It has nothing to say in the end, but its place must be free.
+    let drips_answers = async {
+        let mut stream = connect(&server).await;
+        let asked = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        while started.elapsed() < Duration::from_secs(60) && stream.read_u8().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        stream
+    };
+    let drips_a_head = async {
+        let mut stream = connect(&server).await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(90), "a byte a second holds a place for ever");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+
+    let (answered, whip, idle, (), _dripping) =
+        tokio::join!(reads_nothing, sends_no_offer, asks_no_more, drips_a_head, drips_answers);
+
+    assert!(answered < 500, "all {answered} answers were kept for one who did not read");
+    assert!(whip.starts_with("HTTP/1.1 408 "), "{whip}");
+    assert!((Duration::from_secs(50)..Duration::from_secs(80)).contains(&idle), "{idle:?}");
+    let deadline = Instant::now() + NOTICE;
+    while server.metric("roomful_connections").await != Some(0.0) {
+        assert!(Instant::now() < deadline, "a place is still held");
+    }
 }
 
 #[tokio::test]

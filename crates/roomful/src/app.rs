@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::limit::{RateLimit, RateLimits};
 use crate::live::Live;
 use crate::quota::Quotas;
+use crate::rest::Budget;
 use crate::room_cell::RoomCell;
 use crate::stage::Stage;
 use crate::webhooks::EventIds;
@@ -29,6 +30,8 @@ pub(crate) struct App {
     pub(crate) member_limits: RateLimits,
     /// What each user has used.
     pub(crate) quotas: Quotas,
+    /// For the bodies of its calls.
+    pub(crate) bodies: Budget,
     /// Where its rooms write what has happened.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) event_ids: Arc<EventIds>,
@@ -72,6 +75,7 @@ impl App {
             limits: RateLimits::new(calls_per_second),
             member_limits: RateLimits::new(calls_per_second),
             quotas: Quotas::default(),
+            bodies: Budget::of_app(),
             store,
             event_ids,
             webhook: RwLock::new(webhook),

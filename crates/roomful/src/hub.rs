@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::live::Live;
 use crate::quota::{self, Place};
+use crate::rest::Budget;
 use crate::room_cell::{Entrance, RoomCell, Welcome};
 use crate::session::{Close, Frame, ResumeToken, Session, Sessions};
 use crate::webhooks::{self, EventIds, Sender};
@@ -68,6 +69,8 @@ pub(crate) struct Hub {
     event_ids: Arc<EventIds>,
     default_webhook: Arc<Webhook>,
     apps: RwLock<HashMap<SdkAppId, Arc<App>, foldhash::fast::RandomState>>,
+    /// For the bodies of all apps' calls.
+    pub(crate) bodies: Budget,
     lanes: Box<[Mutex<()>]>,
     lane_of: foldhash::fast::RandomState,
     /// True once the server drains; every connection holds a receiver, so that their end can be waited for.
@@ -89,6 +92,7 @@ impl Hub {
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
             default_webhook: Arc::new(config.webhooks.default_receiver()),
             apps: RwLock::default(),
+            bodies: Budget::of_all(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
             lane_of: foldhash::fast::RandomState::default(),
             draining: watch::Sender::new(false),

@@ -62,6 +62,7 @@ impl Metrics {
         gauge!("roomful_members").set(members as f64);
         gauge!("roomful_sessions").set(hub.sessions.len() as f64);
         gauge!("roomful_connections").set(places.taken() as f64);
+        gauge!("roomful_body_budget_bytes").set(hub.bodies.left() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
         let media = hub.live.media();
         gauge!("roomful_media_connections").set(media.connections() as f64);

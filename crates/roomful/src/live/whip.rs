@@ -22,7 +22,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
-use http_body_util::{BodyExt as _, Limited};
 use media::{SourceKey, StreamKind, Wanted, Watched};
 use rooms::{IfTaken, LeaveCause, SdkAppId, UserId};
 use serde_json::json;
@@ -34,7 +33,7 @@ use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::quota::Place;
-use crate::rest;
+use crate::rest::{self, BodyTrouble};
 use crate::room_cell::RoomCell;
 use crate::session::Session;
 
@@ -218,7 +217,7 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
         }
     };
     let watched = query(&request, "user");
-    let offer = read_body(request.into_body()).await?;
+    let offer = read_body(&hub, &app, request).await?;
     quota.spend_command(limits, offer.len(), Instant::now())?;
 
     let cell = app.room(&room)?;
@@ -253,10 +252,21 @@ fn require_type(headers: &HeaderMap, wanted: &str, trouble: &'static str) -> Res
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, trouble))
 }
 
-async fn read_body(body: Body) -> Result<String, Refusal> {
-    let body = Limited::new(body, MAX_OFFER).collect().await;
-    let body = body.map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"))?;
-    String::from_utf8(body.to_bytes().to_vec())
+/// The body, of one who may send it, also when it has come.
+async fn read_body(hub: &Arc<Hub>, app: &Arc<App>, request: Request) -> Result<String, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = rest::read_body(body, MAX_OFFER, hub, app).await.map_err(|trouble| match trouble {
+        BodyTrouble::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        BodyTrouble::TooSlow => {
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s")
+        }
+        BodyTrouble::CutOff => Refusal::new(StatusCode::BAD_REQUEST, "the body was cut off"),
+        BodyTrouble::NoRoom => ApiError::from(trouble).into(),
+    })?;
+    if body.is_late {
+        authorise(hub, &head.headers)?;
+    }
+    String::from_utf8(body.bytes.to_vec())
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is no UTF-8"))
 }
 
@@ -442,19 +452,19 @@ fn gone() -> Refusal {
 }
 
 /// What is there under a name, for whose it is.
-fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<Resource, Refusal> {
+fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
     let (app, user) = authorise(hub, headers)?;
     let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
     if !Arc::ptr_eq(&cell.app, &app) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";
         return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble).into());
     }
-    Ok(resource)
+    Ok((app, resource))
 }
 
 /// Starts ICE over, when the client has a new name and password; else there is nothing to do (RFC 9725 4.3).
-async fn patch(hub: &Hub, name: &str, request: Request) -> Result<Response<Body>, Refusal> {
-    let resource = own(hub, name, request.headers())?;
+async fn patch(hub: &Arc<Hub>, name: &str, request: Request) -> Result<Response<Body>, Refusal> {
+    let (app, resource) = own(hub, name, request.headers())?;
     let trouble = "the body must be a fragment of SDP, of type application/trickle-ice-sdpfrag";
     require_type(request.headers(), SDP_FRAGMENT, trouble)?;
     let matched = request.headers().get(IF_MATCH).and_then(|value| value.to_str().ok()).map(String::from);
@@ -467,10 +477,9 @@ async fn patch(hub: &Hub, name: &str, request: Request) -> Result<Response<Body>
         let trouble = "If-Match names an ICE session that is over: use the ETag of the latest answer";
         return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, trouble));
     }
-    let text = read_body(request.into_body()).await?;
+    let text = read_body(hub, &app, request).await?;
     let limits = &hub.config.limits;
-    let (cell, _) = hub.live.resource(name).ok_or_else(gone)?;
-    cell.app.quotas.of(&resource.user, limits).spend_command(limits, text.len(), Instant::now())?;
+    app.quotas.of(&resource.user, limits).spend_command(limits, text.len(), Instant::now())?;
     let fragment = sdpfrag::read(&text).ok_or_else(|| {
         Refusal::new(
             StatusCode::BAD_REQUEST,

@@ -1,19 +1,26 @@
-//! A request's body: bounded in size, time and depth before anything is made of it.
+//! A request's body: bounded in size, time and depth before anything is made of it. Only who is authorised has it kept,
+//! within a budget of the app, and of all.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 use super::Call;
+use crate::app::App;
 use crate::error::ApiError;
+use crate::hub::Hub;
 
 /// The most bytes a body may have.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// How much of a body that is too large is read and dropped, so that the caller gets to read the answer.
+/// How much of a body that nobody wants is read and dropped, so that the caller gets to read the answer.
 const MAX_DRAINED_BYTES: usize = 16 * MAX_BYTES;
 
 /// How long a body may take to arrive.
@@ -22,32 +29,179 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How deep the JSON may be nested; what a parser can follow without growing its stack.
 const MAX_DEPTH: usize = 100;
 
-/// Reads a body whole.
-pub(super) async fn read<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, ApiError> {
-    // What has arrived with the head, which is nearly always all of it, needs no timer.
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
+/// The most bytes of bodies that one app's calls may hold together, and those of all apps.
+const APP_BYTES: usize = 64 * 1024 * 1024;
+const ALL_BYTES: usize = 4 * APP_BYTES;
+
+/// A body up to this size is not counted: it is in the buffer that its connection has anyway.
+const UNCOUNTED_BYTES: usize = 8 * 1024;
+
+/// How many bytes of bodies may yet be held.
+pub(crate) struct Budget(AtomicUsize);
+
+impl Budget {
+    pub(crate) const fn of_app() -> Self {
+        Self(AtomicUsize::new(APP_BYTES))
     }
-    tokio::time::timeout(TIMEOUT, collect(&mut body))
-        .await
-        .unwrap_or_else(|_| Err(ApiError::new(60008, "the body did not arrive within 10 s")))
+
+    pub(crate) const fn of_all() -> Self {
+        Self(AtomicUsize::new(ALL_BYTES))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// How many bytes there are left.
+    pub(crate) fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
-async fn collect<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Bytes, ApiError> {
+/// What a body has taken from the budgets, until it is dropped.
+struct Held {
+    hub: Arc<Hub>,
+    app: Arc<App>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes what is missing to `bytes`.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Trouble> {
+        let more = bytes - self.bytes;
+        if !self.app.bodies.take(more) {
+            return Err(Trouble::NoRoom);
+        }
+        if !self.hub.bodies.take(more) {
+            self.app.bodies.give_back(more);
+            return Err(Trouble::NoRoom);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.app.bodies.give_back(self.bytes);
+        self.hub.bodies.give_back(self.bytes);
+    }
+}
+
+/// A whole body.
+#[derive(Default)]
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
+    /// Whether it had to be waited for, so that what was checked before may have changed.
+    pub(crate) is_late: bool,
+    _held: Option<Held>,
+}
+
+impl From<Bytes> for Whole {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    TooLong,
+    TooSlow,
+    CutOff,
+    /// Too many others are held.
+    NoRoom,
+}
+
+impl From<Trouble> for ApiError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::TooLong => Self::new(60008, format!("the body is larger than {MAX_BYTES} bytes")),
+            Trouble::TooSlow => Self::new(60008, "the body did not arrive within 10 s"),
+            Trouble::CutOff => Self::new(60008, "the body was cut off"),
+            Trouble::NoRoom => Self::new(60007, "too many long bodies are on their way; retry in a moment"),
+        }
+    }
+}
+
+/// Reads a command's body, of one who may call it.
+pub(super) async fn read_command<B>(body: B, hub: &Arc<Hub>, app: &Arc<App>) -> Result<Whole, Trouble>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    read(body, MAX_BYTES, hub, app).await
+}
+
+/// Reads a body whole, of at most `most` bytes, of one who may send it.
+pub(crate) async fn read<B>(
+    mut body: B,
+    most: usize,
+    hub: &Arc<Hub>,
+    app: &Arc<App>,
+) -> Result<Whole, Trouble>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.is_end_stream() {
+        return Ok(Whole::default());
+    }
+    let whole = within_time(collect(&mut body, most, hub, app)).await;
+    match whole {
+        Some((Ok(whole), is_late)) => Ok(Whole { is_late, ..whole }),
+        Some((Err(trouble), _)) => {
+            drop_rest(&mut body).await;
+            Err(trouble)
+        }
+        None => Err(Trouble::TooSlow),
+    }
+}
+
+/// Reads a body and keeps nothing of it, so that who sends it gets to read the answer, and can go on.
+pub(super) async fn drop_rest<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
+    let reading = async {
+        let mut length = 0;
+        while length <= MAX_DRAINED_BYTES
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            length += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    within_time(reading).await;
+}
+
+/// What comes in time, and whether it had to be waited for. What has arrived with the head, which is nearly always all of
+/// it, needs no timer.
+async fn within_time<T>(reading: impl Future<Output = T>) -> Option<(T, bool)> {
+    let mut reading = pin!(reading);
+    if let Some(read) = reading.as_mut().now_or_never() {
+        return Some((read, false));
+    }
+    tokio::time::timeout(TIMEOUT, reading).await.ok().map(|read| (read, true))
+}
+
+async fn collect<B>(body: &mut B, most: usize, hub: &Arc<Hub>, app: &Arc<App>) -> Result<Whole, Trouble>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut whole = Bytes::new();
     let mut longer = BytesMut::new();
+    let mut held: Option<Held> = None;
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return Err(ApiError::new(60008, "the body was cut off"));
-        };
+        let frame = frame.map_err(|_| Trouble::CutOff)?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
-        if length > MAX_DRAINED_BYTES {
-            break;
+        if length > most {
+            return Err(Trouble::TooLong);
         }
-        if length > MAX_BYTES {
-            continue;
+        if length > UNCOUNTED_BYTES {
+            let new = || Held { hub: hub.clone(), app: app.clone(), bytes: 0 };
+            held.get_or_insert_with(new).grow_to(length)?;
         }
         if whole.is_empty() {
             whole = data;
@@ -58,10 +212,8 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Bytes, A
             longer.extend_from_slice(&data);
         }
     }
-    if length > MAX_BYTES {
-        return Err(ApiError::new(60008, format!("the body is larger than {MAX_BYTES} bytes")));
-    }
-    Ok(if longer.is_empty() { whole } else { longer.freeze() })
+    let bytes = if longer.is_empty() { whole } else { longer.freeze() };
+    Ok(Whole { bytes, is_late: false, _held: held })
 }
 
 /// Refuses what is no JSON object that can be parsed safely.
@@ -128,7 +280,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ApiError
 impl Call {
     /// Reads the body as a command's request.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
-        parse(std::str::from_utf8(&self.body).unwrap_or_default())
+        parse(std::str::from_utf8(&self.body.bytes).unwrap_or_default())
     }
 }
 

@@ -24,13 +24,18 @@ use std::time::Instant;
 
 use ::rooms::{Role, SdkAppId, UserId};
 use bytes::Bytes;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
 use answer::Answer;
 pub(crate) use answer::Body;
 pub(crate) use battles::CreateRequest as CreateBattle;
-pub(crate) use body::{parse as parse_json, require_json_object};
+pub(crate) use body::{
+    Budget, Trouble as BodyTrouble, Whole as WholeBody, parse as parse_json, read as read_body,
+    require_json_object,
+};
 pub(crate) use commands::COMMANDS;
+use commands::Command;
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
 pub(crate) use openapi::document as openapi;
@@ -55,7 +60,7 @@ pub(crate) struct Call {
     /// Who calls.
     pub(crate) caller: UserId,
     by: By,
-    body: Bytes,
+    body: WholeBody,
 }
 
 /// Answers one request to `/v4/...`.
@@ -84,31 +89,23 @@ async fn serve<B>(hub: Arc<Hub>, request: Request<B>) -> (Option<usize>, Result<
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let index = commands::find(head.uri.path());
-    // Read in any case, so that the connection can serve the next request.
-    let body = body::read(body).await;
+    let (command, app, caller) = match admit(&hub, &head, index) {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            // So that the connection can serve the next request.
+            body::drop_rest(&mut body).await;
+            return (index, Err(error));
+        }
+    };
     let answer = async {
-        if head.method != Method::POST {
-            let message = format!("the method is {}; every command is called with POST", head.method);
-            return Err(ApiError::new(60008, message));
+        let body = body::read_command(body, &hub, &app).await?;
+        if body.is_late {
+            // Who was an administrator when the head came may be none any more.
+            authorise(&hub, head.uri.query().unwrap_or_default())?;
         }
-        let (index, command) =
-            index.and_then(|index| Some((index, COMMANDS.get(index)?))).ok_or_else(|| {
-                ApiError::new(60009, format!("there is no command at {}; check the URL", head.uri.path()))
-            })?;
-        let (app, caller) = authorise(&hub, head.uri.query().unwrap_or_default())?;
-        if !app.limits.accept(index, Instant::now()) {
-            return Err(called_too_often(command.name));
-        }
-        if hub.is_draining() {
-            return Err(ApiError::new(
-                ApiError::INTERNAL,
-                "the server is shutting down; retry on another connection",
-            ));
-        }
-        let body = body?;
-        require_json_object(&body)?;
+        require_json_object(&body.bytes)?;
         (command.run)(Call { hub, app, caller, by: By::AppAdmin, body }).await
     };
     (index, answer.await)
@@ -117,6 +114,30 @@ where
 fn called_too_often(command: &str) -> ApiError {
     let message = format!("{command} is called too often for this app; slow down and retry");
     ApiError::new(ApiError::TOO_OFTEN, message)
+}
+
+/// Which command is called, and by whom, if it may be: all that can be said before there is a body.
+fn admit(
+    hub: &Hub,
+    head: &Parts,
+    index: Option<usize>,
+) -> Result<(&'static Command, Arc<App>, UserId), ApiError> {
+    if head.method != Method::POST {
+        let message = format!("the method is {}; every command is called with POST", head.method);
+        return Err(ApiError::new(60008, message));
+    }
+    let (index, command) = index.and_then(|index| Some((index, COMMANDS.get(index)?))).ok_or_else(|| {
+        ApiError::new(60009, format!("there is no command at {}; check the URL", head.uri.path()))
+    })?;
+    let (app, caller) = authorise(hub, head.uri.query().unwrap_or_default())?;
+    if !app.limits.accept(index, Instant::now()) {
+        return Err(called_too_often(command.name));
+    }
+    if hub.is_draining() {
+        let message = "the server is shutting down; retry on another connection";
+        return Err(ApiError::new(ApiError::INTERNAL, message));
+    }
+    Ok((command, app, caller))
 }
 
 /// Runs a command for a member, who must be at least `role` in the room that its body names. Which of the `paths` it is
@@ -144,13 +165,14 @@ pub(crate) async fn run_for_member(
         }
         let (app, caller) = (session.app.clone(), session.user.clone());
         let by = By::Member { session: session.clone(), role };
-        match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone() }).await {
+        match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone().into() }).await {
             Err(error) if error.code == ApiError::WRONG_ROOM_TYPE => {}
             result => return result.map(Answer::into_member_json),
         }
     }
     Err(ApiError::new(60009, "this command is not for rooms of this type"))
 }
+
 /// Who calls: an administrator of an app, by a UserSig of its own.
 fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
     let query = Query::parse(query)?;
