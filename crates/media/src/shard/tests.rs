@@ -6,7 +6,7 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, Mid, Simulcast, SimulcastLayer};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Simulcast, SimulcastLayer};
 use str0m::rtp::RtpWrite;
 
 use super::*;
@@ -62,6 +62,8 @@ struct Client {
     loss: f64,
     /// Packets and pictures written so far, by layer.
     written: [u64; 2],
+    /// Keyframes that were asked of it.
+    keyframes_asked: usize,
 }
 
 struct World {
@@ -104,6 +106,7 @@ impl World {
             is_connected: false,
             loss: 0.0,
             written: [0; 2],
+            keyframes_asked: 0,
         });
         self.clients.len() - 1
     }
@@ -248,6 +251,7 @@ impl World {
                     self.shard.handle_datagram(route, &transmit.contents, self.now);
                 }
                 Output::Event(RtcEvent::Connected) => client.is_connected = true,
+                Output::Event(RtcEvent::KeyframeRequest(_)) => client.keyframes_asked += 1,
                 Output::Event(RtcEvent::RtpPacket(packet)) => {
                     let payload = &packet.payload;
                     client.got.push(Got {
@@ -427,6 +431,54 @@ fn another_address_speaks_for_a_connection_only_with_its_password() {
     let peer = world.shard.peers.iter().flatten().find(|peer| peer.id == PeerId(2)).unwrap();
     assert_eq!(peer.route.unwrap().remote, world.clients[ben].address);
     world.one_stream(ben);
+}
+
+#[test]
+fn who_asks_for_keyframes_all_the_time_gets_a_few_and_takes_nothing_from_others() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    let cat = world.viewer(3, u32::MAX);
+    world.run(Duration::from_secs(2), &[(ann, &[])]);
+    let before = world.clients[ann].keyframes_asked;
+
+    for _ in 0..300 {
+        let client = &mut world.clients[ben];
+        let mid = client.mid.unwrap();
+        if let Some(stream) = client.rtc.direct_api().stream_rx_by_mid(mid, None) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+        world.run(Duration::from_millis(30), &[(ann, &[])]);
+    }
+
+    let asked = world.clients[ann].keyframes_asked - before;
+    assert!((1..=25).contains(&asked), "{asked} in nine seconds");
+    let got = world.one_stream(cat);
+    assert!(got.len() > 1000, "{}", got.len());
+}
+
+#[test]
+fn reports_that_are_not_sealed_with_the_keys_do_nothing() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(2), &[(ann, &[])]);
+    let ssrc = world.shard.peers.iter().flatten().find_map(|peer| match &peer.role {
+        Role::Viewer(viewer) => Some(viewer.slots[0].ssrc),
+        Role::Publisher(_) => None,
+    });
+    let mut nack = vec![0x81, 205, 0, 3, 0, 0, 0, 1];
+    nack.extend(ssrc.unwrap().to_be_bytes());
+    nack.extend([0, 20, 0xff, 0xff]);
+    nack.extend([0; 24]);
+    let here = Route::udp(world.clients[ben].address);
+
+    for _ in 0..50 {
+        world.shard.handle_datagram(here, &nack, world.now);
+    }
+
+    assert!(world.shard.out.is_empty());
+    assert_eq!(world.shard.shared.counters.broken_control.load(Ordering::Relaxed), 50);
 }
 
 /// With either DTLS: browsers' and others'.

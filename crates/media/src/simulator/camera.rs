@@ -56,7 +56,9 @@ pub(super) struct Camera {
     /// When the next keyframe may be made, and whether it is wanted.
     wanted: Option<f64>,
     asked_at: f64,
+    /// Keyframes made, and how often one was asked for.
     pub(super) asked: usize,
+    pub(super) asks: usize,
     /// What the pacer holds, and when it may send again.
     paced: VecDeque<Packet>,
     free_at: f64,
@@ -88,6 +90,7 @@ impl Camera {
             wanted: None,
             asked_at: f64::NEG_INFINITY,
             asked: 0,
+            asks: 0,
             paced: VecDeque::new(),
             free_at: 0.0,
             inflows: Default::default(),
@@ -99,6 +102,7 @@ impl Camera {
 
     /// A keyframe is asked for; the publisher's connection lets one through in 400 ms.
     pub(super) fn ask(&mut self, source: &Arc<Source>, _: u8, now: f64) {
+        self.asks += 1;
         if source.id == self.video.id && self.wanted.is_none() {
             // On its way to the publisher.
             self.wanted = Some((now + 0.01).max(self.asked_at + 0.4));

@@ -1,7 +1,10 @@
 //! Viewers that ask for, and report, what is not so: they are sent no more for it, and nobody else less.
 
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
 use super::link::Link;
-use super::player::nack;
+use super::player::{feedback, nack};
 use super::{VIDEO, World};
 
 /// What a shared screen, or an encoder by WHIP, sends.
@@ -71,9 +74,8 @@ fn a_packet_goes_again_four_times_at_most_and_not_when_it_is_old() {
 
 #[test]
 fn who_asks_for_numbers_by_chance_waits_for_a_second() {
-    use rand::{RngExt as _, SeedableRng as _};
     let mut world = World::new(ONE_LAYER, Link::new(50e6), 1);
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+    let mut random = ChaCha8Rng::seed_from_u64(5);
     world.run(3.0);
     let (sent, streamed) = (world.sent, world.streamed);
 
@@ -92,4 +94,142 @@ fn who_asks_for_numbers_by_chance_waits_for_a_second() {
         world.run(0.1);
         assert_eq!(world.player.again(number).len(), times, "after {pause} s");
     }
+}
+
+const LAYERS: &[u32] = &[134_000, 352_000, 1_204_000];
+
+/// Runs an attack for ten seconds, a report every so often. Returns what was sent, and of it for the first time.
+fn attack(world: &mut World, every: f64, mut report: impl FnMut(&mut World) -> Vec<u8>) -> (f64, f64) {
+    world.run(3.0);
+    let (sent, streamed) = (world.sent, world.streamed);
+    for _ in 0..(10.0 / every) as usize {
+        let report = report(world);
+        world.report(report);
+        world.run(every);
+    }
+    ((world.sent - sent) as f64, (world.streamed - streamed) as f64)
+}
+
+#[test]
+fn feedback_that_cannot_be_gains_nothing() {
+    let newest = |world: &World| world.player.newest();
+    type Told = fn(u64, u64) -> Option<f64>;
+    let lies: [(&str, Told); 5] = [
+        ("all came at once", |_, _| Some(7.0)),
+        ("nothing ever came", |_, _| None),
+        ("time runs back", |number, newest| Some(5.0 + (newest - number) as f64 * 0.001)),
+        ("time jumps", |number, _| Some((number % 7) as f64 * 8.0)),
+        ("every other is missing", |number, _| (number % 2 == 0).then_some(9.0 + number as f64 * 0.0005)),
+    ];
+    for (name, came) in lies {
+        for layers in [ONE_LAYER, LAYERS] {
+            let mut world = World::new(layers, Link::new(50e6), 1);
+            world.player.is_mute = true;
+
+            let (sent, streamed) = attack(&mut world, 0.05, |world| {
+                // And everything is asked for again.
+                let report = for_the_last(world, 900);
+                world.report(report);
+                let last = newest(world).max(30);
+                feedback(last - 30, last, 1, |number| came(number, last))
+            });
+
+            assert!(sent <= 1.3 * streamed, "{name}: {sent} bytes for {streamed}\n{}", world.story());
+        }
+    }
+}
+
+#[test]
+fn feedback_on_numbers_by_chance_changes_nothing() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut world = World::new(LAYERS, Link::new(5e6), 1);
+
+    let (sent, streamed) = attack(&mut world, 0.01, |_| {
+        let first = random.random_range(20_000..60_000);
+        feedback(first, first + 50, 1, |number| Some(number as f64 * 0.001))
+    });
+
+    assert!(sent <= 1.1 * streamed, "{sent} bytes for {streamed}");
+    assert!(world.at_least(2) > 12.0, "{}", world.story());
+}
+
+/// A receiver report of the video: all lost, or none, with a held time that cannot be.
+fn reception(lost: u8, missing: u32, highest: u32) -> Vec<u8> {
+    let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 1];
+    packet.extend(VIDEO.to_be_bytes());
+    packet.extend([lost]);
+    packet.extend(&missing.to_be_bytes()[1..]);
+    packet.extend(highest.to_be_bytes());
+    packet.extend([0xff; 12]);
+    packet
+}
+
+#[test]
+fn reports_of_total_loss_leave_sound_and_raise_nothing() {
+    let mut world = World::new(LAYERS, Link::new(5e6), 1).without_transport_cc();
+    world.player.is_mute = true;
+    let mut highest = 0;
+
+    let (sent, streamed) = attack(&mut world, 0.1, |_| {
+        highest += 1000;
+        reception(255, highest, highest)
+    });
+
+    assert!(sent <= 1.1 * streamed, "{sent} bytes for {streamed}");
+    assert!(world.player.sound_lost() < 0.01);
+    assert_eq!(
+        world.tenths[120].layer,
+        None,
+        "who says that nothing comes gets sound only\n{}",
+        world.story()
+    );
+}
+
+/// REMB (draft-alvestrand-rmcat-remb-03 2.2) of `mantissa << exponent` bits a second.
+fn remb(mantissa: u32, exponent: u8) -> Vec<u8> {
+    let mut packet = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
+    packet.extend(b"REMB");
+    packet.extend([1, exponent << 2 | (mantissa >> 16) as u8 & 3, (mantissa >> 8) as u8, mantissa as u8]);
+    packet.extend(VIDEO.to_be_bytes());
+    packet
+}
+
+#[test]
+fn a_receiver_cannot_ask_for_more_than_there_is_nor_for_less_than_sound() {
+    for (mantissa, exponent) in [(0, 0), (0x3_ffff, 15), (0x3_ffff, 63)] {
+        for is_counted in [false, true] {
+            let mut world = World::new(LAYERS, Link::new(5e6), 1);
+            if !is_counted {
+                world = world.without_transport_cc();
+            }
+
+            let (sent, streamed) = attack(&mut world, 0.05, |_| remb(mantissa, exponent));
+
+            assert!(sent <= 1.1 * streamed, "{sent} bytes for {streamed}");
+            assert!(world.player.sound_lost() < 0.01);
+            let layer = world.tenths[120].layer;
+            match is_counted {
+                true => assert_eq!(layer, Some(2), "who is known better is not believed"),
+                false if mantissa == 0 => assert_eq!(layer, None, "{}", world.story()),
+                false => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn keyframes_are_asked_for_as_often_as_usual_however_often_a_viewer_asks() {
+    let mut world = World::new(LAYERS, Link::new(5e6), 1);
+    let asked = |world: &World| world.camera.asks;
+    world.run(3.0);
+    let before = asked(&world);
+
+    for _ in 0..2000 {
+        let report = [&[0x81, 206, 0, 2, 0, 0, 0, 1][..], &VIDEO.to_be_bytes()].concat();
+        world.report(report);
+        world.run(0.005);
+    }
+
+    let asks = asked(&world) - before;
+    assert!(asks <= 35, "{asks} times in ten seconds");
 }

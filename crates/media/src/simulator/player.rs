@@ -53,6 +53,8 @@ pub(super) struct Player {
     moved_at: f64,
     keyframe_asked_at: f64,
     waits_for_key: bool,
+    /// It says nothing, so that others can in its place.
+    pub(super) is_mute: bool,
     /// Pictures shown since they were last taken.
     pub(super) frames: usize,
     /// Sound: numbers that came, and the least and each delay are judged by `sounds_late`.
@@ -86,6 +88,7 @@ impl Player {
             moved_at: f64::NEG_INFINITY,
             keyframe_asked_at: 0.0,
             waits_for_key: true,
+            is_mute: false,
             frames: 0,
             sounds: 0,
             sound_first: None,
@@ -104,6 +107,11 @@ impl Player {
     /// The highest number of the video that came.
     pub(super) fn highest(&self) -> Option<u64> {
         self.highest
+    }
+
+    /// The transport-wide number of the newest packet that came.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
     }
 
     /// When a packet came again.
@@ -240,6 +248,9 @@ impl Player {
     /// What it has to say by now.
     pub(super) fn step(&mut self, now: f64) -> Vec<Vec<u8>> {
         let mut reports = Vec::new();
+        if self.is_mute {
+            return reports;
+        }
         if now - self.asked_at >= ASK_INTERVAL {
             self.asked_at = now;
             reports.extend(self.ask(now));
