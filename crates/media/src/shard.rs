@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::keys;
 use crate::outbox::{Outbox, Route};
 use crate::publisher::{Publisher, Refusal, Rights};
-use crate::source::{History, Packet, PeerId, RoomKey, Source};
+use crate::source::{History, Packet, PeerId, Recent, RoomKey, Source};
 use crate::stun;
 use crate::viewer::{Aim, Past, Viewer};
 
@@ -163,6 +163,10 @@ struct FeedsPast<'a>(&'a Map<u64, Feed>);
 impl Past for FeedsPast<'_> {
     fn find(&self, source: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>> {
         self.0.get(&source.id)?.histories.get(usize::from(layer))?.get(generation, seq).cloned()
+    }
+
+    fn recent(&self, source: &Source, generation: u32, layer: u8) -> Option<Recent> {
+        self.0.get(&source.id)?.histories.get(usize::from(layer))?.recent(generation)
     }
 }
 
@@ -346,6 +350,8 @@ impl Shard {
                 && let Some(agreed) = keys::take()
             {
                 peer.is_keyed = true;
+                // What can be sent from this moment on is.
+                peer.tick_due = now;
                 if let Role::Viewer(viewer) = &mut peer.role
                     && viewer.set_keys(&agreed, now).is_none()
                 {

@@ -25,7 +25,7 @@ use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
 use crate::payload::CodecKey;
 use crate::slot::{Extensions, Slot, Taken};
-use crate::source::{History, MAX_LAYERS, Packet, Source};
+use crate::source::{History, MAX_LAYERS, Packet, Recent, Source};
 use crate::srtp::{Keys, Open, Protect};
 use crate::viewer::{AROUND, Aim, Past, Viewer};
 
@@ -55,6 +55,10 @@ struct Kept {
 impl Past for Kept {
     fn find(&self, _: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>> {
         self.layers.get(usize::from(layer))?.get(generation, seq).cloned()
+    }
+
+    fn recent(&self, _: &Source, generation: u32, layer: u8) -> Option<Recent> {
+        self.layers.get(usize::from(layer))?.recent(generation)
     }
 }
 

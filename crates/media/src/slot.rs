@@ -12,7 +12,7 @@ use crate::allocation::Grant;
 use crate::payload::{CodecKey, PictureId, red_primary};
 use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
-use crate::source::{Packet, SenderClock, Source};
+use crate::source::{Packet, Recent, SenderClock, Source};
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 const PADDED: u8 = 0x20;
@@ -95,6 +95,54 @@ struct Out {
     bytes: u32,
 }
 
+/// Pictures that are sent at once although they were taken one after the other: what a viewer begins with. They are stamped as
+/// if they had been taken in a moment, so that the player does not show all that follows later.
+pub(crate) struct Squeeze {
+    generation: u32,
+    layer: u8,
+    first: u64,
+    newest: u64,
+    /// Their times, by the publisher.
+    pictures: SmallVec<[u32; 24]>,
+    /// The newest one's on our stream.
+    timestamp: u32,
+}
+
+/// What lies between two such pictures: 2 ms.
+const SQUEEZED: u32 = 180;
+
+impl Squeeze {
+    pub(crate) fn new(recent: &Recent, layer: u8) -> Self {
+        Self {
+            generation: recent.generation,
+            layer,
+            first: recent.first,
+            newest: recent.newest,
+            pictures: SmallVec::new(),
+            timestamp: 0,
+        }
+    }
+
+    /// The next packet's time.
+    pub(crate) fn push(&mut self, timestamp: u32) {
+        if self.pictures.last() != Some(&timestamp) {
+            self.pictures.push(timestamp);
+        }
+    }
+
+    fn timestamp(&self, packet: &Packet) -> Option<u32> {
+        if packet.seq > self.newest
+            || packet.seq < self.first
+            || packet.generation != self.generation
+            || packet.layer != self.layer
+        {
+            return None;
+        }
+        let back = self.pictures.iter().rev().position(|picture| *picture == packet.timestamp)?;
+        Some(self.timestamp.wrapping_sub(back as u32 * SQUEEZED))
+    }
+}
+
 /// How a packet is sent to this viewer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rewrite {
@@ -132,6 +180,7 @@ pub(crate) struct Slot {
     /// The newest last.
     segments: SmallVec<[Segment; SEGMENTS]>,
     out: Option<Out>,
+    squeeze: Option<Box<Squeeze>>,
     clock: Option<SenderClock>,
     clock_rate: u32,
     /// The newest report: the middle 32 bits of its NTP time, by which reports name it, and when it was sent.
@@ -164,6 +213,7 @@ impl Slot {
             is_doubled: false,
             segments: SmallVec::new(),
             out: None,
+            squeeze: None,
             clock: None,
             clock_rate: 90_000,
             reported: None,
@@ -256,7 +306,7 @@ impl Slot {
         };
         let rewrite = Rewrite {
             seq: segment.out(packet.seq),
-            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            timestamp: self.timestamp(&segment, packet),
             picture_offset: segment.picture_offset,
             tl0_offset: segment.tl0_offset,
             taken: segment.taken,
@@ -264,6 +314,17 @@ impl Slot {
         };
         self.note(packet, &rewrite);
         Some(rewrite)
+    }
+
+    /// The time of a packet on our stream.
+    fn timestamp(&self, segment: &Segment, packet: &Packet) -> u32 {
+        let squeezed = self.squeeze.as_ref().and_then(|squeeze| squeeze.timestamp(packet));
+        squeezed.unwrap_or_else(|| packet.timestamp.wrapping_add(segment.timestamp_offset))
+    }
+
+    /// The next segment begins with pictures that are sent at once.
+    pub(crate) fn begin_squeezed(&mut self, squeeze: Squeeze) {
+        self.squeeze = Some(Box::new(squeeze));
     }
 
     /// The payload type for a codec, and whether RED has to be taken off.
@@ -323,6 +384,17 @@ impl Slot {
                 (out.seq + 1, timestamp.wrapping_sub(packet.timestamp), picture, tl0)
             }
         };
+        // The newest of pictures that are sent at once is when it is; those before it are put right before.
+        let mut timestamp_offset = timestamp_offset;
+        match &mut self.squeeze {
+            Some(squeeze) if squeeze.first == packet.seq && squeeze.generation == packet.generation => {
+                let after = (squeeze.pictures.len() as u32).saturating_sub(1) * SQUEEZED;
+                squeeze.timestamp = packet.timestamp.wrapping_add(timestamp_offset).wrapping_add(after);
+                let newest = squeeze.pictures.last().copied().unwrap_or(packet.timestamp);
+                timestamp_offset = squeeze.timestamp.wrapping_sub(newest);
+            }
+            squeeze => *squeeze = None,
+        }
         let segment = Segment {
             generation: packet.generation,
             layer: packet.layer,
@@ -418,7 +490,7 @@ impl Slot {
         segment.taken.rtx?;
         Some(Rewrite {
             seq: segment.out(packet.seq),
-            timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+            timestamp: self.timestamp(segment, packet),
             picture_offset: segment.picture_offset,
             tl0_offset: segment.tl0_offset,
             taken: segment.taken,

@@ -215,14 +215,26 @@ pub(crate) struct Packet {
     pub(crate) arrived: Instant,
 }
 
-/// The last packets of a layer, for those who missed one.
+/// The last packets of a layer, for those who missed one, and for those who come: the newest keyframe and what follows.
 #[derive(Default)]
 pub(crate) struct History {
     ring: Vec<Option<Arc<Packet>>>,
+    recent: Option<Recent>,
 }
 
 /// Packets kept of a layer: two seconds of 4 Mbit/s.
 const KEPT: usize = 1024;
+
+/// The newest keyframe of a layer and what follows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recent {
+    pub(crate) generation: u32,
+    pub(crate) first: u64,
+    pub(crate) newest: u64,
+    pub(crate) bytes: usize,
+    /// When the keyframe came.
+    pub(crate) began: Instant,
+}
 
 impl History {
     pub(crate) fn push(&mut self, packet: &Arc<Packet>) {
@@ -232,10 +244,34 @@ impl History {
         if let Some(slot) = self.ring.get_mut(packet.seq as usize % KEPT) {
             *slot = Some(packet.clone());
         }
+        let Packet { generation, seq, .. } = **packet;
+        let bytes = packet.payload.len();
+        match &mut self.recent {
+            Some(recent)
+                if recent.generation == generation
+                    && (!packet.picture.starts_keyframe || seq <= recent.first) =>
+            {
+                if seq > recent.first {
+                    recent.newest = recent.newest.max(seq);
+                    recent.bytes += bytes;
+                }
+            }
+            recent if packet.picture.starts_keyframe => {
+                *recent = Some(Recent { generation, first: seq, newest: seq, bytes, began: packet.arrived });
+            }
+            // Of a publication that has yet to begin with a keyframe.
+            recent => *recent = None,
+        }
     }
 
     pub(crate) fn get(&self, generation: u32, seq: u64) -> Option<&Arc<Packet>> {
         let packet = self.ring.get(seq as usize % KEPT)?.as_ref()?;
         (packet.seq == seq && packet.generation == generation).then_some(packet)
+    }
+
+    /// The newest keyframe of a publication and what follows, while all of it can be there.
+    pub(crate) fn recent(&self, generation: u32) -> Option<Recent> {
+        self.recent
+            .filter(|recent| recent.generation == generation && recent.newest - recent.first < KEPT as u64)
     }
 }

@@ -12,8 +12,8 @@ use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
 use crate::resend::Budget;
 use crate::rtcp::{self, Report};
-use crate::slot::{Slot, Stamps};
-use crate::source::{Packet, Source};
+use crate::slot::{Slot, Squeeze, Stamps};
+use crate::source::{Packet, Recent, Source};
 use crate::srtp::{Keys, Open, Protect};
 
 /// How often streams are reported on (RFC 3550 6.2 has 5 s; players take sound and picture together sooner so).
@@ -34,6 +34,14 @@ const MOST_PADDING: usize = 255;
 
 /// Before the first picture, a link is not looked into; but pictures may be long in coming.
 const FIRST_PICTURE: Duration = Duration::from_millis(50);
+
+/// A picture goes on from a keyframe that was there before when that is not older, and all since then is on its way within so
+/// long: then it is there sooner than a new one, and queues no more than that.
+const OLDEST_START: Duration = Duration::from_millis(1500);
+const LONGEST_START: f64 = 0.3;
+
+/// Who begins to watch asks for a keyframe at once, while the connection comes about, unless there is one so new.
+const FRESH_START: Duration = Duration::from_secs(1);
 
 /// Retransmissions one report may ask for.
 const MAX_WANTED: usize = 1024;
@@ -83,6 +91,9 @@ impl Aim {
 /// Where packets sent before are found.
 pub(crate) trait Past {
     fn find(&self, source: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>>;
+
+    /// The newest keyframe and what follows it.
+    fn recent(&self, source: &Source, generation: u32, layer: u8) -> Option<Recent>;
 }
 
 /// Asks a publisher for keyframes.
@@ -208,7 +219,8 @@ impl Viewer {
         self.open = Some(open);
         let News { is_full, has_more } = self.estimator.take_news();
         if is_full || has_more {
-            self.allot(aim, is_full, ask);
+            self.allot(aim, is_full);
+            self.go_on(aim, past, ask, out);
         }
         result
     }
@@ -303,12 +315,9 @@ impl Viewer {
         self.estimator.tick(aim.micros);
         let is_due = |at| aim.now.saturating_duration_since(at) >= ALLOT_INTERVAL;
         if self.allotted_at.is_none_or(is_due) {
-            self.allot(aim, false, ask);
+            self.allot(aim, false);
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
-            let layer = slot.target;
-            ask_for(slot, layer, aim.now, ask);
-        }
+        self.go_on(aim, past, ask, out);
         match self.estimator.probe_bytes(aim.micros) {
             None => aim.now + ALLOT_INTERVAL,
             Some((bytes, size)) => {
@@ -319,19 +328,68 @@ impl Viewer {
     }
 
     /// Gives out what the link carries, and looks for what is missing.
-    fn allot(&mut self, aim: Aim, is_full: bool, ask: AskKeyframe<'_>) {
+    fn allot(&mut self, aim: Aim, is_full: bool) {
         self.allotted_at = Some(aim.now);
         let (estimate, again) = (self.estimator.bits(), self.resends.bits_again(aim.micros));
         let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
-        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
-            let layer = slot.target;
-            ask_for(slot, layer, aim.now, ask);
-        }
         let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
         let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
         if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {
             self.estimator.seek(aim.micros, missing);
+        }
+    }
+
+    /// Pictures that wait go on from a keyframe that is there, or ask for one.
+    fn go_on(&mut self, aim: Aim, past: &dyn Past, ask: AskKeyframe<'_>, out: &mut Outbox) {
+        for at in 0..self.slots.len() {
+            if self.slots.get(at).is_some_and(Slot::waits)
+                && self.start(at, aim, past, out).is_none()
+                && let Some(slot) = self.slots.get_mut(at)
+            {
+                let layer = slot.target;
+                ask_for(slot, layer, aim.now, ask);
+            }
+        }
+    }
+
+    /// Sends the newest keyframe and what follows, if that is worth it.
+    fn start(&mut self, at: usize, aim: Aim, past: &dyn Past, out: &mut Outbox) -> Option<()> {
+        let slot = self.slots.get_mut(at)?;
+        let (source, layer) = (slot.source.clone()?, slot.target);
+        let generation = source.generation();
+        let recent = past.recent(&source, generation, layer)?;
+        if !is_worth_it(&recent, aim.now, self.estimator.bits()) {
+            return None;
+        }
+        let mut squeeze = Squeeze::new(&recent, layer);
+        for seq in recent.first..=recent.newest {
+            // One that is missing is on its way here, and may be long in coming.
+            squeeze.push(past.find(&source, generation, layer, seq)?.timestamp);
+        }
+        slot.begin_squeezed(squeeze);
+        for seq in recent.first..=recent.newest {
+            if let Some(packet) = past.find(&source, generation, layer, seq) {
+                self.forward(at, &packet, aim, out);
+            }
+        }
+        Some(())
+    }
+
+    /// Who has just begun to watch will need keyframes once it is connected.
+    pub(crate) fn prepare(&mut self, now: Instant, past: &dyn Past, ask: AskKeyframe<'_>) {
+        let estimate = self.estimator.bits();
+        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
+            let Some(source) = slot.source.clone() else { continue };
+            let layer = slot.target;
+            let recent = past.recent(&source, source.generation(), layer);
+            let is_fresh = |recent: &Recent| {
+                is_worth_it(recent, now, estimate)
+                    && now.saturating_duration_since(recent.began) < FRESH_START
+            };
+            if !recent.as_ref().is_some_and(is_fresh) {
+                ask_for(slot, layer, now, ask);
+            }
         }
     }
 
@@ -397,6 +455,12 @@ impl Viewer {
         }
         sealed.map(|()| bytes)
     }
+}
+
+/// Whether a picture may begin with a keyframe that is there.
+fn is_worth_it(recent: &Recent, now: Instant, estimate: f64) -> bool {
+    now.saturating_duration_since(recent.began) <= OLDEST_START
+        && recent.bytes as f64 * 8.0 <= LONGEST_START * estimate
 }
 
 /// A packet that was sent under a number, if it is still there.

@@ -8,13 +8,13 @@ use str0m::change::SdpOffer;
 use str0m::media::Mid;
 use str0m::rtp::Extension;
 
-use super::{Peer, Publishing, Role, Shard};
+use super::{FeedsPast, Peer, Publishing, Role, Shard};
 use crate::error::Error;
 use crate::payload::CodecKey;
 use crate::publisher::{Publisher, Rights, Track};
 use crate::sdp::{self, Line, Way};
 use crate::slot::{Extensions, Slot, Taken, Wanted};
-use crate::source::{PeerId, RoomKey, SourceKey, StreamKind};
+use crate::source::{PeerId, RoomKey, Source, SourceKey, StreamKind};
 use crate::viewer::Viewer;
 
 /// The most streams in one connection.
@@ -231,6 +231,9 @@ impl Shard {
             slot.set_source(source);
         }
         viewer.note_wanted(self.shared.micros(now));
+        let asked = &mut self.asked;
+        let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
+        viewer.prepare(now, &FeedsPast(&self.feeds), &mut ask);
         Ok(())
     }
 }

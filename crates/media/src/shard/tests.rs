@@ -434,6 +434,57 @@ fn another_address_speaks_for_a_connection_only_with_its_password() {
 }
 
 #[test]
+fn who_comes_sees_the_newest_keyframe_at_once_and_what_is_lost_of_it_again() {
+    for loss in [0.0, 0.3] {
+        let mut world = World::new();
+        let ann = world.publisher(1, &[]);
+        // Somebody watches, so that packets are kept. Every 20th picture is a keyframe: the last one is two pictures old.
+        let ben = world.viewer(2, u32::MAX);
+        world.run(Duration::from_millis(63 * 30), &[(ann, &[])]);
+        let sent = world.clients[ann].written[0];
+
+        let cat = world.client();
+        world.clients[cat].loss = loss;
+        let (offer, pending) = world.offer(cat, Direction::RecvOnly, &[]);
+        let watched = world.watched(cat, u32::MAX);
+        let answer = world.shard.watch(PeerId(3), &offer, &watched, world.now).unwrap();
+        world.accept(cat, pending, &answer);
+
+        let got = world.one_stream(cat);
+        let numbers: Vec<u64> = got.iter().map(|packet| packet.number.into()).collect();
+        // Before the first that came, a receiver cannot know of any.
+        let first = if loss == 0.0 { sent - 8 } else { numbers[0] };
+        assert_eq!(numbers, (first..=sent).collect::<Vec<_>>(), "{loss}: of {sent}");
+        for pair in got.windows(2) {
+            let is_next = (pair[1].number - 1).is_multiple_of(3);
+            let step = pair[1].timestamp - pair[0].timestamp;
+            assert_eq!(step, if is_next { 180 } else { 0 }, "{loss}: {pair:?}");
+        }
+        world.clients[cat].loss = 0.0;
+        world.run(Duration::from_secs(1), &[(ann, &[])]);
+        world.one_stream(cat);
+        world.one_stream(ben);
+    }
+}
+
+#[test]
+fn a_keyframe_is_asked_for_before_the_viewer_is_connected() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    world.run(Duration::from_secs(1), &[(ann, &[])]);
+    let before = world.clients[ann].keyframes_asked;
+
+    let ben = world.client();
+    let (offer, _) = world.offer(ben, Direction::RecvOnly, &[]);
+    let watched = world.watched(ben, u32::MAX);
+    world.shard.watch(PeerId(2), &offer, &watched, world.now).unwrap();
+    world.run(Duration::from_millis(10), &[(ann, &[])]);
+
+    assert!(!world.clients[ben].is_connected);
+    assert_eq!(world.clients[ann].keyframes_asked, before + 1);
+}
+
+#[test]
 fn who_asks_for_keyframes_all_the_time_gets_a_few_and_takes_nothing_from_others() {
     let mut world = World::new();
     let ann = world.publisher(1, &[]);
