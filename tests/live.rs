@@ -144,6 +144,16 @@ async fn a_viewer_gets_the_layer_that_its_link_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_watches_is_not_sent() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "unwatched").hear()["result"].take();
+
+    assert!(saw["on"].as_u64().unwrap() < 5_000, "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_was_cut_heals_by_starting_ice_over() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

@@ -203,6 +203,49 @@ async function simulcast(browser) {
   return { low, down, up, other };
 }
 
+/** What nobody watches is not sent: no layer without a viewer, no large one for a small picture. */
+async function unwatched(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'quiet', ...SEATS } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('quiet', 'anchor'));
+  await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)', 640, 480, 150), profile: { width: 640, height: 480, frameRate: 20, bitrate: 1000 } } }));
+  // The layers that are being sent, by how many frames of each went out in a while.
+  const sent = () => ann.evaluate(async () => {
+    const count = async () => {
+      const found = {};
+      for (const pc of peers) {
+        for (const one of (await pc.getStats()).values()) {
+          if (one.type === 'outbound-rtp' && one.kind === 'video') found[one.rid ?? ''] = one.framesSent ?? 0;
+        }
+      }
+      return found;
+    };
+    const before = await count();
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    return Object.entries(await count()).filter(([rid, frames]) => frames > (before[rid] ?? 0) + 2).map(([rid]) => rid).sort();
+  });
+  const is = (what, wanted) => until(what, async () => JSON.stringify(await sent()) === JSON.stringify(wanted));
+  const began = Date.now();
+  await is('all layers to be off', []);
+  const off = Date.now() - began;
+
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => enter('quiet', 'audience'));
+  const asked = Date.now();
+  await ben.evaluate(() => trtc.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('big', 480) }));
+  await seesFrames(ben, 'ann', 'main', 1);
+  const on = Date.now() - asked;
+  await until('the full picture', async () => (await incoming(ben, 'ann', 'main'))?.frameHeight === 480, 45_000);
+  await is('both layers to be sent', ['f', 'h']);
+  await ben.evaluate(() => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { small: true } }));
+  await is('the small layer alone to be sent', ['h']);
+  await ben.evaluate(() => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { small: false } }));
+  await until('the full picture again', async () => (await incoming(ben, 'ann', 'main'))?.frameHeight === 480, 45_000);
+  await ben.evaluate(() => trtc.exitRoom());
+  await is('all layers to be off again', []);
+  return { off, on };
+}
+
 /** Every codec that this browser encodes is passed through, one publisher after the other in one viewer's stream. */
 async function codecs(browser) {
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'babel', ...SEATS } });
@@ -526,5 +569,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { together, rules, restart, outage, simulcast, codecs, tcp, client, room, whip, address };
+const scenarios = { together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address };
 await run(scenarios[process.argv[2]]);

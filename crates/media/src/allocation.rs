@@ -161,7 +161,7 @@ impl Allocation {
         let has_copy = slots.iter().any(|slot| !slot.is_video && !slot.is_plain);
         let has_copy = !self.is_copy_useless && used + copies <= room.up_to(has_copy);
         used += if has_copy { copies } else { 0.0 };
-        self.step_up(slots, now, room, used);
+        used = self.step_up(slots, now, room, used);
         for slot in slots.iter_mut().filter(|slot| !slot.is_video) {
             slot.is_plain = !has_copy;
         }
@@ -170,6 +170,7 @@ impl Allocation {
                 settle(slot, choice.layer, now, room.is_full);
             }
         }
+        self.seek(slots, now, room, used);
         let all: f64 =
             self.choices.iter().filter_map(|choice| Some(bits(slots.get(choice.at)?, choice.top))).sum();
         let is_missing = |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top);
@@ -191,7 +192,7 @@ impl Allocation {
             for layer in lowest + 1..source.layer_count() {
                 let below = source.height(top);
                 let is_enough = below > 0 && below >= height;
-                if source.bits(layer) > 0 && !is_enough && slot.grant.may_step_to(layer, now) {
+                if source.known_bits(layer) > 0 && !is_enough && slot.grant.may_step_to(layer, now) {
                     top = layer;
                 }
             }
@@ -203,13 +204,14 @@ impl Allocation {
     }
 
     /// One step for each in turn, as long as one fits.
-    fn step_up(&mut self, slots: &[Slot], now: u64, room: Room, mut used: f64) {
+    /// Returns what is used then.
+    fn step_up(&mut self, slots: &[Slot], now: u64, room: Room, mut used: f64) -> f64 {
         let mut has_stepped = true;
         while has_stepped {
             has_stepped = false;
             for choice in &mut self.choices {
                 let (Some(slot), Some(layer)) = (slots.get(choice.at), choice.layer) else { continue };
-                let next = (layer + 1..=choice.top).find(|layer| bits(slot, *layer) > 0.0);
+                let next = (layer + 1..=choice.top).find(|layer| comes(slot, *layer));
                 let Some(next) = next.filter(|next| slot.grant.may_step_to(*next, now)) else { continue };
                 let more = bits(slot, next) - bits(slot, layer);
                 if used + more <= room.up_to(slot.grant.has(next)) {
@@ -217,6 +219,23 @@ impl Allocation {
                     choice.layer = Some(next);
                     has_stepped = true;
                 }
+            }
+        }
+        used
+    }
+
+    /// Notes which layers are wanted: those that are given and all below, and the next that fits, if its publisher was told that
+    /// nobody wants it.
+    fn seek(&self, slots: &[Slot], now: u64, room: Room, used: f64) {
+        for choice in &self.choices {
+            let Some(slot) = slots.get(choice.at) else { continue };
+            let Some(source) = &slot.source else { continue };
+            let given = choice.layer.unwrap_or(0).max(usize::from(slot.current_layer().unwrap_or(0)));
+            (0..=given).for_each(|layer| source.seek(layer, now));
+            let more = |layer: usize| bits(slot, layer) - bits(slot, given);
+            let next = (given + 1..=choice.top).find(|layer| bits(slot, *layer) > 0.0);
+            if let Some(next) = next.filter(|next| used + more(*next) <= room.up_to(false)) {
+                source.seek(next, now);
             }
         }
     }
@@ -246,13 +265,18 @@ fn sound(slots: &[Slot]) -> (f64, f64) {
 }
 
 fn bits(slot: &Slot, layer: usize) -> f64 {
-    slot.source.as_ref().map_or(0.0, |source| f64::from(source.bits(layer)))
+    slot.source.as_ref().map_or(0.0, |source| f64::from(source.known_bits(layer)))
 }
 
-/// The lowest layer that comes in.
+/// Whether a layer is being sent by its publisher.
+fn comes(slot: &Slot, layer: usize) -> bool {
+    slot.source.as_ref().is_some_and(|source| source.bits(layer) > 0)
+}
+
+/// The lowest layer there is.
 fn lowest(slot: &Slot) -> usize {
     let Some(source) = &slot.source else { return 0 };
-    (0..source.layer_count()).find(|layer| source.bits(*layer) > 0).unwrap_or(0)
+    (0..source.layer_count()).find(|layer| source.known_bits(*layer) > 0).unwrap_or(0)
 }
 
 /// Gives a slot what is meant for it: more at once, less when it has to be.

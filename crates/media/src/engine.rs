@@ -16,7 +16,7 @@ use crate::keys;
 use crate::outbox::Route;
 use crate::publisher::Rights;
 use crate::shard::{Answer, Command, Published, Watched};
-use crate::source::{Packet, PeerId, RoomKey, Sources};
+use crate::source::{Packet, PeerId, RoomKey, Sources, StreamKind};
 use crate::worker;
 
 /// Commands and packets that may wait for one worker.
@@ -55,6 +55,9 @@ pub enum Event {
     Connected(PeerId),
     /// Nothing is heard any more, or the client closed it, or it never came about. It is gone.
     Lost(PeerId),
+    /// What is wanted of a stream of that connection that is published dynamically: each layer by its RID ("" without
+    /// simulcast).
+    Wanted(PeerId, StreamKind, Vec<(String, bool)>),
     /// How loud publishers are, from 0 to 100.
     Levels(Vec<(RoomKey, Arc<str>, u8)>),
 }

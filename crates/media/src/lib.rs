@@ -13,6 +13,7 @@
 mod allocation;
 mod bwe;
 mod dtls;
+mod dynacast;
 mod engine;
 mod error;
 #[doc(hidden)]

@@ -10,6 +10,7 @@ use str0m::Rtc;
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::rtp::{RtpPacket, VideoOrientation};
 
+use crate::dynacast::Wants;
 use crate::payload::{self, CodecKey};
 use crate::source::{MAX_LAYERS, Packet, SenderClock, Source, StreamKind};
 use crate::viewer::AROUND;
@@ -125,6 +126,8 @@ pub(crate) struct Track {
     inflows: [Inflow; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
     loudest: Option<u8>,
+    /// What its publisher was told is wanted, if it sends no more than that.
+    wants: Option<Wants>,
 }
 
 impl Track {
@@ -134,13 +137,14 @@ impl Track {
         source: Arc<Source>,
         generation: u32,
         rids: &[String],
+        wants: Option<Wants>,
     ) -> Self {
         let mut named: SmallVec<[Option<Rid>; MAX_LAYERS]> =
             rids.iter().map(|rid| Some(Rid::from(rid.as_str()))).collect();
         if named.is_empty() {
             named.push(None);
         }
-        Self { mid, kind, source, generation, rids: named, inflows: Default::default(), loudest: None }
+        Self { mid, kind, source, generation, rids: named, inflows: Default::default(), loudest: None, wants }
     }
 }
 
@@ -299,6 +303,21 @@ impl Publisher {
                 layer.bits.store(bits, Ordering::Relaxed);
             }
         }
+    }
+
+    /// What is wanted of which stream, where that has changed: each layer by its RID ("" without simulcast).
+    pub(crate) fn wanted(
+        &mut self,
+        micros: u64,
+    ) -> impl Iterator<Item = (StreamKind, Vec<(String, bool)>)> + '_ {
+        self.tracks.iter_mut().filter_map(move |track| {
+            let wants = track.wants.as_mut()?;
+            if !wants.look(&track.source, micros) {
+                return None;
+            }
+            let names = track.rids.iter().map(|rid| rid.map(|rid| rid.to_string()).unwrap_or_default());
+            Some((track.kind, names.zip(wants.told()).collect()))
+        })
     }
 
     /// How loud the microphone was since this was last asked, from 0 (silence) to 100.

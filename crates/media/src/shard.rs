@@ -575,7 +575,11 @@ impl Shard {
         if peer.tick_due <= now {
             peer.tick_due = now + TICK;
             match &mut peer.role {
-                Role::Publisher(publisher) => publisher.tick(&mut peer.rtc, now),
+                Role::Publisher(publisher) => {
+                    publisher.tick(&mut peer.rtc, now);
+                    let wanted = publisher.wanted(self.shared.micros(now));
+                    self.events.extend(wanted.map(|(kind, layers)| Event::Wanted(peer.id, kind, layers)));
+                }
                 Role::Viewer(viewer) => {
                     if let Some(route) = peer.route {
                         let aim = Aim::new(route, now, self.shared.micros(now));

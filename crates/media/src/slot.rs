@@ -235,6 +235,13 @@ impl Slot {
         self.halt();
     }
 
+    /// The viewer has just asked for it: all that is small enough may be wanted.
+    pub(crate) fn seek(&self, micros: u64) {
+        let Some(source) = self.source.as_ref().filter(|_| !self.wanted.is_paused) else { return };
+        let is_below = |layer: &usize| *layer == 0 || source.height(layer - 1) < self.wanted.max_height;
+        (0..source.layer_count()).take_while(is_below).for_each(|layer| source.seek(layer, micros));
+    }
+
     /// What is sent next begins with a keyframe, without a gap in the numbers.
     pub(crate) fn halt(&mut self) {
         if let Some(segment) = self.segments.last_mut() {

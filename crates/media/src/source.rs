@@ -20,9 +20,10 @@ pub struct RoomKey(pub u64);
 pub struct PeerId(pub u64);
 
 /// What a stream carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StreamKind {
     /// The microphone.
+    #[default]
     Audio,
     /// The camera.
     Main,
@@ -59,6 +60,12 @@ pub(crate) const MAX_LAYERS: usize = 3;
 pub(crate) struct Layer {
     /// What it takes, in bits a second; 0 while nothing comes.
     pub(crate) bits: AtomicU32,
+    /// What it took before its publisher was told that nobody wants it.
+    kept: AtomicU32,
+    /// When a viewer wanted it last, in microseconds since the start.
+    sought_at: AtomicU64,
+    /// Of its picture, in pixels; 0 when nobody said.
+    height: AtomicU32,
 }
 
 /// A source and what all workers share of it.
@@ -86,7 +93,11 @@ impl Source {
         self.owner.store(worker, Ordering::Release);
         self.layer_count.store(u8::try_from(layers.clamp(1, MAX_LAYERS)).unwrap_or(1), Ordering::Relaxed);
         self.height.store(height, Ordering::Relaxed);
-        self.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
+        for layer in &self.layers {
+            layer.bits.store(0, Ordering::Relaxed);
+            layer.kept.store(0, Ordering::Relaxed);
+            layer.height.store(0, Ordering::Relaxed);
+        }
         self.generation.store(generation, Ordering::Release);
     }
 
@@ -128,8 +139,45 @@ impl Source {
         self.layers.get(layer).map_or(0, |layer| layer.bits.load(Ordering::Relaxed))
     }
 
-    /// The height of a layer's picture: each has half the height of the one above.
+    /// What a layer takes, or would take if it were wanted.
+    pub(crate) fn known_bits(&self, layer: usize) -> u32 {
+        match self.bits(layer) {
+            0 => self.layers.get(layer).map_or(0, |layer| layer.kept.load(Ordering::Relaxed)),
+            bits => bits,
+        }
+    }
+
+    pub(crate) fn keep_bits(&self, layer: usize, bits: u32) {
+        if let Some(layer) = self.layers.get(layer) {
+            layer.kept.store(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// A viewer wants a layer at `micros`.
+    pub(crate) fn seek(&self, layer: usize, micros: u64) {
+        if let Some(layer) = self.layers.get(layer) {
+            layer.sought_at.fetch_max(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// When a layer was wanted last, in microseconds since the start.
+    pub(crate) fn sought_at(&self, layer: usize) -> u64 {
+        self.layers.get(layer).map_or(0, |layer| layer.sought_at.load(Ordering::Relaxed))
+    }
+
+    /// The publisher says how tall a layer's picture is.
+    pub(crate) fn set_height(&self, layer: usize, height: u32) {
+        if let Some(layer) = self.layers.get(layer) {
+            layer.height.store(height, Ordering::Relaxed);
+        }
+    }
+
+    /// The height of a layer's picture: as its publisher says, else each has half the height of the one above.
     pub(crate) fn height(&self, layer: usize) -> u32 {
+        let said = self.layers.get(layer).map_or(0, |layer| layer.height.load(Ordering::Relaxed));
+        if said > 0 {
+            return said;
+        }
         let above = (self.layer_count() - 1).saturating_sub(layer);
         self.height.load(Ordering::Relaxed) >> above
     }

@@ -31,7 +31,7 @@ use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::live::{Settled, Streams};
+use crate::live::{Settled, Streams, WantedLayers};
 use crate::quota::Place;
 use crate::session::{Frame, Session};
 use crate::webhooks::Teller;
@@ -699,6 +699,24 @@ impl RoomCell {
         session.into_iter().for_each(|session| session.push(frame.clone()));
     }
 
+    /// Something else is wanted of what `session` publishes: it is told, and told again when it comes back.
+    pub(crate) fn note_wanted(
+        &self,
+        session: SessionId,
+        peer: PeerId,
+        kind: StreamKind,
+        layers: Vec<(String, bool)>,
+    ) {
+        let wanted = WantedLayers { kind, seq: self.app.live.next_seq(), layers };
+        let fanout = self.fanout.lock();
+        let frame = Frame::text(&wire::layers_wanted(&self.room_id, &wanted));
+        if self.streams.lock().note_wanted(peer, wanted)
+            && let Some(session) = fanout.listeners.get(&session)
+        {
+            session.push(frame);
+        }
+    }
+
     /// Tells everyone who speaks, and how loud.
     pub(crate) fn tell_speakers(&self, speakers: &[(Arc<str>, u8)]) {
         self.tell_all(&Frame::text(&wire::speakers_changed(&self.room_id, speakers)));
@@ -740,6 +758,9 @@ impl RoomCell {
         session.note_caught_up(&self.room_id);
         for message in room.messages_after(seen) {
             session.push(Frame::message(&self.room_id, message));
+        }
+        for wanted in self.streams.lock().wanted_of(session.id) {
+            session.push(Frame::text(&wire::layers_wanted(&self.room_id, wanted)));
         }
     }
 

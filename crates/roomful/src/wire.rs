@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::live::{MemberStreams, stream_type};
+use crate::live::{MemberStreams, WantedLayers, stream_type};
 
 /// A `RoomInfo` as it is answered (`spec/live-rest-api.md`).
 #[derive(Serialize, JsonSchema)]
@@ -173,6 +173,16 @@ pub(crate) fn streams_changed(room_id: &RoomId, streams: &MemberStreams) -> Stri
 }
 
 /// What the member it is told to may publish now.
+/// To a publisher: which layers of a stream anybody wants.
+pub(crate) fn layers_wanted(room_id: &RoomId, wanted: &WantedLayers) -> String {
+    let layers = wanted.layers.iter().map(|(rid, is_wanted)| json!({"Rid": rid, "Wanted": is_wanted}));
+    let layers: Vec<Value> = layers.collect();
+    json!({"event": "layers_wanted", "body": {
+        "RoomId": room_id.as_str(), "StreamType": stream_type(wanted.kind), "Seq": wanted.seq, "Layers": layers,
+    }})
+    .to_string()
+}
+
 pub(crate) fn publishing_changed(room_id: &RoomId, rights: Rights) -> String {
     let allowed = allowed(rights);
     json!({"event": "publishing_changed", "body": {"RoomId": room_id.as_str(), "Allowed": allowed}})

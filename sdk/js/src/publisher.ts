@@ -36,6 +36,8 @@ interface Outgoing {
   toldMuted: boolean | null | undefined;
   /** What the sender was tuned for last. */
   tunedFor: string;
+  /** Layers that nobody watches, by their RID, and the number of the event that said so. */
+  unwanted: { seq: number; rids: Set<string> };
   failure: unknown;
 }
 
@@ -79,7 +81,14 @@ export class Publisher {
 
   /** Publishes a track, or another in the place of the one before, or the same one in another way. */
   publish(kind: StreamKind, track: MediaStreamTrack, how: Publishing): Promise<void> {
-    const fresh = { isDue: false, transceiver: undefined, toldMuted: undefined, tunedFor: '', failure: undefined };
+    const fresh = {
+      isDue: false,
+      transceiver: undefined,
+      toldMuted: undefined,
+      tunedFor: '',
+      failure: undefined,
+      unwanted: { seq: 0, rids: new Set<string>() },
+    };
     const outgoing: Outgoing = Object.assign(this.#outgoing.get(kind) ?? fresh, { track, how });
     this.#outgoing.set(kind, outgoing);
     return this.#turns.take(() => this.#bring(kind, outgoing));
@@ -115,6 +124,18 @@ export class Publisher {
       await this.#gateway.request('mute_stream', { RoomId: this.#roomId, StreamType: kind, Muted: isMuted });
       outgoing.toldMuted = isMuted;
     }
+  }
+
+  /** The server says which layers of a stream anybody watches: the others need not be sent. */
+  takeWanted(kind: StreamKind, seq: number, layers: { rid: string; isWanted: boolean }[]): void {
+    const outgoing = this.#outgoing.get(kind);
+    if (!outgoing || seq <= outgoing.unwanted.seq) return;
+    outgoing.unwanted = { seq, rids: new Set(layers.filter((layer) => !layer.isWanted).map((layer) => layer.rid)) };
+    this.#turns
+      .take(async () => {
+        if (this.#outgoing.get(kind) === outgoing) await this.#tune(outgoing);
+      })
+      .catch((error: unknown) => log.info('layers could not be switched', error));
   }
 
   unpublish(kind: StreamKind): Promise<void> {
@@ -160,6 +181,7 @@ export class Publisher {
       if (outgoing.transceiver || !outgoing.isDue) continue;
       outgoing.toldMuted = undefined;
       outgoing.tunedFor = '';
+      outgoing.unwanted.rids.clear();
       const idle = this.#idle.get(kind);
       this.#idle.delete(kind);
       // A place keeps the sizes it was made with, so a camera that comes back with others gets a new one.
@@ -183,7 +205,12 @@ export class Publisher {
       const mid = outgoing?.transceiver?.mid;
       if (!outgoing || mid == null) continue;
       const { encoding, isMuted = false } = outgoing.how;
-      streams.push({ Mid: mid, StreamType: kind, Height: encoding?.height ?? 0, Muted: isMuted });
+      const stream: Body = { Mid: mid, StreamType: kind, Height: encoding?.height ?? 0, Muted: isMuted };
+      if (kind !== 'audio') {
+        stream['Dynacast'] = true;
+        stream['Layers'] = layersOf(encoding);
+      }
+      streams.push(stream);
       told.push([outgoing, isMuted]);
     }
     const answer = await this.#gateway.request('publish', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
@@ -203,7 +230,8 @@ export class Publisher {
     const { track, transceiver, how } = outgoing;
     const { encoding, audioBitrate } = how;
     const sender = transceiver?.sender;
-    const wanted = JSON.stringify([track.id, encoding, audioBitrate]);
+    const { rids } = outgoing.unwanted;
+    const wanted = JSON.stringify([track.id, encoding, audioBitrate, [...rids]]);
     if (!sender?.track || outgoing.tunedFor === wanted) return;
     const parameters = sender.getParameters();
     if (!parameters.encodings?.length) return;
@@ -219,9 +247,21 @@ export class Publisher {
     } else if (audioBitrate && parameters.encodings[0]) {
       parameters.encodings[0].maxBitrate = audioBitrate * 1000;
     }
+    for (const entry of parameters.encodings) entry.active = !rids.has(entry.rid ?? '');
     await sender.setParameters(parameters);
     outgoing.tunedFor = wanted;
   }
+}
+
+/** What the server is told of the sizes of a video. */
+function layersOf(encoding: Encoding | undefined): Body[] {
+  if (!encoding) return [];
+  const named = encodings(encoding).filter((layer) => layer.rid !== undefined);
+  return named.map(({ rid, maxBitrate, scaleResolutionDownBy = 1 }) => ({
+    Rid: rid,
+    MaxBitrate: maxBitrate,
+    Height: Math.round(encoding.height / scaleResolutionDownBy),
+  }));
 }
 
 /**

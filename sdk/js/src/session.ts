@@ -309,6 +309,14 @@ export class Session extends Emitter<SessionEvents> {
       case 'publishing_changed':
         this.emit('allowed', new Set(strings(body['Allowed']) as StreamKind[]));
         break;
+      case 'layers_wanted': {
+        const layers = list(body['Layers']).map((layer) => ({
+          rid: String(layer['Rid'] ?? ''),
+          isWanted: layer['Wanted'] !== false,
+        }));
+        this.#publisher?.takeWanted(String(body['StreamType']) as StreamKind, Number(body['Seq']), layers);
+        break;
+      }
       case 'media_lost':
         void this.#rebuild();
         break;

@@ -9,6 +9,7 @@ use str0m::media::Mid;
 use str0m::rtp::Extension;
 
 use super::{FeedsPast, Peer, Publishing, Role, Shard};
+use crate::dynacast::Wants;
 use crate::error::Error;
 use crate::payload::CodecKey;
 use crate::publisher::{Publisher, Rights, Track};
@@ -21,7 +22,7 @@ use crate::viewer::Viewer;
 const MAX_STREAMS: usize = 128;
 
 /// A stream in a publisher's offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
     /// The m-line's name.
     pub mid: String,
@@ -29,6 +30,10 @@ pub struct Published {
     pub kind: StreamKind,
     /// Height of the full picture in pixels; 0 when it is not known.
     pub height: u32,
+    /// Of each simulcast layer, by its RID: the height of its picture in pixels.
+    pub layers: Vec<(String, u32)>,
+    /// Its publisher sends what is wanted of it, and wants to hear what that is ([`crate::Event::Wanted`]).
+    pub is_dynamic: bool,
 }
 
 /// What a viewer wants on an m-line of its offer.
@@ -87,6 +92,7 @@ impl Shard {
         let is_new = !self.by_id.contains_key(&id);
         let at = self.open(id, || Role::Publisher(Box::default()), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
+        let micros = self.shared.micros(now);
         let answer = match &peer.role {
             Role::Publisher(_) => self.answer(at, &mut peer, &offer, now),
             Role::Viewer(_) => Err(Error::Gone),
@@ -95,7 +101,7 @@ impl Shard {
             if let Role::Publisher(publisher) = &mut peer.role {
                 publisher.rights = rights;
                 publisher.renegotiated(&mut peer.rtc);
-                self.retrack(at, publisher, room, user, &streams, &lines);
+                self.retrack(at, publisher, room, user, &streams, &lines, micros);
             }
             Answer { sdp, published: streams, mids: Vec::new() }
         });
@@ -107,6 +113,7 @@ impl Shard {
     }
 
     /// Begins the publications that are new in an offer, and ends those that are gone from it.
+    #[allow(clippy::too_many_arguments)]
     fn retrack(
         &mut self,
         at: usize,
@@ -115,6 +122,7 @@ impl Shard {
         user: &Arc<str>,
         streams: &[Published],
         lines: &[Line],
+        micros: u64,
     ) {
         let is_kept = |track: &Track| {
             let mid = track.mid.to_string();
@@ -137,7 +145,12 @@ impl Shard {
                 lines.iter().find(|line| line.mid == stream.mid).map_or(&[], |line| line.rids.as_slice());
             let source = self.shared.sources.get(&SourceKey { room, user: user.clone(), kind: stream.kind });
             let generation = self.shared.sources.publish(&source, self.index, rids.len(), stream.height);
-            publisher.tracks.push(Track::new(mid, stream.kind, source, generation, rids));
+            for (rid, layer) in rids.iter().zip(0..) {
+                let said = stream.layers.iter().find(|(name, _)| name == rid);
+                source.set_height(layer, said.map_or(0, |(_, height)| *height));
+            }
+            let wants = stream.is_dynamic.then(|| Wants::new(&source, micros));
+            publisher.tracks.push(Track::new(mid, stream.kind, source, generation, rids, wants));
         }
         for (track, place) in publisher.tracks.iter().zip(0..) {
             let here = Publishing { source: track.source.clone(), peer: at, track: place };
@@ -229,6 +242,7 @@ impl Shard {
                 self.join_feed(source, at, place);
             }
             slot.set_source(source);
+            slot.seek(self.shared.micros(now));
         }
         viewer.note_wanted(self.shared.micros(now));
         let asked = &mut self.asked;
@@ -267,7 +281,7 @@ fn assign(lines: &[Line], named: &[Published]) -> Result<Vec<Published>, Error> 
                 let mut kinds = StreamKind::ALL.into_iter().filter(|kind| kind.is_video() == line.is_video);
                 let kind =
                     kinds.find(|kind| is_free(*kind)).ok_or_else(|| Error::OneTooMany(line.mid.clone()))?;
-                Published { mid: line.mid.clone(), kind, height: 0 }
+                Published { mid: line.mid.clone(), kind, ..Published::default() }
             }
         };
         if streams.iter().any(|other| other.kind == stream.kind) {

@@ -134,7 +134,7 @@ impl World {
         let at = self.client();
         let (offer, pending) = self.offer(at, Direction::SendOnly, layers);
         let mid = self.clients[at].mid.unwrap().to_string();
-        let stream = Published { mid, kind: StreamKind::Main, height: 480 };
+        let stream = Published { mid, kind: StreamKind::Main, height: 480, ..Published::default() };
         let answer = self
             .shard
             .publish(PeerId(peer), RoomKey(1), &"ann".into(), &offer, &[stream], Rights::ALL, self.now)

@@ -48,7 +48,25 @@ struct StreamRequest {
     muted: bool,
     #[serde(rename = "Member_Account")]
     member: Option<String>,
+    /// What is published follows what is watched: the event `layers_wanted` says.
+    #[serde(default)]
+    dynacast: bool,
+    #[serde(default)]
+    layers: Vec<LayerRequest>,
 }
+
+/// A simulcast layer of an offer.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LayerRequest {
+    rid: String,
+    /// Of its picture, in pixels.
+    #[serde(default)]
+    height: u32,
+}
+
+/// The most layers that are looked at of one stream.
+const MAX_LAYERS: usize = 3;
 
 fn read_kind(text: Option<&str>) -> Result<StreamKind, ApiError> {
     let text = text.ok_or_else(|| ApiError::invalid("StreamType", "is missing"))?;
@@ -68,7 +86,10 @@ impl MediaRequest {
         let read = |stream: &StreamRequest| {
             let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
             let kind = read_kind(stream.stream_type.as_deref())?;
-            Ok(Published { mid, kind, height: stream.height.unwrap_or(0) })
+            let layers = stream.layers.iter().take(MAX_LAYERS);
+            let layers = layers.map(|layer| (layer.rid.clone(), layer.height)).collect();
+            let height = stream.height.unwrap_or(0);
+            Ok(Published { mid, kind, height, layers, is_dynamic: stream.dynacast })
         };
         self.streams.iter().map(read).collect()
     }

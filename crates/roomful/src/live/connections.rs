@@ -60,6 +60,7 @@ pub(crate) struct Live {
     connections: Mutex<HashMap<PeerId, Connection, foldhash::fast::RandomState>>,
     rooms: Mutex<HashMap<RoomKey, Weak<RoomCell>, foldhash::fast::RandomState>>,
     last_room: AtomicU64,
+    last_seq: AtomicU64,
     /// Sessions that were nothing but a connection which is closed.
     ended: Mutex<Vec<SessionId>>,
     wake: Notify,
@@ -80,6 +81,7 @@ impl Live {
             connections: Mutex::default(),
             rooms: Mutex::default(),
             last_room: AtomicU64::new(0),
+            last_seq: AtomicU64::new(clock::now().unix_millis().saturating_mul(1000)),
             ended: Mutex::default(),
             wake: Notify::new(),
         };
@@ -88,6 +90,11 @@ impl Live {
 
     pub(crate) fn media(&self) -> &Media {
         &self.media
+    }
+
+    /// A number for what is told of a stream, higher than all before, also those of a former run.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.last_seq.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// A name for a room that is made now.
@@ -289,6 +296,12 @@ impl Live {
                     None => return,
                     Some(Event::Connected(_)) => {}
                     Some(Event::Lost(peer)) => self.end(&hub, peer, LeaveCause::Interrupted),
+                    Some(Event::Wanted(peer, kind, layers)) => {
+                        let whose = self.connections.lock().get(&peer).map(|one| (one.cell.upgrade(), one.session));
+                        if let Some((Some(cell), Some(session))) = whose {
+                            cell.note_wanted(session, peer, kind, layers);
+                        }
+                    }
                     Some(Event::Levels(levels)) => {
                         for (room, user, level) in levels {
                             speakers.entry(room).or_default().push((user, level));

@@ -25,6 +25,17 @@ struct Publication {
     peer: PeerId,
     streams: Vec<Stream>,
     rights: Rights,
+    /// What is wanted of its streams that are published dynamically, as it was told last.
+    wanted: Vec<WantedLayers>,
+}
+
+/// What is wanted of a stream: each simulcast layer by its RID, "" without simulcast.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedLayers {
+    pub(crate) kind: StreamKind,
+    /// Grows; of two that meet the higher one holds.
+    pub(crate) seq: u64,
+    pub(crate) layers: Vec<(String, bool)>,
 }
 
 /// What one session, or one that is only counted, watches on.
@@ -136,6 +147,10 @@ impl Streams {
             peer,
             streams,
             rights: before.as_ref().map_or(Rights::default(), |one| one.rights),
+            wanted: before
+                .as_ref()
+                .filter(|one| one.peer == peer)
+                .map_or_else(Vec::new, |one| one.wanted.clone()),
         });
         self.is_dirty = true;
         before.map(|one| one.peer).filter(|other| *other != peer)
@@ -176,6 +191,20 @@ impl Streams {
         }
         self.is_dirty |= is_any;
         is_any
+    }
+
+    /// Something else is wanted of a stream on `peer`. `false` when there is no such publication any more.
+    pub(crate) fn note_wanted(&mut self, peer: PeerId, wanted: WantedLayers) -> bool {
+        let Some(one) = self.publications.iter_mut().find(|one| one.peer == peer) else { return false };
+        one.wanted.retain(|known| known.kind != wanted.kind);
+        one.wanted.push(wanted);
+        true
+    }
+
+    /// What is wanted of what `session` publishes.
+    pub(crate) fn wanted_of(&self, session: SessionId) -> &[WantedLayers] {
+        let own = self.publications.iter().find(|one| one.session == session);
+        own.map_or(&[], |one| one.wanted.as_slice())
     }
 
     /// `session` publishes no more. Returns its connection.
