@@ -16,7 +16,8 @@ use crate::keys;
 use crate::outbox::Route;
 use crate::publisher::Rights;
 use crate::shard::{Answer, Command, Published, Watched};
-use crate::source::{Packet, PeerId, RoomKey, Sources, StreamKind};
+use crate::source::{Packet, PeerId, RoomKey, SourceKey, Sources, StreamKind};
+use crate::telling::{Link, Showing};
 use crate::worker;
 
 /// Commands and packets that may wait for one worker.
@@ -60,6 +61,10 @@ pub enum Event {
     Wanted(PeerId, StreamKind, Vec<(String, bool)>),
     /// How loud publishers are, from 0 to 100.
     Levels(Vec<(RoomKey, Arc<str>, u8)>),
+    /// Pictures that a viewer watches have stopped for want of room, go on, or have another size.
+    Watching(PeerId, Vec<(SourceKey, Showing)>),
+    /// A viewer's link is not what it was.
+    Link(PeerId, Link),
 }
 
 /// What has been counted since the start.

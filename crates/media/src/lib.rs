@@ -36,6 +36,7 @@ mod socket;
 mod source;
 mod srtp;
 mod stun;
+mod telling;
 mod viewer;
 mod worker;
 
@@ -46,3 +47,4 @@ pub use sdp::receiving_lines;
 pub use shard::{Answer, Published, Watched};
 pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};
+pub use telling::{Link, Pause, Showing};

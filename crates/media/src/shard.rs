@@ -587,6 +587,11 @@ impl Shard {
                         let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
                         let past = FeedsPast(&self.feeds);
                         peer.tick_due = viewer.tick(aim, &past, &mut ask, &mut self.out);
+                        let (pictures, link) = viewer.take_news(aim.micros);
+                        if !pictures.is_empty() {
+                            self.events.push(Event::Watching(peer.id, pictures));
+                        }
+                        self.events.extend(link.map(|link| Event::Link(peer.id, link)));
                     }
                 }
             }

@@ -13,6 +13,7 @@ use crate::payload::{CodecKey, PictureId, red_primary};
 use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
 use crate::source::{Packet, Recent, SenderClock, Source};
+use crate::telling::Showing;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 const PADDED: u8 = 0x20;
@@ -173,6 +174,8 @@ pub(crate) struct Slot {
     pub(crate) grant: Grant,
     /// The link has no room for the picture.
     pub(crate) is_held: bool,
+    /// What the viewer has been told of the picture.
+    pub(crate) told: Option<Showing>,
     /// Sound is sent without the second copy that its publisher may send.
     pub(crate) is_plain: bool,
     /// Its publisher sends a second copy of the sound.
@@ -209,6 +212,7 @@ impl Slot {
             target: 0,
             grant: Grant::default(),
             is_held: false,
+            told: None,
             is_plain: false,
             is_doubled: false,
             segments: SmallVec::new(),
@@ -231,6 +235,7 @@ impl Slot {
         self.target = 0;
         self.grant = Grant::default();
         self.is_held = false;
+        self.told = None;
         self.clock = None;
         self.halt();
     }

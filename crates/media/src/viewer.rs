@@ -13,8 +13,9 @@ use crate::outbox::{Outbox, Route};
 use crate::resend::Budget;
 use crate::rtcp::{self, Report};
 use crate::slot::{Slot, Squeeze, Stamps};
-use crate::source::{Packet, Recent, Source};
+use crate::source::{Packet, Recent, Source, SourceKey};
 use crate::srtp::{Keys, Open, Protect};
+use crate::telling::{Link, Showing, Telling};
 
 /// How often streams are reported on (RFC 3550 6.2 has 5 s; players take sound and picture together sooner so).
 const REPORT_INTERVAL: Duration = Duration::from_millis(1000);
@@ -63,6 +64,7 @@ pub(crate) struct Viewer {
     /// Names all streams of this connection as one sender's.
     cname: [u8; 8],
     allocation: Allocation,
+    telling: Telling,
     allotted_at: Option<Instant>,
     keyed_at: Option<Instant>,
     resends: Budget,
@@ -109,6 +111,7 @@ impl Viewer {
             path: None,
             cname,
             allocation: Allocation::default(),
+            telling: Telling::default(),
             allotted_at: None,
             keyed_at: None,
             resends: Budget::new(),
@@ -223,6 +226,16 @@ impl Viewer {
             self.go_on(aim, past, ask, out);
         }
         result
+    }
+
+    /// What the viewer is to be told: of pictures, and of its link.
+    pub(crate) fn take_news(&mut self, now: u64) -> (Vec<(SourceKey, Showing)>, Option<Link>) {
+        if !self.is_ready() {
+            return (Vec::new(), None);
+        }
+        let Self { estimator, telling, slots, .. } = self;
+        let link = telling.link(now, estimator.bits(), estimator.round_trip(), estimator.loss());
+        (telling.pictures(slots, now), link)
     }
 
     /// Whether a probe waits to be filled.

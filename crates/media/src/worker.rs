@@ -362,8 +362,8 @@ impl Worker {
         for event in events {
             match self.events.try_send(event) {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                // Levels are told again in a moment.
-                Err(mpsc::error::TrySendError::Full(Event::Levels(_))) => {}
+                // These are told again, as soon as they change.
+                Err(mpsc::error::TrySendError::Full(Event::Levels(_) | Event::Link(..))) => {}
                 Err(mpsc::error::TrySendError::Full(event)) => self.shard.events.push(event),
             }
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use media::{Rights, StreamKind};
+use media::{Link, Pause, Rights, Showing, SourceKey, StreamKind};
 use rooms::{
     Battle, BattleStep, ConnectionStep, Content, Counters, Event, LeaveCause, MembersChanged, Message, Page,
     RequestKind, Room, RoomId, RoomInfo, Seat, SeatRequest, SeatTemplate, Side, Stand, TakeSeatMode, Time,
@@ -214,6 +214,39 @@ pub(crate) fn data_received(room_id: &RoomId, from: &UserId, cmd_id: u8, data: &
         "RoomId": room_id.as_str(), "From_Account": from.as_str(), "CmdId": cmd_id, "Data": data,
     });
     json!({"event": "data_received", "body": body}).to_string()
+}
+
+/// What a viewer's link does to the pictures that it watches.
+pub(crate) fn watch_changed(room_id: &RoomId, pictures: &[(SourceKey, Showing)]) -> String {
+    let view = |(source, showing): &(SourceKey, Showing)| {
+        let mut view = json!({"Member_Account": &*source.user, "StreamType": stream_type(source.kind)});
+        match showing {
+            Showing::Playing(height) => {
+                put(&mut view, "State", "playing");
+                put(&mut view, "Height", *height);
+            }
+            Showing::Paused(pause) => {
+                put(&mut view, "State", "paused");
+                let reason = match pause {
+                    Pause::Network => "network",
+                    Pause::Publisher => "publisher",
+                };
+                put(&mut view, "Reason", reason);
+            }
+        }
+        view
+    };
+    let streams: Vec<Value> = pictures.iter().map(view).collect();
+    json!({"event": "watch_changed", "body": {"RoomId": room_id.as_str(), "Streams": streams}}).to_string()
+}
+
+/// What a viewer's link is like: bits a second, milliseconds, and the share of packets that are lost.
+pub(crate) fn link_changed(room_id: &RoomId, link: &Link) -> String {
+    let body = json!({
+        "RoomId": room_id.as_str(), "Bitrate": link.bits, "Rtt": link.round_trip.as_millis() as u64,
+        "Loss": f64::from(link.lost) / 1000.0,
+    });
+    json!({"event": "link_changed", "body": body}).to_string()
 }
 
 /// Who speaks, the loudest first.
@@ -578,5 +611,36 @@ fn push_accounts<'a>(json: &mut String, users: impl Iterator<Item = &'a UserId>)
             json.push('"');
         }
         json.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use media::RoomKey;
+
+    use super::*;
+
+    #[test]
+    fn a_viewer_hears_of_its_pictures_and_its_link_in_the_words_of_the_protocol() {
+        let room = RoomId::parse("r").unwrap();
+        let source = |kind| SourceKey { room: RoomKey(1), user: "ann".into(), kind };
+        let pictures = [
+            (source(StreamKind::Main), Showing::Paused(Pause::Network)),
+            (source(StreamKind::Sub), Showing::Playing(720)),
+        ];
+        let link = Link { bits: 640_000, round_trip: Duration::from_millis(82), lost: 15 };
+
+        let told: Value = serde_json::from_str(&watch_changed(&room, &pictures)).unwrap();
+        let link: Value = serde_json::from_str(&link_changed(&room, &link)).unwrap();
+
+        let streams = json!([
+            {"Member_Account": "ann", "StreamType": "main", "State": "paused", "Reason": "network"},
+            {"Member_Account": "ann", "StreamType": "sub", "State": "playing", "Height": 720},
+        ]);
+        assert_eq!(told, json!({"event": "watch_changed", "body": {"RoomId": "r", "Streams": streams}}));
+        let body = json!({"RoomId": "r", "Bitrate": 640_000, "Rtt": 82, "Loss": 0.015});
+        assert_eq!(link, json!({"event": "link_changed", "body": body}));
     }
 }

@@ -58,6 +58,8 @@ export class Session extends Emitter<SessionEvents> {
   userId = '';
   roomId = '';
   isInRoom = false;
+  /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */
+  link: { bitrate: number; rtt: number; loss: number } | undefined;
   roomInfo: Body = {};
   readonly members = new Set<string>();
   readonly streams = new Map<string, Streams>();
@@ -308,6 +310,15 @@ export class Session extends Emitter<SessionEvents> {
         break;
       case 'publishing_changed':
         this.emit('allowed', new Set(strings(body['Allowed']) as StreamKind[]));
+        break;
+      case 'watch_changed':
+        for (const stream of list(body['Streams'])) {
+          const reason = stream['State'] === 'paused' ? String(stream['Reason'] ?? 'network') : undefined;
+          this.#watcher?.takeShown(String(stream['Member_Account']), String(stream['StreamType']) as StreamKind, reason);
+        }
+        break;
+      case 'link_changed':
+        this.link = { bitrate: Math.round(Number(body['Bitrate'] ?? 0) / 1000), rtt: Number(body['Rtt'] ?? 0), loss: Number(body['Loss'] ?? 0) };
         break;
       case 'layers_wanted': {
         const layers = list(body['Layers']).map((layer) => ({

@@ -22,8 +22,11 @@ export interface Statistics {
   remoteStatistics: {
     userId: string;
     audio: { bitrate: number; audioLevel: number; jitterBufferDelay: number };
-    video: (VideoStatistic & { jitterBufferDelay: number })[];
+    /** `paused` says why no picture comes: there is no room on the `network`, or the `publisher` sends none. */
+    video: (VideoStatistic & { jitterBufferDelay: number; paused?: string })[];
   }[];
+  /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */
+  link?: { bitrate: number; rtt: number; loss: number };
 }
 
 export interface NetworkQuality {
@@ -103,9 +106,11 @@ export class StatisticsReader {
       if (entry['kind'] === 'audio') remote.audio = { bitrate, audioLevel: number(entry['audioLevel']), jitterBufferDelay };
       else {
         const videoType = source.kind === 'sub' ? 'sub' : 'big';
-        remote.video.push({ ...picture(entry), bitrate, videoType, jitterBufferDelay });
+        const paused = session.isInRoom ? session.watcher.pausedBy(source.userId, source.kind) : undefined;
+        remote.video.push({ ...picture(entry), bitrate, videoType, jitterBufferDelay, ...(paused && { paused }) });
       }
     }
+    if (session.link) statistics.link = session.link;
     const upRtt = roundTrip(upEntries);
     const downRtt = roundTrip(downEntries);
     statistics.rtt = Math.round(upRtt || downRtt || session.gateway.roundTripMs);

@@ -1,4 +1,5 @@
 import type { Body, Gateway } from './gateway.js';
+import { JitterKeeper } from './jitter.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
 import { Turns } from './turns.js';
@@ -49,6 +50,9 @@ export class Watcher {
   readonly #turns = new Turns();
   #scheduled: Promise<void> | undefined;
   #isClosed = false;
+  readonly #jitter: JitterKeeper;
+  /** What the server says of the pictures: by its reason, what has stopped. */
+  readonly #paused = new Map<string, string>();
 
   constructor(
     gateway: Gateway,
@@ -63,6 +67,24 @@ export class Watcher {
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
     );
+    this.#jitter = new JitterKeeper(() => this.#videoReceivers());
+  }
+
+  *#videoReceivers(): Iterable<[string, RTCRtpReceiver]> {
+    for (const { key, isVideo, transceiver } of this.#slots) {
+      if (isVideo && key !== undefined) yield [key, transceiver.receiver];
+    }
+  }
+
+  /** The server says whether a picture is being sent. */
+  takeShown(userId: string, kind: StreamKind, reason: string | undefined): void {
+    if (reason === undefined) this.#paused.delete(keyOf(userId, kind));
+    else this.#paused.set(keyOf(userId, kind), reason);
+  }
+
+  /** Why a picture that is watched has stopped, if it has: `network` or `publisher`. */
+  pausedBy(userId: string, kind: StreamKind): string | undefined {
+    return this.#paused.get(keyOf(userId, kind));
   }
 
   get pc(): RTCPeerConnection | undefined {
@@ -92,6 +114,7 @@ export class Watcher {
   }
 
   unwatch(userId: string, kind: StreamKind): Promise<void> {
+    this.#paused.delete(keyOf(userId, kind));
     return this.#wanted.delete(keyOf(userId, kind)) ? this.#schedule() : Promise.resolve();
   }
 
@@ -109,6 +132,7 @@ export class Watcher {
 
   close(): void {
     this.#isClosed = true;
+    this.#jitter.close();
     this.#wanted.clear();
     this.#peer.close();
   }

@@ -114,6 +114,30 @@ fn a_picture_that_does_not_fit_pauses_and_sound_stays() {
 }
 
 #[test]
+fn a_viewer_is_told_what_its_link_does_to_its_pictures() {
+    use crate::telling::{Pause, Showing};
+    // Wide enough, then for the sound alone, then wide again.
+    let link = Link::new(5e6).then(10.0, 80e3).then(20.0, 5e6);
+    let mut world = World::new(LAYERS, link, 1);
+    let mut told = Vec::new();
+    let mut links = Vec::new();
+    while world.seconds() < 40.0 {
+        world.run(0.1);
+        let (pictures, link) = world.viewer.take_news(world.now * 1000);
+        told.extend(pictures.into_iter().map(|(_, showing)| (world.seconds(), showing)));
+        links.extend(link.map(|link| (world.seconds(), link.bits)));
+    }
+
+    let paused = told.iter().position(|(_, showing)| *showing == Showing::Paused(Pause::Network)).unwrap();
+    assert!((10.0..12.5).contains(&told[paused].0), "{told:?}");
+    assert!(told[..paused].contains(&(told[paused - 1].0, Showing::Playing(720))), "{told:?}");
+    let (again, showing) = told[paused + 1];
+    assert!((20.0..26.0).contains(&again) && matches!(showing, Showing::Playing(_)), "{told:?}");
+    assert!(told.len() < 12 && links.len() < 20, "{told:?} {links:?}");
+    assert!(links.iter().any(|(at, bits)| (10.0..20.0).contains(at) && *bits < 120_000), "{links:?}");
+}
+
+#[test]
 fn jitter_and_stalls_are_no_queue() {
     hold(&["jitter of 30 ms", "jitter of 60 ms", "stalls of 80 ms"], of(2, 53.0, 58.0));
     hold(&["stalls of 200 ms"], of(2, 48.0, 58.0));

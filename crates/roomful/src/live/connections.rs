@@ -17,7 +17,8 @@ use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::quota::Place;
 use crate::room_cell::RoomCell;
-use crate::session::Session;
+use crate::session::{Frame, Session};
+use crate::wire;
 
 /// Events of the forwarding unit that may wait for us.
 const EVENTS: usize = 4096;
@@ -77,7 +78,7 @@ impl Live {
         getrandom::fill(&mut id).map_err(std::io::Error::other)?;
         let live = Self {
             media: Media::start(config, events)?,
-            server_id: crate::wire::hex(&id),
+            server_id: wire::hex(&id),
             connections: Mutex::default(),
             rooms: Mutex::default(),
             last_room: AtomicU64::new(0),
@@ -302,6 +303,12 @@ impl Live {
                             cell.note_wanted(session, peer, kind, layers);
                         }
                     }
+                    Some(Event::Watching(peer, pictures)) => {
+                        self.tell(&hub, peer, |cell| wire::watch_changed(&cell.room_id, &pictures));
+                    }
+                    Some(Event::Link(peer, link)) => {
+                        self.tell(&hub, peer, |cell| wire::link_changed(&cell.room_id, &link));
+                    }
                     Some(Event::Levels(levels)) => {
                         for (room, user, level) in levels {
                             speakers.entry(room).or_default().push((user, level));
@@ -321,6 +328,15 @@ impl Live {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells whoever has a connection something of it.
+    fn tell(&self, hub: &Hub, peer: PeerId, what: impl FnOnce(&RoomCell) -> String) {
+        let whose = self.connections.lock().get(&peer).map(|one| (one.cell.clone(), one.session));
+        let Some((cell, Some(session))) = whose else { return };
+        if let (Some(cell), Some(session)) = (cell.upgrade(), hub.sessions.by_id(session)) {
+            session.push(Frame::text(&what(&cell)));
         }
     }
 
