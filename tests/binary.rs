@@ -36,6 +36,14 @@ async fn the_command_line_sees_what_the_server_knows() {
     assert_eq!(members, json!({"MemberCount": 1, "MemberList": [{"Member_Account": "ann"}]}));
     assert!(stderr(&server.cli(&["members", "nowhere"])).contains("100004"));
 
+    // One who does not want to read it all: `| head`.
+    let mut child = Command::new(BINARY);
+    child.args(["members", "demo", "--data"]).arg(server.data.path());
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+
     let sig = stdout(&server.cli(&["usersig", "--user", "ben", "--expire", "60"]));
     let said: Value = serde_json::from_str(&stdout(&server.cli(&["usersig", "verify", sig.trim()]))).unwrap();
     assert_eq!((&said["identifier"], &said["expire"]), (&json!("ben"), &json!(60)));

@@ -11,6 +11,7 @@ use serde_json::json;
 use store::{App, Change, Sqlite, Store as _};
 use usersig::{Claims, SecretKey};
 
+use super::say;
 use crate::{clock, control, serve, wire};
 
 /// The id of the app a first start makes; those made after it count on.
@@ -83,13 +84,19 @@ fn store_exists(folder: &Path) -> bool {
 fn list(folder: &Path, as_json: bool) -> anyhow::Result<()> {
     let apps = store::read_apps(folder)?;
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&apps)?);
+        say(serde_json::to_string_pretty(&apps)?)?;
         return Ok(());
     }
-    println!("{:<12} {:<66} {:<20} ADMINS", "SDKAPPID", "SECRET KEY", "NAME");
+    say(format_args!("{:<12} {:<66} {:<20} ADMINS", "SDKAPPID", "SECRET KEY", "NAME"))?;
     for app in apps {
         let admins: Vec<_> = app.admins.iter().map(UserId::as_str).collect();
-        println!("{:<12} {:<66} {:<20} {}", app.sdkappid, app.secret_key, app.name, admins.join(", "));
+        say(format_args!(
+            "{:<12} {:<66} {:<20} {}",
+            app.sdkappid,
+            app.secret_key,
+            app.name,
+            admins.join(", ")
+        ))?;
     }
     Ok(())
 }
@@ -122,7 +129,7 @@ async fn write(folder: &Path, app: &App, keeps_sessions: bool) -> anyhow::Result
 }
 
 fn print(app: &App) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(app)?);
+    say(serde_json::to_string_pretty(app)?)?;
     Ok(())
 }
 

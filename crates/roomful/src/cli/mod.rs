@@ -5,11 +5,13 @@ mod rooms;
 mod usersig;
 mod webhooks;
 
-use std::io::Write as _;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 pub(crate) use apps::{first_app, print_welcome};
 use clap::{Args, Parser, Subcommand};
 
@@ -74,6 +76,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Enough>() => ExitCode::SUCCESS,
         Err(error) => {
             // A macro would panic where nobody reads it.
             let _ = writeln!(std::io::stderr(), "roomful: {error:#}");
@@ -100,13 +103,26 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Usersig(options) => options.run(&folder),
         Command::Backup { file } => {
             store::backup(&folder, &file)?;
-            println!("{}", file.display());
+            say(file.display())?;
             Ok(())
         }
         Command::App { command } => block_on(command.run(&folder)),
         Command::Rooms { command } => block_on(command.run(&folder)),
         Command::Webhook { command } => block_on(command.run(&config)),
         Command::Members(members) => block_on(members.run(&folder)),
+    }
+}
+
+/// Whoever reads the output has had enough of it (`| head`), which is no failure.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads on")]
+struct Enough;
+
+/// Prints a line of what was asked for.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Enough.into()),
+        written => written.context("the output cannot be written"),
     }
 }
 

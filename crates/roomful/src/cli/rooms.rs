@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use usersig::{Claims, SecretKey};
 
 use super::apps;
+use super::say;
 use crate::{clock, control};
 
 /// How often `--watch` looks again.
@@ -50,15 +51,18 @@ impl Command {
         let app = apps::find(folder, sdkappid)?;
         let rooms = control::call(folder, &format!("/control/rooms/{}", app.sdkappid), None).await?;
         if json {
-            println!("{}", serde_json::to_string_pretty(&rooms)?);
+            say(serde_json::to_string_pretty(&rooms)?)?;
             return Ok(());
         }
         let rooms = rooms.as_array().map(Vec::as_slice).unwrap_or_default();
-        println!("{:<48} {:<10} {:>8} {:>8} {:<20} NAME", "ROOM", "TYPE", "MEMBERS", "VIEWS", "OWNER");
+        say(format_args!(
+            "{:<48} {:<10} {:>8} {:>8} {:<20} NAME",
+            "ROOM", "TYPE", "MEMBERS", "VIEWS", "OWNER"
+        ))?;
         for room in rooms {
             let text = |field: &str| room.get(field).and_then(Value::as_str).unwrap_or_default().to_string();
             let number = |field: &str| room.get(field).and_then(Value::as_u64).unwrap_or_default();
-            println!(
+            say(format_args!(
                 "{:<48} {:<10} {:>8} {:>8} {:<20} {}",
                 text("RoomId"),
                 text("RoomType"),
@@ -66,7 +70,7 @@ impl Command {
                 number("ViewCount"),
                 text("Owner_Account"),
                 text("RoomName"),
-            );
+            ))?;
         }
         Ok(())
     }
@@ -116,15 +120,15 @@ impl Members {
 
     fn show(&self, list: &MemberList) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(list)?);
+            say(serde_json::to_string_pretty(list)?)?;
             return Ok(());
         }
-        println!("room {}: {} members\n\n{:>8}  MEMBER", self.room, list.member_count, "#");
+        say(format_args!("room {}: {} members\n\n{:>8}  MEMBER", self.room, list.member_count, "#"))?;
         for (number, member) in (1..).zip(&list.member_list) {
-            println!("{number:>8}  {}", member.member_account);
+            say(format_args!("{number:>8}  {}", member.member_account))?;
         }
         if list.member_count > list.member_list.len() {
-            println!("\n... the list ends here (member_list.cap); set it to 0 to see everyone");
+            say(format_args!("\n... the list ends here (member_list.cap); set it to 0 to see everyone"))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use usersig::{Claims, SecretKey};
 
 use super::apps;
+use super::say;
 use crate::clock;
 
 #[derive(Args)]
@@ -44,7 +45,7 @@ impl Options {
                 let user = rooms::UserId::parse_field("--user", &self.user.unwrap_or_default())?;
                 let claims =
                     Claims::new(user.as_str(), app.sdkappid.0, clock::now().unix_seconds(), self.expire);
-                println!("{}", ::usersig::sign(&SecretKey::new(app.secret_key), &claims)?);
+                say(::usersig::sign(&SecretKey::new(app.secret_key), &claims)?)?;
                 Ok(())
             }
         }
@@ -62,7 +63,7 @@ fn verify(folder: &Path, sig: &str) -> anyhow::Result<()> {
                     "identifier": claims.identifier, "sdkappid": claims.sdkappid, "time": claims.issued_at,
                     "expire": claims.expire, "seconds_left": claims.issued_at + claims.expire - now,
                 });
-                println!("{}", serde_json::to_string_pretty(&said)?);
+                say(serde_json::to_string_pretty(&said)?)?;
                 return Ok(());
             }
             // Another app's key may still fit; any other trouble is the same for all.
