@@ -38,7 +38,7 @@ impl Wants {
                 has_changed = true;
                 // What it took is remembered, so that viewers know whether they have room for it.
                 if !wanted {
-                    source.keep_bits(at, source.bits(at));
+                    source.remember(at);
                 }
             } else if wanted && now.saturating_sub(*since) > GIVEN_UP_AFTER_US {
                 source.keep_bits(at, 0);
@@ -95,6 +95,17 @@ mod tests {
         assert_eq!(told(&wants), [true, true, false]);
         assert!(wants.look(&source, 20 * SECOND));
         assert_eq!(told(&wants), [false, false, false], "nobody watches");
+    }
+
+    #[test]
+    fn a_layer_that_never_came_takes_what_its_publisher_says() {
+        let source = camera();
+        source.describe(2, 720, 900_000);
+        source.layers[2].bits.store(0, Ordering::Relaxed);
+
+        Wants::new(&source, 0).look(&source, 5 * SECOND);
+
+        assert_eq!((source.known_bits(1), source.known_bits(2)), (300_000, 900_000));
     }
 
     #[test]

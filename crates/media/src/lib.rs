@@ -44,7 +44,7 @@ pub use engine::{Client, Config, Counters, Event, Media};
 pub use error::Error;
 pub use publisher::Rights;
 pub use sdp::receiving_lines;
-pub use shard::{Answer, Published, Watched};
+pub use shard::{Answer, Published, PublishedLayer, Watched};
 pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};
 pub use telling::{Link, Pause, Showing};

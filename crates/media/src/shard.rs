@@ -44,7 +44,7 @@ const LEVELS_INTERVAL: Duration = Duration::from_millis(400);
 /// The most the library may hand out at one go; it is asked again when time goes on.
 const MAX_OUTPUTS: usize = 10_000;
 
-pub use agree::{Answer, Published, Watched};
+pub use agree::{Answer, Published, PublishedLayer, Watched};
 
 /// Empties the outbox.
 pub(crate) type Send<'a> = &'a mut dyn FnMut(&mut Outbox);

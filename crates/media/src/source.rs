@@ -64,8 +64,9 @@ pub(crate) struct Layer {
     kept: AtomicU32,
     /// When a viewer wanted it last, in microseconds since the start.
     sought_at: AtomicU64,
-    /// Of its picture, in pixels; 0 when nobody said.
+    /// Of its picture, in pixels, and the most it takes, in bits a second; 0 when nobody said.
     height: AtomicU32,
+    most_bits: AtomicU32,
 }
 
 /// A source and what all workers share of it.
@@ -97,6 +98,7 @@ impl Source {
             layer.bits.store(0, Ordering::Relaxed);
             layer.kept.store(0, Ordering::Relaxed);
             layer.height.store(0, Ordering::Relaxed);
+            layer.most_bits.store(0, Ordering::Relaxed);
         }
         self.generation.store(generation, Ordering::Release);
     }
@@ -165,11 +167,19 @@ impl Source {
         self.layers.get(layer).map_or(0, |layer| layer.sought_at.load(Ordering::Relaxed))
     }
 
-    /// The publisher says how tall a layer's picture is.
-    pub(crate) fn set_height(&self, layer: usize, height: u32) {
+    /// The publisher says how tall a layer's picture is, and what it takes at most.
+    pub(crate) fn describe(&self, layer: usize, height: u32, most_bits: u32) {
         if let Some(layer) = self.layers.get(layer) {
             layer.height.store(height, Ordering::Relaxed);
+            layer.most_bits.store(most_bits, Ordering::Relaxed);
         }
+    }
+
+    /// A layer is not wanted any more: what it took is remembered, or what it would take at most when it never came, since
+    /// publishers begin with the lower ones.
+    pub(crate) fn remember(&self, layer: usize) {
+        let most = self.layers.get(layer).map_or(0, |layer| layer.most_bits.load(Ordering::Relaxed));
+        self.keep_bits(layer, if self.bits(layer) > 0 { self.bits(layer) } else { most });
     }
 
     /// The height of a layer's picture: as its publisher says, else each has half the height of the one above.

@@ -30,10 +30,21 @@ pub struct Published {
     pub kind: StreamKind,
     /// Height of the full picture in pixels; 0 when it is not known.
     pub height: u32,
-    /// Of each simulcast layer, by its RID: the height of its picture in pixels.
-    pub layers: Vec<(String, u32)>,
+    /// Of the simulcast layers, as far as something is said of them.
+    pub layers: Vec<PublishedLayer>,
     /// Its publisher sends what is wanted of it, and wants to hear what that is ([`crate::Event::Wanted`]).
     pub is_dynamic: bool,
+}
+
+/// A simulcast layer of an offer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedLayer {
+    /// Its RID.
+    pub rid: String,
+    /// Height of its picture in pixels; 0 when it is not known.
+    pub height: u32,
+    /// What it takes at most, in bits a second; 0 when it is not known.
+    pub most_bits: u32,
 }
 
 /// What a viewer wants on an m-line of its offer.
@@ -146,8 +157,12 @@ impl Shard {
             let source = self.shared.sources.get(&SourceKey { room, user: user.clone(), kind: stream.kind });
             let generation = self.shared.sources.publish(&source, self.index, rids.len(), stream.height);
             for (rid, layer) in rids.iter().zip(0..) {
-                let said = stream.layers.iter().find(|(name, _)| name == rid);
-                source.set_height(layer, said.map_or(0, |(_, height)| *height));
+                let said = stream.layers.iter().find(|said| said.rid == *rid);
+                source.describe(
+                    layer,
+                    said.map_or(0, |said| said.height),
+                    said.map_or(0, |said| said.most_bits),
+                );
             }
             let wants = stream.is_dynamic.then(|| Wants::new(&source, micros));
             publisher.tracks.push(Track::new(mid, stream.kind, source, generation, rids, wants));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use media::{Published, SourceKey, StreamKind, Wanted, Watched};
+use media::{Published, PublishedLayer, SourceKey, StreamKind, Wanted, Watched};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,6 +63,9 @@ struct LayerRequest {
     /// Of its picture, in pixels.
     #[serde(default)]
     height: u32,
+    /// Bits a second.
+    #[serde(default)]
+    max_bitrate: u32,
 }
 
 /// The most layers that are looked at of one stream.
@@ -87,7 +90,12 @@ impl MediaRequest {
             let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
             let kind = read_kind(stream.stream_type.as_deref())?;
             let layers = stream.layers.iter().take(MAX_LAYERS);
-            let layers = layers.map(|layer| (layer.rid.clone(), layer.height)).collect();
+            let read = |layer: &LayerRequest| PublishedLayer {
+                rid: layer.rid.clone(),
+                height: layer.height,
+                most_bits: layer.max_bitrate,
+            };
+            let layers = layers.map(read).collect();
             let height = stream.height.unwrap_or(0);
             Ok(Published { mid, kind, height, layers, is_dynamic: stream.dynacast })
         };
