@@ -387,3 +387,22 @@ async fn garbage_on_the_media_ports_is_counted_and_does_nothing() {
     ann.ok("unwatch", json!({"RoomId": "r"})).await;
     assert_eq!(server.get("/readyz").await.0, 200);
 }
+
+#[tokio::test]
+async fn an_offer_that_takes_long_to_read_is_refused_or_shortened() {
+    let server = Server::start().await;
+    server.create_room_with("r", json!({"IsPlayerListed": false})).await;
+    let sdp = "application/sdp";
+    let candidates = "a=candidate:1 1 udp 1 127.0.0.1 5000 typ host\r\n".repeat(3_900);
+    let formats: String =
+        (0..4_000).map(|number| format!("a=rtpmap:{} VP8/90000\r\n", number % 128)).collect();
+
+    let started = std::time::Instant::now();
+    let many = offer("recvonly") + &candidates;
+    assert_eq!(whip(&server, "POST", "/whep/r", Some("ann"), sdp, &many).await.0, 201);
+    let many = offer("recvonly") + &formats;
+    let (status, problem) = whip(&server, "POST", "/whep/r", Some("ann"), sdp, &many).await;
+    assert_eq!(status, 400, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("formats"), "{problem}");
+    assert!(started.elapsed() < std::time::Duration::from_millis(800), "{:?}", started.elapsed());
+}

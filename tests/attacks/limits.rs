@@ -220,3 +220,28 @@ async fn logins_that_fail_are_counted() {
 
     assert_eq!(eve.closed().await, Some(4009));
 }
+
+#[tokio::test]
+async fn frames_that_are_no_command_are_counted_too() {
+    use futures_util::SinkExt as _;
+    use tokio_tungstenite::tungstenite::Message;
+    let server = Server::with(&[]).await;
+    for (what, frame) in [
+        ("broken JSON", Message::text("{".repeat(60))),
+        ("binary", Message::binary(vec![0; 60])),
+        ("pings", Message::Ping(vec![0; 60].into())),
+        ("pongs", Message::Pong(vec![0; 60].into())),
+    ] {
+        let mut eve = server.log_in(&format!("eve-{}", what.len())).await;
+        let (started, mut sent) = (Instant::now(), 0_u64);
+        // Nothing is read, so that only what the server takes counts.
+        while started.elapsed() < Duration::from_secs(3) {
+            match tokio::time::timeout(Duration::from_secs(1), eve.socket.send(frame.clone())).await {
+                Ok(Ok(())) => sent += 1,
+                _ => break,
+            }
+        }
+        let bytes = sent * 60;
+        assert!(bytes < 8 << 20, "{what}: {bytes} bytes were taken in {:?}", started.elapsed());
+    }
+}

@@ -363,3 +363,84 @@ async fn a_room_that_was_created_is_answered_whoever_destroys_it() {
 
     assert!(created > 10, "{created}");
 }
+
+#[tokio::test]
+async fn what_was_asked_of_a_room_is_not_asked_of_the_next_of_its_name() {
+    let server = Server::start().await;
+    let own = |room: &str| json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}});
+    let mut clients = Vec::new();
+    for user in ["ann", "ben", "eve"] {
+        clients.push(server.log_in(user).await);
+    }
+    let [mut ann, mut ben, mut eve]: [_; 3] = clients.try_into().unwrap_or_else(|_| panic!());
+    for (client, room) in [(&mut ann, "a"), (&mut ben, "b")] {
+        client.ok("create_room", own(room)).await;
+        client.ok("enter_room", json!({"RoomId": room})).await;
+    }
+    ann.ok("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
+    ben.event("connection_requested").await;
+
+    ann.ok("destroy_room", json!({"RoomId": "a"})).await;
+
+    assert_eq!(ben.event("connection_cancelled").await["FromRoomId"], "a");
+    eve.ok("create_room", own("a")).await;
+    eve.ok("enter_room", json!({"RoomId": "a"})).await;
+    assert_ne!(
+        ben.call("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await["ErrorCode"],
+        0
+    );
+    let connected = eve.ok("get_connected_rooms", json!({"RoomId": "a"})).await;
+    assert_eq!(connected["RoomList"], json!([]));
+}
+
+#[tokio::test]
+async fn a_destroyed_rooms_place_between_rooms_is_not_the_next_ones_also_after_a_crash() {
+    let mut server = Server::start().await;
+    for round in 0..8 {
+        for room in ["a", "b", "c"] {
+            server.create_room(room).await;
+        }
+        let mut owner = server.enter("administrator", "a").await;
+        owner.ok("enter_room", json!({"RoomId": "b"})).await;
+        owner.ok("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
+        owner.ok("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await;
+        let battle =
+            json!({"FromRoomId": "a", "ToRoomIdList": ["b"], "Duration": 60_000, "NeedResponse": false});
+        server.ok("live_engine_http_pk/create_battle", battle).await;
+
+        server.ok("destroy_room", json!({"RoomId": "a"})).await;
+        if round % 2 == 0 {
+            server.kill_now();
+            server = server.restart().await;
+        }
+
+        server.create_room("a").await;
+        let mut owner = server.enter("administrator", "a").await;
+        let connected = owner.ok("get_connected_rooms", json!({"RoomId": "a"})).await;
+        assert_eq!(connected["RoomList"], json!([]), "round {round}");
+        assert_eq!(server.code("live_engine_http_pk/get_battle_info", json!({"RoomId": "a"})).await, 100_402);
+        for room in ["a", "b", "c"] {
+            server.ok("destroy_room", json!({"RoomId": room})).await;
+        }
+        owner.cut();
+    }
+}
+
+#[tokio::test]
+async fn who_is_gone_before_its_login_is_answered_is_lost_like_everybody() {
+    let grace = [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_PRESENCE__RESUME_GRACE", "1s")];
+    let server = Server::with(&grace).await;
+    server.create_room("r").await;
+    for round in 0..30 {
+        let user = format!("u{round}");
+        let mut first = server.enter(&user, "r").await;
+        let mut back = server.connect().await;
+        let login = json!({"id": 1, "command": "login", "body": {"ResumeToken": first.resume_token}});
+        back.send(&login.to_string()).await;
+        back.cut();
+        let _ = tokio::time::timeout(Duration::from_millis(50), first.read()).await;
+        first.cut();
+    }
+
+    server.wait_for_members("r", &[], Duration::from_secs(8)).await;
+}

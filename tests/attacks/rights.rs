@@ -292,3 +292,21 @@ async fn a_session_ends_with_its_usersig_unless_it_shows_another() {
     assert_eq!(back.code("login", json!({"ResumeToken": ann.resume_token})).await, 70_003);
     ben.ok("get_member_list", json!({"RoomId": "r"})).await;
 }
+
+#[tokio::test]
+async fn a_seat_is_not_taken_from_an_equal_by_taking_the_seats_away() {
+    let server = Server::start().await;
+    staffed(&server).await;
+    let mut own = server.enter("own", "r").await;
+    own.ok("take_seat", json!({"RoomId": "r", "Index": 1})).await;
+    let mut ada = server.enter("ada", "r").await;
+
+    for fields in [json!({"IsSeatEnabled": false}), json!({"MaxSeatCount": 1}), json!({"SeatTemplate": ""})] {
+        let mut info = fields;
+        info["RoomId"] = "r".into();
+        assert_eq!(ada.code("update_room_info", json!({"RoomInfo": info})).await, NOT_ALLOWED, "{info}");
+    }
+
+    ada.ok("update_room_info", json!({"RoomInfo": {"RoomId": "r", "MaxSeatCount": 5}})).await;
+    own.ok("update_room_info", json!({"RoomInfo": {"RoomId": "r", "IsSeatEnabled": false}})).await;
+}

@@ -1,5 +1,6 @@
 //! The little that is read of an offer before the WebRTC library takes it: which streams there are (RFC 8866 5.14).
 
+use crate::error::Error;
 use crate::source::MAX_LAYERS;
 
 /// An m-line of audio or video.
@@ -20,6 +21,37 @@ pub(crate) enum Way {
     Receives,
 }
 
+/// The most lines of an m-line's section, and the most formats: a browser has a hundred and forty.
+const MAX_SECTION_LINES: usize = 600;
+const MAX_FORMATS: usize = 128;
+
+/// Refuses an offer that would take long to read: other people's packets wait meanwhile.
+///
+/// # Errors
+/// What there is too much of.
+pub(crate) fn require_reasonable(offer: &str) -> Result<(), Error> {
+    let (mut lines, mut formats) = (0, 0);
+    for line in offer.lines().filter(|line| !is_candidate(line)) {
+        if line.starts_with("m=") {
+            (lines, formats) = (0, 0);
+        }
+        lines += 1;
+        formats += usize::from(line.starts_with("a=rtpmap:"));
+        if lines > MAX_SECTION_LINES {
+            return Err(Error::Offer(format!("an m-line has more than {MAX_SECTION_LINES} lines")));
+        }
+        if formats > MAX_FORMATS {
+            return Err(Error::Offer(format!("an m-line has more than {MAX_FORMATS} formats")));
+        }
+    }
+    Ok(())
+}
+
+/// What an ICE-lite agent has no use for: it learns where its clients are from their checks (RFC 8445 2.5).
+fn is_candidate(line: &str) -> bool {
+    line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates")
+}
+
 /// The streams of an offer, and the offer with each of them going one way only: a connection is a publisher's or a
 /// viewer's.
 pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
@@ -30,7 +62,7 @@ pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
         Way::Sends => "a=sendonly",
         Way::Receives => "a=recvonly",
     };
-    let mut rest = offer.lines().map(str::trim_end);
+    let mut rest = offer.lines().map(str::trim_end).filter(|line| !is_candidate(line));
     while let Some(mut line) = rest.next() {
         if let Some(media) = line.strip_prefix("m=") {
             let mut words = media.split(' ');

@@ -11,8 +11,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{
-    Account, Battle, BattleStep, CatalogueChange, Fields, LeaveCause, Outcome, Profile, Record, Room, RoomId,
-    RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
+    Account, Battle, BattleStep, CatalogueChange, ConnectionStep, Fields, LeaveCause, Outcome, Profile,
+    Record, Room, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
 };
 use store::{Change, Presence, Snapshot, Store, Webhook};
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -37,9 +37,6 @@ const DISMISSAL_RETRY: Duration = Duration::from_secs(1);
 
 /// The lane of an app's gift catalogue; no room or user has a line feed in its name.
 const CATALOGUE_LANE: &str = "\ncatalogue";
-
-/// The lane of everything between an app's rooms.
-pub(crate) const STAGE_LANE: &str = "\nstage";
 
 /// Who does what nobody asked for, as the cloud calls it.
 pub(crate) const SYSTEM: &str = "@TIM#SYSTEM";
@@ -172,6 +169,30 @@ impl Hub {
         }
         for app in self.apps() {
             app.rooms().iter().for_each(|cell| cell.finish_restore());
+            self.restore_stage(&app);
+        }
+    }
+
+    /// What is between rooms of which one was destroyed in the moment of a crash goes on without it.
+    fn restore_stage(&self, app: &App) {
+        let is_gone = |room: &RoomId| app.room(room.as_str()).is_err();
+        let connected = app.stage.connections.lock().all().cloned().collect::<Vec<_>>();
+        for mut connection in connected {
+            let before = connection.rooms.len();
+            connection.rooms.retain(|room| !is_gone(room));
+            if connection.rooms.len() < before {
+                app.stage.connections.lock().put(connection.clone());
+                self.store.journal(vec![Change::PutConnection(app.id, connection)]);
+            }
+        }
+        for mut battle in app.stage.open_battles() {
+            let gone: Vec<RoomId> =
+                battle.sides.iter().map(|side| side.room.clone()).filter(is_gone).collect();
+            let has_left = gone.iter().filter(|room| battle.leave(room, clock::now()).is_ok()).count() > 0;
+            if has_left {
+                app.stage.put_battle(battle.clone());
+                self.store.journal(vec![Change::PutBattle(app.id, battle)]);
+            }
         }
     }
 
@@ -432,9 +453,21 @@ impl Hub {
             cell.go_on();
             return Err(error.into());
         }
-        app.remove_room(&cell.room_id);
         cell.destroy(cause);
-        self.leave_stage(app, cell.room_id.clone());
+        self.end_requests(app, &cell.room_id);
+        // The name is not given to another room before this one has left everything between rooms, on disk too.
+        if self.leave_stage(app, &cell.room_id).await.is_ok() {
+            app.remove_room(&cell.room_id);
+            return Ok(());
+        }
+        let (hub, app, room) = (self.clone(), app.clone(), cell.room_id.clone());
+        tokio::spawn(async move {
+            while let Err(error) = hub.leave_stage(&app, &room).await {
+                tracing::warn!(%room, error = %error.message, "a destroyed room is still between others");
+                tokio::time::sleep(DISMISSAL_RETRY).await;
+            }
+            app.remove_room(&room);
+        });
         Ok(())
     }
 
@@ -628,7 +661,7 @@ impl Hub {
 
     /// Makes a battle's next state durable, then tells the rooms.
     ///
-    /// The caller holds the lane of [`STAGE_LANE`].
+    /// The caller holds the stage's lane.
     pub(crate) async fn save_battle(
         self: &Arc<Self>,
         app: &Arc<App>,
@@ -663,7 +696,7 @@ impl Hub {
         let (hub, watched) = (self.clone(), app.clone());
         app.stage.battle_alarm.set(deadline, async move {
             for battle in watched.stage.open_battles() {
-                let _lane = hub.lane(watched.id, STAGE_LANE).await;
+                let _lane = watched.stage.lane.lock().await;
                 let Ok(mut battle) = watched.stage.battle(&battle.id) else { continue };
                 let steps = battle.tick(clock::now());
                 if steps.is_empty() {
@@ -678,37 +711,35 @@ impl Hub {
         });
     }
 
-    /// A room that is no more has no part in anything.
-    fn leave_stage(self: &Arc<Self>, app: &Arc<App>, room: RoomId) {
-        if app.stage.battle_of(room.as_str()).is_none() && app.stage.connected(&room).is_empty() {
-            return;
+    /// Requests by a room that is no more, and to it, are over.
+    fn end_requests(&self, app: &App, room: &RoomId) {
+        let ended = app.stage.connections.lock().forget(room);
+        for (from, to) in ended {
+            let (step, other) = match from == *room {
+                true => (ConnectionStep::Cancelled, &to),
+                false => (ConnectionStep::Expired, &from),
+            };
+            if let Ok(other) = app.room(other.as_str()) {
+                other.tell_managers(&Frame::text(&wire::connection_event(step, &from, &to, "")));
+            }
         }
-        let (hub, app) = (self.clone(), app.clone());
-        tokio::spawn(async move {
-            // Each until it is on disk: a room of the same name may come to something new meanwhile.
-            loop {
-                let lane = hub.lane(app.id, STAGE_LANE).await;
-                let Some(mut battle) = app.stage.battle_of(room.as_str()) else { break };
-                let Ok(steps) = battle.leave(&room, clock::now()) else { break };
-                let Err(error) = hub.save_battle(&app, battle, &steps, SYSTEM).await else { break };
-                tracing::warn!(%room, error = %error.message, "a destroyed room is in its battle still");
-                drop(lane);
-                tokio::time::sleep(DISMISSAL_RETRY).await;
-            }
-            loop {
-                let lane = hub.lane(app.id, STAGE_LANE).await;
-                if app.stage.connected(&room).is_empty() {
-                    break;
-                }
-                let Err(error) = hub.disconnect(&app, &room).await else { break };
-                tracing::warn!(%room, error = %error.message, "a destroyed room is connected still");
-                drop(lane);
-                tokio::time::sleep(DISMISSAL_RETRY).await;
-            }
-        });
     }
 
-    /// A room leaves its connection. The caller holds the lane of [`STAGE_LANE`].
+    /// A room that is no more has no part in anything.
+    async fn leave_stage(self: &Arc<Self>, app: &Arc<App>, room: &RoomId) -> Result<(), ApiError> {
+        let _lane = app.stage.lane.lock().await;
+        if let Some(mut battle) = app.stage.battle_of(room.as_str())
+            && let Ok(steps) = battle.leave(room, clock::now())
+        {
+            self.save_battle(app, battle, &steps, SYSTEM).await?;
+        }
+        if !app.stage.connected(room).is_empty() {
+            self.disconnect(app, room).await?;
+        }
+        Ok(())
+    }
+
+    /// A room leaves its connection. The caller holds the stage's lane.
     pub(crate) async fn disconnect(&self, app: &App, room: &RoomId) -> Result<(), ApiError> {
         let before = app.stage.connected(room);
         let connection = app.stage.connections.lock().leave(room)?;

@@ -17,6 +17,9 @@ const ENDED_KEPT: usize = 1000;
 pub(crate) struct Stage {
     battles: Mutex<BTreeMap<String, Battle>>,
     pub(crate) connections: Mutex<Connections>,
+    /// Held by whoever changes what is between rooms, until that is on disk. Who holds a room's lane may take it, and not the
+    /// other way round.
+    pub(crate) lane: tokio::sync::Mutex<()>,
     pub(crate) battle_alarm: Alarm,
     pub(crate) connection_alarm: Alarm,
 }

@@ -69,6 +69,11 @@ impl Connections {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.by_id.values()
+    }
+
     /// The connection a room is in.
     pub fn of(&self, room: &RoomId) -> Option<&Connection> {
         self.by_id.values().find(|connection| connection.rooms.contains(room))
@@ -111,6 +116,15 @@ impl Connections {
         let at = self.asked.iter().position(|(.., until)| *until <= now)?;
         let (from, to, _) = self.asked.swap_remove(at);
         Some((from, to))
+    }
+
+    /// A room is over, and with it the requests by it and to it, which are returned: from whom, to whom.
+    pub fn forget(&mut self, room: &RoomId) -> Vec<(RoomId, RoomId)> {
+        let (gone, kept) = std::mem::take(&mut self.asked)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(from, to, _)| from == room || to == room);
+        self.asked = kept;
+        gone.into_iter().map(|(from, to, _)| (from, to)).collect()
     }
 
     /// When the next request runs out.

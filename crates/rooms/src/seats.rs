@@ -197,6 +197,18 @@ impl Room {
         Ok(self.seats_outcome(after))
     }
 
+    /// Who sits now, and not when that is applied.
+    pub fn unseated_by(&self, outcome: &Outcome) -> Vec<UserId> {
+        let after = outcome.events.iter().find_map(|event| match event {
+            Event::SeatsChanged { seats } => Some(seats),
+            _ => None,
+        });
+        let Some(after) = after else { return Vec::new() };
+        let sits_after = |user: &&UserId| after.iter().any(|seat| seat.occupant.as_ref() == Some(*user));
+        let seated = self.seats().iter().filter_map(|seat| seat.occupant.as_ref());
+        seated.filter(|user| !sits_after(user)).cloned().collect()
+    }
+
     /// Whom a change of the seat `index` concerns: who sits there, and the owner where it is kept for it.
     ///
     /// # Errors

@@ -98,6 +98,7 @@ impl Shard {
         rights: Rights,
         now: Instant,
     ) -> Result<Answer, Error> {
+        sdp::require_reasonable(offer)?;
         let (lines, offer) = sdp::read_offer(offer, Way::Sends);
         let streams = assign(&lines, streams)?;
         let is_new = !self.by_id.contains_key(&id);
@@ -180,6 +181,7 @@ impl Shard {
         streams: &[Watched],
         now: Instant,
     ) -> Result<Answer, Error> {
+        sdp::require_reasonable(offer)?;
         let (lines, offer) = sdp::read_offer(offer, Way::Receives);
         if lines.len() > MAX_STREAMS {
             return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });

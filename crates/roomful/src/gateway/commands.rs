@@ -224,14 +224,19 @@ where
 
 /// Answers a frame of a member.
 pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Reply {
-    let request = match Request::parse(text) {
-        Ok(request) => request,
-        Err((id, error)) => return Reply::Now(reply(id, "?", Err(error))),
+    let request = Request::parse(text);
+    let id = match &request {
+        Ok(request) => request.id,
+        Err((id, _)) => *id,
     };
-    let id = request.id;
+    // What cannot be read costs its user as much.
     if let Err(error) = session.quota.spend_command(&hub.config.limits, text.len(), Instant::now()) {
         return Reply::Now(reply(id, "?", Err(error)));
     }
+    let request = match request {
+        Ok(request) => request,
+        Err((id, error)) => return Reply::Now(reply(id, "?", Err(error))),
+    };
     let now = |command, result| Reply::Now(reply(id, command, result));
     match request.command.as_str() {
         "enter_room" => return now("enter_room", enter_room(hub, session, request.body)),

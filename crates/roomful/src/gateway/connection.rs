@@ -99,11 +99,17 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
     let closer = Arc::new(Closer::default());
     // Boxed, so that a member does not carry the way it came in.
     let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&hub, &mut socket, &closer))).await;
-    let mut member = match login.unwrap_or(Err(End::Close(Close::NO_LOGIN))) {
-        Ok(member) => member,
+    let (answer, mut member) = match login.unwrap_or(Err(End::Close(Close::NO_LOGIN))) {
+        Ok(logged_in) => logged_in,
         Err(end) => return finish(&mut socket, &end).await,
     };
-    let end = Box::pin(converse(&hub, &mut socket, &mut member, &closer)).await;
+    // From here on the session has a connection to lose, also before it has its answer.
+    let greeting = timeout(hub.config.presence.silent_timeout, socket.write(answer.wire));
+    let end = match greeting.await {
+        Ok(Ok(())) => Box::pin(converse(&hub, &mut socket, &mut member, &closer)).await,
+        Ok(Err(_)) => End::Lost(Loss::Reset),
+        Err(_) => End::Close(Close::SILENT),
+    };
 
     let Member { session, generation, outbox } = member;
     drop(outbox);
@@ -143,8 +149,8 @@ async fn finish(socket: &mut Socket, end: &End) {
     let _ = timeout(CLOSE_TIMEOUT, closing).await;
 }
 
-/// Answers until a login succeeds.
-async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Result<Member, End> {
+/// Answers until a login succeeds; its answer is yet to be sent.
+async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Result<(Frame, Member), End> {
     let mut draining = hub.draining.subscribe();
     let mut tries = 0;
     loop {
@@ -152,19 +158,20 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
             incoming = next(socket) => incoming?,
             () = drained(&mut draining) => return Err(End::Close(Close::RESTART)),
         };
-        let Incoming::Text(text) = incoming else { continue };
-        let (answer, member) = commands::log_in(hub, &text, closer).await;
-        socket.write(Frame::text(&answer.text).wire).await.map_err(|_| End::Lost(Loss::Reset))?;
-        let entrance = socket.stream.get_mut();
-        if let Some(member) = member {
-            entrance.open();
-            return Ok(member);
-        }
         tries += 1;
+        if let Incoming::Text(text) = incoming {
+            let (answer, member) = commands::log_in(hub, &text, closer).await;
+            let answer = Frame::text(&answer.text);
+            if let Some(member) = member {
+                socket.stream.get_mut().open(hub.config.limits.bytes_per_second());
+                return Ok((answer, member));
+            }
+            socket.write(answer.wire).await.map_err(|_| End::Lost(Loss::Reset))?;
+        }
         if tries >= MOST_LOGINS {
             return Err(End::Close(Close::NO_MORE_LOGINS));
         }
-        entrance.begin_anew();
+        socket.stream.get_mut().begin_anew();
     }
 }
 
@@ -189,6 +196,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 silence.begin_anew();
                 match incoming {
                     Err(end) => return end,
+                    Ok(Incoming::Pong | Incoming::Other) if !may_say_more(hub, &member.session) => Write::Nothing,
                     Ok(Incoming::Pong) => { member.session.note_pong(); continue }
                     Ok(Incoming::Other) => continue,
                     Ok(Incoming::Text(text)) => {
@@ -251,6 +259,10 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
         let writing = async {
             match written {
                 Write::Ping => socket.stream.send(Message::Ping(Bytes::new())).await,
+                Write::Nothing => {
+                    sleep(REFUSED_PAUSE).await;
+                    Ok(())
+                }
                 Write::Answer { frame, is_too_often } => {
                     socket.write(frame.wire).await?;
                     if is_too_often {
@@ -290,6 +302,13 @@ enum Write {
     },
     Frame(Frame),
     Ping,
+    /// The client has said too much, of what has no answer.
+    Nothing,
+}
+
+/// Whether a frame that is no command is still within what its user may send.
+fn may_say_more(hub: &Hub, session: &Session) -> bool {
+    session.quota.spend_command(&hub.config.limits, 0, std::time::Instant::now()).is_ok()
 }
 
 impl Write {

@@ -12,7 +12,6 @@ use super::commands::{Asked, require_inside};
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
-use crate::hub::STAGE_LANE;
 use crate::rest::CreateBattle;
 use crate::room_cell::RoomCell;
 use crate::session::Frame;
@@ -94,6 +93,11 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
     }
     let app = asked.session.app.clone();
     app.stage.connections.lock().ask(&from.room_id, &to.room_id, timeout, clock::now())?;
+    // Either the end of a room comes later and finds the request, or it has come and is found here.
+    if let Err(error) = from.read().and(to.read()).map(drop) {
+        app.stage.connections.lock().forget(&from.room_id);
+        return Err(error.into());
+    }
     tell(ConnectionStep::Requested, &from, &to, &to, &request.extension_info);
     watch_requests(&app);
     Ok("{}".into())
@@ -101,11 +105,11 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
 
 pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
-    let to = require_owned(&asked, request.room_id.as_deref())?;
-    let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
     let app = asked.session.app.clone();
     asked.spend_change()?;
-    let _lane = asked.hub.lane(app.id, STAGE_LANE).await;
+    let _lane = app.stage.lane.lock().await;
+    let to = require_owned(&asked, request.room_id.as_deref())?;
+    let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
     let connection = {
         let id = getrandom::u64().map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
         let mut connections = app.stage.connections.lock();
@@ -138,9 +142,9 @@ pub(super) async fn cancel_connection(asked: Asked) -> Result<String, ApiError> 
 
 pub(super) async fn leave_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
-    let cell = require_owned(&asked, request.room_id.as_deref())?;
     asked.spend_change()?;
-    let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
+    let _lane = asked.session.app.stage.lane.lock().await;
+    let cell = require_owned(&asked, request.room_id.as_deref())?;
     asked.hub.disconnect(&cell.app, &cell.room_id).await?;
     Ok("{}".into())
 }
@@ -163,11 +167,14 @@ struct BattleRequest {
 
 pub(super) async fn request_battle(asked: Asked) -> Result<String, ApiError> {
     let BattleRequest { room_id, mut battle } = asked.parse()?;
-    let cell = require_owned(&asked, room_id.as_deref())?;
-    battle.from_room_id = room_id;
+    let app = asked.session.app.clone();
+    battle.from_room_id = room_id.clone();
     battle.need_response = Some(battle.need_response.unwrap_or(true));
     asked.spend_change()?;
-    let created = battle.create(&asked.hub, &cell.app, asked.session.user.as_str(), false).await?;
+    let user = asked.session.user.as_str();
+    let created = battle
+        .create(&asked.hub, &app, user, false, || require_owned(&asked, room_id.as_deref()).map(drop))
+        .await?;
     Ok(serde_json::to_string(&created).unwrap_or_default())
 }
 
@@ -181,10 +188,10 @@ pub(super) async fn reject_battle(asked: Asked) -> Result<String, ApiError> {
 
 async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
-    let cell = require_owned(&asked, request.room_id.as_deref())?;
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
     asked.spend_change()?;
-    let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
+    let _lane = asked.session.app.stage.lane.lock().await;
+    let cell = require_owned(&asked, request.room_id.as_deref())?;
     let mut battle = cell.app.stage.battle(&id)?;
     let steps = battle.answer(&cell.room_id, accepted, clock::now())?;
     asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;
@@ -193,10 +200,10 @@ async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError>
 
 pub(super) async fn exit_battle(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
-    let cell = require_owned(&asked, request.room_id.as_deref())?;
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
     asked.spend_change()?;
-    let _lane = asked.hub.lane(cell.app.id, STAGE_LANE).await;
+    let _lane = asked.session.app.stage.lane.lock().await;
+    let cell = require_owned(&asked, request.room_id.as_deref())?;
     let mut battle = cell.app.stage.battle(&id)?;
     let steps = battle.leave(&cell.room_id, clock::now())?;
     asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;

@@ -13,7 +13,6 @@ use super::rooms::require_room_id;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
-use crate::hub::STAGE_LANE;
 use crate::wire;
 
 /// How many rooms may be called to one battle.
@@ -68,19 +67,20 @@ pub(super) async fn create_battle(call: Call, request: CreateRequest) -> Result<
 }
 
 async fn create(call: &Call, request: CreateRequest) -> Result<Created, ApiError> {
-    request.create(&call.hub, &call.app, call.caller.as_str(), true).await
+    request.create(&call.hub, &call.app, call.caller.as_str(), true, || Ok(())).await
 }
 
 impl CreateRequest {
     /// Makes the battle; the same over REST and from an owner.
     ///
-    /// Without `may_command`, rooms that are not co-hosting with the caller's are asked, whatever `NeedResponse` says.
+    /// The caller's right is what `check` says when nothing else changes battles any more. Without `may_command`, rooms that are not co-hosting with the caller's are asked, whatever `NeedResponse` says.
     pub(crate) async fn create(
         self,
         hub: &std::sync::Arc<crate::hub::Hub>,
         app: &std::sync::Arc<App>,
         operator: &str,
         may_command: bool,
+        check: impl Fn() -> Result<(), ApiError>,
     ) -> Result<Created, ApiError> {
         let from = self.from_room_id.ok_or_else(|| ApiError::invalid("FromRoomId", "is missing"))?;
         let called = self.to_room_id_list.filter(|called| !called.is_empty());
@@ -104,7 +104,8 @@ impl CreateRequest {
             return Err(::rooms::Error::too_long("ExtensionInfo", extension.len(), 1000).into());
         }
 
-        let _lane = hub.lane(app.id, STAGE_LANE).await;
+        let _lane = app.stage.lane.lock().await;
+        check()?;
         let caller = side(app, "FromRoomId", &from)?;
         if app.stage.battle_of(caller.0.as_str()).is_some() {
             return Err(::rooms::Error::InBattle(from).into());
@@ -188,7 +189,7 @@ pub(super) async fn set_battle_score(
             Ok((room, score.score.ok_or_else(|| ApiError::invalid("Score", "is missing"))?))
         })
         .collect::<Result<_, ApiError>>()?;
-    let _lane = call.hub.lane(call.app.id, STAGE_LANE).await;
+    let _lane = call.app.stage.lane.lock().await;
     let mut battle = call.app.stage.battle(&id)?;
     let (known, steps) = battle.score(&scores, add)?;
     call.hub.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
@@ -260,7 +261,7 @@ pub(super) async fn get_battle_info(
 }
 
 pub(super) async fn end_battle(call: Call, request: BattleRequest) -> Result<Done, ApiError> {
-    let _lane = call.hub.lane(call.app.id, STAGE_LANE).await;
+    let _lane = call.app.stage.lane.lock().await;
     let mut battle = request.find(&call)?;
     let steps = battle.stop(clock::now())?;
     call.hub.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;

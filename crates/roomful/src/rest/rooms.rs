@@ -234,6 +234,8 @@ pub(super) async fn update(call: Call, request: InfoRequest, room_type: RoomType
     let (room_id, owner, fields) = request.read(&call, room_type)?;
     call.change(&room_id, Some(room_type), |room, _| {
         let mut outcome = room.update(&fields)?;
+        // Who loses a seat by it is moderated, though nobody is named.
+        call.require_above(room, &room.unseated_by(&outcome))?;
         if let Some(owner) = owner {
             let change = room.change_owner(&owner);
             if !change.changes.is_empty() {
