@@ -139,8 +139,11 @@ async fn an_offer_with_another_certificate_is_another_connection() {
 
     assert_eq!(names[0], names[1], "the same connection, agreed on anew");
     assert_ne!(names[1], names[2], "a page that was reloaded, or gave the first one up");
-    let metrics = server.metrics().await;
-    assert!(metrics.contains("roomful_media_connections 1"), "the former is closed");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !server.metrics().await.contains("roomful_media_connections 1") {
+        assert!(std::time::Instant::now() < deadline, "the former is not closed");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -171,3 +171,41 @@ async fn a_gift_that_the_disk_refused_was_never_given() {
     assert_eq!((&count["TotalCount"], &count["TotalCoins"]), (&json!(given + 7), &json!(10 * (given + 7))));
     assert_eq!(count["Sequence"], given / 100 + 2);
 }
+
+#[tokio::test]
+async fn what_was_told_on_a_full_disk_is_kept_when_there_is_room() {
+    let disk = SmallDisk::mount();
+    let data = Arc::new(TempDir::new_in(disk.path()).unwrap());
+    let environment = vec![("ROOMFUL_LIMITS__CALLS_PER_SECOND".to_string(), "0".to_string())];
+    let server = Server::on(data, environment).await;
+    server.create_room("r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let ballast = disk.fill();
+    let room = |number| json!({"RoomInfo": {"RoomId": format!("full{number}"), "RoomType": "Live", "CustomInfo": "x".repeat(2000)}});
+    let mut number = 0;
+    while server.live("create_room", room(number)).await["ErrorCode"] == 0 {
+        number += 1;
+    }
+
+    let mut refused = 0;
+    for number in 0..8 {
+        let text = format!("{number} {}", "x".repeat(4000));
+        let answer = ann.call("send_text_msg", json!({"RoomId": "r", "Text": text})).await;
+        refused += u32::from(answer["ErrorCode"] == 100_001);
+        ann.call("send_like", json!({"RoomId": "r", "Count": 10})).await;
+    }
+
+    assert!(refused > 0);
+    std::fs::remove_file(ballast).unwrap();
+    is_ready(&server, 200, Duration::from_secs(10)).await;
+    let before = server.ok("get_room_statistic", json!({"RoomId": "r"})).await;
+    ann.ok("send_like", json!({"RoomId": "r", "Count": 1})).await;
+    let server = server.restart().await;
+    let after = server.ok("get_room_statistic", json!({"RoomId": "r"})).await;
+    let mut ann = server.enter("ann", "r").await;
+    let entered = ann.ok("enter_room", json!({"RoomId": "r"})).await;
+    let messages = entered["Messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 8, "nothing that was told is lost");
+    assert_eq!(before["TotalMsgCount"], after["TotalMsgCount"]);
+    assert_eq!(after["TotalLikesReceived"], 81, "{after}");
+}

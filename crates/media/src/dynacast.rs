@@ -116,7 +116,7 @@ mod tests {
         source.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
         assert_eq!(source.known_bits(2), 1_000_000);
 
-        for second in 6..12 {
+        for second in 6..13 {
             source.seek(2, second * SECOND);
             wants.look(&source, second * SECOND);
         }

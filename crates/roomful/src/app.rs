@@ -203,6 +203,11 @@ impl Credentials {
         self.record.secret_key == key
     }
 
+    /// Whether what these have verified is verified by the others too.
+    pub(crate) fn has_same_key(&self, other: &Self) -> bool {
+        other.has_key(&self.record.secret_key)
+    }
+
     pub(crate) fn is_admin(&self, user: &str) -> bool {
         self.record.admins.iter().any(|admin| admin.as_str() == user)
     }

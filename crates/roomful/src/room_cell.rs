@@ -88,7 +88,10 @@ pub(crate) enum Keeping {
 impl Keeping {
     pub(crate) async fn kept(self) -> Result<(), ApiError> {
         match self {
-            Self::Store(commit) => Ok(commit.await?),
+            Self::Store(commit) => commit.await.map_err(|error| {
+                let told = "the others have it already, and it is kept as soon as the disk takes it: do not send it again";
+                ApiError::internal(format_args!("{told} ({error})"))
+            }),
             Self::HeldBack(outcome) => outcome.await.unwrap_or_else(|_| {
                 Err(ApiError::new(ApiError::ROOM_NOT_FOUND, "the room was destroyed at this moment"))
             }),
@@ -323,9 +326,9 @@ impl RoomCell {
                 self.app.store.journal(changes);
                 continue;
             };
-            let commit = self.app.store.commit(changes);
+            let keeping = Keeping::Store(self.write_down(changes));
             // Whoever has hung up does not care.
-            tokio::spawn(async move { drop(done.send(commit.await.map_err(ApiError::from))) });
+            tokio::spawn(async move { drop(done.send(keeping.kept().await)) });
         }
     }
 
@@ -505,7 +508,7 @@ impl RoomCell {
         Ok((total, commit))
     }
 
-    /// Commits what has been applied already, with the room's numbers.
+    /// Keeps what has been told already, with the room's numbers.
     fn commit(
         &self,
         room: &Room,
@@ -517,13 +520,19 @@ impl RoomCell {
         changes.push(self.counters(room));
         changes.extend(self.teller(room, room.info(), operator, now).changes(events));
         match &mut *self.held_back.lock() {
-            None => Keeping::Store(self.app.store.commit(changes)),
+            None => Keeping::Store(self.write_down(changes)),
             Some(held_back) => {
                 let (done, outcome) = oneshot::channel();
                 held_back.push(HeldBack { changes, done: Some(done) });
                 Keeping::HeldBack(outcome)
             }
         }
+    }
+
+    /// What has been told must be kept: it is journalled, which the disk may delay and not refuse, and waited for.
+    fn write_down(&self, changes: Vec<Change>) -> Commit {
+        self.app.store.journal(changes);
+        self.app.store.commit(Vec::new())
     }
 
     /// Notes what nobody waits for.

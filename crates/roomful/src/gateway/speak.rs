@@ -57,6 +57,7 @@ pub(super) async fn send_group_msg(asked: Asked) -> Result<String, ApiError> {
 
 async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<String, ApiError> {
     let cell = require_inside(&asked.session, room_id)?;
+    asked.hub.require_store(&cell.app)?;
     let user = &asked.session.user;
     let room_type = {
         let room = cell.read()?;
@@ -89,6 +90,7 @@ struct LikeRequest {
 pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
     let request: LikeRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    asked.hub.require_store(&cell.app)?;
     let (total, commit) = cell.like(&asked.session.user, request.count.unwrap_or(1))?;
     commit.kept().await?;
     Ok(json!({"TotalLikesReceived": total}).to_string())

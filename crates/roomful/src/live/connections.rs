@@ -12,6 +12,7 @@ use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
 
 use super::Settled;
+use crate::app::Credentials;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -49,6 +50,8 @@ pub(crate) struct Resource {
     pub(crate) offer: String,
     /// Names the ICE session (RFC 9725 4.3.1).
     pub(crate) entity_tag: String,
+    /// What its user's UserSig was verified by.
+    pub(crate) credentials: Arc<Credentials>,
     /// What it takes up of its user's.
     pub(crate) _place: Arc<Place>,
 }
@@ -212,6 +215,7 @@ impl Live {
         streams: Vec<Watched>,
         resource: Resource,
     ) -> Result<Answer, ApiError> {
+        let credentials = resource.credentials.clone();
         let peer = self.adopt(cell, None, false, &offer, Some(resource));
         let answer = match self.media.watch(peer, offer, streams).await {
             Ok(answer) => answer,
@@ -221,6 +225,13 @@ impl Live {
             }
         };
         let counted = cell.change_streams(|room, streams| {
+            // Whoever deletes the account or changes the key looks for players after that: they are found there, or this here.
+            if cell.app.account(user.as_str()).is_none() || !credentials.has_same_key(&cell.app.credentials())
+            {
+                return Err(rooms::Error::NotAllowed(
+                    "the account was deleted, or the app has another SecretKey",
+                ));
+            }
             room.begin_play(user, clock::now())?;
             streams.watch(None, user, peer);
             Ok(())

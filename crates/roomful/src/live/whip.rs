@@ -28,7 +28,7 @@ use serde_json::json;
 
 use super::streams::stream_type;
 use super::{Resource, sdpfrag};
-use crate::app::App;
+use crate::app::{App, Credentials};
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -178,7 +178,7 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
 }
 
 /// Whose the bearer token is.
-fn authorise(hub: &Hub, headers: &HeaderMap) -> Result<(Arc<App>, UserId), Refusal> {
+fn authorise(hub: &Hub, headers: &HeaderMap) -> Result<(Arc<App>, UserId, Arc<Credentials>), Refusal> {
     let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = match token.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
@@ -191,8 +191,9 @@ fn authorise(hub: &Hub, headers: &HeaderMap) -> Result<(Arc<App>, UserId), Refus
     let claims = decoded.unverified();
     let app = rest::require_app(hub, SdkAppId(claims.sdkappid))?;
     let user = UserId::parse(&claims.identifier)?;
-    app.credentials().verify(user.as_str(), token).map_err(ApiError::from)?;
-    Ok((app, user))
+    let credentials = app.credentials();
+    credentials.verify(user.as_str(), token).map_err(ApiError::from)?;
+    Ok((app, user, credentials))
 }
 
 fn query(request: &Request, name: &str) -> Option<String> {
@@ -205,7 +206,7 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
     if hub.is_draining() {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
-    let (app, user) = authorise(&hub, request.headers())?;
+    let (app, user, credentials) = authorise(&hub, request.headers())?;
     let limits = &hub.config.limits;
     let quota = app.quotas.of(&user, limits);
     let place = Arc::new(Place::of_media(quota.clone(), limits)?);
@@ -222,7 +223,8 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
 
     let cell = app.room(&room)?;
     hub.import_if_new(&app, &user).await?;
-    let resource = Resource { name: secret()?, user, offer, entity_tag: secret()?, _place: place };
+    let resource =
+        Resource { name: secret()?, user, offer, entity_tag: secret()?, credentials, _place: place };
     let sdp = match way {
         Way::Whip => publish(&hub, &cell, seat, &resource).await?,
         Way::Whep => watch(&hub, &cell, watched, &resource).await?,
@@ -453,7 +455,7 @@ fn gone() -> Refusal {
 
 /// What is there under a name, for whose it is.
 fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
-    let (app, user) = authorise(hub, headers)?;
+    let (app, user, _) = authorise(hub, headers)?;
     let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
     if !Arc::ptr_eq(&cell.app, &app) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";

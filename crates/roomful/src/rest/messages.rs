@@ -157,6 +157,7 @@ async fn send(
     kind: Option<RoomType>,
 ) -> Result<Sent, ApiError> {
     let room_id = require_room_id(room_id)?;
+    call.hub.require_store(&call.app)?;
     let cell = call.app.room(room_id.as_str())?;
     let room_type = cell.read_as(kind)?.info().room_type;
     let from = match sender {
