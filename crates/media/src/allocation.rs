@@ -13,9 +13,8 @@ use crate::source::{MAX_LAYERS, StreamKind};
 const UP: f64 = 0.92;
 
 /// After an alarm the estimate is below what the link carries, so that the queue drains (0.85, `rate.rs`). A picture does not
-/// pause for that, unless so much is lost that there is none anyway.
+/// pause for that.
 const LOWEST: f64 = 1.1;
-const LOST: f64 = 0.05;
 
 /// How long a picture may be too large for the estimate before its layer is taken back, and before it pauses.
 const DOWN_AFTER_US: u64 = 300_000;
@@ -147,10 +146,7 @@ impl Allocation {
             let lowest = lowest(slot);
             let is_held = slot.grant.layer.is_some();
             let has_waited = slot.grant.paused_at.is_none_or(|at| now.saturating_sub(at) >= PAUSED_US);
-            let most = match is_held {
-                true if room.loss < LOST => LOWEST * room.estimate,
-                is_held => room.up_to(is_held),
-            };
+            let most = if is_held { LOWEST * room.estimate } else { room.up_to(false) };
             let fits = used + bits(slot, lowest) <= most;
             if fits && (is_held || has_waited) {
                 used += bits(slot, lowest);

@@ -21,6 +21,7 @@ pub mod fuzzing;
 mod keys;
 mod meter;
 mod outbox;
+mod pacer;
 mod payload;
 mod publisher;
 #[doc(hidden)]

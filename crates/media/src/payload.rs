@@ -29,6 +29,11 @@ impl CodecKey {
         Self { codec: spec.codec, profile, red }
     }
 
+    #[cfg(test)]
+    pub(crate) fn plain_vp8() -> Self {
+        Self { codec: Codec::Vp8, profile: 0, red: false }
+    }
+
     /// The same codec without RED around it.
     pub(crate) fn plain(self) -> Self {
         Self { red: false, ..self }

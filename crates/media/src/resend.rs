@@ -22,7 +22,7 @@ const LEAST: f64 = 5_000.0;
 
 /// Padding counts as what is sent again, but has a credit of its own: probes at the beginning, and while no picture is sent, are
 /// more than a share of next to nothing. It fills at 4 kbit/s.
-const MOST_CREDIT: f64 = 40_000.0;
+const MOST_CREDIT: f64 = 24_000.0;
 const CREDIT_A_SECOND: f64 = 500.0;
 
 /// How often a packet is sent again, and the shortest time between.

@@ -26,6 +26,7 @@ use crate::engine::{Event, Shared};
 use crate::error::Error;
 use crate::keys;
 use crate::outbox::{Outbox, Route};
+use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
 use crate::source::{History, Packet, PeerId, Recent, RoomKey, Source};
 use crate::stun;
@@ -155,6 +156,9 @@ pub(crate) struct Shard {
     pub(crate) out: Outbox,
     pub(crate) events: Vec<Event>,
     levels_at: Option<Instant>,
+    /// Viewers of whom something waits to leave, by place and serial, and when that is looked at.
+    holding: Vec<(usize, u64)>,
+    release_at: Option<Instant>,
 }
 
 /// Packets sent before, found in the feeds.
@@ -190,6 +194,8 @@ impl Shard {
             out: Outbox::default(),
             events: Vec::new(),
             levels_at: None,
+            holding: Vec::new(),
+            release_at: None,
         }
     }
 
@@ -311,6 +317,9 @@ impl Shard {
             match viewer.take_report(bytes, aim, &past, &mut ask, &mut self.out) {
                 Some(()) => peer.heard_at = Some(now),
                 None => _ = counters.broken_control.fetch_add(1, Ordering::Relaxed),
+            }
+            if viewer.is_holding() {
+                hold(&mut self.holding, &mut self.release_at, (at, peer.serial), now);
             }
             if viewer.is_probing(aim.micros) {
                 peer.tick_due = now;
@@ -490,7 +499,7 @@ impl Shard {
         }
         let mut forwarded = 0;
         for (at, slot) in &feed.slots {
-            let Some(Peer { role: Role::Viewer(viewer), route: Some(route), .. }) =
+            let Some(Peer { role: Role::Viewer(viewer), route: Some(route), serial, .. }) =
                 self.peers.get_mut(*at).and_then(Option::as_deref_mut)
             else {
                 continue;
@@ -499,11 +508,35 @@ impl Shard {
             for packet in packets {
                 forwarded += u64::from(viewer.forward(*slot, packet, aim, &mut self.out));
             }
+            if viewer.is_holding() {
+                hold(&mut self.holding, &mut self.release_at, (*at, *serial), now);
+            }
             if self.out.is_full() {
                 send(&mut self.out);
             }
         }
         self.shared.counters.forwarded_packets.fetch_add(forwarded, Ordering::Relaxed);
+    }
+
+    /// Lets out what had to wait, viewer by viewer.
+    fn release(&mut self, now: Instant, send: Send<'_>) {
+        let mut holding = std::mem::take(&mut self.holding);
+        let micros = self.shared.micros(now);
+        holding.retain(|(at, serial)| {
+            let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_deref_mut) else { return false };
+            let (Role::Viewer(viewer), Some(route)) = (&mut peer.role, peer.route) else { return false };
+            if peer.serial != *serial {
+                return false;
+            }
+            let released = viewer.release(Aim::new(route, now, micros), &mut self.out);
+            self.shared.counters.forwarded_packets.fetch_add(released, Ordering::Relaxed);
+            if self.out.is_full() {
+                send(&mut self.out);
+            }
+            viewer.is_holding()
+        });
+        self.release_at = (!holding.is_empty()).then(|| now + pacer::INTERVAL);
+        self.holding = holding;
     }
 
     /// Passes on what viewers asked for.
@@ -537,11 +570,18 @@ impl Shard {
 
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((due, ..))| *due)
+        let due = self.timers.peek().map(|Reverse((due, ..))| *due);
+        match (due, self.release_at) {
+            (Some(due), Some(release)) => Some(due.min(release)),
+            (due, release) => due.or(release),
+        }
     }
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant, send: Send<'_>) {
+        if self.release_at.is_some_and(|at| at <= now) {
+            self.release(now, send);
+        }
         while let Some(Reverse((due, at, serial))) = self.timers.peek().copied() {
             if due > now {
                 break;
@@ -587,6 +627,9 @@ impl Shard {
                         let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
                         let past = FeedsPast(&self.feeds);
                         peer.tick_due = viewer.tick(aim, &past, &mut ask, &mut self.out);
+                        if viewer.is_holding() {
+                            hold(&mut self.holding, &mut self.release_at, (at, peer.serial), now);
+                        }
                         let (pictures, link) = viewer.take_news(aim.micros);
                         if !pictures.is_empty() {
                             self.events.push(Event::Watching(peer.id, pictures));
@@ -766,6 +809,19 @@ impl Shard {
         self.shared.forget_peer(peer.id);
         self.free.push(at);
     }
+}
+
+/// Something of a viewer, by its place and serial, waits to leave.
+fn hold(
+    holding: &mut Vec<(usize, u64)>,
+    release_at: &mut Option<Instant>,
+    whose: (usize, u64),
+    now: Instant,
+) {
+    if !holding.contains(&whose) {
+        holding.push(whose);
+    }
+    release_at.get_or_insert(now + pacer::INTERVAL);
 }
 
 /// The way of what is sent: the library knows addresses as clients are told them, which behind address translation are not

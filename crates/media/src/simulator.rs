@@ -24,10 +24,11 @@ use self::player::Player;
 use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
 use crate::payload::CodecKey;
+use crate::rtcp::u32_at;
 use crate::slot::{Extensions, Slot, Taken};
 use crate::source::{History, MAX_LAYERS, Packet, Recent, Source};
 use crate::srtp::{Keys, Open, Protect};
-use crate::viewer::{AROUND, Aim, Past, Viewer};
+use crate::viewer::{Aim, Past, Viewer};
 
 /// SSRCs of what the viewer is sent.
 const SOUND: u32 = 11;
@@ -42,6 +43,9 @@ const RTX: u8 = 97;
 
 /// The number of the header extension that counts packets.
 const TRANSPORT_CC: u8 = 3;
+
+/// For so long the camera has been there when the viewer comes.
+const AHEAD_MS: u64 = 2_000;
 
 /// What IP and UDP add to a datagram.
 const UNDER: usize = 28;
@@ -67,6 +71,8 @@ impl Past for Kept {
 struct Tenth {
     /// The layer that was being sent; `None` for no picture.
     layer: Option<u8>,
+    /// The link had no room for one.
+    is_held: bool,
     /// The player has shown one of late.
     is_shown: bool,
     /// What was sent of everything, on the wire.
@@ -92,9 +98,11 @@ struct World {
     tick_due: Instant,
     random: ChaCha8Rng,
     tenths: Vec<Tenth>,
-    /// What the publisher sent of all that the viewer was to get: the layer it was given.
+    /// Bytes on the wire that were sent for the first time, and all.
     streamed: usize,
     sent: usize,
+    /// Milliseconds in which something waited to leave.
+    waited: usize,
     /// Reports on their way to the server: when they are there.
     reports: Vec<(f64, Vec<u8>)>,
     seal: Protect,
@@ -111,7 +119,11 @@ impl World {
     /// A viewer of a camera with these layers, in bits a second, on a link.
     fn new(layers: &[u32], link: Link, seed: u64) -> Self {
         let began = Instant::now();
-        let camera = Camera::new(layers, began, seed);
+        let mut camera = Camera::new(layers, began, seed);
+        for ms in 1..AHEAD_MS {
+            camera.write(ms as f64 / 1000.0, began + Duration::from_millis(ms));
+        }
+        let began = began + Duration::from_millis(AHEAD_MS);
         let mut viewer = Viewer::new(0, *b"roomful1");
         let profile = SrtpProfile::AEAD_AES_128_GCM;
         let material: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
@@ -144,6 +156,7 @@ impl World {
             tenths: Vec::new(),
             streamed: 0,
             sent: 0,
+            waited: 0,
             reports: Vec::new(),
             seal: Protect::new(&keys(true)).unwrap(),
             delay,
@@ -158,6 +171,11 @@ impl World {
 
     fn seconds(&self) -> f64 {
         self.now as f64 / 1000.0
+    }
+
+    /// What the camera's clock shows.
+    fn seen(&self) -> f64 {
+        (self.now + AHEAD_MS) as f64 / 1000.0
     }
 
     fn instant(&self) -> Instant {
@@ -179,23 +197,25 @@ impl World {
     fn step(&mut self) {
         self.now += 1;
         let (now, aim) = (self.seconds(), self.aim());
-        for packet in self.camera.write(now, aim.now) {
+        for packet in self.camera.write(self.seen(), aim.now) {
             let packet = Arc::new(packet);
             let is_video = packet.codec.is_video();
             if is_video {
                 self.kept.layers[usize::from(packet.layer)].push(&packet);
             }
-            if self.viewer.forward(usize::from(is_video), &packet, aim, &mut self.out) {
-                self.streamed += packet.payload.len() + AROUND;
-            }
+            self.viewer.forward(usize::from(is_video), &packet, aim, &mut self.out);
+        }
+        self.waited += usize::from(self.viewer.is_holding());
+        if self.now.is_multiple_of(5) {
+            self.viewer.release(aim, &mut self.out);
         }
         while let Some(due) = self.reports.iter().position(|(at, _)| *at <= now) {
             let (_, report) = self.reports.remove(due);
             self.take_report(&report);
         }
         if self.tick_due <= aim.now {
-            let camera = &mut self.camera;
-            let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, now);
+            let (seen, camera) = (self.seen(), &mut self.camera);
+            let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, seen);
             self.tick_due = self.viewer.tick(aim, &self.kept, &mut ask, &mut self.out);
         }
         self.carry();
@@ -208,9 +228,9 @@ impl World {
     }
 
     fn take_report(&mut self, report: &[u8]) {
-        let (now, aim) = (self.seconds(), self.aim());
+        let (seen, aim) = (self.seen(), self.aim());
         let camera = &mut self.camera;
-        let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, now);
+        let mut ask = |source: &Arc<Source>, layer| camera.ask(source, layer, seen);
         self.viewer.take_report(report, aim, &self.kept, &mut ask, &mut self.out);
         if self.viewer.is_probing(aim.micros) {
             self.tick_due = aim.now;
@@ -231,6 +251,10 @@ impl World {
             for datagram in out.buffer[run.start..run.start + run.length].chunks(run.segment) {
                 self.tenth().bytes += datagram.len() + UNDER;
                 self.sent += datagram.len() + UNDER;
+                let is_media = !(192..224).contains(&datagram[1]);
+                if is_media && u32_at(datagram, 8) != Some(VIDEO_AGAIN) {
+                    self.streamed += datagram.len() + UNDER;
+                }
                 if !self.link.push(now, datagram, &mut self.random) {
                     self.tenth().dropped += 1;
                 }
@@ -254,14 +278,15 @@ impl World {
 
     fn note(&mut self) {
         let slot = &self.viewer.slots[1];
-        let (layer, is_shown) = (slot.current_layer(), self.player.has_moved(self.seconds()));
+        let (layer, is_held) = (slot.current_layer(), slot.is_held);
+        let is_shown = self.player.has_moved(self.seconds());
         let estimate = self.viewer.estimator.bits();
         let frames = std::mem::take(&mut self.player.frames);
         let queue = self.link.queued(self.seconds());
         let at = (self.now / 100 - 1) as usize;
         self.tenth();
         let tenth = &mut self.tenths[at];
-        (tenth.layer, tenth.is_shown) = (layer, is_shown);
+        (tenth.layer, tenth.is_held, tenth.is_shown) = (layer, is_held, is_shown);
         (tenth.estimate, tenth.frames, tenth.queue) = (estimate, frames, queue);
     }
 

@@ -281,6 +281,17 @@ impl Slot {
         self.wanted.is_paused || self.is_held
     }
 
+    /// Whether a packet may be one that this viewer gets, by the time that it leaves.
+    pub(crate) fn may_want(&self, packet: &Packet) -> bool {
+        let current = self.current_layer();
+        !self.is_off() && (packet.layer == self.target || Some(packet.layer) == current)
+    }
+
+    /// Whether what is wanted can begin with it.
+    pub(crate) fn can_begin_with(&self, packet: &Packet) -> bool {
+        packet.picture.starts_keyframe && packet.layer == self.target
+    }
+
     /// How to send `packet`, if this viewer gets it.
     #[inline]
     pub(crate) fn admit(&mut self, packet: &Packet) -> Option<Rewrite> {

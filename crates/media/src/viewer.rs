@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::allocation::{Allocation, Room};
-use crate::bwe::{Estimator, News};
+use crate::bwe::{Estimator, INITIAL, News};
 use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
+use crate::pacer::Pacer;
 use crate::resend::Budget;
 use crate::rtcp::{self, Report};
 use crate::slot::{Slot, Squeeze, Stamps};
-use crate::source::{Packet, Recent, Source, SourceKey};
+use crate::source::{Packet, Recent, Source, SourceKey, StreamKind};
 use crate::srtp::{Keys, Open, Protect};
 use crate::telling::{Link, Showing, Telling};
 
@@ -65,6 +66,7 @@ pub(crate) struct Viewer {
     cname: [u8; 8],
     allocation: Allocation,
     telling: Telling,
+    pacer: Pacer,
     allotted_at: Option<Instant>,
     keyed_at: Option<Instant>,
     resends: Budget,
@@ -112,6 +114,7 @@ impl Viewer {
             cname,
             allocation: Allocation::default(),
             telling: Telling::default(),
+            pacer: Pacer::new(micros, INITIAL),
             allotted_at: None,
             keyed_at: None,
             resends: Budget::new(),
@@ -145,12 +148,25 @@ impl Viewer {
         Stamps { transport_cc, abs_send_time: aim.stamp }
     }
 
-    /// Sends `packet` on slot `at`, if it gets it. `stamp` is the time as the absolute send time has it.
+    /// Sends `packet` on slot `at`, if it gets it, now or in a moment. Returns whether it has left.
     #[inline]
-    pub(crate) fn forward(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> bool {
+    pub(crate) fn forward(&mut self, at: usize, packet: &Arc<Packet>, aim: Aim, out: &mut Outbox) -> bool {
         if self.protect.is_none() {
             return false;
         }
+        let Some(slot) = self.slots.get_mut(at) else { return false };
+        if slot.is_video && !self.pacer.is_open(aim.micros) {
+            if slot.may_want(packet) && !self.pacer.hold(at, packet, aim.micros) {
+                // A picture with a hole in it is of no use.
+                self.pacer.forget(at);
+                slot.halt();
+            }
+            return false;
+        }
+        self.send(at, packet, aim, out)
+    }
+
+    fn send(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> bool {
         let Some(rewrite) = self.slots.get_mut(at).and_then(|slot| slot.admit(packet)) else { return false };
         let bytes = packet.payload.len() + AROUND;
         let stamps = self.stamps(at, aim, bytes);
@@ -163,10 +179,37 @@ impl Viewer {
             Some(()) => {
                 out.finish(aim.route, start);
                 self.resends.note_streamed(aim.micros, bytes);
+                self.pacer.charge(bytes);
             }
             None => out.abandon(start),
         }
         sent.is_some()
+    }
+
+    /// Whether something waits to leave.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.pacer.is_holding()
+    }
+
+    /// Sends what may leave by now of what had to wait. Returns how many packets left.
+    pub(crate) fn release(&mut self, aim: Aim, out: &mut Outbox) -> u64 {
+        let mut sent = 0;
+        loop {
+            let slots = &self.slots;
+            let is_of = |at: usize, kind| {
+                let source = slots.get(at).and_then(|slot: &Slot| slot.source.as_ref());
+                source.is_some_and(|source| source.key.kind == kind)
+            };
+            let taken = self.pacer.take(aim.micros, |at| is_of(at, StreamKind::Sub));
+            let Some((held, is_late)) = taken else { return sent };
+            let Some(slot) = self.slots.get_mut(held.slot) else { continue };
+            if is_late {
+                self.pacer.forget(held.slot);
+                slot.halt();
+            } else if slot.source.as_ref().is_some_and(|source| source.id == held.packet.source) {
+                sent += u64::from(self.send(held.slot, &held.packet, aim, out));
+            }
+        }
     }
 
     /// Sends a packet once more. Returns its size.
@@ -181,7 +224,10 @@ impl Viewer {
             self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
         });
         match sealed {
-            Some(()) => out.finish(aim.route, start),
+            Some(()) => {
+                out.finish(aim.route, start);
+                self.pacer.charge(bytes);
+            }
             None => out.abandon(start),
         }
         sealed.map(|()| bytes)
@@ -346,6 +392,8 @@ impl Viewer {
         let (estimate, again) = (self.estimator.bits(), self.resends.bits_again(aim.micros));
         let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
+        let (is_shallow, limit) = (self.estimator.is_shallow(), self.estimator.limit(aim.micros));
+        self.pacer.set_rate(estimate, is_shallow, limit);
         let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
         let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
         if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {
@@ -356,7 +404,8 @@ impl Viewer {
     /// Pictures that wait go on from a keyframe that is there, or ask for one.
     fn go_on(&mut self, aim: Aim, past: &dyn Past, ask: AskKeyframe<'_>, out: &mut Outbox) {
         for at in 0..self.slots.len() {
-            if self.slots.get(at).is_some_and(Slot::waits)
+            let is_coming = |slot: &Slot| self.pacer.of(at).any(|packet| slot.can_begin_with(packet));
+            if self.slots.get(at).is_some_and(|slot| slot.waits() && !is_coming(slot))
                 && self.start(at, aim, past, out).is_none()
                 && let Some(slot) = self.slots.get_mut(at)
             {

@@ -30,7 +30,7 @@ use crate::meter::Meter;
 use crate::rtcp::Arrivals;
 
 /// What is assumed of a link before anything is known, in bits a second (libwebrtc's start).
-const INITIAL: f64 = 300_000.0;
+pub(crate) const INITIAL: f64 = 300_000.0;
 const MINIMUM: f64 = 30_000.0;
 const MAXIMUM: f64 = 50_000_000.0;
 
@@ -39,6 +39,14 @@ const STANDING_MS: f64 = 50.0;
 
 /// The most of a queue that bursts of our own explain: a keyframe is through by then, and what still stands is too much.
 const MOST_OWN_MS: f64 = 250.0;
+
+/// How long what a full link carried is believed, unless more than that arrives.
+const LIMIT_COUNTS_US: u64 = 30_000_000;
+const LIMIT_EXCEEDED: f64 = 1.1;
+
+/// What a link loses that has a short queue, and how little stands in it.
+const SHALLOW_LOSS: f64 = 0.02;
+const SHALLOW_MS: f64 = 25.0;
 
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
@@ -91,6 +99,8 @@ pub(crate) struct Estimator {
     /// What a receiver without transport-wide feedback says itself that it takes.
     told: Option<f64>,
     reported: Reported,
+    /// What the link carried when it was full, and when that was.
+    limit: Option<(f64, u64)>,
     absurd: u64,
 }
 
@@ -131,6 +141,7 @@ impl Estimator {
             news: News::default(),
             told: None,
             reported: Reported::default(),
+            limit: None,
             absurd: 0,
         }
     }
@@ -245,6 +256,7 @@ impl Estimator {
                 let before = self.rate.bits();
                 if self.rate.decrease(now, self.round_trip_us) {
                     self.news.is_full = true;
+                    self.limit = self.rate.arriving().map(|bits| (bits, now));
                     self.probe.stop();
                     self.seek.note_full(now, before, self.rate.bits());
                 }
@@ -263,6 +275,11 @@ impl Estimator {
     fn take_finding(&mut self, now: u64, told: u64) {
         let Some(finding) = self.probe.take(now, told) else { return };
         let before = self.rate.bits();
+        match finding {
+            Finding::Limit(bits) => self.limit = Some((bits / probe::USED, now)),
+            Finding::Found(_) => self.limit = None,
+            Finding::Vain => {}
+        }
         if let Finding::Found(bits) | Finding::Limit(bits) = finding
             && bits > self.rate.bits()
         {
@@ -341,6 +358,18 @@ impl Estimator {
     /// How many bytes of padding the running probe wants by now, and in packets of which size; `None` when there is none.
     pub(crate) fn probe_bytes(&self, now: u64) -> Option<(usize, usize)> {
         self.probe.wants(now)
+    }
+
+    /// What the link carried when it was last full, if that is still to be believed.
+    pub(crate) fn limit(&self, now: u64) -> Option<f64> {
+        let (bits, at) = self.limit?;
+        let is_exceeded = || self.rate.arriving().is_some_and(|arriving| arriving > LIMIT_EXCEEDED * bits);
+        (now.saturating_sub(at) < LIMIT_COUNTS_US && !is_exceeded()).then_some(bits)
+    }
+
+    /// Whether the link loses what it does not queue: bursts are lost in it.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.loss.share() > SHALLOW_LOSS && self.standing.ms() < SHALLOW_MS
     }
 
     /// The share of packets that were lost in the last seconds.

@@ -11,7 +11,8 @@ const NEXT: f64 = 2.0;
 /// What is looked for beyond what is missing.
 const BEYOND: f64 = 1.1;
 
-/// How long to wait after one that told nothing although nothing queues, and how often so.
+/// How long to wait after one that told nothing, or of a limit, although nothing queues, and how often so: a link that is
+/// unsteady tells something else each time.
 const AGAIN_US: u64 = 500_000;
 const MOST_AGAIN: u32 = 3;
 
@@ -87,12 +88,11 @@ impl Seek {
             }
             // An unsteady link looks narrower than it is.
             Finding::Limit(bits) if bits > PROGRESS * before => self.next_at = now + AGAIN_US,
-            Finding::Vain if standing_ms < NO_QUEUE_MS && self.again < MOST_AGAIN => {
+            Finding::Vain | Finding::Limit(_) if standing_ms < NO_QUEUE_MS && self.again < MOST_AGAIN => {
                 self.again += 1;
                 self.next_at = now + AGAIN_US;
             }
             Finding::Vain | Finding::Limit(_) => {
-                self.again = 0;
                 self.next_at = now + self.pause(now);
                 self.patience_us = ((self.patience_us as f64 * GROWTH) as u64).min(MOST_PATIENCE_US);
             }

@@ -452,9 +452,10 @@ fn who_comes_sees_the_newest_keyframe_at_once_and_what_is_lost_of_it_again() {
 
         let got = world.one_stream(cat);
         let numbers: Vec<u64> = got.iter().map(|packet| packet.number.into()).collect();
-        // Before the first that came, a receiver cannot know of any.
-        let first = if loss == 0.0 { sent - 8 } else { numbers[0] };
-        assert_eq!(numbers, (first..=sent).collect::<Vec<_>>(), "{loss}: of {sent}");
+        // Before the first that came, and after the last, a receiver cannot know of any.
+        let (first, last) =
+            if loss == 0.0 { (sent - 8, sent) } else { (numbers[0], *numbers.last().unwrap()) };
+        assert_eq!(numbers, (first..=last).collect::<Vec<_>>(), "{loss}: of {sent}");
         for pair in got.windows(2) {
             let is_next = (pair[1].number - 1).is_multiple_of(3);
             let step = pair[1].timestamp - pair[0].timestamp;

@@ -1,0 +1,193 @@
+//! Spreads what a viewer is sent: a keyframe that leaves at once overruns the short queues that many links have. What has to wait
+//! does so unsealed, picture by picture, and not for long.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::source::Packet;
+
+/// How much faster than the link is thought to carry (libwebrtc's pacing factor), where the queue before it is so short that
+/// bursts are lost in it, and than what it is known to carry at most: more would only queue.
+const FACTOR: f64 = 2.5;
+const SHALLOW_FACTOR: f64 = 1.5;
+const LIMIT_FACTOR: f64 = 1.25;
+
+/// What may leave at once, in time; more where a packet takes no time.
+const DEPTH_US: f64 = 10_000.0;
+const FAST: f64 = 4_000_000.0;
+const FAST_DEPTH_US: f64 = 40_000.0;
+
+/// What may wait, in bytes and time; a screen that changes as a whole may take longer.
+const MOST_BYTES: usize = 256 * 1024;
+const LONGEST_US: u64 = 300_000;
+const LONGEST_SCREEN_US: u64 = 1_000_000;
+
+/// How often what waits is looked at.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
+
+/// A packet that waits, not yet numbered for the viewer.
+pub(crate) struct Held {
+    pub(crate) slot: usize,
+    pub(crate) packet: Arc<Packet>,
+    since: u64,
+}
+
+/// A bucket of bytes that fills with time, and what waits for it. Times are in microseconds of one clock.
+pub(crate) struct Pacer {
+    left: f64,
+    filled_at: u64,
+    bytes_a_us: f64,
+    most: f64,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+}
+
+impl Pacer {
+    pub(crate) fn new(now: u64, bits: f64) -> Self {
+        let mut pacer = Self {
+            left: 0.0,
+            filled_at: now,
+            bytes_a_us: 0.0,
+            most: 0.0,
+            held: VecDeque::new(),
+            held_bytes: 0,
+        };
+        pacer.set_rate(bits, false, None);
+        pacer.left = pacer.most;
+        pacer
+    }
+
+    /// The link carries, or is given, so many bits a second; `limit` is what it carried when it was full.
+    pub(crate) fn set_rate(&mut self, bits: f64, is_shallow: bool, limit: Option<f64>) {
+        let rate = bits * if is_shallow { SHALLOW_FACTOR } else { FACTOR };
+        self.bytes_a_us = limit.map_or(rate, |limit| rate.min(LIMIT_FACTOR * limit)) / 8e6;
+        self.most = self.bytes_a_us * if bits > FAST && !is_shallow { FAST_DEPTH_US } else { DEPTH_US };
+    }
+
+    #[inline]
+    fn fill(&mut self, now: u64) {
+        let passed = now.saturating_sub(self.filled_at) as f64;
+        self.filled_at = now;
+        self.left = (self.left + passed * self.bytes_a_us).min(self.most);
+    }
+
+    /// Whether a packet may leave now.
+    #[inline]
+    pub(crate) fn is_open(&mut self, now: u64) -> bool {
+        self.fill(now);
+        self.left > 0.0 && self.held.is_empty()
+    }
+
+    /// Something left.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: usize) {
+        self.left -= bytes as f64;
+    }
+
+    /// A packet has to wait. `false` when too much does already.
+    pub(crate) fn hold(&mut self, slot: usize, packet: &Arc<Packet>, now: u64) -> bool {
+        let bytes = packet.payload.len();
+        if self.held_bytes + bytes > MOST_BYTES {
+            return false;
+        }
+        self.held_bytes += bytes;
+        self.held.push_back(Held { slot, packet: packet.clone(), since: now });
+        true
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What waits for a slot.
+    pub(crate) fn of(&self, slot: usize) -> impl Iterator<Item = &Packet> {
+        self.held.iter().filter(move |held| held.slot == slot).map(|held| &*held.packet)
+    }
+
+    /// The next packet that may leave, and whether it has waited for too long: then all of its slot is to be let go of.
+    pub(crate) fn take(&mut self, now: u64, is_screen: impl Fn(usize) -> bool) -> Option<(Held, bool)> {
+        self.fill(now);
+        let longest = |held: &Held| if is_screen(held.slot) { LONGEST_SCREEN_US } else { LONGEST_US };
+        let is_late = self.held.front().is_some_and(|held| now.saturating_sub(held.since) > longest(held));
+        if self.left <= 0.0 && !is_late {
+            return None;
+        }
+        let held = self.held.pop_front()?;
+        self.held_bytes -= held.packet.payload.len();
+        Some((held, is_late))
+    }
+
+    /// Nothing of a slot waits any more.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        self.held.retain(|held| held.slot != slot);
+        self.held_bytes = self.held.iter().map(|held| held.packet.payload.len()).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::payload::{CodecKey, Picture};
+
+    fn packet(bytes: usize) -> Arc<Packet> {
+        Arc::new(Packet {
+            source: 1,
+            generation: 1,
+            layer: 0,
+            codec: CodecKey::plain_vp8(),
+            seq: 1,
+            timestamp: 0,
+            marker: false,
+            picture: Picture::default(),
+            audio_level: None,
+            orientation: None,
+            clock: None,
+            payload: vec![0; bytes].into(),
+            arrived: Instant::now(),
+        })
+    }
+
+    #[test]
+    fn what_waits_leaves_at_the_pace_and_in_order() {
+        // 1 Mbit/s at 2.5 times: a packet of 1,250 bytes each 4 ms.
+        let mut pacer = Pacer::new(0, 1e6);
+        let mut left = Vec::new();
+        for slot in 0..50 {
+            if pacer.is_open(0) {
+                pacer.charge(1250);
+                left.push(slot);
+            } else {
+                assert!(pacer.hold(slot, &packet(1250), 0));
+            }
+        }
+        let at_once = left.len();
+        for ms in 1..=100 {
+            while let Some((held, is_late)) = pacer.take(ms * 1000, |_| false) {
+                assert!(!is_late);
+                pacer.charge(1250);
+                left.push(held.slot);
+            }
+        }
+
+        assert!((2..=4).contains(&at_once), "{at_once}");
+        assert!((24..=30).contains(&left.len()), "{}", left.len());
+        assert!(left.is_sorted());
+    }
+
+    #[test]
+    fn neither_too_much_nor_for_too_long() {
+        let mut pacer = Pacer::new(0, 30e3);
+        let held = (0..1000).filter(|_| pacer.hold(3, &packet(1000), 0)).count();
+
+        assert_eq!(held, MOST_BYTES / 1000);
+        pacer.charge(100_000);
+        assert!(pacer.take(LONGEST_US, |_| false).is_none());
+        assert!(pacer.take(LONGEST_US + 1, |_| true).is_none(), "a screen may take longer");
+        assert!(pacer.take(LONGEST_US + 1, |_| false).is_some_and(|(_, is_late)| is_late));
+        pacer.forget(3);
+        assert!(!pacer.is_holding() && pacer.hold(3, &packet(1000), 0));
+    }
+}
