@@ -61,7 +61,7 @@ async fn who_may_not_publish_is_told_why() {
 #[tokio::test]
 async fn a_stream_may_begin_muted_and_a_later_offer_does_not_unmute_it() {
     let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
+    server.import(&["ann", "ben", "cat"]).await;
     server.create_room_with("r", json!({"Owner_Account": "ann"})).await;
     let mut ben = server.enter("ben", "r").await;
     let mut ann = server.enter("ann", "r").await;
@@ -74,12 +74,15 @@ async fn a_stream_may_begin_muted_and_a_later_offer_does_not_unmute_it() {
     ann.ok("publish", publish(true)).await;
     assert_eq!(ben.event("streams_changed").await["Streams"], json!([{"StreamType": "main", "Muted": true}]));
     ann.ok("publish", publish(false)).await;
+    // Who comes now hears how it is: the later offer has changed nothing.
+    let streams = |muted: bool| json!([{"StreamType": "main", "Muted": muted}]);
+    let seen = server.log_in("cat").await.ok("enter_room", json!({"RoomId": "r"})).await;
+    assert_eq!(seen["StreamList"][0]["Streams"], streams(true), "{seen}");
     ann.ok("mute_stream", mute(false)).await;
     assert_eq!(
         ben.event("streams_changed").await["Streams"],
         json!([{"StreamType": "main", "Muted": false}])
     );
-    // Nothing but the command above unmuted it: the offer before said nothing.
     ann.ok("mute_stream", mute(true)).await;
     assert_eq!(ben.event("streams_changed").await["Streams"], json!([{"StreamType": "main", "Muted": true}]));
 }
