@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use str0m::config::DtlsCert;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::error::Error;
 use crate::keys;
-use crate::outbox::Route;
+use crate::outbox::{Kind, Route};
 use crate::publisher::Rights;
 use crate::shard::{Answer, Command, Published, Watched};
 use crate::source::{Packet, PeerId, RoomKey, SourceKey, Sources, StreamKind};
 use crate::telling::{Link, Showing};
+use crate::turn::{self, Turn, TurnCounters};
 use crate::worker;
 
 /// Commands and packets that may wait for one worker.
@@ -36,6 +38,8 @@ pub struct Config {
     pub tcp: Option<SocketAddr>,
     /// The addresses that clients are told. Empty: those of the listening sockets.
     pub advertised: Vec<IpAddr>,
+    /// Whether to relay for clients (TURN), to the media port and nowhere else.
+    pub turn: bool,
     /// Worker threads; 0 is one a core.
     pub workers: usize,
 }
@@ -146,6 +150,9 @@ pub(crate) struct Shared {
     peers: Mutex<HashMap<PeerId, (usize, Client)>>,
     last_peer: AtomicU64,
     pub(crate) certificate: DtlsCert,
+    pub(crate) turn: Option<Turn>,
+    /// Clients of the relay that came over a connection.
+    pub(crate) streams: turn::Streams,
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
     began: Instant,
@@ -189,6 +196,8 @@ impl Shared {
             peers: Mutex::default(),
             last_peer: AtomicU64::new(0),
             certificate,
+            turn: None,
+            streams: turn::Streams::default(),
             udp,
             tcp,
             began: Instant::now(),
@@ -204,7 +213,7 @@ impl Shared {
 
     /// The candidate of ours that a datagram was sent to: behind address translation, not the socket's own address.
     pub(crate) fn local_address(&self, route: Route) -> SocketAddr {
-        let own = if route.is_tcp { &self.tcp } else { &self.udp };
+        let own = if route.kind == Kind::Tcp { &self.tcp } else { &self.udp };
         let exact = own.iter().find(|address| Some(address.ip()) == route.local);
         let alike = || own.iter().find(|address| address.is_ipv4() == route.remote.is_ipv4());
         exact.or_else(alike).or(own.first()).copied().unwrap_or(route.remote)
@@ -280,7 +289,10 @@ impl Media {
         };
         let udp = advertise(listening.udp_address);
         let tcp = listening.tcp_address.map(advertise).unwrap_or_default();
-        let (shared, inlets) = Shared::new(workers, udp, tcp)?;
+        let (mut shared, inlets) = Shared::new(workers, udp.clone(), tcp)?;
+        if config.turn {
+            shared.turn = Some(Turn::start(udp)?);
+        }
         let shared = Arc::new(shared);
         let (stop, stopped) = watch::channel(());
         worker::start(listening, inlets, &shared, &events, &stopped)?;
@@ -295,6 +307,23 @@ impl Media {
     /// What has been counted.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// What the relay has counted; `None` when there is none.
+    pub fn turn_counters(&self) -> Option<&TurnCounters> {
+        self.shared.turn.as_ref().map(|turn| &turn.counters)
+    }
+
+    /// The password with which whoever has the name `expiry:session` may use the relay; `None` when there is none. The
+    /// expiry is in seconds since 1970.
+    pub fn turn_password(&self, username: &str) -> Option<String> {
+        self.shared.turn.as_ref().map(|turn| turn.password(username))
+    }
+
+    /// Serves a client of the relay that came by a connection of the server's, until it ends. `first` is what has been read
+    /// of it.
+    pub async fn relay(&self, stream: impl AsyncRead + AsyncWrite, remote: SocketAddr, first: Vec<u8>) {
+        turn::serve(stream, remote, first, &self.shared, || {}).await;
     }
 
     /// How many connections there are.

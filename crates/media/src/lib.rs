@@ -38,6 +38,7 @@ mod source;
 mod srtp;
 mod stun;
 mod telling;
+mod turn;
 mod viewer;
 mod worker;
 
@@ -48,4 +49,6 @@ pub use sdp::receiving_lines;
 pub use shard::{Answer, Published, PublishedLayer, Watched};
 pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};
+pub use stun::{OPENING, Opening, opening};
 pub use telling::{Link, Pause, Showing};
+pub use turn::TurnCounters;

@@ -5,11 +5,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// By what a datagram goes, or comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Udp,
+    /// An ICE-TCP connection (RFC 6544).
+    Tcp,
+    /// Our own TURN relay (`turn/`): the other side is an address that it has given to a client.
+    Relay,
+}
+
 /// Where a datagram goes, or comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Route {
-    /// Over an ICE-TCP connection (RFC 6544) instead of UDP.
-    pub(crate) is_tcp: bool,
+    pub(crate) kind: Kind,
     pub(crate) remote: SocketAddr,
     /// Which address of ours it was sent to, and so has to be answered from; `None` when there is but one, or nobody
     /// knows.
@@ -19,12 +28,17 @@ pub(crate) struct Route {
 impl Route {
     /// Over UDP, from whichever address of ours the system chooses.
     pub(crate) fn udp(remote: impl Into<SocketAddr>) -> Self {
-        Self { is_tcp: false, remote: remote.into(), local: None }
+        Self { kind: Kind::Udp, remote: remote.into(), local: None }
     }
 
     /// Over a connection that a client has opened.
     pub(crate) fn tcp(remote: SocketAddr) -> Self {
-        Self { is_tcp: true, remote, local: None }
+        Self { kind: Kind::Tcp, remote, local: None }
+    }
+
+    /// By way of our relay, from or to an address of ours.
+    pub(crate) fn relay(relayed: SocketAddr, local: IpAddr) -> Self {
+        Self { kind: Kind::Relay, remote: relayed, local: Some(local) }
     }
 }
 
@@ -62,7 +76,7 @@ impl Outbox {
         }
         if let Some(run) = self.runs.last_mut()
             && run.route == route
-            && !route.is_tcp
+            && route.kind != Kind::Tcp
             && run.start + run.length == start
             && length <= run.segment
             && run.length.is_multiple_of(run.segment)

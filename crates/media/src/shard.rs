@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use crate::engine::{Event, Shared};
 use crate::error::Error;
 use crate::keys;
-use crate::outbox::{Outbox, Route};
+use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
 use crate::source::{History, Packet, PeerId, Recent, RoomKey, Source};
@@ -335,7 +335,7 @@ impl Shard {
             peer.nominating = Some(route);
         }
         let receive = Receive {
-            proto: if route.is_tcp { Protocol::Tcp } else { Protocol::Udp },
+            proto: if route.kind == Kind::Tcp { Protocol::Tcp } else { Protocol::Udp },
             source: route.remote,
             destination: self.shared.local_address(route),
             contents,
@@ -370,7 +370,7 @@ impl Shard {
             }
             match output {
                 Ok(Output::Transmit(transmit)) => {
-                    let route = way_back(&transmit, [asked, peer.route]);
+                    let route = way_back(&self.shared, &transmit, [asked, peer.route]);
                     let bytes: &[u8] = &transmit.contents;
                     match bytes.first() {
                         // A viewer's media and reports are ours alone to send: they count on one index.
@@ -793,7 +793,7 @@ impl Shard {
         // The client learns at once that nothing more will come.
         if peer.rtc.close().is_ok() {
             while let Ok(Output::Transmit(transmit)) = peer.rtc.poll_output() {
-                let route = way_back(&transmit, [peer.route, None]);
+                let route = way_back(&self.shared, &transmit, [peer.route, None]);
                 if matches!(transmit.contents.first(), Some(20..64)) {
                     self.out.push(route, &transmit.contents);
                 }
@@ -826,9 +826,13 @@ fn hold(
 
 /// The way of what is sent: the library knows addresses as clients are told them, which behind address translation are not
 /// the ones to send from; a way that is `known` is.
-fn way_back(transmit: &Transmit, known: [Option<Route>; 2]) -> Route {
+fn way_back(shared: &Shared, transmit: &Transmit, known: [Option<Route>; 2]) -> Route {
     let is_tcp = transmit.proto != Protocol::Udp;
-    let is_it = |route: &Route| route.remote == transmit.destination && route.is_tcp == is_tcp;
-    let plain = Route { is_tcp, remote: transmit.destination, local: None };
-    known.into_iter().flatten().find(is_it).unwrap_or(plain)
+    let is_it = |route: &Route| route.remote == transmit.destination && (route.kind == Kind::Tcp) == is_tcp;
+    let kind = if is_tcp { Kind::Tcp } else { Kind::Udp };
+    let plain = Route { kind, remote: transmit.destination, local: None };
+    known.into_iter().flatten().find(is_it).unwrap_or_else(|| match &shared.turn {
+        Some(turn) if turn.has_relayed(plain.remote) => Route::relay(plain.remote, transmit.source.ip()),
+        _ => plain,
+    })
 }

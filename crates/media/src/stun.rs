@@ -5,6 +5,27 @@ const USERNAME: u16 = 0x0006;
 const USE_CANDIDATE: u16 = 0x0025;
 const HEADER: usize = 20;
 
+/// How many bytes of a connection tell what it is for.
+pub const OPENING: usize = 10;
+
+/// What a connection over TCP is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// The relay: a message as it is (RFC 8656 3.1).
+    Turn,
+    /// ICE-TCP (RFC 6544): a message after its length.
+    Ice,
+}
+
+/// What a connection is for that begins so; `None` when it speaks neither.
+pub fn opening(head: &[u8; OPENING]) -> Option<Opening> {
+    match head {
+        [0x00..0x40, _, _, _, 0x21, 0x12, 0xa4, 0x42, ..] => Some(Opening::Turn),
+        [.., 0x21, 0x12, 0xa4, 0x42] => Some(Opening::Ice),
+        _ => None,
+    }
+}
+
 fn attributes(message: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = message.get(HEADER..).unwrap_or_default();
     std::iter::from_fn(move || {
@@ -65,6 +86,18 @@ mod tests {
 
         assert_eq!(username(&plain), Some("ours"));
         assert!(!nominates(&plain) && nominates(&nominating));
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_connection_tell_what_it_is_for() {
+        let message = request(&[(USERNAME, b"ours:theirs")]);
+        let framed = [&[0, 40], &message[..]].concat();
+        let head = |bytes: &[u8]| *bytes.first_chunk().unwrap();
+
+        assert_eq!(opening(&head(&message)), Some(Opening::Turn));
+        assert_eq!(opening(&head(&framed)), Some(Opening::Ice));
+        assert_eq!(opening(b"GET / HTTP"), None);
+        assert_eq!(opening(&[0; OPENING]), None);
     }
 
     #[test]

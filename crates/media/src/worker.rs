@@ -18,11 +18,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::engine::{Config, Event, Order, Shared};
-use crate::outbox::{Outbox, Route, Run};
+use crate::outbox::{Kind, Outbox, Route, Run};
 use crate::shard::{Command, Shard, Taking};
 use crate::socket::Sender;
 use crate::source::Packet;
-use crate::stun;
+use crate::stun::{self, Opening};
+use crate::turn::{self, Reaction, network};
 
 /// What the kernel may hold for a socket: 4 MB are 15 ms at 2 Gbit/s.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -47,6 +48,9 @@ const STREAM_SILENCE: Duration = Duration::from_secs(30);
 /// Connections that may wait to say whose they are, and those of one client: a browser opens one for each of its own.
 const MAX_WAITING: usize = 1024;
 const MAX_WAITING_OF_ONE: usize = 64;
+
+/// How often allocations that are over are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long to wait when no connection can be taken: there are no descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -192,6 +196,7 @@ struct Worker {
     sweep_at: usize,
     buffers: Vec<Vec<u8>>,
     events: mpsc::Sender<Event>,
+    swept_at: Instant,
 }
 
 /// The ways out.
@@ -201,6 +206,8 @@ struct Wires {
     shared: Arc<Shared>,
     /// A run taken apart, where the kernel does not do it.
     single: Vec<Run>,
+    /// What goes to clients of the relay over UDP, wrapped.
+    wrapped: Outbox,
 }
 
 impl Worker {
@@ -216,6 +223,7 @@ impl Worker {
             streams: HashMap::default(),
             shared: shared.clone(),
             single: Vec::new(),
+            wrapped: Outbox::default(),
         };
         let has_any_address = socket.local_addr()?.ip().is_unspecified();
         Ok(Self {
@@ -229,6 +237,7 @@ impl Worker {
             sweep_at: 64,
             buffers: vec![vec![0; RECEIVE_BYTES]; BATCH_SIZE],
             events,
+            swept_at: Instant::now(),
         })
     }
 
@@ -288,6 +297,15 @@ impl Worker {
                 send(&mut self.shard.out);
             }
             self.tell();
+            self.sweep(now);
+        }
+    }
+
+    /// Ends what the relay's clients have not refreshed; one worker does it for all.
+    fn sweep(&mut self, now: Instant) {
+        if self.index == 0 && now.saturating_duration_since(self.swept_at) >= SWEEP_INTERVAL {
+            self.swept_at = now;
+            self.shared.turn.iter().for_each(|turn| turn.sweep(now));
         }
     }
 
@@ -306,8 +324,10 @@ impl Worker {
             for (meta, buffer) in metas.iter().zip(&self.buffers).take(received) {
                 let local = meta.dst_ip.map(|ip| ip.to_canonical());
                 let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
-                let route = Route { is_tcp: false, remote: unmapped(meta.addr), local };
+                let route = Route { kind: Kind::Udp, remote: unmapped(meta.addr), local };
                 for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                    let relayed = take_relayed(&self.shared, route, bytes, now, &mut self.shard.out);
+                    let Some((route, bytes)) = relayed else { continue };
                     if let Taking::Elsewhere(owner) = self.shard.handle_datagram(route, bytes, now)
                         && let Some(queue) = self.shared.queues.get(owner)
                     {
@@ -375,18 +395,48 @@ impl Wires {
         let runs = std::mem::take(&mut out.runs);
         let mut rest = runs.as_slice();
         while let Some(first) = rest.first() {
-            if first.route.is_tcp {
-                self.send_tcp(&out.buffer, first);
+            if first.route.kind != Kind::Udp {
+                match first.route.kind {
+                    Kind::Relay => self.wrap(&out.buffer, first),
+                    _ => self.send_tcp(&out.buffer, first),
+                }
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
             }
-            let udp = rest.iter().position(|run| run.route.is_tcp).unwrap_or(rest.len());
+            let udp = rest.iter().position(|run| run.route.kind != Kind::Udp).unwrap_or(rest.len());
             let (now, later) = rest.split_at_checked(udp).unwrap_or((rest, &[]));
             self.send_udp(socket, &out.buffer, now);
             rest = later;
         }
         out.runs = runs;
         out.clear();
+        if !self.wrapped.is_empty() {
+            let mut wrapped = std::mem::take(&mut self.wrapped);
+            self.send_udp(socket, &wrapped.buffer, &wrapped.runs);
+            wrapped.clear();
+            self.wrapped = wrapped;
+        }
+    }
+
+    /// Wraps datagrams for a client of the relay. Those over UDP are sent with the others, so that they are runs too.
+    fn wrap(&mut self, buffer: &[u8], run: &Run) {
+        let (Some(turn), Some(local)) = (&self.shared.turn, run.route.local) else { return };
+        let Some(way) = turn.way_to(run.route.remote, local, run.length, Instant::now()) else { return };
+        let datagrams = buffer.get(run.start..run.start + run.length).unwrap_or_default();
+        for datagram in datagrams.chunks(run.segment.max(1)) {
+            if way.client.stream == 0 {
+                let start = self.wrapped.start();
+                way.head.wrap(datagram, false, &mut self.wrapped.buffer);
+                let route = Route { local: way.client.local, ..Route::udp(way.client.remote) };
+                self.wrapped.finish(route, start);
+                continue;
+            }
+            let mut message = Vec::with_capacity(datagram.len() + 40);
+            way.head.wrap(datagram, true, &mut message);
+            if !self.shared.streams.send(way.client.stream, message) {
+                self.shared.counters.unsent_datagrams.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     fn send_udp(&mut self, socket: &UdpSocket, buffer: &[u8], runs: &[Run]) {
@@ -496,14 +546,6 @@ impl Waiting {
     }
 }
 
-/// What one client has of addresses: one of IPv4, or a network of IPv6 (RFC 6177).
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        ip @ IpAddr::V4(_) => ip,
-    }
-}
-
 /// Takes TCP connections, and hands each to the worker that has its client.
 async fn accept(listener: TcpListener, shared: Arc<Shared>, waiting: Arc<Waiting>) {
     for id in 0.. {
@@ -521,27 +563,36 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, waiting: Arc<Waiting
         };
         let (shared, place) = (shared.clone(), waiting.clone());
         let task = tokio::spawn(async move {
-            let first = tokio::time::timeout(STREAM_SETUP, read_frame(&mut stream, MAX_FIRST_FRAME)).await;
-            place.leave(id);
-            let owner = match &first {
-                Ok(Some(first)) => {
-                    stun::username(first).and_then(|name| shared.ufrags.read().get(name).copied())
-                }
-                _ => None,
-            };
-            let Some((queue, first)) =
-                owner.and_then(|owner| shared.queues.get(owner)).zip(first.ok().flatten())
-            else {
-                shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
-                return;
-            };
             let _ = stream.set_nodelay(true);
-            if let Ok(stream) = stream.into_std() {
-                // A worker that has so many to adopt is behind; the client tries again.
-                let _ = queue.streams.try_send(TcpArrival { stream, first });
+            let mut head = [0; stun::OPENING];
+            let read = tokio::time::timeout(STREAM_SETUP, stream.read_exact(&mut head)).await;
+            match stun::opening(&head).filter(|_| matches!(read, Ok(Ok(_)))) {
+                Some(Opening::Turn) => {
+                    turn::serve(stream, unmapped(remote), head.into(), &shared, || place.leave(id)).await;
+                }
+                Some(Opening::Ice) => introduce(stream, &head, &shared).await,
+                None => _ = shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed),
             }
+            place.leave(id);
         });
         waiting.enter(id, remote.ip(), task.abort_handle());
+    }
+}
+
+/// Hands an ICE-TCP connection to the worker that has its client; `head` is what has been read of it.
+pub(crate) async fn introduce(mut stream: TcpStream, head: &[u8], shared: &Shared) {
+    let mut reader = head.chain(&mut stream);
+    let first = tokio::time::timeout(STREAM_SETUP, read_frame(&mut reader, MAX_FIRST_FRAME)).await;
+    let first = first.ok().flatten();
+    let name = first.as_deref().and_then(stun::username);
+    let owner = name.and_then(|name| shared.ufrags.read().get(name).copied());
+    let Some((queue, first)) = owner.and_then(|owner| shared.queues.get(owner)).zip(first) else {
+        shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    if let Ok(stream) = stream.into_std() {
+        // A worker that has so many to adopt is behind; the client tries again.
+        let _ = queue.streams.try_send(TcpArrival { stream, first });
     }
 }
 
@@ -576,6 +627,28 @@ async fn write_frames(mut writer: tokio::net::tcp::OwnedWriteHalf, mut queue: mp
         if writer.write_all(&frame).await.is_err() {
             return;
         }
+    }
+}
+
+/// What came, out of what the relay's clients wrap it in; `None` when it was for the relay itself.
+fn take_relayed<'a>(
+    shared: &Shared,
+    route: Route,
+    bytes: &'a [u8],
+    now: Instant,
+    out: &mut Outbox,
+) -> Option<(Route, &'a [u8])> {
+    let Some(turn) = shared.turn.as_ref().filter(|_| turn::is_turn(bytes)) else {
+        return Some((route, bytes));
+    };
+    let start = out.start();
+    match turn.handle(turn::Client::udp(route), bytes, now, &mut out.buffer) {
+        Reaction::Nothing => None,
+        Reaction::Answer => {
+            out.finish(route, start);
+            None
+        }
+        Reaction::Data(route, data) => Some((route, data)),
     }
 }
 

@@ -40,6 +40,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "udp",
             "tcp",
             "advertise",
+            "turn",
             "workers",
             "ice_urls",
             "turn_secret",
@@ -183,6 +184,8 @@ pub(crate) struct Media {
     /// The addresses clients are told; empty is this machine's own.
     #[serde(deserialize_with = "list")]
     pub(crate) advertise: Vec<String>,
+    /// Whether to relay for clients whose network lets nothing else through.
+    pub(crate) turn: bool,
     /// 0 is one a core.
     pub(crate) workers: usize,
     /// STUN and TURN servers that clients are told of.
@@ -202,6 +205,7 @@ impl Default for Media {
             udp: String::new(),
             tcp: String::new(),
             advertise: Vec::new(),
+            turn: true,
             workers: 0,
             ice_urls: Vec::new(),
             turn_secret: String::new(),
@@ -234,7 +238,7 @@ impl Media {
             text.parse().with_context(|| format!("media.advertise has {text:?}, which is no IP address"))
         });
         let advertised = advertised.collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(media::Config { udp, tcp, advertised, workers: self.workers })
+        Ok(media::Config { udp, tcp, advertised, turn: self.turn, workers: self.workers })
     }
 }
 

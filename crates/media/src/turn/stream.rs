@@ -1,0 +1,168 @@
+//! TURN over a connection, TCP's or TLS's: messages one after the other (RFC 8656 3.1, 12.5), in both directions.
+
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::sync::mpsc;
+
+use super::{Client, Reaction, Turn, length_on_stream};
+use crate::engine::Shared;
+use crate::outbox::Route;
+use crate::shard::Command;
+use crate::stun;
+
+/// How long a client may take until it has an allocation.
+const SETUP: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what is sent.
+const STALL: Duration = Duration::from_secs(30);
+
+/// The longest message of one who has no allocation yet, and of one who has: media's fit a network's packets.
+const MAX_FIRST: usize = 1_500;
+const MAX_MESSAGE: usize = 8 << 10;
+
+/// Messages that may wait for one client: half a second of video.
+const QUEUE: usize = 256;
+
+/// Messages written at once.
+const BATCH: usize = 64;
+
+/// The connections that have an allocation.
+#[derive(Default)]
+pub(crate) struct Streams {
+    last: AtomicU64,
+    queues: RwLock<HashMap<u64, mpsc::Sender<Vec<u8>>, foldhash::fast::RandomState>>,
+}
+
+impl Streams {
+    /// Hands a message to a connection; whether it was taken. A link that is too slow loses messages, as it would over UDP.
+    pub(crate) fn send(&self, stream: u64, message: Vec<u8>) -> bool {
+        self.queues.read().get(&stream).is_some_and(|queue| queue.try_send(message).is_ok())
+    }
+}
+
+/// Ends a client's allocation with its connection.
+struct Ending<'a> {
+    shared: &'a Shared,
+    turn: &'a Turn,
+    client: Client,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.shared.streams.queues.write().remove(&self.client.stream);
+        self.turn.forget(&self.client);
+    }
+}
+
+/// Serves a connection until it ends; `first` is what has been read of it. `admitted` is called once its client has an
+/// allocation.
+pub(crate) async fn serve(
+    stream: impl AsyncRead + AsyncWrite,
+    remote: SocketAddr,
+    first: Vec<u8>,
+    shared: &Shared,
+    admitted: impl FnOnce(),
+) {
+    let Some(turn) = &shared.turn else { return };
+    let (reader, writer) = tokio::io::split(stream);
+    let reader = BufReader::new(Cursor::new(first).chain(reader));
+    let stream = shared.streams.last.fetch_add(1, Ordering::Relaxed) + 1;
+    let client = Client { remote, local: None, stream };
+    let (queue, outgoing) = mpsc::channel(QUEUE);
+    let mut writing = pin!(write(writer, outgoing));
+    {
+        let ending = Ending { shared, turn, client };
+        tokio::select! {
+            () = &mut writing => return,
+            () = read(reader, &ending, queue, admitted) => {}
+        }
+    }
+    // Nobody writes to it any more; what was answered last still goes out.
+    writing.await;
+}
+
+async fn read(
+    mut reader: impl AsyncRead + Unpin,
+    Ending { shared, turn, client }: &Ending<'_>,
+    queue: mpsc::Sender<Vec<u8>>,
+    admitted: impl FnOnce(),
+) {
+    let mut admitted = Some(admitted);
+    let setup_until = Instant::now() + SETUP;
+    let mut message = Vec::new();
+    let mut owner = None;
+    loop {
+        let until = turn.expires_at(client).unwrap_or(setup_until);
+        let most = if admitted.is_some() { MAX_FIRST } else { MAX_MESSAGE };
+        let read = read_message(&mut reader, most, &mut message);
+        if !matches!(tokio::time::timeout_at(until.into(), read).await, Ok(Some(()))) {
+            return;
+        }
+        let mut answer = Vec::new();
+        match turn.handle(*client, &message, Instant::now(), &mut answer) {
+            Reaction::Nothing => {}
+            Reaction::Data(route, data) => deliver(shared, route, data, &mut owner).await,
+            Reaction::Answer => {
+                if admitted.is_some() && turn.expires_at(client).is_some() {
+                    shared.streams.queues.write().insert(client.stream, queue.clone());
+                    admitted.take().into_iter().for_each(|admitted| admitted());
+                }
+                if queue.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Reads one message in place of the last.
+async fn read_message(
+    reader: &mut (impl AsyncRead + Unpin),
+    most: usize,
+    message: &mut Vec<u8>,
+) -> Option<()> {
+    let mut head = [0; 4];
+    reader.read_exact(&mut head).await.ok()?;
+    let length = length_on_stream(head).filter(|length| *length <= most)?;
+    message.clear();
+    message.extend_from_slice(&head);
+    message.resize(length, 0);
+    reader.read_exact(message.get_mut(4..)?).await.ok()?;
+    Some(())
+}
+
+/// Hands data to the worker that has the connection it is for: the one whose name it knocked with last.
+async fn deliver(shared: &Shared, route: Route, data: &[u8], owner: &mut Option<usize>) {
+    if let Some(name) = stun::username(data) {
+        *owner = shared.ufrags.read().get(name).copied();
+    }
+    match owner.and_then(|owner| shared.queues.get(owner)) {
+        // Its being full holds the client up, as a narrow link would.
+        Some(queue) => _ = queue.commands.send(Command::Datagram { route, bytes: data.to_vec() }).await,
+        None => _ = shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
+async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) {
+    let mut messages = Vec::with_capacity(BATCH);
+    let mut buffer = Vec::new();
+    while queue.recv_many(&mut messages, BATCH).await > 0 {
+        buffer.clear();
+        messages.drain(..).for_each(|message| buffer.extend(message));
+        let written = async {
+            writer.write_all(&buffer).await?;
+            writer.flush().await
+        };
+        if !matches!(tokio::time::timeout(STALL, written).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let _ = tokio::time::timeout(STALL, writer.shutdown()).await;
+}
