@@ -29,10 +29,15 @@ struct Script {
 
 impl Script {
     fn start(program: &str, arguments: &[&str], input: &Value) -> Self {
+        Self::start_in(program, arguments, input, &[])
+    }
+
+    fn start_in(program: &str, arguments: &[&str], input: &Value, environment: &[(&str, &str)]) -> Self {
         let program = if program == "python" { folder().join(".venv/bin/python") } else { program.into() };
         let child = Command::new(&program)
             .current_dir(folder())
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn();
@@ -70,15 +75,20 @@ async fn server() -> Server {
 }
 
 fn browsers(server: &Server, scenario: &str) -> Script {
+    browsers_with(server, scenario, json!({}), &[])
+}
+
+fn browsers_with(server: &Server, scenario: &str, more: Value, environment: &[(&str, &str)]) -> Script {
     let sigs: serde_json::Map<String, Value> = ["ann", "ben", "cat", "dan", "eve"]
         .map(|user| (user.into(), server.sig(user).into()))
         .into_iter()
         .collect();
-    let input = json!({
+    let mut input = json!({
         "url": format!("http://{}", server.address), "app": server.app,
         "admin": server.sig(ADMIN), "sigs": sigs,
     });
-    Script::start("node", &["live.mjs", scenario], &input)
+    input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Script::start_in("node", &["live.mjs", scenario], &input, environment)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,6 +209,97 @@ async fn media_goes_over_tcp_where_udp_does_not_get_through() {
     let saw = browsers(&server, "tcp").hear()["result"].take();
 
     assert!(saw["protocols"].as_array().unwrap().contains(&json!("tcp")), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_meet_where_only_the_relay_gets_through() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let ways = json!({"ways": ["^turn:.*=udp", "^turn:.*=tcp"]});
+    let saw = browsers_with(&server, "relay", ways, &[]).hear()["result"].take();
+
+    assert_eq!(saw["used"], json!(["relay udp", "relay udp", "relay tcp", "relay tcp"]));
+    let (_, metrics) = server.get("/metrics").await;
+    for direction in ["from_clients", "to_clients"] {
+        let name = format!("roomful_turn_bytes_total{{direction=\"{direction}\"}} ");
+        let bytes = metrics.split_once(&name).unwrap().1.lines().next().unwrap().parse::<u64>().unwrap();
+        assert!(bytes > 20_000, "{direction}: {bytes}");
+    }
+}
+
+/// The same with one port open, and TLS on it: who sees the packets sees HTTPS.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tls_port_is_enough_for_everything() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let plain = server().await;
+    plain.create_room_with("stage", json!({"SeatTemplate": "VideoDynamicGrid9Seats"})).await;
+    let data = plain.data.clone();
+    drop(plain);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let (cert, key) = (data.path().join("cert.pem"), data.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let environment =
+        [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0".as_ref()), ("ROOMFUL_MEDIA__TCP", "off".as_ref())];
+    let files = [("ROOMFUL_TLS__CERT", cert.as_os_str()), ("ROOMFUL_TLS__KEY", key.as_os_str())];
+    let environment = environment.into_iter().chain(files);
+    let environment =
+        environment.map(|(name, value)| (name.into(), value.to_str().unwrap().into())).collect();
+    let server = Server::on(data, environment).await;
+    let url = format!("https://localhost:{}", server.address.rsplit(':').next().unwrap());
+    // Whoever trusts the certificate: programs by this variable, the browser by a flag.
+    let trust = [("SSL_CERT_FILE", cert.to_str().unwrap()), ("NODE_EXTRA_CA_CERTS", cert.to_str().unwrap())];
+
+    let more = json!({"ways": ["^turns:"], "url": url, "flags": ["--ignore-certificate-errors"]});
+    let saw = browsers_with(&server, "relay", more, &trust).hear()["result"].take();
+    let mut request = whip_request(&server, &url);
+    request["relay"] = saw["servers"][0].clone();
+    request["relay"]["urls"] = saw["servers"][0]["urls"].as_array().unwrap().last().unwrap().clone();
+    let mut script = Script::start_in("python", &["whip.py"], &request, &trust);
+    let heard = script.hear();
+    script.say(&json!({}));
+    script.hear();
+    script.say(&json!({}));
+
+    assert_eq!(saw["used"], json!(["relay tls", "relay tls"]));
+    assert!(request["relay"]["urls"].as_str().unwrap().starts_with("turns:localhost:"), "{request}");
+    assert!((heard["tone"].as_i64().unwrap() - 440).abs() < 25, "{heard}");
+}
+
+/// What a member is told of the server's own relay.
+async fn relay_of(server: &Server, user: &str) -> Value {
+    let config = server.log_in(user).await.ok("get_media_config", json!({})).await;
+    config["IceServers"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aiortc_publishes_and_plays_by_every_way_of_the_relay() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+    let fields = json!({"SeatTemplate": "VideoDynamicGrid9Seats"});
+    server.create_room_with("stage", fields).await;
+    let relay = relay_of(&server, "ann").await;
+    let mut urls = relay["urls"].as_array().unwrap().clone();
+    assert_eq!(urls.len(), 2, "{relay}");
+    // The port of everything else takes it too.
+    urls.push(json!(format!("turn:{}?transport=tcp", server.address)));
+
+    for url in urls {
+        let mut request = whip_request(&server, &format!("http://{}", server.address));
+        request["relay"] = relay.clone();
+        request["relay"]["urls"] = url.clone();
+        let mut script = Script::start("python", &["whip.py"], &request);
+        let saw = script.hear();
+        script.say(&json!({}));
+        script.hear();
+        script.say(&json!({}));
+
+        assert!((saw["tone"].as_i64().unwrap() - 440).abs() < 25, "{url}: {saw}");
+        server.wait_for_members("stage", &[], Duration::from_secs(5)).await;
+    }
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.contains("roomful_turn_refusals_total{code=\"403\"} 0\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

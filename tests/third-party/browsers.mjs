@@ -19,7 +19,8 @@ export function launch() {
       '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
       '--disable-features=WebRtcHideLocalIpsWithMdns', '--disable-renderer-backgrounding',
-      '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows'],
+      '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
+      ...(input.flags ?? [])],
   });
 }
 

@@ -336,6 +336,51 @@ async function tcp(browser) {
   return { protocols: await protocols(ben) };
 }
 
+/** Nothing but the relay gets through, in one way after the other; the way is the beginning of what names it. */
+async function relay(browser) {
+  const used = [];
+  let servers;
+  for (const way of input.ways) {
+    const only = {
+      code: (way) => {
+        const Native = RTCPeerConnection;
+        globalThis.RTCPeerConnection = function (config) {
+          globalThis.servers = config.iceServers;
+          const servers = config.iceServers.map((one) => ({ ...one, urls: [one.urls].flat().filter((url) => RegExp(way).test(url)) }));
+          const iceServers = servers.filter((one) => one.urls.length > 0);
+          return new Native({ ...config, iceServers, iceTransportPolicy: 'relay' });
+        };
+        globalThis.RTCPeerConnection.prototype = Native.prototype;
+      },
+      argument: way,
+    };
+    const roomId = `tunnel-${used.length}`;
+    await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: roomId, ...SEATS } });
+    const [ann, ben] = [await open(browser, 'ann', only), await open(browser, 'ben', only)];
+    const began = Date.now();
+    await ann.evaluate((room) => enter(room, 'anchor'), roomId);
+    await publish(ann, COLOURS.ann[0]);
+    await ben.evaluate(() => watchAll(240));
+    await ben.evaluate((room) => enter(room, 'audience'), roomId);
+    await seesFrames(ben, 'ann');
+    await hears(ben, 'ann');
+    const took = Date.now() - began;
+    for (const page of [ann, ben]) {
+      used.push(await page.evaluate(async () => {
+        const stats = (await Promise.all(peers.map((pc) => pc.getStats()))).flatMap((one) => [...one.values()]);
+        const pair = stats.find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
+        const local = stats.find(({ id }) => id === pair?.localCandidateId);
+        return `${local?.candidateType} ${local?.relayProtocol}`;
+      }));
+    }
+    process.stderr.write(`${way}: ${took} ms\n`);
+    servers = await ben.evaluate(() => globalThis.servers);
+    await ann.context().close();
+    await ben.context().close();
+  }
+  return { used, servers };
+}
+
 /** The client's other methods and events, as a page uses them. */
 async function client(browser) {
   const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
@@ -569,5 +614,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address };
+const scenarios = { together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address, relay };
 await run(scenarios[process.argv[2]]);

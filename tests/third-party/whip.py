@@ -9,7 +9,14 @@ import sys
 import urllib.request
 
 import numpy
-from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc import (
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
 from aiortc.mediastreams import AudioStreamTrack
 from aiortc.rtcdtlstransport import RTCCertificate
 from av import AudioFrame, VideoFrame
@@ -69,6 +76,14 @@ async def agree(connection, url, token):
     return headers["location"], headers["etag"]
 
 
+def connect():
+    """A connection; where the request names a relay, by way of that alone."""
+    if "relay" not in REQUEST:
+        return RTCPeerConnection()
+    relay = RTCIceServer(**REQUEST["relay"])
+    return RTCPeerConnection(RTCConfiguration([relay], iceTransportPolicy=RTCIceTransportPolicy.RELAY))
+
+
 def rsa_certificate():
     """As GStreamer's webrtcbin makes it; browsers and aiortc by itself have ECDSA ones."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -80,7 +95,7 @@ def rsa_certificate():
 
 
 async def publish(base, room, token, rgb):
-    connection = RTCPeerConnection()
+    connection = connect()
     connection._RTCPeerConnection__certificates = [rsa_certificate()]
     # All publishers have the same names for their streams (SSRC), which are their own business.
     connection.addTrack(Tone())._ssrc = 1111
@@ -90,7 +105,7 @@ async def publish(base, room, token, rgb):
 
 async def play(base, room, token, user):
     """The colour in the middle of the 20th picture, and the strongest tone, in Hz."""
-    connection = RTCPeerConnection()
+    connection = connect()
     connection.addTransceiver("audio", direction="recvonly")
     connection.addTransceiver("video", direction="recvonly")
     seen = asyncio.get_running_loop().create_future()

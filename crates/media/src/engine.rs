@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use str0m::config::DtlsCert;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::error::Error;
@@ -36,8 +37,10 @@ pub struct Config {
     pub udp: SocketAddr,
     /// The one TCP port for networks without UDP (RFC 6544); `None` for none.
     pub tcp: Option<SocketAddr>,
-    /// The addresses that clients are told. Empty: those of the listening sockets.
+    /// The addresses that clients are told.
     pub advertised: Vec<IpAddr>,
+    /// Whether clients are told those of the listening sockets too, after them.
+    pub advertises_own: bool,
     /// Whether to relay for clients (TURN), to the media port and nowhere else.
     pub turn: bool,
     /// Worker threads; 0 is one a core.
@@ -281,11 +284,17 @@ impl Media {
         let workers = if config.workers == 0 { cores } else { config.workers }.min(64);
         let listening = worker::Listening::open(config, workers)?;
         let advertise = |address: SocketAddr| -> Vec<SocketAddr> {
-            let ips = match config.advertised.is_empty() {
-                true => worker::own_addresses(address.ip()),
-                false => config.advertised.clone(),
-            };
-            ips.into_iter().map(|ip| SocketAddr::new(ip, address.port())).collect()
+            let mut ips = config.advertised.clone();
+            if config.advertises_own {
+                ips.extend(worker::own_addresses(address.ip()));
+            }
+            let mut told = Vec::new();
+            for ip in ips {
+                if !told.contains(&SocketAddr::new(ip, address.port())) {
+                    told.push(SocketAddr::new(ip, address.port()));
+                }
+            }
+            told
         };
         let udp = advertise(listening.udp_address);
         let tcp = listening.tcp_address.map(advertise).unwrap_or_default();
@@ -324,6 +333,11 @@ impl Media {
     /// of it.
     pub async fn relay(&self, stream: impl AsyncRead + AsyncWrite, remote: SocketAddr, first: Vec<u8>) {
         turn::serve(stream, remote, first, &self.shared, || {}).await;
+    }
+
+    /// Takes an ICE-TCP connection (RFC 6544) that came in elsewhere; `first` is what has been read of it.
+    pub async fn introduce(&self, stream: TcpStream, first: &[u8]) {
+        worker::introduce(stream, first, &self.shared).await;
     }
 
     /// How many connections there are.

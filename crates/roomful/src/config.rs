@@ -41,6 +41,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "tcp",
             "advertise",
             "turn",
+            "turn_host",
             "workers",
             "ice_urls",
             "turn_secret",
@@ -55,6 +56,9 @@ const KEYS: &[(&str, &[&str])] = &[
 
 /// The documented longest time for which a member whose connection died silently may stay listed.
 const FRESHNESS: Duration = Duration::from_secs(40);
+
+/// What `media.advertise` has for this machine's own addresses.
+const AUTO: &str = "auto";
 
 /// The least `webhooks.waiting_bytes`: room for a few of the longest events.
 const LEAST_WAITING_BYTES: usize = 64 << 10;
@@ -181,11 +185,14 @@ pub(crate) struct Media {
     pub(crate) udp: String,
     /// ... and over TCP; empty is the port after that, "off" is nowhere.
     pub(crate) tcp: String,
-    /// The addresses clients are told; empty is this machine's own.
+    /// The addresses clients are told; empty or "auto" is this machine's own.
     #[serde(deserialize_with = "list")]
     pub(crate) advertise: Vec<String>,
     /// Whether to relay for clients whose network lets nothing else through.
     pub(crate) turn: bool,
+    /// Under which name clients find the relay, and its port over TLS; empty is the advertised addresses, and the
+    /// certificate's name.
+    pub(crate) turn_host: String,
     /// 0 is one a core.
     pub(crate) workers: usize,
     /// STUN and TURN servers that clients are told of.
@@ -206,6 +213,7 @@ impl Default for Media {
             tcp: String::new(),
             advertise: Vec::new(),
             turn: true,
+            turn_host: String::new(),
             workers: 0,
             ice_urls: Vec::new(),
             turn_secret: String::new(),
@@ -234,11 +242,14 @@ impl Media {
     /// What the forwarding unit is told.
     pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
         let (udp, tcp) = self.sockets(listen)?;
-        let advertised = self.advertise.iter().map(|text| {
-            text.parse().with_context(|| format!("media.advertise has {text:?}, which is no IP address"))
+        let advertised = self.advertise.iter().filter(|text| *text != AUTO).map(|text| {
+            text.parse().with_context(|| {
+                format!("media.advertise has {text:?}, which is no IP address, nor {AUTO:?}")
+            })
         });
         let advertised = advertised.collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(media::Config { udp, tcp, advertised, turn: self.turn, workers: self.workers })
+        let advertises_own = self.advertise.is_empty() || self.advertise.iter().any(|text| text == AUTO);
+        Ok(media::Config { udp, tcp, advertised, advertises_own, turn: self.turn, workers: self.workers })
     }
 }
 
@@ -414,6 +425,12 @@ impl Config {
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         self.media.unit(any)?;
+        if !is_host(&self.media.turn_host) {
+            let host = &self.media.turn_host;
+            bail!(
+                "media.turn_host is {host:?}, which is no name as in live.example.org or live.example.org:443"
+            );
+        }
         if let Some(url) = self.media.ice_urls.iter().find(|url| !is_ice_url(url)) {
             bail!("media.ice_urls has {url:?}, which does not begin with stun:, stuns:, turn: or turns:");
         }
@@ -429,6 +446,13 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A name, maybe with a port, or nothing at all.
+fn is_host(text: &str) -> bool {
+    let (name, port) = text.split_once(':').unwrap_or((text, "443"));
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_');
+    text.is_empty() || !name.is_empty() && name.chars().all(is_of_name) && port.parse::<u16>().is_ok()
 }
 
 fn is_ice_url(url: &str) -> bool {
@@ -525,6 +549,8 @@ mod tests {
             ("[media]\nudp = 'here'", vec![], "media.udp"),
             ("[metrics]\nlisten = '9090'", vec![], "metrics.listen"),
             ("[media]\nadvertise = ['example.org']", vec![], "media.advertise"),
+            ("[media]\nturn_host = 'https://example.org'", vec![], "media.turn_host"),
+            ("[media]\nturn_host = 'example.org:https'", vec![], "media.turn_host"),
             ("[media]\nice_urls = ['http://x']", vec![], "media.ice_urls"),
             ("[media]\nice_urls = ['turn:x:3478']", vec![], "media.turn_secret"),
         ] {
@@ -532,6 +558,20 @@ mod tests {
             assert!(error.contains(trouble) || file.contains("soon"), "{error}");
         }
         assert!(load("[presence]\nsilent_timeout = '60s'\nallow_slow = true", &[]).is_ok());
+    }
+
+    #[test]
+    fn own_addresses_are_advertised_alone_or_beside_others() {
+        for (text, own, others) in [
+            ("", true, 0),
+            ("[media]\nadvertise = 'auto'", true, 0),
+            ("[media]\nadvertise = ['auto', '203.0.113.5']", true, 1),
+            ("[media]\nadvertise = ['203.0.113.5', '2001:db8::5']", false, 2),
+        ] {
+            let unit = load(text, &[]).unwrap().media.unit(([0, 0, 0, 0], 8480).into()).unwrap();
+
+            assert_eq!((unit.advertises_own, unit.advertised.len()), (own, others), "{text}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
+use crate::demux::{self, Opened};
 use crate::hub::{Hub, drained};
 use crate::metrics::{self, Metrics};
 use crate::patience::Patient;
@@ -32,9 +33,6 @@ use crate::workers::Workers;
 /// How long a client may take from one request to the end of the next one's head. Longer than proxies keep a connection
 /// on which nothing is asked, so that they are the ones who close it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
-
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most bytes a request's head may have; for what is larger hyper answers 431.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -112,14 +110,14 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, serv
         let (served, tls) = (served.clone(), tls.clone());
         door.workers.spawn(async move {
             let Ok(stream) = TcpStream::from_std(stream) else { return };
-            match tls {
-                None => serve(Patient::new(stream, Some(place)), served).await,
-                Some(tls) => {
-                    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
-                    if let Ok(Ok(stream)) = stream {
-                        serve(Patient::new(stream, Some(place)), served).await;
-                    }
-                }
+            if served.calls.is_none() {
+                // For the operator, not for clients: nothing but HTTP is there.
+                return serve(Patient::new(stream, Some(place)), served).await;
+            }
+            match demux::open(stream, tls.as_ref(), served.hub.live.media()).await {
+                Some(Opened::Plain(stream)) => serve(Patient::new(stream, Some(place)), served).await,
+                Some(Opened::Secure(stream)) => serve(Patient::new(stream, Some(place)), served).await,
+                None => {}
             }
         });
     }

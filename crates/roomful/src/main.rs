@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod config;
 mod control;
+mod demux;
 mod door;
 mod error;
 mod gateway;

@@ -69,6 +69,17 @@ impl Metrics {
         for (what, count) in media.counters().all() {
             counter!("roomful_media_total", "what" => what).absolute(count);
         }
+        if let Some(relay) = media.turn_counters() {
+            gauge!("roomful_turn_allocations").set(relay.allocations() as f64);
+            counter!("roomful_turn_allocations_total").absolute(relay.made());
+            let (from_clients, to_clients) = relay.bytes();
+            counter!("roomful_turn_bytes_total", "direction" => "from_clients").absolute(from_clients);
+            counter!("roomful_turn_bytes_total", "direction" => "to_clients").absolute(to_clients);
+            counter!("roomful_turn_dropped_total").absolute(relay.dropped());
+            for (code, count) in relay.refusals() {
+                counter!("roomful_turn_refusals_total", "code" => code.to_string()).absolute(count);
+            }
+        }
         self.prometheus.render()
     }
 

@@ -78,6 +78,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     };
     let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
+    live.set_relay_urls(live::relay_urls(&config, live.media(), address));
     let hub = Hub::new(config, store.clone(), snapshot, live.clone());
     outbox.start(hub.clone(), undelivered);
 

@@ -9,6 +9,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
+use crate::demux;
+
+/// The first name that the certificate holds for, and no pattern of names.
+pub(crate) fn name(files: &Tls) -> Option<String> {
+    let certificate = CertificateDer::pem_file_iter(files.cert.as_ref()?).ok()?.next()?.ok()?;
+    let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
+    certificate.valid_dns_names().find(|name| !name.contains('*')).map(String::from)
+}
 
 /// What accepts TLS connections; `None` when no certificate is configured.
 pub(crate) fn load(files: &Tls) -> anyhow::Result<Option<TlsAcceptor>> {
@@ -23,6 +31,6 @@ pub(crate) fn load(files: &Tls) -> anyhow::Result<Option<TlsAcceptor>> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .context("the TLS certificate and key do not fit together")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), demux::TURN.to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

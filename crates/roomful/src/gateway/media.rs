@@ -133,7 +133,8 @@ impl MediaRequest {
 /// `{}` -> the servers that help a browser through its network.
 pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
     let user = asked.session.user.as_str();
-    let servers = live::ice_servers(&asked.hub.config.media, user, clock::now().unix_seconds());
+    let (config, session) = (&asked.hub.config.media, format!("s{}", asked.session.id.0));
+    let servers = live::ice_servers(config, &asked.hub.live, user, &session, clock::now().unix_seconds());
     Ok(json!({"IceServers": servers}).to_string())
 }
 

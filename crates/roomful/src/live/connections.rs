@@ -2,7 +2,7 @@
 //! brings back what the unit reports.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -59,6 +59,8 @@ pub(crate) struct Resource {
 /// The forwarding unit, as the rooms use it.
 pub(crate) struct Live {
     media: Media,
+    /// Where clients find the relay; none before it is known, and where there is none.
+    relay_urls: OnceLock<Vec<String>>,
     /// Tells this run of the server from others: clients whose media was elsewhere connect it anew.
     pub(crate) server_id: String,
     connections: Mutex<HashMap<PeerId, Connection, foldhash::fast::RandomState>>,
@@ -81,6 +83,7 @@ impl Live {
         getrandom::fill(&mut id).map_err(std::io::Error::other)?;
         let live = Self {
             media: Media::start(config, events)?,
+            relay_urls: OnceLock::new(),
             server_id: wire::hex(&id),
             connections: Mutex::default(),
             rooms: Mutex::default(),
@@ -99,6 +102,15 @@ impl Live {
     /// A number for what is told of a stream, higher than all before, also those of a former run.
     pub(crate) fn next_seq(&self) -> u64 {
         self.last_seq.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Clients find the relay at `urls`, from now on.
+    pub(crate) fn set_relay_urls(&self, urls: Vec<String>) {
+        let _ = self.relay_urls.set(urls);
+    }
+
+    pub(crate) fn relay_urls(&self) -> &[String] {
+        self.relay_urls.get().map_or(&[], Vec::as_slice)
     }
 
     /// A name for a room that is made now.

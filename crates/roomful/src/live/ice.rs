@@ -1,15 +1,20 @@
-//! What a client's browser is told of servers that help it through its network: the operator's own TURN servers, with
-//! credentials made for the client (coturn's shared-secret scheme: draft-uberti-behave-turn-rest-00).
+//! What a client's browser is told of servers that help it through its network: this server's own relay, and TURN servers
+//! that the operator has beside it, with credentials made for the client (coturn's shared-secret scheme:
+//! draft-uberti-behave-turn-rest-00).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use media::Media;
 use serde::Serialize;
 use sha1::Sha1;
 
-use crate::config;
+use super::Live;
+use crate::config::{self, Config};
+use crate::tls;
 
 /// An entry of a browser's `iceServers`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -33,8 +38,86 @@ impl IceServer {
     }
 }
 
-/// The servers for `user`; its credentials hold for the configured time.
-pub(crate) fn servers(config: &config::Media, user: &str, now_seconds: u64) -> Vec<IceServer> {
+/// The servers for a session of `user`; their credentials hold for the configured time.
+pub(crate) fn servers(
+    config: &config::Media,
+    live: &Live,
+    user: &str,
+    session: &str,
+    now_seconds: u64,
+) -> Vec<IceServer> {
+    let mut servers = others(config, user, now_seconds);
+    let username = format!("{}:{session}", now_seconds + config.turn_lifetime.as_secs());
+    let urls = live.relay_urls();
+    if let Some(credential) = live.media().turn_password(&username).filter(|_| !urls.is_empty()) {
+        let (urls, username) = (urls.to_vec(), Some(username));
+        servers.push(IceServer { urls, username, credential: Some(credential) });
+    }
+    servers
+}
+
+/// Where a client finds the relay of a server at `listen`; nowhere when it has none.
+pub(crate) fn relay_urls(config: &Config, media: &Media, listen: SocketAddr) -> Vec<String> {
+    if media.turn_counters().is_none() {
+        return Vec::new();
+    }
+    let host = &config.media.turn_host;
+    let secure = match host.as_str() {
+        "" => tls::name(&config.tls),
+        // Who names a port has TLS there, be it before this server.
+        host => (config.tls.cert.is_some() || host.contains(':')).then(|| host.to_string()),
+    };
+    urls(&config.media, media.addresses(), listen, secure.as_deref())
+}
+
+/// At the media port over UDP and TCP, and over TLS at the port of everything else, when there is a name (`HOST` or
+/// `HOST:PORT`) that the certificate holds for.
+fn urls(
+    config: &config::Media,
+    (udp, tcp): (&[SocketAddr], &[SocketAddr]),
+    listen: SocketAddr,
+    secure: Option<&str>,
+) -> Vec<String> {
+    let name = config.turn_host.split(':').next().filter(|name| !name.is_empty());
+    let hosts = match name {
+        Some(name) => vec![name.to_string()],
+        None => hosts(udp),
+    };
+    let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
+    let mut urls = Vec::new();
+    for host in hosts {
+        urls.extend(port(udp).map(|port| format!("turn:{host}:{port}?transport=udp")));
+        // Whoever lets no TCP in for media has the other port all the same.
+        let port = port(tcp).unwrap_or(listen.port());
+        urls.push(format!("turn:{host}:{port}?transport=tcp"));
+    }
+    if let Some(secure) = secure {
+        let (host, port) = secure.rsplit_once(':').unwrap_or((secure, ""));
+        let port = port.parse().unwrap_or(listen.port());
+        urls.push(format!("turns:{host}:{port}?transport=tcp"));
+    }
+    urls
+}
+
+/// One address of each family; of this machine alone only when there are no others.
+fn hosts(addresses: &[SocketAddr]) -> Vec<String> {
+    let is_reachable = |address: &&SocketAddr| !address.ip().is_loopback();
+    let is_v4 = |address: &&SocketAddr| address.is_ipv4();
+    let v4 = addresses.iter().filter(is_v4).find(is_reachable);
+    let v6 = addresses.iter().filter(|address| address.is_ipv6()).find(is_reachable);
+    let mut hosts: Vec<_> = v4.into_iter().chain(v6).collect();
+    if hosts.is_empty() {
+        hosts.extend(addresses.first());
+    }
+    let text = |address: &&SocketAddr| match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    hosts.iter().map(text).collect()
+}
+
+/// The servers beside ours.
+fn others(config: &config::Media, user: &str, now_seconds: u64) -> Vec<IceServer> {
     let (relays, plain): (Vec<_>, Vec<_>) =
         config.ice_urls.iter().cloned().partition(|url| url.starts_with("turn"));
     let mut servers = Vec::new();
@@ -78,6 +161,40 @@ mod tests {
     }
 
     #[test]
+    fn our_own_relay_is_named_by_every_way_to_it() {
+        let all =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let udp = all(&["127.0.0.1:8480", "198.51.100.1:8480", "[2001:db8::1]:8480", "[::1]:8480"]);
+        let tcp = all(&["198.51.100.1:8481"]);
+        let listen = SocketAddr::from(([0, 0, 0, 0], 443));
+        let mut config = config::Media::default();
+
+        assert_eq!(
+            urls(&config, (&udp, &tcp), listen, Some("live.example.org")),
+            [
+                "turn:198.51.100.1:8480?transport=udp",
+                "turn:198.51.100.1:8481?transport=tcp",
+                "turn:[2001:db8::1]:8480?transport=udp",
+                "turn:[2001:db8::1]:8481?transport=tcp",
+                "turns:live.example.org:443?transport=tcp",
+            ]
+        );
+        assert_eq!(
+            urls(&config, (&all(&["127.0.0.1:8480"]), &[]), listen, None),
+            ["turn:127.0.0.1:8480?transport=udp", "turn:127.0.0.1:443?transport=tcp"]
+        );
+        config.turn_host = "media.example.org:8443".into();
+        assert_eq!(
+            urls(&config, (&udp, &tcp), listen, Some(&config.turn_host)),
+            [
+                "turn:media.example.org:8480?transport=udp",
+                "turn:media.example.org:8481?transport=tcp",
+                "turns:media.example.org:8443?transport=tcp",
+            ]
+        );
+    }
+
+    #[test]
     fn only_relays_need_credentials() {
         let config = config::Media {
             ice_urls: vec!["stun:a.example:3478".into(), "turn:b.example:3478?transport=tcp".into()],
@@ -85,7 +202,7 @@ mod tests {
             ..config::Media::default()
         };
 
-        let servers = servers(&config, "ann", 1_700_000_000);
+        let servers = others(&config, "ann", 1_700_000_000);
 
         assert_eq!(servers.len(), 2);
         assert_eq!(servers[0].username, None);

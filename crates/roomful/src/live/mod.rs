@@ -10,5 +10,5 @@ mod streams;
 pub(crate) mod whip;
 
 pub(crate) use connections::{Happenings, Live, Resource};
-pub(crate) use ice::servers as ice_servers;
+pub(crate) use ice::{relay_urls, servers as ice_servers};
 pub(crate) use streams::{MemberStreams, Settled, Streams, WantedLayers, device, stream_type};

@@ -238,7 +238,8 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
     headers.extend(location.map(|location| (LOCATION, location)));
     headers.extend(quoted(&resource.entity_tag).map(|tag| (ETAG, tag)));
     let user = resource.user.as_str();
-    for server in super::ice_servers(&hub.config.media, user, clock::now().unix_seconds()) {
+    let (config, session) = (&hub.config.media, &resource.entity_tag);
+    for server in super::ice_servers(config, &hub.live, user, session, clock::now().unix_seconds()) {
         for link in server.links() {
             headers.extend(HeaderValue::try_from(link).map(|link| (LINK, link)));
         }
