@@ -209,6 +209,30 @@ async fn media_goes_over_tcp_where_udp_does_not_get_through() {
     let saw = browsers(&server, "tcp").hear()["result"].take();
 
     assert!(saw["protocols"].as_array().unwrap().contains(&json!("tcp")), "{saw}");
+
+    // The port of everything else takes it too.
+    let port = server.address.rsplit(':').next().unwrap();
+    let saw = browsers_with(&server, "tcp", json!({"port": port}), &[]).hear()["result"].take();
+
+    assert!(saw["protocols"].as_array().unwrap().contains(&json!("tcp")), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_speaks_ipv6() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = Server::with(&[
+        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+        ("ROOMFUL_MEDIA__UDP", "[::]:0"),
+        ("ROOMFUL_MEDIA__TCP", "[::]:0"),
+        ("ROOMFUL_MEDIA__ADVERTISE", "::1"),
+    ])
+    .await;
+    server.import(&["ann", "ben"]).await;
+
+    let ways = json!({"ways": [r"^turn:\[::1\].*=udp", r"^turn:\[::1\].*=tcp"]});
+    let saw = browsers_with(&server, "relay", ways, &[]).hear()["result"].take();
+
+    assert_eq!(saw["used"], json!(["relay udp", "relay udp", "relay tcp", "relay tcp"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

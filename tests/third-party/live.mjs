@@ -311,21 +311,24 @@ async function address(browser) {
 
 /** Media goes over TCP where UDP does not get through. */
 async function tcp(browser) {
-  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'cable', ...SEATS } });
+  const roomId = `cable-${input.port ?? 'own'}`;
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: roomId, ...SEATS } });
   const only = {
-    code: () => {
+    code: (port) => {
       const native = RTCPeerConnection.prototype.setRemoteDescription;
       RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
         const lines = sdp.split('\r\n').filter((line) => !/^a=candidate.* udp /i.test(line));
-        return native.call(this, { type, sdp: lines.join('\r\n') });
+        const moved = lines.map((line) => (port ? line.replace(/^(a=candidate:\S+ \d tcp \d+ \S+) \d+/i, `$1 ${port}`) : line));
+        return native.call(this, { type, sdp: moved.join('\r\n') });
       };
     },
+    argument: input.port,
   };
   const [ann, ben] = [await open(browser, 'ann', only), await open(browser, 'ben', only)];
-  await ann.evaluate(() => enter('cable', 'anchor'));
+  await ann.evaluate((room) => enter(room, 'anchor'), roomId);
   await publish(ann, COLOURS.ann[0]);
   await ben.evaluate(() => watchAll(240));
-  await ben.evaluate(() => enter('cable', 'audience'));
+  await ben.evaluate((room) => enter(room, 'audience'), roomId);
   await seesFrames(ben, 'ann');
   await hears(ben, 'ann');
   const protocols = (page) => page.evaluate(async () => {

@@ -404,6 +404,33 @@ impl Turn {
         }
     }
 
+    /// That what is found by one name is found by all, within the bounds.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self) {
+        let allocations = self.allocations.read();
+        let Allocations { by_client, by_relayed, by_session, by_network, .. } = &*allocations;
+        let all = || by_client.values();
+        assert_eq!(all().map(|one| one.relayed.len()).sum::<usize>(), by_relayed.len());
+        for one in all() {
+            for relayed in &one.relayed {
+                assert!(Arc::ptr_eq(one, &by_relayed[relayed]));
+            }
+            let network = network(one.client.remote.ip());
+            for list in [&by_session[&one.session], &by_network[&network]] {
+                assert_eq!(list.iter().filter(|other| Arc::ptr_eq(one, other)).count(), 1);
+            }
+            assert!(one.state.lock().peers.len() <= self.peers.len());
+        }
+        for (lists, most) in [
+            (by_session.values().collect::<Vec<_>>(), MOST_OF_SESSION),
+            (by_network.values().collect(), MOST_OF_NETWORK),
+        ] {
+            assert_eq!(lists.iter().map(|list| list.len()).sum::<usize>(), by_client.len());
+            assert!(lists.iter().all(|list| (1..=most).contains(&list.len())));
+        }
+        assert_eq!(self.counters.allocations(), by_client.len() as u64);
+    }
+
     fn find(&self, client: &Client, now: Instant) -> Option<Arc<Allocation>> {
         let allocation = self.allocations.read().by_client.get(client).cloned()?;
         if allocation.state.lock().expires_at <= now {

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+    BufReader,
+};
 use tokio::sync::mpsc;
 
 use super::{Client, Reaction, Turn, length_on_stream};
@@ -17,8 +20,11 @@ use crate::outbox::Route;
 use crate::shard::Command;
 use crate::stun;
 
-/// How long a client may take until it has an allocation.
+/// How long a client may take until it has an allocation, and to finish a message.
 const SETUP: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a silent client still has its allocation: it may have had to give way.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a client may take nothing of what is sent.
 const STALL: Duration = Duration::from_secs(30);
@@ -89,7 +95,7 @@ pub(crate) async fn serve(
 }
 
 async fn read(
-    mut reader: impl AsyncRead + Unpin,
+    mut reader: impl AsyncBufRead + Unpin,
     Ending { shared, turn, client }: &Ending<'_>,
     queue: mpsc::Sender<Vec<u8>>,
     admitted: impl FnOnce(),
@@ -99,10 +105,21 @@ async fn read(
     let mut message = Vec::new();
     let mut owner = None;
     loop {
-        let until = turn.expires_at(client).unwrap_or(setup_until);
+        loop {
+            let now = Instant::now();
+            let until = turn.expires_at(client).unwrap_or(setup_until);
+            if until <= now {
+                return;
+            }
+            match tokio::time::timeout_at(until.min(now + CHECK_INTERVAL).into(), reader.fill_buf()).await {
+                Ok(Ok(bytes)) if !bytes.is_empty() => break,
+                Ok(_) => return,
+                Err(_) => {}
+            }
+        }
         let most = if admitted.is_some() { MAX_FIRST } else { MAX_MESSAGE };
         let read = read_message(&mut reader, most, &mut message);
-        if !matches!(tokio::time::timeout_at(until.into(), read).await, Ok(Some(()))) {
+        if !matches!(tokio::time::timeout(SETUP, read).await, Ok(Some(()))) {
             return;
         }
         let mut answer = Vec::new();

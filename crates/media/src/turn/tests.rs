@@ -10,6 +10,7 @@ use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, MessageIntegrityCredentials, MessageWriteVec,
 };
 use stun_types::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use turn_types::attribute::{
     AdditionalAddressFamily, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
     XorRelayedAddress,
@@ -20,6 +21,7 @@ use super::credentials::key;
 use super::server::{MOST_OF_NETWORK, MOST_OF_SESSION};
 use super::wire::{self, COOKIE, Head};
 use super::*;
+use crate::engine::Shared;
 use crate::outbox::Route;
 
 type Reply = stun_types::message::Message<'static>;
@@ -570,8 +572,40 @@ fn turn_is_told_from_ice_dtls_and_rtp() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_ends_with_its_allocation() {
+    let (mut shared, _inlets) = Shared::new(1, vec![media()], Vec::new()).unwrap();
+    let now = Instant::now();
+    shared.turn = Some(Turn::new(b"secret", vec![media()], now, NOW_SECONDS));
+    let shared = std::sync::Arc::new(shared);
+    let remote = ([198, 51, 100, 7], 5000).into();
+    let (mut near, far) = tokio::io::duplex(4096);
+    let served = shared.clone();
+    let task = tokio::spawn(async move { serve(far, remote, Vec::new(), &served, || {}).await });
+    let mut ask = async |request: Vec<u8>| {
+        near.write_all(&request).await.unwrap();
+        let mut answer = vec![0; 20];
+        near.read_exact(&mut answer).await.unwrap();
+        answer.resize(20 + usize::from(u16::from_be_bytes([answer[2], answer[3]])), 0);
+        near.read_exact(&mut answer[20..]).await.unwrap();
+        read(&answer)
+    };
+    let turn = shared.turn.as_ref().unwrap();
+    let username = format!("{ENDS}:s1");
+    let refusal = ask(unsigned(ALLOCATE, &[With::Udp])).await;
+    let nonce = refusal.attribute::<Nonce>().unwrap().nonce().into();
+    let client = Client { remote, local: None, stream: 1 };
+    let user = User { client, password: turn.password(&username), username, nonce };
+    assert!(ask(user.request(ALLOCATE, &[With::Udp])).await.is_response());
+    assert_eq!(turn.counters.allocations(), 1);
+
+    turn.forget(&client);
+
+    tokio::time::timeout(Duration::from_secs(20), task).await.expect("it goes on").unwrap();
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn whatever_comes_is_survived_and_gives_nobody_anything(
@@ -613,6 +647,41 @@ proptest! {
 
         bench.tell(user.client, &request);
 
+        prop_assert_eq!(bench.turn.counters.allocations(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn whatever_clients_do_the_relay_keeps_its_bounds(
+        steps in prop::collection::vec((0u8..9, 0u16..30, 0u8..4, 0u64..400), 1..120),
+    ) {
+        let mut bench = Bench::new();
+        let mut users: std::collections::HashMap<u16, User> = Default::default();
+        for (what, port, session, seconds) in steps {
+            let remote = SocketAddr::from(([198, 51, 100, session / 2], 1000 + port));
+            let user = users.entry(port).or_insert_with(|| bench.user(&format!("s{session}"), remote)).clone();
+            let had = bench.turn.expires_at(&user.client).is_some_and(|until| until > bench.now);
+            match what {
+                0..3 => _ = bench.code(&user, ALLOCATE, &[With::Udp]),
+                3 => _ = bench.code(&user, REFRESH, &[lifetime(seconds as u32 * 10)]),
+                4 => _ = bench.code(&user, CREATE_PERMISSION, &[With::Peer(media())]),
+                5 => _ = bench.code(&user, CHANNEL_BIND, &[channel(0x4000 + port % 3), With::Peer(media())]),
+                6 => prop_assert!(had || bench.send(&user, media()).is_none()),
+                7 => bench.turn.forget(&user.client),
+                _ => {
+                    bench.wait(seconds);
+                    bench.turn.sweep(bench.now);
+                    users.clear();
+                }
+            }
+            bench.turn.assert_consistent();
+        }
+        bench.wait(3600);
+        bench.turn.sweep(bench.now);
+        bench.turn.assert_consistent();
         prop_assert_eq!(bench.turn.counters.allocations(), 0);
     }
 }
