@@ -15,6 +15,7 @@ use crate::shard::Shard;
 use crate::source::PeerId;
 use crate::srtp::{Keys, Open};
 use crate::stun;
+use crate::turn;
 use str0m::crypto::dtls::{DtlsInstance as _, DtlsOutput, SrtpProfile};
 use str0m::format::Codec;
 
@@ -24,6 +25,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("stun", stun),
+    ("turn", turn),
     ("rtcp", rtcp),
     ("payload", payload),
     ("srtcp", srtcp),
@@ -35,6 +37,11 @@ pub const TARGETS: &[Target] = &[
 /// STUN, as far as it is read to find a connection.
 pub fn stun(bytes: &[u8]) {
     let _ = (stun::username(bytes), stun::nominates(bytes), stun::is_success(bytes));
+}
+
+/// The relay's messages, of strangers and of members.
+pub fn turn(bytes: &[u8]) {
+    turn::survive(bytes);
 }
 
 /// Reports of viewers, in clear.

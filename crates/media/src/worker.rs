@@ -14,7 +14,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::engine::{Config, Event, Order, Shared};
@@ -155,15 +155,20 @@ pub(crate) fn start(
     stopped: &watch::Receiver<()>,
 ) -> io::Result<()> {
     let mut tcp = listening.tcp;
-    for (index, (socket, inlets)) in listening.udp.into_iter().zip(inlets).enumerate() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtimes =
+        listening.udp.iter().map(|_| tokio::runtime::Builder::new_current_thread().enable_all().build());
+    let runtimes = runtimes.collect::<io::Result<Vec<_>>>()?;
+    let handles: Vec<_> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
+    let parts = listening.udp.into_iter().zip(inlets).zip(runtimes);
+    for (index, ((socket, inlets), runtime)) in parts.enumerate() {
+        let handles = handles.clone();
         let (shared, events, mut stopped) = (shared.clone(), events.clone(), stopped.clone());
         let listener = tcp.take();
         std::thread::Builder::new().name("media".into()).spawn(move || {
             runtime.block_on(async move {
                 if let Some(listener) = listener.and_then(|listener| TcpListener::from_std(listener).ok()) {
                     let waiting = Waiting::new(MAX_WAITING, MAX_WAITING_OF_ONE);
-                    tokio::spawn(accept(listener, shared.clone(), Arc::new(waiting)));
+                    tokio::spawn(accept(listener, shared.clone(), Arc::new(waiting), handles));
                 }
                 let work = match Worker::new(index, socket, &shared, events) {
                     Ok(worker) => worker.run(inlets),
@@ -547,9 +552,14 @@ impl Waiting {
 }
 
 /// Takes TCP connections, and hands each to the worker that has its client.
-async fn accept(listener: TcpListener, shared: Arc<Shared>, waiting: Arc<Waiting>) {
-    for id in 0.. {
-        let (mut stream, remote) = loop {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    waiting: Arc<Waiting>,
+    runtimes: Vec<tokio::runtime::Handle>,
+) {
+    for (id, runtime) in (0..).zip(runtimes.iter().cycle()) {
+        let (stream, remote) = loop {
             match listener.accept().await {
                 Ok(accepted) => break accepted,
                 // It went before its turn came.
@@ -562,8 +572,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, waiting: Arc<Waiting
             }
         };
         let (shared, place) = (shared.clone(), waiting.clone());
-        let task = tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
+        let _ = stream.set_nodelay(true);
+        let Ok(stream) = stream.into_std() else { continue };
+        let (entered, has_entered) = oneshot::channel();
+        // The relay's clients stay where they are put, so that they are spread over the threads.
+        let task = runtime.spawn(async move {
+            let (Ok(()), Ok(mut stream)) = (has_entered.await, TcpStream::from_std(stream)) else { return };
             let mut head = [0; stun::OPENING];
             let read = tokio::time::timeout(STREAM_SETUP, stream.read_exact(&mut head)).await;
             match stun::opening(&head).filter(|_| matches!(read, Ok(Ok(_)))) {
@@ -576,6 +590,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, waiting: Arc<Waiting
             place.leave(id);
         });
         waiting.enter(id, remote.ip(), task.abort_handle());
+        let _ = entered.send(());
     }
 }
 
@@ -664,6 +679,8 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Handle;
+
     use super::*;
 
     async fn waits(waiting: &Waiting, count: usize) {
@@ -691,7 +708,7 @@ mod tests {
         let to = listener.local_addr().unwrap();
         let (shared, _inlets) = Shared::new(1, vec![to], vec![to]).unwrap();
         let waiting = Arc::new(Waiting::new(5, 3));
-        tokio::spawn(accept(listener, Arc::new(shared), waiting.clone()));
+        tokio::spawn(accept(listener, Arc::new(shared), waiting.clone(), vec![Handle::current()]));
         let mut greedy = Vec::new();
         for count in 1..=3 {
             greedy.push(connect([127, 0, 0, 1], to));

@@ -14,6 +14,7 @@ fn tries(target: &str) -> usize {
     match target {
         "offer" | "datagrams" => 60,
         "dtls" => 400,
+        "turn" => 400,
         _ => 20_000,
     }
 }

@@ -13,6 +13,7 @@
 //! a credential.
 
 mod credentials;
+mod fuzzing;
 mod quota;
 mod server;
 mod stream;
@@ -20,6 +21,7 @@ mod stream;
 mod tests;
 mod wire;
 
+pub(crate) use fuzzing::survive;
 pub(crate) use quota::network;
 pub use server::TurnCounters;
 pub(crate) use server::{Client, Reaction, Turn};
