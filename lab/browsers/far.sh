@@ -1,0 +1,3 @@
+#!/bin/sh
+# Chromium beyond the link.
+exec ip netns exec far /usr/bin/chromium "$@"
