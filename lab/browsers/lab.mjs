@@ -53,7 +53,7 @@ async function rest(command, body) {
 
 /** Until everything that is sent is sent at its full rate, as of a publisher that is on for a while. */
 async function warm(page) {
-  const end = Date.now() + 12_000;
+  const end = Date.now() + 20_000;
   let before;
   for (let good = 0; good < 2 && Date.now() < end; ) {
     const { at, out } = await page.evaluate(() => lab.sample());

@@ -11,7 +11,7 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
   /** The strip at the top: two rows of 16 cells, black or white. At a quarter of the size a cell is 15 x 9 pixels. */
   const CELLS = 16;
   /** How many of the spots change their light in each frame: so many bits are what a camera's picture takes. */
-  const FLICKERING = 24;
+  const FLICKERING = 8;
   const CELL = { width: WIDTH / CELLS, height: 36 };
 
   lab.mark = (name) => { lab.marks[name] ??= Date.now(); };
@@ -43,8 +43,8 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
       context.fillStyle = '#345';
       context.fillRect(0, 0, WIDTH, HEIGHT);
       for (const [number, spot] of spots.entries()) {
-        spot.x = (spot.x + 3 * Math.cos(spot.a) + WIDTH) % WIDTH;
-        spot.y = (spot.y + 3 * Math.sin(spot.a) + HEIGHT) % HEIGHT;
+        spot.x = (spot.x + 2 * Math.cos(spot.a) + WIDTH) % WIDTH;
+        spot.y = (spot.y + 2 * Math.sin(spot.a) + HEIGHT) % HEIGHT;
         const light = number < FLICKERING ? 40 + 20 * Math.random() : 50;
         context.fillStyle = `hsl(${spot.hue} 60% ${light}%)`;
         context.fillRect(spot.x, spot.y, 40, 40);
@@ -53,7 +53,7 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
       const row = ((count & 0xfff) << 4) | check(time, count & 0xfff);
       for (let cell = 0; cell < CELLS; cell += 1) {
         for (const [line, bits] of [time, row].entries()) {
-          context.fillStyle = (bits >> cell) & 1 ? '#fff' : '#000';
+          context.fillStyle = (bits >> cell) & 1 ? '#ddd' : '#222';
           context.fillRect(cell * CELL.width, line * CELL.height, CELL.width, CELL.height);
         }
       }

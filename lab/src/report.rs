@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::judge::{Figure, dropped, figures, rounded, sent_of_capacity};
 use crate::link::SLOT;
 use crate::run::Run;
-use crate::scenarios::{Layer, Scenario};
+use crate::scenarios::{Cast, Layer, Scenario};
 use crate::seen::{Viewer, quantile};
 
 #[derive(Serialize)]
@@ -78,6 +78,7 @@ pub(crate) fn measured(scenario: &Scenario, run: &Run) -> Measured {
     };
     let mut troubles: Vec<_> = viewers.iter().flat_map(|viewer| viewer.troubles.clone()).collect();
     troubles.extend(run.seen.publisher_troubles().iter().cloned());
+    troubles.extend(doubts(scenario, run));
     Measured {
         server: run.kind.name(),
         figures: figures(scenario, run),
@@ -87,6 +88,23 @@ pub(crate) fn measured(scenario: &Scenario, run: &Run) -> Measured {
         series: series(scenario, run, viewers.first()),
         troubles,
     }
+}
+
+/// Why a run is not to be believed: what was short of processor time was not the network.
+fn doubts(scenario: &Scenario, run: &Run) -> Vec<String> {
+    let mut all = Vec::new();
+    let sent = run.seen.frames_sent();
+    if scenario.cast != Cast::Uplink && sent < 14.0 {
+        all.push(format!("this machine is too busy: {} of 15 frames a second were sent", rounded(sent)));
+    }
+    let late = f64::from(run.late.late) / f64::from(run.late.packets.max(1));
+    if late > 0.01 {
+        let percent = rounded(100.0 * late);
+        all.push(format!(
+            "this machine is too busy: {percent} % of packets were more than 5 ms late on the link"
+        ));
+    }
+    all
 }
 
 fn summary(viewer: &Viewer, run: &Run) -> BTreeMap<&'static str, f64> {

@@ -161,6 +161,11 @@ impl Seen {
         &self.publisher.troubles
     }
 
+    /// Frames a second of the largest size that was sent.
+    pub(crate) fn frames_sent(&self) -> f64 {
+        self.sent().iter().map(|sent| sent.frames).fold(0.0, f64::max)
+    }
+
     /// Of each join, from asking for the picture and from entering to the first frame, in ms.
     pub(crate) fn joins(&self) -> Vec<(f64, f64)> {
         let of = |marks: &BTreeMap<String, f64>| {
@@ -180,7 +185,7 @@ impl Viewer {
         spans
             .filter(|(frame, _)| frame.at >= from && frame.height >= height)
             .map(|(frame, next)| (next - frame.at).clamp(0.0, STILL))
-            .sum()
+            .fold(0.0, |sum, span| sum + span)
     }
 
     /// The share of the whole run in which at least this size was shown.
@@ -205,12 +210,13 @@ impl Viewer {
         longest
     }
 
-    /// The browser's own word on how long the picture stood still. It counts what is over; what is not is added.
+    /// How long the picture stood still: the browser's own word, or what it does not count, gaps of more than a second.
     pub(crate) fn freezes(&self) -> f64 {
-        let (counted, end) =
-            (self.last().0.total_freezes_duration, self.frames.last().map_or(0.0, |frame| frame.at));
-        let open = self.end - end;
-        if open > 1.0 { counted + open } else { counted }
+        let next = self.frames.iter().skip(1).map(|frame| frame.at).chain([self.end]);
+        let gaps = self.frames.iter().zip(next).map(|(frame, next)| next - frame.at);
+        let long: f64 = gaps.filter(|gap| *gap > 1.0).sum();
+        let without = if self.frames.is_empty() { self.end } else { 0.0 };
+        self.last().0.total_freezes_duration.max(long).max(without)
     }
 
     /// Video and audio as last counted.

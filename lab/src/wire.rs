@@ -179,9 +179,12 @@ impl Wire {
     }
 }
 
-/// Linux has a nice value for each thread.
+/// A thread that waits for the moment of a packet must not wait for its turn, too: it gets real-time scheduling. A nice value
+/// alone counts only among processes of the same session where the kernel groups them.
 fn before_others() {
-    if let Err(error) = rustix::process::nice(-15) {
-        eprintln!("the link is not run before others ({error}): it may be late");
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let status = Command::new("chrt").args(["--fifo", "--pid", "10", &thread]).status();
+    if !status.is_ok_and(|status| status.success()) {
+        eprintln!("the link is not run before others: it may be late");
     }
 }
