@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api soak sdk lint bench bench-compare bench-media deps
+.PHONY: run test test-api soak sdk lint bench bench-compare bench-media lab deps
 
 run: sdk ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
@@ -44,9 +44,16 @@ bench-media: ## The figures of the forwarding unit, beside a bare sender and, wh
 	$(CARGO) build --release --workspace
 	bash bench/namespace.sh ./target/release/bench media
 
+lab: deps sdk ## What browsers see on the networks people have (SCENARIO=name,... SECONDS=20), beside Janus; as root
+	@command -v janus >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends janus' \
+	  || echo 'Janus cannot be installed: it is not measured beside'
+	$(CARGO) build --release --package roomful --package roomful-lab
+	$(SUDO) lab/run.sh target/release/lab $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SECONDS),--seconds $(SECONDS))
+
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'
 	@command -v curl >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends curl'
+	@command -v ip >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends iproute2'
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 

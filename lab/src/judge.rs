@@ -133,6 +133,18 @@ fn figure(scenario: &Scenario, run: &Run, must: Must, viewer: &Viewer, others: &
             let connected = viewer.marks.get("connected").copied().unwrap_or(f64::INFINITY);
             at_most("connected after", connected, most, " s")
         }
+        Must::Unwatched(off, on) => {
+            let came = viewer.marks.get("began").copied().unwrap_or_default();
+            let sent = run.seen.largest_sent();
+            // Still on its way when the viewer came: never off.
+            let last = sent.iter().copied().filter(|at| *at < came).fold(0.0, f64::max);
+            let last = if last > came - 1.0 { f64::INFINITY } else { last };
+            let first = sent.iter().copied().find(|at| *at >= came).unwrap_or(f64::INFINITY);
+            return vec![
+                at_most("largest size off when unwatched, after", last, off, " s"),
+                at_most("largest size on for a viewer, after", first - came, on, " s"),
+            ];
+        }
         Must::Others(frames, frozen) => {
             let of = |(number, other): (usize, &Viewer)| {
                 [

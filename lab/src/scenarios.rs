@@ -31,6 +31,8 @@ pub(crate) enum Cast {
     Joins,
     /// One viewer beyond the link, two beside the server.
     Crowd,
+    /// One viewer beyond the link, who comes when half of the time is over.
+    Late,
     /// The publisher is beyond the link, a viewer beside the server.
     Uplink,
 }
@@ -42,6 +44,7 @@ impl Cast {
             Self::Viewer => "viewer",
             Self::Joins => "joins",
             Self::Crowd => "crowd",
+            Self::Late => "late",
             Self::Uplink => "uplink",
         }
     }
@@ -78,6 +81,8 @@ pub(crate) enum Must {
     Joins(f64, f64),
     /// Media connected within so many seconds.
     Connected(f64),
+    /// Without a viewer the largest size is sent no more after so many seconds, and with one again within so many.
+    Unwatched(f64, f64),
     /// Of each of the other viewers: frames a second, and seconds of freezes.
     Others(f64, f64),
 }
@@ -153,7 +158,7 @@ pub(crate) fn all(length: Duration) -> Vec<Scenario> {
     use Layer::{Full, Half};
     use Must::{
         Concealed, Connected, Dropped, Frames, Freezes, FullAfterFirst, Gap, Joins, Keyframes, NeverBelow,
-        Others, PictureBy, Shows, ShowsBy,
+        Others, PictureBy, Shows, ShowsBy, Unwatched,
     };
     let at = |second: f64| length.mul_f64(second / 60.0);
     let start = Duration::ZERO;
@@ -224,6 +229,7 @@ pub(crate) fn all(length: Duration) -> Vec<Scenario> {
         .cast(Cast::Crowd),
         row("29a", "uplink-loss-5", link(5e6).loss_percent(5.0), &[Frames(14.0)]).uplink(),
         row("29b", "uplink-500k", link(500e3), &[Frames(14.6)]).uplink(),
+        row("30", "unwatched", link(5e6), &[Unwatched(5.0, 0.4)]).cast(Cast::Late),
         row("31", "tcp-only", link(5e6), &[Connected(1.5), Shows(Full, 0.9)]).without_udp(),
         row("32", "reports-only-600k", link(600e3), &[Concealed(0.02, start)]).reports_only(),
     ]

@@ -166,6 +166,18 @@ impl Seen {
         self.sent().iter().map(|sent| sent.frames).fold(0.0, f64::max)
     }
 
+    /// When another frame of the largest size had been sent, to a fifth of a second.
+    pub(crate) fn largest_sent(&self) -> Vec<f64> {
+        let largest = |sample: &Sample| {
+            let is_largest = |out: &&Outbound| out.rid == "f" || sample.out.len() == 1;
+            sample.out.iter().find(is_largest).map_or(0.0, |out| out.frames_encoded)
+        };
+        let samples = &self.publisher.samples;
+        let next = samples.iter().skip(1);
+        let sent = samples.iter().zip(next).filter(|(one, other)| largest(other) > largest(one));
+        sent.map(|(_, other)| (other.at - self.began) / 1000.0).collect()
+    }
+
     /// Of each join, from asking for the picture and from entering to the first frame, in ms.
     pub(crate) fn joins(&self) -> Vec<(f64, f64)> {
         let of = |marks: &BTreeMap<String, f64>| {
@@ -188,9 +200,10 @@ impl Viewer {
             .fold(0.0, |sum, span| sum + span)
     }
 
-    /// The share of the whole run in which at least this size was shown.
+    /// The share of the time from the first frame on in which at least this size was shown.
     pub(crate) fn share(&self, layer: Layer) -> f64 {
-        self.shown(layer.height(), 0.0) / self.end
+        let Some(first) = self.frames.first() else { return 0.0 };
+        self.shown(layer.height(), 0.0) / (self.end - first.at).max(0.1)
     }
 
     /// Frames a second from a moment on.
@@ -265,4 +278,84 @@ pub(crate) fn quantile(mut all: Vec<f64>, quantile: f64) -> Option<f64> {
     all.sort_by(f64::total_cmp);
     let last = all.len().checked_sub(1)?;
     all.get((last as f64 * quantile).round() as usize).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A viewer of a run of 10 s that got frames of these heights at these seconds, and whose sound was made up by halves
+    /// from the fifth second on.
+    fn viewer(frames: &[(f64, f64)]) -> Viewer {
+        let frames: Vec<_> = frames.iter().map(|(at, height)| (at * 1000.0, 1, 80, height)).collect();
+        let samples: Vec<_> = (0..=10)
+            .map(|second| {
+                let made_up = f64::from(second - 5).max(0.0) * 24_000.0;
+                let audio = json!({"concealedSamples": made_up, "totalSamplesReceived": second * 48_000});
+                json!({"at": second * 1000, "audio": audio, "video": {"totalFreezesDuration": 0.4}})
+            })
+            .collect();
+        let page = json!({
+            "began": 0, "marks": {"first_frame": 500}, "troubles": [], "unread": 0, "frames": frames, "samples": samples,
+        });
+        let seen = json!({"began": 0, "ended": 10_000, "publisher": page, "viewers": [page], "joins": []});
+        let seen: Seen = serde_json::from_value(seen).unwrap();
+        seen.viewers().pop().unwrap()
+    }
+
+    fn steady(from: f64, to: f64, height: f64) -> Vec<(f64, f64)> {
+        let count = ((to - from) * 10.0).round() as usize;
+        (0..count).map(|frame| (from + frame as f64 / 10.0, height)).collect()
+    }
+
+    #[test]
+    fn a_size_counts_while_its_frames_keep_coming() {
+        let frames = [steady(0.0, 4.0, 540.0), steady(4.0, 6.0, 270.0), steady(8.0, 10.0, 540.0)].concat();
+
+        let viewer = viewer(&frames);
+
+        assert!((viewer.share(Layer::Full) - 0.6).abs() < 0.01, "{}", viewer.share(Layer::Full));
+        // The last small frame stands for half a second of the two until the next.
+        assert!((viewer.shown(270.0, 0.0) - 8.4).abs() < 0.01, "{}", viewer.shown(270.0, 0.0));
+        assert_eq!(viewer.switches(), 2);
+        assert_eq!(viewer.first(540.0, 5.0), Some(8.0));
+    }
+
+    #[test]
+    fn what_stands_still_counts_also_where_the_browser_does_not_count_it() {
+        let viewer = viewer(&[steady(0.0, 4.0, 270.0), steady(7.0, 10.0, 270.0)].concat());
+
+        assert!((viewer.gap() - 3.1).abs() < 0.01, "{}", viewer.gap());
+        assert!((viewer.freezes() - 3.1).abs() < 0.01, "{}", viewer.freezes());
+    }
+
+    #[test]
+    fn a_viewer_without_a_picture_is_frozen_all_the_time() {
+        let viewer = viewer(&[]);
+
+        assert_eq!((viewer.freezes(), viewer.gap(), viewer.share(Layer::Half)), (10.0, 10.0, 0.0));
+    }
+
+    #[test]
+    fn short_stops_are_as_the_browser_says() {
+        assert_eq!(viewer(&steady(0.0, 10.0, 270.0)).freezes(), 0.4);
+    }
+
+    #[test]
+    fn sound_is_judged_from_a_moment_on() {
+        let viewer = viewer(&[]);
+
+        assert_eq!(viewer.concealed(0.0, 10.0), 0.25);
+        assert_eq!(viewer.concealed(5.0, 10.0), 0.5);
+        assert_eq!(viewer.concealed(0.0, 5.0), 0.0);
+    }
+
+    #[test]
+    fn quantiles_are_of_what_is_there() {
+        assert_eq!(quantile(vec![3.0, 1.0, 2.0], 0.5), Some(2.0));
+        assert_eq!(quantile(vec![3.0, 1.0, 2.0], 0.95), Some(3.0));
+        assert_eq!(quantile(Vec::new(), 0.5), None);
+    }
 }
