@@ -12,6 +12,8 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
   const CELLS = 16;
   /** How many of the spots change their light in each frame: so many bits are what a camera's picture takes. */
   const FLICKERING = 8;
+  /** The share of the time that the tone is to be heard. */
+  const LOUD = 0.12;
   const CELL = { width: WIDTH / CELLS, height: 36 };
 
   lab.mark = (name) => { lab.marks[name] ??= Date.now(); };
@@ -70,14 +72,21 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
     return track;
   };
 
-  /** A tone, so that what is missing of it is concealed and not silence. */
+  /** A tone twice a second, as long as a syllable: it takes as many bits as the fake microphone of a browser. */
   lab.tone = () => {
     const audio = new AudioContext();
-    const [tone, gain, out] = [audio.createOscillator(), audio.createGain(), audio.createMediaStreamDestination()];
+    const [tone, beat, gain, out] = [audio.createOscillator(), audio.createOscillator(), audio.createGain(), audio.createMediaStreamDestination()];
+    const on = Float32Array.from({ length: 64 }, (_, at) => (at < 64 * LOUD ? 0.3 : 0));
+    const shape = audio.createWaveShaper();
+    shape.curve = on;
     tone.frequency.value = 440;
-    gain.gain.value = 0.3;
+    beat.type = 'sawtooth';
+    beat.frequency.value = 2;
+    gain.gain.value = 0;
+    beat.connect(shape).connect(gain.gain);
     tone.connect(gain).connect(out);
     tone.start();
+    beat.start();
     return out.stream.getAudioTracks()[0];
   };
 
