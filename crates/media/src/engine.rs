@@ -21,6 +21,7 @@ use crate::shard::{Answer, Command, Published, Watched};
 use crate::source::{Packet, PeerId, RoomKey, SourceKey, Sources, StreamKind};
 use crate::telling::{Link, Showing};
 use crate::turn::{self, Turn, TurnCounters};
+use crate::viewer::Counts;
 use crate::worker;
 
 /// Commands and packets that may wait for one worker.
@@ -102,11 +103,34 @@ pub struct Counters {
     pub failed_connections: AtomicU64,
     /// Datagrams the network did not take.
     pub unsent_datagrams: AtomicU64,
+    /// Packets sent to viewers once more, because they missed them.
+    pub resent_packets: AtomicU64,
+    /// Packets sent only to find out what a link carries.
+    pub padding_packets: AtomicU64,
+    /// Packets that a viewer missed but that never were.
+    pub unknown_nacks: AtomicU64,
+    /// Packets that a viewer told of but that never were, or long ago.
+    pub absurd_feedback: AtomicU64,
 }
 
 impl Counters {
+    /// What a viewer has had in the meantime.
+    pub(crate) fn add(&self, counts: Counts) {
+        let Counts { resent, padding, unknown, absurd } = counts;
+        for (counter, more) in [
+            (&self.resent_packets, resent),
+            (&self.padding_packets, padding),
+            (&self.unknown_nacks, unknown),
+            (&self.absurd_feedback, absurd),
+        ] {
+            if more > 0 {
+                counter.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// All of them, by name.
-    pub fn all(&self) -> [(&'static str, u64); 12] {
+    pub fn all(&self) -> [(&'static str, u64); 16] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("forwarded_packets", read(&self.forwarded_packets)),
@@ -121,6 +145,10 @@ impl Counters {
             ("unexpected_data", read(&self.unexpected_data)),
             ("failed_connections", read(&self.failed_connections)),
             ("unsent_datagrams", read(&self.unsent_datagrams)),
+            ("resent_packets", read(&self.resent_packets)),
+            ("padding_packets", read(&self.padding_packets)),
+            ("unknown_nacks", read(&self.unknown_nacks)),
+            ("absurd_feedback", read(&self.absurd_feedback)),
         ]
     }
 }

@@ -321,6 +321,7 @@ impl Shard {
             if viewer.is_holding() {
                 hold(&mut self.holding, &mut self.release_at, (at, peer.serial), now);
             }
+            counters.add(viewer.take_counts());
             if viewer.is_probing(aim.micros) {
                 peer.tick_due = now;
                 self.schedule(at, peer);
@@ -630,6 +631,7 @@ impl Shard {
                         if viewer.is_holding() {
                             hold(&mut self.holding, &mut self.release_at, (at, peer.serial), now);
                         }
+                        self.shared.counters.add(viewer.take_counts());
                         let (pictures, link) = viewer.take_news(aim.micros);
                         if !pictures.is_empty() {
                             self.events.push(Event::Watching(peer.id, pictures));

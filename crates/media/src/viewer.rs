@@ -54,6 +54,15 @@ const OLDEST_RESENT: Duration = Duration::from_secs(1);
 /// What a payload has around it on the wire: RTP header, extensions, tag, UDP and IP.
 pub(crate) const AROUND: usize = 68;
 
+/// What has happened with a viewer since it was last asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) resent: u64,
+    pub(crate) padding: u64,
+    pub(crate) unknown: u64,
+    pub(crate) absurd: u64,
+}
+
 /// A viewer's connection.
 pub(crate) struct Viewer {
     pub(crate) slots: Vec<Slot>,
@@ -67,6 +76,7 @@ pub(crate) struct Viewer {
     allocation: Allocation,
     telling: Telling,
     pacer: Pacer,
+    counts: Counts,
     allotted_at: Option<Instant>,
     keyed_at: Option<Instant>,
     resends: Budget,
@@ -115,6 +125,7 @@ impl Viewer {
             allocation: Allocation::default(),
             telling: Telling::default(),
             pacer: Pacer::new(micros, INITIAL),
+            counts: Counts::default(),
             allotted_at: None,
             keyed_at: None,
             resends: Budget::new(),
@@ -284,6 +295,12 @@ impl Viewer {
         (telling.pictures(slots, now), link)
     }
 
+    /// What has happened since this was last asked.
+    pub(crate) fn take_counts(&mut self) -> Counts {
+        let absurd = self.estimator.take_absurd();
+        Counts { absurd, ..std::mem::take(&mut self.counts) }
+    }
+
     /// Whether a probe waits to be filled.
     pub(crate) fn is_probing(&self, micros: u64) -> bool {
         self.estimator.probe_bytes(micros).is_some()
@@ -326,6 +343,7 @@ impl Viewer {
         rtcp::for_missing(pairs, |short| {
             let slot = at.and_then(|at| self.slots.get(at));
             let seq = slot.and_then(|slot| slot.sent(short));
+            self.counts.unknown += u64::from(seq.is_none());
             if !self.resends.note_asked(aim.micros, seq.is_some()) || wanted.len() >= MAX_WANTED {
                 return;
             }
@@ -348,6 +366,7 @@ impl Viewer {
             }
             let Some(bytes) = self.resend(at, &packet, aim, out) else { continue };
             self.resends.note_again(aim.micros, bytes);
+            self.counts.resent += 1;
             if let Some(slot) = self.slots.get_mut(at) {
                 slot.repeats.note(*seq, aim.micros);
             }
@@ -498,6 +517,7 @@ impl Viewer {
                 None => self.send_padding(at, size.min(left), aim, out),
             };
             let Some(sent) = sent else { return };
+            self.counts.padding += 1;
             left = left.saturating_sub(sent);
         }
     }

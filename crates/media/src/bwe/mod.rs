@@ -335,6 +335,11 @@ impl Estimator {
         }
     }
 
+    /// How many numbers were told of that never were, since this was last asked.
+    pub(crate) fn take_absurd(&mut self) -> u64 {
+        std::mem::take(&mut self.absurd)
+    }
+
     /// What has become known since this was last asked.
     pub(crate) fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)

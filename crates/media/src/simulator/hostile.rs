@@ -151,6 +151,7 @@ fn feedback_on_numbers_by_chance_changes_nothing() {
 
     assert!(sent <= 1.1 * streamed, "{sent} bytes for {streamed}");
     assert!(world.at_least(2) > 12.0, "{}", world.story());
+    assert_eq!(world.viewer.take_counts().absurd, 51 * 1000, "and is counted");
 }
 
 /// A receiver report of the video: all lost, or none, with a held time that cannot be.
