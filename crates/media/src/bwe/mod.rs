@@ -94,6 +94,10 @@ pub(crate) struct Estimator {
     /// When feedback came, or the estimate was halved for the want of it; `None` before anything was sent.
     heard_at: Option<u64>,
     is_silent: bool,
+    /// There is transport-wide feedback. That it was agreed on does not mean that it comes.
+    has_feedback: bool,
+    /// When the first packet was sent that could be told of.
+    began: Option<u64>,
     /// The link has shown that it is full, or that there is more, since that was last asked.
     news: News,
     /// What a receiver without transport-wide feedback says itself that it takes.
@@ -138,6 +142,8 @@ impl Estimator {
             is_round_trip_told: false,
             heard_at: None,
             is_silent: false,
+            has_feedback: false,
+            began: None,
             news: News::default(),
             told: None,
             reported: Reported::default(),
@@ -190,7 +196,7 @@ impl Estimator {
     pub(crate) fn note_sent(&mut self, now: u64, bytes: usize) -> u16 {
         let size = u16::try_from(bytes).unwrap_or(u16::MAX);
         self.sending.add(now, bytes);
-        self.heard_at.get_or_insert(now);
+        self.began.get_or_insert(now);
         let probe = self.probe.note_sent(now, size);
         let own_ms = self.own_queue(now, bytes);
         self.sent.push(now, size, probe, own_ms)
@@ -231,6 +237,7 @@ impl Estimator {
         self.absurd += u64::from(tally.absurd);
         let Some(newest) = tally.newest else { return };
         self.heard_at = Some(now);
+        self.has_feedback = true;
         if !self.is_round_trip_told {
             self.note_return(now, newest);
         }
@@ -292,7 +299,7 @@ impl Estimator {
     /// Time has passed: without feedback the link may be gone.
     pub(crate) fn tick(&mut self, now: u64) {
         let Some(heard) = self.heard_at else { return };
-        if self.sent.is_used() && now.saturating_sub(heard) >= SILENCE_US && self.sending.sum(now) > 0 {
+        if now.saturating_sub(heard) >= SILENCE_US && self.sending.sum(now) > 0 {
             self.heard_at = Some(now);
             self.is_silent = true;
             self.rate.set(self.bits() / 2.0);
@@ -303,7 +310,7 @@ impl Estimator {
     /// A receiver without transport-wide feedback reports on one of its streams: how many packets it should have had since the
     /// last report, and how many are missing.
     pub(crate) fn note_reception(&mut self, now: u64, expected: u64, lost: u64) {
-        if self.sent.is_used() {
+        if self.has_feedback {
             return;
         }
         self.reported.expected += expected;
@@ -330,7 +337,7 @@ impl Estimator {
 
     /// A receiver says what it takes: no more than that is sent. One that reports on every packet is known better.
     pub(crate) fn note_bandwidth(&mut self, bits: u64) {
-        if !self.sent.is_used() {
+        if !self.has_feedback {
             self.told = Some((bits as f64).clamp(MINIMUM, MAXIMUM));
         }
     }
@@ -348,7 +355,10 @@ impl Estimator {
     /// Looks for what is missing, when it is time: sends faster for a moment, to see what arrives. `missing` is what all that is
     /// wanted takes.
     pub(crate) fn seek(&mut self, now: u64, missing: Option<f64>) {
-        let Some(missing) = missing.filter(|_| !self.probe.is_running()) else { return };
+        // The first goes out before anything can have come back.
+        let is_young = self.began.is_none_or(|at| now.saturating_sub(at) < SILENCE_US);
+        let can_tell = self.has_feedback || is_young;
+        let Some(missing) = missing.filter(|_| can_tell && !self.probe.is_running()) else { return };
         let estimate = self.bits();
         if let Some(rate) = self.seek.take(now, missing, estimate) {
             self.probe.start(now, rate, estimate);

@@ -66,11 +66,6 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// Whether anything was sent that can be told of.
-    pub(super) fn is_used(&self) -> bool {
-        self.next > 0
-    }
-
     /// A packet goes out. Returns its number.
     #[inline]
     pub(super) fn push(&mut self, at: u64, size: u16, probe: u16, own_ms: u8) -> u16 {

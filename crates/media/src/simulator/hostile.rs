@@ -134,7 +134,9 @@ fn feedback_that_cannot_be_gains_nothing() {
                 feedback(last - 30, last, 1, |number| came(number, last))
             });
 
-            assert!(sent <= 1.3 * streamed, "{name}: {sent} bytes for {streamed}\n{}", world.story());
+            // Where there is no room for a picture, looking for some takes a little once, whatever else is sent.
+            let most = 1.3 * streamed + 24_000.0;
+            assert!(sent <= most, "{name}: {sent} bytes for {streamed}\n{}", world.story());
         }
     }
 }

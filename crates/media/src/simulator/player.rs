@@ -55,6 +55,8 @@ pub(super) struct Player {
     waits_for_key: bool,
     /// It says nothing, so that others can in its place.
     pub(super) is_mute: bool,
+    /// It has agreed on transport-wide feedback, but gives none.
+    pub(super) forgets_feedback: bool,
     /// Pictures shown since they were last taken.
     pub(super) frames: usize,
     /// Sound: numbers that came, and the least and each delay are judged by `sounds_late`.
@@ -89,6 +91,7 @@ impl Player {
             keyframe_asked_at: 0.0,
             waits_for_key: true,
             is_mute: false,
+            forgets_feedback: false,
             frames: 0,
             sounds: 0,
             sound_first: None,
@@ -255,7 +258,7 @@ impl Player {
             self.asked_at = now;
             reports.extend(self.ask(now));
         }
-        if now - self.feedback_at >= FEEDBACK_INTERVAL {
+        if now - self.feedback_at >= FEEDBACK_INTERVAL && !self.forgets_feedback {
             self.feedback_at = now;
             reports.extend(self.feedback());
         }

@@ -198,6 +198,17 @@ fn little_waits_on_a_link_that_is_wide() {
 }
 
 #[test]
+fn feedback_that_was_agreed_on_and_never_comes_is_done_without() {
+    let mut world = on("5M", 1);
+    world.player.forgets_feedback = true;
+
+    world.run(SECONDS);
+
+    let paused = world.tenths[..600].iter().any(|tenth| tenth.is_held);
+    assert!(!paused && world.at_least(1) > 40.0 && world.at_least(2) > 15.0, "{}", world.story());
+}
+
+#[test]
 fn reports_alone_keep_to_a_narrow_link() {
     for seed in 1..=4 {
         let mut world = World::new(LAYERS, Link::new(600e3), seed).without_transport_cc();
