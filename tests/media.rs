@@ -334,6 +334,58 @@ async fn counted(server: &Server, what: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
+/// Clock ticks that a process has used (proc_pid_stat(5)).
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[tokio::test]
+async fn silent_connections_on_the_media_port_hold_no_place_and_no_descriptor() {
+    use std::io::{Read as _, Write as _};
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let watch = json!({"RoomId": "r", "Sdp": offer("recvonly"), "Streams": []});
+    let sdp = ann.ok("watch", watch).await["Sdp"].as_str().unwrap().to_owned();
+    let port = sdp.lines().find(|line| line.contains(" tcp ")).unwrap().split(' ').nth(5).unwrap().to_owned();
+    let connect = || {
+        let stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+        stream
+    };
+    // A frame of four bytes that is no STUN; whoever sends it is let go of.
+    let is_answered = |mut stream: std::net::TcpStream| {
+        stream.write_all(&[0, 4, 1, 2, 3, 4]).unwrap();
+        stream.read(&mut [0; 8]).is_ok_and(|count| count == 0)
+    };
+
+    let mut silent: Vec<_> = (0..70).map(|_| connect()).collect();
+    assert!(silent[0].read(&mut [0; 8]).is_ok_and(|count| count == 0), "the first of too many is let go of");
+    assert!(is_answered(connect()), "and another finds a place");
+
+    drop(silent);
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    while open() > 60 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let limit = (open() + 5).to_string();
+    let limited = std::process::Command::new("prlimit")
+        .args([&format!("--pid={}", server.pid()), &format!("--nofile={limit}:")])
+        .status();
+    assert!(limited.unwrap().success());
+    let silent: Vec<_> = (0..40).map(|_| connect()).collect();
+    let before = ticks(server.pid());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let spent = ticks(server.pid()) - before;
+    assert!(spent < 60, "{spent} ticks of 200: it spins");
+    drop(silent);
+    assert!(is_answered(connect()), "it goes on once there are descriptors");
+    ann.ok("unwatch", json!({"RoomId": "r"})).await;
+}
+
 #[tokio::test]
 async fn garbage_on_the_media_ports_is_counted_and_does_nothing() {
     let server = Server::start().await;

@@ -134,6 +134,11 @@ impl Server {
         Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
     }
 
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM; returns the exit code and how long it took.
     pub async fn terminate(&mut self) -> (Option<i32>, Duration) {
         let started = std::time::Instant::now();
