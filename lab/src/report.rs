@@ -113,8 +113,8 @@ fn summary(viewer: &Viewer, run: &Run) -> BTreeMap<&'static str, f64> {
     let mut all = BTreeMap::from([
         ("frames_decoded", video.frames_decoded),
         ("frames_a_second", viewer.rate(1.0)),
-        ("seconds_full", viewer.share(Layer::Full) * length),
-        ("seconds_half_or_full", viewer.share(Layer::Half) * length),
+        ("seconds_full", viewer.shown(Layer::Full.height(), 0.0)),
+        ("seconds_half_or_full", viewer.shown(Layer::Half.height(), 0.0)),
         ("seconds_any", viewer.shown(0.0, 0.0)),
         ("frozen_seconds", viewer.freezes()),
         ("freezes", video.freeze_count),
