@@ -122,6 +122,12 @@ fn charts(page: &mut String, run: &Measured) {
             (&series.delay, "fill:none;stroke:var(--one);stroke-width:1.5"),
         ],
     );
+    for trouble in &run.troubles {
+        let _ = write!(page, "<p class=bad>{}</p>", escaped(trouble));
+    }
+    let sizes =
+        run.sizes.iter().map(|size| format!("{} kbit/s at {} a second", size.kbits, size.frames_a_second));
+    let _ = write!(page, "<p>Published: {}.</p>", escaped(&sizes.collect::<Vec<_>>().join(", ")));
     page.push_str("<dl>");
     let entries = run.viewers.first().into_iter().flatten().chain(&run.link);
     for (name, value) in entries {

@@ -196,7 +196,7 @@ impl Viewer {
         let spans = self.frames.iter().zip(next);
         spans
             .filter(|(frame, _)| frame.at >= from && frame.height >= height)
-            .map(|(frame, next)| (next - frame.at).clamp(0.0, STILL))
+            .map(|(frame, next)| (next.min(self.end) - frame.at).clamp(0.0, STILL))
             .fold(0.0, |sum, span| sum + span)
     }
 
