@@ -1,5 +1,5 @@
-//! The relay at the server's ports, as clients and attackers meet it: byte for byte, without anybody's library. What it does
-//! with each message is tested beside it (`crates/media/src/turn/tests.rs`), what it carries in `live.rs`.
+//! The relay at the server's ports, as clients and attackers meet it. What it does with each message is tested beside it
+//! (`crates/media/src/turn/tests.rs`), what it carries in `live.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -12,6 +12,11 @@ use harness::Server;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
+use stun_types::attribute::{ErrorCode, Nonce, RawAttribute, Realm, Username};
+use stun_types::message::{
+    IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageIntegrityCredentials, MessageWriteVec, Method,
+};
+use stun_types::prelude::*;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -42,6 +47,65 @@ async fn refusal(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> u16 {
 fn code(attributes: &[u8]) -> u16 {
     assert_eq!(attributes[..2], [0, 9], "ERROR-CODE");
     u16::from(attributes[6]) * 100 + u16::from(attributes[7])
+}
+
+/// A member who uses the relay by messages of its own.
+struct Member {
+    socket: UdpSocket,
+    username: String,
+    credentials: MessageIntegrityCredentials,
+    nonce: String,
+}
+
+impl Member {
+    async fn connect(relay: &Value, port: u16) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(("127.0.0.1", port)).await.unwrap();
+        let text = |name: &str| relay[name].as_str().unwrap().to_owned();
+        let credentials =
+            LongTermKeyCredentials::new(text("username"), text("credential"), "roomful".into()).into();
+        let mut member = Self { socket, username: text("username"), credentials, nonce: String::new() };
+        member.nonce = loop {
+            // The unknown are answered five times a second.
+            let answered = tokio::time::timeout(Duration::from_millis(500), member.exchange(&ALLOCATE));
+            if let Ok(answer) = answered.await {
+                let refusal = Message::from_bytes(&answer).unwrap();
+                break refusal.attribute::<Nonce>().unwrap().nonce().into();
+            }
+        };
+        member
+    }
+
+    async fn exchange(&self, request: &[u8]) -> Vec<u8> {
+        self.socket.send(request).await.unwrap();
+        let mut answer = vec![0; 500];
+        let length = self.socket.recv(&mut answer).await.unwrap();
+        answer.truncate(length);
+        answer
+    }
+
+    /// The code that a request is answered with; 0 is success.
+    async fn ask(&self, method: u16, attributes: &[(u16, &[u8])]) -> u16 {
+        let mut request = Message::builder_request(Method::new(method), MessageWriteVec::new());
+        for (kind, value) in attributes {
+            request.push_attribute_unchecked(&RawAttribute::new((*kind).into(), value));
+        }
+        request.add_attribute(&Username::new(&self.username).unwrap()).unwrap();
+        request.add_attribute(&Realm::new("roomful").unwrap()).unwrap();
+        request.add_attribute(&Nonce::new(&self.nonce).unwrap()).unwrap();
+        request.add_message_integrity(&self.credentials, IntegrityAlgorithm::Sha1).unwrap();
+        let answer = within(self.exchange(&request.finish())).await;
+        let answer = Message::from_bytes(&answer).unwrap();
+        answer.attribute::<ErrorCode>().map_or(0, |error| error.code())
+    }
+}
+
+/// XOR-PEER-ADDRESS of an IPv4 address.
+fn peer(ip: [u8; 4], port: u16) -> Vec<u8> {
+    let mut value = vec![0, 1];
+    value.extend((port ^ 0x2112).to_be_bytes());
+    value.extend(ip.iter().zip(&ALLOCATE[4..8]).map(|(byte, mask)| byte ^ mask));
+    value
 }
 
 async fn is_closed(stream: &mut (impl AsyncRead + Unpin)) -> bool {
@@ -167,6 +231,80 @@ async fn a_flood_over_udp_is_answered_five_times_a_second() {
 
     let seconds = began.elapsed().as_secs() + 2;
     assert!((1..=5 * seconds).contains(&answers), "{answers} in {seconds} s");
+}
+
+#[tokio::test]
+async fn a_member_reaches_nobody_but_the_server_and_takes_no_more_than_its_share() {
+    const UDP: (u16, &[u8]) = (0x19, &[17, 0, 0, 0]);
+    const CHANNEL: (u16, &[u8]) = (0x0c, &[0x40, 0, 0, 0]);
+    let server = Server::start().await;
+    let (port, _) = media_ports(&server).await;
+    let config = server.log_in("ann").await.ok("get_media_config", json!({})).await;
+    let relay = &config["IceServers"][0];
+    let member = Member::connect(relay, port).await;
+
+    assert_eq!(member.ask(3, &[UDP]).await, 0);
+    for (ip, to) in [([8, 8, 8, 8], 53), ([127, 0, 0, 2], port), ([10, 0, 0, 1], 22), ([0, 0, 0, 0], port)] {
+        let address = peer(ip, to);
+        assert_eq!(member.ask(8, &[(0x12, &address)]).await, 403, "{ip:?}");
+        assert_eq!(member.ask(9, &[CHANNEL, (0x12, &address)]).await, 403, "{ip:?}");
+    }
+    // This server's other port is as far away.
+    let http: u16 = server.address.rsplit(':').next().unwrap().parse().unwrap();
+    if http != port {
+        assert_eq!(member.ask(9, &[CHANNEL, (0x12, &peer([127, 0, 0, 1], http))]).await, 403);
+    }
+    assert_eq!(member.ask(9, &[CHANNEL, (0x12, &peer([127, 0, 0, 1], port))]).await, 0);
+    let mut others = Vec::new();
+    let refused = loop {
+        let other = Member::connect(relay, port).await;
+        match other.ask(3, &[UDP]).await {
+            0 => others.push(other),
+            code => break code,
+        }
+    };
+    assert_eq!((refused, others.len()), (486, 11));
+
+    let (_, metrics) = server.get("/metrics").await;
+    for line in [
+        "roomful_turn_allocations 12\n",
+        "roomful_turn_refusals_total{code=\"403\"} ",
+        "roomful_turn_refusals_total{code=\"486\"} 1\n",
+        "roomful_turn_bytes_total{direction=\"from_clients\"} 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("{code=\"403\"} 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn encoders_are_told_of_the_relay_too() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+
+    let begun = reqwest::Client::new()
+        .post(format!("http://{}/whep/r", server.address))
+        .header("Content-Type", "application/sdp")
+        .bearer_auth(server.sig("ann"))
+        .body(harness::offer("recvonly"))
+        .send()
+        .await
+        .unwrap();
+
+    let links: Vec<_> =
+        begun.headers().get_all("link").iter().map(|link| link.to_str().unwrap().to_owned()).collect();
+    assert_eq!(links.len(), 2, "{links:?}");
+    for (link, transport) in links.iter().zip(["udp", "tcp"]) {
+        assert!(
+            link.starts_with("<turn:127.0.0.1:") && link.contains(&format!("transport={transport}>")),
+            "{link}"
+        );
+        assert!(
+            link.contains("; rel=\"ice-server\"; username=\"") && link.contains("credential=\""),
+            "{link}"
+        );
+    }
 }
 
 #[tokio::test]
