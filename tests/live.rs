@@ -244,11 +244,11 @@ async fn browsers_meet_where_only_the_relay_gets_through() {
     let saw = browsers_with(&server, "relay", ways, &[]).hear()["result"].take();
 
     assert_eq!(saw["used"], json!(["relay udp", "relay udp", "relay tcp", "relay tcp"]));
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     for direction in ["from_clients", "to_clients"] {
         let name = format!("roomful_turn_bytes_total{{direction=\"{direction}\"}} ");
         let bytes = metrics.split_once(&name).unwrap().1.lines().next().unwrap().parse::<u64>().unwrap();
-        assert!(bytes > 20_000, "{direction}: {bytes}");
+        assert!(bytes > 5_000, "{direction}: {bytes}");
     }
 }
 
@@ -322,7 +322,7 @@ async fn aiortc_publishes_and_plays_by_every_way_of_the_relay() {
         assert!((saw["tone"].as_i64().unwrap() - 440).abs() < 25, "{url}: {saw}");
         server.wait_for_members("stage", &[], Duration::from_secs(5)).await;
     }
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     assert!(metrics.contains("roomful_turn_refusals_total{code=\"403\"} 0\n"), "{metrics}");
 }
 

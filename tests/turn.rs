@@ -191,7 +191,7 @@ async fn every_port_of_the_server_takes_the_relays_clients() {
     within(socket.recv_from(&mut answer)).await.unwrap();
     assert_eq!(code(&answer[20..]), 401, "and over UDP");
 
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     assert!(metrics.contains("roomful_turn_refusals_total{code=\"401\"} 4\n"), "{metrics}");
     assert!(metrics.contains("roomful_turn_allocations 0\n"), "{metrics}");
 }
@@ -265,7 +265,7 @@ async fn a_member_reaches_nobody_but_the_server_and_takes_no_more_than_its_share
     };
     assert_eq!((refused, others.len()), (486, 11));
 
-    let (_, metrics) = server.get("/metrics").await;
+    let metrics = server.metrics().await;
     for line in [
         "roomful_turn_allocations 12\n",
         "roomful_turn_refusals_total{code=\"403\"} ",
