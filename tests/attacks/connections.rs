@@ -580,3 +580,33 @@ async fn a_time_in_which_the_server_stood_still_is_nobodys_silence() {
     let (listed, _) = server.members("r").await;
     assert_eq!(listed.iter().filter(|name| name.starts_with('u')).count(), 20, "{listed:?}");
 }
+
+#[tokio::test]
+async fn little_is_kept_by_the_system_for_who_does_not_read() {
+    let server = Server::start().await;
+    let port: u16 = server.address.rsplit(':').next().unwrap().parse().unwrap();
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connect(&server).await;
+        let ask = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300);
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        deaf.push(stream);
+    }
+    let unsent = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let own = format!(":{port:04X}");
+        let queues = table.lines().skip(1).filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let queue = fields[4].split(':').next().unwrap();
+            fields[1].ends_with(&own).then(|| u64::from_str_radix(queue, 16).unwrap())
+        });
+        queues.collect::<Vec<_>>()
+    };
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let unsent = unsent();
+        assert!(unsent.len() > deaf.len(), "{unsent:?}");
+        assert!(unsent.iter().all(|bytes| *bytes < 600_000), "{unsent:?}");
+    }
+    assert!(unsent().iter().filter(|bytes| **bytes > 50_000).count() >= deaf.len(), "nothing was asked");
+}

@@ -208,6 +208,60 @@ async fn a_user_has_only_so_many_sessions_by_whip_and_whep() {
 }
 
 #[tokio::test]
+async fn a_room_has_only_so_many_players_of_a_user_whether_they_are_listed_or_not() {
+    let limits = [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_LIMITS__SESSIONS_PER_ROOM", "2")];
+    let server = Server::with(&limits).await;
+    server.create_room_with("r", json!({"IsPlayerListed": false})).await;
+    server.create_room_with("s", json!({"IsPlayerListed": false})).await;
+    let first = server.whep("r", "ann").await;
+    assert_eq!((first.0, server.whep("r", "ann").await.0), (201, 201));
+
+    assert_eq!(server.whep("r", "ann").await.0, 503);
+    assert_eq!((server.whep("s", "ann").await.0, server.whep("r", "ben").await.0), (201, 201));
+    server.end_resource(&first.1, "ann").await;
+    assert_eq!(server.whep("r", "ann").await.0, 201);
+}
+
+#[tokio::test]
+async fn what_comes_by_whip_and_whep_counts_like_commands() {
+    let limits = [("ROOMFUL_LIMITS__CHANGES_PER_SECOND", "1"), ("ROOMFUL_LIMITS__COMMANDS_PER_SECOND", "5")];
+    let server = Server::with(&limits).await;
+    server.create_room_with("r", json!({"IsPlayerListed": false})).await;
+    let (begun, mut answers) = (Instant::now(), Vec::new());
+    for _ in 0..20 {
+        answers.push(server.whep("r", "ann").await.0);
+    }
+    let (went_in, took) = (answers.iter().filter(|code| **code == 201).count(), begun.elapsed());
+    assert!(answers.contains(&503) && went_in as u64 <= 10 + took.as_secs(), "{answers:?}");
+    assert!(
+        took > Duration::from_millis(50) * (answers.len() - went_in) as u32,
+        "refusals are answered at once"
+    );
+
+    let player = server.whep("r", "ben").await;
+    let mut refused = 0;
+    for _ in 0..100 {
+        refused += u32::from(server.resource(&player.1, "ben").await == 503);
+    }
+    assert!(refused > 20, "{refused} of 100");
+}
+
+#[tokio::test]
+async fn who_never_connects_its_media_is_not_listed_for_long() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    assert_eq!(server.whep("r", "ann").await.0, 201);
+    assert_eq!(server.members("r").await.1, 1);
+
+    let begun = Instant::now();
+    while server.members("r").await.1 > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is listed still");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(10), "nobody can connect so fast");
+}
+
+#[tokio::test]
 async fn logins_that_fail_are_counted() {
     let server = Server::start().await;
     let mut eve = server.connect().await;

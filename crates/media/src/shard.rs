@@ -33,7 +33,7 @@ use crate::stun;
 use crate::viewer::{Aim, Past, Viewer};
 
 /// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
-const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
+const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often publishers' connections are looked after.

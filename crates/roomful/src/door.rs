@@ -52,6 +52,9 @@ const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nCon
                        Content-Type: text/plain\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 21\r\n\r\n\
                        too many connections\n";
 
+/// What the system keeps of a connection's bytes, each way.
+const SOCKET_BYTES: u32 = 256 * 1024;
+
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
@@ -74,6 +77,9 @@ pub(crate) struct Door {
 pub(crate) fn listen(address: SocketAddr, advice: &str) -> anyhow::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    // Else the system keeps up to some megabytes for each connection whose other side does not read, or is not read.
+    socket.set_send_buffer_size(SOCKET_BYTES)?;
+    socket.set_recv_buffer_size(SOCKET_BYTES)?;
     socket.bind(address).with_context(|| format!("cannot listen on {address}; {advice}"))?;
     Ok(socket.listen(BACKLOG)?)
 }

@@ -728,9 +728,9 @@ impl Hub {
     /// A room that is no more has no part in anything.
     async fn leave_stage(self: &Arc<Self>, app: &Arc<App>, room: &RoomId) -> Result<(), ApiError> {
         let _lane = app.stage.lane.lock().await;
-        if let Some(mut battle) = app.stage.battle_of(room.as_str())
-            && let Ok(steps) = battle.leave(room, clock::now())
-        {
+        // It may be in one, and be asked to others.
+        while let Some(mut battle) = app.stage.battle_of(room.as_str()) {
+            let Ok(steps) = battle.leave(room, clock::now()) else { break };
             self.save_battle(app, battle, &steps, SYSTEM).await?;
         }
         if !app.stage.connected(room).is_empty() {

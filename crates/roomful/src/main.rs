@@ -13,6 +13,7 @@ mod gateway;
 mod hub;
 mod limit;
 mod live;
+mod locks;
 mod logging;
 mod metrics;
 mod page;

@@ -14,10 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use media::{PeerId, Published, Rights, RoomKey, StreamKind};
-use parking_lot::{
-    MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard,
-    RwLockWriteGuard,
-};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rooms::{
     Delta, Error, Event, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
     RoomType, SessionId, Time, UserId,
@@ -32,6 +29,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::live::{Settled, Streams, WantedLayers};
+use crate::locks::{self, ReadRoom, WriteRoom};
 use crate::quota::Place;
 use crate::session::{Frame, Session};
 use crate::webhooks::Teller;
@@ -168,19 +166,17 @@ impl RoomCell {
     }
 
     /// The room, to look at.
-    pub(crate) fn read(&self) -> Result<MappedRwLockReadGuard<'_, Room>, Error> {
-        RwLockReadGuard::try_map(self.state.read(), Option::as_ref)
-            .map_err(|_| Error::RoomNotFound(self.room_id.to_string()))
+    pub(crate) fn read(&self) -> Result<ReadRoom<'_>, Error> {
+        locks::read(&self.state).ok_or_else(|| Error::RoomNotFound(self.room_id.to_string()))
     }
 
     /// The room, to change.
-    pub(crate) fn write(&self) -> Result<MappedRwLockWriteGuard<'_, Room>, Error> {
-        RwLockWriteGuard::try_map(self.state.write(), Option::as_mut)
-            .map_err(|_| Error::RoomNotFound(self.room_id.to_string()))
+    pub(crate) fn write(&self) -> Result<WriteRoom<'_>, Error> {
+        locks::write(&self.state).ok_or_else(|| Error::RoomNotFound(self.room_id.to_string()))
     }
 
     /// The room, to look at, if it is of type `wanted`.
-    pub(crate) fn read_as(&self, wanted: Option<RoomType>) -> Result<MappedRwLockReadGuard<'_, Room>, Error> {
+    pub(crate) fn read_as(&self, wanted: Option<RoomType>) -> Result<ReadRoom<'_>, Error> {
         let room = self.read()?;
         wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
         Ok(room)
@@ -334,7 +330,7 @@ impl RoomCell {
 
     /// Ends the room for everyone in it. Nobody finds it any more when this returns.
     pub(crate) fn destroy(&self, cause: LeaveCause) {
-        let mut state = self.state.write();
+        let mut state = locks::end(&self.state);
         let mut fanout = self.fanout.lock();
         *state = None;
         drop(state);
@@ -777,7 +773,7 @@ impl RoomCell {
     /// before anybody is told.
     fn tell<'a>(
         self: &Arc<Self>,
-        mut room: MappedRwLockWriteGuard<'_, Room>,
+        mut room: WriteRoom<'_>,
         fanout: &mut Fanout,
         events: impl IntoIterator<Item = &'a Event>,
     ) {

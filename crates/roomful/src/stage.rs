@@ -43,9 +43,21 @@ impl Stage {
         self.battles.lock().get(id).cloned().ok_or_else(|| Error::BattleNotFound(id.into()))
     }
 
-    /// The battle a room is in.
+    /// The battle a room takes part in, else one that it is asked to.
     pub(crate) fn battle_of(&self, room: &str) -> Option<Battle> {
-        self.battles.lock().values().find(|battle| battle.holds(room)).cloned()
+        let battles = self.battles.lock();
+        let takes_part = battles.values().find(|battle| battle.has(room));
+        takes_part.or_else(|| battles.values().find(|battle| battle.holds(room))).cloned()
+    }
+
+    /// The battle a room takes part in. One that it is only asked to does not keep it from another.
+    pub(crate) fn battle_with(&self, room: &str) -> Option<Battle> {
+        self.battles.lock().values().find(|battle| battle.has(room)).cloned()
+    }
+
+    /// How many battles wait for a room's answer.
+    pub(crate) fn asked(&self, room: &str) -> usize {
+        self.battles.lock().values().filter(|battle| battle.holds(room) && !battle.has(room)).count()
     }
 
     /// Battles that are not over.

@@ -157,6 +157,12 @@ impl Battle {
                 .any(|side| side.room.as_str() == room && matches!(side.stand, Stand::Asked | Stand::In))
     }
 
+    /// Whether `room` takes part, and it is not over.
+    pub fn has(&self, room: &str) -> bool {
+        let is_in = |side: &Side| side.room.as_str() == room && side.stand == Stand::In;
+        self.is_open() && self.sides.iter().any(is_in)
+    }
+
     /// When something happens by itself: the time to answer or the battle's own is over.
     pub fn deadline(&self) -> Option<Time> {
         match (self.ended_at, self.started_at, self.timeout) {

@@ -140,6 +140,11 @@ impl Room {
         self.players.contains_key(user)
     }
 
+    /// How many players of a user are counted though it is not listed.
+    pub fn playing_of(&self, user: &str) -> usize {
+        self.players.get(user).map_or(0, |count| *count as usize)
+    }
+
     /// A player that is only counted begins to watch: it is not listed, but let in and put out like everybody.
     ///
     /// # Errors

@@ -94,8 +94,10 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
     let app = asked.session.app.clone();
     app.stage.connections.lock().ask(&from.room_id, &to.room_id, timeout, clock::now())?;
     // Either the end of a room comes later and finds the request, or it has come and is found here.
-    if let Err(error) = from.read().and(to.read()).map(drop) {
-        app.stage.connections.lock().forget(&from.room_id);
+    let is_there = |cell: &RoomCell| cell.read().map(drop);
+    if let Err(error) = is_there(&from).and_then(|()| is_there(&to)) {
+        // Unless whoever ended the room has found it, and told the other.
+        let _ = app.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now());
         return Err(error.into());
     }
     tell(ConnectionStep::Requested, &from, &to, &to, &request.extension_info);
@@ -192,6 +194,9 @@ async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError>
     asked.spend_change()?;
     let _lane = asked.session.app.stage.lane.lock().await;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
+    if accepted && cell.app.stage.battle_with(cell.room_id.as_str()).is_some() {
+        return Err(rooms::Error::InBattle(cell.room_id.to_string()).into());
+    }
     let mut battle = cell.app.stage.battle(&id)?;
     let steps = battle.answer(&cell.room_id, accepted, clock::now())?;
     asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;

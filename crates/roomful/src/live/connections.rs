@@ -16,7 +16,7 @@ use crate::app::Credentials;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
-use crate::quota::Place;
+use crate::quota::{self, Place};
 use crate::room_cell::RoomCell;
 use crate::session::{Frame, Session};
 use crate::wire;
@@ -221,6 +221,7 @@ impl Live {
     /// A player that is only counted watches in `cell`.
     pub(crate) async fn play(
         &self,
+        hub: &Hub,
         cell: &Arc<RoomCell>,
         user: &UserId,
         offer: String,
@@ -228,6 +229,7 @@ impl Live {
         resource: Resource,
     ) -> Result<Answer, ApiError> {
         let credentials = resource.credentials.clone();
+        let most = hub.config.limits.sessions_per_room as usize;
         let peer = self.adopt(cell, None, false, &offer, Some(resource));
         let answer = match self.media.watch(peer, offer, streams).await {
             Ok(answer) => answer,
@@ -244,15 +246,20 @@ impl Live {
                     "the account was deleted, or the app has another SecretKey",
                 ));
             }
+            if most > 0 && room.playing_of(user.as_str()) >= most {
+                return Ok(false);
+            }
             room.begin_play(user, clock::now())?;
             streams.watch(None, user, peer);
-            Ok(())
+            Ok(true)
         });
-        if let Err(error) = counted {
-            self.close([peer]);
-            return Err(error.into());
-        }
-        Ok(answer)
+        let refusal = match counted {
+            Ok(true) => return Ok(answer),
+            Ok(false) => quota::too_many_in_room(&hub.config.limits),
+            Err(error) => error.into(),
+        };
+        self.close([peer]);
+        Err(refusal)
     }
 
     /// What came by WHIP or WHEP under a name, and where it is.

@@ -10,7 +10,7 @@
 //! | `GET` on either | nothing, successfully (RFC 9725 4.1) |
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -39,6 +39,9 @@ use crate::session::Session;
 
 /// The most bytes an offer may have.
 const MAX_OFFER: usize = 256 * 1024;
+
+/// How long whoever asks too much waits to be told so.
+const REFUSAL_DELAY: Duration = Duration::from_millis(50);
 
 const SDP: &str = "application/sdp";
 const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -72,6 +75,14 @@ impl From<rooms::Error> for Refusal {
 impl Refusal {
     fn new(status: StatusCode, message: &'static str) -> Self {
         Self { status, error: ApiError::new(ApiError::INVALID, message) }
+    }
+
+    /// As [`response`](Self::response); whoever asks for more than is allowed waits for the refusal, lest asking be free.
+    async fn after_a_moment(self) -> Response<Body> {
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            tokio::time::sleep(REFUSAL_DELAY).await;
+        }
+        self.response()
     }
 
     fn response(self) -> Response<Body> {
@@ -143,7 +154,7 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
                     let work = tokio::spawn(begin(hub, way, room, request));
                     match work.await {
                         Ok(Ok(response)) => response,
-                        Ok(Err(refusal)) => refusal.response(),
+                        Ok(Err(refusal)) => refusal.after_a_moment().await,
                         Err(error) => {
                             Refusal::from(ApiError::new(ApiError::INTERNAL, error.to_string())).response()
                         }
@@ -166,7 +177,10 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
                 Method::OPTIONS => return allowed("PATCH, DELETE, GET, OPTIONS", accepted, StatusCode::OK),
                 _ => return allowed("PATCH, DELETE, GET, OPTIONS", accepted, StatusCode::METHOD_NOT_ALLOWED),
             };
-            result.unwrap_or_else(Refusal::response)
+            match result {
+                Ok(response) => response,
+                Err(refusal) => refusal.after_a_moment().await,
+            }
         },
     );
     Router::new()
@@ -209,6 +223,8 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
     let (app, user, credentials) = authorise(&hub, request.headers())?;
     let limits = &hub.config.limits;
     let quota = app.quotas.of(&user, limits);
+    // It enters, may take a seat, and begins to publish: all of it is kept.
+    quota.spend_change(limits, Instant::now())?;
     let place = Arc::new(Place::of_media(quota.clone(), limits)?);
     require_type(request.headers(), SDP, "the body must be an SDP offer of type application/sdp")?;
     let seat = match query(&request, "seat") {
@@ -379,7 +395,7 @@ async fn watch(
     };
     let streams = wanted(cell, offer, &whom);
     if !is_listed {
-        let answer = hub.live.play(cell, user, offer.clone(), streams, resource.clone()).await?;
+        let answer = hub.live.play(hub, cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
     }
     let session = enter(hub, cell, user)?;
@@ -457,6 +473,8 @@ fn gone() -> Refusal {
 /// What is there under a name, for whose it is.
 fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
     let (app, user, _) = authorise(hub, headers)?;
+    let limits = &hub.config.limits;
+    app.quotas.of(&user, limits).spend_command(limits, 0, Instant::now())?;
     let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
     if !Arc::ptr_eq(&cell.app, &app) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";

@@ -18,6 +18,9 @@ use crate::wire;
 /// How many rooms may be called to one battle.
 const MAX_CALLED: usize = 8;
 
+/// How many battles a room may be asked to at once.
+const MOST_ASKED: usize = 16;
+
 /// The code for a room that fights already, in a list of results.
 const FIGHTS_ALREADY: u32 = 3;
 
@@ -107,7 +110,7 @@ impl CreateRequest {
         let _lane = app.stage.lane.lock().await;
         check()?;
         let caller = side(app, "FromRoomId", &from)?;
-        if app.stage.battle_of(caller.0.as_str()).is_some() {
+        if app.stage.battle_with(caller.0.as_str()).is_some() {
             return Err(::rooms::Error::InBattle(from).into());
         }
         let (mut sides, mut result) = (Vec::new(), Vec::new());
@@ -119,7 +122,9 @@ impl CreateRequest {
                     format_args!("has {room_id} more than once, or the caller"),
                 ));
             }
-            let fights = app.stage.battle_of(called.0.as_str()).is_some();
+            let called_room = called.0.as_str();
+            let fights =
+                app.stage.battle_with(called_room).is_some() || app.stage.asked(called_room) >= MOST_ASKED;
             let (result_code, result_message) =
                 if fights { (FIGHTS_ALREADY, "the room is in a battle already") } else { (0, "") };
             result.push(RoomResult { room_id, result_code, result_message });

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use parking_lot::MappedRwLockReadGuard;
 use rooms::{Error, Outcome, Role, Room, RoomId, RoomType, Time, UserId};
 
 use super::Call;
 use crate::error::ApiError;
+use crate::locks::ReadRoom;
 use crate::room_cell::RoomCell;
 use crate::session::Session;
 
@@ -30,7 +30,7 @@ impl Call {
         &self,
         cell: &'a RoomCell,
         wanted: Option<RoomType>,
-    ) -> Result<MappedRwLockReadGuard<'a, Room>, Error> {
+    ) -> Result<ReadRoom<'a>, Error> {
         let room = cell.read_as(wanted)?;
         self.require_right(&room)?;
         Ok(room)
