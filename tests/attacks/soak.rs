@@ -151,7 +151,12 @@ async fn listeners(server: &Server, count: usize) -> Vec<tokio::task::JoinHandle
 async fn soak(lasts: Duration) -> (Arc<Seen>, Vec<Duration>) {
     let receiver = Receiver::answering(|_, _| Answer::After(Duration::from_secs(600))).await;
     let server = Server::with(&[("ROOMFUL_WEBHOOKS__ALLOW_PRIVATE", "true")]).await;
-    let set = server.cli_with(&["webhook", "set", "--url", &receiver.url]);
+    // What is told afterwards: whoever is asked before may hold up whom it is asked about.
+    let events =
+        ["Group.CallbackAfterSendMsg", "Live.CallbackAfterSendLike", "Live.CallbackAfterSetMetadata"];
+    let told = events.iter().flat_map(|event| ["--event", event]);
+    let set = server
+        .cli_with(&["webhook", "set", "--url", &receiver.url].into_iter().chain(told).collect::<Vec<_>>());
     assert!(set.status.success(), "{set:?}");
     server.create_room("crowd").await;
     server.create_room("all").await;
