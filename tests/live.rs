@@ -198,7 +198,11 @@ async fn media_comes_from_the_address_it_was_asked_at() {
 
     let saw = browsers(&server, "address").hear()["result"].take();
 
-    assert_eq!(saw["addresses"], json!(["udp 127.0.0.2"]), "{saw}");
+    let addresses: Vec<&str> =
+        saw["addresses"].as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
+    // On a busy machine TCP may come about first.
+    assert!(addresses.contains(&"udp 127.0.0.2"), "{saw}");
+    assert!(addresses.iter().all(|address| address.ends_with(" 127.0.0.2")), "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -498,8 +498,8 @@ impl Turn {
     ) -> Reaction<'static> {
         let mut writer = Writer::new(answer, Class::Success, message.method, message.transaction);
         if message.method == Method::Binding {
-            // As a keepalive (RFC 8656 6); over UDP only for those who are known, since it is nobody's business here.
-            if client.stream == 0 && allocation.is_none() {
+            // As a keepalive (RFC 8656 6), or to learn an address; what comes over UDP may be forged, so it gets few answers.
+            if client.stream == 0 && allocation.is_none() && !self.refusals.admit(client.remote, false, now) {
                 self.counters.drop_one();
                 writer.abandon();
                 return Reaction::Nothing;

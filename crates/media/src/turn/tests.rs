@@ -555,13 +555,14 @@ fn both_families_are_relayed() {
 
 #[test]
 fn turn_is_told_from_ice_dtls_and_rtp() {
-    let binding = unsigned(stun_types::message::BINDING, &[]);
+    let check = unsigned(stun_types::message::BINDING, &[With::Raw(0x0006, b"a:bc".into())]);
     for (bytes, expected) in [
         (unsigned(ALLOCATE, &[]), true),
         (unsigned(CHANNEL_BIND, &[]), true),
         (stun_types::message::Message::builder_indication(SEND, MessageWriteVec::new()).finish(), true),
         (vec![0x40, 0, 0, 0], true),
-        (binding, false),
+        (unsigned(stun_types::message::BINDING, &[]), true),
+        (check, false),
         (vec![22, 254, 253, 0, 0, 0, 0, 0, 0], false),
         (vec![0x80, 96, 0, 0], false),
         (vec![0x50, 0, 0, 0], false),

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aws_lc_rs::hmac;
 
+use crate::stun;
+
 /// What tells STUN from everything else, at bytes 4 to 7.
 pub(super) const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
@@ -103,12 +105,17 @@ pub(super) enum Class {
 }
 
 /// Whether a datagram is TURN's rather than a connection's: its methods, and channels (RFC 7983). The first byte settles it for
-/// media.
+/// media. Browsers also ask a relay what their address is; a connection's checks have a name.
 pub(crate) fn is_turn(bytes: &[u8]) -> bool {
     match bytes.first() {
         Some(0x40..=0x4f) => true,
         Some(0x00) => {
-            matches!(bytes.get(1), Some(0x03 | 0x04 | 0x08 | 0x09 | 0x16)) && bytes.get(4..8) == Some(&COOKIE)
+            let is_ours = match bytes.get(1) {
+                Some(0x03 | 0x04 | 0x08 | 0x09 | 0x16) => true,
+                Some(0x01) => stun::username(bytes).is_none(),
+                _ => false,
+            };
+            is_ours && bytes.get(4..8) == Some(&COOKIE)
         }
         _ => false,
     }
