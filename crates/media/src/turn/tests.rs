@@ -355,6 +355,7 @@ fn a_forged_or_worn_out_credential_opens_nothing() {
     let user = bench.user("s1", ([198, 51, 100, 7], 5000));
     let ended = format!("{}:s1", NOW_SECONDS - 1);
     let others = bench.user("s2", ([198, 51, 100, 8], 5000));
+    let neighbour = bench.user("s1", ([198, 51, 100, 7], 5001));
     let with_name = |name: &str| User { username: name.into(), ..user.clone() };
     for (what, forged, code) in [
         ("password", User { password: "guess".into(), ..user.clone() }, 401),
@@ -364,6 +365,7 @@ fn a_forged_or_worn_out_credential_opens_nothing() {
         ("long", with_name(&format!("{ENDS}:{}", "x".repeat(200))), 401),
         ("ended", User { password: bench.turn.password(&ended), ..with_name(&ended) }, 401),
         ("another's nonce", User { nonce: others.nonce.clone(), ..user.clone() }, 438),
+        ("its neighbour's nonce", User { nonce: neighbour.nonce.clone(), ..user.clone() }, 438),
         ("no nonce of ours", User { nonce: "A".repeat(28), ..user.clone() }, 438),
         ("a long nonce", User { nonce: "A".repeat(400), ..user.clone() }, 438),
     ] {
