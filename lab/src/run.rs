@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::link::Slot;
-use crate::scenarios::Scenario;
+use crate::scenarios::{Cast, Scenario};
 use crate::seen::Seen;
 use crate::servers::{Kind, Server};
 use crate::wire::{Late, NAMESPACE, NEAR, Wire};
@@ -18,6 +18,12 @@ use crate::wire::{Late, NAMESPACE, NEAR, Wire};
 /// What the publisher's largest size is allowed, in bits a second without headers: about 1.2 Mbit/s on the wire, and a
 /// third and a ninth of it for the smaller ones.
 const BITRATE: u32 = 1_100_000;
+
+/// Chance is the same in every run, so that servers are measured on one and the same link.
+const SEED: u64 = 7;
+
+/// How long a browser's sender takes to find what its uplink carries.
+const SETTLED: Duration = Duration::from_secs(6);
 
 /// What a run yields.
 pub(crate) struct Run {
@@ -71,8 +77,13 @@ pub(crate) fn run(
     });
     writeln!(input, "{task}")?;
     anyhow::ensure!(hear()? == json!({"ready": true}), "the script is not ready");
-    // Chance is the same in every run, so that servers are measured on one and the same link.
-    wire.begin(&scenario.link, 7);
+    let is_up = scenario.cast == Cast::Uplink;
+    if is_up {
+        // A publisher has its uplink from the beginning; what it sends has to have settled to it.
+        wire.begin(&scenario.link, SEED);
+        std::thread::sleep(SETTLED);
+    }
+    wire.begin(&scenario.link, SEED);
     let download = scenario.beside_tcp.then(download).transpose()?;
     writeln!(input, "{}", json!({"go": true}))?;
     let mut result = hear()?;
@@ -81,7 +92,6 @@ pub(crate) fn run(
     let late = wire.late();
     wire.open();
     let seen = serde_json::from_value(result.get_mut("result").map(Value::take).unwrap_or_default())?;
-    let is_up = scenario.cast == crate::scenarios::Cast::Uplink;
     Ok(Run { kind, seen, offered: if is_up { up } else { down }, late })
 }
 

@@ -231,6 +231,6 @@ pub(crate) fn all(length: Duration) -> Vec<Scenario> {
         row("29b", "uplink-500k", link(500e3), &[Frames(14.6)]).uplink(),
         row("30", "unwatched", link(5e6), &[Unwatched(5.0, 0.4)]).cast(Cast::Late),
         row("31", "tcp-only", link(5e6), &[Connected(1.5), Shows(Full, 0.9)]).without_udp(),
-        row("32", "reports-only-600k", link(600e3), &[Concealed(0.02, start)]).reports_only(),
+        row("32", "reports-only-600k", link(600e3), &[Concealed(0.02, start), Gap(3.0)]).reports_only(),
     ]
 }
