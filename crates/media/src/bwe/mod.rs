@@ -60,7 +60,7 @@ const FIRST_ROUND_TRIP_US: u64 = 100_000;
 const LONGEST_ROUND_TRIP_US: u64 = 3_000_000;
 
 /// Of a receiver without transport-wide feedback: how often its reports count, growth a second while little is lost and
-/// while it says itself that there is more, and by how much the round trip may be above the least.
+/// while it says itself that there is more (or the link has carried more), and by how much the round trip may be above the least.
 const REPORTS_US: u64 = 500_000;
 const REPORTED_LITTLE: f64 = 0.02;
 const REPORTED_GROWTH: f64 = 1.05;
@@ -87,6 +87,8 @@ pub(crate) struct Estimator {
     own_bits: f64,
     own_at: u64,
     round_trip_us: u64,
+    /// The newest.
+    fresh_round_trip_us: u64,
     /// Since when it is looked for, and what it is.
     least_round_trip: (u64, u64),
     /// A report of the receiver has told the round trip; before, the quickest feedback does.
@@ -138,6 +140,7 @@ impl Estimator {
             own_bits: 0.0,
             own_at: now,
             round_trip_us: FIRST_ROUND_TRIP_US,
+            fresh_round_trip_us: 0,
             least_round_trip: (now, u64::MAX),
             is_round_trip_told: false,
             heard_at: None,
@@ -175,6 +178,7 @@ impl Estimator {
         let fresh = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX).min(LONGEST_ROUND_TRIP_US);
         let is_first = !std::mem::replace(&mut self.is_round_trip_told, true);
         self.round_trip_us = if is_first { fresh } else { (7 * self.round_trip_us + fresh) / 8 };
+        self.fresh_round_trip_us = fresh;
         let (since, least) = self.least_round_trip;
         if fresh <= least || now.saturating_sub(since) > LEAST_KEPT_US {
             self.least_round_trip = (now, fresh);
@@ -326,11 +330,17 @@ impl Estimator {
         let arriving = sending * (1.0 - share);
         self.loss.take_share(share, arriving);
         let seconds = (elapsed as f64 / 1e6).min(2.0);
-        if self.round_trip_us > self.least_round_trip.1.saturating_add(REPORTED_QUEUE_US) {
-            self.rate.set(REPORTED_STEP_DOWN * self.bits().min(arriving));
-            self.news.is_full = true;
+        if self.fresh_round_trip_us > self.least_round_trip.1.saturating_add(REPORTED_QUEUE_US) {
+            // Who sends little has not made the queue, and learns nothing of the link from what arrives.
+            if self.is_used(now) {
+                self.rate.set(REPORTED_STEP_DOWN * self.bits().min(arriving));
+                self.limit = Some((arriving, now));
+                self.news.is_full = true;
+            }
         } else if share < REPORTED_LITTLE {
-            let growth = if self.told.is_some() { TOLD_GROWTH } else { REPORTED_GROWTH };
+            let was_carried =
+                self.limit(now).is_some_and(|bits| self.rate.bits() < REPORTED_STEP_DOWN * bits);
+            let growth = if was_carried || self.told.is_some() { TOLD_GROWTH } else { REPORTED_GROWTH };
             self.rate.set(self.rate.bits() * growth.powf(seconds));
         }
     }
@@ -390,5 +400,35 @@ impl Estimator {
     /// The share of packets that were lost in the last seconds.
     pub(crate) fn loss(&self) -> f64 {
         self.loss.share()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One second of a stream of so many bits a second, then a report of a receiver that tells nothing else.
+    fn second(estimator: &mut Estimator, now: &mut u64, bits: usize, round_trip_ms: u64) {
+        for _ in 0..100 {
+            *now += 10_000;
+            estimator.note_uncounted(*now, bits / 800);
+        }
+        estimator.note_round_trip(*now, Duration::from_millis(round_trip_ms));
+        estimator.note_reception(*now, 100, 0);
+    }
+
+    #[test]
+    fn a_queue_that_has_gone_is_not_held_against_who_sends_little() {
+        let (mut estimator, mut now) = (Estimator::new(0), 0);
+        (0..5).for_each(|_| second(&mut estimator, &mut now, 300_000, 20));
+        let before = estimator.bits();
+
+        second(&mut estimator, &mut now, 300_000, 1000);
+        assert!((200e3..before).contains(&estimator.bits()), "it has made the queue");
+
+        (0..5).for_each(|_| second(&mut estimator, &mut now, 50_000, 20));
+        assert!(estimator.bits() > 250e3, "{} of {before}", estimator.bits());
+        second(&mut estimator, &mut now, 50_000, 1000);
+        assert!(estimator.bits() > 250e3, "what it sends makes no queue: {}", estimator.bits());
     }
 }

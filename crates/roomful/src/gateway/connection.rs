@@ -7,6 +7,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -278,18 +279,20 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
             }
         };
         let mut writing = pin!(writing);
-        loop {
+        // Nearly everything is written at once: nothing else has to be looked at then.
+        let mut written = futures_util::poll!(writing.as_mut());
+        while written.is_pending() {
             tokio::select! {
                 biased;
-                result = writing.as_mut() => match result {
-                    Ok(()) => break,
-                    Err(_) => return End::Lost(Loss::Reset),
-                },
+                result = writing.as_mut() => written = Poll::Ready(result),
                 why = closer.closed() => return End::Close(why),
                 () = sleep_until(silence.ends_at()) => if silence.is_too_long() {
                     return End::Close(Close::SILENT);
                 },
             }
+        }
+        if !matches!(written, Poll::Ready(Ok(()))) {
+            return End::Lost(Loss::Reset);
         }
     }
 }
