@@ -312,7 +312,7 @@ async fn a_seat_is_not_taken_from_an_equal_by_taking_the_seats_away() {
 }
 
 #[tokio::test]
-async fn who_is_only_asked_may_be_asked_by_others_too() {
+async fn who_is_only_asked_to_a_battle_may_be_in_another() {
     let server = Server::start().await;
     let own = |room: &str| json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}});
     let mut owners = Vec::new();
@@ -324,21 +324,12 @@ async fn who_is_only_asked_may_be_asked_by_others_too() {
     }
     let [mut eve, mut ann, mut ben]: [_; 3] = owners.try_into().unwrap_or_else(|_| panic!());
     let battle = |from: &str, to: &str| json!({"RoomId": from, "ToRoomIdList": [to], "Duration": 86_400_000, "Timeout": 600_000});
-    let connection = |from: &str, to: &str| json!({"RoomId": from, "ToRoomId": to, "Timeout": 600});
     let of_eve = eve.ok("request_battle", battle("of-eve", "of-ann")).await;
-    eve.ok("request_connection", connection("of-eve", "of-ann")).await;
-    assert_eq!(
-        eve.code("request_connection", connection("of-eve", "of-ann")).await,
-        100_411,
-        "once is enough"
-    );
 
-    ben.ok("request_connection", connection("of-ben", "of-ann")).await;
     let of_ann = ann.ok("request_battle", battle("of-ann", "of-ben")).await;
     ben.ok("accept_battle", json!({"RoomId": "of-ben", "BattleId": of_ann["BattleId"]})).await;
     let accept = json!({"RoomId": "of-ann", "BattleId": of_eve["BattleId"]});
     assert_eq!(ann.code("accept_battle", accept.clone()).await, 100_401, "it is in one by now");
-    ann.ok("accept_connection", json!({"RoomId": "of-ann", "FromRoomId": "of-ben"})).await;
 
     let info = server.ok("live_engine_http_pk/get_battle_info", json!({"RoomId": "of-ann"})).await;
     assert_eq!(info["BattleId"], of_ann["BattleId"], "{info}");

@@ -11,9 +11,6 @@ use crate::{Error, RoomId, Time};
 /// The most rooms in one connection.
 pub const MAX_CONNECTED: usize = 9;
 
-/// The most requests that wait for one room.
-const MAX_ASKED: usize = 100;
-
 /// Rooms that are connected with each other; never fewer than two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -85,14 +82,12 @@ impl Connections {
     /// `from` asks `to`.
     ///
     /// # Errors
-    /// [`Error::AlreadyConnected`] when `to` is connected, or asked by `from` already; [`Error::Invalid`] for oneself or a full connection.
+    /// [`Error::AlreadyConnected`] when `to` is connected or asked; [`Error::Invalid`] for oneself or a full connection.
     pub fn ask(&mut self, from: &RoomId, to: &RoomId, timeout: Duration, now: Time) -> Result<(), Error> {
         if from == to {
             return Err(Error::invalid("ToRoomId", "is the room itself"));
         }
-        // A request that is not answered keeps nobody else from asking.
-        let open = || self.asked.iter().filter(|(_, asked, until)| asked == to && now < *until);
-        if self.of(to).is_some() || open().any(|(one, ..)| one == from) || open().count() >= MAX_ASKED {
+        if self.of(to).is_some() || self.asked.iter().any(|(_, asked, until)| asked == to && now < *until) {
             return Err(Error::AlreadyConnected(to.to_string()));
         }
         if self.of(from).is_some_and(|connection| connection.rooms.len() >= MAX_CONNECTED) {
