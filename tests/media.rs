@@ -356,9 +356,9 @@ async fn silent_connections_on_the_media_port_hold_no_place_and_no_descriptor() 
         stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
         stream
     };
-    // A frame of four bytes that is no STUN; whoever sends it is let go of.
+    // A frame of eight bytes that is no STUN; whoever sends it is let go of.
     let is_answered = |mut stream: std::net::TcpStream| {
-        stream.write_all(&[0, 4, 1, 2, 3, 4]).unwrap();
+        stream.write_all(&[0, 8, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
         stream.read(&mut [0; 8]).is_ok_and(|count| count == 0)
     };
 
