@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api soak sdk lint bench bench-compare bench-media lab deps
+.PHONY: run test test-api soak sdk lint bench bench-compare bench-media lab lab-short deps
 
 run: sdk ## Start the server; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve
@@ -49,6 +49,10 @@ lab: deps sdk ## What browsers see on the networks people have (SCENARIO=name,..
 	  || echo 'Janus cannot be installed: it is not measured beside'
 	$(CARGO) build --release --package roomful --package roomful-lab
 	$(SUDO) lab/run.sh target/release/lab $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SECONDS),--seconds $(SECONDS))
+
+lab-short: deps sdk ## Three of its networks for 12 s each, with wide limits; as root, on a machine that does nothing else
+	$(CARGO) build --workspace
+	$(CARGO) test --package roomful-lab --test short -- --ignored
 
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'

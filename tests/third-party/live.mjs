@@ -188,7 +188,7 @@ async function simulcast(browser) {
   await full(cat, 'cat');
   narrow.limit(500_000);
   const began = Date.now();
-  const low = await until('ben to get a smaller picture', async () => { const now = await height(ben); return now > 0 && now < 480 && now; }, 45_000);
+  const low = await until('ben to get a smaller picture', async () => { const now = await height(ben); return now > 0 && now < 480 && now; }, 90_000);
   const down = Date.now() - began;
   await seesFrames(ben, 'ann');
   const other = await height(cat);
