@@ -264,10 +264,7 @@ async fn one_tls_port_is_enough_for_everything() {
     plain.create_room_with("stage", json!({"SeatTemplate": "VideoDynamicGrid9Seats"})).await;
     let data = plain.data.clone();
     drop(plain);
-    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-    let (cert, key) = (data.path().join("cert.pem"), data.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = harness::certificate(data.path());
     let environment =
         [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0".as_ref()), ("ROOMFUL_MEDIA__TCP", "off".as_ref())];
     let files = [("ROOMFUL_TLS__CERT", cert.as_os_str()), ("ROOMFUL_TLS__KEY", key.as_os_str())];

@@ -122,10 +122,7 @@ struct Secure {
 impl Secure {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        std::fs::write(&cert, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let (cert, key) = harness::certificate(folder.path());
         let server = Server::with(&[
             ("ROOMFUL_TLS__CERT", cert.to_str().unwrap()),
             ("ROOMFUL_TLS__KEY", key.to_str().unwrap()),

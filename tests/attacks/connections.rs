@@ -18,13 +18,6 @@ const MIB: usize = 1024 * 1024;
 
 const CONNECTIONS: usize = 400;
 
-/// The most memory the server has held, in bytes.
-fn peak_memory(server: &mut Server) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process().id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
-
 async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(&server.address).await.unwrap()
 }
@@ -68,8 +61,8 @@ fn code(answer: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_authorised_buys_no_memory_with_bodies() {
-    let mut server = Server::start().await;
-    let before = peak_memory(&mut server);
+    let server = Server::start().await;
+    let before = server.peak_memory();
     let head = post("/v4/live_engine_http_srv/get_member_list?sdkappid=1", MIB);
     let held = join_all((0..CONNECTIONS).map(|_| async {
         let mut stream = connect(&server).await;
@@ -78,7 +71,7 @@ async fn who_is_not_authorised_buys_no_memory_with_bodies() {
         stream
     }))
     .await;
-    let grown = peak_memory(&mut server) - before;
+    let grown = (server.peak_memory() - before) as usize;
 
     let answers = join_all(held.into_iter().map(|mut stream| async move {
         stream.write_all(b" ").await.unwrap();
@@ -91,8 +84,8 @@ async fn who_is_not_authorised_buys_no_memory_with_bodies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_bounded_and_who_sends_more_is_told() {
-    let mut server = Server::start().await;
-    let before = peak_memory(&mut server);
+    let server = Server::start().await;
+    let before = server.peak_memory();
     let head = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nPad: {}", "x".repeat(360 * 1024));
     let answers = join_all((0..CONNECTIONS).map(|_| async {
         let mut stream = connect(&server).await;
@@ -100,7 +93,7 @@ async fn headers_are_bounded_and_who_sends_more_is_told() {
         stream
     }))
     .await;
-    let grown = peak_memory(&mut server) - before;
+    let grown = (server.peak_memory() - before) as usize;
 
     assert!(grown < 64 * MIB, "{} MiB for {CONNECTIONS} connections", grown / MIB);
     for mut stream in answers {
@@ -152,9 +145,9 @@ async fn a_body_that_comes_late_is_of_one_who_may_still_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_one_app_are_bounded_together() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     server.create_room("r").await;
-    let before = peak_memory(&mut server);
+    let before = server.peak_memory();
     let head = post(&target(&server, "get_member_list"), MIB);
     let held = join_all((0..100).map(|_| async {
         let mut stream = connect(&server).await;
@@ -168,7 +161,7 @@ async fn bodies_of_one_app_are_bounded_together() {
     while server.metric("roomful_body_budget_bytes").await.unwrap() > (256 - 63) as f64 * MIB as f64 {
         assert!(Instant::now() < deadline, "what one app may hold is not held");
     }
-    let grown = peak_memory(&mut server) - before;
+    let grown = (server.peak_memory() - before) as usize;
     assert_eq!(server.members("r").await.1, 0, "a call of usual length goes through");
 
     let answers = join_all(held.into_iter().map(|mut stream| async move {

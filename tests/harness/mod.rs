@@ -21,6 +21,15 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use usersig::{Claims, SecretKey};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_roomful");
+/// A certificate for `localhost`, and its key, as files in `folder`.
+pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (cert, key)
+}
+
 pub const ADMIN: &str = "administrator";
 
 /// An offer to watch one video, as a browser would make it, cut to what matters.

@@ -51,4 +51,4 @@ pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};
 pub use stun::{OPENING, Opening, opening};
 pub use telling::{Link, Pause, Showing};
-pub use turn::TurnCounters;
+pub use turn::{TurnCounters, network};

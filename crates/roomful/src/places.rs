@@ -66,7 +66,7 @@ impl Places {
 
     /// Takes a place for a client at `address`.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
-        let network = network(address);
+        let network = media::network(address);
         let mut taken = self.taken.lock();
         if taken.all >= self.most {
             return Err(Full::Server);
@@ -108,14 +108,6 @@ impl Drop for Place {
                 taken.by_network.remove(&self.network);
             }
         }
-    }
-}
-
-/// What one client has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-        address => address,
     }
 }
 

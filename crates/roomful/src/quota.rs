@@ -5,7 +5,7 @@
 //! connecting anew.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -13,6 +13,9 @@ use rooms::{SessionId, UserId};
 
 use crate::config::Limits;
 use crate::error::ApiError;
+
+/// For how long nobody is heard who has had its share: so a flood costs no more than what is allowed.
+pub(crate) const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// For how many seconds' worth a user may save up.
 const SAVED_SECONDS: f64 = 2.0;

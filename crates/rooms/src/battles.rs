@@ -150,17 +150,17 @@ impl Battle {
 
     /// Whether `room` is asked or takes part, and it is not over.
     pub fn holds(&self, room: &str) -> bool {
-        self.is_open()
-            && self
-                .sides
-                .iter()
-                .any(|side| side.room.as_str() == room && matches!(side.stand, Stand::Asked | Stand::In))
+        self.stands(room, &[Stand::Asked, Stand::In])
     }
 
     /// Whether `room` takes part, and it is not over.
     pub fn has(&self, room: &str) -> bool {
-        let is_in = |side: &Side| side.room.as_str() == room && side.stand == Stand::In;
-        self.is_open() && self.sides.iter().any(is_in)
+        self.stands(room, &[Stand::In])
+    }
+
+    fn stands(&self, room: &str, stands: &[Stand]) -> bool {
+        let is_it = |side: &Side| side.room.as_str() == room && stands.contains(&side.stand);
+        self.is_open() && self.sides.iter().any(is_it)
     }
 
     /// When something happens by itself: the time to answer or the battle's own is over.

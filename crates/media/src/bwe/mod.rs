@@ -278,9 +278,13 @@ impl Estimator {
         }
     }
 
+    /// What is being sent, in bits a second.
+    fn sending(&mut self, now: u64) -> f64 {
+        self.sending.sum(now) as f64 * 8.0 / USED_SPAN.as_secs_f64()
+    }
+
     fn is_used(&mut self, now: u64) -> bool {
-        let sending = self.sending.sum(now) as f64 * 8.0 / USED_SPAN.as_secs_f64();
-        sending >= USED * self.bits()
+        self.sending(now) >= USED * self.bits()
     }
 
     fn take_finding(&mut self, now: u64, told: u64) {
@@ -326,8 +330,7 @@ impl Estimator {
         let Reported { expected, lost, .. } =
             std::mem::replace(&mut self.reported, Reported { since: now, ..Reported::default() });
         let share = lost as f64 / expected as f64;
-        let sending = self.sending.sum(now) as f64 * 8.0 / USED_SPAN.as_secs_f64();
-        let arriving = sending * (1.0 - share);
+        let arriving = self.sending(now) * (1.0 - share);
         self.loss.take_share(share, arriving);
         let seconds = (elapsed as f64 / 1e6).min(2.0);
         if self.fresh_round_trip_us > self.least_round_trip.1.saturating_add(REPORTED_QUEUE_US) {

@@ -22,7 +22,7 @@ mod tests;
 mod wire;
 
 pub(crate) use fuzzing::survive;
-pub(crate) use quota::network;
+pub use quota::network;
 pub use server::TurnCounters;
 pub(crate) use server::{Client, Reaction, Turn};
 pub(crate) use stream::{Streams, serve};

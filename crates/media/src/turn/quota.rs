@@ -18,8 +18,8 @@ const REFUSALS_A_SECOND: u8 = 5;
 /// Places in the table of refusals. Networks that share one share what it admits.
 const REFUSAL_PLACES: usize = 4096;
 
-/// What one client has of addresses: one of IPv4, or a network of IPv6 (RFC 6177).
-pub(crate) fn network(ip: IpAddr) -> IpAddr {
+/// What one client has of addresses: one of IPv4, or a network of 64 bits of IPv6 (RFC 6177).
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
         ip @ IpAddr::V4(_) => ip,

@@ -27,6 +27,7 @@ use super::entrance::Entrance;
 use super::silence::Silence;
 use crate::clock;
 use crate::hub::{Hub, drained};
+use crate::quota::REFUSED_PAUSE;
 use crate::session::{Close, Closer, Frame, Loss, Session};
 
 type Stream = WebSocketStream<Entrance>;
@@ -65,9 +66,6 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection that is being closed may take over it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a connection is not read whose user has had its share: so a flood costs no more than what is allowed.
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many logins may fail on one connection.
 const MOST_LOGINS: u32 = 100;

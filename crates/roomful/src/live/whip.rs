@@ -10,7 +10,7 @@
 //! | `GET` on either | nothing, successfully (RFC 9725 4.1) |
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,16 +32,13 @@ use crate::app::{App, Credentials};
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
-use crate::quota::Place;
+use crate::quota::{Place, REFUSED_PAUSE};
 use crate::rest::{self, BodyTrouble};
 use crate::room_cell::RoomCell;
 use crate::session::Session;
 
 /// The most bytes an offer may have.
 const MAX_OFFER: usize = 256 * 1024;
-
-/// How long whoever asks too much waits to be told so.
-const REFUSAL_DELAY: Duration = Duration::from_millis(50);
 
 const SDP: &str = "application/sdp";
 const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -80,7 +77,7 @@ impl Refusal {
     /// As [`response`](Self::response); whoever asks for more than is allowed waits for the refusal, lest asking be free.
     async fn after_a_moment(self) -> Response<Body> {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            tokio::time::sleep(REFUSAL_DELAY).await;
+            tokio::time::sleep(REFUSED_PAUSE).await;
         }
         self.response()
     }
