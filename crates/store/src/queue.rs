@@ -3,12 +3,14 @@
 //! An app may have as much in it as is free: one that writes more than the disk takes gets half, two get a third each, and
 //! whoever comes next finds room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
+use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use rooms::SdkAppId;
+use smallvec::SmallVec;
 
 use crate::superseded::superseded;
 use crate::{Change, Error};
@@ -47,7 +49,7 @@ pub(crate) struct Job {
     pub(crate) changes: Vec<Change>,
     load: Load,
     /// What of it is whose. An app may be named several times.
-    loads: Vec<(SdkAppId, Load)>,
+    loads: SmallVec<[(SdkAppId, Load); 1]>,
     /// Who waits; `None` for the journal, which is tried until it is on disk.
     done: Option<oneshot::Sender<Result<(), Error>>>,
 }
@@ -60,7 +62,7 @@ impl Job {
 
     /// Changes that nobody waits for.
     pub(crate) fn journalled(changes: Vec<Change>) -> Self {
-        let (mut load, mut loads) = (Load::default(), Vec::new());
+        let (mut load, mut loads) = (Load::default(), SmallVec::new());
         for change in &changes {
             let more = Load { changes: 1, bytes: change.bytes() };
             load.add(more);
@@ -91,7 +93,7 @@ struct State {
     jobs: VecDeque<Job>,
     load: Load,
     /// What of it is whose, for apps that have anything.
-    loads: HashMap<SdkAppId, Load>,
+    loads: HashMap<SdkAppId, Load, foldhash::fast::RandomState>,
     /// How many of the jobs somebody waits for.
     awaited: usize,
     /// When the oldest journalled change came.
@@ -194,11 +196,8 @@ impl Queue {
             refused.into_iter().chain(waiting).partition(Job::is_awaited);
         journalled.into_iter().for_each(|job| journal.extend(job.changes));
         let pointless = superseded(journal.iter());
-        let mut at = 0;
-        journal.retain(|_| {
-            at += 1;
-            !pointless.contains(&(at - 1))
-        });
+        let mut pointless = pointless.into_iter();
+        journal.retain(|_| !pointless.next().unwrap_or(false));
         if !journal.is_empty() {
             state.add(Job::journalled(journal));
         }

@@ -1,7 +1,6 @@
 //! What a later change makes pointless: members come and go, and a busy room's counters change with every message.
 
-use std::collections::HashSet;
-
+use hashbrown::HashSet;
 use rooms::{RecordKey, RoomId, SdkAppId, SessionId};
 
 use crate::Change;
@@ -15,13 +14,15 @@ enum Target<'a> {
     Record(SdkAppId, &'a RoomId, RecordKey),
 }
 
-/// The positions of changes whose effect is undone or repeated by a later one, provided that all of them go to the disk
-/// together.
+type Set<T> = HashSet<T, foldhash::fast::RandomState>;
+
+/// For each change whether its effect is undone or repeated by a later one, provided that all of them go to the disk together.
 pub(crate) fn superseded<'a>(
     changes: impl DoubleEndedIterator<Item = &'a Change> + ExactSizeIterator,
-) -> HashSet<usize> {
-    let (mut written, mut ended, mut pointless) = (HashSet::new(), HashSet::new(), HashSet::new());
-    for (at, change) in changes.enumerate().rev() {
+) -> Vec<bool> {
+    let (mut written, mut ended) = (Set::default(), Set::default());
+    let mut pointless = vec![false; changes.len()];
+    for (change, is_pointless) in changes.zip(&mut pointless).rev() {
         let (target, session) = match change {
             Change::PutSession(session) => (Target::Session(session.id), Some(session.id)),
             Change::PutPresence(presence) => {
@@ -35,17 +36,13 @@ pub(crate) fn superseded<'a>(
             Change::PutRecord(app, room_id, record) => (Target::Record(*app, room_id, record.key()), None),
             Change::DeleteRecord(app, room_id, key) => (Target::Record(*app, room_id, key.clone()), None),
             Change::DeleteSession(session) => {
-                if !ended.insert(*session) {
-                    pointless.insert(at);
-                }
+                *is_pointless = !ended.insert(*session);
                 continue;
             }
             _ => continue,
         };
         let is_over = session.is_some_and(|session| ended.contains(&session));
-        if is_over || !written.insert(target) {
-            pointless.insert(at);
-        }
+        *is_pointless = is_over || !written.insert(target);
     }
     pointless
 }
@@ -92,8 +89,8 @@ mod tests {
         let all: Vec<&Change> = changes.iter().map(|(change, _)| change).collect();
         let pointless = superseded(all.into_iter());
 
-        for (at, (change, is_left)) in changes.iter().enumerate() {
-            assert_eq!(!pointless.contains(&at), *is_left, "{change:?}");
+        for ((change, is_left), is_pointless) in changes.iter().zip(pointless) {
+            assert_eq!(!is_pointless, *is_left, "{change:?}");
         }
     }
 }

@@ -159,10 +159,8 @@ impl Writer {
         }
         let pointless = superseded(changes.iter().copied());
         let mut told = Vec::new();
-        for (at, change) in changes.into_iter().enumerate() {
-            if !pointless.contains(&at) {
-                told.extend(sqlite::apply(&transaction, &mut database.outbox, change)?);
-            }
+        for (change, _) in changes.into_iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless) {
+            told.extend(sqlite::apply(&transaction, &mut database.outbox, change)?);
         }
         transaction.commit()?;
         self.turn = database.outbox.next_turn();
