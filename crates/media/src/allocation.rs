@@ -133,9 +133,15 @@ pub(crate) struct Allocation {
     /// The second copy of sound has been useless since.
     quiet_since: Option<u64>,
     is_copy_useless: bool,
+    given: f64,
 }
 
 impl Allocation {
+    /// What all that was given takes, in bits a second.
+    pub(crate) fn given(&self) -> f64 {
+        self.given
+    }
+
     /// Chooses for each slot. Returns what all that is wanted takes, in bits a second, when some of it does not fit.
     pub(crate) fn allot(&mut self, slots: &mut [Slot], now: u64, room: Room) -> Option<f64> {
         let (sound, copies) = sound(slots);
@@ -166,6 +172,7 @@ impl Allocation {
                 settle(slot, choice.layer, now, room.is_full);
             }
         }
+        self.given = used;
         self.seek(slots, now, room, used);
         let all: f64 =
             self.choices.iter().filter_map(|choice| Some(bits(slots.get(choice.at)?, choice.top))).sum();

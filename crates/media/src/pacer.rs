@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use crate::source::Packet;
 
-/// How much faster than the link is thought to carry (libwebrtc's pacing factor), where the queue before it is so short that
-/// bursts are lost in it, and than what it is known to carry at most: more would only queue.
+/// How much faster than the link is thought to carry (libwebrtc's pacing factor), and than what it is known to carry at most:
+/// more would only queue. Where the queue before it is so short that bursts are lost in it, it is not what the link carries
+/// that counts but what is to be sent: a little faster than that, though at this share of what it is thought to carry, since a
+/// wide link may lose by chance.
 const FACTOR: f64 = 2.5;
-const SHALLOW_FACTOR: f64 = 1.5;
 const LIMIT_FACTOR: f64 = 1.25;
+const SHALLOW_FACTOR: f64 = 1.15;
+const SHALLOW_SHARE: f64 = 0.5;
 
 /// What may leave at once, in time; more where a packet takes no time.
 const DEPTH_US: f64 = 10_000.0;
@@ -53,16 +56,20 @@ impl Pacer {
             held: VecDeque::new(),
             held_bytes: 0,
         };
-        pacer.set_rate(bits, false, None);
+        pacer.set_rate(bits, None, None);
         pacer.left = pacer.most;
         pacer
     }
 
-    /// The link carries, or is given, so many bits a second; `limit` is what it carried when it was full.
-    pub(crate) fn set_rate(&mut self, bits: f64, is_shallow: bool, limit: Option<f64>) {
-        let rate = bits * if is_shallow { SHALLOW_FACTOR } else { FACTOR };
+    /// The link is thought to carry so many bits a second; `shallow` is what is to be sent where its queue is short, and `limit`
+    /// what it carried when it was full.
+    pub(crate) fn set_rate(&mut self, bits: f64, shallow: Option<f64>, limit: Option<f64>) {
+        let rate = match shallow {
+            Some(needed) => (SHALLOW_FACTOR * needed).max(SHALLOW_SHARE * bits),
+            None => FACTOR * bits,
+        };
         self.bytes_a_us = limit.map_or(rate, |limit| rate.min(LIMIT_FACTOR * limit)) / 8e6;
-        self.most = self.bytes_a_us * if bits > FAST && !is_shallow { FAST_DEPTH_US } else { DEPTH_US };
+        self.most = self.bytes_a_us * if bits > FAST && shallow.is_none() { FAST_DEPTH_US } else { DEPTH_US };
     }
 
     #[inline]

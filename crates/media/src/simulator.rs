@@ -77,6 +77,7 @@ struct Tenth {
     is_shown: bool,
     /// What was sent of everything, on the wire.
     bytes: usize,
+    packets: usize,
     estimate: f64,
     /// Datagrams that the link threw away.
     dropped: usize,
@@ -250,6 +251,7 @@ impl World {
         for run in &out.runs {
             for datagram in out.buffer[run.start..run.start + run.length].chunks(run.segment) {
                 self.tenth().bytes += datagram.len() + UNDER;
+                self.tenth().packets += 1;
                 self.sent += datagram.len() + UNDER;
                 let is_media = !(192..224).contains(&datagram[1]);
                 if is_media && u32_at(datagram, 8) != Some(VIDEO_AGAIN) {
@@ -304,6 +306,12 @@ impl World {
     fn rate(&self, from: usize, to: usize) -> f64 {
         let bytes: usize = self.tenths[10 * from..10 * to].iter().map(|tenth| tenth.bytes).sum();
         bytes as f64 * 8.0 / (to - from) as f64
+    }
+
+    /// The share of datagrams that the link threw away from a tenth of a second on.
+    fn dropped(&self, from: usize) -> f64 {
+        let sum = |of: fn(&Tenth) -> usize| self.tenths.iter().skip(from).map(of).sum::<usize>() as f64;
+        sum(|tenth| tenth.dropped) / sum(|tenth| tenth.packets).max(1.0)
     }
 
     /// How often the layer changed.

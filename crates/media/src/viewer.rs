@@ -411,8 +411,8 @@ impl Viewer {
         let (estimate, again) = (self.estimator.bits(), self.resends.bits_again(aim.micros));
         let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
-        let (is_shallow, limit) = (self.estimator.is_shallow(), self.estimator.limit(aim.micros));
-        self.pacer.set_rate(estimate, is_shallow, limit);
+        let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
+        self.pacer.set_rate(estimate, shallow, self.estimator.limit(aim.micros));
         let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
         let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
         if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {

@@ -24,6 +24,10 @@ const NONE_BELOW: f64 = 0.02;
 const HEAVY: f64 = 0.25;
 const FEWEST_HEAVY: f64 = 8.0;
 
+/// The same where nothing else speaks for it.
+const SURELY_HEAVY: f64 = 0.3;
+const FEWEST_SURELY: f64 = 16.0;
+
 pub(super) struct Loss {
     since: u64,
     /// In the running window: lost, and all.
@@ -74,7 +78,16 @@ impl Loss {
 
     /// Whether the last quarter of a second lost so much that nothing else is needed to believe an alarm.
     pub(super) fn is_heavy(&self) -> bool {
-        let is = |(lost, all): (f64, f64)| all >= FEWEST_HEAVY && lost > HEAVY * all;
+        self.is_above(HEAVY, FEWEST_HEAVY)
+    }
+
+    /// Whether it lost so much that it was not by chance.
+    pub(super) fn is_surely_heavy(&self) -> bool {
+        self.is_above(SURELY_HEAVY, FEWEST_SURELY)
+    }
+
+    fn is_above(&self, share: f64, fewest: f64) -> bool {
+        let is = |(lost, all): (f64, f64)| all >= fewest && lost > share * all;
         is(self.running) || is(self.former)
     }
 

@@ -3,6 +3,7 @@
 //!
 //! `sent.rs` knows what was sent and what became of it; `groups.rs` and `trend.rs` see delay grow; `standing.rs` tells a
 //! link that is too narrow from one that is unsteady; `rate.rs` and `loss.rs` make a rate of it; `probe.rs` looks further up.
+//! `shallow.rs` knows a link that loses bursts.
 //!
 //! Sans-IO: packets that were sent and feedback that came are told with their times, in microseconds of one clock; the
 //! estimate is read.
@@ -13,6 +14,7 @@ mod probe;
 mod rate;
 mod seek;
 mod sent;
+mod shallow;
 mod standing;
 mod trend;
 
@@ -24,6 +26,7 @@ use self::probe::{Finding, Probe};
 use self::rate::Rate;
 use self::seek::Seek;
 use self::sent::Sent;
+use self::shallow::Shallow;
 use self::standing::Standing;
 use self::trend::{Trend, Usage};
 use crate::meter::Meter;
@@ -44,9 +47,21 @@ const MOST_OWN_MS: f64 = 250.0;
 const LIMIT_COUNTS_US: u64 = 30_000_000;
 const LIMIT_EXCEEDED: f64 = 1.1;
 
-/// What a link loses that has a short queue, and how little stands in it.
-const SHALLOW_LOSS: f64 = 0.02;
-const SHALLOW_MS: f64 = 25.0;
+/// What is lost in a queue that stands, how far the estimate is above what arrives, and for how long, for it to be too high.
+const LOST_IN_QUEUE: f64 = 0.02;
+const ABOVE_ARRIVING: f64 = 1.15;
+const ABOVE_FOR_US: u64 = 3_000_000;
+
+/// What of the estimate a probe may queue, in time, for the sake of sound; and where the queue is short.
+const PROBE_QUEUED: Duration = Duration::from_millis(100);
+const PROBE_QUEUED_SHALLOW: Duration = Duration::from_millis(20);
+
+/// A policer lets a burst through and throws the rest away: more than was known before is on probation for so long, if next to
+/// nothing was lost before. When much is lost in that time, it is not believed again for a while, each time for longer.
+const PROBATION_US: u64 = 3_000_000;
+const PROBATION_LOSS: f64 = 0.02;
+const POLICED: f64 = 0.95;
+const QUEUED_MS: f64 = 25.0;
 
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
@@ -79,8 +94,13 @@ pub(crate) struct Estimator {
     standing: Standing,
     rate: Rate,
     loss: Loss,
+    shallow: Shallow,
     probe: Probe,
     seek: Seek,
+    /// Since when the rate is one that only a probe has shown.
+    raised_at: Option<u64>,
+    /// Since when a full queue loses what the estimate is above what arrives.
+    above_since: Option<u64>,
     /// What was sent in the last moments.
     sending: Meter,
     /// What of it waits before a link as wide as the estimate, and when that was.
@@ -134,8 +154,11 @@ impl Estimator {
             standing: Standing::default(),
             rate: Rate::new(now, INITIAL),
             loss: Loss::new(now),
+            shallow: Shallow::default(),
             probe: Probe::default(),
             seek: Seek::new(),
+            raised_at: None,
+            above_since: None,
             sending: Meter::new(USED_SPAN),
             own_bits: 0.0,
             own_at: now,
@@ -225,8 +248,8 @@ impl Estimator {
 
     /// Feedback came.
     pub(crate) fn note_arrivals(&mut self, now: u64, arrivals: &Arrivals<'_>) {
-        let Self { sent, groups, trend, standing, rate, probe, .. } = self;
-        let tally = sent.settle(arrivals, |packet| {
+        let Self { sent, groups, trend, standing, rate, probe, shallow, .. } = self;
+        let take = |packet| {
             rate.take(&packet);
             standing.take(&packet);
             if packet.probe != 0 {
@@ -237,7 +260,8 @@ impl Estimator {
                 Step::Next(delta) => trend.take(delta),
                 Step::Restart => trend.restart(),
             }
-        });
+        };
+        let tally = sent.settle(arrivals, take, |fate| shallow.take(fate));
         self.absurd += u64::from(tally.absurd);
         let Some(newest) = tally.newest else { return };
         self.heard_at = Some(now);
@@ -255,12 +279,34 @@ impl Estimator {
             let lost = f64::from(tally.lost) - f64::from(tally.back);
             self.loss.take(now, lost, f64::from(tally.arrived) + lost, self.rate.arriving());
         }
+        self.shallow.settle(now, self.standing.ms());
         self.control(now);
         self.take_finding(now, newest);
     }
 
+    /// The link lets a burst through and throws the rest away.
+    fn is_policed(&self, now: u64) -> bool {
+        let is_on_probation = self.raised_at.is_some_and(|at| now.saturating_sub(at) < PROBATION_US);
+        is_on_probation && self.loss.is_surely_heavy()
+    }
+
     fn control(&mut self, now: u64) {
         let (stands, is_heavy) = (self.standing.ms() > STANDING_MS, self.loss.is_heavy());
+        if self.standing.ms() > QUEUED_MS {
+            // What is lost from now on is lost in a queue.
+            self.raised_at = None;
+        }
+        if self.is_policed(now)
+            && let Some(arriving) = self.rate.arriving()
+        {
+            self.raised_at = None;
+            self.rate.set(POLICED * arriving);
+            self.news.is_full = true;
+            self.limit = Some((arriving, now));
+            self.probe.stop();
+            self.seek.note_policed(now);
+            return;
+        }
         match self.trend.usage() {
             // A queue that is full grows no more, but loses.
             usage if stands && is_heavy || usage == Usage::Over && (stands || is_heavy) => {
@@ -272,10 +318,26 @@ impl Estimator {
                     self.seek.note_full(now, before, self.rate.bits());
                 }
             }
+            Usage::Normal if self.is_above_what_arrives(now, stands) => {
+                self.rate.set(self.rate.arriving().unwrap_or(MINIMUM));
+                self.news.is_full = true;
+            }
             Usage::Normal if self.is_used(now) => self.rate.increase(now, self.round_trip_us),
             // An alarm that is not confirmed, or a queue that drains.
             _ => self.rate.hold(now),
         }
+    }
+
+    /// A queue that is full, and stays so, does not grow: what arrives of what is lost in it is all there is to know.
+    fn is_above_what_arrives(&mut self, now: u64, stands: bool) -> bool {
+        let arriving = self.rate.arriving().unwrap_or(MAXIMUM);
+        let is_above =
+            stands && self.loss.share() > LOST_IN_QUEUE && self.rate.bits() > ABOVE_ARRIVING * arriving;
+        if !is_above {
+            self.above_since = None;
+            return false;
+        }
+        now.saturating_sub(*self.above_since.get_or_insert(now)) >= ABOVE_FOR_US
     }
 
     /// What is being sent, in bits a second.
@@ -290,6 +352,7 @@ impl Estimator {
     fn take_finding(&mut self, now: u64, told: u64) {
         let Some(finding) = self.probe.take(now, told) else { return };
         let before = self.rate.bits();
+        self.shallow.note_probe(now, self.probe.lost(), self.loss.share(), self.standing.ms());
         match finding {
             Finding::Limit(bits) => self.limit = Some((bits / probe::USED, now)),
             Finding::Found(_) => self.limit = None,
@@ -300,6 +363,7 @@ impl Estimator {
         {
             self.rate.set(bits);
             self.news.has_more = true;
+            self.raised_at = (self.loss.share() < PROBATION_LOSS).then_some(now);
         }
         self.seek.note_finding(now, finding, before, self.standing.ms());
     }
@@ -374,7 +438,9 @@ impl Estimator {
         let Some(missing) = missing.filter(|_| can_tell && !self.probe.is_running()) else { return };
         let estimate = self.bits();
         if let Some(rate) = self.seek.take(now, missing, estimate) {
-            self.probe.start(now, rate, estimate);
+            let queued =
+                if self.shallow.is_seen_by_probes(now) { PROBE_QUEUED_SHALLOW } else { PROBE_QUEUED };
+            self.probe.start(now, rate, estimate, queued);
         }
     }
 
@@ -395,9 +461,9 @@ impl Estimator {
         (now.saturating_sub(at) < LIMIT_COUNTS_US && !is_exceeded()).then_some(bits)
     }
 
-    /// Whether the link loses what it does not queue: bursts are lost in it.
-    pub(crate) fn is_shallow(&self) -> bool {
-        self.loss.share() > SHALLOW_LOSS && self.standing.ms() < SHALLOW_MS
+    /// Whether bursts are lost in the link.
+    pub(crate) fn is_shallow(&self, now: u64) -> bool {
+        self.shallow.is_seen(now)
     }
 
     /// The share of packets that were lost in the last seconds.

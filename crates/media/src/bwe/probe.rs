@@ -1,14 +1,14 @@
 //! Finding out what lies above the estimate: packets sent faster than it for a moment, and how fast they arrive (libwebrtc's
 //! `ProbeBitrateEstimator` and `BitrateProber`).
 
+use std::time::Duration;
+
 use super::sent::Arrived;
 use super::{MAXIMUM, MINIMUM};
 
-/// How long one takes: enough for a rate to be seen, and so that at most this much of the estimate queues before a link that
-/// does not carry it, for the sake of sound.
+/// How long one takes: enough for a rate to be seen.
 const SHORTEST_US: f64 = 15_000.0;
 const LONGEST_US: f64 = 80_000.0;
-const MOST_QUEUED_US: f64 = 100_000.0;
 
 /// Packets in one (libwebrtc: 5; more tell the rate of a link that sends in bursts), and the size of those that pad it.
 const PACKETS: f64 = 12.0;
@@ -72,6 +72,8 @@ impl Count {
 pub(super) struct Probe {
     running: Option<Running>,
     numbers: u16,
+    /// The share of the last one that was lost.
+    lost: f64,
 }
 
 impl Probe {
@@ -80,11 +82,15 @@ impl Probe {
         self.running.is_some()
     }
 
-    /// Begins one, above an estimate.
-    pub(super) fn start(&mut self, now: u64, rate: f64, estimate: f64) {
+    pub(super) fn lost(&self) -> f64 {
+        self.lost
+    }
+
+    /// Begins one, above an estimate; on a link that carries no more than that, at most so much of it queues.
+    pub(super) fn start(&mut self, now: u64, rate: f64, estimate: f64, most_queued: Duration) {
         let rate = rate.clamp(MINIMUM, MAXIMUM);
         let excess = (rate - estimate).max(1.0);
-        let span = (MOST_QUEUED_US * estimate / excess).clamp(SHORTEST_US, LONGEST_US);
+        let span = (most_queued.as_micros() as f64 * estimate / excess).clamp(SHORTEST_US, LONGEST_US);
         self.numbers = self.numbers.wrapping_add(1).max(1);
         self.running = Some(Running {
             number: self.numbers,
@@ -137,6 +143,7 @@ impl Probe {
         if !(is_told || now >= running.until + BACK_AFTER_US) {
             return None;
         }
+        self.lost = 1.0 - f64::from(running.arrived.packets) / f64::from(running.sent.packets.max(1));
         let finding = if is_back { running.finding() } else { Finding::Vain };
         self.running = None;
         Some(finding)

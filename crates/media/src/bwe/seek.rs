@@ -32,8 +32,14 @@ const AFTER_DROP_US: u64 = 3_000_000;
 const DROP_COUNTS_US: u64 = 30_000_000;
 const DROP: f64 = 0.66;
 
+/// After the link has turned out to be policed, for how long nothing is looked for, twice as long each time, up to a limit.
+const POLICED_US: u64 = 10_000_000;
+const MOST_POLICED_US: u64 = 160_000_000;
+
 pub(super) struct Seek {
     next_at: u64,
+    /// Nothing is looked for before, whatever is wanted, and for how long that was the last time.
+    policed: (u64, u64),
     patience_us: u64,
     again: u32,
     has_begun: bool,
@@ -46,6 +52,7 @@ impl Seek {
     pub(super) fn new() -> Self {
         Self {
             next_at: 0,
+            policed: (0, 0),
             patience_us: PATIENCE_US,
             again: 0,
             has_begun: false,
@@ -71,6 +78,12 @@ impl Seek {
             self.dropped_at = Some(now);
         }
         self.next_at = self.next_at.max(now + self.pause(now));
+    }
+
+    /// What the last one has found is a burst that a policer let through.
+    pub(super) fn note_policed(&mut self, now: u64) {
+        let span = (2 * self.policed.1).clamp(POLICED_US, MOST_POLICED_US);
+        self.policed = (now + span, span);
     }
 
     fn pause(&self, now: u64) -> u64 {
@@ -101,7 +114,7 @@ impl Seek {
 
     /// The rate to look for now, when it is time, all that is wanted takes `missing` and `estimate` is known.
     pub(super) fn take(&mut self, now: u64, missing: f64, estimate: f64) -> Option<f64> {
-        if now < self.next_at || missing <= estimate {
+        if now < self.next_at.max(self.policed.0) || missing <= estimate {
             return None;
         }
         let times = if std::mem::replace(&mut self.has_begun, true) { NEXT } else { FIRST };

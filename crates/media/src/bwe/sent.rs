@@ -42,6 +42,14 @@ pub(super) struct Arrived {
     pub(super) own_ms: u8,
 }
 
+/// What became of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fate {
+    /// The queue that we had made ourselves before it, in milliseconds.
+    pub(super) own_ms: u8,
+    pub(super) is_lost: bool,
+}
+
 /// What a report brought, besides arrivals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -109,8 +117,14 @@ impl Sent {
         (back > 0 && usize::from(back) <= self.ring.len()).then_some(seq)
     }
 
-    /// Feedback came: `take` is called for each packet that arrived.
-    pub(super) fn settle(&mut self, arrivals: &Arrivals<'_>, mut take: impl FnMut(Arrived)) -> Tally {
+    /// Feedback came: `take` is called for each packet that arrived, and `end` for each of which it is known what became of it,
+    /// those of probes apart: what is lost of a probe is the probe's doing.
+    pub(super) fn settle(
+        &mut self,
+        arrivals: &Arrivals<'_>,
+        mut take: impl FnMut(Arrived),
+        mut end: impl FnMut(Fate),
+    ) -> Tally {
         let mut tally = Tally::default();
         let mut fresh = std::mem::take(&mut self.fresh);
         fresh.clear();
@@ -130,12 +144,14 @@ impl Sent {
                 }
                 (Some(arrival), before) => {
                     packet.state = State::Arrived;
-                    // What is lost of a probe is the probe's doing.
                     let is_usual = packet.probe == 0;
                     tally.arrived += u32::from(is_usual);
                     tally.back += u32::from(is_usual && before == State::Lost);
                     tally.newest = tally.newest.max(Some(packet.at));
                     let Packet { at: sent, size, probe, own_ms, .. } = *packet;
+                    if is_usual {
+                        end(Fate { own_ms, is_lost: false });
+                    }
                     take(Arrived { sent, arrival, size, probe, own_ms });
                 }
             }
@@ -144,7 +160,10 @@ impl Sent {
         for seq in &missing {
             if let Some(packet) = self.slot(*seq).filter(|packet| packet.state == State::Missing) {
                 packet.state = State::Lost;
-                tally.lost += u32::from(packet.probe == 0);
+                if packet.probe == 0 {
+                    tally.lost += 1;
+                    end(Fate { own_ms: packet.own_ms, is_lost: true });
+                }
             }
         }
         self.fresh = missing;
