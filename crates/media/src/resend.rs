@@ -17,6 +17,9 @@ const SHORT: Duration = Duration::from_millis(500);
 const SHARE_OF_STREAM: f64 = 0.28;
 const LONG: Duration = Duration::from_secs(4);
 
+/// What is lost has to be sent again, and some of that again: padding leaves so many times the loss of that share.
+const LOST_AGAIN: f64 = 1.3;
+
 /// So much may always be sent again within [`LONG`], in bytes: the first packets of a stream are not less dear.
 const LEAST: f64 = 5_000.0;
 
@@ -91,13 +94,14 @@ impl Budget {
         self.long.add(now, bytes);
     }
 
-    /// Takes up to `bytes` for padding; returns how many it may be.
-    pub(crate) fn pad(&mut self, now: u64, bytes: usize) -> usize {
+    /// Takes up to `bytes` for padding, on a link that loses so much; returns how many it may be.
+    pub(crate) fn pad(&mut self, now: u64, bytes: usize, loss: f64) -> usize {
         let passed = now.saturating_sub(self.credit_at) as f64 / 1e6;
         self.credit_at = now;
         self.credit = (self.credit + CREDIT_A_SECOND * passed).min(MOST_CREDIT);
         let spent = self.long.sum(now) + self.padded.sum(now);
-        let of_stream = (SHARE_OF_STREAM * self.streamed.sum(now) as f64 - spent as f64).max(0.0);
+        let share = SHARE_OF_STREAM - LOST_AGAIN * loss;
+        let of_stream = (share * self.streamed.sum(now) as f64 - spent as f64).max(0.0);
         let bytes = bytes.min((of_stream + self.credit) as usize);
         self.credit -= (bytes as f64 - of_stream).max(0.0);
         self.padded.add(now, bytes.min(of_stream as usize));
@@ -139,6 +143,14 @@ struct Entry {
     times: u8,
 }
 
+impl Entry {
+    /// Whether a round trip has passed.
+    fn has_had(&self, now: u64, round_trip: Duration) -> bool {
+        let passed = ((now / 1000) as u32).wrapping_sub(self.at);
+        passed >= round_trip.max(SHORTEST_BETWEEN).as_millis() as u32
+    }
+}
+
 /// Packets of a stream that are looked back to: as many as are kept of a layer.
 const LOOKED_BACK: usize = 1024;
 
@@ -151,12 +163,18 @@ pub(crate) struct Repeats {
 impl Repeats {
     /// Whether packet `seq` may go again on a path of that round trip.
     pub(crate) fn allow(&self, seq: u64, now: u64, round_trip: Duration) -> bool {
-        let entry = self.entries.get(seq as usize % LOOKED_BACK).filter(|entry| entry.seq == seq as u32);
-        entry.is_none_or(|entry| {
-            let passed = ((now / 1000) as u32).wrapping_sub(entry.at);
-            let least = round_trip.max(SHORTEST_BETWEEN).as_millis() as u32;
-            entry.times < MOST_TIMES && (entry.times == 0 || passed >= least)
+        self.entry(seq).is_none_or(|entry| {
+            entry.times < MOST_TIMES && (entry.times == 0 || entry.has_had(now, round_trip))
         })
+    }
+
+    /// Whether all copies of packet `seq` that there may be have had the time to arrive.
+    pub(crate) fn is_over(&self, seq: u64, now: u64, round_trip: Duration) -> bool {
+        self.entry(seq).is_some_and(|entry| entry.times >= MOST_TIMES && entry.has_had(now, round_trip))
+    }
+
+    fn entry(&self, seq: u64) -> Option<&Entry> {
+        self.entries.get(seq as usize % LOOKED_BACK).filter(|entry| entry.seq == seq as u32)
     }
 
     pub(crate) fn note(&mut self, seq: u64, now: u64) {
@@ -186,6 +204,8 @@ mod tests {
         }
 
         assert_eq!(times, [0, 100, 200, 300]);
+        let is_over = |ms: u64| repeats.is_over(70_000, ms * 1000, Duration::from_millis(100));
+        assert!(!is_over(350) && is_over(400));
         assert!(repeats.allow(70_000 + LOOKED_BACK as u64, 400_000, Duration::from_millis(100)));
     }
 

@@ -502,6 +502,14 @@ impl Slot {
         self.keyframe == Some((packet.generation, packet.layer, packet.timestamp))
     }
 
+    /// Whether what is shown hangs on a packet: no keyframe has been sent after it.
+    pub(crate) fn hangs_on(&self, packet: &Packet) -> bool {
+        self.keyframe.is_some_and(|(generation, layer, timestamp)| {
+            (generation, layer) == (packet.generation, packet.layer)
+                && packet.timestamp.wrapping_sub(timestamp) < u32::MAX / 2
+        })
+    }
+
     /// How `packet`, which was sent before, is sent once more.
     pub(crate) fn again(&self, packet: &Packet) -> Option<Rewrite> {
         let is_of = |segment: &&Segment| {

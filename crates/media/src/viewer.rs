@@ -21,8 +21,9 @@ use crate::telling::{Link, Showing, Telling};
 /// How often streams are reported on (RFC 3550 6.2 has 5 s; players take sound and picture together sooner so).
 const REPORT_INTERVAL: Duration = Duration::from_millis(1000);
 
-/// How often a viewer asks for the same keyframe.
+/// How often a viewer asks for the same keyframe, and how often one is asked for because something it has missed is not sent again.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+const HOPELESS_INTERVAL: Duration = Duration::from_millis(1000);
 
 /// How often room is given out anew, if nothing happens.
 const ALLOT_INTERVAL: Duration = Duration::from_millis(100);
@@ -261,15 +262,12 @@ impl Viewer {
                     Report::Reception { ssrc, lost, highest, last_report, delay } => {
                         self.note_reception(ssrc, (highest, lost), (last_report, delay), aim);
                     }
-                    Report::Missing { ssrc, pairs } => self.resend_missing(ssrc, pairs, aim, past, out),
-                    Report::Keyframe { ssrc } => {
-                        // One that is paused needs none before it goes on.
-                        let slot = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc);
-                        if let Some(slot) = slot.filter(|slot| !slot.is_off()) {
-                            let layer = slot.current_layer().unwrap_or(slot.target);
-                            ask_for(slot, layer, aim.now, ask);
+                    Report::Missing { ssrc, pairs } => {
+                        if self.resend_missing(ssrc, pairs, aim, past, out) {
+                            self.renew(ssrc, HOPELESS_INTERVAL, aim.now, ask);
                         }
                     }
+                    Report::Keyframe { ssrc } => self.renew(ssrc, KEYFRAME_INTERVAL, aim.now, ask),
                     Report::Arrivals(arrivals) => self.estimator.note_arrivals(aim.micros, &arrivals),
                     Report::Bandwidth { bits } => self.estimator.note_bandwidth(bits),
                 });
@@ -331,11 +329,32 @@ impl Viewer {
         }
     }
 
-    /// Sends again what is missing, as far as it is worth it and there is room: keyframes first, then the newest.
-    fn resend_missing(&mut self, ssrc: u32, pairs: &[u8], aim: Aim, past: &dyn Past, out: &mut Outbox) {
-        if self.resends.rests(aim.micros) {
-            return;
+    /// The viewer needs a keyframe. One whose picture is paused needs none before it goes on.
+    fn renew(&mut self, ssrc: u32, interval: Duration, now: Instant, ask: AskKeyframe<'_>) {
+        let slot = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc);
+        let may_ask = |slot: &Slot| {
+            slot.asked_keyframe_at.is_none_or(|at| now.saturating_duration_since(at) >= interval)
+        };
+        if let Some(slot) = slot.filter(|slot| !slot.is_off() && may_ask(slot)) {
+            let layer = slot.current_layer().unwrap_or(slot.target);
+            ask_for(slot, layer, now, ask);
         }
+    }
+
+    /// Sends again what is missing, as far as it is worth it and there is room: keyframes first, then the newest. Returns whether
+    /// something that pictures hang on will never be there: players wait for it for seconds.
+    fn resend_missing(
+        &mut self,
+        ssrc: u32,
+        pairs: &[u8],
+        aim: Aim,
+        past: &dyn Past,
+        out: &mut Outbox,
+    ) -> bool {
+        if self.resends.rests(aim.micros) {
+            return false;
+        }
+        let mut is_hopeless = false;
         let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
@@ -347,11 +366,19 @@ impl Viewer {
             if !self.resends.note_asked(aim.micros, seq.is_some()) || wanted.len() >= MAX_WANTED {
                 return;
             }
-            if let (Some(slot), Some(seq)) = (slot, seq)
-                && slot.repeats.allow(seq, aim.micros, round_trip)
-                && let Some(packet) = find(slot, seq, past)
-                && aim.now.saturating_duration_since(packet.arrived) <= OLDEST_RESENT
-            {
+            let Some((slot, seq)) = slot.zip(seq) else { return };
+            let (may_go, is_over) = (
+                slot.repeats.allow(seq, aim.micros, round_trip),
+                slot.repeats.is_over(seq, aim.micros, round_trip),
+            );
+            if !may_go && !is_over {
+                return;
+            }
+            let Some(packet) = find(slot, seq, past) else { return };
+            let is_old = aim.now.saturating_duration_since(packet.arrived) > OLDEST_RESENT;
+            if is_over || is_old {
+                is_hopeless |= slot.hangs_on(&packet);
+            } else {
                 wanted.push((slot.is_of_keyframe(&packet), seq));
             }
         });
@@ -372,6 +399,7 @@ impl Viewer {
             }
         }
         self.wanted = wanted;
+        is_hopeless
     }
 
     /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called
@@ -503,7 +531,7 @@ impl Viewer {
     /// Fills a probe: with packets that were sent before, of which the viewer may have missed one, or with nothing but padding.
     fn pad(&mut self, bytes: usize, size: usize, aim: Aim, past: &dyn Past, out: &mut Outbox) {
         let Some(at) = self.padded() else { return };
-        let mut left = self.resends.pad(aim.micros, bytes);
+        let mut left = self.resends.pad(aim.micros, bytes, self.estimator.loss());
         let newest = self.slots.get(at).and_then(Slot::newest_number).unwrap_or(0);
         let mut back = 0;
         while left >= LEAST_PADDING {
