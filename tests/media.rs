@@ -88,6 +88,31 @@ async fn a_stream_may_begin_muted_and_a_later_offer_does_not_unmute_it() {
 }
 
 #[tokio::test]
+async fn members_are_told_which_streams_are_encrypted_from_end_to_end() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben", "cat"]).await;
+    server.create_room_with("r", json!({"Owner_Account": "ann"})).await;
+    let mut ben = server.enter("ben", "r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let publish = |encrypted: bool| {
+        let stream = json!({"Mid": "0", "StreamType": "main", "Encrypted": encrypted});
+        json!({"RoomId": "r", "Sdp": offer("sendonly"), "Streams": [stream]})
+    };
+    let sealed = json!([{"StreamType": "main", "Muted": false, "Encrypted": true}]);
+
+    ann.ok("publish", publish(true)).await;
+    assert_eq!(ben.event("streams_changed").await["Streams"], sealed);
+    let seen = server.log_in("cat").await.ok("enter_room", json!({"RoomId": "r"})).await;
+    assert_eq!(seen["StreamList"][0]["Streams"], sealed, "{seen}");
+    // The newest offer holds.
+    ann.ok("publish", publish(false)).await;
+    assert_eq!(
+        ben.event("streams_changed").await["Streams"],
+        json!([{"StreamType": "main", "Muted": false}])
+    );
+}
+
+#[tokio::test]
 async fn mistakes_in_what_is_watched_are_named() {
     let server = Server::start().await;
     server.import(&["ann"]).await;

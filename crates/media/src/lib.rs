@@ -29,6 +29,8 @@ pub mod reference;
 mod resend;
 mod rtcp;
 mod sdp;
+#[cfg(test)]
+mod sealed;
 mod shard;
 #[cfg(test)]
 mod simulator;

@@ -348,7 +348,7 @@ impl World {
 }
 
 /// What a codec is, as both sides agree on it.
-fn codec(codec: str0m::format::Codec, red: bool) -> CodecKey {
+pub(crate) fn codec(codec: str0m::format::Codec, red: bool) -> CodecKey {
     use str0m::format::{CodecSpec, FormatParams};
     use str0m::media::Frequency;
     let rate = if codec.is_video() { Frequency::NINETY_KHZ } else { Frequency::FORTY_EIGHT_KHZ };

@@ -353,8 +353,13 @@ impl Slot {
     /// The payload type for a codec, and whether RED has to be taken off.
     fn take(&self, codec: CodecKey) -> Option<(Taken, bool)> {
         let find = |wanted: CodecKey| self.takes.iter().find(|taken| taken.codec == wanted).copied();
-        if let Some(taken) = find(codec).filter(|_| !(codec.red && self.is_plain)) {
+        // Of what is encrypted from end to end nothing can be taken off: it goes as it is, or not at all.
+        let is_sealed = self.source.as_ref().is_some_and(|source| source.is_encrypted());
+        if let Some(taken) = find(codec).filter(|_| !(codec.red && self.is_plain) || is_sealed) {
             return Some((taken, false));
+        }
+        if codec.red && is_sealed {
+            return None;
         }
         if codec.red {
             return find(codec.plain()).map(|taken| (taken, true));

@@ -3,7 +3,7 @@
 //! A source outlives its publications: viewers stay with it while its publisher comes, goes and comes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -84,6 +84,8 @@ pub(crate) struct Source {
     layer_count: AtomicU8,
     /// Of the full picture, in pixels; 0 when nobody said.
     height: AtomicU32,
+    /// Payloads can be read by members with the publisher's key only.
+    is_encrypted: AtomicBool,
 }
 
 const NOBODY: usize = usize::MAX;
@@ -113,6 +115,15 @@ impl Source {
 
     pub(crate) fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Its publisher says whether it encrypts from end to end.
+    pub(crate) fn set_encrypted(&self, is_encrypted: bool) {
+        self.is_encrypted.store(is_encrypted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn owner(&self) -> Option<usize> {
@@ -230,6 +241,7 @@ impl Sources {
             layers: Default::default(),
             layer_count: AtomicU8::new(1),
             height: AtomicU32::new(0),
+            is_encrypted: AtomicBool::new(false),
         });
         table.by_key.insert(key.clone(), source.clone());
         source

@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::live::{Settled, Streams, WantedLayers};
+use crate::live::{Offered, Settled, Streams, WantedLayers};
 use crate::locks::{self, ReadRoom, WriteRoom};
 use crate::quota::Place;
 use crate::session::{Frame, Session};
@@ -634,12 +634,12 @@ impl RoomCell {
         session: &Session,
         peer: PeerId,
         published: &[Published],
-        muted: &[StreamKind],
+        offered: &Offered,
     ) -> Result<Rights, Error> {
         let room = self.write()?;
         room.require_session(&session.user, session.id)?;
         let mut fanout = self.fanout.lock();
-        let former = self.streams.lock().publish(session.id, &session.user, peer, published, muted);
+        let former = self.streams.lock().publish(session.id, &session.user, peer, published, offered);
         self.app.live.close(former);
         self.tell(room, &mut fanout, &[]);
         // Said once more: what has not changed for the room may be new to the connection.

@@ -34,6 +34,8 @@ pub struct Published {
     pub layers: Vec<PublishedLayer>,
     /// Its publisher sends what is wanted of it, and wants to hear what that is ([`crate::Event::Wanted`]).
     pub is_dynamic: bool,
+    /// It is encrypted from end to end: nothing can be taken off its payloads.
+    pub is_encrypted: bool,
 }
 
 /// A simulcast layer of an offer.
@@ -150,13 +152,15 @@ impl Shard {
         });
         for stream in streams {
             let mid = Mid::from(stream.mid.as_str());
-            if publisher.tracks.iter().any(|track| track.mid == mid) {
+            if let Some(known) = publisher.tracks.iter().find(|track| track.mid == mid) {
+                known.source.set_encrypted(stream.is_encrypted);
                 continue;
             }
             let rids: &[String] =
                 lines.iter().find(|line| line.mid == stream.mid).map_or(&[], |line| line.rids.as_slice());
             let source = self.shared.sources.get(&SourceKey { room, user: user.clone(), kind: stream.kind });
             let generation = self.shared.sources.publish(&source, self.index, rids.len(), stream.height);
+            source.set_encrypted(stream.is_encrypted);
             for (rid, layer) in rids.iter().zip(0..) {
                 let said = stream.layers.iter().find(|said| said.rid == *rid);
                 source.describe(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::commands::{Asked, require_inside};
 use crate::clock;
 use crate::error::ApiError;
-use crate::live::{self, device, stream_type};
+use crate::live::{self, Offered, device, stream_type};
 use crate::room_cell::RoomCell;
 use crate::session::Frame;
 use crate::wire;
@@ -46,6 +46,9 @@ struct StreamRequest {
     priority: u8,
     #[serde(default)]
     muted: bool,
+    /// From end to end: only members with the publisher's key can see or hear it.
+    #[serde(default)]
+    encrypted: bool,
     #[serde(rename = "Member_Account")]
     member: Option<String>,
     /// What is published follows what is watched: the event `layers_wanted` says.
@@ -97,15 +100,19 @@ impl MediaRequest {
             };
             let layers = layers.map(read).collect();
             let height = stream.height.unwrap_or(0);
-            Ok(Published { mid, kind, height, layers, is_dynamic: stream.dynacast })
+            let (is_dynamic, is_encrypted) = (stream.dynacast, stream.encrypted);
+            Ok(Published { mid, kind, height, layers, is_dynamic, is_encrypted })
         };
         self.streams.iter().map(read).collect()
     }
 
-    /// The kinds of streams that are to begin switched off.
-    fn muted(&self) -> Result<Vec<StreamKind>, ApiError> {
-        let muted = self.streams.iter().filter(|stream| stream.muted);
-        muted.map(|stream| read_kind(stream.stream_type.as_deref())).collect()
+    /// What else is said of the streams.
+    fn offered(&self) -> Result<Offered, ApiError> {
+        let kinds = |is_meant: fn(&StreamRequest) -> bool| {
+            let meant = self.streams.iter().filter(|stream| is_meant(stream));
+            meant.map(|stream| read_kind(stream.stream_type.as_deref())).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Offered { muted: kinds(|stream| stream.muted)?, encrypted: kinds(|stream| stream.encrypted)? })
     }
 
     fn watched(&self, cell: &RoomCell) -> Result<Vec<Watched>, ApiError> {
@@ -141,10 +148,10 @@ pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
 pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
     let mut request: MediaRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
-    let (offer, streams, muted) = (request.offer()?, request.published()?, request.muted()?);
+    let (offer, streams, offered) = (request.offer()?, request.published()?, request.offered()?);
     require_some_right(&cell, &asked, &streams)?;
     let (answer, rights) =
-        asked.hub.live.publish(&cell, &asked.session, offer, streams, &muted, None).await?;
+        asked.hub.live.publish(&cell, &asked.session, offer, streams, &offered, None).await?;
     let streams = answer.published.iter().map(|stream| {
         let is_allowed = rights.allow(stream.kind);
         json!({"Mid": stream.mid, "StreamType": stream_type(stream.kind), "Allowed": is_allowed})

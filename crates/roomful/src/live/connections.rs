@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, StreamKind, Watched};
+use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, Watched};
 use parking_lot::Mutex;
 use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
 
-use super::Settled;
+use super::{Offered, Settled};
 use crate::app::Credentials;
 use crate::clock;
 use crate::error::ApiError;
@@ -136,15 +136,14 @@ impl Live {
         self.media.set_rights(peer, rights);
     }
 
-    /// `session` publishes in `cell` what its offer says; streams of the `muted` kinds that are new to the connection begin
-    /// switched off. Returns the answer, and which of its streams flow.
+    /// `session` publishes in `cell` what its offer says. Returns the answer, and which of its streams flow.
     pub(crate) async fn publish(
         &self,
         cell: &Arc<RoomCell>,
         session: &Arc<Session>,
         offer: String,
         streams: Vec<Published>,
-        muted: &[StreamKind],
+        offered: &Offered,
         resource: Option<Resource>,
     ) -> Result<(Answer, Rights), ApiError> {
         let known = cell.streams().publisher(session.id).filter(|peer| self.is_of(*peer, &offer));
@@ -159,7 +158,7 @@ impl Live {
                 self.close([peer]);
             }
         })?;
-        match cell.note_published(session, peer, &answer.published, muted) {
+        match cell.note_published(session, peer, &answer.published, offered) {
             Ok(rights) => Ok((answer, rights)),
             Err(error) => {
                 self.close([peer]);
@@ -286,7 +285,9 @@ impl Live {
         };
         let offer = resource.offer.clone();
         let answer = match publisher {
-            Some((cell, session)) => self.publish(&cell, &session, offer, Vec::new(), &[], None).await?.0,
+            Some((cell, session)) => {
+                self.publish(&cell, &session, offer, Vec::new(), &Offered::default(), None).await?.0
+            }
             None => self.media.watch(peer, offer, Vec::new()).await?,
         };
         if let Some(connection) = self.connections.lock().get_mut(&peer) {

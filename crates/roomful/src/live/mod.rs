@@ -11,4 +11,4 @@ pub(crate) mod whip;
 
 pub(crate) use connections::{Happenings, Live, Resource};
 pub(crate) use ice::{relay_urls, servers as ice_servers};
-pub(crate) use streams::{MemberStreams, Settled, Streams, WantedLayers, device, stream_type};
+pub(crate) use streams::{MemberStreams, Offered, Settled, Streams, WantedLayers, device, stream_type};

@@ -7,6 +7,15 @@ use media::{PeerId, Published, Rights, StreamKind};
 use rooms::{Device, Room, SessionId, Time, UserId};
 use serde::Serialize;
 
+/// What a publisher says of its offer's streams, by kind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Offered {
+    /// Those that are new to the connection begin switched off.
+    pub(crate) muted: Vec<StreamKind>,
+    /// Only members with the publisher's key can see or hear them.
+    pub(crate) encrypted: Vec<StreamKind>,
+}
+
 /// One stream, as its publisher offers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stream {
@@ -15,6 +24,8 @@ struct Stream {
     is_muted: bool,
     /// One in charge of the room has switched it off; its publisher may switch it on again.
     is_closed: bool,
+    /// Only members with the publisher's key can see or hear it.
+    is_encrypted: bool,
 }
 
 /// What one session publishes.
@@ -52,6 +63,8 @@ struct Watching {
 pub(crate) struct StreamView {
     pub(crate) stream_type: &'static str,
     pub(crate) muted: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) encrypted: bool,
 }
 
 /// All that a member publishes.
@@ -120,14 +133,14 @@ impl Streams {
         self.watching.iter().find(|one| one.session == Some(session)).map(|one| one.peer)
     }
 
-    /// `session` publishes these streams now, on `peer`; of those new to it the `muted` ones begin switched off. Returns the connection it had before, if that is another.
+    /// `session` publishes these streams now, on `peer`. Returns the connection it had before, if that is another.
     pub(crate) fn publish(
         &mut self,
         session: SessionId,
         user: &UserId,
         peer: PeerId,
         published: &[Published],
-        muted: &[StreamKind],
+        offered: &Offered,
     ) -> Option<PeerId> {
         let before = self.publications.iter().position(|one| one.session == session);
         let before = before.map(|at| self.publications.swap_remove(at));
@@ -136,8 +149,12 @@ impl Streams {
                 before.as_ref().and_then(|one| one.streams.iter().find(|known| known.kind == stream.kind));
             // Whoever publishes anew what was closed opens it again; a later offer alone does not.
             let same = known.filter(|_| before.as_ref().is_some_and(|one| one.peer == peer));
-            let is_muted = muted.contains(&stream.kind);
-            same.cloned().unwrap_or(Stream { kind: stream.kind, is_muted, is_closed: false })
+            Stream {
+                kind: stream.kind,
+                is_muted: same.map_or(offered.muted.contains(&stream.kind), |same| same.is_muted),
+                is_closed: same.is_some_and(|same| same.is_closed),
+                is_encrypted: offered.encrypted.contains(&stream.kind),
+            }
         });
         let streams = streams.collect();
         // The rights are set when this is settled, which is right after.
@@ -298,7 +315,11 @@ impl Streams {
         for one in &self.publications {
             let flowing = one.streams.iter().filter(|stream| one.rights.allow(stream.kind));
             for stream in flowing {
-                let view = StreamView { stream_type: stream_type(stream.kind), muted: stream.is_muted };
+                let view = StreamView {
+                    stream_type: stream_type(stream.kind),
+                    muted: stream.is_muted,
+                    encrypted: stream.is_encrypted,
+                };
                 match shown.iter_mut().find(|member| member.member == one.user.as_str()) {
                     Some(member)
                         if member.streams.iter().any(|other| other.stream_type == view.stream_type) => {}

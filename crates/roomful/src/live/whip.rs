@@ -26,7 +26,7 @@ use media::{SourceKey, StreamKind, Wanted, Watched};
 use rooms::{IfTaken, LeaveCause, SdkAppId, UserId};
 use serde_json::json;
 
-use super::streams::stream_type;
+use super::streams::{Offered, stream_type};
 use super::{Resource, sdpfrag};
 use crate::app::{App, Credentials};
 use crate::clock;
@@ -320,8 +320,9 @@ async fn publish(
     let session = enter(hub, cell, user)?;
     let published = async {
         take_seat(hub, cell, user, seat).await?;
+        let (offered, kept) = (Offered::default(), Some(resource.clone()));
         let (answer, rights) =
-            hub.live.publish(cell, &session, offer.clone(), Vec::new(), &[], Some(resource.clone())).await?;
+            hub.live.publish(cell, &session, offer.clone(), Vec::new(), &offered, kept).await?;
         if is_partial(&answer.sdp) {
             let trouble = "a part of the offer cannot be received: offer Opus, and VP8, VP9, H.264 or AV1";
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, trouble));
