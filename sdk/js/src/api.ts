@@ -114,6 +114,8 @@ export interface TRTCEventTypes {
   'custom-message': [{ userId: string; cmdId: number; seq: number; data: ArrayBuffer }];
   'sei-message': [{ userId: string; streamType: StreamType; seiPayloadType: number; data: ArrayBuffer }];
   'first-video-frame': [{ userId: string; streamType: StreamType; width: number; height: number }];
+  /** What a member sends cannot be shown: it is encrypted with another key, or not at all while one's own is on. */
+  'decryption-failed': [{ userId: string; mediaType: MediaType }];
 }
 
 /** Loudness from 0 to 100; the empty name is oneself. */
@@ -148,6 +150,7 @@ export const EVENT = {
   CUSTOM_MESSAGE: 'custom-message',
   SEI_MESSAGE: 'sei-message',
   FIRST_VIDEO_FRAME: 'first-video-frame',
+  DECRYPTION_FAILED: 'decryption-failed',
 } as const;
 
 export const TYPE = {

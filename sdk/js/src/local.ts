@@ -10,7 +10,7 @@ import type { Stage } from './stage.js';
 import { Turns } from './turns.js';
 import { VideoPlayer, type ViewOptions } from './views.js';
 
-const MEDIA_TYPES: Record<StreamKind, MediaType> = { audio: 'audio', main: 'video', sub: 'screen' };
+export const MEDIA_TYPES: Record<StreamKind, MediaType> = { audio: 'audio', main: 'video', sub: 'screen' };
 
 interface LocalAudio {
   config: LocalAudioConfig;

@@ -1,3 +1,4 @@
+import type { Encryption } from './encryption.js';
 import { log } from './log.js';
 import { Turns } from './turns.js';
 
@@ -9,6 +10,8 @@ export interface PeerOptions {
   exchange(offer: string): Promise<string>;
   iceServers(): Promise<RTCIceServer[]>;
   iceTransportPolicy(): RTCIceTransportPolicy | undefined;
+  /** What is sent and received is sealed from end to end. */
+  encryption?: Encryption | undefined;
 }
 
 /** How long a connection may be interrupted before ICE is started over, and how long that may take. */
@@ -63,6 +66,7 @@ export class Peer {
         iceServers: await this.#options.iceServers(),
         bundlePolicy: 'max-bundle',
         ...(policy ? { iceTransportPolicy: policy } : {}),
+        ...this.#options.encryption?.configuration,
       });
       if (this.#isClosed) {
         pc.close();

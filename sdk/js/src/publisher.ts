@@ -1,3 +1,4 @@
+import type { Encryption } from './encryption.js';
 import { RtcError } from './errors.js';
 import type { Body, Gateway } from './gateway.js';
 import { log } from './log.js';
@@ -52,6 +53,7 @@ export class Publisher {
   readonly #roomId: string;
   readonly #peer: Peer;
   readonly #turns = new Turns();
+  readonly #encryption: Encryption | undefined;
   readonly #outgoing = new Map<StreamKind, Outgoing>();
   /** Connections keep the places of streams that have ended, for the next of their kind. */
   readonly #idle = new Map<StreamKind, RTCRtpTransceiver>();
@@ -59,6 +61,7 @@ export class Publisher {
   constructor(gateway: Gateway, roomId: string, options: Omit<PeerOptions, 'exchange'>) {
     this.#gateway = gateway;
     this.#roomId = roomId;
+    this.#encryption = options.encryption;
     this.#peer = new Peer(
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
@@ -194,10 +197,21 @@ export class Publisher {
       }
       idle?.stop();
       outgoing.transceiver = pc.addTransceiver(outgoing.track, { direction: 'sendonly', sendEncodings: wanted });
+      this.#seal(outgoing.transceiver, kind);
     }
   }
 
+  #seal(transceiver: RTCRtpTransceiver, kind: StreamKind): void {
+    if (!this.#encryption) return;
+    this.#encryption.seal(transceiver.sender, kind);
+    if (kind !== 'audio') return;
+    // Browsers seal what is doubled already, so that the server could not take the second copy off for who has no room for it.
+    const codecs = RTCRtpSender.getCapabilities?.('audio')?.codecs.filter(({ mimeType }) => mimeType !== 'audio/red');
+    if (codecs?.length) transceiver.setCodecPreferences?.(codecs);
+  }
+
   async #exchange(offer: string): Promise<string> {
+    this.#encryption?.takeCodecs(offer);
     const streams: Body[] = [];
     const told: [Outgoing, boolean][] = [];
     for (const kind of KINDS) {
@@ -210,6 +224,7 @@ export class Publisher {
         stream['Dynacast'] = true;
         stream['Layers'] = layersOf(encoding);
       }
+      if (this.#encryption) stream['Encrypted'] = true;
       streams.push(stream);
       told.push([outgoing, isMuted]);
     }

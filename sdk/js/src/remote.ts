@@ -1,8 +1,10 @@
 import type { RemoteVideoConfig, StreamType } from './api.js';
 import { RtcError, invalid, named, wrongMoment } from './errors.js';
+import { MEDIA_TYPES } from './local.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import type { Session, Streams } from './session.js';
+import { keyOf } from './watcher.js';
 import { type Stage, inRoom } from './stage.js';
 import { AudioPlayer, VideoPlayer } from './views.js';
 
@@ -12,6 +14,9 @@ interface RemoteVideo {
   observers: { disconnect(): void }[];
   isVisible: boolean;
 }
+
+/** A stream for which there is no key is told of so often, while the page asks for it. */
+const TELL_SEALED_MS = 5_000;
 
 const remoteKey = (userId: string, streamType: StreamType): string => `${streamType}:${userId}`;
 
@@ -34,6 +39,8 @@ export class RemoteMedia {
   readonly #remoteVideos = new Map<string, RemoteVideo>();
   readonly #known = new Map<string, Streams>();
   readonly #anchors = new Set<string>();
+  /** When the page was told last that it has no key for a stream. */
+  readonly #toldSealed = new Map<string, number>();
 
   constructor(stage: Stage) {
     this.#stage = stage;
@@ -147,6 +154,10 @@ export class RemoteMedia {
     const { userId, streamType = 'main', option } = remote.config;
     const session = this.#stage.session;
     if (!session?.isInRoom) return;
+    if (this.#isSealed(session, userId, streamType)) {
+      await session.watcher.unwatch(userId, streamType);
+      return;
+    }
     await session.watcher.watch({
       userId,
       kind: streamType,
@@ -191,7 +202,7 @@ export class RemoteMedia {
     const isThere = session.streams.get(userId)?.has('audio') ?? false;
     // Whoever was unmuted is heard also without autoReceiveAudio.
     const isWanted = this.#heard.get(userId) ?? this.#heard.get('*') ?? this.#stage.entering?.autoReceiveAudio !== false;
-    if (isThere && isWanted) {
+    if (isThere && isWanted && !this.#isSealed(session, userId, 'audio')) {
       await session.watcher.watch({ userId, kind: 'audio', maxHeight: 0, isPaused: false });
       return;
     }
@@ -206,12 +217,31 @@ export class RemoteMedia {
     player?.stop();
   }
 
+  /** Whether a stream is encrypted and there is no key: then it is not asked for, and the page is told. */
+  #isSealed(session: Session, userId: string, kind: StreamKind): boolean {
+    if (session.hasKey || !session.streams.get(userId)?.get(kind)?.isEncrypted) return false;
+    const [key, now] = [keyOf(userId, kind), Date.now()];
+    if (now - (this.#toldSealed.get(key) ?? -Infinity) >= TELL_SEALED_MS) {
+      this.#toldSealed.set(key, now);
+      this.#stage.tell('decryption-failed', { userId, mediaType: MEDIA_TYPES[kind] });
+    }
+    return true;
+  }
+
+  /** A stream is encrypted now, or no more. */
+  async #lookAgain(userId: string, kind: StreamKind): Promise<void> {
+    const remote = kind === 'audio' ? undefined : this.#remoteVideos.get(remoteKey(userId, kind));
+    if (kind === 'audio') await this.#listenTo(userId);
+    else if (remote) await this.#watchRemote(remote);
+  }
+
   /** Shows and hears nobody any more. */
   forget(): void {
     for (const { config } of [...this.#remoteVideos.values()]) void this.#hideRemote(config.userId, config.streamType ?? 'main', false);
     for (const userId of [...this.#audioPlayers.keys()]) this.#dropAudio(userId);
     this.#known.clear();
     this.#anchors.clear();
+    this.#toldSealed.clear();
   }
 
   // Who is there, and what comes of them
@@ -251,7 +281,11 @@ export class RemoteMedia {
     this.#known.set(userId, shown);
     for (const kind of ['audio', 'main', 'sub'] as const) {
       const [was, is] = [before?.has(kind) ?? false, shown.has(kind)];
-      if (was === is) continue;
+      if (was === is) {
+        const isOther = is && before?.get(kind)?.isEncrypted !== shown.get(kind)?.isEncrypted;
+        if (isOther) this.#lookAgain(userId, kind).catch((error: unknown) => log.info('a stream was not watched anew', error));
+        continue;
+      }
       if (kind === 'audio') {
         if (is) {
           this.#stage.tell('remote-audio-available', { userId });

@@ -1,4 +1,5 @@
 import { Emitter } from './emitter.js';
+import { Encryption, type EncryptionKey } from './encryption.js';
 import { ERROR_CODE, RtcError } from './errors.js';
 import { type Body, type Credentials, Gateway, gatewayUrl } from './gateway.js';
 import { log } from './log.js';
@@ -20,8 +21,8 @@ export interface Seat {
   isAudioLocked: boolean;
 }
 
-/** What a member publishes: each kind, and whether it is switched off for the moment. */
-export type Streams = Map<StreamKind, { isMuted: boolean }>;
+/** What a member publishes: each kind, whether it is switched off for the moment, and whether one needs its key. */
+export type Streams = Map<StreamKind, { isMuted: boolean; isEncrypted: boolean }>;
 
 export interface SessionEvents {
   state: [ConnectionState, ConnectionState];
@@ -33,6 +34,8 @@ export interface SessionEvents {
   /** What oneself may publish has changed. */
   allowed: [Set<StreamKind>];
   track: [string, StreamKind, MediaStreamTrack];
+  /** What a member sends cannot be opened with the keys that there are. */
+  sealed: [string, StreamKind];
   /** One is out of the room: `kick`, `banned`, `room_disband`. */
   out: [string];
   ended: [RtcError];
@@ -42,6 +45,8 @@ export interface SessionOptions {
   server?: string | undefined;
   iceServers?: RTCIceServer[] | undefined;
   iceTransportPolicy?: RTCIceTransportPolicy | undefined;
+  /** The keys of end-to-end encryption, where that is on. */
+  encryption?: { sdkAppId: number; keys: Map<number, EncryptionKey> } | undefined;
 }
 
 /** Makes a room that does not exist yet, as the cloud does for whoever enters first. */
@@ -55,6 +60,7 @@ export class Session extends Emitter<SessionEvents> {
   #publisher: Publisher | undefined;
   #watcher: Watcher | undefined;
   #mediaConfig: Promise<RTCIceServer[]> | undefined;
+  #encryption: Encryption | undefined;
   userId = '';
   roomId = '';
   isInRoom = false;
@@ -125,16 +131,32 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   async enter(roomId: string, makeRoom: MakeRoom): Promise<void> {
-    const answer = await this.#enter(roomId, makeRoom);
+    const { encryption } = this.options;
+    // Before entering: what is published in a room is sealed from its first frame on.
+    const keys = encryption?.keys.values();
+    this.#encryption = encryption && keys && (await Encryption.start(encryption.sdkAppId, roomId, this.userId, keys));
+    let answer: Body;
+    try {
+      answer = await this.#enter(roomId, makeRoom);
+    } catch (error) {
+      this.#encryption?.close();
+      this.#encryption = undefined;
+      throw error;
+    }
     this.roomId = roomId;
     this.isInRoom = true;
     const options = {
+      encryption: this.#encryption,
       iceServers: () => this.#iceServers(),
       iceTransportPolicy: () => this.options.iceTransportPolicy,
     };
     this.#publisher = new Publisher(this.gateway, roomId, options);
-    this.#watcher = new Watcher(this.gateway, roomId, options, (userId, kind, track) =>
-      this.emit('track', userId, kind, track),
+    this.#watcher = new Watcher(
+      this.gateway,
+      roomId,
+      options,
+      (userId, kind, track) => this.emit('track', userId, kind, track),
+      (userId, kind) => this.emit('sealed', userId, kind),
     );
     this.#welcome(answer);
   }
@@ -152,6 +174,17 @@ export class Session extends Emitter<SessionEvents> {
       if (!(error instanceof RtcError) || error.extraCode !== 100003) throw error;
     }
     return this.gateway.request('enter_room', { RoomId: roomId });
+  }
+
+  /** Whether there is a key for what others encrypt end to end. */
+  get hasKey(): boolean {
+    return this.#encryption !== undefined;
+  }
+
+  /** Another key of end-to-end encryption, which is on. */
+  async addKey(key: EncryptionKey): Promise<void> {
+    await this.#encryption?.addKey(key);
+    await this.#watcher?.tryAgain();
   }
 
   async leave(): Promise<void> {
@@ -188,8 +221,10 @@ export class Session extends Emitter<SessionEvents> {
     this.isInRoom = false;
     this.#publisher?.close();
     this.#watcher?.close();
+    this.#encryption?.close();
     this.#publisher = undefined;
     this.#watcher = undefined;
+    this.#encryption = undefined;
     this.members.clear();
     this.streams.clear();
     this.seats = [];
@@ -282,7 +317,7 @@ export class Session extends Emitter<SessionEvents> {
   #setStreams(userId: string, value: unknown): void {
     const streams: Streams = new Map();
     for (const stream of list(value)) {
-      streams.set(String(stream['StreamType']) as StreamKind, { isMuted: stream['Muted'] === true });
+      streams.set(String(stream['StreamType']) as StreamKind, { isMuted: stream['Muted'] === true, isEncrypted: stream['Encrypted'] === true });
     }
     if (streams.size > 0) this.streams.set(userId, streams);
     else this.streams.delete(userId);

@@ -17,9 +17,10 @@ import {
 import { Meter, volumeOf } from './capture.js';
 import { getCameraList, getMicrophoneList, getSpeakerList, isSupported, type Support } from './devices.js';
 import { Emitter } from './emitter.js';
+import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt } from './encryption.js';
 import { ERROR_CODE, RtcError, invalid, named, wrongMoment } from './errors.js';
 import type { Body } from './gateway.js';
-import { LocalMedia } from './local.js';
+import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
 import type { StreamKind } from './peer.js';
 import { RemoteMedia, setSpeaker } from './remote.js';
@@ -42,6 +43,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #session: Session | undefined;
   #room: Room | undefined;
   #entering: EnterRoomConfig | undefined;
+  /** The keys of end-to-end encryption, by their ids; none while it is off. */
+  readonly #keys = new Map<number, EncryptionKey>();
   #role: Role = 'anchor';
   #isLeaving = false;
   #isDestroyed = false;
@@ -143,6 +146,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         server: (typeof config.proxy === 'string' ? config.proxy : proxy?.websocketProxy) ?? this.#options.server,
         iceServers: turn?.map(iceServer),
         iceTransportPolicy: proxy?.iceTransportPolicy,
+        encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
       });
       this.#session = session;
       // The room hears of everything first: what puts one out also detaches it.
@@ -215,6 +219,36 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         throw error;
       }
     });
+  }
+
+  /**
+   * Encrypts what is sent and received end to end, for those who have the same key. Called before `enterRoom`; in a room it
+   * gives another key. With `publish: false` that only opens what others send by it, until it is given once more without.
+   */
+  async enableEncryption(config: EncryptionKey): Promise<void> {
+    await named('enableEncryption', async () => {
+      const { key, keyId = 0 } = config;
+      const isKey = typeof key === 'string' ? key !== '' : key instanceof Uint8Array && key.length >= MIN_KEY_BYTES;
+      if (!isKey) throw invalid('enableEncryption', `key must be a passphrase or a Uint8Array of at least ${MIN_KEY_BYTES} bytes`);
+      if (!Number.isInteger(keyId) || keyId < 0 || keyId > 255) throw invalid('enableEncryption', 'keyId must be a number from 0 to 255');
+      if (!canEncrypt()) {
+        const message = 'this browser cannot encrypt end to end: it has no encoded transforms, or the page is not served over https';
+        throw new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message, functionName: 'enableEncryption' });
+      }
+      if (this.#session && this.#keys.size === 0) {
+        throw wrongMoment('enableEncryption', 'in a room without encryption: call it before enterRoom');
+      }
+      // The last one to be published holds, also in the next room.
+      this.#keys.delete(keyId);
+      this.#keys.set(keyId, config);
+      await this.#session?.addKey(config);
+    });
+  }
+
+  /** What is sent and received is not encrypted end to end from the next room on. */
+  disableEncryption(): void {
+    if (this.#session) throw wrongMoment('disableEncryption', 'in a room: call exitRoom first');
+    this.#keys.clear();
   }
 
   /** What a room is made with when it does not exist yet. */
@@ -449,6 +483,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       else this.#remote.compareStreams(session, userId, streams);
     });
     session.on('track', (userId, kind, track) => this.#remote.takeTrack(userId, kind, track));
+    session.on('sealed', (userId, kind) => this.emit('decryption-failed', { userId, mediaType: MEDIA_TYPES[kind] }));
     session.on('event', (event, body) => {
       if (event === 'data_received') this.#takeData(body);
       if (event === 'device_closed') void this.#local.closeDevice(String(body['StreamType']) as StreamKind);

@@ -1,3 +1,4 @@
+import type { Encryption } from './encryption.js';
 import type { Body, Gateway } from './gateway.js';
 import { JitterKeeper } from './jitter.js';
 import { log } from './log.js';
@@ -19,7 +20,12 @@ interface Slot {
   key: string | undefined;
   /** What the server was last told of it. */
   told: string;
+  /** With end-to-end encryption: the number of what opens its frames. */
+  opener: number | undefined;
 }
+
+/** What cannot be opened is not asked for any more for a while: its picture would be asked for anew all the time. */
+const SEALED_OFF_MS = 10_000;
 
 export function keyOf(userId: string, kind: StreamKind): string {
   return `${kind}:${userId}`;
@@ -53,16 +59,23 @@ export class Watcher {
   readonly #jitter: JitterKeeper;
   /** What the server says of the pictures: by its reason, what has stopped. */
   readonly #paused = new Map<string, string>();
+  readonly #encryption: Encryption | undefined;
+  readonly #onSealed: (userId: string, kind: StreamKind) => void;
+  /** Pictures that cannot be opened, each until it is tried again. */
+  readonly #sealed = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor(
     gateway: Gateway,
     roomId: string,
     options: Omit<PeerOptions, 'exchange'>,
     onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void,
+    onSealed: (userId: string, kind: StreamKind) => void = () => undefined,
   ) {
     this.#gateway = gateway;
     this.#roomId = roomId;
     this.#onTrack = onTrack;
+    this.#onSealed = onSealed;
+    this.#encryption = options.encryption;
     this.#peer = new Peer(
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
@@ -115,6 +128,7 @@ export class Watcher {
 
   unwatch(userId: string, kind: StreamKind): Promise<void> {
     this.#paused.delete(keyOf(userId, kind));
+    this.#unseal(keyOf(userId, kind));
     return this.#wanted.delete(keyOf(userId, kind)) ? this.#schedule() : Promise.resolve();
   }
 
@@ -134,7 +148,41 @@ export class Watcher {
     this.#isClosed = true;
     this.#jitter.close();
     this.#wanted.clear();
+    for (const key of this.#sealed.keys()) this.#unseal(key);
     this.#peer.close();
+  }
+
+  /** There is another key: what could not be opened is tried again. */
+  tryAgain(): Promise<void> {
+    for (const key of this.#sealed.keys()) this.#unseal(key);
+    return this.#schedule();
+  }
+
+  /** A slot's frames have not been opened for a while. */
+  #takeSealed(slot: Slot): void {
+    const watched = slot.key === undefined ? undefined : this.#wanted.get(slot.key);
+    if (!watched) return;
+    const key = keyOf(watched.userId, watched.kind);
+    if (slot.isVideo && !this.#sealed.has(key)) {
+      const again = () => {
+        this.#unseal(key);
+        this.#schedule().catch((error: unknown) => log.info('a sealed stream was not tried again', error));
+      };
+      this.#sealed.set(key, setTimeout(again, SEALED_OFF_MS));
+      this.#schedule().catch((error: unknown) => log.info('a sealed stream was not let go of', error));
+    }
+    this.#onSealed(watched.userId, watched.kind);
+  }
+
+  #unseal(key: string): void {
+    clearTimeout(this.#sealed.get(key));
+    this.#sealed.delete(key);
+  }
+
+  /** What a slot carries from now on, before the server sends it. */
+  #fill(slot: Slot, key: string | undefined): void {
+    slot.key = key;
+    if (slot.opener !== undefined) this.#encryption?.assign(slot.opener, key === undefined ? undefined : this.#wanted.get(key));
   }
 
   #slotOf(key: string): Slot | undefined {
@@ -172,13 +220,13 @@ export class Watcher {
   /** Gives free slots to streams that have none. */
   #assign(): void {
     for (const slot of this.#slots) {
-      if (slot.key !== undefined && !this.#wanted.has(slot.key)) slot.key = undefined;
+      if (slot.key !== undefined && !this.#wanted.has(slot.key)) this.#fill(slot, undefined);
     }
     for (const [key, watched] of this.#wanted) {
       if (this.#slotOf(key)) continue;
       const isVideo = watched.kind !== 'audio';
       const free = this.#slots.find((slot) => slot.key === undefined && slot.isVideo === isVideo);
-      if (free) free.key = key;
+      if (free) this.#fill(free, key);
     }
   }
 
@@ -192,7 +240,10 @@ export class Watcher {
       const codecs = RTCRtpReceiver.getCapabilities?.(isVideo ? 'video' : 'audio')?.codecs;
       const used = codecs?.filter(isUsed);
       if (used?.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(used);
-      this.#slots.push({ transceiver, isVideo, key, told: '' });
+      const slot: Slot = { transceiver, isVideo, key, told: '', opener: undefined };
+      slot.opener = this.#encryption?.open(transceiver.receiver, () => this.#takeSealed(slot));
+      this.#fill(slot, key);
+      this.#slots.push(slot);
     }
   }
 
@@ -204,7 +255,7 @@ export class Watcher {
         stream['Member_Account'] = watched.userId;
         stream['StreamType'] = watched.kind;
         if (watched.maxHeight > 0) stream['MaxHeight'] = Math.ceil(watched.maxHeight);
-        if (watched.isPaused) stream['Paused'] = true;
+        if (watched.isPaused || this.#sealed.has(keyOf(watched.userId, watched.kind))) stream['Paused'] = true;
       }
       const text = JSON.stringify(stream);
       return { slot, stream, text, isNew: text !== slot.told };

@@ -1,0 +1,140 @@
+import { ERROR_CODE, RtcError } from './errors.js';
+import type { StreamKind } from './peer.js';
+import { type SealedStream, baseKey } from './sealing.js';
+import type { FromWorker, Task, ToWorker } from './sealing.worker.js';
+import SealingWorker from './sealing.worker.ts?worker&inline';
+
+/** A key of end-to-end encryption, as a page gives it. */
+export interface EncryptionKey {
+  /** At least 16 random bytes, or a passphrase. All who are to see and hear each other have the same. */
+  key: string | Uint8Array;
+  /** Tells keys apart that are in use one after the other, 0 to 255; 0 unless given. */
+  keyId?: number;
+  /** `false`: the key opens what others send, but nothing is sealed by it yet; on unless given. */
+  publish?: boolean;
+}
+
+export const MIN_KEY_BYTES = 16;
+
+/** A worker that has not started by then is not allowed to. */
+const START_WITHIN_MS = 10_000;
+
+/** How frames come to the worker: by a transform of each sender and receiver, or by Chromium's way before that. */
+type Way = 'transform' | 'streams' | undefined;
+
+type WithStreams = (RTCRtpSender | RTCRtpReceiver) & {
+  createEncodedStreams?: () => { readable: ReadableStream; writable: WritableStream };
+};
+
+function way(): Way {
+  if (typeof RTCRtpScriptTransform !== 'undefined') return 'transform';
+  if (typeof RTCRtpSender !== 'undefined' && 'createEncodedStreams' in RTCRtpSender.prototype) return 'streams';
+  return undefined;
+}
+
+/** Whether this browser can seal and open frames. */
+export function canEncrypt(): boolean {
+  return way() !== undefined && typeof Worker !== 'undefined' && globalThis.crypto?.subtle !== undefined;
+}
+
+/** End-to-end encryption of what one sends and gets in one room. */
+export class Encryption {
+  readonly #sdkAppId: number;
+  readonly #room: string;
+  readonly #userId: string;
+  readonly #worker: Worker;
+  readonly #onFailed = new Map<number, () => void>();
+  #lastId = 0;
+
+  private constructor(sdkAppId: number, room: string, userId: string) {
+    this.#sdkAppId = sdkAppId;
+    this.#room = room;
+    this.#userId = userId;
+    this.#worker = new SealingWorker();
+  }
+
+  #begin(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const message = "the worker that encrypts did not start: a Content Security Policy has to allow 'worker-src blob:'";
+      const fail = () => reject(new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message }));
+      const timer = setTimeout(fail, START_WITHIN_MS);
+      this.#worker.onerror = fail;
+      this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+        if (data.what === 'failed') this.#onFailed.get(data.id)?.();
+        else {
+          clearTimeout(timer);
+          resolve();
+        }
+      };
+    });
+  }
+
+  /** Resolves when its keys are ready, before the first frame. */
+  static async start(sdkAppId: number, room: string, userId: string, keys: Iterable<EncryptionKey>): Promise<Encryption> {
+    const encryption = new Encryption(sdkAppId, room, userId);
+    try {
+      await encryption.#begin();
+      for (const key of keys) await encryption.addKey(key);
+    } catch (error) {
+      encryption.close();
+      throw error;
+    }
+    return encryption;
+  }
+
+  async addKey({ key, keyId = 0, publish = true }: EncryptionKey): Promise<void> {
+    const base = await baseKey(key, this.#sdkAppId, this.#room);
+    this.#tell({ what: 'key', key: { id: keyId, base }, isActive: publish });
+  }
+
+  /** What connections are made with. */
+  get configuration(): RTCConfiguration {
+    return way() === 'streams' ? ({ encodedInsertableStreams: true } as RTCConfiguration) : {};
+  }
+
+  /** Seals what a sender sends from now on. */
+  seal(sender: RTCRtpSender, kind: StreamKind): void {
+    this.#attach(sender, { id: (this.#lastId += 1), way: 'seal', stream: this.#streamOf(this.#userId, kind) });
+  }
+
+  /** Opens what a receiver gets from now on, once it is said whose that is. Returns its number. */
+  open(receiver: RTCRtpReceiver, onFailed: () => void): number {
+    const id = (this.#lastId += 1);
+    this.#onFailed.set(id, onFailed);
+    this.#attach(receiver, { id, way: 'open' });
+    return id;
+  }
+
+  /** A receiver gets a member's stream from now on, or none. */
+  assign(id: number, stream: { userId: string; kind: StreamKind } | undefined): void {
+    this.#tell({ what: 'assign', id, stream: stream && this.#streamOf(stream.userId, stream.kind) });
+  }
+
+  /** The codecs of an offer, for browsers that do not tell them with the frames. */
+  takeCodecs(offer: string): void {
+    const codecs = [...offer.matchAll(/^a=rtpmap:(\d+) ([\w-]+)\//gm)].map(([, type, name]): [number, string] => [Number(type), `x/${name}`]);
+    this.#tell({ what: 'codecs', codecs });
+  }
+
+  close(): void {
+    this.#worker.terminate();
+  }
+
+  #streamOf(userId: string, kind: StreamKind): SealedStream {
+    return { room: this.#room, userId, kind };
+  }
+
+  #attach(end: WithStreams, task: Task): void {
+    if (way() === 'transform') {
+      end.transform = new RTCRtpScriptTransform(this.#worker, task);
+      return;
+    }
+    const { readable, writable } = end.createEncodedStreams?.() ?? {};
+    if (!readable || !writable) throw new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message: 'this browser does not give frames away' });
+    this.#worker.postMessage({ what: 'frames', task, readable, writable } satisfies ToWorker, [readable, writable]);
+  }
+
+  #tell(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+}

@@ -1,0 +1,5 @@
+/** A worker that is bundled into the file that starts it. */
+declare module '*?worker&inline' {
+  const Bundled: new () => Worker;
+  export default Bundled;
+}
