@@ -185,6 +185,58 @@ async fn every_codec_is_passed_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_passed_through_encrypted_from_end_to_end() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+
+    // Also in browsers that have only what Chromium had before.
+    for without in [Value::Null, json!("RTCRtpScriptTransform")] {
+        let server = server().await;
+        let more = json!({"key": "said among members", "without": without});
+        let saw = browsers_with(&server, "codecs", more, &[]).hear()["result"].take();
+
+        assert!(saw["seen"].as_array().unwrap().len() >= 3, "{without}: {saw}");
+        // Without the key no decoder takes them; of H.264, noise may be seen.
+        for codec in ["VP8", "VP9", "AV1"] {
+            assert!(saw["unkeyed"].get(codec).is_none_or(|frames| frames == 0), "{without} {codec}: {saw}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_has_the_key_sees_and_hears_what_is_encrypted_from_end_to_end() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "sealed").hear()["result"].take();
+
+    // With another key, and without one.
+    assert_eq!(saw["unseen"], json!({"cat": 0, "dan": 0, "heard": 0}), "{saw}");
+    // All that the server has: frames that no decoder takes, and what stays clear of them.
+    let raw = &saw["raw"];
+    assert!(raw["received"].as_u64().unwrap() > 0, "{saw}");
+    assert_eq!((&raw["decoded"], &raw["forms"]), (&json!(0), &json!(true)), "{saw}");
+    assert!(raw["energy"].as_f64().unwrap() < 1e-6, "{saw}");
+    assert_eq!(raw["same"], 1, "no two sounds are sealed alike: {saw}");
+    // A TOC byte and no frames: so it is no RED, which nobody could take the second copy off.
+    assert!(
+        raw["sounds"].as_array().unwrap().iter().all(|head| head.as_str().unwrap().ends_with(",0")),
+        "{saw}"
+    );
+    assert_eq!(saw["refused"][0], 5200, "{saw}");
+    assert!(
+        raw["keys"].as_array().unwrap().iter().all(|head| {
+            // The frame tag of a keyframe with an impossible size, and the start code.
+            let head = head.as_str().unwrap();
+            head.ends_with(",255,255,157,1,42")
+                && head.split(',').next().unwrap().parse::<u8>().unwrap() & 1 == 0
+        }),
+        "{saw}"
+    );
+    // Keys are exchanged under way, and what is not encrypted is not taken for what is.
+    assert_eq!((&saw["froze"], &saw["plain"]), (&json!(0), &json!(0)), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn media_comes_from_the_address_it_was_asked_at() {
     let _turn = ONE_AT_A_TIME.lock().await;
     // A socket for all addresses, which this is about: the system would answer from another than the client knows.

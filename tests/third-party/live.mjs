@@ -246,16 +246,28 @@ async function unwatched(browser) {
   return { off, on };
 }
 
-/** Every codec that this browser encodes is passed through, one publisher after the other in one viewer's stream. */
+/** Every codec that this browser encodes is passed through, one publisher after the other in one viewer's stream; with a key, end to end. */
 async function codecs(browser) {
+  const secure = (page) => (input.key ? page.evaluate((key) => trtc.enableEncryption({ key }), input.key) : undefined);
+  const without = { code: (name) => { if (name) delete globalThis[name]; }, argument: input.without };
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'babel', ...SEATS } });
-  const ben = await open(browser, 'ben');
+  const ben = await open(browser, 'ben', without);
+  await secure(ben);
   await ben.evaluate(() => watchAll(240));
   await ben.evaluate(() => enter('babel', 'audience'));
+  // What a player makes of it that has no key.
+  const eve = input.key && (await open(browser, 'eve'));
+  await eve?.evaluate(playSealed, { sig: input.sigs.eve, room: 'babel' });
+  const player = () => eve?.evaluate(async () => {
+    const { framesReceived = 0, framesDecoded = 0 } = [...(await pc.getStats()).values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video') ?? {};
+    return { framesReceived, framesDecoded };
+  });
+  const unkeyed = {};
   const seen = [];
   for (const codec of ['VP8', 'VP9', 'H264', 'AV1']) {
     const prefer = {
-      code: (codec) => {
+      code: ({ codec, without }) => {
+        if (without) delete globalThis[without];
         const native = RTCPeerConnection.prototype.addTransceiver;
         RTCPeerConnection.prototype.addTransceiver = function (track, init) {
           const made = native.call(this, track, init);
@@ -265,9 +277,11 @@ async function codecs(browser) {
           return made;
         };
       },
-      argument: codec,
+      argument: { codec, without: input.without },
     };
     const ann = await open(browser, 'ann', prefer);
+    const before = await player();
+    await secure(ann);
     await ann.evaluate(() => enter('babel', 'anchor'));
     await publish(ann, COLOURS.ann[0]);
     if (await ann.evaluate(() => globalThis.canEncode)) {
@@ -285,11 +299,119 @@ async function codecs(browser) {
         return found === `video/${codec}` && found;
       });
       seen.push(shown);
+      if (before) {
+        await until(`${codec} at the player`, async () => (await player()).framesReceived > before.framesReceived + 20);
+        unkeyed[codec] = (await player()).framesDecoded - before.framesDecoded;
+      }
     }
     await ann.evaluate(() => trtc.exitRoom());
     await ann.close();
   }
-  return { seen };
+  return { seen, unkeyed };
+}
+
+/** In the page: what comes in of `ann` by WHEP, to somebody who has no key and none of our client. */
+async function playSealed({ sig, room }) {
+  const work = 'onrtctransform = ({ transformer: { readable, writable } }) => readable.pipeThrough(new TransformStream({' +
+    'transform(frame, out) { postMessage([frame.type ?? "sound", [...new Uint8Array(frame.data)]]); out.enqueue(frame); } })).pipeTo(writable);';
+  const worker = new Worker(URL.createObjectURL(new Blob([work])));
+  globalThis.frames = [];
+  worker.onmessage = ({ data }) => { if (frames.length < 2_000) frames.push(data); };
+  const pc = (globalThis.pc = new RTCPeerConnection());
+  for (const kind of ['audio', 'video']) {
+    const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
+    receiver.transform = new RTCRtpScriptTransform(worker);
+  }
+  await pc.setLocalDescription();
+  const headers = { Authorization: `Bearer ${sig}`, 'Content-Type': 'application/sdp' };
+  const answer = await fetch(`/whep/${room}?user=ann`, { method: 'POST', body: pc.localDescription.sdp, headers });
+  await pc.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+}
+
+/** Whoever has the key sees and hears; nobody else does, the server among them. */
+async function sealed(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'vault', ...SEATS } });
+  const enable = (page, key, more) => page.evaluate(([key, more]) => trtc.enableEncryption({ key, ...more }), [key, more]);
+  const told = (page, userId, mediaType) => until(`${mediaType} of ${userId} to be told of`, () => page.evaluate(([userId, mediaType]) =>
+    seen.some(([name, value]) => name === 'decryption-failed' && value.userId === userId && value.mediaType === mediaType), [userId, mediaType]));
+  const decoded = async (page, userId) => (await incoming(page, userId, 'main'))?.framesDecoded ?? 0;
+  const height = async (page) => (await incoming(page, 'ann', 'main'))?.frameHeight ?? 0;
+  const ann = await open(browser, 'ann');
+  await enable(ann, 'said among members');
+  await ann.evaluate(() => enter('vault', 'anchor'));
+  await ann.evaluate(() => trtc.startLocalVideo({ view: 'local', option: { videoTrack: paint('rgb(200,40,40)', 640, 480, 40), profile: { width: 640, height: 480, frameRate: 20, bitrate: 1000 } } }));
+  await ann.evaluate(() => trtc.startLocalAudio());
+  const pages = {};
+  for (const [user, key] of [['ben', 'said among members'], ['cat', 'guessed'], ['dan', undefined]]) {
+    const page = (pages[user] = await open(browser, user));
+    if (key) await enable(page, key);
+    await page.evaluate(() => watchAll(480));
+    await page.evaluate(() => enter('vault', 'audience'));
+  }
+  const { ben, cat, dan } = pages;
+  // With the key, in the size that it is shown at.
+  await seesFrames(ben, 'ann');
+  await hears(ben, 'ann');
+  const colour = await until('the colour of ann at ben', async () => {
+    const found = await ben.evaluate(() => colour('ann'));
+    return found && found;
+  });
+  await until('the full picture', async () => (await height(ben)) === 480, 45_000);
+  await ben.evaluate(() => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { small: true } }));
+  await until('a small picture', async () => (await height(ben)) === 240);
+  await seesFrames(ben, 'ann');
+  await ben.evaluate(() => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { small: false } }));
+  await until('the full picture once more', async () => (await height(ben)) === 480, 45_000);
+  // With another key, and with none.
+  for (const page of [cat, dan]) {
+    await told(page, 'ann', 'video');
+    await told(page, 'ann', 'audio');
+  }
+  const unseen = { cat: await decoded(cat, 'ann'), dan: await decoded(dan, 'ann'), heard: (await incoming(cat, 'ann', 'audio'))?.totalAudioEnergy ?? 0 };
+  // Without our client: all that the server has.
+  const eve = await open(browser, 'eve');
+  await eve.evaluate(playSealed, { sig: input.sigs.eve, room: 'vault' });
+  const raw = await until('what the server has', () => eve.evaluate(async () => {
+    const keys = frames.filter(([type]) => type === 'key');
+    const sounds = frames.filter(([type]) => type === 'sound');
+    if (keys.length === 0 || sounds.length < 100) return null;
+    const stats = [...(await pc.getStats()).values()].filter(({ type }) => type === 'inbound-rtp');
+    const [video, audio] = ['video', 'audio'].map((kind) => stats.find((one) => one.kind === kind));
+    const heads = (all, length) => [...new Set(all.map(([, bytes]) => bytes.slice(0, length).join()))];
+    return {
+      received: video.framesReceived, decoded: video.framesDecoded, energy: audio.totalAudioEnergy,
+      keys: heads(keys, 6), sounds: heads(sounds, 2), forms: frames.every(([, bytes]) => bytes.at(-1) >= 0x80),
+      same: new Set(sounds.map(([, bytes]) => bytes.slice(2, 12).join())).size / sounds.length,
+    };
+  }), 30_000);
+  // Another key, which ben has before ann uses it; cat hears of it later.
+  const { freezeCount = 0 } = await incoming(ben, 'ann', 'main');
+  await enable(ben, 'another', { keyId: 1, publish: false });
+  await enable(ann, 'another', { keyId: 1 });
+  await seesFrames(ben, 'ann', 'main', 40);
+  await hears(ben, 'ann');
+  const froze = (await incoming(ben, 'ann', 'main')).freezeCount - freezeCount;
+  await enable(cat, 'another', { keyId: 1 });
+  await seesFrames(cat, 'ann');
+  await hears(cat, 'ann');
+  // What is not encrypted is not shown to who wants it encrypted.
+  await dan.evaluate(() => trtc.switchRole('anchor'));
+  await publish(dan, COLOURS.ben[0]);
+  await told(ben, 'dan', 'video');
+  await told(ben, 'dan', 'audio');
+  const plain = await decoded(ben, 'dan');
+  if (process.env.SHOTS) for (const [name, page] of Object.entries({ ann, ...pages })) await page.screenshot({ path: `${process.env.SHOTS}/${name}.png` });
+  // A page that may not start workers is told so, rather than sending anything in the clear.
+  const strict = await (await browser.newContext()).newPage();
+  await strict.goto(input.url);
+  const refused = await strict.evaluate(async ({ app, sig }) => {
+    const { default: TRTC } = await import('/sdk/roomful-client.js');
+    const trtc = TRTC.create();
+    await trtc.enableEncryption({ key: 'said among members' });
+    const config = { sdkAppId: app, userId: 'eve', userSig: sig, strRoomId: 'vault', role: 'audience', scene: 'live' };
+    return trtc.enterRoom(config).then(() => null, (error) => [error.code, error.message]);
+  }, { app: input.app, sig: input.sigs.eve });
+  return { colour, unseen, raw, froze, plain, refused };
 }
 
 /** The server has several addresses; it answers from the one that it was asked at. */
@@ -617,5 +739,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address, relay };
+const scenarios = { sealed, together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address, relay };
 await run(scenarios[process.argv[2]]);
