@@ -131,10 +131,19 @@ async fn locks_mutes_seats_and_bans_stop_the_packets_within_200_ms() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_heals_by_itself_when_the_server_is_killed_and_started_again() {
+    media_heals(json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_that_is_encrypted_from_end_to_end_heals_by_itself() {
+    media_heals(json!({"key": "said among members"})).await;
+}
+
+async fn media_heals(more: Value) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;
 
-    let mut script = browsers(&server, "restart");
+    let mut script = browsers_with(&server, "restart", more, &[]);
     assert_eq!(script.hear()["do"], "restart");
     let _server = server.restart_in_place().await;
     script.say(&json!({}));
@@ -145,10 +154,19 @@ async fn media_heals_by_itself_when_the_server_is_killed_and_started_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_gets_the_layer_that_its_link_carries() {
+    a_viewer_gets_its_layer(json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_gets_the_layer_that_its_link_carries_of_what_is_encrypted_from_end_to_end() {
+    a_viewer_gets_its_layer(json!({"key": "said among members"})).await;
+}
+
+async fn a_viewer_gets_its_layer(more: Value) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;
 
-    let saw = browsers(&server, "simulcast").hear()["result"].take();
+    let saw = browsers_with(&server, "simulcast", more, &[]).hear()["result"].take();
 
     assert_eq!((&saw["low"], &saw["other"]), (&json!(240), &json!(480)), "{saw}");
 }

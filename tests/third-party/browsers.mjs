@@ -41,19 +41,21 @@ export async function open(browser, user, prepare) {
   await page.goto(`${input.url}/healthz`);
   if (prepare) await page.evaluate(prepare.code, prepare.argument);
   await page.setContent('<div id=local style="width:320px;height:240px"></div><div id=views></div>');
-  await page.evaluate(setUp, { app: input.app, user, sig: input.sigs[user] });
+  await page.evaluate(setUp, { app: input.app, user, sig: input.sigs[user], key: input.key });
   return page;
 }
 
 /** In the page. */
-async function setUp({ app, user, sig }) {
+async function setUp({ app, user, sig, key }) {
   const { default: TRTC } = await import('/sdk/roomful-client.js');
   if (globalThis.SHOW) TRTC.setLogLevel(1);
   const trtc = TRTC.create();
   Object.assign(globalThis, { TRTC, trtc, seen: [] });
   for (const name of Object.values(TRTC.EVENT)) trtc.on(name, (value) => seen.push([name, value]));
-  globalThis.enter = (room, role, more) =>
-    trtc.enterRoom({ sdkAppId: app, userId: user, userSig: sig, strRoomId: room, role, scene: 'live', ...more });
+  globalThis.enter = async (room, role, more) => {
+    if (key) await trtc.enableEncryption({ key });
+    await trtc.enterRoom({ sdkAppId: app, userId: user, userSig: sig, strRoomId: room, role, scene: 'live', ...more });
+  };
   globalThis.view = (name, height = 240) => {
     let place = document.getElementById(name);
     if (!place) {

@@ -248,11 +248,9 @@ async function unwatched(browser) {
 
 /** Every codec that this browser encodes is passed through, one publisher after the other in one viewer's stream; with a key, end to end. */
 async function codecs(browser) {
-  const secure = (page) => (input.key ? page.evaluate((key) => trtc.enableEncryption({ key }), input.key) : undefined);
   const without = { code: (name) => { if (name) delete globalThis[name]; }, argument: input.without };
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'babel', ...SEATS } });
   const ben = await open(browser, 'ben', without);
-  await secure(ben);
   await ben.evaluate(() => watchAll(240));
   await ben.evaluate(() => enter('babel', 'audience'));
   // What a player makes of it that has no key.
@@ -281,7 +279,6 @@ async function codecs(browser) {
     };
     const ann = await open(browser, 'ann', prefer);
     const before = await player();
-    await secure(ann);
     await ann.evaluate(() => enter('babel', 'anchor'));
     await publish(ann, COLOURS.ann[0]);
     if (await ann.evaluate(() => globalThis.canEncode)) {

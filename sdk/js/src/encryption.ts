@@ -105,6 +105,11 @@ export class Encryption {
     return id;
   }
 
+  /** The receivers of a connection that is over. */
+  forget(ids: (number | undefined)[]): void {
+    for (const id of ids) if (id !== undefined) this.#onFailed.delete(id);
+  }
+
   /** A receiver gets a member's stream from now on, or none. */
   assign(id: number, stream: { userId: string; kind: StreamKind } | undefined): void {
     this.#tell({ what: 'assign', id, stream: stream && this.#streamOf(stream.userId, stream.kind) });

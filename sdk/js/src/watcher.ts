@@ -231,7 +231,11 @@ export class Watcher {
   }
 
   #prepare(pc: RTCPeerConnection, isNew: boolean): void {
-    if (isNew) this.#slots = [];
+    if (isNew) {
+      const former = this.#slots;
+      this.#slots = [];
+      this.#encryption?.forget(former.map((slot) => slot.opener));
+    }
     this.#assign();
     for (const [key, watched] of this.#wanted) {
       if (this.#slotOf(key)) continue;
