@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Encryption } from '../src/encryption.js';
 import type { Body, Gateway } from '../src/gateway.js';
 import type { StreamKind } from '../src/peer.js';
 import { Publisher } from '../src/publisher.js';
@@ -152,6 +153,34 @@ describe('what is published', () => {
     ]);
 
     expect(server.state).toEqual({ audio: ['mic', false] });
+  });
+
+  test('is sealed before the server is told of it, and without RED', async () => {
+    const happened: unknown[] = [];
+    const encryption = {
+      configuration: {}, takeCodecs: () => undefined, seal: (_: RTCRtpSender, kind: StreamKind) => happened.push(['seal', kind]),
+    } as unknown as Encryption;
+    const gateway = { request: async (command: string, { Streams }: Body) => {
+      happened.push([command, ...(Streams as Body[]).map((stream) => stream['Encrypted'])]);
+      return { Sdp: '' };
+    } } as unknown as Gateway;
+    vi.stubGlobal('RTCRtpSender', { getCapabilities: () => ({ codecs: ['audio/opus', 'audio/red', 'audio/PCMU'].map((mimeType) => ({ mimeType })) }) });
+    const prefer = vi.fn();
+    const native = Connection.prototype.addTransceiver;
+    vi.spyOn(Connection.prototype, 'addTransceiver').mockImplementation(function (this: Connection, ...how) { return Object.assign(native.apply(this, how), { setCodecPreferences: prefer }); });
+    const options = { iceServers: () => Promise.resolve([]), iceTransportPolicy: () => undefined, encryption };
+    const publisher = new Publisher(gateway, 'r', options);
+
+    await publisher.publish('audio', track('mic'), {});
+    await publisher.publish('main', track('camera'), {});
+    await publisher.rebuild();
+
+    expect(happened).toEqual([
+      ['seal', 'audio'], ['publish', true], ['seal', 'main'], ['publish', true, true],
+      ['seal', 'audio'], ['seal', 'main'], ['publish', true, true],
+    ]);
+    expect(prefer.mock.calls.map(([codecs]) => codecs.map(({ mimeType }: RTCRtpCodec) => mimeType))).toEqual(Array(2).fill(['audio/opus', 'audio/PCMU']));
+    vi.restoreAllMocks();
   });
 
   test('begins muted, rather than being heard for a moment', async () => {

@@ -1,0 +1,117 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Encryption } from '../src/encryption.js';
+import type { Body, Gateway } from '../src/gateway.js';
+import { Watcher } from '../src/watcher.js';
+
+/** As much of a connection as a watcher needs. */
+class Connection {
+  connectionState = 'new';
+  signalingState = 'stable';
+  localDescription = { sdp: '' };
+  transceivers: { mid: string | null; receiver: { track: { readyState: string } } }[] = [];
+
+  addTransceiver() {
+    const transceiver = { mid: null, receiver: { track: { readyState: 'live' } } };
+    this.transceivers.push(transceiver);
+    return transceiver;
+  }
+
+  getTransceivers() {
+    return this.transceivers;
+  }
+
+  createOffer = async () => ({ sdp: '' });
+  setRemoteDescription = async () => undefined;
+
+  async setLocalDescription() {
+    this.transceivers.forEach((transceiver, at) => (transceiver.mid ??= String(at)));
+  }
+
+  close(): void {
+    this.connectionState = 'closed';
+  }
+}
+
+/** What happened, in its order: what the server was asked, and whose frames each opener gets. */
+let happened: unknown[] = [];
+let fail: () => void = () => undefined;
+
+const encryption = {
+  configuration: {},
+  open: (_: RTCRtpReceiver, onFailed: () => void) => {
+    fail = onFailed;
+    return 1;
+  },
+  assign: (id: number, stream: { userId: string } | undefined) => happened.push(['assign', id, stream?.userId]),
+  forget: (ids: unknown[]) => happened.push(['forget', ids]),
+} as unknown as Encryption;
+
+const gateway = {
+  request: async (command: string, body: Body) => {
+    const [stream] = body['Streams'] as Body[];
+    happened.push([command, stream?.['Member_Account'], stream?.['Paused'] ?? false]);
+    return { Sdp: '' };
+  },
+} as unknown as Gateway;
+
+const main = (userId: string) => ({ userId, kind: 'main' as const, maxHeight: 0, isPaused: false });
+const settled = () => vi.advanceTimersByTimeAsync(50);
+
+beforeEach(() => {
+  happened = [];
+  vi.useFakeTimers();
+  vi.stubGlobal('RTCPeerConnection', Connection);
+  vi.stubGlobal('RTCRtpReceiver', class {});
+});
+
+function make(onSealed: (userId: string) => void = () => undefined): Watcher {
+  const options = { iceServers: () => Promise.resolve([]), iceTransportPolicy: () => undefined, encryption };
+  return new Watcher(gateway, 'r', options, () => undefined, onSealed);
+}
+
+describe('what is encrypted from end to end', () => {
+  test('is opened for whom it is, before the server is asked for it', async () => {
+    const watcher = make();
+
+    void watcher.watch(main('ann'));
+    await settled();
+    void watcher.unwatch('ann', 'main');
+    void watcher.watch(main('ben'));
+    await settled();
+    void watcher.rebuild();
+    await settled();
+    watcher.close();
+
+    expect(happened).toEqual([
+      ['forget', []], ['assign', 1, 'ann'], ['watch', 'ann', false],
+      ['assign', 1, undefined], ['assign', 1, 'ben'], ['update_watch', 'ben', false],
+      ['forget', [1]], ['assign', 1, 'ben'], ['watch', 'ben', false],
+    ]);
+  });
+
+  test('and cannot be opened is told of and let be for a while, or until there is another key', async () => {
+    const told: string[] = [];
+    const watcher = make((userId) => told.push(userId));
+    void watcher.watch(main('ann'));
+    await settled();
+    happened = [];
+
+    fail();
+    fail();
+    await settled();
+    expect([told, happened.splice(0)]).toEqual([['ann', 'ann'], [['update_watch', 'ann', true]]]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(happened.splice(0)).toEqual([['update_watch', 'ann', false]]);
+    fail();
+    await settled();
+    void watcher.tryAgain();
+    await settled();
+    expect(happened.splice(0)).toEqual([['update_watch', 'ann', true], ['update_watch', 'ann', false]]);
+    fail();
+    void watcher.unwatch('ann', 'main');
+    await vi.advanceTimersByTimeAsync(20_000);
+    watcher.close();
+
+    expect(happened).toEqual([['assign', 1, undefined], ['update_watch', undefined, false]]);
+  });
+});
