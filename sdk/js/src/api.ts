@@ -118,6 +118,12 @@ export interface TRTCEventTypes {
   'decryption-failed': [{ userId: string; mediaType: MediaType }];
 }
 
+/** What the cloud's plugin for encryption takes, as far as it means something here: all is AES-256-GCM, of sound and pictures. */
+export interface PluginOptions {
+  builtinOptions?: { algorithm?: string; secretKey: Uint8Array; salt?: Uint8Array };
+  [other: string]: unknown;
+}
+
 /** Loudness from 0 to 100; the empty name is oneself. */
 export interface Volume {
   userId: string;

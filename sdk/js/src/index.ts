@@ -16,6 +16,7 @@ export type {
   EnterRoomConfig,
   LocalAudioConfig,
   LocalVideoConfig,
+  PluginOptions,
   RemoteVideoConfig,
   ScreenShareConfig,
   SwitchRoomConfig,

@@ -3,6 +3,7 @@ import {
   type EnterRoomConfig,
   type LocalAudioConfig,
   type LocalVideoConfig,
+  type PluginOptions,
   type RemoteVideoConfig,
   type Role,
   type ScreenShareConfig,
@@ -120,6 +121,28 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** Plugins of the cloud's SDK need its servers, so they are taken note of and left alone. */
   use(plugin: unknown): void {
     log.info('plugins have no effect here', plugin);
+  }
+
+  /** Of the cloud's plugins, `CustomEncryption` with its built-in ways is here too: `enableEncryption` by its key and salt. */
+  async startPlugin(name: string, options: PluginOptions = {}): Promise<void> {
+    await named('startPlugin', async () => {
+      if (name !== 'CustomEncryption') throw invalid('startPlugin', `there is no plugin ${name} here, only CustomEncryption`);
+      const { secretKey, salt } = options.builtinOptions ?? {};
+      if (!secretKey) {
+        throw invalid('startPlugin', 'builtinOptions.secretKey is missing; frames are encrypted in a worker, where customCryptors cannot go');
+      }
+      await this.enableEncryption({ key: Uint8Array.of(...secretKey, ...(salt ?? [])) });
+    });
+  }
+
+  updatePlugin(name: string, options: PluginOptions = {}): Promise<void> {
+    return this.startPlugin(name, options);
+  }
+
+  async stopPlugin(name: string): Promise<void> {
+    await named('stopPlugin', async () => {
+      if (name === 'CustomEncryption') this.disableEncryption();
+    });
   }
 
   /** The room layer: members, seats, messages. */

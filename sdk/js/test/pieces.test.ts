@@ -70,6 +70,35 @@ describe('offers', () => {
   });
 });
 
+describe('encryption', () => {
+  const trtc = () => TRTC.create();
+  const key = new Uint8Array(16);
+
+  test.each<[string, (client: TRTC) => Promise<void>, number]>([
+    ['no key', (client) => client.enableEncryption({ key: '' }), 5000],
+    ['a short key', (client) => client.enableEncryption({ key: new Uint8Array(15) }), 5000],
+    ['a wrong id', (client) => client.enableEncryption({ key, keyId: 256 }), 5000],
+    ['a browser that cannot', (client) => client.enableEncryption({ key }), 5200],
+    ['a plugin of the same kind', (client) => client.startPlugin('CustomEncryption', { builtinOptions: { secretKey: key } }), 5200],
+    ['a plugin with functions', (client) => client.updatePlugin('CustomEncryption'), 5000],
+    ['another plugin', (client) => client.startPlugin('Beauty'), 5000],
+  ])('is refused by name with %s', async (_, enable, code) => {
+    await expect(enable(trtc())).rejects.toMatchObject({ code });
+  });
+
+  test('is taken by bytes, by words and by the plugin of the cloud where the browser can', async () => {
+    vi.stubGlobal('RTCRtpScriptTransform', class {});
+    vi.stubGlobal('Worker', class {});
+    const client = trtc();
+
+    await client.enableEncryption({ key });
+    await client.enableEncryption({ key: 'a phrase', keyId: 1, publish: false });
+    await client.startPlugin('CustomEncryption', { builtinOptions: { secretKey: key, salt: key } });
+    await client.stopPlugin('CustomEncryption');
+    vi.unstubAllGlobals();
+  });
+});
+
 describe('profiles', () => {
   test('are named, given in part, or the usual one', () => {
     expect(profileOf(VIDEO_PROFILES, '720p', '480p').height).toBe(720);
