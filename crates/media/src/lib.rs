@@ -20,6 +20,7 @@ mod error;
 pub mod fuzzing;
 mod keys;
 mod meter;
+mod numbers;
 mod outbox;
 mod pacer;
 mod payload;

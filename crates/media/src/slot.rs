@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::allocation::Grant;
+use crate::numbers::Numbers;
 use crate::payload::{CodecKey, PictureId, red_primary};
 use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
@@ -183,6 +184,7 @@ pub(crate) struct Slot {
     /// The newest last.
     segments: SmallVec<[Segment; SEGMENTS]>,
     out: Option<Out>,
+    numbers: Numbers,
     squeeze: Option<Box<Squeeze>>,
     clock: Option<SenderClock>,
     clock_rate: u32,
@@ -217,6 +219,7 @@ impl Slot {
             is_doubled: false,
             segments: SmallVec::new(),
             out: None,
+            numbers: Numbers::default(),
             squeeze: None,
             clock: None,
             clock_rate: 90_000,
@@ -335,6 +338,9 @@ impl Slot {
             taken: segment.taken,
             unwraps: segment.unwraps,
         };
+        if !self.numbers.take(rewrite.seq) {
+            return None;
+        }
         self.note(packet, &rewrite);
         Some(rewrite)
     }
