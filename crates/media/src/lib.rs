@@ -16,6 +16,7 @@ mod dtls;
 mod dynacast;
 mod engine;
 mod error;
+mod filler;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;

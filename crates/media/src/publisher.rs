@@ -11,6 +11,7 @@ use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::rtp::{RtpPacket, VideoOrientation};
 
 use crate::dynacast::Wants;
+use crate::filler::Filler;
 use crate::payload::{self, CodecKey};
 use crate::source::{MAX_LAYERS, Packet, SenderClock, Source, StreamKind};
 use crate::viewer::AROUND;
@@ -124,6 +125,7 @@ pub(crate) struct Track {
     /// Lowest quality first; one without a name where there is no simulcast.
     rids: SmallVec<[Option<Rid>; MAX_LAYERS]>,
     inflows: [Inflow; MAX_LAYERS],
+    fillers: [Filler; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
     loudest: Option<u8>,
     /// What its publisher was told is wanted, if it sends no more than that.
@@ -144,7 +146,17 @@ impl Track {
         if named.is_empty() {
             named.push(None);
         }
-        Self { mid, kind, source, generation, rids: named, inflows: Default::default(), loudest: None, wants }
+        Self {
+            mid,
+            kind,
+            source,
+            generation,
+            rids: named,
+            inflows: Default::default(),
+            fillers: Default::default(),
+            loudest: None,
+            wants,
+        }
     }
 }
 
@@ -157,6 +169,8 @@ pub(crate) enum Refusal {
     Unknown,
     /// Another connection publishes this stream by now.
     Superseded,
+    /// There is nothing in it.
+    Padding,
 }
 
 /// A publisher's connection.
@@ -214,6 +228,8 @@ impl Publisher {
         if track.source.generation() != track.generation {
             return Err(Refusal::Superseded);
         }
+        let filler = track.fillers.get_mut(usize::from(layer)).ok_or(Refusal::Unknown)?;
+        let seq = filler.number(*rtp.seq_no, rtp.payload.is_empty()).ok_or(Refusal::Padding)?;
         let values = &rtp.header.ext_vals;
         let audio_level = values.audio_level.map(|level| {
             let quiet = level.unsigned_abs().min(127);
@@ -237,7 +253,7 @@ impl Publisher {
             generation: track.generation,
             layer,
             codec,
-            seq: *rtp.seq_no,
+            seq,
             timestamp: rtp.header.timestamp,
             marker: rtp.header.marker,
             picture,

@@ -436,6 +436,7 @@ impl Shard {
                     Ok(packet) => self.spread(packet),
                     Err(Refusal::NotAllowed) => _ = counters.refused_packets.fetch_add(1, Ordering::Relaxed),
                     Err(Refusal::Unknown) => _ = counters.unknown_packets.fetch_add(1, Ordering::Relaxed),
+                    Err(Refusal::Padding) => {}
                     Err(Refusal::Superseded) => {
                         _ = counters.superseded_packets.fetch_add(1, Ordering::Relaxed)
                     }
