@@ -128,6 +128,8 @@ pub(crate) struct Track {
     fillers: [Filler; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
     loudest: Option<u8>,
+    /// It was told to be loud, and since then nothing else.
+    is_told_loud: bool,
     /// What its publisher was told is wanted, if it sends no more than that.
     wants: Option<Wants>,
 }
@@ -155,6 +157,7 @@ impl Track {
             inflows: Default::default(),
             fillers: Default::default(),
             loudest: None,
+            is_told_loud: false,
             wants,
         }
     }
@@ -340,9 +343,13 @@ impl Publisher {
     pub(crate) fn take_level(&mut self) -> Option<(Arc<Source>, u8)> {
         let rights = self.rights;
         let track = self.tracks.iter_mut().find(|track| track.kind == StreamKind::Audio)?;
-        let quiet = track.loudest.take()?;
+        let Some(quiet) = track.loudest.take() else {
+            // It has stopped without a word: it was muted, or silence is not sent.
+            return std::mem::take(&mut track.is_told_loud).then(|| (track.source.clone(), 0));
+        };
         // -dBov: speech is between 15 and 50, and 70 and more is a quiet room.
         let level = 100 * u32::from(70_u8.saturating_sub(quiet)) / 55;
+        track.is_told_loud = level > 0;
         rights.audio.then(|| (track.source.clone(), level.min(100) as u8))
     }
 
@@ -361,5 +368,49 @@ fn orientation_byte(orientation: VideoOrientation) -> u8 {
         VideoOrientation::Deg90 => 1,
         VideoOrientation::Deg180 => 2,
         VideoOrientation::Deg270 => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{RoomKey, SourceKey, Sources};
+
+    fn with_microphone() -> Publisher {
+        let sources = Sources::default();
+        let source =
+            sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Audio });
+        let generation = sources.publish(&source, 0, 0, 0);
+        let track = Track::new(Mid::from("0"), StreamKind::Audio, source, generation, &[], None);
+        Publisher { tracks: vec![track], rights: Rights::ALL, ..Publisher::default() }
+    }
+
+    #[test]
+    fn who_stops_sending_in_the_middle_of_a_word_is_told_to_be_silent_once() {
+        let mut publisher = with_microphone();
+        publisher.tracks[0].loudest = Some(20);
+
+        let told: Vec<_> = (0..3).map(|_| publisher.take_level().map(|(_, level)| level)).collect();
+
+        assert_eq!(told, [Some(90), Some(0), None]);
+    }
+
+    #[test]
+    fn sound_that_pauses_between_words_is_not_gone() {
+        let mut inflow = Inflow::default();
+        let began = Instant::now();
+        // A second of speech, then a packet each 400 ms, as with discontinuous transmission (RFC 6716 2.1.9).
+        let mut bits = Vec::new();
+        for ms in (0..10_000).step_by(20) {
+            let now = began + Duration::from_millis(ms);
+            if ms < 1000 || ms % 400 == 0 {
+                inflow.note(80, ms as u32 * 48, false, now);
+            }
+            if ms % 500 == 480 {
+                bits.push(inflow.measure(now, MEASURE_INTERVAL));
+            }
+        }
+
+        assert!(bits.iter().all(|bits| *bits > 0), "{bits:?}");
     }
 }

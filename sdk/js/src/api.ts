@@ -166,6 +166,7 @@ export const TYPE = {
   ROLE_AUDIENCE: 'audience',
   STREAM_TYPE_MAIN: 'main',
   STREAM_TYPE_SUB: 'sub',
+  AUDIO_PROFILE_SPEECH: 'speech',
   AUDIO_PROFILE_STANDARD: 'standard',
   AUDIO_PROFILE_STANDARD_STEREO: 'standard-stereo',
   AUDIO_PROFILE_HIGH: 'high',

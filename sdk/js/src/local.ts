@@ -124,8 +124,8 @@ export class LocalMedia {
     }
     const track = this.#mix(microphone, system);
     const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
-    const audioBitrate = AUDIO_PROFILES[config?.option?.profile ?? 'standard'].bitrate;
-    await this.#publish('audio', track, true, { audioBitrate, isMuted });
+    const { bitrate, isDiscontinuous } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
+    await this.#publish('audio', track, true, { audioBitrate: bitrate, isDiscontinuous, isMuted });
   }
 
   #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined): MediaStreamTrack {

@@ -36,13 +36,23 @@ export const SCREEN_PROFILES = {
   '1080p_2': video(1920, 1080, 30, 4000),
 } as const;
 
-/** Microphones: channels, and kbit/s. */
-export const AUDIO_PROFILES = {
+/** Microphones: channels, and kbit/s. With `speech`, next to nothing is sent while nobody speaks (DTX). */
+export const AUDIO_PROFILES: Record<AudioProfileName, AudioProfile> = {
+  speech: { channelCount: 1, bitrate: 32, isDiscontinuous: true },
   standard: { channelCount: 1, bitrate: 40 },
   'standard-stereo': { channelCount: 2, bitrate: 64 },
   high: { channelCount: 1, bitrate: 192 },
   'high-stereo': { channelCount: 2, bitrate: 192 },
-} as const;
+};
+
+type AudioProfileName = 'speech' | 'standard' | 'standard-stereo' | 'high' | 'high-stereo';
+
+interface AudioProfile {
+  channelCount: number;
+  /** kbit/s */
+  bitrate: number;
+  isDiscontinuous?: boolean;
+}
 
 export function profileOf<Profiles extends Record<string, VideoProfile>>(
   profiles: Profiles,

@@ -22,6 +22,8 @@ export interface Publishing {
   encoding?: Encoding | undefined;
   /** Of audio, kbit/s. */
   audioBitrate?: number | undefined;
+  /** Of audio: next to nothing is sent while it is silent. */
+  isDiscontinuous?: boolean | undefined;
   /** The others are told that it is off for a while. */
   isMuted?: boolean;
 }
@@ -35,6 +37,8 @@ interface Outgoing {
   transceiver: RTCRtpTransceiver | undefined;
   /** Whether the server holds it for muted; `undefined` while it does not know the stream, `null` while nobody knows. */
   toldMuted: boolean | null | undefined;
+  /** Whether it was agreed on that silence is not sent. */
+  isDiscontinuous: boolean;
   /** What the sender was tuned for last. */
   tunedFor: string;
   /** Layers that nobody watches, by their RID, and the number of the event that said so. */
@@ -88,6 +92,7 @@ export class Publisher {
       isDue: false,
       transceiver: undefined,
       toldMuted: undefined,
+      isDiscontinuous: false,
       tunedFor: '',
       failure: undefined,
       unwanted: { seq: 0, rids: new Set<string>() },
@@ -104,6 +109,7 @@ export class Publisher {
     const { sender } = outgoing.transceiver ?? {};
     if (sender && this.#peer.pc) {
       if (sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
+      if (outgoing.isDiscontinuous !== (outgoing.how.isDiscontinuous === true)) await this.#peer.negotiate();
     } else {
       const wasOn = outgoing.isDue;
       outgoing.isDue = true;
@@ -231,7 +237,10 @@ export class Publisher {
     const answer = await this.#gateway.request('publish', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
     // Of a stream that it knows already the server does not take it from an offer.
     for (const [outgoing, isMuted] of told) if (outgoing.toldMuted === undefined) outgoing.toldMuted = isMuted;
-    return String(answer['Sdp'] ?? '');
+    const sound = this.#outgoing.get('audio');
+    if (sound) sound.isDiscontinuous = sound.how.isDiscontinuous === true;
+    const sdp = String(answer['Sdp'] ?? '');
+    return sound?.isDiscontinuous ? withSilenceLeftOut(sdp) : sdp;
   }
 
   /** Also a connection that was made anew gets senders as they were. */
@@ -266,6 +275,12 @@ export class Publisher {
     await sender.setParameters(parameters);
     outgoing.tunedFor = wanted;
   }
+}
+
+/** An answer that asks for nothing while there is silence (RFC 7587 6.1): whether that is wanted, only who publishes knows. */
+export function withSilenceLeftOut(sdp: string): string {
+  const type = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
+  return type === undefined ? sdp : sdp.replace(new RegExp(`^a=fmtp:${type} (?!.*usedtx)`, 'gm'), `a=fmtp:${type} usedtx=1;`);
 }
 
 /** What the server is told of the sizes of a video. */

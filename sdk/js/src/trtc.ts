@@ -469,7 +469,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const session = this.#session;
     for (const [watched, receiver] of session?.isInRoom ? session.watcher.receivers() : []) {
       if (watched.kind !== 'audio') continue;
-      add(watched.userId, receiver.getSynchronizationSources()[0]?.audioLevel ?? 0);
+      add(watched.userId, heardLevel(receiver));
     }
     this.emit('audio-volume', { result });
   }
@@ -549,4 +549,14 @@ function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName:
 function iceServer({ url, username, credential }: TurnServer): RTCIceServer {
   const urls = /^(turns?|stuns?):/.test(url) ? url : `turn:${url}`;
   return { urls, ...(username ? { username } : {}), ...(credential ? { credential } : {}) };
+}
+
+/** How loud what a receiver plays is; nothing when nothing has come for a moment, of which browsers keep the level for 10 s. */
+function heardLevel(receiver: RTCRtpReceiver): number {
+  const [source] = receiver.getSynchronizationSources();
+  if (!source) return 0;
+  // Some browsers count from the page's beginning, some from 1970.
+  const age = performance.now() - source.timestamp;
+  const isStale = Math.min(Math.abs(age), Math.abs(age + performance.timeOrigin)) > 1_000;
+  return isStale ? 0 : (source.audioLevel ?? 0);
 }

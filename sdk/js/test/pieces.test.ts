@@ -4,6 +4,7 @@ import { Emitter } from '../src/emitter.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
 import { slim } from '../src/peer.js';
+import { withSilenceLeftOut } from '../src/publisher.js';
 import { type Encoding, encodings } from '../src/publisher.js';
 import { quality } from '../src/statistics.js';
 import { isUsed } from '../src/watcher.js';
@@ -96,6 +97,18 @@ describe('encryption', () => {
     await client.startPlugin('CustomEncryption', { builtinOptions: { secretKey: key, salt: key } });
     await client.stopPlugin('CustomEncryption');
     vi.unstubAllGlobals();
+  });
+});
+
+describe('sound in offers and answers', () => {
+  const lines = (...all: string[]) => all.map((line) => `${line}\r\n`).join('');
+  const opus = ['m=audio 9 UDP/TLS/RTP/SAVPF 111 63', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10;useinbandfec=1', 'a=rtpmap:63 red/48000/2', 'a=fmtp:63 111/111'];
+  const video = ['m=video 9 UDP/TLS/RTP/SAVPF 96', 'a=rtpmap:96 VP8/90000', 'a=rtcp-fb:96 nack'];
+
+  test('silence is left out of what is Opus only', () => {
+    expect(withSilenceLeftOut(lines(...video, ...opus))).toBe(lines(...video, ...opus).replace('fmtp:111 ', 'fmtp:111 usedtx=1;'));
+    expect(withSilenceLeftOut(withSilenceLeftOut(lines(...opus)))).toBe(withSilenceLeftOut(lines(...opus)));
+    expect(withSilenceLeftOut(lines(...video))).toBe(lines(...video));
   });
 });
 
