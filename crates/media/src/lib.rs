@@ -19,6 +19,7 @@ mod error;
 mod filler;
 #[doc(hidden)]
 pub mod fuzzing;
+mod kept;
 mod keys;
 mod meter;
 mod numbers;

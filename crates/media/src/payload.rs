@@ -175,6 +175,22 @@ fn h264_starts_keyframe(payload: &[u8]) -> bool {
     }
 }
 
+/// Whether a RED payload has a copy of what was taken so many ticks before its newest block.
+pub(crate) fn red_has_copy(payload: &[u8], ticks: u32) -> bool {
+    let mut at = 0;
+    while let Some([kind, high, low, _]) = payload.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+        if kind & 0x80 == 0 {
+            return false;
+        }
+        // 14 bits of time, then 10 of length.
+        if u32::from(*high) << 6 | u32::from(*low) >> 2 == ticks {
+            return true;
+        }
+        at += 4;
+    }
+    false
+}
+
 /// The newest block of a RED payload (RFC 2198 3): what a receiver without RED gets.
 pub(crate) fn red_primary(payload: &[u8]) -> Option<&[u8]> {
     let (mut at, mut redundant) = (0, 0);
@@ -247,6 +263,10 @@ mod tests {
         // One redundant block of 2 bytes, then the primary.
         let red = [0x80 | 111, 0x0f, 0x00, 0x02, 111, 1, 2, 3, 4, 5];
 
+        // 0x0f00 >> 2.
+        assert!(
+            red_has_copy(&red, 960) && !red_has_copy(&red, 1920) && !red_has_copy(&[111, 0x0f, 0, 2], 960)
+        );
         assert_eq!(red_primary(&red), Some(&[3, 4, 5][..]));
         assert_eq!(red_primary(&[111, 9]), Some(&[9][..]));
         assert_eq!(red_primary(&[0x80, 0, 3]), None);

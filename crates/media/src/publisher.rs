@@ -184,6 +184,8 @@ pub(crate) struct Publisher {
     by_ssrc: HashMap<u32, (usize, u8), foldhash::fast::RandomState>,
     by_payload_type: HashMap<u8, CodecKey, foldhash::fast::RandomState>,
     measured_at: Option<Instant>,
+    /// What is missing of its sound is asked for.
+    asks_for_sound: bool,
 }
 
 impl Publisher {
@@ -192,6 +194,7 @@ impl Publisher {
         self.by_ssrc.clear();
         self.by_payload_type.clear();
         for params in rtc.codec_config().params() {
+            self.asks_for_sound |= !params.spec().codec.is_video() && params.fb_nack();
             self.by_payload_type.insert(*params.pt(), CodecKey::new(&params.spec(), false));
             if let Some(red) = params.red() {
                 self.by_payload_type.insert(*red, CodecKey::new(&params.spec(), true));
@@ -208,7 +211,11 @@ impl Publisher {
         let stream = direct.stream_rx(&ssrc.into())?;
         let (mid, rid) = (stream.mid(), stream.rid());
         let track = self.tracks.iter().position(|track| track.mid == mid)?;
-        let rids = &self.tracks.get(track)?.rids;
+        let Track { rids, kind, .. } = self.tracks.get(track)?;
+        if self.asks_for_sound && !kind.is_video() {
+            // It is sent again on its own stream, which the library takes for not being sent again at all.
+            stream.suppress_nack(false);
+        }
         let layer = rids.iter().position(|known| *known == rid || known.is_none())?;
         let place = (track, u8::try_from(layer).ok()?);
         self.by_ssrc.insert(ssrc, place);

@@ -29,8 +29,8 @@ const MOST_CREDIT: f64 = 24_000.0;
 const CREDIT_A_SECOND: f64 = 500.0;
 
 /// How often a packet is sent again, and the shortest time between.
-const MOST_TIMES: u8 = 4;
-const SHORTEST_BETWEEN: Duration = Duration::from_millis(20);
+pub(crate) const MOST_TIMES: u8 = 4;
+pub(crate) const SHORTEST_BETWEEN: Duration = Duration::from_millis(20);
 
 /// Numbers that were never sent that a viewer may ask for in a second, and numbers in all; beyond, nothing it asks for is
 /// sent again for as long. Browsers ask for at most 1,000 packets a round trip.

@@ -100,6 +100,18 @@ pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
     (lines, text)
 }
 
+/// Whether an offer has it that sound which is missing may be asked for (RFC 4585 4.2), for the codec that all sound is in.
+pub(crate) fn asks_for_sound(offer: &str) -> bool {
+    let is_opus = |map: &&str| map.split_once(' ').is_some_and(|(_, codec)| codec.starts_with("opus/"));
+    let mut maps = offer.lines().filter_map(|line| line.trim_end().strip_prefix("a=rtpmap:"));
+    let Some((number, _)) = maps.find(is_opus).and_then(|map| map.split_once(' ')) else { return false };
+    let asks = |line: &str| {
+        let mut words = line.trim_end().strip_prefix("a=rtcp-fb:").unwrap_or_default().split(' ');
+        words.next() == Some(number) && words.next() == Some("nack") && words.next().is_none()
+    };
+    offer.lines().any(asks)
+}
+
 /// The m-lines of a viewer's offer that it receives on: the name of each, and whether it is for video.
 pub fn receiving_lines(offer: &str) -> Vec<(String, bool)> {
     let (lines, _) = read_offer(offer, Way::Receives);
@@ -152,6 +164,19 @@ mod tests {
         assert_eq!(lines[1].rids, ["q", "h", "f"]);
         assert_eq!(text.matches("a=sendonly").count(), 2);
         assert!(text.contains("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\na=sendrecv"));
+    }
+
+    #[test]
+    fn an_offer_says_whether_missing_sound_is_asked_for() {
+        let asks = |line: &str| asks_for_sound(&format!("a=rtpmap:111 opus/48000/2\r\n{line}\r\n"));
+
+        assert!(asks("a=rtcp-fb:111 nack"));
+        assert!(
+            !asks("a=rtcp-fb:96 nack")
+                && !asks("a=rtcp-fb:111 nack pli")
+                && !asks("a=rtcp-fb:111 transport-cc")
+        );
+        assert!(!asks_for_sound("a=rtpmap:0 PCMU/8000\r\na=rtcp-fb:0 nack\r\n"));
     }
 
     #[test]

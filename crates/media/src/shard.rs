@@ -28,6 +28,7 @@ use crate::keys;
 use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
+use crate::sdp;
 use crate::source::{History, Packet, PeerId, Recent, RoomKey, Source};
 use crate::stun;
 use crate::viewer::{Aim, Past, Viewer};
@@ -492,11 +493,12 @@ impl Shard {
         let Some(feed) = packets.first().and_then(|packet| self.feeds.get_mut(&packet.source)) else {
             return;
         };
-        if feed.source.key.kind.is_video() {
-            for packet in packets {
-                if let Some(history) = feed.histories.get_mut(usize::from(packet.layer)) {
-                    history.push(packet);
-                }
+        let is_video = feed.source.key.kind.is_video();
+        for packet in packets {
+            match feed.histories.get_mut(usize::from(packet.layer)) {
+                Some(history) if is_video => history.push(packet),
+                Some(history) => history.push_sound(packet),
+                None => {}
             }
         }
         let mut forwarded = 0;
@@ -691,11 +693,11 @@ impl Shard {
     }
 
     /// The connection, made anew when it does not exist.
-    fn open(&mut self, id: PeerId, role: impl FnOnce() -> Role, now: Instant) -> usize {
+    fn open(&mut self, id: PeerId, offer: &str, role: impl FnOnce() -> Role, now: Instant) -> usize {
         if let Some(at) = self.by_id.get(&id) {
             return *at;
         }
-        let mut rtc = Rtc::builder()
+        let mut config = Rtc::builder()
             .set_crypto_provider(keys::provider(self.shared.client_of(id)))
             .set_dtls_cert(self.shared.certificate.clone())
             .set_ice_lite(true)
@@ -707,8 +709,11 @@ impl Shard {
             .enable_h264(true)
             .enable_av1(true)
             .set_send_buffer_audio(1)
-            .set_send_buffer_video(1)
-            .build(now);
+            .set_send_buffer_video(1);
+        if sdp::asks_for_sound(offer) {
+            agree::let_sound_be_asked_for(config.codec_config());
+        }
+        let mut rtc = config.build(now);
         for (address, is_tcp) in self.shared.candidates() {
             let candidate = match is_tcp {
                 false => Candidate::host(address, Protocol::Udp),

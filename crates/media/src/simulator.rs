@@ -3,14 +3,18 @@
 //! them comes from a seed.
 //!
 //! `camera.rs` is a browser that publishes sound and three layers, `link.rs` a link with a rate, a queue and faults,
-//! `player.rs` a browser that watches. `scenarios.rs` and `hostile.rs` hold the viewer to what it is to do on them.
+//! `player.rs` a browser that watches, `ear.rs` how it hears. `scenarios.rs`, `sound.rs` and `hostile.rs` hold the viewer to what it
+//! is to do on them.
 
 mod camera;
+mod ear;
 mod hostile;
 mod link;
 mod player;
 mod scenarios;
+mod sound;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,10 +58,14 @@ const UNDER: usize = 28;
 #[derive(Default)]
 struct Kept {
     layers: [History; MAX_LAYERS],
+    sound: History,
 }
 
 impl Past for Kept {
-    fn find(&self, _: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>> {
+    fn find(&self, source: &Source, generation: u32, layer: u8, seq: u64) -> Option<Arc<Packet>> {
+        if !source.key.kind.is_video() {
+            return self.sound.get(generation, seq).cloned();
+        }
         self.layers.get(usize::from(layer))?.get(generation, seq).cloned()
     }
 
@@ -108,6 +116,10 @@ struct World {
     reports: Vec<(f64, Vec<u8>)>,
     seal: Protect,
     delay: f64,
+    /// Sound as it was sent first, by its number on the wire.
+    sounds: BTreeMap<u16, (u64, Vec<u8>)>,
+    /// Packets of sound that were sent again.
+    again: usize,
 }
 
 fn keys(of_client: bool) -> Keys {
@@ -161,7 +173,22 @@ impl World {
             reports: Vec::new(),
             seal: Protect::new(&keys(true)).unwrap(),
             delay,
+            sounds: BTreeMap::new(),
+            again: 0,
         }
+    }
+
+    /// The player asks for sound that it misses.
+    fn with_sound_again(mut self) -> Self {
+        self.viewer.slots[0].kept = Some(Box::default());
+        self.player.asks_for_sound = true;
+        self
+    }
+
+    /// The publisher sends its sound without second copies.
+    fn with_plain_sound(mut self) -> Self {
+        self.camera.is_doubled = false;
+        self
     }
 
     /// The viewer's packets carry no numbers to count by, so that only receiver reports tell.
@@ -201,8 +228,9 @@ impl World {
         for packet in self.camera.write(self.seen(), aim.now) {
             let packet = Arc::new(packet);
             let is_video = packet.codec.is_video();
-            if is_video {
-                self.kept.layers[usize::from(packet.layer)].push(&packet);
+            match is_video {
+                true => self.kept.layers[usize::from(packet.layer)].push(&packet),
+                false => self.kept.sound.push_sound(&packet),
             }
             self.viewer.forward(usize::from(is_video), &packet, aim, &mut self.out);
         }
@@ -254,7 +282,9 @@ impl World {
                 self.tenth().packets += 1;
                 self.sent += datagram.len() + UNDER;
                 let is_media = !(192..224).contains(&datagram[1]);
-                if is_media && u32_at(datagram, 8) != Some(VIDEO_AGAIN) {
+                let is_again =
+                    is_media && u32_at(datagram, 8) == Some(SOUND) && self.is_sound_again(datagram);
+                if is_media && !is_again && u32_at(datagram, 8) != Some(VIDEO_AGAIN) {
                     self.streamed += datagram.len() + UNDER;
                 }
                 if !self.link.push(now, datagram, &mut self.random) {
@@ -267,6 +297,23 @@ impl World {
         self.link.step(now, &mut self.random);
         while let Some((at, datagram)) = self.link.pop(now) {
             self.player.take(at, datagram);
+        }
+    }
+
+    /// Whether a packet of sound was sent before; then it must be the same, byte for byte.
+    fn is_sound_again(&mut self, datagram: &[u8]) -> bool {
+        let number = u16::from_be_bytes([datagram[2], datagram[3]]);
+        match self.sounds.get(&number) {
+            Some((at, first)) if self.now - at < 60_000 => {
+                assert_eq!(first, datagram, "an index of SRTP sealed two texts");
+                assert!(self.now - at <= 150, "sent again after {} ms", self.now - at);
+                self.again += 1;
+                true
+            }
+            _ => {
+                self.sounds.insert(number, (self.now, datagram.to_vec()));
+                false
+            }
         }
     }
 

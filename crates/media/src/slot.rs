@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::allocation::Grant;
+use crate::kept::Kept;
 use crate::numbers::Numbers;
 use crate::payload::{CodecKey, PictureId, red_primary};
 use crate::resend::Repeats;
@@ -149,11 +150,18 @@ impl Squeeze {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rewrite {
     pub(crate) seq: u64,
-    timestamp: u32,
+    pub(crate) timestamp: u32,
     picture_offset: u16,
     tl0_offset: u8,
     taken: Taken,
     unwraps: bool,
+}
+
+impl Rewrite {
+    /// Whether a packet goes out with second copies of those before it.
+    pub(crate) fn is_doubled(&self) -> bool {
+        self.taken.codec.red && !self.unwraps
+    }
 }
 
 /// A slot.
@@ -196,6 +204,8 @@ pub(crate) struct Slot {
     /// The newest keyframe: its publication, layer and the publisher's time of it.
     keyframe: Option<(u32, u8, u32)>,
     pub(crate) repeats: Repeats,
+    /// Of sound that its viewer may ask for again.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 impl Slot {
@@ -228,6 +238,7 @@ impl Slot {
             asked_keyframe_at: None,
             keyframe: None,
             repeats: Repeats::default(),
+            kept: None,
         }
     }
 
@@ -647,7 +658,7 @@ impl Slot {
         if ids.abs_send_time.is_some() {
             put(ids.abs_send_time, stamps.abs_send_time.to_be_bytes().get(1..).unwrap_or_default());
         }
-        if !self.is_known {
+        if stamps.has_mid {
             put(ids.mid, &self.mid);
         }
         if let Some(level) = packet.and_then(|packet| packet.audio_level) {
@@ -692,6 +703,8 @@ pub(crate) struct Stamps {
     pub(crate) transport_cc: Option<u16>,
     /// 6.18 bits of seconds, in the lower 24.
     pub(crate) abs_send_time: u32,
+    /// The stream's MID goes along.
+    pub(crate) has_mid: bool,
 }
 
 struct Header {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use crate::kept::SOUNDS;
 use crate::payload::{CodecKey, Picture};
 
 /// A room, as the server numbers it. A room destroyed and created again has another number.
@@ -307,13 +308,23 @@ pub(crate) struct Recent {
 }
 
 impl History {
-    pub(crate) fn push(&mut self, packet: &Arc<Packet>) {
+    fn keep(&mut self, packet: &Arc<Packet>, most: usize) {
         if self.ring.is_empty() {
-            self.ring.resize(KEPT, None);
+            self.ring.resize(most, None);
         }
-        if let Some(slot) = self.ring.get_mut(packet.seq as usize % KEPT) {
+        let place = packet.seq as usize % self.ring.len().max(1);
+        if let Some(slot) = self.ring.get_mut(place) {
             *slot = Some(packet.clone());
         }
+    }
+
+    /// A packet of a sound, of which the last moments are kept.
+    pub(crate) fn push_sound(&mut self, packet: &Arc<Packet>) {
+        self.keep(packet, SOUNDS);
+    }
+
+    pub(crate) fn push(&mut self, packet: &Arc<Packet>) {
+        self.keep(packet, KEPT);
         let Packet { generation, seq, .. } = **packet;
         let bytes = packet.payload.len();
         match &mut self.recent {
@@ -335,7 +346,7 @@ impl History {
     }
 
     pub(crate) fn get(&self, generation: u32, seq: u64) -> Option<&Arc<Packet>> {
-        let packet = self.ring.get(seq as usize % KEPT)?.as_ref()?;
+        let packet = self.ring.get(seq as usize % self.ring.len().max(1))?.as_ref()?;
         (packet.seq == seq && packet.generation == generation).then_some(packet)
     }
 

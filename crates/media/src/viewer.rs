@@ -3,6 +3,8 @@
 //! The hot path is [`Viewer::forward`]: one packet to one viewer, appended to the outbox in protected form. It
 //! allocates nothing.
 
+mod sound;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -149,7 +151,9 @@ impl Viewer {
     }
 
     fn stamps(&mut self, at: usize, aim: Aim, bytes: usize) -> Stamps {
-        let is_counted = self.slots.get(at).is_some_and(|slot| slot.extensions.transport_cc.is_some());
+        let slot = self.slots.get(at);
+        let has_mid = slot.is_some_and(|slot| !slot.is_known);
+        let is_counted = slot.is_some_and(|slot| slot.extensions.transport_cc.is_some());
         let transport_cc = match is_counted {
             true => Some(self.estimator.note_sent(aim.micros, bytes)),
             false => {
@@ -157,7 +161,7 @@ impl Viewer {
                 None
             }
         };
-        Stamps { transport_cc, abs_send_time: aim.stamp }
+        Stamps { transport_cc, abs_send_time: aim.stamp, has_mid }
     }
 
     /// Sends `packet` on slot `at`, if it gets it, now or in a moment. Returns whether it has left.
@@ -182,7 +186,7 @@ impl Viewer {
         let Some(rewrite) = self.slots.get_mut(at).and_then(|slot| slot.admit(packet)) else { return false };
         let bytes = packet.payload.len() + AROUND;
         let stamps = self.stamps(at, aim, bytes);
-        let (Some(slot), Some(protect)) = (self.slots.get(at), &self.protect) else { return false };
+        let (Some(slot), Some(protect)) = (self.slots.get_mut(at), &self.protect) else { return false };
         let start = out.start();
         let sent = slot
             .write(&mut out.buffer, packet, &rewrite, stamps)
@@ -190,6 +194,9 @@ impl Viewer {
         match sent {
             Some(()) => {
                 out.finish(aim.route, start);
+                if let Some(kept) = &mut slot.kept {
+                    kept.note(packet, &rewrite, stamps, aim.micros);
+                }
                 self.resends.note_streamed(aim.micros, bytes);
                 self.pacer.charge(bytes);
             }
@@ -356,6 +363,10 @@ impl Viewer {
         }
         let mut is_hopeless = false;
         let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
+        if let Some(at) = at.filter(|at| self.slots.get(*at).is_some_and(|slot| !slot.is_video)) {
+            self.resend_sound(at, pairs, aim, past, out);
+            return;
+        }
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         let round_trip = self.estimator.round_trip();

@@ -79,7 +79,7 @@ export class Peer {
     if (pc.getTransceivers().length === 0) return;
     try {
       const offer = await pc.createOffer({ iceRestart });
-      await pc.setLocalDescription(offer);
+      await propose(pc, offer);
       const answer = await this.#options.exchange(slim(pc.localDescription?.sdp ?? offer.sdp ?? ''));
       if (this.#pc !== pc) return;
       await pc.setRemoteDescription({ type: 'answer', sdp: answer });
@@ -139,6 +139,30 @@ export class Peer {
     clearTimeout(this.#timer);
     this.#drop();
   }
+}
+
+/** Takes up an offer that lets missing sound be asked for, or as it is where a browser takes no other. */
+async function propose(pc: RTCPeerConnection, offer: RTCSessionDescriptionInit): Promise<void> {
+  const sdp = withSoundAgain(offer.sdp ?? '');
+  if (sdp !== offer.sdp) {
+    try {
+      await pc.setLocalDescription({ type: 'offer', sdp });
+      return;
+    } catch (error) {
+      log.info('missing sound will not be asked for', error);
+    }
+  }
+  await pc.setLocalDescription(offer);
+}
+
+/** An offer that lets missing sound be asked for (RFC 4585 4.2): browsers know how, and do not offer it by themselves. */
+export function withSoundAgain(sdp: string): string {
+  const sections = sdp.split(/(?=^m=)/m).map((section) =>
+    section.replace(/^a=rtpmap:(\d+) opus\/48000\/2\r\n/im, (line, type: string) =>
+      section.includes(`a=rtcp-fb:${type} nack\r\n`) ? line : `${line}a=rtcp-fb:${type} nack\r\n`,
+    ),
+  );
+  return sections.join('');
 }
 
 /** What the server knows of header extensions; the others only make offers long. */

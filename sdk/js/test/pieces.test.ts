@@ -3,7 +3,7 @@ import { volumeOf } from '../src/capture.js';
 import { Emitter } from '../src/emitter.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
-import { slim } from '../src/peer.js';
+import { slim, withSoundAgain } from '../src/peer.js';
 import { withSilenceLeftOut } from '../src/publisher.js';
 import { type Encoding, encodings } from '../src/publisher.js';
 import { quality } from '../src/statistics.js';
@@ -104,6 +104,14 @@ describe('sound in offers and answers', () => {
   const lines = (...all: string[]) => all.map((line) => `${line}\r\n`).join('');
   const opus = ['m=audio 9 UDP/TLS/RTP/SAVPF 111 63', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10;useinbandfec=1', 'a=rtpmap:63 red/48000/2', 'a=fmtp:63 111/111'];
   const video = ['m=video 9 UDP/TLS/RTP/SAVPF 96', 'a=rtpmap:96 VP8/90000', 'a=rtcp-fb:96 nack'];
+  const again = [opus[0]!, opus[1]!, 'a=rtcp-fb:111 nack', ...opus.slice(2)];
+
+  test('missing sound may be asked for on every line of sound, once', () => {
+    const wanted = lines(...again, ...video, ...again);
+    expect(withSoundAgain(lines(...opus, ...video, ...again))).toBe(wanted);
+    expect(withSoundAgain(wanted)).toBe(wanted);
+    expect(withSoundAgain('')).toBe('');
+  });
 
   test('silence is left out of what is Opus only', () => {
     expect(withSilenceLeftOut(lines(...video, ...opus))).toBe(lines(...video, ...opus).replace('fmtp:111 ', 'fmtp:111 usedtx=1;'));

@@ -246,6 +246,11 @@ impl Estimator {
         self.sending.add(now, bytes);
     }
 
+    /// A packet goes out again under the number it had: what is told of that number from now on says nothing of the link.
+    pub(crate) fn note_again(&mut self, number: u16) {
+        self.sent.note_again(number);
+    }
+
     /// Feedback came.
     pub(crate) fn note_arrivals(&mut self, now: u64, arrivals: &Arrivals<'_>) {
         let Self { sent, groups, trend, standing, rate, probe, shallow, .. } = self;

@@ -29,6 +29,8 @@ struct Packet {
     /// The queue that it was sent into, as far as we made it ourselves, in milliseconds.
     own_ms: u8,
     state: State,
+    /// It went out once more under the same number: its arrival says nothing of the link.
+    is_again: bool,
 }
 
 /// A packet that has arrived.
@@ -88,7 +90,7 @@ impl Sent {
         }
         self.next += 1;
         if let Some(packet) = self.slot(seq) {
-            *packet = Packet { at, size, probe, own_ms, state: State::Flying };
+            *packet = Packet { at, size, probe, own_ms, state: State::Flying, is_again: false };
         }
         seq as u16
     }
@@ -142,6 +144,11 @@ impl Sent {
                         fresh.push(seq);
                     }
                 }
+                // The first of the two was lost, or nobody would have asked for another.
+                (Some(_), before) if packet.is_again => {
+                    packet.state = State::Arrived;
+                    tally.lost += u32::from(packet.probe == 0 && before != State::Lost);
+                }
                 (Some(arrival), before) => {
                     packet.state = State::Arrived;
                     let is_usual = packet.probe == 0;
@@ -168,6 +175,13 @@ impl Sent {
         }
         self.fresh = missing;
         tally
+    }
+
+    /// A packet goes out again as it was, its number and all.
+    pub(super) fn note_again(&mut self, short: u16) {
+        if let Some(packet) = self.whole(short).and_then(|seq| self.slot(seq)) {
+            packet.is_again = true;
+        }
     }
 
     /// Nothing that was sent before is waited for any more.

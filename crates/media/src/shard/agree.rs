@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use str0m::Rtc;
 use str0m::change::SdpOffer;
+use str0m::format::CodecConfig;
 use str0m::media::Mid;
 use str0m::rtp::Extension;
 
@@ -104,7 +105,7 @@ impl Shard {
         let (lines, offer) = sdp::read_offer(offer, Way::Sends);
         let streams = assign(&lines, streams)?;
         let is_new = !self.by_id.contains_key(&id);
-        let at = self.open(id, || Role::Publisher(Box::default()), now);
+        let at = self.open(id, &offer, || Role::Publisher(Box::default()), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let micros = self.shared.micros(now);
         let answer = match &peer.role {
@@ -192,7 +193,7 @@ impl Shard {
         }
         let is_new = !self.by_id.contains_key(&id);
         let (cname, micros) = (self.shared.cname(), self.shared.micros(now));
-        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
+        let at = self.open(id, &offer, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let answer = match &peer.role {
             Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),
@@ -273,6 +274,17 @@ impl Shard {
     }
 }
 
+/// Sound is sent again too on this connection: on its own stream, as there is no other for it. Browsers ask for that where it is
+/// agreed on for the codec, whether or not it comes within RED.
+pub(super) fn let_sound_be_asked_for(codecs: &mut CodecConfig) {
+    let mut params = codecs.params().to_vec();
+    params
+        .iter_mut()
+        .filter(|params| !params.spec().codec.is_video())
+        .for_each(|params| params.set_fb_nack(true));
+    *codecs = CodecConfig::new_from_payload_params(params);
+}
+
 /// What is wrong with an offer, without where in the server's memory.
 fn reason(error: &str) -> String {
     error.lines().filter(|line| !line.contains("PointerOffset")).collect::<Vec<_>>().join(", ")
@@ -338,6 +350,9 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
     for params in rtc.codec_config().params() {
         if !offered.contains(&params.pt()) {
             continue;
+        }
+        if !line.is_video && params.fb_nack() {
+            slot.kept = Some(Box::default());
         }
         let codec = CodecKey::new(&params.spec(), false);
         let rtx = params.resend().map(|pt| *pt);

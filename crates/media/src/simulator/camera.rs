@@ -63,6 +63,8 @@ pub(super) struct Camera {
     paced: VecDeque<Packet>,
     free_at: f64,
     inflows: [Inflow; 3],
+    /// Sound comes with second copies.
+    pub(super) is_doubled: bool,
     measured_at: Instant,
     payload: Arc<[u8]>,
     random: ChaCha8Rng,
@@ -94,6 +96,7 @@ impl Camera {
             paced: VecDeque::new(),
             free_at: 0.0,
             inflows: Default::default(),
+            is_doubled: true,
             measured_at: began,
             payload: vec![0x5a; 1500].into(),
             random: ChaCha8Rng::seed_from_u64(seed ^ 0xca3e4a),
@@ -150,11 +153,14 @@ impl Camera {
         let block = (length - 5) / 2;
         let mut payload = vec![0x5a; length];
         payload[..5].copy_from_slice(&[0x80 | 111, 0x0f, (block >> 8) as u8, block as u8, 111]);
+        if !self.is_doubled {
+            payload.truncate(block);
+        }
         Packet {
             source: self.sound.id,
             generation: self.sound_generation,
             layer: 0,
-            codec: opus(true),
+            codec: opus(self.is_doubled),
             seq: 100 + self.sounds,
             timestamp: (self.sounds * 960) as u32,
             marker: false,

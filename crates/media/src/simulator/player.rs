@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ear::Ear;
 use super::{RED, RTX, SOUND, TRANSPORT_CC, VIDEO, VIDEO_AGAIN};
 use crate::rtcp::u32_at;
 use crate::srtp::{Open, Protect};
@@ -61,6 +62,8 @@ pub(super) struct Player {
     pub(super) frames: usize,
     /// Sound: numbers that came, and the least and each delay are judged by `sounds_late`.
     pub(super) sounds: u64,
+    pub(super) ear: Ear,
+    pub(super) asks_for_sound: bool,
     pub(super) sound_first: Option<u64>,
     sound_last: u64,
     reception: (u64, u64),
@@ -94,6 +97,8 @@ impl Player {
             forgets_feedback: false,
             frames: 0,
             sounds: 0,
+            ear: Ear::default(),
+            asks_for_sound: false,
             sound_first: None,
             sound_last: 0,
             reception: (0, 0),
@@ -164,7 +169,7 @@ impl Player {
             let number = near(self.sound_last, seq);
             self.sound_first.get_or_insert(number);
             self.sound_last = self.sound_last.max(number);
-            self.sounds += 1;
+            self.sounds += u64::from(self.ear.take(number, payload_type == RED, at));
             return;
         }
         // Counter mode is its own inverse; the tag at the end is of no interest here.
@@ -251,12 +256,16 @@ impl Player {
     /// What it has to say by now.
     pub(super) fn step(&mut self, now: f64) -> Vec<Vec<u8>> {
         let mut reports = Vec::new();
+        self.ear.step(now);
         if self.is_mute {
             return reports;
         }
         if now - self.asked_at >= ASK_INTERVAL {
             self.asked_at = now;
             reports.extend(self.ask(now));
+            if self.asks_for_sound {
+                reports.extend(self.ear.ask(now));
+            }
         }
         if now - self.feedback_at >= FEEDBACK_INTERVAL && !self.forgets_feedback {
             self.feedback_at = now;
