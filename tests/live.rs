@@ -172,6 +172,39 @@ async fn a_viewer_gets_its_layer(more: Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_wants_the_loudest_only_hears_whoever_talks() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "loudest").hear()["result"].take();
+
+    let order = [json!(["ben", 0, true]), json!(["ann", 0, true]), json!(["cat", 0, true])];
+    assert_eq!(saw["order"], json!(order), "{saw}");
+    assert!(saw["refused"].as_str().unwrap().contains("1 to 50"), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_ask_for_sound_that_is_lost_and_hear_it() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "shaky").hear()["result"].take();
+
+    for way in ["down", "up"] {
+        let number = |name: &str| saw[way][name].as_f64().unwrap();
+        assert!(number("dropped") > 20.0, "{saw}");
+        assert!(number("lost") < 0.3 * number("dropped") && number("concealed") < 0.03, "{way}: {saw}");
+    }
+    assert!(
+        saw["down"]["asked"].as_u64().unwrap() > 10 && saw["up"]["again"].as_u64().unwrap() > 10,
+        "{saw}"
+    );
+    let metrics = server.metrics().await;
+    let resent = metrics.split_once("roomful_media_total{what=\"resent_packets\"} ").unwrap().1;
+    assert!(resent.lines().next().unwrap().parse::<u64>().unwrap() > 10, "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_watches_is_not_sent() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

@@ -131,6 +131,14 @@ async fn mistakes_in_what_is_watched_are_named() {
     assert_eq!(ann.code("watch", watch("7", "main")).await, 100_002, "no such m-line");
     assert_eq!(ann.code("watch", watch("0", "audio")).await, 100_002, "sound for a video's m-line");
     assert_eq!(ann.code("watch", watch("0", "smell")).await, 100_002);
+    for most in [0, 51, 1_000_000] {
+        let mut body = watch("0", "main");
+        body["MaxSpeakers"] = json!(most);
+        let answer = ann.call("watch", body).await;
+        assert_eq!(answer["ErrorCode"], 100_002);
+        let told = answer["ErrorInfo"].as_str().unwrap();
+        assert!(told.contains("MaxSpeakers") && told.contains("1 to 50"), "{told}");
+    }
     let answer = ann.ok("watch", watch("0", "main")).await;
     let sdp = answer["Sdp"].as_str().unwrap();
     assert!(sdp.contains("a=ice-lite") && sdp.contains("a=sendonly") && sdp.contains("a=candidate"), "{sdp}");

@@ -2,7 +2,8 @@
 // it should be, and returns what it measured.
 import { createInterface } from 'node:readline';
 import { input, hears, incoming, isNear, keepWatch, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
-import { Narrow } from './narrow.mjs';
+import { Narrow, join, through } from './narrow.mjs';
+import { loudest, shaky } from './sound.mjs';
 
 const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
 const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
@@ -124,24 +125,6 @@ async function restart(browser) {
   const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'phoenix', Next: '' });
   return { healed, members: members.MemberList.map((one) => one.Member_Account) };
 }
-
-/** Makes a page reach the server's media through a link of ours. */
-const through = (narrow) => ({
-  code: (port) => {
-    const native = RTCPeerConnection.prototype.setRemoteDescription;
-    RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
-      const lines = sdp.split('\r\n').filter((line) => !/^a=candidate.* tcp /i.test(line));
-      globalThis.serverPort = /^a=candidate:\S+ \d udp \d+ \S+ (\d+)/im.exec(sdp)?.[1];
-      const moved = lines.map((line) => line.replace(/^(a=candidate:\S+ \d udp \d+ \S+) \d+/i, `$1 ${port}`));
-      return native.call(this, { type, sdp: moved.join('\r\n') });
-    };
-  },
-  argument: narrow.port,
-});
-
-/** Joins the two ends of such a link, once the server has said where it listens. */
-const join = async (narrow, page) =>
-  narrow.to(`127.0.0.1:${await until('an answer', () => page.evaluate(() => globalThis.serverPort))}`);
 
 /** A link is cut for a while; ICE starts over, and the pictures go on. */
 async function outage(browser) {
@@ -736,5 +719,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { sealed, together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address, relay };
+const scenarios = { sealed, together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky };
 await run(scenarios[process.argv[2]]);

@@ -258,7 +258,7 @@ impl Allocation {
 /// What plain sound takes, and what its second copies take more.
 fn sound(slots: &[Slot]) -> (f64, f64) {
     let (mut plain, mut copies) = (0.0, 0.0);
-    for slot in slots.iter().filter(|slot| !slot.is_video && !slot.wanted.is_paused) {
+    for slot in slots.iter().filter(|slot| !slot.is_video && !slot.is_off()) {
         let bits = bits(slot, 0);
         let share = if slot.is_doubled { PLAIN } else { 1.0 };
         plain += bits * share;

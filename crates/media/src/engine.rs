@@ -2,6 +2,7 @@
 //! them comes back as [`Event`]s.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -394,20 +395,31 @@ impl Media {
         self.ask(peer, |reply| Command::Publish { peer, room, user, offer, streams, rights, reply }).await
     }
 
-    /// Answers a viewer's offer.
+    /// Answers a viewer's offer. Of all its sounds at most `most_speakers` are sent at a time, the loudest; all when that is `None`.
     ///
     /// # Errors
     /// As [`Self::publish`].
-    pub async fn watch(&self, peer: PeerId, offer: String, streams: Vec<Watched>) -> Result<Answer, Error> {
-        self.ask(peer, |reply| Command::Watch { peer, offer, streams, reply }).await
+    pub async fn watch(
+        &self,
+        peer: PeerId,
+        offer: String,
+        streams: Vec<Watched>,
+        most_speakers: Option<NonZeroU8>,
+    ) -> Result<Answer, Error> {
+        self.ask(peer, |reply| Command::Watch { peer, offer, streams, most_speakers, reply }).await
     }
 
-    /// Changes what a viewer's m-lines are filled with, without an offer.
+    /// Changes what a viewer's m-lines are filled with, and how many sounds it gets when that is said, without an offer.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::UnknownMid`], [`Error::WrongKind`], [`Error::Busy`].
-    pub async fn rewatch(&self, peer: PeerId, streams: Vec<Watched>) -> Result<(), Error> {
-        self.ask(peer, |reply| Command::Rewatch { peer, streams, reply }).await
+    pub async fn rewatch(
+        &self,
+        peer: PeerId,
+        streams: Vec<Watched>,
+        most_speakers: Option<NonZeroU8>,
+    ) -> Result<(), Error> {
+        self.ask(peer, |reply| Command::Rewatch { peer, streams, most_speakers, reply }).await
     }
 
     async fn ask<T>(

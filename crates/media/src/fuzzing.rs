@@ -78,7 +78,7 @@ pub fn offer(bytes: &[u8]) {
         let _ = sdp::read_offer(text, way);
     }
     if let Some(mut shard) = shard() {
-        let _ = shard.watch(PeerId(1), text, &[], Instant::now());
+        let _ = shard.watch(PeerId(1), text, &[], None, Instant::now());
         let (room, user) = (crate::RoomKey(1), "ann".into());
         let _ = shard.publish(PeerId(2), room, &user, text, &[], crate::Rights::ALL, Instant::now());
     }
@@ -89,7 +89,7 @@ pub fn offer(bytes: &[u8]) {
 pub fn datagrams(bytes: &[u8]) {
     let Some(mut shard) = shard() else { return };
     let now = Instant::now();
-    let Ok(answer) = shard.watch(PeerId(1), OFFER, &[], now) else { return };
+    let Ok(answer) = shard.watch(PeerId(1), OFFER, &[], None, now) else { return };
     let ufrag = answer.sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap_or_default();
     let route = Route::udp(([127, 0, 0, 1], 4000));
     let mut rest = bytes;

@@ -13,6 +13,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -68,23 +69,20 @@ pub(crate) enum Command {
         peer: PeerId,
         offer: String,
         streams: Vec<Watched>,
+        most_speakers: Option<NonZeroU8>,
         reply: oneshot::Sender<Result<Answer, Error>>,
     },
     Rewatch {
         peer: PeerId,
         streams: Vec<Watched>,
+        /// As before when it is not said.
+        most_speakers: Option<NonZeroU8>,
         reply: oneshot::Sender<Result<(), Error>>,
     },
     /// A viewer elsewhere needs a keyframe.
-    AskKeyframe {
-        source: u64,
-        layer: u8,
-    },
+    AskKeyframe { source: u64, layer: u8 },
     /// A datagram that came in at another shard.
-    Datagram {
-        route: Route,
-        bytes: Vec<u8>,
-    },
+    Datagram { route: Route, bytes: Vec<u8> },
 }
 
 enum Role {
@@ -209,11 +207,11 @@ impl Shard {
                 // Nobody waits any more for the answer: its connection is closed by whoever stopped waiting.
                 let _ = reply.send(answer);
             }
-            Command::Watch { peer, offer, streams, reply } => {
-                let _ = reply.send(self.watch(peer, &offer, &streams, now));
+            Command::Watch { peer, offer, streams, most_speakers, reply } => {
+                let _ = reply.send(self.watch(peer, &offer, &streams, most_speakers, now));
             }
-            Command::Rewatch { peer, streams, reply } => {
-                let _ = reply.send(self.rewatch(peer, &streams, now));
+            Command::Rewatch { peer, streams, most_speakers, reply } => {
+                let _ = reply.send(self.rewatch(peer, &streams, most_speakers, now));
             }
             Command::AskKeyframe { source, layer } => self.ask_keyframe_here(source, layer, now),
             Command::Datagram { route, bytes } => {
@@ -455,6 +453,9 @@ impl Shard {
     fn spread(&mut self, packet: Packet) {
         let Some(here) = self.publishing.get(&packet.source) else { return };
         let watchers = here.source.watchers();
+        if let Some(speakers) = &here.source.speakers {
+            speakers.hear(&here.source.place, packet.audio_level, self.shared.micros(packet.arrived));
+        }
         let packet = Arc::new(packet);
         for (worker, queue) in self.shared.queues.iter().enumerate() {
             if worker != self.index

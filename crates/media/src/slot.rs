@@ -183,6 +183,10 @@ pub(crate) struct Slot {
     pub(crate) grant: Grant,
     /// The link has no room for the picture.
     pub(crate) is_held: bool,
+    /// Enough others are louder.
+    is_quiet: bool,
+    /// Something was left out: the numbers go on with what comes next.
+    is_cut: bool,
     /// What the viewer has been told of the picture.
     pub(crate) told: Option<Showing>,
     /// Sound is sent without the second copy that its publisher may send.
@@ -224,6 +228,8 @@ impl Slot {
             target: 0,
             grant: Grant::default(),
             is_held: false,
+            is_quiet: false,
+            is_cut: false,
             told: None,
             is_plain: false,
             is_doubled: false,
@@ -292,7 +298,18 @@ impl Slot {
 
     /// Whether nothing is to be sent.
     pub(crate) fn is_off(&self) -> bool {
-        self.wanted.is_paused || self.is_held
+        self.wanted.is_paused || self.is_held || self.is_quiet
+    }
+
+    /// Whether it is a sound that is to be heard, if it is loud enough.
+    pub(crate) fn is_sound_wanted(&self) -> bool {
+        !self.is_video && self.source.is_some() && !self.wanted.is_paused
+    }
+
+    /// Whether enough others are louder.
+    pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
+        self.is_cut |= is_quiet && !self.is_quiet;
+        self.is_quiet = is_quiet;
     }
 
     /// Whether a packet may be one that this viewer gets, by the time that it leaves.
@@ -326,7 +343,10 @@ impl Slot {
         if last.as_ref().is_some_and(is_behind) {
             return None;
         }
-        let current = last.filter(is_current);
+        let mut current = last.filter(is_current);
+        if std::mem::take(&mut self.is_cut) {
+            current = current.map(|segment| self.go_on(segment, packet));
+        }
         let is_wanted_start =
             packet.picture.starts_keyframe && (packet.layer == self.target || !self.is_video);
         let segment = match current {
@@ -384,6 +404,14 @@ impl Slot {
         // Another profile of H.264 in the offer most likely plays as well as none.
         let alike = |taken: &&Taken| taken.codec.codec == codec.codec && codec.is_video();
         self.takes.iter().find(alike).map(|taken| (*taken, false))
+    }
+
+    /// The stream goes on with `packet` although some before it were left out: no number is missing, and time has passed.
+    fn go_on(&mut self, segment: Segment, packet: &Packet) -> Segment {
+        let first_out = self.out.as_ref().map_or(segment.first_out, |out| out.seq + 1);
+        let fresh = Segment { first: packet.seq, first_out, ..segment };
+        self.push(fresh);
+        fresh
     }
 
     fn retake(&mut self, segment: Segment, packet: &Packet) -> Option<Segment> {

@@ -2,8 +2,8 @@
 //!
 //! A source outlives its publications: viewers stay with it while its publisher comes, goes and comes back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::kept::SOUNDS;
 use crate::payload::{CodecKey, Picture};
+use crate::speakers::{Place, Speakers};
 
 /// A room, as the server numbers it. A room destroyed and created again has another number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,6 +88,9 @@ pub(crate) struct Source {
     height: AtomicU32,
     /// Payloads can be read by members with the publisher's key only.
     is_encrypted: AtomicBool,
+    /// Of sound: those of its room, and where it stands among them.
+    pub(crate) speakers: Option<Arc<Speakers>>,
+    pub(crate) place: Place,
 }
 
 const NOBODY: usize = usize::MAX;
@@ -110,6 +114,9 @@ impl Source {
     pub(crate) fn unpublish(&self, generation: u32) {
         if self.generation() == generation {
             self.owner.store(NOBODY, Ordering::Release);
+            if let Some(speakers) = &self.speakers {
+                speakers.leave(&self.place);
+            }
             self.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
         }
     }
@@ -216,6 +223,8 @@ pub(crate) struct Sources {
 #[derive(Default)]
 struct Table {
     by_key: HashMap<SourceKey, Arc<Source>, foldhash::fast::RandomState>,
+    /// Those of rooms that have sources of sound.
+    speakers: HashMap<RoomKey, Weak<Speakers>, foldhash::fast::RandomState>,
     last_id: u64,
     /// When the table has grown to this, sources that nobody has are swept out.
     sweep_at: usize,
@@ -230,9 +239,18 @@ impl Sources {
         }
         if table.by_key.len() >= table.sweep_at {
             table.by_key.retain(|_, source| Arc::strong_count(source) > 1);
+            table.speakers.retain(|_, speakers| speakers.strong_count() > 0);
             table.sweep_at = (2 * table.by_key.len()).max(64);
         }
         table.last_id += 1;
+        let speakers = (!key.kind.is_video()).then(|| {
+            let known = table.speakers.get(&key.room).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let fresh = Arc::new(Speakers::default());
+                table.speakers.insert(key.room, Arc::downgrade(&fresh));
+                fresh
+            })
+        });
         let source = Arc::new(Source {
             id: table.last_id,
             key: key.clone(),
@@ -243,6 +261,8 @@ impl Sources {
             layer_count: AtomicU8::new(1),
             height: AtomicU32::new(0),
             is_encrypted: AtomicBool::new(false),
+            speakers,
+            place: Place::default(),
         });
         table.by_key.insert(key.clone(), source.clone());
         source

@@ -5,6 +5,7 @@
 
 mod sound;
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::resend::Budget;
 use crate::rtcp::{self, Report};
 use crate::slot::{Slot, Squeeze, Stamps};
 use crate::source::{Packet, Recent, Source, SourceKey, StreamKind};
+use crate::speakers::Following;
 use crate::srtp::{Keys, Open, Protect};
 use crate::telling::{Link, Showing, Telling};
 
@@ -83,6 +85,9 @@ pub(crate) struct Viewer {
     allotted_at: Option<Instant>,
     keyed_at: Option<Instant>,
     resends: Budget,
+    /// Of all sounds at most so many are sent, the loudest.
+    pub(crate) most_speakers: Option<NonZeroU8>,
+    following: Option<Following>,
     /// Numbers that are to be sent again, kept for its room: of a keyframe first, then the newest.
     wanted: Vec<(bool, u64)>,
 }
@@ -132,6 +137,8 @@ impl Viewer {
             allotted_at: None,
             keyed_at: None,
             resends: Budget::new(),
+            most_speakers: None,
+            following: None,
             wanted: Vec::new(),
         }
     }
@@ -169,6 +176,9 @@ impl Viewer {
     pub(crate) fn forward(&mut self, at: usize, packet: &Arc<Packet>, aim: Aim, out: &mut Outbox) -> bool {
         if self.protect.is_none() {
             return false;
+        }
+        if self.following.as_mut().is_some_and(Following::has_news) {
+            self.choose_speakers();
         }
         let Some(slot) = self.slots.get_mut(at) else { return false };
         if slot.is_video && !self.pacer.is_open(aim.micros) {

@@ -32,6 +32,8 @@ export interface EnterRoomConfig {
   role?: Role;
   autoReceiveAudio?: boolean;
   autoReceiveVideo?: boolean;
+  /** Of all who speak, at most so many are heard at once: the loudest, 1 to 50. For large rooms; absent for all. */
+  maxSpeakers?: number;
   scene?: 'live' | 'rtc';
   proxy?: string | { turnServer?: TurnServer | TurnServer[]; iceTransportPolicy?: RTCIceTransportPolicy; websocketProxy?: string };
 }

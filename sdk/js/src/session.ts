@@ -47,6 +47,8 @@ export interface SessionOptions {
   iceTransportPolicy?: RTCIceTransportPolicy | undefined;
   /** The keys of end-to-end encryption, where that is on. */
   encryption?: { sdkAppId: number; keys: Map<number, EncryptionKey> } | undefined;
+  /** Of all who speak, at most so many are heard at once: the loudest. */
+  maxSpeakers?: number | undefined;
 }
 
 /** Makes a room that does not exist yet, as the cloud does for whoever enters first. */
@@ -151,10 +153,11 @@ export class Session extends Emitter<SessionEvents> {
       iceTransportPolicy: () => this.options.iceTransportPolicy,
     };
     this.#publisher = new Publisher(this.gateway, roomId, options);
+    const watching = { ...options, maxSpeakers: this.options.maxSpeakers };
     this.#watcher = new Watcher(
       this.gateway,
       roomId,
-      options,
+      watching,
       (userId, kind, track) => this.emit('track', userId, kind, track),
       (userId, kind) => this.emit('sealed', userId, kind),
     );

@@ -161,6 +161,10 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!Number.isInteger(config.sdkAppId) || config.sdkAppId <= 0) throw invalid('enterRoom', 'sdkAppId must be a positive integer');
       if (!config.userId) throw invalid('enterRoom', 'userId is missing');
       if (!config.userSig) throw invalid('enterRoom', 'userSig is missing: the app server signs one for each user');
+      const { maxSpeakers } = config;
+      if (maxSpeakers !== undefined && !(Number.isInteger(maxSpeakers) && maxSpeakers >= 1 && maxSpeakers <= 50)) {
+        throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50');
+      }
       this.#entering = config;
       this.#role = config.role ?? 'anchor';
       const proxy = typeof config.proxy === 'object' ? config.proxy : undefined;
@@ -170,6 +174,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         iceServers: turn?.map(iceServer),
         iceTransportPolicy: proxy?.iceTransportPolicy,
         encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
+        maxSpeakers,
       });
       this.#session = session;
       // The room hears of everything first: what puts one out also detaches it.

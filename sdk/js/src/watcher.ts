@@ -51,6 +51,7 @@ export class Watcher {
   readonly #roomId: string;
   readonly #peer: Peer;
   readonly #onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void;
+  readonly #maxSpeakers: number | undefined;
   readonly #wanted = new Map<string, Watched>();
   #slots: Slot[] = [];
   readonly #turns = new Turns();
@@ -67,7 +68,7 @@ export class Watcher {
   constructor(
     gateway: Gateway,
     roomId: string,
-    options: Omit<PeerOptions, 'exchange'>,
+    options: Omit<PeerOptions, 'exchange'> & { maxSpeakers?: number | undefined },
     onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void,
     onSealed: (userId: string, kind: StreamKind) => void = () => undefined,
   ) {
@@ -76,6 +77,7 @@ export class Watcher {
     this.#onTrack = onTrack;
     this.#onSealed = onSealed;
     this.#encryption = options.encryption;
+    this.#maxSpeakers = options.maxSpeakers;
     this.#peer = new Peer(
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
@@ -269,7 +271,9 @@ export class Watcher {
   async #exchange(offer: string): Promise<string> {
     const entries = this.#describe().filter((entry) => entry.stream['Mid'] != null);
     const streams = entries.map((entry) => entry.stream);
-    const answer = await this.#gateway.request('watch', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
+    const body: Body = { RoomId: this.#roomId, Sdp: offer, Streams: streams };
+    if (this.#maxSpeakers !== undefined) body['MaxSpeakers'] = this.#maxSpeakers;
+    const answer = await this.#gateway.request('watch', body);
     for (const entry of entries) entry.slot.told = entry.text;
     return String(answer['Sdp'] ?? '');
   }

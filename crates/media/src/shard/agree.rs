@@ -1,5 +1,6 @@
 //! What is agreed on: offers and their answers, what publishers send, and what fills viewers' m-lines.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -184,6 +185,7 @@ impl Shard {
         id: PeerId,
         offer: &str,
         streams: &[Watched],
+        most_speakers: Option<NonZeroU8>,
         now: Instant,
     ) -> Result<Answer, Error> {
         sdp::require_reasonable(offer)?;
@@ -204,7 +206,7 @@ impl Shard {
             for line in lines.iter().filter(|line| line.is_active) {
                 open_slot(viewer, &mut peer.rtc, line);
             }
-            self.fill(at, viewer, streams, now)?;
+            self.fill(at, viewer, streams, most_speakers, now)?;
             let mids = lines.into_iter().filter(|line| line.is_active).map(|line| line.mid).collect();
             Ok(Answer { sdp, published: Vec::new(), mids })
         });
@@ -218,11 +220,20 @@ impl Shard {
         result
     }
 
-    pub(super) fn rewatch(&mut self, id: PeerId, streams: &[Watched], now: Instant) -> Result<(), Error> {
+    pub(super) fn rewatch(
+        &mut self,
+        id: PeerId,
+        streams: &[Watched],
+        most_speakers: Option<NonZeroU8>,
+        now: Instant,
+    ) -> Result<(), Error> {
         let at = self.by_id.get(&id).copied().ok_or(Error::Gone)?;
         let mut peer = self.peers.get_mut(at).and_then(Option::take).ok_or(Error::Gone)?;
         let result = match &mut peer.role {
-            Role::Viewer(viewer) => self.fill(at, viewer, streams, now),
+            Role::Viewer(viewer) => {
+                let most_speakers = most_speakers.or(viewer.most_speakers);
+                self.fill(at, viewer, streams, most_speakers, now)
+            }
             Role::Publisher(_) => Err(Error::Gone),
         };
         peer.tick_due = now;
@@ -237,6 +248,7 @@ impl Shard {
         at: usize,
         viewer: &mut Viewer,
         streams: &[Watched],
+        most_speakers: Option<NonZeroU8>,
         now: Instant,
     ) -> Result<(), Error> {
         let mut places = Vec::with_capacity(streams.len());
@@ -267,6 +279,7 @@ impl Shard {
             slot.seek(self.shared.micros(now));
         }
         viewer.note_wanted(self.shared.micros(now));
+        viewer.follow_speakers(most_speakers);
         let asked = &mut self.asked;
         let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
         viewer.prepare(now, &FeedsPast(&self.feeds), &mut ask);

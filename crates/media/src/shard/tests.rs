@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod sound;
+
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -153,7 +155,7 @@ impl World {
         let at = self.client();
         let (offer, pending) = self.offer(at, Direction::RecvOnly, &[]);
         let watched = self.watched(at, max_height);
-        let answer = self.shard.watch(PeerId(peer), &offer, &watched, self.now).unwrap();
+        let answer = self.shard.watch(PeerId(peer), &offer, &watched, None, self.now).unwrap();
         self.accept(at, pending, &answer);
         at
     }
@@ -330,7 +332,7 @@ fn layers_change_within_one_stream() {
     let mut seen = Vec::new();
     for height in [100, 480, 100, 480] {
         let watched = world.watched(ben, height);
-        world.shard.rewatch(PeerId(2), &watched, world.now).unwrap();
+        world.shard.rewatch(PeerId(2), &watched, None, world.now).unwrap();
         world.run(Duration::from_secs(3), &[(ann, layers)]);
         seen.push(world.clients[ben].got.last().unwrap().tag & 0x0f);
     }
@@ -447,7 +449,7 @@ fn who_comes_sees_the_newest_keyframe_at_once_and_what_is_lost_of_it_again() {
         world.clients[cat].loss = loss;
         let (offer, pending) = world.offer(cat, Direction::RecvOnly, &[]);
         let watched = world.watched(cat, u32::MAX);
-        let answer = world.shard.watch(PeerId(3), &offer, &watched, world.now).unwrap();
+        let answer = world.shard.watch(PeerId(3), &offer, &watched, None, world.now).unwrap();
         world.accept(cat, pending, &answer);
 
         let got = world.one_stream(cat);
@@ -478,7 +480,7 @@ fn a_keyframe_is_asked_for_before_the_viewer_is_connected() {
     let ben = world.client();
     let (offer, _) = world.offer(ben, Direction::RecvOnly, &[]);
     let watched = world.watched(ben, u32::MAX);
-    world.shard.watch(PeerId(2), &offer, &watched, world.now).unwrap();
+    world.shard.watch(PeerId(2), &offer, &watched, None, world.now).unwrap();
     world.run(Duration::from_millis(10), &[(ann, &[])]);
 
     assert!(!world.clients[ben].is_connected);
@@ -597,7 +599,7 @@ fn offers_of_browsers_and_encoders_are_answered_whole() {
             let lines = answer.published.len();
             (answer, lines)
         } else {
-            let answer = shard.watch(PeerId(peer), offer, &[], now).unwrap();
+            let answer = shard.watch(PeerId(peer), offer, &[], None, now).unwrap();
             let lines = answer.mids.len();
             (answer, lines)
         };

@@ -1,5 +1,6 @@
 //! Sound that a viewer misses: sent once more within moments, and only where no second copy of it is on its way.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use super::{AROUND, Aim, Past, Viewer};
@@ -9,11 +10,31 @@ use crate::payload::red_has_copy;
 use crate::rtcp;
 use crate::slot::Slot;
 use crate::source::Packet;
+use crate::speakers::Following;
 
 /// How many packets on a second copy may come: browsers send one of the packet before.
 const COPIES: u64 = 2;
 
 impl Viewer {
+    /// What is watched, or how many of its sounds are to be heard at a time, may have changed.
+    pub(crate) fn follow_speakers(&mut self, most: Option<NonZeroU8>) {
+        self.most_speakers = most;
+        let speakers = self.slots.iter().find_map(|slot| slot.source.as_ref()?.speakers.clone());
+        self.following = match (most, speakers) {
+            (Some(most), Some(speakers)) => Some(Following::new(speakers, most.get())),
+            _ => None,
+        };
+        self.choose_speakers();
+    }
+
+    /// The order of the room's speakers may have changed.
+    pub(super) fn choose_speakers(&mut self) {
+        match &self.following {
+            Some(following) => following.choose(&mut self.slots),
+            None => self.slots.iter_mut().for_each(|slot| slot.set_quiet(false)),
+        }
+    }
+
     /// Sends again what is missing of a sound.
     pub(super) fn resend_sound(
         &mut self,

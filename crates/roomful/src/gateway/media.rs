@@ -1,6 +1,7 @@
 //! Sound and pictures, as a member publishes and watches them. Media itself goes past the gateway; what is said here is
 //! who sends what, who sees what, and the SDP of both. The rules are `rooms/src/publishing.rs`.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use media::{Published, PublishedLayer, SourceKey, StreamKind, Wanted, Watched};
@@ -26,7 +27,12 @@ struct MediaRequest {
     muted: Option<bool>,
     #[serde(rename = "Member_Account")]
     member: Option<String>,
+    /// Of all sounds at most so many are sent to it, the loudest.
+    max_speakers: Option<u32>,
 }
+
+/// The most sounds of which one may want the loudest only; all others are sent all.
+const MOST_SPEAKERS: u8 = 50;
 
 /// A stream of an offer.
 #[derive(Deserialize)]
@@ -115,6 +121,18 @@ impl MediaRequest {
         Ok(Offered { muted: kinds(|stream| stream.muted)?, encrypted: kinds(|stream| stream.encrypted)? })
     }
 
+    fn most_speakers(&self) -> Result<Option<NonZeroU8>, ApiError> {
+        let Some(most) = self.max_speakers else { return Ok(None) };
+        let read = u8::try_from(most).ok().filter(|most| *most <= MOST_SPEAKERS).and_then(NonZeroU8::new);
+        let refused = || {
+            ApiError::invalid(
+                "MaxSpeakers",
+                format_args!("is {most}; it is a number from 1 to {MOST_SPEAKERS}"),
+            )
+        };
+        read.map(Some).ok_or_else(refused)
+    }
+
     fn watched(&self, cell: &RoomCell) -> Result<Vec<Watched>, ApiError> {
         let read = |stream: &StreamRequest| {
             let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
@@ -189,17 +207,18 @@ pub(super) async fn unpublish(asked: Asked) -> Result<String, ApiError> {
 pub(super) async fn watch(asked: Asked) -> Result<String, ApiError> {
     let mut request: MediaRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
-    let (offer, streams) = (request.offer()?, request.watched(&cell)?);
-    let answer = asked.hub.live.watch(&cell, &asked.session, offer, streams, None).await?;
+    let (offer, streams, most_speakers) =
+        (request.offer()?, request.watched(&cell)?, request.most_speakers()?);
+    let answer = asked.hub.live.watch(&cell, &asked.session, offer, streams, most_speakers, None).await?;
     Ok(json!({"Sdp": answer.sdp}).to_string())
 }
 
 pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
     let cell = require_inside(&asked.session, request.room_id.as_deref())?;
-    let streams = request.watched(&cell)?;
+    let (streams, most_speakers) = (request.watched(&cell)?, request.most_speakers()?);
     let peer = cell.streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
-    asked.hub.live.media().rewatch(peer, streams).await?;
+    asked.hub.live.media().rewatch(peer, streams, most_speakers).await?;
     Ok("{}".into())
 }
 

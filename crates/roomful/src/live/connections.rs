@@ -1,6 +1,7 @@
 //! The connections of the forwarding unit, and whose each of them is: carries out what rooms decide (`streams.rs`), and
 //! brings back what the unit reports.
 
+use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -174,11 +175,12 @@ impl Live {
         session: &Arc<Session>,
         offer: String,
         streams: Vec<Watched>,
+        most_speakers: Option<NonZeroU8>,
         resource: Option<Resource>,
     ) -> Result<Answer, ApiError> {
         let known = cell.streams().watcher(session.id).filter(|peer| self.is_of(*peer, &offer));
         let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), false, &offer, resource));
-        let answer = self.media.watch(peer, offer, streams).await.inspect_err(|_| {
+        let answer = self.media.watch(peer, offer, streams, most_speakers).await.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
             }
@@ -230,7 +232,7 @@ impl Live {
         let credentials = resource.credentials.clone();
         let most = hub.config.limits.sessions_per_room as usize;
         let peer = self.adopt(cell, None, false, &offer, Some(resource));
-        let answer = match self.media.watch(peer, offer, streams).await {
+        let answer = match self.media.watch(peer, offer, streams, None).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.close([peer]);
@@ -288,7 +290,7 @@ impl Live {
             Some((cell, session)) => {
                 self.publish(&cell, &session, offer, Vec::new(), &Offered::default(), None).await?.0
             }
-            None => self.media.watch(peer, offer, Vec::new()).await?,
+            None => self.media.watch(peer, offer, Vec::new(), None).await?,
         };
         if let Some(connection) = self.connections.lock().get_mut(&peer) {
             connection.resource = Some(resource);

@@ -397,7 +397,7 @@ async fn watch(
         return Ok(answer.sdp);
     }
     let session = enter(hub, cell, user)?;
-    match hub.live.watch(cell, &session, offer.clone(), streams, Some(resource.clone())).await {
+    match hub.live.watch(cell, &session, offer.clone(), streams, None, Some(resource.clone())).await {
         Ok(answer) => Ok(answer.sdp),
         Err(error) => {
             hub.end_session(&session, LeaveCause::Leave);
