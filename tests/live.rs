@@ -174,7 +174,9 @@ async fn a_viewer_gets_its_layer(more: Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_wants_the_loudest_only_hears_whoever_talks() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
+    // Who publishes and who listens is with different workers.
+    let server = Server::with(&[("ROOMFUL_MEDIA__WORKERS", "4")]).await;
+    server.import(&["ann", "ben", "cat", "dan", "eve"]).await;
 
     let saw = browsers(&server, "loudest").hear()["result"].take();
 

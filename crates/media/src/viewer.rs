@@ -177,7 +177,7 @@ impl Viewer {
         if self.protect.is_none() {
             return false;
         }
-        if self.following.as_mut().is_some_and(Following::has_news) {
+        if self.following.as_mut().is_some_and(|following| following.has_news(aim.micros)) {
             self.choose_speakers();
         }
         let Some(slot) = self.slots.get_mut(at) else { return false };
