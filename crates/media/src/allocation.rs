@@ -7,7 +7,8 @@
 use smallvec::SmallVec;
 
 use crate::slot::Slot;
-use crate::source::{MAX_LAYERS, StreamKind};
+use crate::source::{MAX_LAYERS, SHARES, StreamKind};
+use crate::thinning::ALL;
 
 /// What a step up may take of the estimate; holding it may take all. 1.27 Mbit/s fit a link of 1.5, and 419 kbit/s one of 600.
 const UP: f64 = 0.92;
@@ -22,6 +23,9 @@ const PAUSE_AFTER_US: u64 = 500_000;
 
 /// How long a picture that has paused does so at least.
 const PAUSED_US: u64 = 3_000_000;
+
+/// What a picture needs to go on with a share of its frame rate, of what it takes then.
+const SPARE: f64 = 2.5;
 
 /// A step that is lost within this time waits as long before it is tried again, twice as long the next time, up to a limit.
 const SOON_US: u64 = 5_000_000;
@@ -43,13 +47,15 @@ const COPY_ON_FROM: f64 = 0.01;
 pub(crate) struct Grant {
     /// The layer; `None` for no picture.
     layer: Option<u8>,
+    /// The highest share of the frame rate: [`ALL`], but for the lowest layer where that does not fit.
+    share: u8,
     /// When it went up to it.
     gained_at: u64,
     /// Since when less is meant for it.
     lower_since: Option<u64>,
     paused_at: Option<u64>,
-    /// For each layer, until when it is not tried, and for how long it was not the last time.
-    waits: [(u64, u64); MAX_LAYERS],
+    /// For each layer, and last for the frame rate, until when it is not tried, and for how long it was not the last time.
+    waits: [(u64, u64); MAX_LAYERS + 1],
     /// The height it is shown at, since when it would be less.
     shown: (u32, Option<u64>),
 }
@@ -59,10 +65,11 @@ impl Default for Grant {
     fn default() -> Self {
         Self {
             layer: Some(0),
+            share: ALL,
             gained_at: 0,
             lower_since: None,
             paused_at: None,
-            waits: [(0, 0); MAX_LAYERS],
+            waits: [(0, 0); MAX_LAYERS + 1],
             shown: (0, None),
         }
     }
@@ -87,9 +94,18 @@ impl Grant {
         self.layer.is_some_and(|granted| usize::from(granted) >= layer)
     }
 
-    /// A layer is taken back; when it was had for a moment only, it is not tried again at once.
-    fn lose(&mut self, layer: u8, now: u64) {
-        if let Some((until, span)) = self.waits.get_mut(usize::from(layer)) {
+    fn has_share(&self, layer: usize, share: u8) -> bool {
+        self.layer.is_some_and(|granted| (usize::from(granted), self.share) >= (layer, share))
+    }
+
+    fn may_have_share(&self, layer: usize, share: u8, now: u64) -> bool {
+        let is_due = self.waits.last().is_none_or(|(until, _)| now >= *until);
+        is_due || self.has_share(layer, share)
+    }
+
+    /// A layer, or part of the frame rate, is taken back; when it was had for a moment only, it is not tried again at once.
+    fn lose(&mut self, layer: usize, now: u64) {
+        if let Some((until, span)) = self.waits.get_mut(layer) {
             let is_soon = now.saturating_sub(self.gained_at) < SOON_US;
             *span = if is_soon { (2 * *span).clamp(SOON_US, LONGEST_WAIT_US) } else { 0 };
             *until = now + *span;
@@ -122,6 +138,8 @@ struct Choice {
     at: usize,
     rank: (bool, std::cmp::Reverse<u8>, std::cmp::Reverse<u32>, usize),
     layer: Option<usize>,
+    /// The share of the frame rate of the lowest.
+    share: u8,
     /// The highest that is wanted.
     top: usize,
 }
@@ -153,15 +171,21 @@ impl Allocation {
             let is_held = slot.grant.layer.is_some();
             let has_waited = slot.grant.paused_at.is_none_or(|at| now.saturating_sub(at) >= PAUSED_US);
             let most = if is_held { LOWEST * room.estimate } else { room.up_to(false) };
-            let fits = used + bits(slot, lowest) <= most;
-            if fits && (is_held || has_waited) {
-                used += bits(slot, lowest);
+            let least = share_bits(slot, lowest, 0);
+            // Keyframes are of that share, all of them.
+            let spare = if is_held || least == bits(slot, lowest) { 1.0 } else { SPARE };
+            if used + spare * least <= most && (is_held || has_waited) {
+                used += least;
                 choice.layer = Some(lowest);
+                choice.share = if least < bits(slot, lowest) { 0 } else { ALL };
             }
         }
+        used = self.quicken(slots, now, room, used);
         self.judge_copy(now, room.loss);
         let has_copy = slots.iter().any(|slot| !slot.is_video && !slot.is_plain);
-        let has_copy = !self.is_copy_useless && used + copies <= room.up_to(has_copy);
+        // It is not worth pictures.
+        let is_whole = self.choices.iter().all(|choice| choice.share == ALL);
+        let has_copy = is_whole && !self.is_copy_useless && used + copies <= room.up_to(has_copy);
         used += if has_copy { copies } else { 0.0 };
         used = self.step_up(slots, now, room, used);
         for slot in slots.iter_mut().filter(|slot| !slot.is_video) {
@@ -169,14 +193,15 @@ impl Allocation {
         }
         for choice in &self.choices {
             if let Some(slot) = slots.get_mut(choice.at) {
-                settle(slot, choice.layer, now, room.is_full);
+                settle(slot, choice.layer.map(|layer| (layer as u8, choice.share)), now, room.is_full);
             }
         }
         self.given = used;
         self.seek(slots, now, room, used);
         let all: f64 =
             self.choices.iter().filter_map(|choice| Some(bits(slots.get(choice.at)?, choice.top))).sum();
-        let is_missing = |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top);
+        let is_missing =
+            |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top) || choice.share != ALL;
         self.choices.iter().any(is_missing).then(|| (sound + copies + all) / UP)
     }
 
@@ -201,9 +226,26 @@ impl Allocation {
             }
             let is_camera = source.key.kind != StreamKind::Sub;
             let rank = (is_camera, std::cmp::Reverse(slot.wanted.priority), std::cmp::Reverse(height), at);
-            self.choices.push(Choice { at, rank, layer: None, top });
+            self.choices.push(Choice { at, rank, layer: None, share: ALL, top });
         }
         self.choices.sort_unstable_by_key(|choice| choice.rank);
+    }
+
+    /// The whole frame rate for each in turn, or as much of it as fits. Returns what is used then.
+    fn quicken(&mut self, slots: &[Slot], now: u64, room: Room, mut used: f64) -> f64 {
+        for share in (1..SHARES as u8).chain([ALL]) {
+            for choice in self.choices.iter_mut().filter(|choice| choice.share < share) {
+                let (Some(slot), Some(layer)) = (slots.get(choice.at), choice.layer) else { continue };
+                let more = share_bits(slot, layer, share) - share_bits(slot, layer, choice.share);
+                let is_held = slot.grant.has_share(layer, share);
+                let most = if is_held && share == ALL { LOWEST * room.estimate } else { room.up_to(is_held) };
+                if used + more <= most && slot.grant.may_have_share(layer, share, now) {
+                    used += more;
+                    choice.share = share;
+                }
+            }
+        }
+        used
     }
 
     /// One step for each in turn, as long as one fits.
@@ -212,7 +254,7 @@ impl Allocation {
         let mut has_stepped = true;
         while has_stepped {
             has_stepped = false;
-            for choice in &mut self.choices {
+            for choice in self.choices.iter_mut().filter(|choice| choice.share == ALL) {
                 let (Some(slot), Some(layer)) = (slots.get(choice.at), choice.layer) else { continue };
                 let next = (layer + 1..=choice.top).find(|layer| comes(slot, *layer));
                 let Some(next) = next.filter(|next| slot.grant.may_step_to(*next, now)) else { continue };
@@ -271,6 +313,11 @@ fn bits(slot: &Slot, layer: usize) -> f64 {
     slot.source.as_ref().map_or(0.0, |source| f64::from(source.known_bits(layer)))
 }
 
+/// What a layer takes with a share of its frame rate.
+fn share_bits(slot: &Slot, layer: usize, share: u8) -> f64 {
+    slot.source.as_ref().map_or(0.0, |source| f64::from(source.share_bits(layer, share)))
+}
+
 /// Whether a layer is being sent by its publisher.
 fn comes(slot: &Slot, layer: usize) -> bool {
     slot.source.as_ref().is_some_and(|source| source.bits(layer) > 0)
@@ -282,16 +329,16 @@ fn lowest(slot: &Slot) -> usize {
     (0..source.layer_count()).find(|layer| source.known_bits(*layer) > 0).unwrap_or(0)
 }
 
-/// Gives a slot what is meant for it: more at once, less when it has to be.
-fn settle(slot: &mut Slot, meant: Option<usize>, now: u64, is_full: bool) {
-    let meant = meant.map(|layer| layer as u8);
+/// Gives a slot what is meant for it, a layer and the share of its frame rate: more at once, less when it has to be.
+fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
     let grant = &mut slot.grant;
-    if meant >= grant.layer {
-        if meant > grant.layer {
+    let former = grant.layer.map(|layer| (layer, grant.share));
+    let (layer, share) = (meant.map(|(layer, _)| layer), meant.map_or(ALL, |(_, share)| share));
+    if meant >= former {
+        if meant > former {
             grant.gained_at = now;
         }
         grant.lower_since = None;
-        grant.layer = meant;
         if meant.is_some() {
             grant.paused_at = None;
         }
@@ -302,15 +349,16 @@ fn settle(slot: &mut Slot, meant: Option<usize>, now: u64, is_full: bool) {
             return;
         }
         if let Some(lost) = grant.layer.filter(|_| meant.is_some()) {
-            grant.lose(lost, now);
+            grant.lose(if grant.layer == layer { MAX_LAYERS } else { lost.into() }, now);
         }
         grant.lower_since = None;
-        grant.layer = meant;
         grant.gained_at = now;
         if meant.is_none() {
             grant.paused_at = Some(now);
         }
     }
+    (grant.layer, grant.share) = (layer, share);
+    slot.temporal = share;
     match slot.grant.layer {
         Some(layer) => {
             slot.target = layer;

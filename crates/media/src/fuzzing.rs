@@ -59,6 +59,7 @@ pub fn payload(bytes: &[u8]) {
         let _ = payload::read(codec, bytes);
     }
     let _ = payload::red_primary(bytes);
+    let _ = payload::vp9_heights(bytes);
 }
 
 /// Reports as they come, protected.

@@ -45,6 +45,7 @@ mod speakers;
 mod srtp;
 mod stun;
 mod telling;
+mod thinning;
 mod turn;
 mod viewer;
 mod worker;

@@ -1,6 +1,7 @@
 //! What a forwarder has to know of a payload: whether a picture can begin with it, and where the numbers stand that
 //! count pictures. Payloads are never decoded, and never trusted: every function takes any bytes.
 
+use smallvec::SmallVec;
 use str0m::format::{Codec, CodecSpec};
 
 /// A codec as two connections agree on it: what must be alike for a payload to be passed on as it is.
@@ -63,6 +64,28 @@ pub(crate) struct Picture {
     pub(crate) id: Option<PictureId>,
     /// Where TL0PICIDX stands, and what it is.
     pub(crate) tl0: Option<(u8, u8)>,
+    /// What layer of a scalable stream it belongs to, where the payload says so.
+    pub(crate) part: Option<Part>,
+}
+
+/// The highest layer that is told from those below; what lies above counts as it.
+pub(crate) const TOP_LAYER: u8 = 2;
+
+/// Where a packet stands in a stream that has several layers in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Part {
+    /// Its picture's size, 0 for the smallest; a picture needs those below it.
+    pub(crate) spatial: u8,
+    /// Which share of the frame rate it belongs to, 0 for what all others need.
+    pub(crate) temporal: u8,
+    /// Its picture needs no other: all sizes can begin with it.
+    pub(crate) is_key: bool,
+    /// The last packet of this size of the picture.
+    pub(crate) ends: bool,
+    /// Pictures of this share can begin with it, when those of the share below have come.
+    pub(crate) syncs: bool,
+    /// Pictures of all higher shares can begin after it.
+    pub(crate) lifts: bool,
 }
 
 /// A picture's number: VP8 (RFC 7741 4.2) and VP9 (RFC 9628 4.2).
@@ -117,12 +140,21 @@ fn vp8(payload: &[u8]) -> Option<Picture> {
             picture.tl0 = Some((u8::try_from(at).ok()?, *payload.get(at)?));
             at += 1;
         }
+        if extended & 0x20 != 0 {
+            // TID, and Y: it needs nothing but pictures of layer 0.
+            let layer = *payload.get(at)?;
+            let (temporal, syncs) = ((layer >> 6).min(TOP_LAYER), layer & 0x20 != 0);
+            picture.part = Some(Part { temporal, syncs, ..Part::default() });
+        }
         if extended & 0x30 != 0 {
             at += 1;
         }
     }
     let (starts_partition, partition) = (first & 0x10 != 0, first & 0x07);
     picture.starts_keyframe = starts_partition && partition == 0 && payload.get(at)? & 1 == 0;
+    if let Some(part) = &mut picture.part {
+        part.is_key = picture.starts_keyframe;
+    }
     Some(picture)
 }
 
@@ -130,8 +162,8 @@ fn vp8(payload: &[u8]) -> Option<Picture> {
 fn vp9(payload: &[u8]) -> Option<Picture> {
     let first = *payload.first()?;
     let has = |bit: u8| first & bit != 0;
-    let (has_id, is_inter, has_layers, is_flexible, begins) =
-        (has(0x80), has(0x40), has(0x20), has(0x10), has(0x08));
+    let (has_id, is_inter, has_layers, is_flexible, begins, ends) =
+        (has(0x80), has(0x40), has(0x20), has(0x10), has(0x08), has(0x04));
     let mut picture = Picture::default();
     let mut at = 1;
     if has_id {
@@ -141,7 +173,19 @@ fn vp9(payload: &[u8]) -> Option<Picture> {
     }
     let mut spatial = 0;
     if has_layers {
-        spatial = (payload.get(at)? >> 1) & 0x07;
+        // TID, U, SID, D. U: later pictures of higher shares need none from before this one. Browsers set it on pictures which
+        // need none of their own share either.
+        let layers = *payload.get(at)?;
+        spatial = (layers >> 1) & 0x07;
+        let is_up = layers & 0x10 != 0;
+        picture.part = Some(Part {
+            spatial: spatial.min(TOP_LAYER),
+            temporal: (layers >> 5).min(TOP_LAYER),
+            is_key: !is_inter && spatial == 0,
+            ends,
+            syncs: is_up,
+            lifts: is_up,
+        });
         at += 1;
         if !is_flexible {
             picture.tl0 = Some((u8::try_from(at).ok()?, *payload.get(at)?));
@@ -149,6 +193,36 @@ fn vp9(payload: &[u8]) -> Option<Picture> {
     }
     picture.starts_keyframe = begins && !is_inter && spatial == 0;
     Some(picture)
+}
+
+/// The heights of a VP9 stream's sizes, the smallest first, where its scalability structure says them (RFC 9628 4.2.1). Streams
+/// without layers have one.
+pub(crate) fn vp9_heights(payload: &[u8]) -> Option<SmallVec<[u16; 8]>> {
+    let first = *payload.first()?;
+    let has = |bit: u8| first & bit != 0;
+    let mut at = 1;
+    if has(0x80) {
+        at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
+    }
+    if has(0x20) {
+        at += if has(0x10) { 1 } else { 2 };
+    }
+    if has(0x10) && has(0x40) {
+        // Up to three references, each saying whether another follows.
+        let mut references = 1;
+        while payload.get(at)? & 1 != 0 && references < 3 {
+            (at, references) = (at + 1, references + 1);
+        }
+        at += 1;
+    }
+    let structure = if has(0x02) { *payload.get(at)? } else { return None };
+    if structure & 0x10 == 0 {
+        return None;
+    }
+    let sizes = payload.get(at + 1..)?.chunks_exact(4).take(usize::from(structure >> 5) + 1);
+    let heights: SmallVec<[u16; 8]> =
+        sizes.filter_map(|size| size.last_chunk::<2>()).map(|height| u16::from_be_bytes(*height)).collect();
+    (heights.len() == usize::from(structure >> 5) + 1).then_some(heights)
 }
 
 /// Whether a parameter set or an IDR slice begins here (RFC 6184 5.6 to 5.8).
@@ -242,6 +316,54 @@ mod tests {
     }
 
     #[test]
+    fn layers_are_found() {
+        let key = Part { is_key: true, ..Part::default() };
+        let vp9 = |spatial, temporal| Part { spatial, temporal, ..Part::default() };
+        for (codec, payload, part) in [
+            // X; T and K: TID 2 with Y, in the byte after number and TL0PICIDX.
+            (
+                Codec::Vp8,
+                &[0x90, 0xf0, 0x81, 0x02, 0x05, 0xa3, 0x11][..],
+                Some(Part { temporal: 2, syncs: true, ..Part::default() }),
+            ),
+            (Codec::Vp8, &[0x90, 0xe0, 0x81, 0x02, 0x05, 0x40, 0x11], Some(vp9(0, 1))),
+            (Codec::Vp8, &[0x90, 0xf0, 0x81, 0x02, 0x05, 0x03, 0x10], Some(key)),
+            // K alone is no layer.
+            (Codec::Vp8, &[0x90, 0xd0, 0x81, 0x02, 0x05, 0x43, 0x11], None),
+            (Codec::Vp8, &[0x10, 0x00], None),
+            // I, L, B, E; 15 bits; TID 1, U, SID 2.
+            (
+                Codec::Vp9,
+                &[0xec, 0x81, 0x02, 0x34, 0x07],
+                Some(Part { ends: true, syncs: true, lifts: true, ..vp9(2, 1) }),
+            ),
+            (Codec::Vp9, &[0xa8, 0x81, 0x02, 0x00, 0x07], Some(key)),
+            // The second packet of a keyframe is of it too; its second size is not where one begins.
+            (Codec::Vp9, &[0xa0, 0x81, 0x02, 0x00, 0x07], Some(key)),
+            (Codec::Vp9, &[0xa8, 0x81, 0x02, 0x03, 0x07], Some(vp9(1, 0))),
+            // Layers that nobody uses.
+            (Codec::Vp9, &[0xf0, 0x05, 0xee, 0x07], Some(vp9(2, 2))),
+            (Codec::Vp9, &[0xc8, 0x81, 0x02], None),
+        ] {
+            assert_eq!(read(codec, payload).part, part, "{codec:?} {payload:x?}");
+        }
+    }
+
+    #[test]
+    fn the_heights_of_layers_are_found() {
+        // I, L, B, V; 3 sizes with Y.
+        let sizes = [1, 64, 0, 180, 2, 128, 1, 104, 5, 0, 2, 208];
+        let still = [&[0xaa, 0x81, 0x02, 0x00, 0x07, 0x50][..], &sizes].concat();
+        // Flexible, with two references.
+        let flexible = [&[0xfa, 0x05, 0x00, 0x03, 0x04, 0x50][..], &sizes].concat();
+
+        assert_eq!(vp9_heights(&still).as_deref(), Some(&[180, 360, 720][..]));
+        assert_eq!(vp9_heights(&flexible).as_deref(), Some(&[180, 360, 720][..]));
+        assert_eq!(vp9_heights(&still[..14]), None);
+        assert_eq!(vp9_heights(&[0xa8, 0x81, 0x02, 0x00, 0x07, 0x50]), None);
+    }
+
+    #[test]
     fn any_bytes_can_be_read() {
         use rand::RngExt as _;
         let mut random = rand::rng();
@@ -253,8 +375,12 @@ mod tests {
                 let within = |at: u8| usize::from(at) < bytes.len();
                 assert!(picture.id.is_none_or(|id| within(id.at)), "{codec:?} {bytes:x?}");
                 assert!(picture.tl0.is_none_or(|(at, _)| within(at)), "{codec:?} {bytes:x?}");
+                let is_low = |part: Part| part.spatial <= TOP_LAYER && part.temporal <= TOP_LAYER;
+                assert!(picture.part.is_none_or(is_low), "{codec:?} {bytes:x?}");
             }
             red_primary(&bytes);
+            let heights = vp9_heights(&bytes);
+            assert!(heights.is_none_or(|heights| (1..=8).contains(&heights.len())));
         }
     }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use str0m::Rtc;
+use str0m::format::Codec;
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::rtp::{RtpPacket, VideoOrientation};
 
 use crate::dynacast::Wants;
 use crate::filler::Filler;
-use crate::payload::{self, CodecKey};
-use crate::source::{MAX_LAYERS, Packet, SenderClock, Source, StreamKind};
+use crate::payload::{self, CodecKey, Picture};
+use crate::source::{MAX_LAYERS, Packet, SHARES, SenderClock, Source, StreamKind};
 use crate::viewer::AROUND;
 
 /// The shortest time between two keyframes asked of a layer: a crowd that comes in shares them.
@@ -57,9 +58,13 @@ impl Rights {
     }
 }
 
-/// What comes in of a simulcast layer.
+/// What comes in of a layer.
 #[derive(Default)]
 pub(crate) struct Inflow {
+    /// In the running half second, of all but keyframes: bytes of each share of the frame rate above the lowest; and what part
+    /// they are of all, in the mean of two seconds.
+    above: [u64; SHARES],
+    parts: [f64; SHARES],
     /// In the running half second: bytes and pictures, keyframes apart.
     bytes: u64,
     pictures: u32,
@@ -80,7 +85,7 @@ pub(crate) struct Inflow {
 }
 
 impl Inflow {
-    pub(crate) fn note(&mut self, payload: usize, timestamp: u32, starts_key: bool, now: Instant) {
+    pub(crate) fn note(&mut self, payload: usize, timestamp: u32, starts_key: bool, share: u8, now: Instant) {
         self.last_at = Some(now);
         let has_passed = |at| now.saturating_duration_since(at) > KEYFRAME_EXCUSE;
         if starts_key && let Some(oldest) = self.excused.iter_mut().find(|at| at.is_none_or(has_passed)) {
@@ -94,6 +99,21 @@ impl Inflow {
         };
         *bytes += (payload + AROUND) as u64;
         *pictures += u32::from(is_new);
+        let above = usize::from(share).checked_sub(1).and_then(|above| self.above.get_mut(above));
+        if let Some(above) = above {
+            *above += (payload + AROUND) as u64;
+        }
+    }
+
+    /// What the lower shares of the frame rate take of all of it.
+    fn shares(&self) -> [f64; SHARES] {
+        let mut left = 1.0;
+        let mut shares = [1.0; SHARES];
+        for (share, part) in shares.iter_mut().zip(self.parts).rev() {
+            left = f64::max(left - part, 0.0);
+            *share = left;
+        }
+        shares
     }
 
     /// What it takes on a viewer's wire, in bits a second: the mean of the last second; 0 when nothing comes any more. A keyframe
@@ -101,6 +121,12 @@ impl Inflow {
     pub(crate) fn measure(&mut self, now: Instant, elapsed: Duration) -> u32 {
         let Self { bytes, pictures, key_bytes, keys, .. } = *self;
         (self.bytes, self.pictures, self.key_bytes, self.keys) = (0, 0, 0, 0);
+        for (part, above) in self.parts.iter_mut().zip(std::mem::take(&mut self.above)) {
+            if bytes > 0 {
+                let fresh = above as f64 / bytes as f64;
+                *part = if *part > 0.0 { *part + (fresh - *part) / 4.0 } else { fresh };
+            }
+        }
         let bytes = match pictures {
             0 => key_bytes as f64,
             _ => bytes as f64 * f64::from(pictures + keys) / f64::from(pictures),
@@ -113,6 +139,42 @@ impl Inflow {
         let former = self.former.replace(fresh).unwrap_or(fresh);
         self.bits = ((former + fresh) / 2.0).max(self.bits * FALL);
         self.bits as u32
+    }
+}
+
+/// Notes what comes in of a stream: of each layer by its own, or of all those that are in it.
+pub(crate) fn note(
+    inflows: &mut [Inflow; MAX_LAYERS],
+    layer: u8,
+    picture: &Picture,
+    starts_key: bool,
+    (payload, timestamp): (usize, u32),
+    now: Instant,
+) {
+    let part = picture.part.unwrap_or_default();
+    let lowest = inflows.first().and_then(|inflow| inflow.newest_key);
+    let Some(inflow) = inflows.get_mut(usize::from(layer.max(part.spatial))) else { return };
+    // A keyframe is one in all its sizes.
+    let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
+    inflow.note(payload, timestamp, starts_key || is_of_key, part.temporal, now);
+}
+
+/// Tells viewers what each layer takes: what comes in of it, and of those that it needs.
+pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: Instant, elapsed: Duration) {
+    let is_scalable = source.is_scalable();
+    let mut below = (0, [0.0; SHARES]);
+    for (inflow, layer) in inflows.iter_mut().zip(&source.layers) {
+        let own = inflow.measure(now, elapsed);
+        let mut sum = (own, inflow.shares().map(|share| share * f64::from(own)));
+        if is_scalable && own > 0 {
+            sum.0 += below.0;
+            sum.1.iter_mut().zip(below.1).for_each(|(bits, below)| *bits += below);
+        }
+        layer.bits.store(sum.0, Ordering::Relaxed);
+        for (share, bits) in layer.shares.iter().zip(sum.1) {
+            share.store(bits as u32, Ordering::Relaxed);
+        }
+        below = sum;
     }
 }
 
@@ -159,6 +221,19 @@ impl Track {
             loudest: None,
             is_told_loud: false,
             wants,
+        }
+    }
+
+    /// Sees which sizes its one stream has: a keyframe may say, and what comes shows.
+    fn note_sizes(&self, picture: &Picture, codec: Codec, payload: &[u8]) {
+        let Some(part) = picture.part else { return };
+        let said = picture.starts_keyframe && codec == Codec::Vp9;
+        let heights = if said { payload::vp9_heights(payload) } else { None };
+        let seen = usize::from(part.spatial) + 1;
+        match heights {
+            Some(heights) => self.source.set_sizes(heights.len(), &heights),
+            None if seen > self.source.layer_count() => self.source.set_sizes(seen, &[]),
+            None => {}
         }
     }
 }
@@ -253,11 +328,16 @@ impl Publisher {
             micros: info.ntp_time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64),
             rtp: info.rtp_time.numer() as u32,
         });
-        let picture = payload::read(codec.codec, &rtp.payload);
-        if let Some(inflow) = track.inflows.get_mut(usize::from(layer)) {
-            let starts_key = picture.starts_keyframe && codec.is_video();
-            inflow.note(rtp.payload.len(), rtp.header.timestamp, starts_key, now);
+        let mut picture = payload::read(codec.codec, &rtp.payload);
+        match &mut picture.part {
+            Some(_) if track.rids.len() == 1 => track.note_sizes(&picture, codec.codec, &rtp.payload),
+            // Layers are streams already: what is in each stays together.
+            Some(part) => part.spatial = 0,
+            None => {}
         }
+        let starts_key = picture.starts_keyframe && codec.is_video();
+        let size = (rtp.payload.len(), rtp.header.timestamp);
+        note(&mut track.inflows, layer, &picture, starts_key, size, now);
         Ok(Packet {
             source: track.source.id,
             generation: track.generation,
@@ -324,10 +404,7 @@ impl Publisher {
             if track.source.generation() != track.generation {
                 continue;
             }
-            for (inflow, layer) in track.inflows.iter_mut().zip(&track.source.layers) {
-                let bits = inflow.measure(now, elapsed);
-                layer.bits.store(bits, Ordering::Relaxed);
-            }
+            measure(&mut track.inflows, &track.source, now, elapsed);
         }
     }
 
@@ -411,7 +488,7 @@ mod tests {
         for ms in (0..10_000).step_by(20) {
             let now = began + Duration::from_millis(ms);
             if ms < 1000 || ms % 400 == 0 {
-                inflow.note(80, ms as u32 * 48, false, now);
+                inflow.note(80, ms as u32 * 48, false, 0, now);
             }
             if ms % 500 == 480 {
                 bits.push(inflow.measure(now, MEASURE_INTERVAL));

@@ -92,7 +92,7 @@ fn forwarded(is_encrypted: bool, is_plain: bool, takes: &[Taken]) -> Option<(u8,
     slot.is_plain = is_plain;
     let packet = sound(&source, codec(Codec::Opus, true), 1, DOUBLED);
     let rewrite = slot.admit(&packet)?;
-    let (mut buffer, stamps) = (Vec::new(), Stamps { transport_cc: None, abs_send_time: 0 });
+    let (mut buffer, stamps) = (Vec::new(), Stamps { transport_cc: None, abs_send_time: 0, has_mid: false });
     let (header, _) = slot.write(&mut buffer, &packet, &rewrite, stamps)?;
     Some((buffer[1] & 0x7f, buffer[header..].to_vec()))
 }

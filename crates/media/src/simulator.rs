@@ -3,14 +3,15 @@
 //! them comes from a seed.
 //!
 //! `camera.rs` is a browser that publishes sound and three layers, `link.rs` a link with a rate, a queue and faults,
-//! `player.rs` a browser that watches, `ear.rs` how it hears. `scenarios.rs`, `sound.rs` and `hostile.rs` hold the viewer to what it
-//! is to do on them.
+//! `player.rs` a browser that watches, `ear.rs` how it hears. `scenarios.rs`, `scalable.rs`, `sound.rs` and `hostile.rs` hold the
+//! viewer to what it is to do on them.
 
 mod camera;
 mod ear;
 mod hostile;
 mod link;
 mod player;
+mod scalable;
 mod scenarios;
 mod sound;
 
@@ -22,7 +23,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use str0m::crypto::dtls::SrtpProfile;
 
-use self::camera::Camera;
+use self::camera::{Camera, Shape};
 use self::link::Link;
 use self::player::Player;
 use crate::keys::Agreed;
@@ -43,6 +44,7 @@ const VIDEO_AGAIN: u32 = 33;
 const OPUS: u8 = 111;
 const RED: u8 = 63;
 const VP8: u8 = 96;
+const VP9: u8 = 98;
 const RTX: u8 = 97;
 
 /// The number of the header extension that counts packets.
@@ -131,8 +133,13 @@ fn keys(of_client: bool) -> Keys {
 impl World {
     /// A viewer of a camera with these layers, in bits a second, on a link.
     fn new(layers: &[u32], link: Link, seed: u64) -> Self {
+        Self::of(Shape::Simulcast, layers, link, seed)
+    }
+
+    /// The same, of a camera whose layers come in that way.
+    fn of(shape: Shape, layers: &[u32], link: Link, seed: u64) -> Self {
         let began = Instant::now();
-        let mut camera = Camera::new(layers, began, seed);
+        let mut camera = Camera::new(shape, layers, began, seed);
         for ms in 1..AHEAD_MS {
             camera.write(ms as f64 / 1000.0, began + Duration::from_millis(ms));
         }
@@ -149,6 +156,7 @@ impl World {
         sound.set_source(Some(camera.sound.clone()));
         let mut video = Slot::new("1", true, VIDEO, Some(VIDEO_AGAIN));
         video.takes.push(Taken { codec: camera::vp8(), payload_type: VP8, rtx: Some(RTX) });
+        video.takes.push(Taken { codec: camera::vp9(), payload_type: VP9, rtx: Some(RTX) });
         video.set_source(Some(camera.video.clone()));
         for mut slot in [sound, video] {
             slot.extensions = extensions;
@@ -373,6 +381,7 @@ impl World {
             let layers: String = tenths
                 .iter()
                 .map(|tenth| match (tenth.layer, tenth.is_shown) {
+                    (None, _) if tenth.is_held => '=',
                     (None, _) => '-',
                     (Some(layer), true) => char::from(b"qhf"[usize::from(layer)]),
                     (Some(layer), false) => char::from(b"QHF"[usize::from(layer)]),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
+use str0m::format::Codec;
 
 use crate::allocation::Grant;
 use crate::kept::Kept;
@@ -16,6 +17,7 @@ use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
 use crate::source::{Packet, Recent, SenderClock, Source};
 use crate::telling::Showing;
+use crate::thinning::{ALL, Caps, Place, Run, Thinning};
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 const PADDED: u8 = 0x20;
@@ -81,6 +83,15 @@ struct Segment {
 impl Segment {
     fn out(&self, seq: u64) -> u64 {
         seq - self.first + self.first_out
+    }
+
+    fn run(&self) -> Run {
+        Run { first: self.first, first_out: self.first_out, picture_offset: self.picture_offset }
+    }
+
+    /// How a packet is sent while nothing is left out.
+    fn place(&self, packet: &Packet, seq: u64) -> Place {
+        Place { seq, picture_offset: self.picture_offset, is_last: packet.marker, is_blank: false }
     }
 }
 
@@ -155,6 +166,10 @@ pub(crate) struct Rewrite {
     tl0_offset: u8,
     taken: Taken,
     unwraps: bool,
+    /// The last packet of its picture.
+    is_last: bool,
+    /// With nothing in it but padding: its number was kept for what is left out.
+    is_blank: bool,
 }
 
 impl Rewrite {
@@ -179,6 +194,8 @@ pub(crate) struct Slot {
     pub(crate) wanted: Wanted,
     /// The layer to be sent, as soon as a keyframe of it comes.
     pub(crate) target: u8,
+    /// The highest share of the frame rate to be sent ([`ALL`] for all of it).
+    pub(crate) temporal: u8,
     /// What the link has room for.
     pub(crate) grant: Grant,
     /// The link has no room for the picture.
@@ -198,6 +215,8 @@ pub(crate) struct Slot {
     out: Option<Out>,
     numbers: Numbers,
     squeeze: Option<Box<Squeeze>>,
+    /// There once something was to be left out of a stream.
+    thinning: Option<Box<Thinning>>,
     clock: Option<SenderClock>,
     clock_rate: u32,
     /// The newest report: the middle 32 bits of its NTP time, by which reports name it, and when it was sent.
@@ -226,6 +245,7 @@ impl Slot {
             source: None,
             wanted: Wanted::default(),
             target: 0,
+            temporal: ALL,
             grant: Grant::default(),
             is_held: false,
             is_quiet: false,
@@ -237,6 +257,7 @@ impl Slot {
             out: None,
             numbers: Numbers::default(),
             squeeze: None,
+            thinning: None,
             clock: None,
             clock_rate: 90_000,
             reported: None,
@@ -253,6 +274,7 @@ impl Slot {
         self.source = source;
         // What was sent of the former can still be answered for, but nothing more of it is sent.
         self.target = 0;
+        self.temporal = ALL;
         self.grant = Grant::default();
         self.is_held = false;
         self.told = None;
@@ -285,15 +307,44 @@ impl Slot {
     /// The layer being sent.
     pub(crate) fn current_layer(&self) -> Option<u8> {
         let source = self.source.as_ref()?;
-        self.segments
-            .last()
-            .filter(|segment| segment.generation == source.generation())
-            .map(|segment| segment.layer)
+        let is_current = |segment: &&Segment| segment.generation == source.generation();
+        let segment = self.segments.last().filter(is_current)?;
+        if !source.is_scalable() {
+            return Some(segment.layer);
+        }
+        let top = (source.layer_count() - 1) as u8;
+        Some(self.thinning.as_ref().map_or(top, |thinning| thinning.caps().spatial.min(top)))
+    }
+
+    /// The stream that a layer comes on: one of its own, or that of all of them.
+    pub(crate) fn stream(&self, layer: u8) -> u8 {
+        if self.is_scalable() { 0 } else { layer }
+    }
+
+    /// Its source's layers come in one stream.
+    pub(crate) fn is_scalable(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is_scalable())
+    }
+
+    /// How much of a stream with several layers is to be sent.
+    fn caps(&self) -> Caps {
+        let is_below = |source: &&Arc<Source>| {
+            source.is_scalable() && usize::from(self.target) + 1 < source.layer_count()
+        };
+        let spatial = self.source.as_ref().filter(is_below).map_or(ALL, |_| self.target);
+        Caps { spatial, temporal: self.temporal }
     }
 
     /// Whether a keyframe is needed before anything (more) can be sent as wanted.
     pub(crate) fn waits(&self) -> bool {
-        self.is_video && !self.is_off() && self.current_layer() != Some(self.target)
+        let Some(source) = self.source.as_ref().filter(|_| self.is_video && !self.is_off()) else {
+            return false;
+        };
+        match self.current_layer() {
+            // Less of the same stream is sent without one, and more needs it only if there is more.
+            Some(layer) if source.is_scalable() => layer < self.target && source.bits(self.target.into()) > 0,
+            layer => layer != Some(self.target),
+        }
     }
 
     /// Whether nothing is to be sent.
@@ -314,13 +365,13 @@ impl Slot {
 
     /// Whether a packet may be one that this viewer gets, by the time that it leaves.
     pub(crate) fn may_want(&self, packet: &Packet) -> bool {
-        let current = self.current_layer();
-        !self.is_off() && (packet.layer == self.target || Some(packet.layer) == current)
+        let current = self.current_layer().map(|layer| self.stream(layer));
+        !self.is_off() && (packet.layer == self.stream(self.target) || Some(packet.layer) == current)
     }
 
     /// Whether what is wanted can begin with it.
     pub(crate) fn can_begin_with(&self, packet: &Packet) -> bool {
-        packet.picture.starts_keyframe && packet.layer == self.target
+        packet.picture.starts_keyframe && packet.layer == self.stream(self.target)
     }
 
     /// How to send `packet`, if this viewer gets it.
@@ -347,8 +398,6 @@ impl Slot {
         if std::mem::take(&mut self.is_cut) {
             current = current.map(|segment| self.go_on(segment, packet));
         }
-        let is_wanted_start =
-            packet.picture.starts_keyframe && (packet.layer == self.target || !self.is_video);
         let segment = match current {
             // A codec may change between RED and plain within a publication, without a keyframe.
             // Sound may also have to go out plain from now on, or need not.
@@ -358,22 +407,46 @@ impl Slot {
                 self.retake(segment, packet)?
             }
             Some(segment) => segment,
-            None if is_wanted_start => self.begin(packet)?,
+            None if !self.is_video || self.can_begin_with(packet) => self.begin(packet)?,
             None => return None,
         };
-        let rewrite = Rewrite {
-            seq: segment.out(packet.seq),
-            timestamp: self.timestamp(&segment, packet),
-            picture_offset: segment.picture_offset,
-            tl0_offset: segment.tl0_offset,
-            taken: segment.taken,
-            unwraps: segment.unwraps,
+        let place = match self.is_video && self.is_thinned(packet) {
+            true => self.thin(&segment, packet)?,
+            false => segment.place(packet, segment.out(packet.seq)),
         };
+        let rewrite = self.rewrite(&segment, packet, place);
         if !self.numbers.take(rewrite.seq) {
             return None;
         }
         self.note(packet, &rewrite);
         Some(rewrite)
+    }
+
+    fn rewrite(&self, segment: &Segment, packet: &Packet, place: Place) -> Rewrite {
+        let Place { seq, picture_offset, is_last, is_blank } = place;
+        Rewrite {
+            seq,
+            timestamp: self.timestamp(segment, packet),
+            picture_offset,
+            tl0_offset: segment.tl0_offset,
+            taken: segment.taken,
+            unwraps: segment.unwraps,
+            is_last,
+            is_blank,
+        }
+    }
+
+    /// Whether something is, or has been, left out of the stream.
+    fn is_thinned(&self, packet: &Packet) -> bool {
+        self.thinning.is_some() || packet.picture.part.is_some() && self.caps() != Caps::ALL
+    }
+
+    fn thin(&mut self, segment: &Segment, packet: &Packet) -> Option<Place> {
+        let caps = self.caps();
+        // VP9 names pictures that others need by how far back they were numbered; VP8 takes a gap for a loss.
+        let counts_pictures = packet.codec.codec == Codec::Vp8;
+        let fresh = || Box::new(Thinning::new(segment.run(), packet));
+        self.thinning.get_or_insert_with(fresh).place(packet, caps, counts_pictures)
     }
 
     /// The time of a packet on our stream.
@@ -484,6 +557,9 @@ impl Slot {
         self.clock = None;
         self.clock_rate = rate;
         self.push(segment);
+        if let Some(thinning) = &mut self.thinning {
+            thinning.begin(segment.run());
+        }
         Some(segment)
     }
 
@@ -544,7 +620,12 @@ impl Slot {
     /// What was sent under a sequence number: the publication, its layer, and the publisher's number.
     pub(crate) fn origin(&self, seq: u64) -> Option<(u32, u8, u64)> {
         let segment = self.segments.iter().rev().find(|segment| segment.first_out <= seq)?;
-        Some((segment.generation, segment.layer, seq - segment.first_out + segment.first))
+        let plain = seq - segment.first_out + segment.first;
+        let seq = match &self.thinning {
+            Some(thinning) => thinning.origin(seq, plain)?,
+            None => plain,
+        };
+        Some((segment.generation, segment.layer, seq))
     }
 
     /// Whether a packet is part of the newest keyframe that was sent.
@@ -560,23 +641,18 @@ impl Slot {
         })
     }
 
-    /// How `packet`, which was sent before, is sent once more.
-    pub(crate) fn again(&self, packet: &Packet) -> Option<Rewrite> {
-        let is_of = |segment: &&Segment| {
-            segment.generation == packet.generation
-                && segment.layer == packet.layer
-                && segment.first <= packet.seq
+    /// How `packet`, which was sent before under a number of ours, is sent once more.
+    pub(crate) fn again(&self, packet: &Packet, seq: u64) -> Option<Rewrite> {
+        let segment = self.segments.iter().rev().find(|segment| segment.first_out <= seq)?;
+        segment
+            .taken
+            .rtx
+            .filter(|_| segment.generation == packet.generation && segment.layer == packet.layer)?;
+        let place = match &self.thinning {
+            Some(thinning) => thinning.again(segment.run(), packet, seq)?,
+            None => segment.place(packet, seq),
         };
-        let segment = self.segments.iter().rev().find(is_of)?;
-        segment.taken.rtx?;
-        Some(Rewrite {
-            seq: segment.out(packet.seq),
-            timestamp: self.timestamp(segment, packet),
-            picture_offset: segment.picture_offset,
-            tl0_offset: segment.tl0_offset,
-            taken: segment.taken,
-            unwraps: false,
-        })
+        Some(Rewrite { unwraps: false, ..self.rewrite(segment, packet, place) })
     }
 
     /// The number of the newest packet sent.
@@ -599,7 +675,7 @@ impl Slot {
             buffer,
             &Header {
                 payload_type,
-                marker: packet.marker,
+                marker: rewrite.is_last && !rewrite.is_blank,
                 seq: rewrite.seq,
                 timestamp: rewrite.timestamp,
                 ssrc: self.ssrc,
@@ -608,6 +684,11 @@ impl Slot {
             Some(packet),
         );
         let header = buffer.len() - start;
+        if rewrite.is_blank {
+            *buffer.get_mut(start)? |= PADDED;
+            buffer.push(1);
+            return Some((header, rewrite.seq));
+        }
         let payload = if rewrite.unwraps { red_primary(&packet.payload)? } else { &*packet.payload };
         let at = buffer.len();
         buffer.extend_from_slice(payload);
@@ -626,7 +707,8 @@ impl Slot {
         let (payload_type, ssrc) = (rewrite.taken.rtx?, self.rtx_ssrc?);
         self.rtx_seq += 1;
         let (start, seq) = (buffer.len(), self.rtx_seq);
-        let header = Header { payload_type, marker: packet.marker, seq, timestamp: rewrite.timestamp, ssrc };
+        let header =
+            Header { payload_type, marker: rewrite.is_last, seq, timestamp: rewrite.timestamp, ssrc };
         self.write_header(buffer, &header, stamps, Some(packet));
         let header = buffer.len() - start;
         buffer.extend_from_slice(&(rewrite.seq as u16).to_be_bytes());

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::kept::SOUNDS;
-use crate::payload::{CodecKey, Picture};
+use crate::payload::{CodecKey, Picture, TOP_LAYER};
 use crate::speakers::{Place, Speakers};
 
 /// A room, as the server numbers it. A room destroyed and created again has another number.
@@ -54,14 +54,19 @@ pub struct SourceKey {
     pub kind: StreamKind,
 }
 
-/// The most simulcast layers a stream has.
+/// The most layers a stream has: by simulcast, or in one scalable stream.
 pub(crate) const MAX_LAYERS: usize = 3;
 
-/// A simulcast layer, as viewers' connections look at it.
+/// The shares of a frame rate that are less than all of it.
+pub(crate) const SHARES: usize = TOP_LAYER as usize;
+
+/// A layer, as viewers' connections look at it.
 #[derive(Default)]
 pub(crate) struct Layer {
     /// What it takes, in bits a second; 0 while nothing comes.
     pub(crate) bits: AtomicU32,
+    /// What the lower shares of its frame rate take, each with those below it.
+    pub(crate) shares: [AtomicU32; SHARES],
     /// What it took before its publisher was told that nobody wants it.
     kept: AtomicU32,
     /// When a viewer wanted it last, in microseconds since the start.
@@ -84,6 +89,8 @@ pub(crate) struct Source {
     /// Lowest first.
     pub(crate) layers: [Layer; MAX_LAYERS],
     layer_count: AtomicU8,
+    /// They come in one stream, in which each needs those below it; else each is a stream of its own.
+    is_scalable: AtomicBool,
     /// Of the full picture, in pixels; 0 when nobody said.
     height: AtomicU32,
     /// Payloads can be read by members with the publisher's key only.
@@ -100,6 +107,7 @@ impl Source {
     fn publish(&self, worker: usize, layers: usize, height: u32, generation: u32) {
         self.owner.store(worker, Ordering::Release);
         self.layer_count.store(u8::try_from(layers.clamp(1, MAX_LAYERS)).unwrap_or(1), Ordering::Relaxed);
+        self.is_scalable.store(false, Ordering::Relaxed);
         self.height.store(height, Ordering::Relaxed);
         for layer in &self.layers {
             layer.bits.store(0, Ordering::Relaxed);
@@ -156,6 +164,22 @@ impl Source {
         usize::from(self.layer_count.load(Ordering::Relaxed)).clamp(1, MAX_LAYERS)
     }
 
+    pub(crate) fn is_scalable(&self) -> bool {
+        self.is_scalable.load(Ordering::Relaxed)
+    }
+
+    /// Its one stream has so many sizes, whose heights may be known, the smallest first.
+    pub(crate) fn set_sizes(&self, count: usize, heights: &[u16]) {
+        let count = count.clamp(1, MAX_LAYERS);
+        self.layer_count.store(count as u8, Ordering::Relaxed);
+        self.is_scalable.store(count > 1, Ordering::Relaxed);
+        if count > 1 {
+            for (layer, height) in self.layers.iter().zip(heights) {
+                layer.height.store(u32::from(*height), Ordering::Relaxed);
+            }
+        }
+    }
+
     pub(crate) fn bits(&self, layer: usize) -> u32 {
         self.layers.get(layer).map_or(0, |layer| layer.bits.load(Ordering::Relaxed))
     }
@@ -165,6 +189,16 @@ impl Source {
         match self.bits(layer) {
             0 => self.layers.get(layer).map_or(0, |layer| layer.kept.load(Ordering::Relaxed)),
             bits => bits,
+        }
+    }
+
+    /// What a layer takes with the lower shares of its frame rate; all of it, where it has none.
+    pub(crate) fn share_bits(&self, layer: usize, share: u8) -> u32 {
+        let of =
+            |layer: &Layer| layer.shares.get(usize::from(share)).map(|bits| bits.load(Ordering::Relaxed));
+        match (self.bits(layer), self.layers.get(layer).and_then(of)) {
+            (1.., Some(bits @ 1..)) => bits,
+            _ => self.known_bits(layer),
         }
     }
 
@@ -259,6 +293,7 @@ impl Sources {
             watchers: AtomicU64::new(0),
             layers: Default::default(),
             layer_count: AtomicU8::new(1),
+            is_scalable: AtomicBool::new(false),
             height: AtomicU32::new(0),
             is_encrypted: AtomicBool::new(false),
             speakers,

@@ -21,6 +21,7 @@ use crate::source::{Packet, Recent, Source, SourceKey, StreamKind};
 use crate::speakers::Following;
 use crate::srtp::{Keys, Open, Protect};
 use crate::telling::{Link, Showing, Telling};
+use crate::thinning::ALL;
 
 /// How often streams are reported on (RFC 3550 6.2 has 5 s; players take sound and picture together sooner so).
 const REPORT_INTERVAL: Duration = Duration::from_millis(1000);
@@ -225,11 +226,12 @@ impl Viewer {
         let mut sent = 0;
         loop {
             let slots = &self.slots;
-            let is_of = |at: usize, kind| {
-                let source = slots.get(at).and_then(|slot: &Slot| slot.source.as_ref());
-                source.is_some_and(|source| source.key.kind == kind)
+            // Of a few pictures, each may take longer too.
+            let is_slow = |slot: &Slot| {
+                let is_screen = |source: &Arc<Source>| source.key.kind == StreamKind::Sub;
+                slot.source.as_ref().is_some_and(is_screen) || slot.temporal != ALL
             };
-            let taken = self.pacer.take(aim.micros, |at| is_of(at, StreamKind::Sub));
+            let taken = self.pacer.take(aim.micros, |at| slots.get(at).is_some_and(is_slow));
             let Some((held, is_late)) = taken else { return sent };
             let Some(slot) = self.slots.get_mut(held.slot) else { continue };
             if is_late {
@@ -242,8 +244,15 @@ impl Viewer {
     }
 
     /// Sends a packet once more. Returns its size.
-    fn resend(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> Option<usize> {
-        let rewrite = self.slots.get(at)?.again(packet)?;
+    fn resend(
+        &mut self,
+        at: usize,
+        packet: &Packet,
+        number: u64,
+        aim: Aim,
+        out: &mut Outbox,
+    ) -> Option<usize> {
+        let rewrite = self.slots.get(at)?.again(packet, number)?;
         let bytes = packet.payload.len() + AROUND + 2;
         let stamps = self.stamps(at, aim, bytes);
         let start = out.start();
@@ -353,7 +362,7 @@ impl Viewer {
             slot.asked_keyframe_at.is_none_or(|at| now.saturating_duration_since(at) >= interval)
         };
         if let Some(slot) = slot.filter(|slot| !slot.is_off() && may_ask(slot)) {
-            let layer = slot.current_layer().unwrap_or(slot.target);
+            let layer = slot.stream(slot.current_layer().unwrap_or(slot.target));
             ask_for(slot, layer, now, ask);
         }
     }
@@ -375,7 +384,7 @@ impl Viewer {
         let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
         if let Some(at) = at.filter(|at| self.slots.get(*at).is_some_and(|slot| !slot.is_video)) {
             self.resend_sound(at, pairs, aim, past, out);
-            return;
+            return false;
         }
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
@@ -412,7 +421,7 @@ impl Viewer {
             if !self.resends.allows(aim.micros, packet.payload.len() + AROUND + 2, estimate) {
                 break;
             }
-            let Some(bytes) = self.resend(at, &packet, aim, out) else { continue };
+            let Some(bytes) = self.resend(at, &packet, *seq, aim, out) else { continue };
             self.resends.note_again(aim.micros, bytes);
             self.counts.resent += 1;
             if let Some(slot) = self.slots.get_mut(at) {
@@ -477,7 +486,7 @@ impl Viewer {
                 && self.start(at, aim, past, out).is_none()
                 && let Some(slot) = self.slots.get_mut(at)
             {
-                let layer = slot.target;
+                let layer = slot.stream(slot.target);
                 ask_for(slot, layer, aim.now, ask);
             }
         }
@@ -486,8 +495,12 @@ impl Viewer {
     /// Sends the newest keyframe and what follows, if that is worth it.
     fn start(&mut self, at: usize, aim: Aim, past: &dyn Past, out: &mut Outbox) -> Option<()> {
         let slot = self.slots.get_mut(at)?;
-        let (source, layer) = (slot.source.clone()?, slot.target);
+        let (source, layer) = (slot.source.clone()?, slot.stream(slot.target));
         let generation = source.generation();
+        // What is missing of a stream that is being sent comes with its next keyframe: the last has been sent.
+        if slot.is_scalable() && slot.current_layer().is_some() {
+            return None;
+        }
         let recent = past.recent(&source, generation, layer)?;
         if !is_worth_it(&recent, aim.now, self.estimator.bits()) {
             return None;
@@ -511,7 +524,7 @@ impl Viewer {
         let estimate = self.estimator.bits();
         for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
             let Some(source) = slot.source.clone() else { continue };
-            let layer = slot.target;
+            let layer = slot.stream(slot.target);
             let recent = past.recent(&source, source.generation(), layer);
             let is_fresh = |recent: &Recent| {
                 is_worth_it(recent, now, estimate)
@@ -556,13 +569,15 @@ impl Viewer {
         let newest = self.slots.get(at).and_then(Slot::newest_number).unwrap_or(0);
         let mut back = 0;
         while left >= LEAST_PADDING {
+            let number = newest.saturating_sub(back);
             let packet = match left > 2 * MOST_PADDING && back < newest.min(64) {
-                true => self.slots.get(at).and_then(|slot| find(slot, newest - back, past)),
+                true => self.slots.get(at).and_then(|slot| find(slot, number, past)),
                 false => None,
             };
             back += 1;
-            let sent = match packet.filter(|packet| packet.payload.len() <= left) {
-                Some(packet) => self.resend(at, &packet, aim, out),
+            let again = packet.filter(|packet| packet.payload.len() <= left);
+            let sent = match again.and_then(|packet| self.resend(at, &packet, number, aim, out)) {
+                Some(sent) => Some(sent),
                 None => self.send_padding(at, size.min(left), aim, out),
             };
             let Some(sent) = sent else { return };

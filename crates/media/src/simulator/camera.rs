@@ -12,8 +12,8 @@ use rand_chacha::rand_core::SeedableRng as _;
 use str0m::format::Codec;
 
 use super::UNDER;
-use crate::payload::{CodecKey, Picture};
-use crate::publisher::{Inflow, MEASURE_INTERVAL};
+use crate::payload::{CodecKey, Part, Picture};
+use crate::publisher::{Inflow, MEASURE_INTERVAL, measure, note};
 use crate::source::{Packet, RoomKey, Source, SourceKey, Sources, StreamKind};
 
 const FRAMES_A_SECOND: f64 = 15.0;
@@ -38,6 +38,25 @@ pub(super) fn vp8() -> CodecKey {
     super::codec(Codec::Vp8, false)
 }
 
+pub(super) fn vp9() -> CodecKey {
+    super::codec(Codec::Vp9, false)
+}
+
+/// How layers come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Each in a stream of its own.
+    Simulcast,
+    /// The same, with three shares of the frame rate in each.
+    Shares,
+    /// All in one stream, in which each needs those below it.
+    Scalable,
+}
+
+/// Which share of the frame rate each picture belongs to, whether one can begin with it, and how large it is. The last needs the
+/// one before.
+const SHARES: [(u8, bool, f64); 4] = [(0, false, 1.6), (2, true, 0.6), (1, true, 1.2), (2, false, 0.6)];
+
 struct Layer {
     bits: f64,
     seq: u64,
@@ -51,7 +70,12 @@ pub(super) struct Camera {
     sound_generation: u32,
     generation: u32,
     layers: Vec<Layer>,
+    shape: Shape,
+    /// What it says of its layers is by chance.
+    pub(super) is_mad: bool,
     frames: u64,
+    /// Since the last keyframe.
+    phase: usize,
     sounds: u64,
     /// When the next keyframe may be made, and whether it is wanted.
     wanted: Option<f64>,
@@ -71,12 +95,15 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    pub(super) fn new(layers: &[u32], began: Instant, seed: u64) -> Self {
+    pub(super) fn new(shape: Shape, layers: &[u32], began: Instant, seed: u64) -> Self {
         let sources = Sources::default();
         let of = |kind| sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind });
         let (sound, video) = (of(StreamKind::Audio), of(StreamKind::Main));
         let sound_generation = sources.publish(&sound, 0, 1, 0);
         let generation = sources.publish(&video, 0, layers.len(), 720);
+        if shape == Shape::Scalable {
+            video.set_sizes(layers.len(), &[180, 360, 720]);
+        }
         for (layer, bits) in video.layers.iter().zip(layers) {
             layer.bits.store(*bits, Ordering::Relaxed);
         }
@@ -87,7 +114,10 @@ impl Camera {
             sound_generation,
             generation,
             layers: layers.iter().map(|bits| Layer { bits: f64::from(*bits), seq: 100, debt: 0.0 }).collect(),
+            shape,
+            is_mad: false,
             frames: 0,
+            phase: 0,
             sounds: 0,
             wanted: None,
             asked_at: f64::NEG_INFINITY,
@@ -122,27 +152,36 @@ impl Camera {
         if now * FRAMES_A_SECOND >= self.frames as f64 {
             self.frame(now, at);
         }
-        let total: f64 = self.layers.iter().map(|layer| layer.bits).sum();
+        let bits = self.layers.iter().map(|layer| layer.bits);
+        let total: f64 = match self.shape {
+            Shape::Scalable => bits.fold(0.0, f64::max),
+            _ => bits.sum(),
+        };
         while self.free_at <= now {
             let Some(mut packet) = self.paced.pop_front() else { break };
             let bits = (packet.payload.len() + AROUND + UNDER) as f64 * 8.0;
             self.free_at = self.free_at.max(now - 0.001) + bits / (PACE * total);
             packet.arrived = at;
-            self.inflows[usize::from(packet.layer)].note(
-                packet.payload.len(),
-                packet.timestamp,
-                packet.picture.starts_keyframe,
-                at,
-            );
+            if self.is_mad {
+                let mut chance = || self.random.random::<bool>();
+                packet.picture.part = chance().then(|| Part {
+                    spatial: u8::from(chance()) + u8::from(chance()),
+                    temporal: u8::from(chance()) + u8::from(chance()),
+                    is_key: chance(),
+                    ends: chance(),
+                    syncs: chance(),
+                    lifts: chance(),
+                });
+            }
+            let (picture, size) = (&packet.picture, (packet.payload.len(), packet.timestamp));
+            note(&mut self.inflows, packet.layer, picture, picture.starts_keyframe, size, at);
             packets.push(packet);
         }
         // As the publisher's connection does.
         let elapsed = at - self.measured_at;
         if elapsed >= MEASURE_INTERVAL {
             self.measured_at = at;
-            for (inflow, layer) in self.inflows.iter_mut().zip(&self.video.layers) {
-                layer.bits.store(inflow.measure(at, elapsed), Ordering::Relaxed);
-            }
+            measure(&mut self.inflows, &self.video, at, elapsed);
         }
         packets
     }
@@ -181,10 +220,17 @@ impl Camera {
             self.asked_at = now;
             self.asked += 1;
         }
-        for index in 0..self.layers.len() {
-            let change = self.random.random_range(0.85..1.15);
+        self.phase = if is_key { 0 } else { self.phase + 1 };
+        let (temporal, syncs, weight) = match self.shape {
+            Shape::Simulcast => (0, false, 1.0),
+            _ => SHARES[self.phase % SHARES.len()],
+        };
+        let (is_scalable, count) = (self.shape == Shape::Scalable, self.layers.len());
+        for index in 0..count {
+            let change = self.random.random_range(0.85..1.15) * weight;
+            let below = if is_scalable && index > 0 { self.layers[index - 1].bits } else { 0.0 };
             let layer = &mut self.layers[index];
-            let usual = layer.bits / 8.0 / FRAMES_A_SECOND;
+            let usual = (layer.bits - below) / 8.0 / FRAMES_A_SECOND;
             let mut bytes = usual * change;
             if is_key {
                 layer.debt += usual * (KEYFRAME - 1.0);
@@ -196,22 +242,31 @@ impl Camera {
             }
             let parts = (bytes / 1200.0).ceil().max(1.0) as usize;
             let size = (bytes as usize / parts).saturating_sub(UNDER + AROUND).max(20);
+            let (stream, spatial) = if is_scalable { (0, index as u8) } else { (index, 0) };
             for part in 0..parts {
-                layer.seq += 1;
+                self.layers[stream].seq += 1;
                 let mut payload = self.payload[..size].to_vec();
                 // What the player reads.
+                let is_first = part == 0 && spatial == 0;
                 payload[0] = index as u8;
                 payload[1] = u8::from(is_key);
-                payload[2] = u8::from(part == 0);
+                payload[2] = u8::from(is_first);
+                let ends = part + 1 == parts;
+                let lifts = is_scalable && temporal == 0;
+                let place = Part { spatial, temporal, is_key: is_key && spatial == 0, ends, syncs, lifts };
                 self.paced.push_back(Packet {
                     source: self.video.id,
                     generation: self.generation,
-                    layer: index as u8,
-                    codec: vp8(),
-                    seq: layer.seq,
+                    layer: stream as u8,
+                    codec: if is_scalable { vp9() } else { vp8() },
+                    seq: self.layers[stream].seq,
                     timestamp: (now * 90_000.0) as u32,
-                    marker: part + 1 == parts,
-                    picture: Picture { starts_keyframe: is_key && part == 0, ..Picture::default() },
+                    marker: ends && (!is_scalable || index + 1 == count),
+                    picture: Picture {
+                        starts_keyframe: is_key && is_first,
+                        part: (self.shape != Shape::Simulcast).then_some(place),
+                        ..Picture::default()
+                    },
                     audio_level: None,
                     orientation: None,
                     clock: None,

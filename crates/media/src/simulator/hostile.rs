@@ -3,6 +3,7 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::camera::Shape;
 use super::link::Link;
 use super::player::{feedback, nack};
 use super::{VIDEO, World};
@@ -235,4 +236,25 @@ fn keyframes_are_asked_for_as_often_as_usual_however_often_a_viewer_asks() {
 
     let asks = asked(&world) - before;
     assert!(asks <= 35, "{asks} times in ten seconds");
+}
+
+#[test]
+fn a_publisher_whose_layers_are_by_chance_does_no_harm() {
+    for shape in [Shape::Scalable, Shape::Shares] {
+        for bits in [5e6, 1e6, 150e3] {
+            let mut world = World::of(shape, LAYERS, Link::new(bits), 1);
+            world.camera.is_mad = true;
+            world.run(5.0);
+            let before = world.camera.asks;
+
+            world.run(25.0);
+
+            let rate = world.rate(5, 30);
+            assert!(rate <= 1.4 * bits, "{shape:?}: {rate} on {bits}\n{}", world.story());
+            let asks = world.camera.asks - before;
+            assert!(asks <= 4 * 25, "{shape:?}: {asks} keyframes asked for in 25 s");
+            let lost = world.player.sound_lost();
+            assert!(lost < 0.05 || bits < 1e6, "{shape:?}: {lost} of the sound lost on {bits}");
+        }
+    }
 }
