@@ -72,7 +72,7 @@ impl Groups {
         self.running = Some(fresh);
         let Some(former) = self.former.replace(done) else { return Step::Within };
         let (sent, arrived) =
-            ((done.last_sent - former.last_sent) as i64, done.last_arrival - former.last_arrival);
+            (done.last_sent as i64 - former.last_sent as i64, done.last_arrival - former.last_arrival);
         if arrived < 0 {
             self.reordered += 1;
             if self.reordered < MOST_REORDERED {
@@ -117,6 +117,16 @@ mod tests {
 
         let first = Delta { sent: 16.0, arrived: 18.0, at: 30_000 };
         assert_eq!(steps, [Step::Within, Step::Within, Step::Within, Step::Next(first)]);
+    }
+
+    #[test]
+    fn a_group_can_have_been_sent_before_the_end_of_the_one_before() {
+        // The second of the stalled ones came last.
+        let stalled = [(20_000, 100_000), (60_000, 101_000), (40_000, 130_000)];
+        let packets = [&[(0, 10_000)][..], &stalled, &[(80_000, 170_000)]].concat();
+
+        let last = Delta { sent: -20.0, arrived: 29.0, at: 130_000 };
+        assert_eq!(deltas(&packets).last(), Some(&Step::Next(last)));
     }
 
     #[test]
