@@ -1,7 +1,7 @@
 // Sound and pictures between real browsers. The first argument names the scenario; each throws when something is not as
 // it should be, and returns what it measured.
 import { createInterface } from 'node:readline';
-import { input, hears, incoming, isNear, keepWatch, open, packetsStop, rest, run, seesFrames, until } from './browsers.mjs';
+import { input, hears, incoming, isNear, keepWatch, open, packetsStop, pause, rest, run, seesFrames, until } from './browsers.mjs';
 import { Narrow, join, through } from './narrow.mjs';
 import { loudest, shaky } from './sound.mjs';
 
@@ -184,6 +184,82 @@ async function simulcast(browser) {
   await until('cat to get the smallest picture', async () => (await height(cat)) === 240);
   narrow.close();
   return { low, down, up, other };
+}
+
+/** A camera in one stream that has layers in it. */
+const publishLayered = (page, codec, scalabilityMode) =>
+  page.evaluate((layering) => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)', 960, 540, 60), profile: { width: 960, height: 540, frameRate: 20, bitrate: 1200 }, ...layering } }), { codec, scalabilityMode });
+
+/** The scalability mode that is being sent. */
+const modeOf = (page) =>
+  page.evaluate(async () => {
+    for (const pc of peers) for (const one of (await pc.getStats()).values()) if (one.type === 'outbound-rtp' && one.kind === 'video') return one.scalabilityMode;
+  });
+
+/** One stream with several sizes in it: a viewer gets those that its picture has room for, and another viewer all of them. */
+async function scalable(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'tiers', ...SEATS } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('tiers', 'anchor'));
+  const { codec, mode } = input;
+  await publishLayered(ann, codec, mode);
+  const ben = await open(browser, 'ben');
+  const cat = await open(browser, 'cat');
+  for (const page of [ben, cat]) {
+    await page.evaluate(() => enter('tiers', 'audience'));
+    await page.evaluate(() => trtc.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('big', 540) }));
+  }
+  const height = async (page) => (await incoming(page, 'ann', 'main'))?.frameHeight ?? 0;
+  const full = (page, name) => until(`${name} to get the full picture`, async () => (await height(page)) === 540, 60_000);
+  await full(ben, 'ben');
+  await full(cat, 'cat');
+  const sent = await modeOf(ann);
+  if (sent !== mode) throw new Error(`${sent} is sent instead of ${mode}`);
+  const small = (isSmall) => ben.evaluate((small) => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { small } }), isSmall);
+  await small(true);
+  const low = await until('ben to get a smaller picture', async () => { const now = await height(ben); return now > 0 && now < 540 && now; });
+  const before = await incoming(ben, 'ann', 'main');
+  await seesFrames(ben, 'ann', 'main', 60);
+  const after = await incoming(ben, 'ann', 'main');
+  const other = await incoming(cat, 'ann', 'main');
+  await small(false);
+  await full(ben, 'ben once more');
+  await seesFrames(ben, 'ann', 'main', 20);
+  const more = (name) => after[name] - before[name];
+  return {
+    sent, low, other: other.frameHeight, asked: more('pliCount'), missed: more('nackCount'), frozen: more('freezeCount'),
+    seconds: (after.timestamp - before.timestamp) / 1000, again: await height(ben),
+  };
+}
+
+/** One size, of which a viewer's link has no room for all pictures: it gets fewer, and all again when there is room. */
+async function fewer(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'pace', ...SEATS } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('pace', 'anchor'));
+  const { codec, mode } = input;
+  await publishLayered(ann, codec, mode);
+  const narrow = await Narrow.start();
+  const ben = await open(browser, 'ben', through(narrow));
+  await ben.evaluate(() => enter('pace', 'audience'));
+  const watching = ben.evaluate(() => trtc.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('big', 540) }));
+  await join(narrow, ben);
+  await watching;
+  const rate = async (seconds) => {
+    const before = await until('pictures of ann', () => incoming(ben, 'ann', 'main'));
+    await pause(1000 * seconds);
+    const after = await incoming(ben, 'ann', 'main');
+    return { frames: (after.framesDecoded - before.framesDecoded) / seconds, bits: 8 * (after.bytesReceived - before.bytesReceived) / seconds };
+  };
+  await until('a whole second of pictures', async () => (await rate(1)).frames > 12, 60_000);
+  await pause(5_000);
+  const wide = await rate(3);
+  narrow.limit(0.75 * wide.bits);
+  const slow = await until('fewer pictures', async () => { const now = await rate(3); return now.frames < 0.8 * wide.frames && now.frames > 2 && now; }, 60_000);
+  narrow.limit(Infinity);
+  const again = await until('all pictures', async () => { const now = await rate(2); return now.frames > 0.85 * wide.frames && now; }, 60_000);
+  narrow.close();
+  return { sent: await modeOf(ann), wide, slow, again };
 }
 
 /** What nobody watches is not sent: no layer without a viewer, no large one for a small picture. */
@@ -719,5 +795,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { sealed, together, rules, restart, outage, simulcast, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky };
+const scenarios = { sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky };
 await run(scenarios[process.argv[2]]);

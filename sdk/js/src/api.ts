@@ -1,6 +1,7 @@
 import type { MicrophoneOption } from './capture.js';
 import type { RtcError } from './errors.js';
 import { SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile } from './profiles.js';
+import type { VideoCodec } from './publisher.js';
 import type { ConnectionState } from './session.js';
 import type { NetworkQuality, Statistics } from './statistics.js';
 import type { View } from './views.js';
@@ -62,7 +63,18 @@ export interface LocalVideoConfig {
     small?: VideoProfileName | Partial<VideoProfile> | boolean;
     qosPreference?: 'smooth' | 'clear';
     videoTrack?: MediaStreamTrack;
-  };
+  } & Layering;
+}
+
+/** How a video is encoded, where that matters. */
+export interface Layering {
+  /** The codec, where the browser has it; the browser's own choice when absent. */
+  codec?: VideoCodec;
+  /**
+   * One stream with layers in it instead of one for each size: `L3T3_KEY` or `L3T3` with VP9, `L1T2` or `L1T3` with any codec
+   * but H.264. A mode that the browser cannot encode is refused by it.
+   */
+  scalabilityMode?: string;
 }
 
 export interface LocalAudioConfig {
@@ -83,7 +95,7 @@ export interface ScreenShareConfig {
     audioTrack?: MediaStreamTrack;
     qosPreference?: 'smooth' | 'clear';
     preferDisplaySurface?: string;
-  };
+  } & Layering;
 }
 
 export interface RemoteVideoConfig {

@@ -207,11 +207,13 @@ export class LocalMedia {
     if (!video) return;
     const isMuted = Boolean(video.config.mute);
     video.track.enabled = !isMuted;
-    const { profile, small, qosPreference = 'smooth' } = video.config.option ?? {};
+    const { profile, small, qosPreference = 'smooth', codec, scalabilityMode } = video.config.option ?? {};
     const encoding: Encoding = {
       ...actual(video.track, profileOf(VIDEO_PROFILES, profile, '480p')),
       qosPreference,
       isSimulcast: small !== false,
+      codec,
+      scalabilityMode,
     };
     await this.#publish('main', video.track, video.config.publish !== false, { encoding, isMuted });
   }
@@ -284,8 +286,9 @@ export class LocalMedia {
   async #publishScreen(): Promise<void> {
     const screen = this.#screen;
     if (!screen) return;
-    const { profile, qosPreference = 'clear' } = screen.config.option ?? {};
-    const encoding: Encoding = { ...profileOf(SCREEN_PROFILES, profile, '1080p'), qosPreference, isSimulcast: false };
+    const { profile, qosPreference = 'clear', codec, scalabilityMode } = screen.config.option ?? {};
+    const size = profileOf(SCREEN_PROFILES, profile, '1080p');
+    const encoding: Encoding = { ...size, qosPreference, isSimulcast: false, codec, scalabilityMode };
     await this.#publish('sub', screen.track, screen.config.publish !== false, { encoding });
     if (screen.audio) await this.#publishAudio();
   }

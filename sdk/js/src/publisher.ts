@@ -4,6 +4,7 @@ import type { Body, Gateway } from './gateway.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
 import { Turns } from './turns.js';
+import { isUsed } from './watcher.js';
 
 /** How a video is sent. */
 export interface Encoding {
@@ -15,7 +16,16 @@ export interface Encoding {
   qosPreference: 'smooth' | 'clear';
   /** In up to three sizes at once, of which each viewer gets the one that its link carries. */
   isSimulcast: boolean;
+  /** What it is encoded by, where the browser can; absent: what the browser likes best. */
+  codec?: VideoCodec | undefined;
+  /** In one stream with several layers (as `L3T3_KEY`), of which each viewer gets what its link carries; no simulcast then. */
+  scalabilityMode?: string | undefined;
 }
+
+export type VideoCodec = 'vp8' | 'vp9' | 'h264' | 'av1';
+
+/** The DOM's own types do not know it yet. */
+type ScalableEncoding = RTCRtpEncodingParameters & { scalabilityMode?: string };
 
 /** How a stream is published. */
 export interface Publishing {
@@ -61,6 +71,8 @@ export class Publisher {
   readonly #outgoing = new Map<StreamKind, Outgoing>();
   /** Connections keep the places of streams that have ended, for the next of their kind. */
   readonly #idle = new Map<StreamKind, RTCRtpTransceiver>();
+  /** The codec and scalability mode of each kind's newest place, which it keeps too. */
+  readonly #madeFor = new Map<StreamKind, string>();
 
   constructor(gateway: Gateway, roomId: string, options: Omit<PeerOptions, 'exchange'>) {
     this.#gateway = gateway;
@@ -195,7 +207,11 @@ export class Publisher {
       this.#idle.delete(kind);
       // A place keeps the sizes it was made with, so a camera that comes back with others gets a new one.
       const wanted = encodings(outgoing.how.encoding);
-      if (idle && idle.sender.getParameters().encodings.length === wanted.length) {
+      const { codec, scalabilityMode } = outgoing.how.encoding ?? {};
+      const madeFor = `${codec ?? ''} ${scalabilityMode ?? ''}`;
+      const isAlike = this.#madeFor.get(kind) === madeFor;
+      this.#madeFor.set(kind, madeFor);
+      if (idle && isAlike && idle.sender.getParameters().encodings.length === wanted.length) {
         idle.direction = 'sendonly';
         void idle.sender.replaceTrack(outgoing.track);
         outgoing.transceiver = idle;
@@ -204,6 +220,7 @@ export class Publisher {
       idle?.stop();
       outgoing.transceiver = pc.addTransceiver(outgoing.track, { direction: 'sendonly', sendEncodings: wanted });
       this.#seal(outgoing.transceiver, kind);
+      prefer(outgoing.transceiver, outgoing.how.encoding?.codec);
     }
   }
 
@@ -298,13 +315,24 @@ function layersOf(encoding: Encoding | undefined): Body[] {
  * The sizes of a video: full, and below it half and quarter, as far as that is still a picture. Browsers send three sizes
  * from 960 x 540 on and two from 480 x 270 on, and leave out the *best* of those that are too many.
  */
-export function encodings(encoding: Encoding | undefined): RTCRtpEncodingParameters[] {
+export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
   if (!encoding) return [{}];
   const bits = encoding.bitrate * 1000;
+  const { scalabilityMode } = encoding;
+  if (scalabilityMode !== undefined) return [{ maxBitrate: bits, scalabilityMode }];
   const pixels = encoding.width * encoding.height;
   if (!encoding.isSimulcast || pixels < 480 * 270) return [{ maxBitrate: bits }];
   const full = { rid: 'f', maxBitrate: bits, scaleResolutionDownBy: 1 };
   const half = { rid: 'h', maxBitrate: Math.round(bits / 3), scaleResolutionDownBy: 2 };
   const quarter = { rid: 'q', maxBitrate: Math.round(bits / 9), scaleResolutionDownBy: 4 };
   return pixels < 960 * 540 ? [half, full] : [quarter, half, full];
+}
+
+/** Offers one codec alone: of several, it would be the server's to choose. */
+function prefer(transceiver: RTCRtpTransceiver, codec: VideoCodec | undefined): void {
+  if (codec === undefined || !('setCodecPreferences' in transceiver)) return;
+  const all = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
+  const is = (entry: RTCRtpCodec): boolean => entry.mimeType.toLowerCase() === `video/${codec}`;
+  const used = all.filter((entry) => isUsed(entry) && (is(entry) || entry.mimeType.toLowerCase() === 'video/rtx'));
+  if (used.some(is)) transceiver.setCodecPreferences(used);
 }

@@ -48,6 +48,11 @@ describe('sizes of a video', () => {
     expect(encodings(encoding(1280, 720, false))).toEqual([{ maxBitrate: 900_000 }]);
     expect(encodings(undefined)).toEqual([{}]);
   });
+
+  test('are one stream where its layers are in it', () => {
+    const layered = { ...encoding(1280, 720), codec: 'vp9' as const, scalabilityMode: 'L3T3_KEY' };
+    expect(encodings(layered)).toEqual([{ maxBitrate: 900_000, scalabilityMode: 'L3T3_KEY' }]);
+  });
 });
 
 describe('offers', () => {
