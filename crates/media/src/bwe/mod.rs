@@ -284,7 +284,7 @@ impl Estimator {
             let lost = f64::from(tally.lost) - f64::from(tally.back);
             self.loss.take(now, lost, f64::from(tally.arrived) + lost, self.rate.arriving());
         }
-        self.shallow.settle(now, self.standing.ms());
+        self.shallow.settle(now, self.standing.newest_ms());
         self.control(now);
         self.take_finding(now, newest);
     }
@@ -357,7 +357,7 @@ impl Estimator {
     fn take_finding(&mut self, now: u64, told: u64) {
         let Some(finding) = self.probe.take(now, told) else { return };
         let before = self.rate.bits();
-        self.shallow.note_probe(now, self.probe.lost(), self.loss.share(), self.standing.ms());
+        self.shallow.note_probe(now, self.probe.lost(), self.loss.share(), self.standing.newest_ms());
         match finding {
             Finding::Limit(bits) => self.limit = Some((bits / probe::USED, now)),
             Finding::Found(_) => self.limit = None,

@@ -91,6 +91,8 @@ impl Probe {
         let rate = rate.clamp(MINIMUM, MAXIMUM);
         let excess = (rate - estimate).max(1.0);
         let span = (most_queued.as_micros() as f64 * estimate / excess).clamp(SHORTEST_US, LONGEST_US);
+        // Below that it could tell nothing.
+        let span = span.max(PACKETS * SMALLEST * 8e6 / rate).min(LONGEST_US);
         self.numbers = self.numbers.wrapping_add(1).max(1);
         self.running = Some(Running {
             number: self.numbers,

@@ -16,8 +16,8 @@ const LOSS: f64 = 0.02;
 const TIMES: f64 = 2.0;
 const MAY_BE: f64 = 3.0;
 
-/// A queue above this is none of the short ones.
-const QUEUE_MS: f64 = 25.0;
+/// The longest queue that is short.
+const LONGEST_QUEUE_MS: f64 = 60.0;
 
 /// Once seen, for how long it is believed: who keeps to it sees no more of it.
 const HELD_US: u64 = 60_000_000;
@@ -47,12 +47,12 @@ impl Shallow {
         *all += 1.0;
     }
 
-    /// A report has been taken, while a queue of so many milliseconds stood.
-    pub(super) fn settle(&mut self, now: u64, standing_ms: f64) {
+    /// A report has been taken, of packets after a queue of so many milliseconds.
+    pub(super) fn settle(&mut self, now: u64, queue_ms: f64) {
         let is_enough = self.behind.1 >= FEWEST && self.alone.1 >= FEWEST;
         let behind = self.behind.0 / self.behind.1.max(1.0);
         let alone = (self.alone.0 + MAY_BE) / self.alone.1.max(1.0);
-        if is_enough && behind > LOSS && behind > TIMES * alone && standing_ms < QUEUE_MS {
+        if is_enough && behind > LOSS && behind > TIMES * alone && queue_ms < LONGEST_QUEUE_MS {
             self.seen_at = Some(now);
         }
         if now.saturating_sub(self.since) >= WINDOW_US {
@@ -63,9 +63,9 @@ impl Shallow {
         }
     }
 
-    /// So much of a probe was lost, and so much of everything else, while a queue of so many milliseconds stood.
-    pub(super) fn note_probe(&mut self, now: u64, lost: f64, usual: f64, standing_ms: f64) {
-        if lost > usual + LOST_OF_PROBE && standing_ms < QUEUE_MS {
+    /// So much of a probe was lost, and so much of everything else, after a queue of so many milliseconds.
+    pub(super) fn note_probe(&mut self, now: u64, lost: f64, usual: f64, queue_ms: f64) {
+        if lost > usual + LOST_OF_PROBE && queue_ms < LONGEST_QUEUE_MS {
             self.probes_lost_at = Some(now);
         }
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     /// Ten seconds in which of two packets one comes close behind the other.
-    fn seen(lost_behind: usize, lost_alone: usize, standing_ms: f64) -> bool {
+    fn seen(lost_behind: usize, lost_alone: usize, queue_ms: f64) -> bool {
         let mut shallow = Shallow::default();
         for report in 0..100_usize {
             for packet in 0..10_usize {
@@ -96,14 +96,14 @@ mod tests {
                 let every = if packet % 2 == 0 { lost_alone } else { lost_behind };
                 shallow.take(Fate { own_ms, is_lost: is_lost(every) });
             }
-            shallow.settle(report as u64 * 100_000, standing_ms);
+            shallow.settle(report as u64 * 100_000, queue_ms);
         }
         shallow.is_seen(10_000_000)
     }
 
     #[test]
     fn a_short_queue_is_told_from_chance() {
-        for (lost_behind, lost_alone, standing_ms, is_short) in [
+        for (lost_behind, lost_alone, queue_ms, is_short) in [
             (5, 0, 5.0, true),
             (4, 100, 5.0, true),
             (50, 0, 5.0, false),
@@ -113,9 +113,9 @@ mod tests {
             (5, 0, 200.0, false),
         ] {
             assert_eq!(
-                seen(lost_behind, lost_alone, standing_ms),
+                seen(lost_behind, lost_alone, queue_ms),
                 is_short,
-                "one in {lost_behind}, one in {lost_alone}, {standing_ms} ms"
+                "one in {lost_behind}, one in {lost_alone}, {queue_ms} ms"
             );
         }
     }

@@ -76,6 +76,12 @@ impl Standing {
         }
     }
 
+    /// How much later than the quickest the newest packet came, whoever has made it wait, in milliseconds.
+    pub(super) fn newest_ms(&self) -> f64 {
+        let floor = self.seconds.iter().flatten().min();
+        self.last.zip(floor).map_or(0.0, |(last, floor)| (last - floor).max(0) as f64 / 1000.0)
+    }
+
     /// In milliseconds; 0 while too little is known.
     pub(super) fn ms(&self) -> f64 {
         let (Some(newest), Some(floor)) = (self.recent.back(), self.seconds.iter().flatten().min()) else {
