@@ -286,7 +286,7 @@ async fn frames_that_are_no_command_are_counted_too() {
         ("pings", Message::Ping(vec![0; 60].into())),
         ("pongs", Message::Pong(vec![0; 60].into())),
     ] {
-        let mut eve = server.log_in(&format!("eve-{}", what.len())).await;
+        let mut eve = server.log_in(&format!("eve-{}", what.replace(' ', "-"))).await;
         let (started, mut sent) = (Instant::now(), 0_u64);
         // Nothing is read, so that only what the server takes counts.
         while started.elapsed() < Duration::from_secs(3) {
