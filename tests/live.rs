@@ -244,6 +244,17 @@ async fn a_link_that_is_too_narrow_for_all_pictures_gets_fewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn silence_is_left_out_where_that_is_wanted_and_is_no_loss() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "silence").hear()["result"].take();
+
+    assert!(saw["rates"][1].as_u64().unwrap() > 40, "{saw}");
+    assert_eq!((&saw["level"], &saw["packetsLost"]), (&json!(0), &json!(0)), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_watches_is_not_sent() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

@@ -5,7 +5,7 @@ import { Narrow, join, through } from './narrow.mjs';
 const CALL = { RoomType: 'Conference' };
 
 /** In the page: a tone whose loudness can be changed. */
-function tone(pitch) {
+function tone({ pitch, profile = 'standard' }) {
   const context = new AudioContext();
   const oscillator = new OscillatorNode(context, { frequency: pitch });
   const gain = new GainNode(context, { gain: 0 });
@@ -13,7 +13,9 @@ function tone(pitch) {
   oscillator.connect(gain).connect(end);
   oscillator.start();
   globalThis.speak = (level) => (gain.gain.value = level);
-  return trtc.startLocalAudio({ option: { audioTrack: end.stream.getAudioTracks()[0] } });
+  const audioTrack = end.stream.getAudioTracks()[0];
+  globalThis.republish = (profile) => trtc.updateLocalAudio({ option: { audioTrack, profile } });
+  return trtc.startLocalAudio({ option: { audioTrack, profile } });
 }
 
 /** Three publish, and who wants the loudest only hears one of them: whoever talks. */
@@ -24,7 +26,7 @@ export async function loudest(browser) {
   for (const [at, user] of people.entries()) {
     const page = (pages[user] = await open(browser, user));
     await page.evaluate(() => enter('forum', 'anchor', { scene: 'rtc', autoReceiveAudio: false }));
-    await page.evaluate(tone, 300 + 150 * at);
+    await page.evaluate(tone, { pitch: 300 + 150 * at });
   }
   const dan = await open(browser, 'dan');
   const refused = await dan.evaluate(() => enter('forum', 'anchor', { scene: 'rtc', maxSpeakers: 51 }).then(() => null, (error) => error.message));
@@ -69,7 +71,7 @@ export async function shaky(browser) {
   const [downlink, uplink] = [await Narrow.start(), await Narrow.start()];
   const ann = await open(browser, 'ann', through(uplink));
   await ann.evaluate(() => enter('cave', 'anchor', { scene: 'rtc', autoReceiveAudio: false }));
-  const started = ann.evaluate(tone, 440);
+  const started = ann.evaluate(tone, { pitch: 440 });
   await join(uplink, ann);
   await started;
   await ann.evaluate(() => speak(0.3));
@@ -113,4 +115,38 @@ export async function shaky(browser) {
   downlink.close();
   uplink.close();
   return result;
+}
+
+/** With the profile `speech` next to nothing is sent in silence, and words are heard all the same; with another all is sent. */
+export async function silence(browser) {
+  await rest('room_engine_http_srv/create_room', { RoomInfo: { RoomId: 'abbey', ...CALL } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('abbey', 'anchor', { scene: 'rtc', autoReceiveAudio: false }));
+  await ann.evaluate(tone, { pitch: 440, profile: 'speech' });
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => {
+    globalThis.levels = [];
+    trtc.room.on('onUserVoiceVolumeChanged', ({ userVolumeList }) => levels.push(...userVolumeList.map(({ volume }) => volume)));
+    return enter('abbey', 'anchor', { scene: 'rtc' });
+  });
+  /** Packets a second at ben. */
+  const rate = async () => {
+    const count = async () => (await incoming(ben, 'ann', 'audio'))?.packetsReceived ?? 0;
+    const before = await count();
+    await pause(1_500);
+    return Math.round(((await count()) - before) / 1.5);
+  };
+  const quiet = await until('silence to be left out', async () => { const now = await rate(); return now > 0 && now < 15 && now; });
+  const rates = [quiet];
+  await ann.evaluate(() => speak(0.4));
+  await until('the tone', async () => ((await incoming(ben, 'ann', 'audio'))?.audioLevel ?? 0) > 0.05);
+  await until('the level to be told', () => ben.evaluate(() => levels.at(-1) > 20));
+  rates.push(await rate());
+  await ann.evaluate(() => speak(0));
+  await until('silence again', async () => (await rate()) < 15);
+  const level = await until('the level to fall', () => ben.evaluate(() => levels.at(-1) < 5 && levels.at(-1) + 1)) - 1;
+  await ann.evaluate(() => republish('standard'));
+  rates.push(await until('silence to be sent', async () => { const now = await rate(); return now > 40 && now; }));
+  const { packetsLost } = await incoming(ben, 'ann', 'audio');
+  return { rates, level, packetsLost };
 }
