@@ -318,6 +318,25 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever went before: the loudest of all is in within a tenth of a second.
+        #[test]
+        fn the_loudest_is_in_at_once(
+            before in prop::collection::vec(prop::collection::vec(40_u8..=127, 6), 0..200),
+            who in 0_usize..6,
+            level in 0_u8..=15,
+        ) {
+            let mut room = Room::of(6);
+            for levels in before {
+                room.levels = levels.into_iter().map(Some).collect();
+                room.run(20);
+            }
+            room.levels[who] = Some(level);
+
+            let ms = room.until_in(who, 1);
+
+            prop_assert!(ms <= 100, "{} ms", ms);
+        }
+
         /// Whatever is sent: everybody stands somewhere, once, and nobody who talks stands behind one it beats.
         #[test]
         fn nobody_who_talks_stands_behind_a_quieter_one(

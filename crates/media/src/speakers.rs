@@ -133,6 +133,8 @@ impl Drop for Following {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::source::{RoomKey, Source, SourceKey, Sources, StreamKind};
 
@@ -241,5 +243,39 @@ mod tests {
         }
 
         assert!((40..=51).contains(&choices), "{choices}");
+    }
+
+    proptest! {
+        /// Whoever talks, comes, goes, or is paused by the viewer: as many as are asked for are let through, and no more.
+        #[test]
+        fn never_more_than_are_asked_for(
+            most in 1_u8..=6,
+            steps in prop::collection::vec((0_usize..6, 0_u8..=127, 0_u8..12), 1..300),
+        ) {
+            let sources = sources(1, 6);
+            let speakers = sources[0].speakers.clone().unwrap();
+            let mut following = Following::new(speakers.clone(), most);
+            let mut slots = slots(&sources);
+            following.choose(&mut slots);
+            let mut micros = 5_000_000;
+            for (user, level, what) in steps {
+                micros += 7_000;
+                let mut is_other = false;
+                match what {
+                    0 => speakers.leave(&sources[user].place),
+                    1 => {
+                        let is_paused = !slots[user].wanted.is_paused;
+                        slots[user].set_wanted(crate::slot::Wanted { is_paused, ..Default::default() });
+                        is_other = true;
+                    }
+                    _ => speakers.hear(&sources[user].place, Some(level), micros),
+                }
+                if following.has_news(micros) || is_other {
+                    following.choose(&mut slots);
+                }
+                let wanted = slots.iter().filter(|slot| slot.is_sound_wanted()).count();
+                prop_assert_eq!(heard(&slots).len(), wanted.min(most.into()));
+            }
+        }
     }
 }
