@@ -192,10 +192,11 @@ async fn browsers_ask_for_sound_that_is_lost_and_hear_it() {
 
     let saw = browsers(&server, "shaky").hear()["result"].take();
 
-    for way in ["down", "up"] {
+    // Among what a publisher's link loses is padding, which nobody sends again.
+    for (way, lost) in [("down", 0.3), ("up", 0.6)] {
         let number = |name: &str| saw[way][name].as_f64().unwrap();
         assert!(number("dropped") > 20.0, "{saw}");
-        assert!(number("lost") < 0.3 * number("dropped") && number("concealed") < 0.03, "{way}: {saw}");
+        assert!(number("lost") < lost * number("dropped") && number("concealed") < 0.07, "{way}: {saw}");
     }
     assert!(
         saw["down"]["asked"].as_u64().unwrap() > 10 && saw["up"]["again"].as_u64().unwrap() > 10,
