@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::dependency;
 use crate::dtls::Dtls;
 use crate::engine::{Client, Shared};
 use crate::keys;
@@ -60,6 +61,9 @@ pub fn payload(bytes: &[u8]) {
     }
     let _ = payload::red_primary(bytes);
     let _ = payload::vp9_heights(bytes);
+    if let Some(structure) = dependency::read(bytes, None).and_then(|first| first.structure) {
+        let _ = dependency::read(bytes, Some(&structure));
+    }
 }
 
 /// Reports as they come, protected.

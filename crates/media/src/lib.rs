@@ -12,6 +12,7 @@
 
 mod allocation;
 mod bwe;
+mod dependency;
 mod dtls;
 mod dynacast;
 mod engine;

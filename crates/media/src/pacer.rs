@@ -151,6 +151,7 @@ mod tests {
             picture: Picture::default(),
             audio_level: None,
             orientation: None,
+            dependency: None,
             clock: None,
             payload: vec![0; bytes].into(),
             arrived: Instant::now(),

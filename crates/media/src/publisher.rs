@@ -11,6 +11,7 @@ use str0m::format::Codec;
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::rtp::{RtpPacket, VideoOrientation};
 
+use crate::dependency::{self, Raw, Structure};
 use crate::dynacast::Wants;
 use crate::filler::Filler;
 use crate::payload::{self, CodecKey, Picture};
@@ -188,6 +189,8 @@ pub(crate) struct Track {
     rids: SmallVec<[Option<Rid>; MAX_LAYERS]>,
     inflows: [Inflow; MAX_LAYERS],
     fillers: [Filler; MAX_LAYERS],
+    /// What the newest keyframe of each stream says of its frames.
+    structures: [Option<Box<Structure>>; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
     loudest: Option<u8>,
     /// It was told to be loud, and since then nothing else.
@@ -218,9 +221,25 @@ impl Track {
             rids: named,
             inflows: Default::default(),
             fillers: Default::default(),
+            structures: Default::default(),
             loudest: None,
             is_told_loud: false,
             wants,
+        }
+    }
+
+    /// Reads a packet's dependency descriptor: what it says of the packet holds where the payload says nothing.
+    fn read_dependency(&mut self, layer: u8, bytes: &[u8], picture: &mut Picture) {
+        let Some(known) = self.structures.get_mut(usize::from(layer)) else { return };
+        let Some(mut descriptor) = dependency::read(bytes, known.as_deref()) else { return };
+        if picture.part.is_none() {
+            picture.part = Some(descriptor.part());
+        }
+        if let Some(structure) = descriptor.structure.take() {
+            if self.rids.len() == 1 {
+                self.source.set_sizes(structure.sizes(), &structure.heights);
+            }
+            *known = Some(structure);
         }
     }
 
@@ -329,6 +348,10 @@ impl Publisher {
             rtp: info.rtp_time.numer() as u32,
         });
         let mut picture = payload::read(codec.codec, &rtp.payload);
+        let dependency = values.user_values.get::<Raw>().map(|raw| raw.0.clone());
+        if let Some(bytes) = dependency.as_deref().filter(|_| codec.is_video()) {
+            track.read_dependency(layer, bytes, &mut picture);
+        }
         match &mut picture.part {
             Some(_) if track.rids.len() == 1 => track.note_sizes(&picture, codec.codec, &rtp.payload),
             // Layers are streams already: what is in each stays together.
@@ -349,6 +372,7 @@ impl Publisher {
             picture,
             audio_level,
             orientation: values.video_orientation.map(orientation_byte),
+            dependency,
             clock: clock.filter(|clock| clock.micros > 0),
             payload: rtp.payload,
             arrived: now,

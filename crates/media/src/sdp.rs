@@ -1,5 +1,6 @@
 //! The little that is read of an offer before the WebRTC library takes it: which streams there are (RFC 8866 5.14).
 
+use crate::dependency;
 use crate::error::Error;
 use crate::source::MAX_LAYERS;
 
@@ -12,6 +13,8 @@ pub(crate) struct Line {
     pub(crate) is_active: bool,
     /// The simulcast layers it sends, by RID (RFC 8853), lowest quality first.
     pub(crate) rids: Vec<String>,
+    /// It takes header extensions of the long form among those of the short one (RFC 8285 4.1.2).
+    pub(crate) allows_mixed: bool,
 }
 
 /// What the offerer does with the streams of its offer.
@@ -57,7 +60,7 @@ fn is_candidate(line: &str) -> bool {
 pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
     let mut lines: Vec<Line> = Vec::new();
     let mut text = String::with_capacity(offer.len() + 64);
-    let mut is_media = false;
+    let (mut is_media, mut is_layered, mut allows_mixed) = (false, false, false);
     let one_way = match way {
         Way::Sends => "a=sendonly",
         Way::Receives => "a=recvonly",
@@ -71,12 +74,16 @@ pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
             let mut section = rest.clone().take_while(|line| !line.starts_with("m="));
             let is_refused = words.next() == Some("0") && !section.any(|line| line == "a=bundle-only");
             is_media = matches!(kind, "audio" | "video");
+            let first = words.nth(1).unwrap_or_default();
+            let section = rest.clone().take_while(|line| !line.starts_with("m="));
+            is_layered = way == Way::Receives || prefers_av1(section, first);
             if is_media {
                 lines.push(Line {
                     mid: String::new(),
                     is_video: kind == "video",
                     is_active: !is_refused,
                     rids: Vec::new(),
+                    allows_mixed,
                 });
             }
         } else if is_media && let Some(current) = lines.last_mut() {
@@ -92,7 +99,14 @@ pub(crate) fn read_offer(offer: &str, way: Way) -> (Vec<Line>, String) {
                 current.is_active = false;
             } else if let Some(simulcast) = line.strip_prefix("a=simulcast:") {
                 current.rids = sent_rids(simulcast);
+            } else if line == "a=extmap-allow-mixed" {
+                current.allows_mixed = true;
+            } else if !is_layered && line.starts_with("a=extmap:") && line.ends_with(dependency::URI) {
+                // Browsers send it with any codec where it is agreed on; only AV1's payloads do not say as much.
+                continue;
             }
+        } else if lines.is_empty() && line == "a=extmap-allow-mixed" {
+            allows_mixed = true;
         }
         text.push_str(line);
         text.push_str("\r\n");
@@ -110,6 +124,15 @@ pub(crate) fn asks_for_sound(offer: &str) -> bool {
         words.next() == Some(number) && words.next() == Some("nack") && words.next().is_none()
     };
     offer.lines().any(asks)
+}
+
+/// Whether the first format of an m-line is AV1.
+fn prefers_av1<'a>(mut section: impl Iterator<Item = &'a str>, first: &str) -> bool {
+    let is_it = |line: &str| {
+        let format = line.strip_prefix("a=rtpmap:").and_then(|format| format.split_once(' '));
+        format.is_some_and(|(number, codec)| number == first && codec.starts_with("AV1/"))
+    };
+    section.any(is_it)
 }
 
 /// The m-lines of a viewer's offer that it receives on: the name of each, and whether it is for video.
@@ -185,6 +208,25 @@ mod tests {
 
         assert!(lines[0].is_active && !lines[1].is_active);
         assert!(text.contains("a=mid:0\r\na=recvonly"));
+    }
+
+    #[test]
+    fn a_publisher_describes_dependencies_where_its_codec_does_not() {
+        let offer = |first: &str| {
+            let uri = crate::dependency::URI;
+            format!(
+                "v=0\r\na=extmap-allow-mixed\r\nm=video 9 UDP/TLS/RTP/SAVPF {first} 45 96\r\na=mid:0\r\na=extmap:12 {uri}\r\n\
+                a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=rtpmap:45 AV1/90000\r\na=rtpmap:96 VP8/90000\r\n"
+            )
+        };
+        let has_it = |first, way| read_offer(&offer(first), way).1.contains("a=extmap:12 ");
+
+        assert!(has_it("45", Way::Sends));
+        assert!(!has_it("96", Way::Sends));
+        assert!(has_it("96", Way::Receives));
+        let (lines, text) = read_offer(&offer("96"), Way::Sends);
+        assert!(lines[0].allows_mixed && text.contains("a=extmap:4 "));
+        assert!(!read_offer(OFFER, Way::Receives).0[0].allows_mixed);
     }
 
     #[test]

@@ -72,6 +72,7 @@ fn sound(source: &Source, codec: CodecKey, seq: u64, payload: &[u8]) -> Packet {
         picture: Picture { starts_keyframe: true, ..Picture::default() },
         audio_level: None,
         orientation: None,
+        dependency: None,
         clock: None,
         payload: payload.into(),
         arrived: Instant::now(),

@@ -23,6 +23,7 @@ use str0m::net::{DatagramRecv, Protocol, Receive, TcpType, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 use tokio::sync::oneshot;
 
+use crate::dependency;
 use crate::engine::{Event, Shared};
 use crate::error::Error;
 use crate::keys;
@@ -709,6 +710,8 @@ impl Shard {
             .enable_vp9(true)
             .enable_h264(true)
             .enable_av1(true)
+            // A number that the library's own leave free; an offer's holds in its place.
+            .set_extension(12, dependency::extension())
             .set_send_buffer_audio(1)
             .set_send_buffer_video(1);
         if sdp::asks_for_sound(offer) {

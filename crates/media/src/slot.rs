@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use str0m::format::Codec;
 
 use crate::allocation::Grant;
+use crate::dependency;
 use crate::kept::Kept;
 use crate::numbers::Numbers;
 use crate::payload::{CodecKey, PictureId, red_primary};
@@ -18,6 +19,9 @@ use crate::rtcp::SenderReport;
 use crate::source::{Packet, Recent, SenderClock, Source};
 use crate::telling::Showing;
 use crate::thinning::{ALL, Caps, Place, Run, Thinning};
+
+#[cfg(test)]
+mod tests;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 const PADDED: u8 = 0x20;
@@ -33,6 +37,9 @@ pub(crate) struct Extensions {
     pub(crate) audio_level: Option<u8>,
     pub(crate) orientation: Option<u8>,
     pub(crate) abs_send_time: Option<u8>,
+    pub(crate) dependency: Option<u8>,
+    /// Extensions of more than 16 bytes are taken too.
+    pub(crate) has_long: bool,
 }
 
 /// A codec that the viewer takes.
@@ -72,6 +79,8 @@ struct Segment {
     timestamp_offset: u32,
     picture_offset: u16,
     tl0_offset: u8,
+    /// Of the dependency descriptor's numbers.
+    frame_offset: u16,
     taken: Taken,
     /// Only the newest block of RED is sent: the viewer has no RED, or its link no room.
     unwraps: bool,
@@ -105,6 +114,7 @@ struct Out {
     arrived: Instant,
     picture: u16,
     tl0: u8,
+    frame: u16,
     packets: u32,
     bytes: u32,
 }
@@ -164,6 +174,7 @@ pub(crate) struct Rewrite {
     pub(crate) timestamp: u32,
     picture_offset: u16,
     tl0_offset: u8,
+    frame_offset: u16,
     taken: Taken,
     unwraps: bool,
     /// The last packet of its picture.
@@ -429,6 +440,7 @@ impl Slot {
             timestamp: self.timestamp(segment, packet),
             picture_offset,
             tl0_offset: segment.tl0_offset,
+            frame_offset: segment.frame_offset,
             taken: segment.taken,
             unwraps: segment.unwraps,
             is_last,
@@ -510,8 +522,9 @@ impl Slot {
         let (taken, unwraps) = self.take(packet.codec)?;
         let rate = packet.codec.clock_rate();
         let at = self.sender_time(packet);
-        let (first_out, timestamp_offset, picture_offset, tl0_offset) = match &self.out {
-            None => (1, 0, 0, 0),
+        let frame = packet.dependency.as_deref().and_then(dependency::number);
+        let (first_out, timestamp_offset, picture_offset, tl0_offset, frame_offset) = match &self.out {
+            None => (1, 0, 0, 0, 0),
             Some(out) => {
                 let elapsed = match (out.at, at) {
                     (Some(before), Some(now)) => now - before,
@@ -527,7 +540,8 @@ impl Slot {
                 let picture =
                     packet.picture.id.map_or(0, |id| out.picture.wrapping_add(1).wrapping_sub(id.value));
                 let tl0 = packet.picture.tl0.map_or(0, |(_, tl0)| out.tl0.wrapping_add(1).wrapping_sub(tl0));
-                (out.seq + 1, timestamp.wrapping_sub(packet.timestamp), picture, tl0)
+                let frame = frame.map_or(0, |frame| out.frame.wrapping_add(1).wrapping_sub(frame));
+                (out.seq + 1, timestamp.wrapping_sub(packet.timestamp), picture, tl0, frame)
             }
         };
         // The newest of pictures that are sent at once is when it is; those before it are put right before.
@@ -549,6 +563,7 @@ impl Slot {
             timestamp_offset,
             picture_offset,
             tl0_offset,
+            frame_offset,
             taken,
             unwraps,
             came: packet.codec,
@@ -589,6 +604,7 @@ impl Slot {
             arrived: packet.arrived,
             picture: 0,
             tl0: 0,
+            frame: 0,
             packets: 0,
             bytes: 0,
         });
@@ -604,6 +620,9 @@ impl Slot {
             }
             if let Some((_, tl0)) = packet.picture.tl0 {
                 out.tl0 = tl0.wrapping_add(rewrite.tl0_offset);
+            }
+            if let Some(frame) = packet.dependency.as_deref().and_then(dependency::number) {
+                out.frame = frame.wrapping_add(rewrite.frame_offset);
             }
         }
     }
@@ -679,9 +698,10 @@ impl Slot {
                 seq: rewrite.seq,
                 timestamp: rewrite.timestamp,
                 ssrc: self.ssrc,
+                frame_offset: rewrite.frame_offset,
             },
             stamps,
-            Some(packet),
+            Some(packet).filter(|_| !rewrite.is_blank),
         );
         let header = buffer.len() - start;
         if rewrite.is_blank {
@@ -707,8 +727,14 @@ impl Slot {
         let (payload_type, ssrc) = (rewrite.taken.rtx?, self.rtx_ssrc?);
         self.rtx_seq += 1;
         let (start, seq) = (buffer.len(), self.rtx_seq);
-        let header =
-            Header { payload_type, marker: rewrite.is_last, seq, timestamp: rewrite.timestamp, ssrc };
+        let header = Header {
+            payload_type,
+            marker: rewrite.is_last,
+            seq,
+            timestamp: rewrite.timestamp,
+            ssrc,
+            frame_offset: rewrite.frame_offset,
+        };
         self.write_header(buffer, &header, stamps, Some(packet));
         let header = buffer.len() - start;
         buffer.extend_from_slice(&(rewrite.seq as u16).to_be_bytes());
@@ -736,7 +762,7 @@ impl Slot {
         self.rtx_seq += 1;
         let (start, seq) = (buffer.len(), self.rtx_seq);
         let timestamp = self.out.as_ref().map_or(0, |out| out.timestamp);
-        let header = Header { payload_type, marker: false, seq, timestamp, ssrc };
+        let header = Header { payload_type, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
         self.write_header(buffer, &header, stamps, None);
         if let Some(first) = buffer.get_mut(start) {
             *first |= PADDED;
@@ -748,18 +774,26 @@ impl Slot {
     }
 
     fn write_header(&self, buffer: &mut Vec<u8>, header: &Header, stamps: Stamps, packet: Option<&Packet>) {
-        let Header { payload_type, marker, seq, timestamp, ssrc } = *header;
+        let Header { payload_type, marker, seq, timestamp, ssrc, frame_offset } = *header;
         buffer.extend_from_slice(&[0x90, u8::from(marker) << 7 | payload_type & 0x7f]);
         buffer.extend_from_slice(&(seq as u16).to_be_bytes());
         buffer.extend_from_slice(&timestamp.to_be_bytes());
         buffer.extend_from_slice(&ssrc.to_be_bytes());
-        // One-byte form (RFC 8285 4.2); its length in words is set at the end.
-        buffer.extend_from_slice(&[0xbe, 0xde, 0, 0]);
-        let start = buffer.len();
         let ids = &self.extensions;
+        let dependency =
+            packet.and_then(|packet| packet.dependency.as_deref()).filter(|_| ids.dependency.is_some());
+        let is_long = ids.has_long && dependency.is_some_and(|value| value.len() > dependency::SHORT);
+        // One-byte form (RFC 8285 4.2), or two-byte form (4.3); its length in words is set at the end.
+        buffer.extend_from_slice(if is_long { &[0x10, 0, 0, 0] } else { &[0xbe, 0xde, 0, 0] });
+        let start = buffer.len();
         let mut put = |id: Option<u8>, value: &[u8]| {
-            let (Some(id @ 1..=14), 1..=16) = (id, value.len()) else { return };
-            buffer.push(id << 4 | (value.len() as u8 - 1));
+            match (id, value.len()) {
+                (Some(id @ 1..=14), length @ 1..=255) if is_long => {
+                    buffer.extend_from_slice(&[id, length as u8])
+                }
+                (Some(id @ 1..=14), length @ 1..=16) => buffer.push(id << 4 | (length as u8 - 1)),
+                _ => return,
+            }
             buffer.extend_from_slice(value);
         };
         if let Some(number) = stamps.transport_cc {
@@ -776,6 +810,19 @@ impl Slot {
         }
         if let Some(orientation) = packet.and_then(|packet| packet.orientation) {
             put(ids.orientation, &[orientation]);
+        }
+        if let (Some(id @ 1..=14), Some(value)) = (ids.dependency, dependency)
+            && let [first, _, _, rest @ ..] = value
+            && let Some(number) = dependency::number(value)
+            && (is_long || value.len() <= dependency::SHORT)
+        {
+            match is_long {
+                true => buffer.extend_from_slice(&[id, value.len() as u8]),
+                false => buffer.push(id << 4 | (value.len() as u8 - 1)),
+            }
+            buffer.push(*first);
+            buffer.extend_from_slice(&number.wrapping_add(frame_offset).to_be_bytes());
+            buffer.extend_from_slice(rest);
         }
         let length = buffer.len() - start;
         buffer.resize(start + length.next_multiple_of(4), 0);
@@ -823,6 +870,7 @@ struct Header {
     seq: u64,
     timestamp: u32,
     ssrc: u32,
+    frame_offset: u16,
 }
 
 /// Puts the slot's own picture numbers into the payload at `at`.

@@ -336,6 +336,8 @@ pub(crate) struct Packet {
     pub(crate) audio_level: Option<u8>,
     /// The byte of 3GPP TS 26.114: which way up a picture is.
     pub(crate) orientation: Option<u8>,
+    /// The dependency descriptor.
+    pub(crate) dependency: Option<Arc<[u8]>>,
     pub(crate) clock: Option<SenderClock>,
     pub(crate) payload: Arc<[u8]>,
     pub(crate) arrived: Instant,

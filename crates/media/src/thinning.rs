@@ -258,6 +258,7 @@ mod tests {
             picture: Picture { part: Some(part), ..Picture::default() },
             audio_level: None,
             orientation: None,
+            dependency: None,
             clock: None,
             payload: Vec::new().into(),
             arrived: Instant::now(),

@@ -166,7 +166,7 @@ export function withSoundAgain(sdp: string): string {
 }
 
 /** What the server knows of header extensions; the others only make offers long. */
-const EXTENSIONS = /:(mid|rtp-stream-id|repaired-rtp-stream-id|ssrc-audio-level|video-orientation)$|transport-wide-cc|abs-send-time/;
+const EXTENSIONS = /:(mid|rtp-stream-id|repaired-rtp-stream-id|ssrc-audio-level|video-orientation)$|transport-wide-cc|abs-send-time|dependency-descriptor/;
 
 /** An offer without what the server leaves out of its answer anyway: a frame has room for 64 KiB. */
 export function slim(sdp: string): string {

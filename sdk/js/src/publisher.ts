@@ -1,3 +1,4 @@
+import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
 import { RtcError } from './errors.js';
 import type { Body, Gateway } from './gateway.js';
@@ -220,7 +221,8 @@ export class Publisher {
       idle?.stop();
       outgoing.transceiver = pc.addTransceiver(outgoing.track, { direction: 'sendonly', sendEncodings: wanted });
       this.#seal(outgoing.transceiver, kind);
-      prefer(outgoing.transceiver, outgoing.how.encoding?.codec);
+      prefer(outgoing.transceiver, codec);
+      if (codec === 'av1') offerDependencies(outgoing.transceiver);
     }
   }
 

@@ -1,3 +1,4 @@
+import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
 import type { Body, Gateway } from './gateway.js';
 import { JitterKeeper } from './jitter.js';
@@ -246,6 +247,7 @@ export class Watcher {
       const codecs = RTCRtpReceiver.getCapabilities?.(isVideo ? 'video' : 'audio')?.codecs;
       const used = codecs?.filter(isUsed);
       if (used?.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(used);
+      if (isVideo) offerDependencies(transceiver);
       const slot: Slot = { transceiver, isVideo, key, told: '', opener: undefined };
       slot.opener = this.#encryption?.open(transceiver.receiver, () => this.#takeSealed(slot));
       this.#fill(slot, key);

@@ -11,6 +11,7 @@ use str0m::media::Mid;
 use str0m::rtp::Extension;
 
 use super::{FeedsPast, Peer, Publishing, Role, Shard};
+use crate::dependency;
 use crate::dynacast::Wants;
 use crate::error::Error;
 use crate::payload::CodecKey;
@@ -358,6 +359,8 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
         audio_level: ids.id_of(Extension::AudioLevel),
         orientation: ids.id_of(Extension::VideoOrientation),
         abs_send_time: ids.id_of(Extension::AbsoluteSendTime),
+        dependency: ids.id_of(dependency::extension()),
+        has_long: line.allows_mixed,
     };
     let offered = media.remote_pts().to_vec();
     for params in rtc.codec_config().params() {

@@ -1,0 +1,180 @@
+use str0m::format::{Codec, CodecSpec, FormatParams};
+use str0m::media::Frequency;
+
+use super::*;
+use crate::payload::{Part, Picture};
+use crate::source::{RoomKey, SourceKey, Sources, StreamKind};
+
+const DEPENDENCY: u8 = 12;
+const ORIENTATION: u8 = 5;
+
+fn codec(codec: Codec) -> CodecKey {
+    let format = FormatParams::default();
+    CodecKey::new(&CodecSpec { codec, clock_rate: Frequency::NINETY_KHZ, channels: None, format }, false)
+}
+
+/// A viewer's slot with a camera of so many layers, which came in the publication of that number.
+fn slot(layers: usize) -> (Slot, u32) {
+    let sources = Sources::default();
+    let source = sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main });
+    let generation = sources.publish(&source, 0, layers, 720);
+    let mut slot = Slot::new("1", true, 7, Some(8));
+    for (kind, payload_type) in [(Codec::Vp8, 96), (Codec::Vp9, 98), (Codec::Av1, 100)] {
+        slot.takes.push(Taken { codec: codec(kind), payload_type, rtx: Some(payload_type + 1) });
+    }
+    slot.extensions.dependency = Some(DEPENDENCY);
+    slot.extensions.orientation = Some(ORIENTATION);
+    slot.is_known = true;
+    slot.set_source(Some(source));
+    (slot, generation)
+}
+
+fn packet(generation: u32, kind: Codec, layer: u8, seq: u64, picture: Picture) -> Packet {
+    Packet {
+        source: 1,
+        generation,
+        layer,
+        codec: codec(kind),
+        seq,
+        timestamp: seq as u32 * 3000,
+        marker: true,
+        picture,
+        audio_level: None,
+        orientation: Some(1),
+        dependency: None,
+        clock: None,
+        payload: vec![0x90, 0xe0, 0x81, 0x02, 0x05, 0x20, 0x10].into(),
+        arrived: Instant::now(),
+    }
+}
+
+fn key() -> Picture {
+    Picture { starts_keyframe: true, ..Picture::default() }
+}
+
+const STAMPS: Stamps = Stamps { transport_cc: None, abs_send_time: 0, has_mid: false };
+
+/// A packet as it goes out; `None` when it does not.
+fn written(slot: &mut Slot, packet: &Packet) -> Option<Vec<u8>> {
+    let rewrite = slot.admit(packet)?;
+    let mut buffer = Vec::new();
+    slot.write(&mut buffer, packet, &rewrite, STAMPS)?;
+    Some(buffer)
+}
+
+/// The header extensions of a packet by their numbers, and whether they are in the long form.
+fn extensions(packet: &[u8]) -> (bool, Vec<(u8, Vec<u8>)>) {
+    let is_long = packet[12..14] == [0x10, 0];
+    assert!(is_long || packet[12..14] == [0xbe, 0xde]);
+    let end = 16 + 4 * usize::from(u16::from_be_bytes([packet[14], packet[15]]));
+    let (mut rest, mut found) = (&packet[16..end], Vec::new());
+    while let Some((head, more)) = rest.split_first().filter(|(head, _)| **head != 0) {
+        let (number, length, more) = match is_long {
+            true => (*head, usize::from(more[0]), &more[1..]),
+            false => (head >> 4, usize::from(head & 15) + 1, more),
+        };
+        found.push((number, more[..length].to_vec()));
+        rest = &more[length..];
+    }
+    (is_long, found)
+}
+
+#[test]
+fn the_dependency_descriptor_goes_along_where_there_is_room_and_its_numbers_go_on() {
+    let (mut slot, generation) = slot(2);
+    let descriptor = |length: usize, number: u16| -> Option<Arc<[u8]>> {
+        let [high, low] = number.to_be_bytes();
+        let mut bytes = vec![0xca, high, low];
+        bytes.resize(length, 0x77);
+        Some(bytes.into())
+    };
+    let send = |slot: &mut Slot, layer, seq, picture, dependency| {
+        let packet = Packet { dependency, ..packet(generation, Codec::Av1, layer, seq, picture) };
+        extensions(&written(slot, &packet).unwrap())
+    };
+    let orientation = (ORIENTATION, vec![1]);
+
+    // Browsers that take no long ones get it where it is short.
+    let first = send(&mut slot, 0, 10, key(), descriptor(40, 500));
+    assert_eq!(first, (false, vec![orientation.clone()]));
+    let second = send(&mut slot, 0, 11, Picture::default(), descriptor(3, 501));
+    assert_eq!(second, (false, vec![orientation.clone(), (DEPENDENCY, vec![0xca, 1, 245])]));
+    slot.extensions.has_long = true;
+    slot.target = 1;
+    let (is_long, found) = send(&mut slot, 1, 900, key(), descriptor(40, 65_530));
+    assert!(is_long && found[0] == orientation);
+    assert_eq!(found[1].1.len(), 40);
+    assert_eq!(found[1].1[..4], [0xca, 1, 246, 0x77], "frame 502 of ours");
+    let fourth = send(&mut slot, 1, 901, Picture::default(), descriptor(3, 4));
+    assert_eq!(fourth, (false, vec![orientation, (DEPENDENCY, vec![0xca, 2, 0])]), "numbers roll over");
+    assert_eq!(send(&mut slot, 1, 902, Picture::default(), descriptor(2, 5)).1.len(), 1, "broken");
+}
+
+#[test]
+fn what_is_left_out_is_found_by_no_number_and_what_is_sent_by_its_own() {
+    let (mut slot, generation) = slot(1);
+    slot.temporal = 0;
+    let share = |temporal| Picture { part: Some(Part { temporal, ..Part::default() }), ..Picture::default() };
+    let mut numbers = Vec::new();
+    for seq in 100..120_u64 {
+        let picture = match seq {
+            100 => Picture { starts_keyframe: true, ..share(0) },
+            _ => share((seq % 2) as u8),
+        };
+        let packet = packet(generation, Codec::Vp8, 0, seq, picture);
+        let Some(rewrite) = slot.admit(&packet) else { continue };
+        assert_eq!(slot.origin(rewrite.seq), Some((generation, 0, seq)));
+        assert_eq!(slot.again(&packet, rewrite.seq).map(|again| again.seq), Some(rewrite.seq));
+        numbers.push(rewrite.seq);
+    }
+
+    assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+    assert_eq!(slot.sent(10), Some(10));
+    assert_eq!(slot.sent(11), None);
+}
+
+#[test]
+fn pictures_of_vp8_are_counted_as_they_are_sent_and_those_of_vp9_as_they_came() {
+    for (kind, expected) in [(Codec::Vp8, [0x0100, 0x0101, 0x0102]), (Codec::Vp9, [0x0100, 0x0102, 0x0104])] {
+        let (mut slot, generation) = slot(1);
+        slot.temporal = 0;
+        let mut sent = Vec::new();
+        for seq in 0..5_u16 {
+            let id = crate::payload::PictureId { at: 2, is_long: true, value: 0x0100 + seq };
+            let part = Part { temporal: (seq % 2) as u8, ..Part::default() };
+            let picture =
+                Picture { starts_keyframe: seq == 0, id: Some(id), part: Some(part), ..Picture::default() };
+            let mut fresh = packet(generation, kind, 0, 100 + u64::from(seq), picture);
+            let mut payload = fresh.payload.to_vec();
+            payload[2..4].copy_from_slice(&(id.value | 0x8000).to_be_bytes());
+            fresh.payload = payload.into();
+            if let Some(bytes) = written(&mut slot, &fresh) {
+                let at = bytes.len() - fresh.payload.len() + 2;
+                sent.push(u16::from_be_bytes([bytes[at], bytes[at + 1]]) & 0x7fff);
+            }
+        }
+        assert_eq!(sent, expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_number_that_was_kept_for_what_is_left_out_goes_out_with_padding() {
+    let (mut slot, generation) = slot(1);
+    slot.temporal = 0;
+    let share = |seq: u64, temporal| {
+        let part = Some(Part { temporal, ..Part::default() });
+        let picture = Picture { starts_keyframe: seq == 100, part, ..Picture::default() };
+        Packet { timestamp: 3000 * (seq / 3) as u32, ..packet(generation, Codec::Vp8, 0, seq, picture) }
+    };
+    for (seq, temporal) in [(100, 0), (101, 0), (103, 1)] {
+        let _ = written(&mut slot, &share(seq, temporal));
+    }
+
+    let late = written(&mut slot, &share(102, 1)).unwrap();
+
+    assert_eq!(late[0] & PADDED, PADDED);
+    assert_eq!((late[1] & 0x80, &late[2..4], late.last()), (0, &[0, 3][..], Some(&1)));
+    assert_eq!(extensions(&late).1, [], "nothing is said of it");
+    let next = written(&mut slot, &share(105, 0)).unwrap();
+    assert_eq!(&next[2..4], [0, 5], "one number was kept for 104");
+}
