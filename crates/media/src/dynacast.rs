@@ -98,6 +98,22 @@ mod tests {
     }
 
     #[test]
+    fn layers_of_one_stream_are_wanted_as_one() {
+        let sources = Sources::default();
+        let source = sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main });
+        sources.publish(&source, 0, 0, 720);
+        let mut wants = Wants::new(&source, SECOND);
+        source.set_sizes(3, &[180, 360, 720]);
+        source.seek(2, 4 * SECOND);
+        source.seek(0, 4 * SECOND);
+
+        assert!(!wants.look(&source, 6 * SECOND));
+        assert_eq!(told(&wants), [true]);
+        assert!(wants.look(&source, 9 * SECOND));
+        assert_eq!(told(&wants), [false]);
+    }
+
+    #[test]
     fn a_layer_that_never_came_takes_what_its_publisher_says() {
         let source = camera();
         source.describe(2, 720, 900_000);
