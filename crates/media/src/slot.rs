@@ -3,12 +3,18 @@
 //! Invariant: whatever changes behind a slot (layer, publisher, source), what the viewer sees is one stream: sequence
 //! numbers without a gap, timestamps and picture numbers that only grow, each new beginning a keyframe.
 
+mod squeeze;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use str0m::format::Codec;
 
+use self::squeeze::SQUEEZED;
+pub(crate) use self::squeeze::Squeeze;
 use crate::allocation::Grant;
 use crate::dependency;
 use crate::kept::Kept;
@@ -16,12 +22,9 @@ use crate::numbers::Numbers;
 use crate::payload::{CodecKey, PictureId, red_primary};
 use crate::resend::Repeats;
 use crate::rtcp::SenderReport;
-use crate::source::{Packet, Recent, SenderClock, Source};
+use crate::source::{Packet, SenderClock, Source};
 use crate::telling::Showing;
 use crate::thinning::{ALL, Caps, Place, Run, Thinning};
-
-#[cfg(test)]
-mod tests;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 const PADDED: u8 = 0x20;
@@ -117,54 +120,6 @@ struct Out {
     frame: u16,
     packets: u32,
     bytes: u32,
-}
-
-/// Pictures that are sent at once although they were taken one after the other: what a viewer begins with. They are stamped as
-/// if they had been taken in a moment, so that the player does not show all that follows later.
-pub(crate) struct Squeeze {
-    generation: u32,
-    layer: u8,
-    first: u64,
-    newest: u64,
-    /// Their times, by the publisher.
-    pictures: SmallVec<[u32; 24]>,
-    /// The newest one's on our stream.
-    timestamp: u32,
-}
-
-/// What lies between two such pictures: 2 ms.
-const SQUEEZED: u32 = 180;
-
-impl Squeeze {
-    pub(crate) fn new(recent: &Recent, layer: u8) -> Self {
-        Self {
-            generation: recent.generation,
-            layer,
-            first: recent.first,
-            newest: recent.newest,
-            pictures: SmallVec::new(),
-            timestamp: 0,
-        }
-    }
-
-    /// The next packet's time.
-    pub(crate) fn push(&mut self, timestamp: u32) {
-        if self.pictures.last() != Some(&timestamp) {
-            self.pictures.push(timestamp);
-        }
-    }
-
-    fn timestamp(&self, packet: &Packet) -> Option<u32> {
-        if packet.seq > self.newest
-            || packet.seq < self.first
-            || packet.generation != self.generation
-            || packet.layer != self.layer
-        {
-            return None;
-        }
-        let back = self.pictures.iter().rev().position(|picture| *picture == packet.timestamp)?;
-        Some(self.timestamp.wrapping_sub(back as u32 * SQUEEZED))
-    }
 }
 
 /// How a packet is sent to this viewer.
