@@ -126,6 +126,18 @@ pub(crate) fn asks_for_sound(offer: &str) -> bool {
     offer.lines().any(asks)
 }
 
+/// An answer in which nobody may ask for sound that is missing: the offer did not have it.
+pub(crate) fn without_sound_asked_for(answer: &str) -> String {
+    let mut is_sound = false;
+    let is_kept = |line: &&str| {
+        if line.starts_with("m=") {
+            is_sound = line.starts_with("m=audio");
+        }
+        !(is_sound && line.starts_with("a=rtcp-fb:") && line.trim_end().ends_with(" nack"))
+    };
+    answer.split_inclusive('\n').filter(is_kept).collect()
+}
+
 /// Whether the first format of an m-line is AV1.
 fn prefers_av1<'a>(mut section: impl Iterator<Item = &'a str>, first: &str) -> bool {
     let is_it = |line: &str| {
@@ -200,6 +212,13 @@ mod tests {
                 && !asks("a=rtcp-fb:111 transport-cc")
         );
         assert!(!asks_for_sound("a=rtpmap:0 PCMU/8000\r\na=rtcp-fb:0 nack\r\n"));
+
+        let answer = |sound: &str| {
+            format!(
+                "v=0\r\nm=video 9\r\na=rtcp-fb:96 nack\r\nm=audio 9\r\n{sound}a=rtcp-fb:111 transport-cc\r\n"
+            )
+        };
+        assert_eq!(without_sound_asked_for(&answer("a=rtcp-fb:111 nack\r\n")), answer(""));
     }
 
     #[test]

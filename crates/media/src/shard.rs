@@ -30,7 +30,6 @@ use crate::keys;
 use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
-use crate::sdp;
 use crate::source::{History, Packet, PeerId, Recent, RoomKey, Source};
 use crate::stun;
 use crate::viewer::{Aim, Past, Viewer};
@@ -435,7 +434,9 @@ impl Shard {
                 match publisher.ingest(&mut peer.rtc, rtp, now) {
                     Ok(packet) => self.spread(packet),
                     Err(Refusal::NotAllowed) => _ = counters.refused_packets.fetch_add(1, Ordering::Relaxed),
-                    Err(Refusal::Unknown) => _ = counters.unknown_packets.fetch_add(1, Ordering::Relaxed),
+                    Err(Refusal::Unknown | Refusal::Broken) => {
+                        _ = counters.unknown_packets.fetch_add(1, Ordering::Relaxed)
+                    }
                     Err(Refusal::Padding) => {}
                     Err(Refusal::Superseded) => {
                         _ = counters.superseded_packets.fetch_add(1, Ordering::Relaxed)
@@ -695,7 +696,7 @@ impl Shard {
     }
 
     /// The connection, made anew when it does not exist.
-    fn open(&mut self, id: PeerId, offer: &str, role: impl FnOnce() -> Role, now: Instant) -> usize {
+    fn open(&mut self, id: PeerId, role: impl FnOnce() -> Role, now: Instant) -> usize {
         if let Some(at) = self.by_id.get(&id) {
             return *at;
         }
@@ -714,9 +715,7 @@ impl Shard {
             .set_extension(12, dependency::extension())
             .set_send_buffer_audio(1)
             .set_send_buffer_video(1);
-        if sdp::asks_for_sound(offer) {
-            agree::let_sound_be_asked_for(config.codec_config());
-        }
+        agree::let_sound_be_asked_for(config.codec_config());
         let mut rtc = config.build(now);
         for (address, is_tcp) in self.shared.candidates() {
             let candidate = match is_tcp {

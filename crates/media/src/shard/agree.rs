@@ -77,6 +77,7 @@ pub struct Answer {
 impl Shard {
     /// Lets the library answer an offer, and notes the name under which ICE will knock.
     fn answer(&mut self, at: usize, peer: &mut Peer, offer: &str, now: Instant) -> Result<String, Error> {
+        let asks_for_sound = sdp::asks_for_sound(offer);
         let offer =
             SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(reason(&error.to_string())))?;
         let answer =
@@ -89,7 +90,8 @@ impl Shard {
             peer.ufrag = name;
         }
         self.drive(at, peer, None, now);
-        Ok(answer.to_sdp_string())
+        let answer = answer.to_sdp_string();
+        Ok(if asks_for_sound { answer } else { sdp::without_sound_asked_for(&answer) })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -107,7 +109,7 @@ impl Shard {
         let (lines, offer) = sdp::read_offer(offer, Way::Sends);
         let streams = assign(&lines, streams)?;
         let is_new = !self.by_id.contains_key(&id);
-        let at = self.open(id, &offer, || Role::Publisher(Box::default()), now);
+        let at = self.open(id, || Role::Publisher(Box::default()), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let micros = self.shared.micros(now);
         let answer = match &peer.role {
@@ -117,7 +119,7 @@ impl Shard {
         let result = answer.map(|sdp| {
             if let Role::Publisher(publisher) = &mut peer.role {
                 publisher.rights = rights;
-                publisher.renegotiated(&mut peer.rtc);
+                publisher.renegotiated(&mut peer.rtc, sdp::asks_for_sound(&offer));
                 self.retrack(at, publisher, room, user, &streams, &lines, micros);
             }
             Answer { sdp, published: streams, mids: Vec::new() }
@@ -196,7 +198,7 @@ impl Shard {
         }
         let is_new = !self.by_id.contains_key(&id);
         let (cname, micros) = (self.shared.cname(), self.shared.micros(now));
-        let at = self.open(id, &offer, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
+        let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let answer = match &peer.role {
             Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),
@@ -204,8 +206,9 @@ impl Shard {
         };
         let result = answer.and_then(|sdp| {
             let Role::Viewer(viewer) = &mut peer.role else { return Err(Error::Gone) };
+            let asks_for_sound = sdp::asks_for_sound(&offer);
             for line in lines.iter().filter(|line| line.is_active) {
-                open_slot(viewer, &mut peer.rtc, line);
+                open_slot(viewer, &mut peer.rtc, line, asks_for_sound);
             }
             self.fill(at, viewer, streams, most_speakers, now)?;
             let mids = lines.into_iter().filter(|line| line.is_active).map(|line| line.mid).collect();
@@ -288,8 +291,8 @@ impl Shard {
     }
 }
 
-/// Sound is sent again too on this connection: on its own stream, as there is no other for it. Browsers ask for that where it is
-/// agreed on for the codec, whether or not it comes within RED.
+/// Sound can be sent again too, to whom asks for that (`sdp.rs`): on its own stream, as there is no other for it. Browsers ask
+/// where it is agreed on for the codec, whether or not it comes within RED.
 pub(super) fn let_sound_be_asked_for(codecs: &mut CodecConfig) {
     let mut params = codecs.params().to_vec();
     params
@@ -340,7 +343,7 @@ fn assign(lines: &[Line], named: &[Published]) -> Result<Vec<Published>, Error> 
 }
 
 /// Makes room for a stream that has been agreed on; nothing when there is room already.
-fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
+fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line, asks_for_sound: bool) {
     if viewer.slots.iter().any(|slot| slot.mid.as_slice() == line.mid.as_bytes()) {
         return;
     }
@@ -359,16 +362,14 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
         audio_level: ids.id_of(Extension::AudioLevel),
         orientation: ids.id_of(Extension::VideoOrientation),
         abs_send_time: ids.id_of(Extension::AbsoluteSendTime),
-        dependency: ids.id_of(dependency::extension()),
-        has_long: line.allows_mixed,
+        // Long ones need the two-byte form (RFC 8285 4.3): without it a viewer would lack just those that the others refer to.
+        dependency: ids.id_of(dependency::extension()).filter(|_| line.allows_mixed),
     };
+    slot.kept = (asks_for_sound && !line.is_video).then(Box::default);
     let offered = media.remote_pts().to_vec();
     for params in rtc.codec_config().params() {
         if !offered.contains(&params.pt()) {
             continue;
-        }
-        if !line.is_video && params.fb_nack() {
-            slot.kept = Some(Box::default());
         }
         let codec = CodecKey::new(&params.spec(), false);
         let rtx = params.resend().map(|pt| *pt);
