@@ -196,7 +196,7 @@ impl Allocation {
                 settle(slot, choice.layer.map(|layer| (layer as u8, choice.share)), now, room.is_full);
             }
         }
-        self.given = used;
+        self.given = used + self.not_yet_given_up(slots);
         self.seek(slots, now, room, used);
         let all: f64 =
             self.choices.iter().filter_map(|choice| Some(bits(slots.get(choice.at)?, choice.top))).sum();
@@ -269,6 +269,18 @@ impl Allocation {
         used
     }
 
+    /// What still comes of larger pictures than are meant, until a keyframe of the smaller ones does.
+    fn not_yet_given_up(&self, slots: &[Slot]) -> f64 {
+        let more = |choice: &Choice| {
+            let slot = slots.get(choice.at)?;
+            let meant = choice.layer.map_or(0.0, |layer| share_bits(slot, layer, choice.share));
+            let granted = slot.grant.layer.map_or(0.0, |layer| bits(slot, layer.into()));
+            let current = slot.current_layer().map_or(0.0, |layer| bits(slot, layer.into()));
+            Some((granted.max(current) - meant).max(0.0))
+        };
+        self.choices.iter().filter_map(more).sum()
+    }
+
     /// Notes which layers are wanted: those that are given and all below, and the next that fits, if its publisher was told that
     /// nobody wants it.
     fn seek(&self, slots: &[Slot], now: u64, room: Room, used: f64) {
@@ -302,7 +314,9 @@ fn sound(slots: &[Slot]) -> (f64, f64) {
     let (mut plain, mut copies) = (0.0, 0.0);
     for slot in slots.iter().filter(|slot| !slot.is_video && !slot.is_off()) {
         let bits = bits(slot, 0);
-        let share = if slot.is_doubled { PLAIN } else { 1.0 };
+        // Of what is encrypted from end to end nothing is taken off.
+        let is_sealed = slot.source.as_ref().is_some_and(|source| source.is_encrypted());
+        let share = if slot.is_doubled && !is_sealed { PLAIN } else { 1.0 };
         plain += bits * share;
         copies += bits * (1.0 - share);
     }

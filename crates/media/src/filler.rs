@@ -19,7 +19,7 @@ impl Default for Filler {
 }
 
 impl Filler {
-    /// The number of a packet among those that are sent on; `None` for one of padding alone.
+    /// The number of a packet among those that are sent on; `None` for one of padding alone, and for one that is too late.
     pub(crate) fn number(&mut self, seq: u64, is_padding: bool) -> Option<u64> {
         let is_newest = seq > self.newest;
         self.newest = self.newest.max(seq);
@@ -29,6 +29,11 @@ impl Filler {
                 *place = seq;
                 self.count += 1;
             }
+            return None;
+        }
+        let oldest = self.recent.get(self.count as usize % LOOKED_BACK).copied().unwrap_or(0);
+        if !is_newest && seq < oldest {
+            // How much padding was before it is not known any more.
             return None;
         }
         let later = if is_newest { 0 } else { self.recent.iter().filter(|padding| **padding > seq).count() };
@@ -63,5 +68,16 @@ mod tests {
         let expected =
             [100, 0, 101, 0, 103, 102, 105, 0, 106].map(|number| Some(number).filter(|number| *number > 0));
         assert_eq!(numbers, expected);
+    }
+
+    #[test]
+    fn what_comes_after_more_padding_than_is_remembered_gets_no_number() {
+        let mut filler = Filler::default();
+        assert_eq!(filler.number(100, false), Some(100));
+        // 101 and 150 are late.
+        (102..150).chain(151..170).for_each(|seq| _ = filler.number(seq, true));
+
+        assert_eq!((filler.number(101, false), filler.number(150, false)), (None, Some(102)));
+        assert_eq!(filler.number(170, false), Some(103));
     }
 }

@@ -86,10 +86,10 @@ impl Pacer {
         self.left > 0.0 && self.held.is_empty()
     }
 
-    /// Something left.
+    /// Something left. Sound does not wait, but what it takes too much is not paid back for ever.
     #[inline]
     pub(crate) fn charge(&mut self, bytes: usize) {
-        self.left -= bytes as f64;
+        self.left = (self.left - bytes as f64).max(-(LONGEST_SCREEN_US as f64) * self.bytes_a_us);
     }
 
     /// A packet has to wait. `false` when too much does already.
@@ -197,5 +197,10 @@ mod tests {
         assert!(pacer.take(LONGEST_US + 1, |_| false).is_some_and(|(_, is_late)| is_late));
         pacer.forget(3);
         assert!(!pacer.is_holding() && pacer.hold(3, &packet(1000), 0));
+
+        // Sound that takes more than there is, for minutes, is not paid back for as long.
+        pacer.forget(3);
+        pacer.charge(10_000_000);
+        assert!(!pacer.is_open(LONGEST_US + 1) && pacer.is_open(LONGEST_US + LONGEST_SCREEN_US + 2));
     }
 }

@@ -266,6 +266,8 @@ pub(crate) enum Refusal {
     Unknown,
     /// Another connection publishes this stream by now.
     Superseded,
+    /// It is not what its codec says.
+    Broken,
     /// There is nothing in it.
     Padding,
 }
@@ -283,12 +285,12 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// The streams have been agreed on anew.
-    pub(crate) fn renegotiated(&mut self, rtc: &mut Rtc) {
+    /// The streams have been agreed on anew, and whether sound that is missing may be asked for.
+    pub(crate) fn renegotiated(&mut self, rtc: &mut Rtc, asks_for_sound: bool) {
+        self.asks_for_sound = asks_for_sound;
         self.by_ssrc.clear();
         self.by_payload_type.clear();
         for params in rtc.codec_config().params() {
-            self.asks_for_sound |= !params.spec().codec.is_video() && params.fb_nack();
             self.by_payload_type.insert(*params.pt(), CodecKey::new(&params.spec(), false));
             if let Some(red) = params.red() {
                 self.by_payload_type.insert(*red, CodecKey::new(&params.spec(), true));
@@ -331,6 +333,12 @@ impl Publisher {
         }
         if track.source.generation() != track.generation {
             return Err(Refusal::Superseded);
+        }
+        // Who cannot be sent it whole could be sent nothing of it.
+        let is_whole =
+            !codec.red || track.source.is_encrypted() || payload::red_primary(&rtp.payload).is_some();
+        if !is_whole && !rtp.payload.is_empty() {
+            return Err(Refusal::Broken);
         }
         let filler = track.fillers.get_mut(usize::from(layer)).ok_or(Refusal::Unknown)?;
         let seq = filler.number(*rtp.seq_no, rtp.payload.is_empty()).ok_or(Refusal::Padding)?;

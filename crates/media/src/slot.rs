@@ -40,9 +40,8 @@ pub(crate) struct Extensions {
     pub(crate) audio_level: Option<u8>,
     pub(crate) orientation: Option<u8>,
     pub(crate) abs_send_time: Option<u8>,
+    /// Only where extensions of more than 16 bytes are taken too.
     pub(crate) dependency: Option<u8>,
-    /// Extensions of more than 16 bytes are taken too.
-    pub(crate) has_long: bool,
 }
 
 /// A codec that the viewer takes.
@@ -87,9 +86,10 @@ struct Segment {
     taken: Taken,
     /// Only the newest block of RED is sent: the viewer has no RED, or its link no room.
     unwraps: bool,
-    /// What both follow from: how sound comes in, and whether it is to go out plain.
+    /// What both follow from: how sound comes in, whether it is to go out plain, and whether it cannot.
     came: CodecKey,
     is_plain: bool,
+    is_sealed: bool,
 }
 
 impl Segment {
@@ -170,6 +170,8 @@ pub(crate) struct Slot {
     is_quiet: bool,
     /// Something was left out: the numbers go on with what comes next.
     is_cut: bool,
+    /// The newest that was left out on that account, by the publisher's number.
+    passed: u64,
     /// What the viewer has been told of the picture.
     pub(crate) told: Option<Showing>,
     /// Sound is sent without the second copy that its publisher may send.
@@ -216,6 +218,7 @@ impl Slot {
             is_held: false,
             is_quiet: false,
             is_cut: false,
+            passed: 0,
             told: None,
             is_plain: false,
             is_doubled: false,
@@ -292,6 +295,14 @@ impl Slot {
         self.source.as_ref().is_some_and(|source| source.is_scalable())
     }
 
+    /// Which part of its stream is to be sent, of all that comes in it.
+    pub(crate) fn part(&self) -> f64 {
+        let Some(source) = self.source.as_ref().filter(|source| source.is_scalable()) else { return 1.0 };
+        let all = source.bits(source.layer_count().saturating_sub(1));
+        let meant = source.share_bits(self.target.into(), self.temporal);
+        if all == 0 { 1.0 } else { (f64::from(meant) / f64::from(all)).min(1.0) }
+    }
+
     /// How much of a stream with several layers is to be sent.
     fn caps(&self) -> Caps {
         let is_below = |source: &&Arc<Source>| {
@@ -344,6 +355,9 @@ impl Slot {
     #[inline]
     pub(crate) fn admit(&mut self, packet: &Packet) -> Option<Rewrite> {
         if self.is_off() {
+            if self.is_cut {
+                self.passed = self.passed.max(packet.seq);
+            }
             return None;
         }
         let is_current = |segment: &Segment| {
@@ -361,14 +375,22 @@ impl Slot {
             return None;
         }
         let mut current = last.filter(is_current);
-        if std::mem::take(&mut self.is_cut) {
+        if self.is_cut {
+            // What comes late belongs to what was left out.
+            if current.is_some() && packet.seq <= self.passed {
+                return None;
+            }
+            (self.is_cut, self.passed) = (false, 0);
             current = current.map(|segment| self.go_on(segment, packet));
         }
         let segment = match current {
             // A codec may change between RED and plain within a publication, without a keyframe.
             // Sound may also have to go out plain from now on, or need not.
             Some(segment)
-                if !self.is_video && (segment.came != packet.codec || segment.is_plain != self.is_plain) =>
+                if !self.is_video
+                    && (segment.came != packet.codec
+                        || segment.is_plain != self.is_plain
+                        || segment.is_sealed != self.is_sealed()) =>
             {
                 self.retake(segment, packet)?
             }
@@ -376,7 +398,7 @@ impl Slot {
             None if !self.is_video || self.can_begin_with(packet) => self.begin(packet)?,
             None => return None,
         };
-        let place = match self.is_video && self.is_thinned(packet) {
+        let place = match self.is_video && self.is_thinned(&segment, packet) {
             true => self.thin(&segment, packet)?,
             false => segment.place(packet, segment.out(packet.seq)),
         };
@@ -404,8 +426,13 @@ impl Slot {
     }
 
     /// Whether something is, or has been, left out of the stream.
-    fn is_thinned(&self, packet: &Packet) -> bool {
-        self.thinning.is_some() || packet.picture.part.is_some() && self.caps() != Caps::ALL
+    fn is_thinned(&self, segment: &Segment, packet: &Packet) -> bool {
+        if self.thinning.is_some() {
+            return true;
+        }
+        // It does not begin with what comes late: all that was sent before.
+        let is_newest = || self.out.as_ref().is_none_or(|out| segment.out(packet.seq) > out.seq);
+        packet.picture.part.is_some() && self.caps() != Caps::ALL && is_newest()
     }
 
     fn thin(&mut self, segment: &Segment, packet: &Packet) -> Option<Place> {
@@ -427,11 +454,16 @@ impl Slot {
         self.squeeze = Some(Box::new(squeeze));
     }
 
+    /// Whether it is encrypted from end to end.
+    fn is_sealed(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is_encrypted())
+    }
+
     /// The payload type for a codec, and whether RED has to be taken off.
     fn take(&self, codec: CodecKey) -> Option<(Taken, bool)> {
         let find = |wanted: CodecKey| self.takes.iter().find(|taken| taken.codec == wanted).copied();
         // Of what is encrypted from end to end nothing can be taken off: it goes as it is, or not at all.
-        let is_sealed = self.source.as_ref().is_some_and(|source| source.is_encrypted());
+        let is_sealed = self.is_sealed();
         if let Some(taken) = find(codec).filter(|_| !(codec.red && self.is_plain) || is_sealed) {
             return Some((taken, false));
         }
@@ -457,7 +489,14 @@ impl Slot {
     fn retake(&mut self, segment: Segment, packet: &Packet) -> Option<Segment> {
         let (taken, unwraps) = self.take(packet.codec)?;
         let is_same = unwraps == segment.unwraps && taken.codec == segment.taken.codec;
-        let fresh = Segment { taken, unwraps, came: packet.codec, is_plain: self.is_plain, ..segment };
+        let fresh = Segment {
+            taken,
+            unwraps,
+            came: packet.codec,
+            is_plain: self.is_plain,
+            is_sealed: self.is_sealed(),
+            ..segment
+        };
         match self.segments.last_mut() {
             Some(last) if is_same => *last = fresh,
             _ => self.push(Segment { first: packet.seq, first_out: segment.out(packet.seq), ..fresh }),
@@ -523,6 +562,7 @@ impl Slot {
             unwraps,
             came: packet.codec,
             is_plain: self.is_plain,
+            is_sealed: self.is_sealed(),
         };
         self.clock = None;
         self.clock_rate = rate;
@@ -607,12 +647,14 @@ impl Slot {
         self.keyframe == Some((packet.generation, packet.layer, packet.timestamp))
     }
 
-    /// Whether what is shown hangs on a packet: no keyframe has been sent after it.
+    /// Whether what is shown hangs on a packet: no keyframe has been sent after it, and others need its picture.
     pub(crate) fn hangs_on(&self, packet: &Packet) -> bool {
-        self.keyframe.is_some_and(|(generation, layer, timestamp)| {
-            (generation, layer) == (packet.generation, packet.layer)
-                && packet.timestamp.wrapping_sub(timestamp) < u32::MAX / 2
-        })
+        let is_needed = packet.picture.part.is_none_or(|part| part.temporal == 0);
+        is_needed
+            && self.keyframe.is_some_and(|(generation, layer, timestamp)| {
+                (generation, layer) == (packet.generation, packet.layer)
+                    && packet.timestamp.wrapping_sub(timestamp) < u32::MAX / 2
+            })
     }
 
     /// How `packet`, which was sent before under a number of ours, is sent once more.
@@ -632,6 +674,15 @@ impl Slot {
     /// The number of the newest packet sent.
     pub(crate) fn newest_number(&self) -> Option<u64> {
         Some(self.out.as_ref()?.seq)
+    }
+
+    /// How many bytes of a packet's payload are sent.
+    pub(crate) fn payload_bytes(packet: &Packet, rewrite: &Rewrite) -> usize {
+        match (rewrite.is_blank, rewrite.unwraps) {
+            (true, _) => 1,
+            (false, true) => red_primary(&packet.payload).map_or(0, <[u8]>::len),
+            (false, false) => packet.payload.len(),
+        }
     }
 
     /// Appends `packet` in clear; returns the length of its header, and SRTP's index.
@@ -737,7 +788,7 @@ impl Slot {
         let ids = &self.extensions;
         let dependency =
             packet.and_then(|packet| packet.dependency.as_deref()).filter(|_| ids.dependency.is_some());
-        let is_long = ids.has_long && dependency.is_some_and(|value| value.len() > dependency::SHORT);
+        let is_long = dependency.is_some_and(|value| value.len() > dependency::SHORT);
         // One-byte form (RFC 8285 4.2), or two-byte form (4.3); its length in words is set at the end.
         buffer.extend_from_slice(if is_long { &[0x10, 0, 0, 0] } else { &[0xbe, 0xde, 0, 0] });
         let start = buffer.len();
@@ -769,7 +820,6 @@ impl Slot {
         if let (Some(id @ 1..=14), Some(value)) = (ids.dependency, dependency)
             && let [first, _, _, rest @ ..] = value
             && let Some(number) = dependency::number(value)
-            && (is_long || value.len() <= dependency::SHORT)
         {
             match is_long {
                 true => buffer.extend_from_slice(&[id, value.len() as u8]),

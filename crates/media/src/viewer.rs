@@ -195,7 +195,7 @@ impl Viewer {
 
     fn send(&mut self, at: usize, packet: &Packet, aim: Aim, out: &mut Outbox) -> bool {
         let Some(rewrite) = self.slots.get_mut(at).and_then(|slot| slot.admit(packet)) else { return false };
-        let bytes = packet.payload.len() + AROUND;
+        let bytes = Slot::payload_bytes(packet, &rewrite) + AROUND;
         let stamps = self.stamps(at, aim, bytes);
         let (Some(slot), Some(protect)) = (self.slots.get_mut(at), &self.protect) else { return false };
         let start = out.start();
@@ -407,7 +407,7 @@ impl Viewer {
             let Some(packet) = find(slot, seq, past) else { return };
             let is_old = aim.now.saturating_duration_since(packet.arrived) > OLDEST_RESENT;
             if is_over || is_old {
-                is_hopeless |= slot.hangs_on(&packet);
+                is_hopeless |= slot.hangs_on(&packet) && slot.again(&packet, seq).is_some();
             } else {
                 wanted.push((slot.is_of_keyframe(&packet), seq));
             }
@@ -502,7 +502,7 @@ impl Viewer {
             return None;
         }
         let recent = past.recent(&source, generation, layer)?;
-        if !is_worth_it(&recent, aim.now, self.estimator.bits()) {
+        if !is_worth_it(&recent, slot.part(), aim.now, self.estimator.bits()) {
             return None;
         }
         let mut squeeze = Squeeze::new(&recent, layer);
@@ -524,10 +524,10 @@ impl Viewer {
         let estimate = self.estimator.bits();
         for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
             let Some(source) = slot.source.clone() else { continue };
-            let layer = slot.stream(slot.target);
+            let (layer, part) = (slot.stream(slot.target), slot.part());
             let recent = past.recent(&source, source.generation(), layer);
             let is_fresh = |recent: &Recent| {
-                is_worth_it(recent, now, estimate)
+                is_worth_it(recent, part, now, estimate)
                     && now.saturating_duration_since(recent.began) < FRESH_START
             };
             if !recent.as_ref().is_some_and(is_fresh) {
@@ -603,10 +603,10 @@ impl Viewer {
     }
 }
 
-/// Whether a picture may begin with a keyframe that is there.
-fn is_worth_it(recent: &Recent, now: Instant, estimate: f64) -> bool {
+/// Whether a picture may begin with a keyframe that is there, of which that part is sent.
+fn is_worth_it(recent: &Recent, part: f64, now: Instant, estimate: f64) -> bool {
     now.saturating_duration_since(recent.began) <= OLDEST_START
-        && recent.bytes as f64 * 8.0 <= LONGEST_START * estimate
+        && part * recent.bytes as f64 * 8.0 <= LONGEST_START * estimate
 }
 
 /// A packet that was sent under a number, if it is still there.

@@ -94,12 +94,10 @@ fn the_dependency_descriptor_goes_along_where_there_is_room_and_its_numbers_go_o
     };
     let orientation = (ORIENTATION, vec![1]);
 
-    // Browsers that take no long ones get it where it is short.
-    let first = send(&mut slot, 0, 10, key(), descriptor(40, 500));
-    assert_eq!(first, (false, vec![orientation.clone()]));
+    let (is_long, _) = send(&mut slot, 0, 10, key(), descriptor(40, 500));
+    assert!(is_long);
     let second = send(&mut slot, 0, 11, Picture::default(), descriptor(3, 501));
     assert_eq!(second, (false, vec![orientation.clone(), (DEPENDENCY, vec![0xca, 1, 245])]));
-    slot.extensions.has_long = true;
     slot.target = 1;
     let (is_long, found) = send(&mut slot, 1, 900, key(), descriptor(40, 65_530));
     assert!(is_long && found[0] == orientation);
@@ -177,4 +175,54 @@ fn a_number_that_was_kept_for_what_is_left_out_goes_out_with_padding() {
     assert_eq!(extensions(&late).1, [], "nothing is said of it");
     let next = written(&mut slot, &share(105, 0)).unwrap();
     assert_eq!(&next[2..4], [0, 5], "one number was kept for 104");
+}
+
+/// A viewer's slot with a microphone of that publication.
+fn sound() -> (Slot, u32) {
+    let sources = Sources::default();
+    let source = sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Audio });
+    let generation = sources.publish(&source, 0, 1, 0);
+    let mut slot = Slot::new("0", false, 1, None);
+    slot.takes.push(Taken { codec: codec(Codec::Opus), payload_type: 111, rtx: None });
+    slot.set_source(Some(source));
+    (slot, generation)
+}
+
+#[test]
+fn sound_that_was_left_out_does_not_come_late_either() {
+    let (mut slot, generation) = sound();
+    let number = |slot: &mut Slot, seq| {
+        slot.admit(&packet(generation, Codec::Opus, 0, seq, key())).map(|rewrite| rewrite.seq)
+    };
+
+    assert_eq!(number(&mut slot, 96), Some(1));
+    slot.set_quiet(true);
+    assert!((98..103).all(|seq| number(&mut slot, seq).is_none()));
+    slot.set_quiet(false);
+    assert_eq!(number(&mut slot, 97), None, "it belongs to what was left out");
+    assert_eq!((number(&mut slot, 103), number(&mut slot, 104)), (Some(2), Some(3)), "no number is missing");
+}
+
+#[test]
+fn nothing_begins_to_be_left_out_with_what_comes_late() {
+    let (mut slot, generation) = slot(1);
+    let share = |temporal| Picture { part: Some(Part { temporal, ..Part::default() }), ..Picture::default() };
+    let number = |slot: &mut Slot, seq, picture| {
+        slot.admit(&packet(generation, Codec::Vp8, 0, seq, picture)).map(|rewrite| rewrite.seq)
+    };
+    let base = Picture { starts_keyframe: true, ..share(0) };
+    assert_eq!(number(&mut slot, 1, base), Some(1));
+    for seq in (2..50).chain(56..62) {
+        assert_eq!(number(&mut slot, seq, share(u8::from(seq % 2 == 1))), Some(seq));
+    }
+
+    slot.temporal = 0;
+
+    // Of what was missing, a picture of either share; then the stream goes on without a gap.
+    assert_eq!(number(&mut slot, 50, share(0)), Some(50));
+    assert_eq!(number(&mut slot, 55, share(1)), Some(55));
+    assert_eq!(number(&mut slot, 62, share(0)), Some(62));
+    assert_eq!(number(&mut slot, 63, share(1)), None);
+    assert_eq!(number(&mut slot, 64, share(0)), Some(63));
+    assert_eq!(slot.origin(58).map(|(_, _, seq)| seq), Some(58));
 }

@@ -86,7 +86,7 @@ impl Viewer {
             return None;
         }
         let packet = find(slot, &sound, past)?;
-        let bytes = packet.payload.len() + AROUND;
+        let bytes = Slot::payload_bytes(&packet, &sound.rewrite) + AROUND;
         if !self.resends.allows(aim.micros, bytes, self.estimator.bits()) {
             return None;
         }
