@@ -284,3 +284,31 @@ fn padding_of_a_publisher_is_no_loss_to_who_hears_it() {
     heard.sort_unstable();
     assert!(heard.len() >= 95 && heard.windows(2).all(|pair| pair[1] == pair[0] + 1), "{heard:?}");
 }
+
+#[test]
+fn each_offer_says_anew_whether_missing_sound_is_asked_for() {
+    let mut world = World::new();
+    for asks in [true, false] {
+        let at = world.client();
+        let mut config =
+            Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).enable_opus(true, false);
+        let mut params = config.codec_config().params().to_vec();
+        params.iter_mut().for_each(|params| params.set_fb_nack(asks));
+        *config.codec_config() = CodecConfig::new_from_payload_params(params);
+        world.clients[at].rtc = config.build(world.now);
+        let local = Candidate::host(world.clients[at].address, Protocol::Udp).unwrap();
+        world.clients[at].rtc.add_local_candidate(local);
+
+        // Pictures first, and sound later on the same connection.
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            let mut api = world.clients[at].rtc.sdp_api();
+            api.add_media(kind, Direction::RecvOnly, None, None, None);
+            let (offer, pending) = api.apply().unwrap();
+            let id = PeerId(900 + u64::from(asks));
+            let answer = world.shard.watch(id, &offer.to_sdp_string(), &[], None, world.now).unwrap();
+            let sound = answer.sdp.split_once("m=audio").map(|(_, sound)| sound.contains(" nack\r\n"));
+            assert_eq!(sound, (kind == MediaKind::Audio).then_some(asks), "{}", answer.sdp);
+            world.accept(at, pending, &answer);
+        }
+    }
+}
