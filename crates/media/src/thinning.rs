@@ -1,7 +1,7 @@
 //! Leaving out layers of a stream that has several in one: sizes of the picture, and shares of the frame rate.
 //!
-//! Invariant: what is left out leaves no gap in the numbers that a viewer sees, no number is used for two packets, and
-//! what comes late is treated as the rest of its picture was. It is made when the first packet is to be left out, so
+//! Invariant: what is known to be left out leaves no gap in the numbers that a viewer sees (for what has not come yet a number is
+//! kept), no number is used for two packets, and what comes late is treated as the rest of its picture was. It is made when the first packet is to be left out, so
 //! that streams of which all is sent cost nothing; from then on it allocates nothing.
 
 use std::collections::VecDeque;

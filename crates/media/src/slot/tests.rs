@@ -1,6 +1,7 @@
 use str0m::format::{Codec, CodecSpec, FormatParams};
 use str0m::media::Frequency;
 
+use super::write::PADDED;
 use super::*;
 use crate::payload::{Part, Picture};
 use crate::source::{RoomKey, SourceKey, Sources, StreamKind};

@@ -31,7 +31,7 @@ struct MediaRequest {
     max_speakers: Option<u32>,
 }
 
-/// The most sounds of which one may want the loudest only; all others are sent all.
+/// The most that `MaxSpeakers` can be: whoever wants to hear more is sent all.
 const MOST_SPEAKERS: u8 = 50;
 
 /// A stream of an offer.

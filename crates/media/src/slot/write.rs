@@ -1,0 +1,215 @@
+//! How a packet is written for a viewer: its header with the extensions that were agreed on, and the slot's own numbers in its
+//! payload.
+
+use super::{Rewrite, Slot};
+use crate::dependency;
+use crate::payload::{PictureId, red_primary};
+use crate::source::Packet;
+
+/// Of a header's first byte: padding follows (RFC 3550 5.1).
+pub(super) const PADDED: u8 = 0x20;
+
+impl Slot {
+    /// How many bytes of a packet's payload are sent.
+    pub(crate) fn payload_bytes(packet: &Packet, rewrite: &Rewrite) -> usize {
+        match (rewrite.is_blank, rewrite.unwraps) {
+            (true, _) => 1,
+            (false, true) => red_primary(&packet.payload).map_or(0, <[u8]>::len),
+            (false, false) => packet.payload.len(),
+        }
+    }
+
+    /// Appends `packet` in clear; returns the length of its header, and SRTP's index.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        buffer: &mut Vec<u8>,
+        packet: &Packet,
+        rewrite: &Rewrite,
+        stamps: Stamps,
+    ) -> Option<(usize, u64)> {
+        let start = buffer.len();
+        let payload_type = rewrite.taken.payload_type;
+        self.write_header(
+            buffer,
+            &Header {
+                payload_type,
+                marker: rewrite.is_last && !rewrite.is_blank,
+                seq: rewrite.seq,
+                timestamp: rewrite.timestamp,
+                ssrc: self.ssrc,
+                frame_offset: rewrite.frame_offset,
+            },
+            stamps,
+            Some(packet).filter(|_| !rewrite.is_blank),
+        );
+        let header = buffer.len() - start;
+        if rewrite.is_blank {
+            *buffer.get_mut(start)? |= PADDED;
+            buffer.push(1);
+            return Some((header, rewrite.seq));
+        }
+        let payload = if rewrite.unwraps { red_primary(&packet.payload)? } else { &*packet.payload };
+        let at = buffer.len();
+        buffer.extend_from_slice(payload);
+        patch(buffer, at, packet, rewrite);
+        Some((header, rewrite.seq))
+    }
+
+    /// Appends `packet` as a retransmission (RFC 4588 4); returns the length of its header, its SSRC and SRTP's index.
+    pub(crate) fn write_again(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        packet: &Packet,
+        rewrite: &Rewrite,
+        stamps: Stamps,
+    ) -> Option<(usize, u32, u64)> {
+        let (payload_type, ssrc) = (rewrite.taken.rtx?, self.rtx_ssrc?);
+        self.rtx_seq += 1;
+        let (start, seq) = (buffer.len(), self.rtx_seq);
+        let header = Header {
+            payload_type,
+            marker: rewrite.is_last,
+            seq,
+            timestamp: rewrite.timestamp,
+            ssrc,
+            frame_offset: rewrite.frame_offset,
+        };
+        self.write_header(buffer, &header, stamps, Some(packet));
+        let header = buffer.len() - start;
+        buffer.extend_from_slice(&(rewrite.seq as u16).to_be_bytes());
+        let at = buffer.len();
+        buffer.extend_from_slice(&packet.payload);
+        patch(buffer, at, packet, rewrite);
+        Some((header, ssrc, seq))
+    }
+
+    /// How retransmissions are numbered among the codecs, once something was sent.
+    pub(crate) fn rtx(&self) -> Option<u8> {
+        let taken = self.segments.last().map(|segment| segment.taken);
+        taken.or(self.takes.first().copied()).and_then(|taken| taken.rtx)
+    }
+
+    /// Appends a retransmission of nothing, with so many bytes of padding; returns the length of its header, its SSRC and
+    /// SRTP's index.
+    pub(crate) fn write_padding(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        padding: u8,
+        stamps: Stamps,
+    ) -> Option<(usize, u32, u64)> {
+        let (payload_type, ssrc) = (self.rtx()?, self.rtx_ssrc?);
+        self.rtx_seq += 1;
+        let (start, seq) = (buffer.len(), self.rtx_seq);
+        let timestamp = self.out.as_ref().map_or(0, |out| out.timestamp);
+        let header = Header { payload_type, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
+        self.write_header(buffer, &header, stamps, None);
+        if let Some(first) = buffer.get_mut(start) {
+            *first |= PADDED;
+        }
+        let header = buffer.len() - start;
+        buffer.resize(buffer.len() + usize::from(padding) - 1, 0);
+        buffer.push(padding);
+        Some((header, ssrc, seq))
+    }
+
+    fn write_header(&self, buffer: &mut Vec<u8>, header: &Header, stamps: Stamps, packet: Option<&Packet>) {
+        let Header { payload_type, marker, seq, timestamp, ssrc, frame_offset } = *header;
+        buffer.extend_from_slice(&[0x90, u8::from(marker) << 7 | payload_type & 0x7f]);
+        buffer.extend_from_slice(&(seq as u16).to_be_bytes());
+        buffer.extend_from_slice(&timestamp.to_be_bytes());
+        buffer.extend_from_slice(&ssrc.to_be_bytes());
+        let ids = &self.extensions;
+        let dependency =
+            packet.and_then(|packet| packet.dependency.as_deref()).filter(|_| ids.dependency.is_some());
+        let is_long = dependency.is_some_and(|value| value.len() > dependency::SHORT);
+        // One-byte form (RFC 8285 4.2), or two-byte form (4.3); its length in words is set at the end.
+        buffer.extend_from_slice(if is_long { &[0x10, 0, 0, 0] } else { &[0xbe, 0xde, 0, 0] });
+        let start = buffer.len();
+        let mut put = |id: Option<u8>, value: &[u8]| {
+            match (id, value.len()) {
+                (Some(id @ 1..=14), length @ 1..=255) if is_long => {
+                    buffer.extend_from_slice(&[id, length as u8])
+                }
+                (Some(id @ 1..=14), length @ 1..=16) => buffer.push(id << 4 | (length as u8 - 1)),
+                _ => return,
+            }
+            buffer.extend_from_slice(value);
+        };
+        if let Some(number) = stamps.transport_cc {
+            put(ids.transport_cc, &number.to_be_bytes());
+        }
+        if ids.abs_send_time.is_some() {
+            put(ids.abs_send_time, stamps.abs_send_time.to_be_bytes().get(1..).unwrap_or_default());
+        }
+        if stamps.has_mid {
+            put(ids.mid, &self.mid);
+        }
+        if let Some(level) = packet.and_then(|packet| packet.audio_level) {
+            put(ids.audio_level, &[level]);
+        }
+        if let Some(orientation) = packet.and_then(|packet| packet.orientation) {
+            put(ids.orientation, &[orientation]);
+        }
+        if let (Some(id @ 1..=14), Some(value)) = (ids.dependency, dependency)
+            && let [first, _, _, rest @ ..] = value
+            && let Some(number) = dependency::number(value)
+        {
+            match is_long {
+                true => buffer.extend_from_slice(&[id, value.len() as u8]),
+                false => buffer.push(id << 4 | (value.len() as u8 - 1)),
+            }
+            buffer.push(*first);
+            buffer.extend_from_slice(&number.wrapping_add(frame_offset).to_be_bytes());
+            buffer.extend_from_slice(rest);
+        }
+        let length = buffer.len() - start;
+        buffer.resize(start + length.next_multiple_of(4), 0);
+        if let Some(words) = buffer.get_mut(start - 1) {
+            *words = length.div_ceil(4) as u8;
+        }
+    }
+}
+
+/// What is stamped on a packet as it goes out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamps {
+    pub(crate) transport_cc: Option<u16>,
+    /// 6.18 bits of seconds, in the lower 24.
+    pub(crate) abs_send_time: u32,
+    /// The stream's MID goes along.
+    pub(crate) has_mid: bool,
+}
+
+struct Header {
+    payload_type: u8,
+    marker: bool,
+    seq: u64,
+    timestamp: u32,
+    ssrc: u32,
+    frame_offset: u16,
+}
+
+/// Puts the slot's own picture numbers into the payload at `at`.
+#[inline]
+fn patch(buffer: &mut [u8], at: usize, packet: &Packet, rewrite: &Rewrite) {
+    if let Some(PictureId { at: place, is_long, value }) = packet.picture.id
+        && rewrite.picture_offset != 0
+    {
+        let number = value.wrapping_add(rewrite.picture_offset);
+        let place = at + usize::from(place);
+        match (is_long, buffer.get_mut(place..)) {
+            (true, Some([high, low, ..])) => {
+                *high = 0x80 | (number >> 8) as u8 & 0x7f;
+                *low = number as u8;
+            }
+            (false, Some([only, ..])) => *only = number as u8 & 0x7f,
+            _ => {}
+        }
+    }
+    if let Some((place, tl0)) = packet.picture.tl0
+        && let Some(byte) = buffer.get_mut(at + usize::from(place))
+    {
+        *byte = tl0.wrapping_add(rewrite.tl0_offset);
+    }
+}
