@@ -131,6 +131,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!secretKey) {
         throw invalid('startPlugin', 'builtinOptions.secretKey is missing; frames are encrypted in a worker, where customCryptors cannot go');
       }
+      // The salt is no secret, so it does not make a short key longer; and the characters of a string are no bytes.
+      if (!(secretKey instanceof Uint8Array) || secretKey.length < MIN_KEY_BYTES) {
+        throw invalid('startPlugin', `builtinOptions.secretKey must be a Uint8Array of at least ${MIN_KEY_BYTES} bytes`);
+      }
+      if (salt !== undefined && !(salt instanceof Uint8Array)) throw invalid('startPlugin', 'builtinOptions.salt must be a Uint8Array');
       await this.enableEncryption({ key: Uint8Array.of(...secretKey, ...(salt ?? [])) });
     });
   }

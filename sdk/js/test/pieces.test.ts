@@ -91,18 +91,6 @@ describe('encryption', () => {
   ])('is refused by name with %s', async (_, enable, code) => {
     await expect(enable(trtc())).rejects.toMatchObject({ code });
   });
-
-  test('is taken by bytes, by words and by the plugin of the cloud where the browser can', async () => {
-    vi.stubGlobal('RTCRtpScriptTransform', class {});
-    vi.stubGlobal('Worker', class {});
-    const client = trtc();
-
-    await client.enableEncryption({ key });
-    await client.enableEncryption({ key: 'a phrase', keyId: 1, publish: false });
-    await client.startPlugin('CustomEncryption', { builtinOptions: { secretKey: key, salt: key } });
-    await client.stopPlugin('CustomEncryption');
-    vi.unstubAllGlobals();
-  });
 });
 
 describe('sound in offers and answers', () => {

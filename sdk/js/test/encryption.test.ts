@@ -1,0 +1,52 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { EncryptionKey } from '../src/encryption.js';
+import TRTC from '../src/index.js';
+
+/** The keys that the next room is entered with. */
+let entered: EncryptionKey[] | undefined;
+
+vi.mock('../src/session.js', () => ({
+  Session: class {
+    constructor({ encryption }: { encryption?: { keys: Map<number, EncryptionKey> } }) {
+      entered = encryption && [...encryption.keys.values()];
+      throw new Error('no server');
+    }
+  },
+}));
+
+const key = Uint8Array.from({ length: 16 }, (_, at) => at + 1);
+
+async function enter(client: TRTC): Promise<EncryptionKey[] | undefined> {
+  await client.enterRoom({ sdkAppId: 1, userId: 'ann', userSig: 's', strRoomId: 'r' }).catch(() => undefined);
+  return entered;
+}
+
+beforeEach(() => {
+  entered = undefined;
+  vi.stubGlobal('RTCRtpScriptTransform', class {});
+  vi.stubGlobal('Worker', class {});
+});
+
+describe('the key of a page', () => {
+  test('is that of the cloud\'s plugin, with its salt', async () => {
+    const client = TRTC.create();
+
+    await client.startPlugin('CustomEncryption', { builtinOptions: { secretKey: key, salt: Uint8Array.of(7, 8) } });
+    expect((await enter(client))?.map((one) => one.key)).toEqual([Uint8Array.of(...key, 7, 8)]);
+    await client.stopPlugin('CustomEncryption');
+    expect(await enter(client)).toBe(undefined);
+  });
+
+  test.each<[string, unknown, unknown]>([
+    ['is a string', 'a2e8c1d4f09b7e6655aa33cc11ee77dd', undefined],
+    ['is a list', [...key], undefined],
+    ['is shorter than a key, whatever its salt', key.subarray(0, 15), key],
+    ['has a string for its salt', key, 'salt'],
+  ])('of the plugin is refused where it %s', async (_, secretKey, salt) => {
+    const client = TRTC.create();
+
+    const start = client.startPlugin('CustomEncryption', { builtinOptions: { secretKey, salt } as never });
+    await expect(start).rejects.toMatchObject({ code: 5000, functionName: 'startPlugin' });
+    expect(await enter(client)).toBe(undefined);
+  });
+});
