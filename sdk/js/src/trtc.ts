@@ -273,8 +273,10 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       }
       // The last one to be published holds, also in the next room.
       this.#keys.delete(keyId);
-      this.#keys.set(keyId, config);
-      await this.#session?.addKey(config);
+      // A copy of the bytes: pages wipe theirs, and each room derives its own keys from them.
+      const kept = { ...config, key: typeof key === 'string' ? key : Uint8Array.from(key) };
+      this.#keys.set(keyId, kept);
+      await this.#session?.addKey(kept);
     });
   }
 

@@ -37,6 +37,18 @@ describe('the key of a page', () => {
     expect(await enter(client)).toBe(undefined);
   });
 
+  test('is what it was when it was given, also after the page has wiped its own', async () => {
+    const client = TRTC.create();
+    const given = Uint8Array.from(key);
+
+    const enabled = client.enableEncryption({ key: given });
+    given.fill(0);
+    await enabled;
+    await client.enableEncryption({ key: 'a phrase of the members', keyId: 1, publish: false });
+
+    expect(await enter(client)).toEqual([{ key }, { key: 'a phrase of the members', keyId: 1, publish: false }]);
+  });
+
   test.each<[string, unknown, unknown]>([
     ['is a string', 'a2e8c1d4f09b7e6655aa33cc11ee77dd', undefined],
     ['is a list', [...key], undefined],
