@@ -3,6 +3,7 @@ import type { StreamKind } from './peer.js';
 import { type SealedStream, baseKey } from './sealing.js';
 import type { FromWorker, Task, ToWorker } from './sealing.worker.js';
 import SealingWorker from './sealing.worker.ts?worker&inline';
+import { Turns } from './turns.js';
 
 /** A key of end-to-end encryption, as a page gives it. */
 export interface EncryptionKey {
@@ -44,6 +45,8 @@ export class Encryption {
   readonly #userId: string;
   readonly #worker: Worker;
   readonly #onFailed = new Map<number, () => void>();
+  /** Keys reach the worker in the order they were given, also one that takes long to derive. */
+  readonly #turns = new Turns();
   #lastId = 0;
 
   private constructor(sdkAppId: number, room: string, userId: string) {
@@ -82,9 +85,11 @@ export class Encryption {
     return encryption;
   }
 
-  async addKey({ key, keyId = 0, publish = true }: EncryptionKey): Promise<void> {
-    const base = await baseKey(key, this.#sdkAppId, this.#room);
-    this.#tell({ what: 'key', key: { id: keyId, base }, isActive: publish });
+  addKey({ key, keyId = 0, publish = true }: EncryptionKey): Promise<void> {
+    return this.#turns.take(async () => {
+      const base = await baseKey(key, this.#sdkAppId, this.#room);
+      this.#tell({ what: 'key', key: { id: keyId, base }, isActive: publish });
+    });
   }
 
   /** What connections are made with. */

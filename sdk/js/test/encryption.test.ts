@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import type { EncryptionKey } from '../src/encryption.js';
+import { Encryption, type EncryptionKey } from '../src/encryption.js';
 import TRTC from '../src/index.js';
+import type { FromWorker, ToWorker } from '../src/sealing.worker.js';
 
 /** The keys that the next room is entered with. */
 let entered: EncryptionKey[] | undefined;
@@ -14,6 +15,22 @@ vi.mock('../src/session.js', () => ({
   },
 }));
 
+/** What the worker was told. */
+const told: ToWorker[] = [];
+
+vi.mock('../src/sealing.worker.ts?worker&inline', () => ({
+  default: class {
+    onmessage: ((event: { data: FromWorker }) => void) | undefined;
+    constructor() {
+      queueMicrotask(() => this.onmessage?.({ data: { what: 'ready' } }));
+    }
+    postMessage(message: ToWorker): void {
+      told.push(message);
+    }
+    terminate(): void {}
+  },
+}));
+
 const key = Uint8Array.from({ length: 16 }, (_, at) => at + 1);
 
 async function enter(client: TRTC): Promise<EncryptionKey[] | undefined> {
@@ -23,6 +40,7 @@ async function enter(client: TRTC): Promise<EncryptionKey[] | undefined> {
 
 beforeEach(() => {
   entered = undefined;
+  told.length = 0;
   vi.stubGlobal('RTCRtpScriptTransform', class {});
   vi.stubGlobal('Worker', class {});
 });
@@ -60,5 +78,17 @@ describe('the key of a page', () => {
     const start = client.startPlugin('CustomEncryption', { builtinOptions: { secretKey, salt } as never });
     await expect(start).rejects.toMatchObject({ code: 5000, functionName: 'startPlugin' });
     expect(await enter(client)).toBe(undefined);
+  });
+});
+
+describe('the keys of a room', () => {
+  const active = () => told.flatMap((message) => (message.what === 'key' ? [[message.key.id, message.isActive]] : []));
+
+  test('are taken in the order they were given, however long each takes', async () => {
+    const encryption = await Encryption.start(1, 'r', 'ann', []);
+
+    await Promise.all([encryption.addKey({ key: 'a phrase takes long', keyId: 1 }), encryption.addKey({ key, keyId: 2 })]);
+
+    expect(active()).toEqual([[1, true], [2, true]]);
   });
 });
