@@ -17,6 +17,11 @@ export interface EncryptionKey {
 
 export const MIN_KEY_BYTES = 16;
 
+/** The key that is sealed by: of those that are, the one given last. */
+export function sealedBy(keys: Iterable<EncryptionKey>): EncryptionKey | undefined {
+  return [...keys].filter(({ publish }) => publish !== false).at(-1);
+}
+
 /** A worker that has not started by then is not allowed to. */
 const START_WITHIN_MS = 10_000;
 

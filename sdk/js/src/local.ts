@@ -315,6 +315,9 @@ export class LocalMedia {
     if (this.#stage.role !== 'anchor' && (this.#stage.entering?.scene ?? 'rtc') === 'live') {
       throw wrongMoment('', "an audience member does not publish: call switchRole('anchor') first");
     }
+    if (!session.canSeal) {
+      throw wrongMoment('', 'there is no key to encrypt with: call enableEncryption without publish: false first');
+    }
     const isNew = !session.publisher.has(kind);
     if (isNew) this.#setPublished(kind, 'starting', 'api-call');
     try {

@@ -1,5 +1,5 @@
 import { Emitter } from './emitter.js';
-import { Encryption, type EncryptionKey } from './encryption.js';
+import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError } from './errors.js';
 import { type Body, type Credentials, Gateway, gatewayUrl } from './gateway.js';
 import { log } from './log.js';
@@ -182,6 +182,12 @@ export class Session extends Emitter<SessionEvents> {
   /** Whether there is a key for what others encrypt end to end. */
   get hasKey(): boolean {
     return this.#encryption !== undefined;
+  }
+
+  /** Whether there is a key to seal by what one publishes, where that is to be sealed. */
+  get canSeal(): boolean {
+    const { encryption } = this.options;
+    return !encryption || sealedBy(encryption.keys.values()) !== undefined;
   }
 
   /** Another key of end-to-end encryption, which is on. */

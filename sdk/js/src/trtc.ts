@@ -18,7 +18,7 @@ import {
 import { Meter, volumeOf } from './capture.js';
 import { getCameraList, getMicrophoneList, getSpeakerList, isSupported, type Support } from './devices.js';
 import { Emitter } from './emitter.js';
-import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt } from './encryption.js';
+import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, invalid, named, wrongMoment } from './errors.js';
 import type { Body } from './gateway.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
@@ -271,12 +271,19 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (this.#session && this.#keys.size === 0) {
         throw wrongMoment('enableEncryption', 'in a room without encryption: call it before enterRoom');
       }
+      const sealing = sealedBy(this.#keys.values());
+      const isSealedBy = sealing !== undefined && (sealing.keyId ?? 0) === keyId;
       // The last one to be published holds, also in the next room.
       this.#keys.delete(keyId);
       // A copy of the bytes: pages wipe theirs, and each room derives its own keys from them.
       const kept = { ...config, key: typeof key === 'string' ? key : Uint8Array.from(key) };
+      // What is sent by a key goes on so until another is published, here and in the next room.
+      if (isSealedBy) kept.publish = true;
+      const couldSeal = this.#session?.canSeal ?? true;
       this.#keys.set(keyId, kept);
       await this.#session?.addKey(kept);
+      // What waited for a key to seal by.
+      if (!couldSeal && this.#session?.canSeal) await this.#local.publishAll();
     });
   }
 

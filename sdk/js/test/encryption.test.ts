@@ -1,7 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { Encryption, type EncryptionKey } from '../src/encryption.js';
 import TRTC from '../src/index.js';
+import { LocalMedia } from '../src/local.js';
+import type { Session } from '../src/session.js';
 import type { FromWorker, ToWorker } from '../src/sealing.worker.js';
+import type { Stage } from '../src/stage.js';
 
 /** The keys that the next room is entered with. */
 let entered: EncryptionKey[] | undefined;
@@ -65,6 +68,32 @@ describe('the key of a page', () => {
     await client.enableEncryption({ key: 'a phrase of the members', keyId: 1, publish: false });
 
     expect(await enter(client)).toEqual([{ key }, { key: 'a phrase of the members', keyId: 1, publish: false }]);
+  });
+
+  test('that is sealed by stays so until another is', async () => {
+    const client = TRTC.create();
+
+    await client.enableEncryption({ key });
+    await client.enableEncryption({ key, publish: false });
+
+    expect(await enter(client)).toEqual([{ key, publish: true }]);
+  });
+
+  test('that only opens is none to publish with', async () => {
+    const { Session } = await vi.importActual<typeof import('../src/session.js')>('../src/session.js');
+    const keys = new Map<number, EncryptionKey>([[0, { key, publish: false }]]);
+    const session = new Session({ server: 'ws://rooms.example.org', encryption: { sdkAppId: 1, keys } });
+    const publish = vi.fn();
+    Object.defineProperties(session, { isInRoom: { value: true }, publisher: { value: { has: () => false, publish } } });
+    const tell = vi.fn();
+    const local = new LocalMedia({ session: session as Session, entering: undefined, role: 'anchor', tell } satisfies Stage);
+    const start = () => local.startLocalAudio({ option: { audioTrack: { enabled: true } as MediaStreamTrack } });
+
+    await expect(start()).rejects.toMatchObject({ code: 5100, functionName: 'startLocalAudio' });
+    expect([publish.mock.calls.length, tell.mock.calls]).toEqual([0, []]);
+    keys.set(1, { key, keyId: 1 });
+    await start();
+    expect(publish.mock.calls.length).toBe(1);
   });
 
   test.each<[string, unknown, unknown]>([
