@@ -75,9 +75,9 @@ export class Peer {
       this.#pc = pc;
       this.#watch(pc);
     }
-    this.#prepare(pc, isNew);
-    if (pc.getTransceivers().length === 0) return;
     try {
+      this.#prepare(pc, isNew);
+      if (pc.getTransceivers().length === 0) return;
       const offer = await pc.createOffer({ iceRestart });
       await propose(pc, offer);
       const answer = await this.#options.exchange(slim(pc.localDescription?.sdp ?? offer.sdp ?? ''));

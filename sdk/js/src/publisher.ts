@@ -72,7 +72,7 @@ export class Publisher {
   readonly #outgoing = new Map<StreamKind, Outgoing>();
   /** Connections keep the places of streams that have ended, for the next of their kind. */
   readonly #idle = new Map<StreamKind, RTCRtpTransceiver>();
-  /** The codec and scalability mode of each kind's newest place, which it keeps too. */
+  /** What each kind's newest place was made for, which it stays. */
   readonly #madeFor = new Map<StreamKind, string>();
 
   constructor(gateway: Gateway, roomId: string, options: Omit<PeerOptions, 'exchange'>) {
@@ -119,25 +119,26 @@ export class Publisher {
     if (outgoing.failure) throw outgoing.failure;
     // It was taken back meanwhile.
     if (this.#outgoing.get(kind) !== outgoing) return;
-    const { sender } = outgoing.transceiver ?? {};
-    if (sender && this.#peer.pc) {
-      if (sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
-      if (outgoing.isDiscontinuous !== (outgoing.how.isDiscontinuous === true)) await this.#peer.negotiate();
-    } else {
+    if (!this.#isPlaced(kind, outgoing)) {
       const wasOn = outgoing.isDue;
       outgoing.isDue = true;
       try {
         await this.#peer.negotiate();
+        if (outgoing.failure) throw outgoing.failure;
       } catch (error) {
         // What was on already waits for better times, unless it is refused.
-        const isRefused = error instanceof RtcError && error.extraCode !== undefined;
+        const isRefused = error === outgoing.failure || (error instanceof RtcError && error.extraCode !== undefined);
         if (wasOn && !isRefused) throw error;
         outgoing.failure = error;
         if (this.#outgoing.get(kind) === outgoing) this.#outgoing.delete(kind);
-        await this.#vacate(kind, outgoing);
+        // The server may know it from before.
+        if ((await this.#vacate(kind, outgoing)) && wasOn) await this.#peer.negotiate().catch(() => undefined);
         throw error;
       }
     }
+    const { sender } = outgoing.transceiver ?? {};
+    if (sender && sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
+    if (sender && outgoing.isDiscontinuous !== (outgoing.how.isDiscontinuous === true)) await this.#peer.negotiate();
     await this.#tune(outgoing);
     while (this.#outgoing.get(kind) === outgoing && outgoing.toldMuted !== undefined) {
       const isMuted = outgoing.how.isMuted === true;
@@ -196,34 +197,52 @@ export class Publisher {
     this.#peer.close();
   }
 
+  /** Whether a stream has a place on the connection that was made for how it is to be sent. */
+  #isPlaced(kind: StreamKind, { transceiver, how }: Outgoing): boolean {
+    return transceiver !== undefined && transceiver.mid !== null && this.#peer.pc !== undefined && this.#madeFor.get(kind) === placeFor(how.encoding);
+  }
+
   #prepare(pc: RTCPeerConnection, isNew: boolean): void {
     if (isNew) this.#idle.clear();
     for (const [kind, outgoing] of this.#outgoing) {
       if (isNew) outgoing.transceiver = undefined;
-      if (outgoing.transceiver || !outgoing.isDue) continue;
-      outgoing.toldMuted = undefined;
+      if (!outgoing.isDue || (outgoing.transceiver && this.#madeFor.get(kind) === placeFor(outgoing.how.encoding))) continue;
+      const former = outgoing.transceiver;
       outgoing.tunedFor = '';
       outgoing.unwanted.rids.clear();
-      const idle = this.#idle.get(kind);
-      this.#idle.delete(kind);
-      // A place keeps the sizes it was made with, so a camera that comes back with others gets a new one.
-      const wanted = encodings(outgoing.how.encoding);
-      const { codec, scalabilityMode } = outgoing.how.encoding ?? {};
-      const madeFor = `${codec ?? ''} ${scalabilityMode ?? ''}`;
-      const isAlike = this.#madeFor.get(kind) === madeFor;
-      this.#madeFor.set(kind, madeFor);
-      if (idle && isAlike && idle.sender.getParameters().encodings.length === wanted.length) {
-        idle.direction = 'sendonly';
-        void idle.sender.replaceTrack(outgoing.track);
-        outgoing.transceiver = idle;
-        continue;
+      try {
+        outgoing.transceiver = this.#place(pc, kind, outgoing);
+        // On the same connection the server goes on with what it knows of a stream that another place follows.
+        if (!former) outgoing.toldMuted = undefined;
+      } catch (error) {
+        // What the browser does not send like that does not keep the others from being sent.
+        log.warn(`${kind} cannot be sent`, error);
+        Object.assign(outgoing, { failure: error, transceiver: undefined });
+        this.#outgoing.delete(kind);
       }
-      idle?.stop();
-      outgoing.transceiver = pc.addTransceiver(outgoing.track, { direction: 'sendonly', sendEncodings: wanted });
-      this.#seal(outgoing.transceiver, kind);
-      prefer(outgoing.transceiver, codec);
-      if (codec === 'av1') offerDependencies(outgoing.transceiver);
+      former?.stop();
     }
+  }
+
+  /** A place for a stream: that of the one before, or a new one. */
+  #place(pc: RTCPeerConnection, kind: StreamKind, { track, how: { encoding } }: Outgoing): RTCRtpTransceiver {
+    const idle = this.#idle.get(kind);
+    this.#idle.delete(kind);
+    // A place keeps the sizes it was made with, so a camera that comes back with others gets a new one.
+    const wanted = encodings(encoding);
+    const madeFor = placeFor(encoding);
+    if (idle && this.#madeFor.get(kind) === madeFor && idle.sender.getParameters().encodings.length === wanted.length) {
+      idle.direction = 'sendonly';
+      void idle.sender.replaceTrack(track);
+      return idle;
+    }
+    idle?.stop();
+    const transceiver = pc.addTransceiver(track, { direction: 'sendonly', sendEncodings: wanted });
+    this.#madeFor.set(kind, madeFor);
+    this.#seal(transceiver, kind);
+    prefer(transceiver, encoding?.codec);
+    if (encoding?.codec === 'av1') offerDependencies(transceiver);
+    return transceiver;
   }
 
   #seal(transceiver: RTCRtpTransceiver, kind: StreamKind): void {
@@ -281,12 +300,12 @@ export class Publisher {
     if (encoding) {
       parameters.degradationPreference = encoding.qosPreference === 'clear' ? 'maintain-resolution' : 'maintain-framerate';
       sender.track.contentHint = encoding.qosPreference === 'clear' ? 'detail' : '';
-      const sizes = encodings(encoding);
-      parameters.encodings.forEach((entry, at) => {
-        const size = sizes[at];
+      const sizes = new Map(encodings(encoding).map((size) => [size.rid, size]));
+      for (const entry of parameters.encodings) {
+        const size = sizes.get(entry.rid || undefined);
         if (size?.maxBitrate) entry.maxBitrate = size.maxBitrate;
         entry.maxFramerate = encoding.frameRate;
-      });
+      }
     } else if (audioBitrate && parameters.encodings[0]) {
       parameters.encodings[0].maxBitrate = audioBitrate * 1000;
     }
@@ -328,6 +347,12 @@ export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
   const half = { rid: 'h', maxBitrate: Math.round(bits / 3), scaleResolutionDownBy: 2 };
   const quarter = { rid: 'q', maxBitrate: Math.round(bits / 9), scaleResolutionDownBy: 4 };
   return pixels < 960 * 540 ? [half, full] : [quarter, half, full];
+}
+
+/** What a connection's place is made for and cannot change: the codec, the layers and the sizes. */
+function placeFor(encoding: Encoding | undefined): string {
+  const { codec, scalabilityMode } = encoding ?? {};
+  return JSON.stringify([codec, scalabilityMode, encodings(encoding).map(({ rid }) => rid)]);
 }
 
 /** Offers one codec alone: of several, it would be the server's to choose. */

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Encryption } from '../src/encryption.js';
+import { RtcError } from '../src/errors.js';
 import type { Body, Gateway } from '../src/gateway.js';
 import type { StreamKind } from '../src/peer.js';
-import { Publisher } from '../src/publisher.js';
+import { type Encoding, Publisher } from '../src/publisher.js';
 
 /** Numbers that are the same in every run. */
 function dice(seed: number): (sides: number) => number {
@@ -24,9 +25,11 @@ interface Track {
   contentHint: string;
 }
 
+type Sent = RTCRtpEncodingParameters & { scalabilityMode?: string };
+
 class Sender {
   isBusy = false;
-  constructor(public track: Track | null) {}
+  constructor(public track: Track | null, public encodings: Sent[] = [{}]) {}
 
   async replaceTrack(track: Track | null): Promise<void> {
     await aWhile();
@@ -34,14 +37,15 @@ class Sender {
   }
 
   getParameters() {
-    return { encodings: [{}] };
+    return { encodings: this.encodings.map((one) => ({ ...one })) };
   }
 
   /** Browsers refuse a second change while the first is under way. */
-  async setParameters(): Promise<void> {
+  async setParameters({ encodings }: { encodings: Sent[] }): Promise<void> {
     if (this.isBusy) throw new DOMException('one at a time', 'InvalidStateError');
     this.isBusy = true;
     await aWhile();
+    this.encodings = encodings;
     this.isBusy = false;
   }
 }
@@ -51,14 +55,16 @@ class Connection {
   connectionState = 'new';
   signalingState = 'stable';
   localDescription = { sdp: '' };
+  #agreed: (string | null)[] = [];
   transceivers: { mid: string | null; direction: string; sender: Sender; stop(): void }[] = [];
 
   constructor() {
     Connection.all.push(this);
   }
 
-  addTransceiver(track: Track, { direction }: { direction: string }) {
-    const transceiver = { mid: null, direction, sender: new Sender(track), stop: () => undefined };
+  addTransceiver(track: Track, { direction, sendEncodings }: { direction: string; sendEncodings?: Sent[] }) {
+    if (sendEncodings?.some(({ scalabilityMode }) => scalabilityMode === 'L9T9')) throw new DOMException('no such mode', 'OperationError');
+    const transceiver = { mid: null, direction, sender: new Sender(track, sendEncodings), stop: () => void (transceiver.direction = 'stopped') };
     this.transceivers.push(transceiver);
     return transceiver;
   }
@@ -75,12 +81,14 @@ class Connection {
   async setLocalDescription({ type }: { type?: string } = {}): Promise<void> {
     this.signalingState = type === 'rollback' ? 'stable' : 'have-local-offer';
     await aWhile();
-    this.transceivers.forEach((transceiver, at) => (transceiver.mid ??= String(at)));
+    if (type === 'rollback') this.transceivers.forEach((transceiver, at) => (transceiver.mid = this.#agreed[at] ?? null));
+    else this.transceivers.forEach((transceiver, at) => (transceiver.mid ??= String(at)));
     this.localDescription = { sdp: this.transceivers.map(({ mid, direction }) => `${mid} ${direction}`).join('\r\n') };
   }
 
   async setRemoteDescription(): Promise<void> {
     await aWhile();
+    this.#agreed = this.transceivers.map(({ mid }) => mid);
     this.signalingState = 'stable';
   }
 
@@ -105,7 +113,7 @@ class Server {
       stream.isMuted = body['Muted'] === true;
       return {};
     }
-    if (this.refuses) throw new Error('refused');
+    if (this.refuses) throw new RtcError({ code: 5400, extraCode: 100006, message: 'refused' });
     const isAnother = this.#connection !== Connection.all.at(-1);
     this.#connection = Connection.all.at(-1);
     const known = isAnother ? new Map<string, { isMuted: boolean }>() : this.streams;
@@ -127,6 +135,8 @@ class Server {
   }
 }
 
+const simulcast: Encoding = { width: 1280, height: 720, frameRate: 15, bitrate: 900, qosPreference: 'smooth', isSimulcast: true };
+const layered: Encoding = { ...simulcast, codec: 'vp9', scalabilityMode: 'L3T3_KEY' };
 const track = (id: string) => ({ id, contentHint: '' }) as unknown as MediaStreamTrack;
 
 function make(): [Publisher, Server] {
@@ -237,6 +247,7 @@ describe('what is published', () => {
       Connection.all = [];
       const [publisher, server] = make();
       const wanted: Record<string, [string, boolean]> = {};
+      const layers: Record<string, string | undefined> = {};
       const history: string[] = [];
       const calls: Promise<void>[] = [];
       for (let step = 0; step < 12; step += 1) {
@@ -253,9 +264,11 @@ describe('what is published', () => {
             break;
           default: {
             const [id, isMuted] = [`${kind}${roll(2)}`, roll(2) === 1];
-            calls.push(publisher.publish(kind, track(id), { isMuted }));
+            const encoding = kind === 'audio' ? undefined : [simulcast, layered][roll(2)];
+            calls.push(publisher.publish(kind, track(id), { isMuted, encoding }));
             wanted[kind] = [id, isMuted];
-            history.push(`${kind} ${id} ${isMuted}`);
+            layers[kind] = encoding === layered ? 'L3T3_KEY' : undefined;
+            history.push(`${kind} ${id} ${isMuted} ${layers[kind]}`);
           }
         }
         if (roll(3) === 0) await aWhile();
@@ -264,6 +277,86 @@ describe('what is published', () => {
 
       expect(results.filter(({ status }) => status === 'rejected'), history.join(', ')).toEqual([]);
       expect(server.state, `${seed}: ${history.join(', ')}`).toEqual(wanted);
+      for (const kind of ['audio', 'main', 'sub'] as const) {
+        const sent = (publisher.sender(kind) as unknown as Sender | undefined)?.encodings[0]?.scalabilityMode;
+        if (wanted[kind]) expect(sent, `${seed}: ${history.join(', ')}`).toBe(layers[kind]);
+      }
     }
+  });
+});
+
+describe('a video that is sent in another way', () => {
+  const sent = (publisher: Publisher) =>
+    (publisher.sender('main') as unknown as Sender).encodings.map(({ rid, maxBitrate, scalabilityMode }) => [rid ?? scalabilityMode, maxBitrate]);
+  const sizes = [['q', 100_000], ['h', 300_000], ['f', 900_000]];
+
+  test('is sent so from then on, muted as it was, and as before when that is wanted again', async () => {
+    const [publisher, server] = make();
+    const camera = track('camera');
+    await publisher.publish('audio', track('mic'), {});
+    await publisher.publish('main', camera, { encoding: simulcast, isMuted: true });
+    expect(sent(publisher)).toEqual(sizes);
+
+    await publisher.publish('main', camera, { encoding: layered, isMuted: true });
+    expect([sent(publisher), server.state]).toEqual([[['L3T3_KEY', 900_000]], { audio: ['mic', false], main: ['camera', true] }]);
+    await publisher.publish('main', camera, { encoding: { ...simulcast, isSimulcast: false } });
+    expect([sent(publisher), server.state]).toEqual([[[undefined, 900_000]], { audio: ['mic', false], main: ['camera', false] }]);
+    await publisher.publish('main', camera, { encoding: simulcast });
+    await publisher.publish('main', camera, { encoding: { ...simulcast, codec: 'h264' } });
+
+    expect(sent(publisher)).toEqual(sizes);
+    expect(Connection.all.map((one) => one.transceivers.map(({ direction }) => direction)))
+      .toEqual([['sendonly', 'stopped', 'stopped', 'stopped', 'stopped', 'sendonly']]);
+  });
+
+  test('stays in its place with another bitrate, which each size gets its share of', async () => {
+    const [publisher] = make();
+    await publisher.publish('main', track('camera'), { encoding: simulcast });
+    (publisher.sender('main') as unknown as Sender).encodings.reverse();
+
+    await publisher.publish('main', track('camera'), { encoding: { ...simulcast, bitrate: 1800 } });
+
+    expect(sent(publisher)).toEqual([['f', 1_800_000], ['h', 600_000], ['q', 200_000]]);
+    expect(Connection.all[0]?.transceivers.length).toBe(1);
+  });
+
+  test('that the browser does not know is refused, and all else goes on', async () => {
+    const [publisher, server] = make();
+    const unknown = { ...layered, scalabilityMode: 'L9T9' };
+    await publisher.publish('audio', track('mic'), {});
+
+    for (const before of [undefined, simulcast]) {
+      if (before) await publisher.publish('main', track('camera'), { encoding: before });
+      await expect(publisher.publish('main', track('camera'), { encoding: unknown })).rejects.toThrow('no such mode');
+      expect([publisher.has('main'), server.state]).toEqual([false, { audio: ['mic', false] }]);
+      await publisher.rebuild();
+      expect(server.state).toEqual({ audio: ['mic', false] });
+    }
+    await publisher.publish('main', track('camera'), { encoding: layered });
+
+    expect([sent(publisher), server.state]).toEqual([[['L3T3_KEY', 900_000]], { audio: ['mic', false], main: ['camera', false] }]);
+  });
+
+  test('comes so, with its newest track, after the server was out of reach', async () => {
+    const [publisher, server] = make();
+    await publisher.publish('main', track('camera'), { encoding: simulcast });
+
+    server.isLost = true;
+    await expect(publisher.publish('main', track('camera'), { encoding: layered })).rejects.toThrow('lost');
+    await expect(publisher.publish('main', track('other'), { encoding: layered })).rejects.toThrow('lost');
+    server.isLost = false;
+    await publisher.catchUp();
+
+    expect([sent(publisher), server.state]).toEqual([[['L3T3_KEY', 900_000]], { main: ['other', false] }]);
+  });
+
+  test('is over when the server refuses it', async () => {
+    const [publisher, server] = make();
+    await publisher.publish('main', track('camera'), { encoding: simulcast });
+    const request = vi.spyOn(server, 'request').mockRejectedValueOnce(new RtcError({ code: 5400, extraCode: 100006, message: 'refused' }));
+
+    await expect(publisher.publish('main', track('camera'), { encoding: layered })).rejects.toThrow('refused');
+
+    expect([publisher.has('main'), server.state, request.mock.calls.length]).toEqual([false, {}, 2]);
   });
 });
