@@ -1,7 +1,7 @@
 import type { MicrophoneOption } from './capture.js';
 import type { RtcError } from './errors.js';
+import type { VideoCodec } from './layering.js';
 import { SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile } from './profiles.js';
-import type { VideoCodec } from './publisher.js';
 import type { ConnectionState } from './session.js';
 import type { NetworkQuality, Statistics } from './statistics.js';
 import type { View } from './views.js';
@@ -72,7 +72,8 @@ export interface Layering {
   codec?: VideoCodec;
   /**
    * One stream with layers in it instead of one for each size: `L3T3_KEY` or `L3T3` with VP9, `L1T2` or `L1T3` with any codec
-   * but H.264. A mode that the browser cannot encode is refused by it.
+   * but H.264. It comes with `codec`: where the browser has that one, a mode that it cannot encode is refused; where it has
+   * not, video is sent in several sizes as without it.
    */
   scalabilityMode?: string;
 }

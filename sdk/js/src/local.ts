@@ -1,6 +1,7 @@
 import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
 import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishState, ScreenShareConfig, StreamType } from './api.js';
 import { RtcError, named, wrongMoment } from './errors.js';
+import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
@@ -149,6 +150,7 @@ export class LocalMedia {
     await named('startLocalVideo', async () => {
       const started = await this.#turns.main.take(async () => {
         if (this.#localVideo) throw wrongMoment('startLocalVideo', 'the camera is on already: call updateLocalVideo');
+        requireLayering('startLocalVideo', config.option ?? {});
         const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
         const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
         return (this.#localVideo = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config });
@@ -171,6 +173,7 @@ export class LocalMedia {
         const video = this.#localVideo;
         if (!video) throw wrongMoment('updateLocalVideo', 'the camera is off: call startLocalVideo first');
         const option = { ...video.config.option, ...config.option };
+        requireLayering('updateLocalVideo', option);
         const { cameraId, useFrontCamera, videoTrack, profile } = config.option ?? {};
         if (videoTrack) {
           if (video.isOwn) video.track.stop();
@@ -207,13 +210,12 @@ export class LocalMedia {
     if (!video) return;
     const isMuted = Boolean(video.config.mute);
     video.track.enabled = !isMuted;
-    const { profile, small, qosPreference = 'smooth', codec, scalabilityMode } = video.config.option ?? {};
+    const { profile, small, qosPreference = 'smooth' } = video.config.option ?? {};
     const encoding: Encoding = {
       ...actual(video.track, profileOf(VIDEO_PROFILES, profile, '480p')),
       qosPreference,
       isSimulcast: small !== false,
-      codec,
-      scalabilityMode,
+      ...layeringFor(video.config.option ?? {}),
     };
     await this.#publish('main', video.track, video.config.publish !== false, { encoding, isMuted });
   }
@@ -231,6 +233,7 @@ export class LocalMedia {
     await named('startScreenShare', async () => {
       const started = await this.#turns.sub.take(async () => {
         if (this.#screen) throw wrongMoment('startScreenShare', 'the screen is shared already: call updateScreenShare');
+        requireLayering('startScreenShare', config.option ?? {});
         const { videoTrack, audioTrack, profile, systemAudio = false, preferDisplaySurface } = config.option ?? {};
         const opened = videoTrack
           ? { video: videoTrack, audio: audioTrack }
@@ -262,6 +265,7 @@ export class LocalMedia {
         const screen = this.#screen;
         if (!screen) throw wrongMoment('updateScreenShare', 'the screen is not shared: call startScreenShare first');
         const option = { ...screen.config.option, ...config.option };
+        requireLayering('updateScreenShare', option);
         if (config.option?.videoTrack) {
           if (screen.isOwn) screen.track.stop();
           Object.assign(screen, { track: config.option.videoTrack, isOwn: false });
@@ -286,9 +290,9 @@ export class LocalMedia {
   async #publishScreen(): Promise<void> {
     const screen = this.#screen;
     if (!screen) return;
-    const { profile, qosPreference = 'clear', codec, scalabilityMode } = screen.config.option ?? {};
+    const { profile, qosPreference = 'clear' } = screen.config.option ?? {};
     const size = profileOf(SCREEN_PROFILES, profile, '1080p');
-    const encoding: Encoding = { ...size, qosPreference, isSimulcast: false, codec, scalabilityMode };
+    const encoding: Encoding = { ...size, qosPreference, isSimulcast: false, ...layeringFor(screen.config.option ?? {}) };
     await this.#publish('sub', screen.track, screen.config.publish !== false, { encoding });
     if (screen.audio) await this.#publishAudio();
   }

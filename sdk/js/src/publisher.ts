@@ -2,10 +2,10 @@ import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
 import { RtcError } from './errors.js';
 import type { Body, Gateway } from './gateway.js';
+import { type VideoCodec, prefer } from './layering.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
 import { Turns } from './turns.js';
-import { isUsed } from './watcher.js';
 
 /** How a video is sent. */
 export interface Encoding {
@@ -22,8 +22,6 @@ export interface Encoding {
   /** In one stream with several layers (as `L3T3_KEY`), of which each viewer gets what its link carries; no simulcast then. */
   scalabilityMode?: string | undefined;
 }
-
-export type VideoCodec = 'vp8' | 'vp9' | 'h264' | 'av1';
 
 /** The DOM's own types do not know it yet. */
 type ScalableEncoding = RTCRtpEncodingParameters & { scalabilityMode?: string };
@@ -139,7 +137,7 @@ export class Publisher {
     const { sender } = outgoing.transceiver ?? {};
     if (sender && sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
     if (sender && outgoing.isDiscontinuous !== (outgoing.how.isDiscontinuous === true)) await this.#peer.negotiate();
-    await this.#tune(outgoing);
+    await this.#tune(kind, outgoing);
     while (this.#outgoing.get(kind) === outgoing && outgoing.toldMuted !== undefined) {
       const isMuted = outgoing.how.isMuted === true;
       if (outgoing.toldMuted === isMuted) break;
@@ -156,7 +154,7 @@ export class Publisher {
     outgoing.unwanted = { seq, rids: new Set(layers.filter((layer) => !layer.isWanted).map((layer) => layer.rid)) };
     this.#turns
       .take(async () => {
-        if (this.#outgoing.get(kind) === outgoing) await this.#tune(outgoing);
+        if (this.#outgoing.get(kind) === outgoing) await this.#tune(kind, outgoing);
       })
       .catch((error: unknown) => log.info('layers could not be switched', error));
   }
@@ -283,12 +281,14 @@ export class Publisher {
 
   /** Also a connection that was made anew gets senders as they were. */
   async #tuneAll(): Promise<void> {
-    for (const outgoing of this.#outgoing.values()) {
-      await this.#tune(outgoing).catch((error: unknown) => log.info('a sender could not be tuned', error));
+    for (const [kind, outgoing] of this.#outgoing) {
+      await this.#tune(kind, outgoing).catch((error: unknown) => log.info('a sender could not be tuned', error));
     }
   }
 
-  async #tune(outgoing: Outgoing): Promise<void> {
+  async #tune(kind: StreamKind, outgoing: Outgoing): Promise<void> {
+    // Otherwise another place comes first.
+    if (!this.#isPlaced(kind, outgoing)) return;
     const { track, transceiver, how } = outgoing;
     const { encoding, audioBitrate } = how;
     const sender = transceiver?.sender;
@@ -312,6 +312,10 @@ export class Publisher {
     for (const entry of parameters.encodings) entry.active = !rids.has(entry.rid ?? '');
     await sender.setParameters(parameters);
     outgoing.tunedFor = wanted;
+    const { scalabilityMode } = parameters.encodings[0] as ScalableEncoding;
+    if (encoding?.scalabilityMode !== undefined && scalabilityMode !== encoding.scalabilityMode) {
+      log.warn(`the browser sends ${scalabilityMode ?? 'no layers'} instead of ${encoding.scalabilityMode}`);
+    }
   }
 }
 
@@ -353,13 +357,4 @@ export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
 function placeFor(encoding: Encoding | undefined): string {
   const { codec, scalabilityMode } = encoding ?? {};
   return JSON.stringify([codec, scalabilityMode, encodings(encoding).map(({ rid }) => rid)]);
-}
-
-/** Offers one codec alone: of several, it would be the server's to choose. */
-function prefer(transceiver: RTCRtpTransceiver, codec: VideoCodec | undefined): void {
-  if (codec === undefined || !('setCodecPreferences' in transceiver)) return;
-  const all = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
-  const is = (entry: RTCRtpCodec): boolean => entry.mimeType.toLowerCase() === `video/${codec}`;
-  const used = all.filter((entry) => isUsed(entry) && (is(entry) || entry.mimeType.toLowerCase() === 'video/rtx'));
-  if (used.some(is)) transceiver.setCodecPreferences(used);
 }
