@@ -43,6 +43,11 @@ export function canEncrypt(): boolean {
   return way() !== undefined && typeof Worker !== 'undefined' && globalThis.crypto?.subtle !== undefined;
 }
 
+function isSame(one: string | Uint8Array | undefined, other: string | Uint8Array): boolean {
+  if (typeof one !== 'object' || typeof other !== 'object') return one === other;
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+}
+
 /** End-to-end encryption of what one sends and gets in one room. */
 export class Encryption {
   readonly #sdkAppId: number;
@@ -52,6 +57,8 @@ export class Encryption {
   readonly #onFailed = new Map<number, () => void>();
   /** Keys reach the worker in the order they were given, also one that takes long to derive. */
   readonly #turns = new Turns();
+  /** By their ids, as the page gave them. */
+  readonly #keys = new Map<number, string | Uint8Array>();
   #lastId = 0;
 
   private constructor(sdkAppId: number, room: string, userId: string) {
@@ -92,8 +99,14 @@ export class Encryption {
 
   addKey({ key, keyId = 0, publish = true }: EncryptionKey): Promise<void> {
     return this.#turns.take(async () => {
+      // Whoever is heard by it already goes on to be, also in sounds that do not name their salt.
+      if (isSame(this.#keys.get(keyId), key)) {
+        if (publish) this.#tell({ what: 'activate', id: keyId });
+        return;
+      }
       const base = await baseKey(key, this.#sdkAppId, this.#room);
       this.#tell({ what: 'key', key: { id: keyId, base }, isActive: publish });
+      this.#keys.set(keyId, key);
     });
   }
 

@@ -58,6 +58,11 @@ export class KeyRing {
     if (isActive || this.active?.id === key.id) this.active = key;
   }
 
+  /** Seals by a key that is there from now on. */
+  activate(id: number): void {
+    this.active = this.#keys.get(id) ?? this.active;
+  }
+
   get(id: number): BaseKey | undefined {
     return this.#keys.get(id);
   }

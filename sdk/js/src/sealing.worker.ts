@@ -9,6 +9,8 @@ export type Task = { id: number; way: 'seal'; stream: SealedStream } | { id: num
 
 export type ToWorker =
   | { what: 'key'; key: BaseKey; isActive: boolean }
+  /** What is sent is sealed by a key that is there already. */
+  | { what: 'activate'; id: number }
   /** A receiver gets another stream from now on, or none. */
   | { what: 'assign'; id: number; stream: SealedStream | undefined }
   /** The codecs of payload types, where browsers do not tell them with the frames. */
@@ -152,6 +154,9 @@ scope.onmessage = ({ data }) => {
   switch (data.what) {
     case 'key':
       ring.add(data.key, data.isActive);
+      break;
+    case 'activate':
+      ring.activate(data.id);
       break;
     case 'assign':
       receiverOf(data.id).assign(data.stream);

@@ -120,4 +120,16 @@ describe('the keys of a room', () => {
 
     expect(active()).toEqual([[1, true], [2, true]]);
   });
+
+  test('that are there already are only sealed by, without another derivation', async () => {
+    const encryption = await Encryption.start(1, 'r', 'ann', [{ key, keyId: 1, publish: false }]);
+    const [before] = active();
+
+    await encryption.addKey({ key: Uint8Array.from(key), keyId: 1, publish: false });
+    await encryption.addKey({ key: Uint8Array.from(key), keyId: 1 });
+    expect([before, told.slice(1)]).toEqual([[1, false], [{ what: 'activate', id: 1 }]]);
+    for (const other of [Uint8Array.of(...key, 0), Uint8Array.from(key).fill(9), 'a phrase']) await encryption.addKey({ key: other, keyId: 1 });
+
+    expect(active()).toEqual([[1, false], ...Array(3).fill([1, true])]);
+  });
 });

@@ -302,6 +302,27 @@ describe('the worker', () => {
     expect(asked).toEqual(['receiver', 'sender']);
   });
 
+  test('goes on with a key that is only sealed by from now on, also in sounds without a salt', async () => {
+    scope.onmessage({ data: { what: 'assign', id: 2, stream: AUDIO } });
+    const [seal, open] = [transformer({ id: 1, way: 'seal', stream: AUDIO }), transformer({ id: 2, way: 'open' })];
+    await give(RAW, 0);
+    await give('next', 1, false);
+    const others = new KeyRing();
+    others.add({ id: 1, base: await baseKey('next', 1, 'r1') }, true);
+    const sealer = new Sealer(others, AUDIO);
+    const other = async () => hex(await sealer.seal('opus', bytes('fc01'))) as string;
+    const id = (sealed: string | undefined) => sealed?.slice(-4, -2);
+    for (let at = 0; at < 52; at += 1) expect(await open(await other())).toBe('fc01');
+    expect(id(await seal('fc01'))).toBe('00');
+
+    scope.onmessage({ data: { what: 'activate', id: 1 } });
+    expect(id(await seal('fc01'))).toBe('01');
+    const last = await other();
+    expect([(await open(last)), await open(last)]).toEqual(['fc01', undefined]);
+    scope.onmessage({ data: { what: 'activate', id: 9 } });
+    expect(id(await seal('fc01'))).toBe('01');
+  });
+
   test('tells after a second of what cannot be opened, and not each time', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     scope.onmessage({ data: { what: 'assign', id: 2, stream: AUDIO } });
