@@ -47,11 +47,15 @@ interface Scope {
 const FAILS_FOR_MS = 1_000;
 const TELL_EACH_MS = 5_000;
 const KEYFRAME_EACH_MS = 500;
+/** Of so many streams, those that were watched last, it is kept in mind what came. */
+const MAX_OPENERS = 512;
 
 const scope = globalThis as unknown as Scope;
 const ring = new KeyRing();
 const receivers = new Map<number, Receiver>();
 const codecs = new Map<number, Codec>();
+/** By their streams, those assigned last at the end: what came once is not shown again on another receiver, or later on the same one. */
+const openers = new Map<string, Opener>();
 
 /** What a step makes of a frame; `undefined` when it goes no further. */
 type Step = (frame: Frame) => Promise<Uint8Array<ArrayBuffer> | undefined>;
@@ -71,9 +75,14 @@ class Receiver {
   }
 
   assign(stream: SealedStream | undefined): void {
-    this.#opener = stream && new Opener(ring, stream);
+    this.#opener = undefined;
+    this.#opener = stream && openerOf(stream);
     this.#failsSince = undefined;
     this.#toldAt = -Infinity;
+  }
+
+  has(opener: Opener): boolean {
+    return this.#opener === opener;
   }
 
   readonly step: Step = async (frame) => {
@@ -100,6 +109,21 @@ class Receiver {
     }
     return undefined;
   };
+}
+
+/** What opens a stream's frames, taken from the receiver that had it. */
+function openerOf(stream: SealedStream): Opener {
+  const name = [stream.room, stream.userId, stream.kind].join('\0');
+  const opener = openers.get(name) ?? new Opener(ring, stream);
+  const all = [...receivers.values()];
+  for (const receiver of all) if (receiver.has(opener)) receiver.assign(undefined);
+  openers.delete(name);
+  openers.set(name, opener);
+  for (const [oldest, unused] of openers) {
+    if (openers.size <= MAX_OPENERS) break;
+    if (unused !== opener && !all.some((receiver) => receiver.has(unused))) openers.delete(oldest);
+  }
+  return opener;
 }
 
 /** Whose stream it gets may be said before its frames come here, and after. */

@@ -323,6 +323,31 @@ describe('the worker', () => {
     expect(id(await seal('fc01'))).toBe('01');
   });
 
+  test('shows nothing again when a stream comes on another receiver, or leaves and comes back', async () => {
+    const ben = { ...AUDIO, userId: 'ben' };
+    const assign = (id: number, stream: SealedStream | undefined) => scope.onmessage({ data: { what: 'assign', id, stream } });
+    const [seal, open, other] = [transformer({ id: 1, way: 'seal', stream: AUDIO }), transformer({ id: 2, way: 'open' }, 100), transformer({ id: 3, way: 'open' }, 100)];
+    await give(RAW);
+    const frames: string[] = [];
+    for (let at = 0; at < 4; at += 1) frames.push((await seal('fc0102')) ?? '');
+    const [first = '', second = '', third = '', fourth = ''] = frames;
+
+    assign(2, AUDIO);
+    expect([await open(first), await open(first)]).toEqual(['fc0102', undefined]);
+    for (let at = 0; at < 600; at += 1) assign(4, { ...ben, userId: `u${at}` });
+    assign(3, AUDIO);
+    expect([await other(first), await other(second), await open(third)]).toEqual([undefined, 'fc0102', undefined]);
+    assign(3, ben);
+    assign(3, undefined);
+    assign(3, AUDIO);
+    expect([await other(first), await other(second), await other(fourth)]).toEqual([undefined, undefined, 'fc0102']);
+    // Of those that have not been watched for long it is forgotten.
+    assign(3, undefined);
+    for (let at = 0; at < 600; at += 1) assign(4, { ...ben, userId: `u${at}` });
+    assign(3, AUDIO);
+    expect(await other(first)).toBe('fc0102');
+  });
+
   test('tells after a second of what cannot be opened, and not each time', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     scope.onmessage({ data: { what: 'assign', id: 2, stream: AUDIO } });
