@@ -28,6 +28,9 @@ const START_WITHIN_MS = 10_000;
 /** How frames come to the worker: by a transform of each sender and receiver, or by Chromium's way before that. */
 type Way = 'transform' | 'streams' | undefined;
 
+/** Is told whose frames could not be opened: its receiver may have been given another stream meanwhile. */
+type OnFailed = (stream: SealedStream) => void;
+
 type WithStreams = (RTCRtpSender | RTCRtpReceiver) & {
   createEncodedStreams?: () => { readable: ReadableStream; writable: WritableStream };
 };
@@ -54,7 +57,7 @@ export class Encryption {
   readonly #room: string;
   readonly #userId: string;
   readonly #worker: Worker;
-  readonly #onFailed = new Map<number, () => void>();
+  readonly #onFailed = new Map<number, OnFailed>();
   /** Keys reach the worker in the order they were given, also one that takes long to derive. */
   readonly #turns = new Turns();
   /** By their ids, as the page gave them. */
@@ -75,7 +78,7 @@ export class Encryption {
       const timer = setTimeout(fail, START_WITHIN_MS);
       this.#worker.onerror = fail;
       this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-        if (data.what === 'failed') this.#onFailed.get(data.id)?.();
+        if (data.what === 'failed') this.#onFailed.get(data.id)?.(data.stream);
         else {
           clearTimeout(timer);
           resolve();
@@ -121,7 +124,7 @@ export class Encryption {
   }
 
   /** Opens what a receiver gets from now on, once it is said whose that is. Returns its number. */
-  open(receiver: RTCRtpReceiver, onFailed: () => void): number {
+  open(receiver: RTCRtpReceiver, onFailed: OnFailed): number {
     const id = (this.#lastId += 1);
     this.#onFailed.set(id, onFailed);
     this.#attach(receiver, { id, way: 'open' });

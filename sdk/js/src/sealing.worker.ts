@@ -18,8 +18,8 @@ export type ToWorker =
   /** The frames of a sender or receiver, where there are no `RTCRtpScriptTransform`s. */
   | { what: 'frames'; task: Task; readable: ReadableStream<Frame>; writable: WritableStream<Frame> };
 
-/** It has begun; what a receiver gets cannot be opened, for a second by now. */
-export type FromWorker = { what: 'ready' } | { what: 'failed'; id: number };
+/** It has begun; what a receiver gets of a stream cannot be opened, for a second by now. */
+export type FromWorker = { what: 'ready' } | { what: 'failed'; id: number; stream: SealedStream };
 
 interface Frame {
   data: ArrayBuffer;
@@ -64,6 +64,7 @@ class Receiver {
   readonly #id: number;
   askKeyframe: () => unknown = () => undefined;
   #opener: Opener | undefined;
+  #stream: SealedStream | undefined;
   #failsSince: number | undefined;
   #toldAt = -Infinity;
   #askedAt = -Infinity;
@@ -77,6 +78,7 @@ class Receiver {
   assign(stream: SealedStream | undefined): void {
     this.#opener = undefined;
     this.#opener = stream && openerOf(stream);
+    this.#stream = stream;
     this.#failsSince = undefined;
     this.#toldAt = -Infinity;
   }
@@ -94,9 +96,9 @@ class Receiver {
     if (typeof opened === 'string') {
       this.#needsKeyframe = frame.type !== undefined;
       this.#failsSince ??= now;
-      if (now - this.#failsSince >= FAILS_FOR_MS && now - this.#toldAt >= TELL_EACH_MS) {
+      if (this.#stream && now - this.#failsSince >= FAILS_FOR_MS && now - this.#toldAt >= TELL_EACH_MS) {
         this.#toldAt = now;
-        scope.postMessage({ what: 'failed', id: this.#id });
+        scope.postMessage({ what: 'failed', id: this.#id, stream: this.#stream });
       }
       return undefined;
     }

@@ -161,9 +161,11 @@ export class Watcher {
     return this.#schedule();
   }
 
-  /** A slot's frames have not been opened for a while. */
-  #takeSealed(slot: Slot): void {
-    const watched = slot.key === undefined ? undefined : this.#wanted.get(slot.key);
+  /** A slot's frames of a stream have not been opened for a while. */
+  #takeSealed(slot: Slot, failed: { userId: string; kind: string }): void {
+    // Another stream may have taken its place before that was said.
+    if (slot.key !== keyOf(failed.userId, failed.kind as StreamKind)) return;
+    const watched = this.#wanted.get(slot.key);
     if (!watched) return;
     const key = keyOf(watched.userId, watched.kind);
     if (slot.isVideo && !this.#sealed.has(key)) {
@@ -249,7 +251,7 @@ export class Watcher {
       if (used?.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(used);
       if (isVideo) offerDependencies(transceiver);
       const slot: Slot = { transceiver, isVideo, key, told: '', opener: undefined };
-      slot.opener = this.#encryption?.open(transceiver.receiver, () => this.#takeSealed(slot));
+      slot.opener = this.#encryption?.open(transceiver.receiver, (failed) => this.#takeSealed(slot, failed));
       this.#fill(slot, key);
       this.#slots.push(slot);
     }

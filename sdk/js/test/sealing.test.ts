@@ -360,6 +360,6 @@ describe('the worker', () => {
     }
     vi.useRealTimers();
 
-    expect(told).toEqual([{ what: 'failed', id: 2 }, { what: 'failed', id: 2 }]);
+    expect(told).toEqual(Array(2).fill({ what: 'failed', id: 2, stream: AUDIO }));
   });
 });

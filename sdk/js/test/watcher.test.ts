@@ -34,13 +34,14 @@ class Connection {
 
 /** What happened, in its order: what the server was asked, and whose frames each opener gets. */
 let happened: unknown[] = [];
-let fail: () => void = () => undefined;
+let fail: (userId: string) => void = () => undefined;
+let lastOpener = 0;
 
 const encryption = {
   configuration: {},
-  open: (_: RTCRtpReceiver, onFailed: () => void) => {
-    fail = onFailed;
-    return 1;
+  open: (_: RTCRtpReceiver, onFailed: (stream: { room: string; userId: string; kind: string }) => void) => {
+    fail = (userId) => onFailed({ room: 'r', userId, kind: 'main' });
+    return (lastOpener += 1);
   },
   assign: (id: number, stream: { userId: string } | undefined) => happened.push(['assign', id, stream?.userId]),
   forget: (ids: unknown[]) => happened.push(['forget', ids]),
@@ -59,6 +60,7 @@ const settled = () => vi.advanceTimersByTimeAsync(50);
 
 beforeEach(() => {
   happened = [];
+  lastOpener = 0;
   vi.useFakeTimers();
   vi.stubGlobal('RTCPeerConnection', Connection);
   vi.stubGlobal('RTCRtpReceiver', class {});
@@ -85,8 +87,43 @@ describe('what is encrypted from end to end', () => {
     expect(happened).toEqual([
       ['forget', []], ['assign', 1, 'ann'], ['watch', 'ann', false],
       ['assign', 1, undefined], ['assign', 1, 'ben'], ['update_watch', 'ben', false],
-      ['forget', [1]], ['assign', 1, 'ben'], ['watch', 'ben', false],
+      ['forget', [1]], ['assign', 2, 'ben'], ['watch', 'ben', false],
     ]);
+  });
+
+  test('is each opened by its own', async () => {
+    const watcher = make();
+
+    for (const userId of ['ann', 'ben', 'cat']) void watcher.watch(main(userId));
+    await settled();
+    void watcher.unwatch('ben', 'main');
+    void watcher.watch(main('dan'));
+    await settled();
+    watcher.close();
+
+    expect(happened.filter((one) => (one as unknown[])[0] === 'assign')).toEqual([
+      ['assign', 1, 'ann'], ['assign', 2, 'ben'], ['assign', 3, 'cat'], ['assign', 2, undefined], ['assign', 2, 'dan'],
+    ]);
+  });
+
+  test('is not laid on the stream that came into its place meanwhile', async () => {
+    const told: string[] = [];
+    const watcher = make((userId) => told.push(userId));
+    void watcher.watch(main('ann'));
+    await settled();
+    void watcher.unwatch('ann', 'main');
+    void watcher.watch(main('ben'));
+    await settled();
+    happened = [];
+
+    fail('ann');
+    await settled();
+    expect([told, happened]).toEqual([[], []]);
+    fail('ben');
+    await settled();
+    watcher.close();
+
+    expect([told, happened]).toEqual([['ben'], [['update_watch', 'ben', true]]]);
   });
 
   test('and cannot be opened is told of and let be for a while, or until there is another key', async () => {
@@ -96,18 +133,18 @@ describe('what is encrypted from end to end', () => {
     await settled();
     happened = [];
 
-    fail();
-    fail();
+    fail('ann');
+    fail('ann');
     await settled();
     expect([told, happened.splice(0)]).toEqual([['ann', 'ann'], [['update_watch', 'ann', true]]]);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(happened.splice(0)).toEqual([['update_watch', 'ann', false]]);
-    fail();
+    fail('ann');
     await settled();
     void watcher.tryAgain();
     await settled();
     expect(happened.splice(0)).toEqual([['update_watch', 'ann', true], ['update_watch', 'ann', false]]);
-    fail();
+    fail('ann');
     void watcher.unwatch('ann', 'main');
     await vi.advanceTimersByTimeAsync(20_000);
     watcher.close();
