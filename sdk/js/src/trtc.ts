@@ -146,7 +146,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async stopPlugin(name: string): Promise<void> {
     await named('stopPlugin', async () => {
-      if (name === 'CustomEncryption') this.disableEncryption();
+      if (name !== 'CustomEncryption') throw invalid('stopPlugin', `there is no plugin ${name} here, only CustomEncryption`);
+      await this.disableEncryption();
     });
   }
 
@@ -287,8 +288,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     });
   }
 
-  /** What is sent and received is not encrypted end to end from the next room on. */
-  disableEncryption(): void {
+  /** What is sent and received is not encrypted end to end any more. Called between rooms: what goes on in one stays encrypted. */
+  async disableEncryption(): Promise<void> {
     if (this.#session) throw wrongMoment('disableEncryption', 'in a room: call exitRoom first');
     this.#keys.clear();
   }

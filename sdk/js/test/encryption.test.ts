@@ -11,10 +11,20 @@ let entered: EncryptionKey[] | undefined;
 
 vi.mock('../src/session.js', () => ({
   Session: class {
+    isInRoom = false;
     constructor({ encryption }: { encryption?: { keys: Map<number, EncryptionKey> } }) {
       entered = encryption && [...encryption.keys.values()];
+    }
+    on(): this {
+      return this;
+    }
+    off(): this {
+      return this;
+    }
+    async login(): Promise<void> {
       throw new Error('no server');
     }
+    close(): void {}
   },
 }));
 
@@ -55,6 +65,19 @@ describe('the key of a page', () => {
     await client.startPlugin('CustomEncryption', { builtinOptions: { secretKey: key, salt: Uint8Array.of(7, 8) } });
     expect((await enter(client))?.map((one) => one.key)).toEqual([Uint8Array.of(...key, 7, 8)]);
     await client.stopPlugin('CustomEncryption');
+    expect(await enter(client)).toBe(undefined);
+  });
+
+  test('is given up by name, and between rooms only', async () => {
+    const client = TRTC.create();
+    await client.enableEncryption({ key });
+
+    await expect(client.stopPlugin('Beauty')).rejects.toMatchObject({ code: 5000, functionName: 'stopPlugin' });
+    const entering = client.enterRoom({ sdkAppId: 1, userId: 'ann', userSig: 's', strRoomId: 'r' });
+    await expect(client.disableEncryption()).rejects.toMatchObject({ code: 5100, functionName: 'disableEncryption' });
+    await expect(entering).rejects.toThrow('no server');
+    expect((await enter(client))?.length).toBe(1);
+    await client.disableEncryption();
     expect(await enter(client)).toBe(undefined);
   });
 
