@@ -158,7 +158,10 @@ impl Shard {
         for stream in streams {
             let mid = Mid::from(stream.mid.as_str());
             if let Some(known) = publisher.tracks.iter().find(|track| track.mid == mid) {
-                known.source.set_encrypted(stream.is_encrypted);
+                // Another session of the member may publish it by now.
+                if known.generation == known.source.generation() {
+                    known.source.set_encrypted(stream.is_encrypted);
+                }
                 continue;
             }
             let rids: &[String] =

@@ -410,6 +410,28 @@ fn the_newest_connection_of_a_user_is_the_one_that_counts() {
 }
 
 #[test]
+fn a_connection_that_counts_no_more_says_nothing_of_what_the_newest_one_sends() {
+    for is_superseded in [false, true] {
+        let mut world = World::new();
+        let former = world.publisher(1, &[]);
+        let mid = world.clients[former].mid.unwrap().to_string();
+        if is_superseded {
+            world.publisher(2, &[]);
+        }
+
+        let (offer, _) = world.offer(former, Direction::SendOnly, &[]);
+        let stream = Published { mid, kind: StreamKind::Main, is_encrypted: true, ..Published::default() };
+        world
+            .shard
+            .publish(PeerId(1), RoomKey(1), &"ann".into(), &offer, &[stream], Rights::ALL, world.now)
+            .unwrap();
+
+        let key = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
+        assert_eq!(world.shard.shared.sources.get(&key).is_encrypted(), !is_superseded);
+    }
+}
+
+#[test]
 fn another_address_speaks_for_a_connection_only_with_its_password() {
     let mut world = World::new();
     let ann = world.publisher(1, &[]);

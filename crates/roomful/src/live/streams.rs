@@ -20,6 +20,10 @@ pub(crate) struct Offered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stream {
     kind: StreamKind,
+    /// The m-line's name.
+    mid: String,
+    /// Of two publications of a member's stream the higher one flows.
+    begun: u64,
     /// Its publisher has switched it off for a while.
     is_muted: bool,
     /// One in charge of the room has switched it off; its publisher may switch it on again.
@@ -96,6 +100,8 @@ pub(crate) struct Streams {
     watching: Vec<Watching>,
     /// What the members have been told.
     told: Vec<MemberStreams>,
+    /// How many publications of a stream have begun.
+    begun: u64,
     /// A member's streams have changed other than by the rules.
     is_dirty: bool,
 }
@@ -144,13 +150,19 @@ impl Streams {
     ) -> Option<PeerId> {
         let before = self.publications.iter().position(|one| one.session == session);
         let before = before.map(|at| self.publications.swap_remove(at));
+        let begun = &mut self.begun;
         let streams = published.iter().map(|stream| {
             let known =
                 before.as_ref().and_then(|one| one.streams.iter().find(|known| known.kind == stream.kind));
             // Whoever publishes anew what was closed opens it again; a later offer alone does not.
             let same = known.filter(|_| before.as_ref().is_some_and(|one| one.peer == peer));
+            // On another m-line the media begins a stream anew; an offer that has it on the same one goes on with it.
+            let goes_on = same.filter(|same| same.mid == stream.mid).map(|same| same.begun);
+            *begun += u64::from(goes_on.is_none());
             Stream {
                 kind: stream.kind,
+                mid: stream.mid.clone(),
+                begun: goes_on.unwrap_or(*begun),
                 is_muted: same.map_or(offered.muted.contains(&stream.kind), |same| same.is_muted),
                 is_closed: same.is_some_and(|same| same.is_closed),
                 is_encrypted: offered.encrypted.contains(&stream.kind),
@@ -309,30 +321,92 @@ impl Streams {
         settled
     }
 
-    /// What flows, by member.
+    /// What flows, by member: of two sessions that publish the same, what began last.
     fn shown(&self) -> Vec<MemberStreams> {
+        let mut streams: Vec<(&Publication, &Stream)> = self
+            .publications
+            .iter()
+            .flat_map(|one| one.streams.iter().map(move |stream| (one, stream)))
+            .collect();
+        streams.sort_unstable_by_key(|(_, stream)| stream.begun);
         let mut shown: Vec<MemberStreams> = Vec::new();
-        for one in &self.publications {
-            let flowing = one.streams.iter().filter(|stream| one.rights.allow(stream.kind));
-            for stream in flowing {
-                let view = StreamView {
-                    stream_type: stream_type(stream.kind),
-                    muted: stream.is_muted,
-                    encrypted: stream.is_encrypted,
-                };
-                match shown.iter_mut().find(|member| member.member == one.user.as_str()) {
-                    Some(member)
-                        if member.streams.iter().any(|other| other.stream_type == view.stream_type) => {}
-                    Some(member) => member.streams.push(view),
-                    None => {
-                        shown.push(MemberStreams { member: one.user.to_string(), streams: vec![view] });
-                    }
+        for (one, stream) in streams {
+            let view = StreamView {
+                stream_type: stream_type(stream.kind),
+                muted: stream.is_muted,
+                encrypted: stream.is_encrypted,
+            };
+            let is_allowed = one.rights.allow(stream.kind);
+            match shown.iter_mut().find(|member| member.member == one.user.as_str()) {
+                Some(member) => {
+                    member.streams.retain(|former| former.stream_type != view.stream_type);
+                    member.streams.extend(is_allowed.then_some(view));
                 }
+                None if is_allowed => {
+                    shown.push(MemberStreams { member: one.user.to_string(), streams: vec![view] });
+                }
+                None => {}
             }
         }
+        shown.retain(|member| !member.streams.is_empty());
         for member in &mut shown {
             member.streams.sort_by_key(|stream| stream.stream_type);
         }
         shown
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A camera on an m-line, of which its publisher says whether it is encrypted.
+    fn publish(streams: &mut Streams, session: u64, mid: &str, is_encrypted: bool) {
+        let camera = Published {
+            mid: mid.to_owned(),
+            kind: StreamKind::Main,
+            height: 720,
+            layers: Vec::new(),
+            is_dynamic: false,
+            is_encrypted,
+        };
+        let offered = Offered {
+            muted: Vec::new(),
+            encrypted: is_encrypted.then_some(StreamKind::Main).into_iter().collect(),
+        };
+        let user = UserId::parse("ann").unwrap();
+        streams.publish(SessionId(session), &user, PeerId(session), &[camera], &offered);
+        for one in &mut streams.publications {
+            one.rights = Rights::ALL;
+        }
+    }
+
+    /// Whether the camera that is shown is encrypted.
+    fn shown(streams: &Streams) -> Vec<bool> {
+        streams.shown().iter().flat_map(|member| member.streams.iter().map(|one| one.encrypted)).collect()
+    }
+
+    #[test]
+    fn of_two_sessions_that_publish_the_same_the_newer_one_is_shown() {
+        let mut streams = Streams::default();
+        publish(&mut streams, 1, "0", false);
+        publish(&mut streams, 2, "0", true);
+        assert_eq!(shown(&streams), [true]);
+        // An offer that goes on with what was there is none that begins it.
+        publish(&mut streams, 1, "0", false);
+        assert_eq!(shown(&streams), [true]);
+        // On another m-line it is.
+        publish(&mut streams, 1, "1", false);
+        assert_eq!(shown(&streams), [false]);
+        publish(&mut streams, 2, "0", true);
+        assert_eq!(shown(&streams), [false]);
+        // Nor does one that is held back let the one before it flow.
+        streams.publications.iter_mut().filter(|one| one.session == SessionId(1)).for_each(|one| {
+            one.rights = Rights::default();
+        });
+        assert!(shown(&streams).is_empty());
+        streams.unpublish(SessionId(1));
+        assert_eq!(shown(&streams), [true]);
     }
 }
