@@ -121,7 +121,8 @@ export class Publisher {
       const wasOn = outgoing.isDue;
       outgoing.isDue = true;
       try {
-        await this.#peer.negotiate();
+        // The connection that has its place cannot send it otherwise: another one takes over all that is on.
+        await this.#peer.negotiate({ anew: wasOn && outgoing.transceiver !== undefined && !this.#isFit(kind, outgoing) });
         if (outgoing.failure) throw outgoing.failure;
       } catch (error) {
         // What was on already waits for better times, unless it is refused.
@@ -129,8 +130,9 @@ export class Publisher {
         if (wasOn && !isRefused) throw error;
         outgoing.failure = error;
         if (this.#outgoing.get(kind) === outgoing) this.#outgoing.delete(kind);
-        // The server may know it from before.
-        if ((await this.#vacate(kind, outgoing)) && wasOn) await this.#peer.negotiate().catch(() => undefined);
+        await this.#vacate(kind, outgoing);
+        // What else was on stays so.
+        if (wasOn) await this.#peer.negotiate().catch((failed: unknown) => log.info('not published again yet', failed));
         throw error;
       }
     }
@@ -195,30 +197,31 @@ export class Publisher {
     this.#peer.close();
   }
 
-  /** Whether a stream has a place on the connection that was made for how it is to be sent. */
-  #isPlaced(kind: StreamKind, { transceiver, how }: Outgoing): boolean {
-    return transceiver !== undefined && transceiver.mid !== null && this.#peer.pc !== undefined && this.#madeFor.get(kind) === placeFor(how.encoding);
+  /** Whether a stream has a place on the connection, one that was made for how it is to be sent. */
+  #isPlaced(kind: StreamKind, outgoing: Outgoing): boolean {
+    return outgoing.transceiver !== undefined && outgoing.transceiver.mid !== null && this.#peer.pc !== undefined && this.#isFit(kind, outgoing);
+  }
+
+  #isFit(kind: StreamKind, { how }: Outgoing): boolean {
+    return this.#madeFor.get(kind) === placeFor(how.encoding);
   }
 
   #prepare(pc: RTCPeerConnection, isNew: boolean): void {
     if (isNew) this.#idle.clear();
     for (const [kind, outgoing] of this.#outgoing) {
       if (isNew) outgoing.transceiver = undefined;
-      if (!outgoing.isDue || (outgoing.transceiver && this.#madeFor.get(kind) === placeFor(outgoing.how.encoding))) continue;
-      const former = outgoing.transceiver;
+      if (outgoing.transceiver || !outgoing.isDue) continue;
+      outgoing.toldMuted = undefined;
       outgoing.tunedFor = '';
       outgoing.unwanted.rids.clear();
       try {
         outgoing.transceiver = this.#place(pc, kind, outgoing);
-        // On the same connection the server goes on with what it knows of a stream that another place follows.
-        if (!former) outgoing.toldMuted = undefined;
       } catch (error) {
         // What the browser does not send like that does not keep the others from being sent.
         log.warn(`${kind} cannot be sent`, error);
-        Object.assign(outgoing, { failure: error, transceiver: undefined });
+        outgoing.failure = error;
         this.#outgoing.delete(kind);
       }
-      former?.stop();
     }
   }
 

@@ -306,7 +306,8 @@ describe('a video that is sent in another way', () => {
 
     expect(sent(publisher)).toEqual(sizes);
     expect(Connection.all.map((one) => one.transceivers.map(({ direction }) => direction)))
-      .toEqual([['sendonly', 'stopped', 'stopped', 'stopped', 'stopped', 'sendonly']]);
+      .toEqual(Array(5).fill(['sendonly', 'sendonly']));
+    expect(Connection.all.map((one) => one.connectionState)).toEqual([...Array(4).fill('closed'), 'new']);
   });
 
   test('stays in its place with another bitrate, which each size gets its share of', async () => {
@@ -350,13 +351,14 @@ describe('a video that is sent in another way', () => {
     expect([sent(publisher), server.state]).toEqual([[['L3T3_KEY', 900_000]], { main: ['other', false] }]);
   });
 
-  test('is over when the server refuses it', async () => {
+  test('is over when the server refuses it, and it alone', async () => {
     const [publisher, server] = make();
+    await publisher.publish('audio', track('mic'), {});
     await publisher.publish('main', track('camera'), { encoding: simulcast });
     const request = vi.spyOn(server, 'request').mockRejectedValueOnce(new RtcError({ code: 5400, extraCode: 100006, message: 'refused' }));
 
     await expect(publisher.publish('main', track('camera'), { encoding: layered })).rejects.toThrow('refused');
 
-    expect([publisher.has('main'), server.state, request.mock.calls.length]).toEqual([false, {}, 2]);
+    expect([publisher.has('main'), server.state, request.mock.calls.length]).toEqual([false, { audio: ['mic', false] }, 2]);
   });
 });
