@@ -303,10 +303,9 @@ export class Publisher {
     if (encoding) {
       parameters.degradationPreference = encoding.qosPreference === 'clear' ? 'maintain-resolution' : 'maintain-framerate';
       sender.track.contentHint = encoding.qosPreference === 'clear' ? 'detail' : '';
-      const sizes = new Map(encodings(encoding).map((size) => [size.rid, size]));
       for (const entry of parameters.encodings) {
-        const size = sizes.get(entry.rid || undefined);
-        if (size?.maxBitrate) entry.maxBitrate = size.maxBitrate;
+        const share = entry.rid === 'q' ? 9 : entry.rid === 'h' ? 3 : 1;
+        if (encoding.bitrate > 0) entry.maxBitrate = Math.round((encoding.bitrate * 1000) / share);
         entry.maxFramerate = encoding.frameRate;
       }
     } else if (audioBitrate && parameters.encodings[0]) {
@@ -356,8 +355,7 @@ export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
   return pixels < 960 * 540 ? [half, full] : [quarter, half, full];
 }
 
-/** What a connection's place is made for and cannot change: the codec, the layers and the sizes. */
-function placeFor(encoding: Encoding | undefined): string {
-  const { codec, scalabilityMode } = encoding ?? {};
-  return JSON.stringify([codec, scalabilityMode, encodings(encoding).map(({ rid }) => rid)]);
+/** What a connection's place is made for and cannot change. */
+function placeFor({ codec, scalabilityMode, isSimulcast }: Partial<Encoding> = {}): string {
+  return JSON.stringify([codec, scalabilityMode, isSimulcast]);
 }

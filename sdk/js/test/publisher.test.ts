@@ -310,7 +310,7 @@ describe('a video that is sent in another way', () => {
     expect(Connection.all.map((one) => one.connectionState)).toEqual([...Array(4).fill('closed'), 'new']);
   });
 
-  test('stays in its place with another bitrate, which each size gets its share of', async () => {
+  test('stays in its place with another bitrate or profile, and each size gets its share', async () => {
     const [publisher] = make();
     await publisher.publish('main', track('camera'), { encoding: simulcast });
     (publisher.sender('main') as unknown as Sender).encodings.reverse();
@@ -318,6 +318,8 @@ describe('a video that is sent in another way', () => {
     await publisher.publish('main', track('camera'), { encoding: { ...simulcast, bitrate: 1800 } });
 
     expect(sent(publisher)).toEqual([['f', 1_800_000], ['h', 600_000], ['q', 200_000]]);
+    await publisher.publish('main', track('camera'), { encoding: { ...simulcast, width: 320, height: 240, bitrate: 180 } });
+    expect(sent(publisher)).toEqual([['f', 180_000], ['h', 60_000], ['q', 20_000]]);
     expect(Connection.all[0]?.transceivers.length).toBe(1);
   });
 
