@@ -192,11 +192,12 @@ async fn browsers_ask_for_sound_that_is_lost_and_hear_it() {
 
     let saw = browsers(&server, "shaky").hear()["result"].take();
 
-    // Among what a publisher's link loses is padding, which nobody sends again.
-    for (way, lost) in [("down", 0.3), ("up", 0.6)] {
+    // Among what a publisher's link loses is padding, which nobody sends again; and what goes again on it comes late.
+    for (way, lost, concealed) in [("down", 0.3, 0.07), ("up", 0.75, 0.15)] {
         let number = |name: &str| saw[way][name].as_f64().unwrap();
         assert!(number("dropped") > 20.0, "{saw}");
-        assert!(number("lost") < lost * number("dropped") && number("concealed") < 0.07, "{way}: {saw}");
+        let is_heard = number("lost") < lost * number("dropped") && number("concealed") < concealed;
+        assert!(is_heard, "{way}: {saw}");
     }
     assert!(
         saw["down"]["asked"].as_u64().unwrap() > 10 && saw["up"]["again"].as_u64().unwrap() > 10,
@@ -335,6 +336,8 @@ async fn media_comes_from_the_address_it_was_asked_at() {
     let server = Server::with(&[
         ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
         ("ROOMFUL_MEDIA__UDP", "0.0.0.0:0"),
+        // On a busy machine it may come about first.
+        ("ROOMFUL_MEDIA__TCP", "off"),
         ("ROOMFUL_MEDIA__ADVERTISE", "127.0.0.2"),
     ])
     .await;
@@ -342,11 +345,8 @@ async fn media_comes_from_the_address_it_was_asked_at() {
 
     let saw = browsers(&server, "address").hear()["result"].take();
 
-    let addresses: Vec<&str> =
-        saw["addresses"].as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
-    // On a busy machine TCP may come about first.
-    assert!(addresses.contains(&"udp 127.0.0.2"), "{saw}");
-    assert!(addresses.iter().all(|address| address.ends_with(" 127.0.0.2")), "{saw}");
+    let addresses = saw["addresses"].as_array().unwrap();
+    assert!(!addresses.is_empty() && addresses.iter().all(|address| address == "udp 127.0.0.2"), "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
