@@ -151,13 +151,13 @@ export class Watcher {
     this.#isClosed = true;
     this.#jitter.close();
     this.#wanted.clear();
-    for (const key of this.#sealed.keys()) this.#unseal(key);
+    this.#unsealAll();
     this.#peer.close();
   }
 
   /** There is another key: what could not be opened is tried again. */
   tryAgain(): Promise<void> {
-    for (const key of this.#sealed.keys()) this.#unseal(key);
+    this.#unsealAll();
     return this.#schedule();
   }
 
@@ -165,9 +165,9 @@ export class Watcher {
   #takeSealed(slot: Slot, failed: { userId: string; kind: string }): void {
     // Another stream may have taken its place before that was said.
     if (slot.key !== keyOf(failed.userId, failed.kind as StreamKind)) return;
-    const watched = this.#wanted.get(slot.key);
+    const { key } = slot;
+    const watched = this.#wanted.get(key);
     if (!watched) return;
-    const key = keyOf(watched.userId, watched.kind);
     if (slot.isVideo && !this.#sealed.has(key)) {
       const again = () => {
         this.#unseal(key);
@@ -182,6 +182,10 @@ export class Watcher {
   #unseal(key: string): void {
     clearTimeout(this.#sealed.get(key));
     this.#sealed.delete(key);
+  }
+
+  #unsealAll(): void {
+    for (const key of this.#sealed.keys()) this.#unseal(key);
   }
 
   /** What a slot carries from now on, before the server sends it. */
