@@ -315,8 +315,7 @@ fn sound(slots: &[Slot]) -> (f64, f64) {
     for slot in slots.iter().filter(|slot| !slot.is_video && !slot.is_off()) {
         let bits = bits(slot, 0);
         // Of what is encrypted from end to end nothing is taken off.
-        let is_sealed = slot.source.as_ref().is_some_and(|source| source.is_encrypted());
-        let share = if slot.is_doubled && !is_sealed { PLAIN } else { 1.0 };
+        let share = if slot.is_doubled && !slot.is_sealed() { PLAIN } else { 1.0 };
         plain += bits * share;
         copies += bits * (1.0 - share);
     }

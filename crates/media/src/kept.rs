@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::resend::{MOST_TIMES, SHORTEST_BETWEEN};
+use crate::resend::may_repeat;
 use crate::slot::{Rewrite, Stamps};
 use crate::source::Packet;
 
@@ -41,10 +41,8 @@ impl Sound {
 
     /// Whether it may go again on a path of that round trip.
     pub(crate) fn may_go(&self, now: u64, round_trip: Duration) -> bool {
-        let least = u64::try_from(round_trip.max(SHORTEST_BETWEEN).as_micros()).unwrap_or(u64::MAX);
         now.saturating_sub(self.at) <= OLDEST_US
-            && self.times < MOST_TIMES
-            && (self.times == 0 || now.saturating_sub(self.again_at) >= least)
+            && may_repeat(self.times, now.saturating_sub(self.again_at), round_trip)
     }
 }
 

@@ -29,8 +29,8 @@ const MOST_CREDIT: f64 = 24_000.0;
 const CREDIT_A_SECOND: f64 = 500.0;
 
 /// How often a packet is sent again, and the shortest time between.
-pub(crate) const MOST_TIMES: u8 = 4;
-pub(crate) const SHORTEST_BETWEEN: Duration = Duration::from_millis(20);
+const MOST_TIMES: u8 = 4;
+const SHORTEST_BETWEEN: Duration = Duration::from_millis(20);
 
 /// Numbers that were never sent that a viewer may ask for in a second, and numbers in all; beyond, nothing it asks for is
 /// sent again for as long. Browsers ask for at most 1,000 packets a round trip.
@@ -40,6 +40,16 @@ const REST: Duration = Duration::from_secs(1);
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What has to pass before a packet goes once more, and before the last copy of it counts as lost.
+fn least_between(round_trip: Duration) -> Duration {
+    round_trip.max(SHORTEST_BETWEEN)
+}
+
+/// Whether a packet may go again that has done so `times`, last so many microseconds ago.
+pub(crate) fn may_repeat(times: u8, passed: u64, round_trip: Duration) -> bool {
+    times < MOST_TIMES && (times == 0 || passed >= micros(least_between(round_trip)))
 }
 
 /// What a viewer may be sent again.
@@ -147,7 +157,7 @@ impl Entry {
     /// Whether a round trip has passed.
     fn has_had(&self, now: u64, round_trip: Duration) -> bool {
         let passed = ((now / 1000) as u32).wrapping_sub(self.at);
-        passed >= round_trip.max(SHORTEST_BETWEEN).as_millis() as u32
+        passed >= least_between(round_trip).as_millis() as u32
     }
 }
 
@@ -163,9 +173,7 @@ pub(crate) struct Repeats {
 impl Repeats {
     /// Whether packet `seq` may go again on a path of that round trip.
     pub(crate) fn allow(&self, seq: u64, now: u64, round_trip: Duration) -> bool {
-        self.entry(seq).is_none_or(|entry| {
-            entry.times < MOST_TIMES && (entry.times == 0 || entry.has_had(now, round_trip))
-        })
+        self.entry(seq).is_none_or(|entry| entry.times < MOST_TIMES && entry.has_had(now, round_trip))
     }
 
     /// Whether all copies of packet `seq` that there may be have had the time to arrive.

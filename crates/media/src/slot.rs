@@ -18,7 +18,6 @@ use self::squeeze::SQUEEZED;
 pub(crate) use self::squeeze::Squeeze;
 pub(crate) use self::write::Stamps;
 use crate::allocation::Grant;
-use crate::dependency;
 use crate::kept::Kept;
 use crate::numbers::Numbers;
 use crate::payload::CodecKey;
@@ -454,7 +453,7 @@ impl Slot {
     }
 
     /// Whether it is encrypted from end to end.
-    fn is_sealed(&self) -> bool {
+    pub(crate) fn is_sealed(&self) -> bool {
         self.source.as_ref().is_some_and(|source| source.is_encrypted())
     }
 
@@ -515,7 +514,7 @@ impl Slot {
         let (taken, unwraps) = self.take(packet.codec)?;
         let rate = packet.codec.clock_rate();
         let at = self.sender_time(packet);
-        let frame = packet.dependency.as_deref().and_then(dependency::number);
+        let frame = packet.frame();
         let (first_out, timestamp_offset, picture_offset, tl0_offset, frame_offset) = match &self.out {
             None => (1, 0, 0, 0, 0),
             Some(out) => {
@@ -615,7 +614,7 @@ impl Slot {
             if let Some((_, tl0)) = packet.picture.tl0 {
                 out.tl0 = tl0.wrapping_add(rewrite.tl0_offset);
             }
-            if let Some(frame) = packet.dependency.as_deref().and_then(dependency::number) {
+            if let Some(frame) = packet.frame() {
                 out.frame = frame.wrapping_add(rewrite.frame_offset);
             }
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use crate::dependency;
 use crate::kept::SOUNDS;
 use crate::payload::{CodecKey, Picture, TOP_LAYER};
 use crate::speakers::{Place, Speakers};
@@ -341,6 +342,13 @@ pub(crate) struct Packet {
     pub(crate) clock: Option<SenderClock>,
     pub(crate) payload: Arc<[u8]>,
     pub(crate) arrived: Instant,
+}
+
+impl Packet {
+    /// Its frame's number, where a dependency descriptor says so.
+    pub(crate) fn frame(&self) -> Option<u16> {
+        self.dependency.as_deref().and_then(dependency::number)
+    }
 }
 
 /// The last packets of a layer, for those who missed one, and for those who come: the newest keyframe and what follows.

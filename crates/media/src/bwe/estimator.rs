@@ -274,8 +274,9 @@ impl Estimator {
     }
 
     fn control(&mut self, now: u64) {
-        let (stands, is_heavy) = (self.standing.ms() > STANDING_MS, self.loss.is_heavy());
-        if self.standing.ms() > QUEUED_MS {
+        let queued_ms = self.standing.ms();
+        let (stands, is_heavy) = (queued_ms > STANDING_MS, self.loss.is_heavy());
+        if queued_ms > QUEUED_MS {
             // What is lost from now on is lost in a queue.
             self.raised_at = None;
         }

@@ -19,6 +19,9 @@ const MAY_BE: f64 = 3.0;
 /// The longest queue that is short.
 const LONGEST_QUEUE_MS: f64 = 60.0;
 
+/// What a probe loses more than everything else does where the queue is short.
+const LOST_OF_PROBE: f64 = 0.1;
+
 /// Once seen, for how long it is believed: who keeps to it sees no more of it.
 const HELD_US: u64 = 60_000_000;
 
@@ -31,9 +34,6 @@ pub(super) struct Shallow {
     seen_at: Option<u64>,
     probes_lost_at: Option<u64>,
 }
-
-/// What a probe loses more than everything else does where the queue is short.
-const LOST_OF_PROBE: f64 = 0.1;
 
 fn counts(at: Option<u64>, now: u64) -> bool {
     at.is_some_and(|at| now.saturating_sub(at) < HELD_US)
@@ -75,7 +75,7 @@ impl Shallow {
         counts(self.seen_at, now)
     }
 
-    /// Nothing larger than that is lost, or is; probes are to be short.
+    /// Bursts are lost, or only those of probes: what else is sent fits into the queue. Probes are to be short.
     pub(super) fn is_seen_by_probes(&self, now: u64) -> bool {
         self.is_seen(now) || counts(self.probes_lost_at, now)
     }

@@ -75,9 +75,16 @@ pub struct Answer {
 }
 
 impl Shard {
-    /// Lets the library answer an offer, and notes the name under which ICE will knock.
-    fn answer(&mut self, at: usize, peer: &mut Peer, offer: &str, now: Instant) -> Result<String, Error> {
-        let asks_for_sound = sdp::asks_for_sound(offer);
+    /// Lets the library answer an offer, in which sound that is missing may be asked for or not, and notes the name under which
+    /// ICE will knock.
+    fn answer(
+        &mut self,
+        at: usize,
+        peer: &mut Peer,
+        offer: &str,
+        asks_for_sound: bool,
+        now: Instant,
+    ) -> Result<String, Error> {
         let offer =
             SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(reason(&error.to_string())))?;
         let answer =
@@ -107,19 +114,20 @@ impl Shard {
     ) -> Result<Answer, Error> {
         sdp::require_reasonable(offer)?;
         let (lines, offer) = sdp::read_offer(offer, Way::Sends);
+        let asks_for_sound = sdp::asks_for_sound(&offer);
         let streams = assign(&lines, streams)?;
         let is_new = !self.by_id.contains_key(&id);
         let at = self.open(id, || Role::Publisher(Box::default()), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let micros = self.shared.micros(now);
         let answer = match &peer.role {
-            Role::Publisher(_) => self.answer(at, &mut peer, &offer, now),
+            Role::Publisher(_) => self.answer(at, &mut peer, &offer, asks_for_sound, now),
             Role::Viewer(_) => Err(Error::Gone),
         };
         let result = answer.map(|sdp| {
             if let Role::Publisher(publisher) = &mut peer.role {
                 publisher.rights = rights;
-                publisher.renegotiated(&mut peer.rtc, sdp::asks_for_sound(&offer));
+                publisher.renegotiated(&mut peer.rtc, asks_for_sound);
                 self.retrack(at, publisher, room, user, &streams, &lines, micros);
             }
             Answer { sdp, published: streams, mids: Vec::new() }
@@ -196,6 +204,7 @@ impl Shard {
     ) -> Result<Answer, Error> {
         sdp::require_reasonable(offer)?;
         let (lines, offer) = sdp::read_offer(offer, Way::Receives);
+        let asks_for_sound = sdp::asks_for_sound(&offer);
         if lines.len() > MAX_STREAMS {
             return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
         }
@@ -204,12 +213,11 @@ impl Shard {
         let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let answer = match &peer.role {
-            Role::Viewer(_) => self.answer(at, &mut peer, &offer, now),
+            Role::Viewer(_) => self.answer(at, &mut peer, &offer, asks_for_sound, now),
             Role::Publisher(_) => Err(Error::Gone),
         };
         let result = answer.and_then(|sdp| {
             let Role::Viewer(viewer) = &mut peer.role else { return Err(Error::Gone) };
-            let asks_for_sound = sdp::asks_for_sound(&offer);
             for line in lines.iter().filter(|line| line.is_active) {
                 open_slot(viewer, &mut peer.rtc, line, asks_for_sound);
             }
