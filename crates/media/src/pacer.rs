@@ -134,28 +134,10 @@ impl Pacer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use crate::payload::{CodecKey, Picture};
 
     fn packet(bytes: usize) -> Arc<Packet> {
-        Arc::new(Packet {
-            source: 1,
-            generation: 1,
-            layer: 0,
-            codec: CodecKey::plain_vp8(),
-            seq: 1,
-            timestamp: 0,
-            marker: false,
-            picture: Picture::default(),
-            audio_level: None,
-            orientation: None,
-            dependency: None,
-            clock: None,
-            payload: vec![0; bytes].into(),
-            arrived: Instant::now(),
-        })
+        Arc::new(Packet { payload: vec![0; bytes].into(), ..Packet::blank() })
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! sealed bytes are.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use str0m::format::Codec;
 
@@ -64,18 +63,12 @@ fn sound(source: &Source, codec: CodecKey, seq: u64, payload: &[u8]) -> Packet {
     Packet {
         source: source.id,
         generation: source.generation(),
-        layer: 0,
         codec,
         seq,
         timestamp: 960 * seq as u32,
-        marker: false,
         picture: Picture { starts_keyframe: true, ..Picture::default() },
-        audio_level: None,
-        orientation: None,
-        dependency: None,
-        clock: None,
         payload: payload.into(),
-        arrived: Instant::now(),
+        ..Packet::blank()
     }
 }
 

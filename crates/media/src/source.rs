@@ -345,6 +345,27 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// One with nothing in it, to be filled in.
+    #[cfg(test)]
+    pub(crate) fn blank() -> Self {
+        Self {
+            source: 1,
+            generation: 1,
+            layer: 0,
+            codec: CodecKey::plain_vp8(),
+            seq: 1,
+            timestamp: 0,
+            marker: false,
+            picture: Picture::default(),
+            audio_level: None,
+            orientation: None,
+            dependency: None,
+            clock: None,
+            payload: Vec::new().into(),
+            arrived: Instant::now(),
+        }
+    }
+
     /// Its frame's number, where a dependency descriptor says so.
     pub(crate) fn frame(&self) -> Option<u16> {
         self.dependency.as_deref().and_then(dependency::number)

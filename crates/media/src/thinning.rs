@@ -238,31 +238,16 @@ impl Thinning {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, HashMap, HashSet};
-    use std::time::Instant;
 
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::payload::{CodecKey, Picture, TOP_LAYER};
+    use crate::payload::{Picture, TOP_LAYER};
 
     fn packet(seq: u64, timestamp: u32, part: Part, marker: bool) -> Packet {
-        Packet {
-            source: 1,
-            generation: 1,
-            layer: 0,
-            codec: CodecKey::plain_vp8(),
-            seq,
-            timestamp,
-            marker,
-            picture: Picture { part: Some(part), ..Picture::default() },
-            audio_level: None,
-            orientation: None,
-            dependency: None,
-            clock: None,
-            payload: Vec::new().into(),
-            arrived: Instant::now(),
-        }
+        let picture = Picture { part: Some(part), ..Picture::default() };
+        Packet { seq, timestamp, marker, picture, ..Packet::blank() }
     }
 
     fn part(spatial: u8, temporal: u8) -> Part {

@@ -198,18 +198,13 @@ impl Camera {
         Packet {
             source: self.sound.id,
             generation: self.sound_generation,
-            layer: 0,
             codec: opus(self.is_doubled),
             seq: 100 + self.sounds,
             timestamp: (self.sounds * 960) as u32,
-            marker: false,
             picture: Picture { starts_keyframe: true, ..Picture::default() },
-            audio_level: None,
-            orientation: None,
-            dependency: None,
-            clock: None,
             payload: payload.into(),
             arrived: at,
+            ..Packet::blank()
         }
     }
 
@@ -268,12 +263,9 @@ impl Camera {
                         part: (self.shape != Shape::Simulcast).then_some(place),
                         ..Picture::default()
                     },
-                    audio_level: None,
-                    orientation: None,
-                    dependency: None,
-                    clock: None,
                     payload: payload.into(),
                     arrived: at,
+                    ..Packet::blank()
                 });
             }
         }

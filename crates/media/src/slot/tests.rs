@@ -32,7 +32,6 @@ fn slot(layers: usize) -> (Slot, u32) {
 
 fn packet(generation: u32, kind: Codec, layer: u8, seq: u64, picture: Picture) -> Packet {
     Packet {
-        source: 1,
         generation,
         layer,
         codec: codec(kind),
@@ -40,12 +39,9 @@ fn packet(generation: u32, kind: Codec, layer: u8, seq: u64, picture: Picture) -
         timestamp: seq as u32 * 3000,
         marker: true,
         picture,
-        audio_level: None,
         orientation: Some(1),
-        dependency: None,
-        clock: None,
         payload: vec![0x90, 0xe0, 0x81, 0x02, 0x05, 0x20, 0x10].into(),
-        arrived: Instant::now(),
+        ..Packet::blank()
     }
 }
 
