@@ -383,6 +383,18 @@ async fn the_relay_speaks_ipv6() {
     assert_eq!(saw["used"], json!(["relay udp", "relay udp", "relay tcp", "relay tcp"]));
 }
 
+/// Chromium takes all that comes from a relay's address for the relay's: that it is told of one must not cost it the direct way.
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_go_the_direct_way_beside_every_way_of_the_relay() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let ways = json!({"ways": ["^turn"], "policy": "all"});
+    let saw = browsers_with(&server, "relay", ways, &[]).hear()["result"].take();
+
+    assert_eq!(saw["used"], json!(["host udp", "host udp"]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn browsers_meet_where_only_the_relay_gets_through() {
     let _turn = ONE_AT_A_TIME.lock().await;

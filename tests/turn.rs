@@ -235,10 +235,12 @@ async fn a_member_reaches_nobody_but_the_server_and_takes_no_more_than_its_share
     const UDP: (u16, &[u8]) = (0x19, &[17, 0, 0, 0]);
     const CHANNEL: (u16, &[u8]) = (0x0c, &[0x40, 0, 0, 0]);
     let server = Server::start().await;
-    let (port, _) = media_ports(&server).await;
+    let (relay_port, _) = media_ports(&server).await;
+    let port = udp_candidate(&server).await;
+    assert_ne!(port, relay_port);
     let config = server.log_in("ann").await.ok("get_media_config", json!({})).await;
     let relay = &config["IceServers"][0];
-    let member = Member::connect(relay, port).await;
+    let member = Member::connect(relay, relay_port).await;
 
     assert_eq!(member.ask(3, &[UDP]).await, 0);
     for (ip, to) in [([8, 8, 8, 8], 53), ([127, 0, 0, 2], port), ([10, 0, 0, 1], 22), ([0, 0, 0, 0], port)] {
@@ -246,7 +248,8 @@ async fn a_member_reaches_nobody_but_the_server_and_takes_no_more_than_its_share
         assert_eq!(member.ask(8, &[(0x12, &address)]).await, 403, "{ip:?}");
         assert_eq!(member.ask(9, &[CHANNEL, (0x12, &address)]).await, 403, "{ip:?}");
     }
-    // This server's other port is as far away.
+    // This server's other ports are as far away.
+    assert_eq!(member.ask(9, &[CHANNEL, (0x12, &peer([127, 0, 0, 1], relay_port))]).await, 403);
     let http: u16 = server.address.rsplit(':').next().unwrap().parse().unwrap();
     if http != port {
         assert_eq!(member.ask(9, &[CHANNEL, (0x12, &peer([127, 0, 0, 1], http))]).await, 403);
@@ -254,7 +257,9 @@ async fn a_member_reaches_nobody_but_the_server_and_takes_no_more_than_its_share
     assert_eq!(member.ask(9, &[CHANNEL, (0x12, &peer([127, 0, 0, 1], port))]).await, 0);
     let mut others = Vec::new();
     let refused = loop {
-        let other = Member::connect(relay, port).await;
+        // By both doors together.
+        let door = if others.len() % 2 == 0 { relay_port } else { port };
+        let other = Member::connect(relay, door).await;
         match other.ask(3, &[UDP]).await {
             0 => others.push(other),
             code => break code,
@@ -274,20 +279,32 @@ async fn a_member_reaches_nobody_but_the_server_and_takes_no_more_than_its_share
     assert!(!metrics.contains("{code=\"403\"} 0\n"), "{metrics}");
 }
 
-#[tokio::test]
-async fn encoders_are_told_of_the_relay_too() {
-    let server = Server::start().await;
+/// What a player's offer is answered.
+async fn play(server: &Server) -> reqwest::Response {
     server.import(&["ann"]).await;
     server.create_room("r").await;
-
-    let begun = reqwest::Client::new()
+    reqwest::Client::new()
         .post(format!("http://{}/whep/r", server.address))
         .header("Content-Type", "application/sdp")
         .bearer_auth(server.sig("ann"))
         .body(harness::offer("recvonly"))
         .send()
         .await
-        .unwrap();
+        .unwrap()
+}
+
+/// The port of media over UDP.
+async fn udp_candidate(server: &Server) -> u16 {
+    let answer = play(server).await.text().await.unwrap();
+    let line = answer.lines().find(|line| line.starts_with("a=candidate") && line.contains(" udp ")).unwrap();
+    line.split(' ').nth(5).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn encoders_are_told_of_the_relay_too() {
+    let server = Server::start().await;
+
+    let begun = play(&server).await;
 
     let links: Vec<_> =
         begun.headers().get_all("link").iter().map(|link| link.to_str().unwrap().to_owned()).collect();

@@ -140,11 +140,19 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
     'headerBytesSent', 'packetsSent', 'retransmittedBytesSent', 'qualityLimitationReason', 'pliCount', 'nackCount', 'targetBitrate'];
   const pick = (entry, names) => Object.fromEntries(names.filter((name) => entry[name] !== undefined).map((name) => [name, entry[name]]));
 
+  /** The way the media takes: `udp`, `tcp`, or by the relay `relay/udp`, `relay/tcp`, `relay/tls`. */
+  const over = (stats, { selectedCandidatePairId }) => {
+    const { candidateType, protocol, relayProtocol } = stats.get(stats.get(selectedCandidatePairId)?.localCandidateId) ?? {};
+    return candidateType === 'relay' ? `relay/${relayProtocol}` : protocol;
+  };
+
   async function sample() {
     const seen = { at: Date.now(), out: [] };
     for (const pc of lab.peers) {
       if (pc.connectionState === 'closed') continue;
-      for (const entry of (await pc.getStats()).values()) {
+      const stats = await pc.getStats();
+      for (const entry of stats.values()) {
+        if (entry.type === 'transport') seen.over = over(stats, entry);
         if (entry.type === 'inbound-rtp' && entry.packetsReceived > 0) seen[entry.kind] = pick(entry, INBOUND);
         if (entry.type === 'outbound-rtp' && entry.kind === 'video') seen.out.push(pick(entry, OUTBOUND));
       }

@@ -97,6 +97,10 @@ fn doubts(scenario: &Scenario, run: &Run) -> Vec<String> {
     if scenario.cast != Cast::Uplink && sent < 14.0 {
         all.push(format!("this machine is too busy: {} of 15 frames a second were sent", rounded(sent)));
     }
+    let ways = run.seen.viewers().first().map(|viewer| viewer.ways.clone()).unwrap_or_default();
+    if scenario.link.down.has_udp && ways.last().is_some_and(|way| way != "udp") {
+        all.push(format!("the link is not what was measured: the media came by {}", ways.join(", then ")));
+    }
     let late = f64::from(run.late.late) / f64::from(run.late.packets.max(1));
     if late > 0.01 {
         let percent = rounded(100.0 * late);

@@ -41,6 +41,8 @@ struct Sample {
     video: Inbound,
     #[serde(default)]
     audio: Inbound,
+    /// The way the media takes, as the page calls it.
+    over: Option<String>,
 }
 
 /// Of getStats, `inbound-rtp`.
@@ -90,6 +92,8 @@ pub(crate) struct Viewer {
     pub(crate) troubles: Vec<String>,
     pub(crate) frames: Vec<Frame>,
     pub(crate) unread: u32,
+    /// The ways its media took, one after the other.
+    pub(crate) ways: Vec<String>,
     samples: Vec<(f64, Inbound, Inbound)>,
     end: f64,
 }
@@ -125,11 +129,14 @@ impl Seen {
         let mut marks: BTreeMap<_, _> =
             page.marks.iter().map(|(name, at)| (name.clone(), second(*at))).collect();
         marks.insert("began".into(), second(page.began));
+        let mut ways: Vec<_> = page.samples.iter().filter_map(|sample| sample.over.clone()).collect();
+        ways.dedup();
         Viewer {
             marks,
             troubles: page.troubles.clone(),
             frames: frames.collect(),
             unread: page.unread,
+            ways,
             samples: samples.collect(),
             end: self.length(),
         }

@@ -517,23 +517,23 @@ async function tcp(browser) {
   return { protocols: await protocols(ben) };
 }
 
-/** Nothing but the relay gets through, in one way after the other; the way is the beginning of what names it. */
+/** The relay in one way after the other, a way being a pattern of what names it; nothing else gets through, but by `policy` all. */
 async function relay(browser) {
   const used = [];
   let servers;
   for (const way of input.ways) {
     const only = {
-      code: (way) => {
+      code: ({ way, policy }) => {
         const Native = RTCPeerConnection;
         globalThis.RTCPeerConnection = function (config) {
           globalThis.servers = config.iceServers;
           const servers = config.iceServers.map((one) => ({ ...one, urls: [one.urls].flat().filter((url) => RegExp(way).test(url)) }));
           const iceServers = servers.filter((one) => one.urls.length > 0);
-          return new Native({ ...config, iceServers, iceTransportPolicy: 'relay' });
+          return new Native({ ...config, iceServers, iceTransportPolicy: policy });
         };
         globalThis.RTCPeerConnection.prototype = Native.prototype;
       },
-      argument: way,
+      argument: { way, policy: input.policy ?? 'relay' },
     };
     const roomId = `tunnel-${used.length}`;
     await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: roomId, ...SEATS } });
@@ -551,7 +551,7 @@ async function relay(browser) {
         const stats = (await Promise.all(peers.map((pc) => pc.getStats()))).flatMap((one) => [...one.values()]);
         const pair = stats.find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
         const local = stats.find(({ id }) => id === pair?.localCandidateId);
-        return `${local?.candidateType} ${local?.relayProtocol}`;
+        return `${local?.candidateType} ${local?.relayProtocol ?? local?.protocol}`;
       }));
     }
     process.stderr.write(`${way}: ${took} ms\n`);

@@ -43,8 +43,8 @@ pub struct Config {
     pub advertised: Vec<IpAddr>,
     /// Whether clients are told those of the listening sockets too, after them.
     pub advertises_own: bool,
-    /// Whether to relay for clients (TURN), to the media port and nowhere else.
-    pub turn: bool,
+    /// The one UDP port of the relay (TURN), which relays to the media port and nowhere else; `None` for no relay.
+    pub turn: Option<SocketAddr>,
     /// Worker threads; 0 is one a core.
     pub workers: usize,
 }
@@ -187,6 +187,7 @@ pub(crate) struct Shared {
     pub(crate) streams: turn::Streams,
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
+    relay: Vec<SocketAddr>,
     began: Instant,
 }
 
@@ -232,6 +233,7 @@ impl Shared {
             streams: turn::Streams::default(),
             udp,
             tcp,
+            relay: Vec::new(),
             began: Instant::now(),
         };
         Ok((shared, inlets))
@@ -328,8 +330,9 @@ impl Media {
         let udp = advertise(listening.udp_address);
         let tcp = listening.tcp_address.map(advertise).unwrap_or_default();
         let (mut shared, inlets) = Shared::new(workers, udp.clone(), tcp)?;
-        if config.turn {
+        if let Some(address) = listening.relay_address {
             shared.turn = Some(Turn::start(udp)?);
+            shared.relay = advertise(address);
         }
         let shared = Arc::new(shared);
         let (stop, stopped) = watch::channel(());
@@ -340,6 +343,11 @@ impl Media {
     /// The addresses clients are told: of UDP, and of TCP.
     pub fn addresses(&self) -> (&[SocketAddr], &[SocketAddr]) {
         (&self.shared.udp, &self.shared.tcp)
+    }
+
+    /// Where the relay is over UDP, as clients are told; nowhere when there is none.
+    pub fn relay_addresses(&self) -> &[SocketAddr] {
+        &self.shared.relay
     }
 
     /// What has been counted.

@@ -23,7 +23,7 @@ use crate::shard::{Command, Shard, Taking};
 use crate::socket::Sender;
 use crate::source::Packet;
 use crate::stun::{self, Opening};
-use crate::turn::{self, Reaction, network};
+use crate::turn::{self, Entrance, Reaction, Turn, network};
 
 /// What the kernel may hold for a socket: 4 MB are 15 ms at 2 Gbit/s.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -78,41 +78,54 @@ pub(crate) struct Inlets {
 /// The sockets.
 pub(crate) struct Listening {
     udp: Vec<std::net::UdpSocket>,
+    /// The relay's own, one a worker too.
+    relay: Vec<std::net::UdpSocket>,
     tcp: Option<std::net::TcpListener>,
     pub(crate) udp_address: SocketAddr,
     pub(crate) tcp_address: Option<SocketAddr>,
+    pub(crate) relay_address: Option<SocketAddr>,
 }
 
 impl Listening {
     pub(crate) fn open(config: &Config, workers: usize) -> io::Result<Self> {
-        let mut udp: Vec<std::net::UdpSocket> = Vec::with_capacity(workers);
-        let mut address = config.udp;
-        if workers > 1 && address.port() != 0 {
-            // Sockets that share a port would also share it with another server's; this one does not.
-            drop(std::net::UdpSocket::bind(address)?);
-        }
-        for _ in 0..workers {
-            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-            // All on one port: the kernel keeps a client with one of them.
-            if workers > 1 {
-                socket.set_reuse_port(true)?;
-            }
-            socket.set_nonblocking(true)?;
-            // What the system allows of it.
-            let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-            let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-            socket.bind(&address.into())?;
-            let socket = std::net::UdpSocket::from(socket);
-            address = socket.local_addr()?;
-            udp.push(socket);
-        }
+        let (udp, udp_address) = datagram_sockets(config.udp, workers)?;
         let tcp = config.tcp.map(std::net::TcpListener::bind).transpose()?;
         if let Some(listener) = &tcp {
             listener.set_nonblocking(true)?;
         }
         let tcp_address = tcp.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
-        Ok(Self { udp, tcp, udp_address: address, tcp_address })
+        let relay = config.turn.map(|address| datagram_sockets(address, workers)).transpose()?;
+        let (relay, relay_address) =
+            relay.map_or_else(Default::default, |(sockets, address)| (sockets, Some(address)));
+        Ok(Self { udp, relay, tcp, udp_address, tcp_address, relay_address })
     }
+}
+
+/// So many sockets on one port: the kernel keeps a client with one of them.
+fn datagram_sockets(
+    mut address: SocketAddr,
+    count: usize,
+) -> io::Result<(Vec<std::net::UdpSocket>, SocketAddr)> {
+    if count > 1 && address.port() != 0 {
+        // Sockets that share a port would also share it with another server's; this one does not.
+        drop(std::net::UdpSocket::bind(address)?);
+    }
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if count > 1 {
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        // What the system allows of it.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        socket.bind(&address.into())?;
+        let socket = std::net::UdpSocket::from(socket);
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok((sockets, address))
 }
 
 /// The addresses behind a listening address: itself, or where this machine speaks from.
@@ -159,8 +172,10 @@ pub(crate) fn start(
         listening.udp.iter().map(|_| tokio::runtime::Builder::new_current_thread().enable_all().build());
     let runtimes = runtimes.collect::<io::Result<Vec<_>>>()?;
     let handles: Vec<_> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
+    let mut relay = listening.relay.into_iter();
     let parts = listening.udp.into_iter().zip(inlets).zip(runtimes);
     for (index, ((socket, inlets), runtime)) in parts.enumerate() {
+        let relay = relay.next();
         let handles = handles.clone();
         let (shared, events, mut stopped) = (shared.clone(), events.clone(), stopped.clone());
         let listener = tcp.take();
@@ -170,7 +185,7 @@ pub(crate) fn start(
                     let waiting = Waiting::new(MAX_WAITING, MAX_WAITING_OF_ONE);
                     tokio::spawn(accept(listener, shared.clone(), Arc::new(waiting), handles));
                 }
-                let work = match Worker::new(index, socket, &shared, events) {
+                let work = match Worker::new(index, socket, relay, &shared, events) {
                     Ok(worker) => worker.run(inlets),
                     Err(error) => {
                         tracing::error!(%error, "a media worker cannot start");
@@ -192,16 +207,61 @@ struct Worker {
     shard: Shard,
     shared: Arc<Shared>,
     index: usize,
-    socket: UdpSocket,
-    state: UdpSocketState,
-    /// The socket is for all addresses of this machine, so what is sent has to say from which.
-    has_any_address: bool,
+    media: Port,
+    relay: Option<Port>,
     wires: Wires,
     /// When there are so many connections over TCP, those that serve nobody any more are let go of.
     sweep_at: usize,
     buffers: Vec<Vec<u8>>,
     events: mpsc::Sender<Event>,
     swept_at: Instant,
+}
+
+/// A socket on one of the UDP ports.
+struct Port {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    /// The socket is for all addresses of this machine, so what is sent has to say from which.
+    has_any_address: bool,
+}
+
+impl Port {
+    fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let has_any_address = socket.local_addr()?.ip().is_unspecified();
+        Ok(Self { socket: UdpSocket::from_std(socket)?, state, has_any_address })
+    }
+
+    /// Once there is something to take.
+    async fn readable(port: Option<&Self>) -> io::Result<()> {
+        match port {
+            Some(port) => port.socket.readable().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what it has.
+    fn receive(&self, buffers: &mut [Vec<u8>], mut take: impl FnMut(Route, &[u8])) {
+        for _ in 0..RECEIVES {
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let mut slices = buffers.iter_mut().map(|buffer| io::IoSliceMut::new(buffer));
+            let mut slices: [io::IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| slices.next().unwrap_or_else(|| io::IoSliceMut::new(&mut [])));
+            let receive = || self.state.recv((&self.socket).into(), &mut slices, &mut metas);
+            let Ok(received) = self.socket.try_io(Interest::READABLE, receive) else { return };
+            for (meta, buffer) in metas.iter().zip(buffers.iter()).take(received) {
+                let local = meta.dst_ip.map(|ip| ip.to_canonical());
+                let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
+                let route = Route { kind: Kind::Udp, remote: unmapped(meta.addr), local };
+                for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                    take(route, bytes);
+                }
+            }
+            if received < BATCH_SIZE {
+                return;
+            }
+        }
+    }
 }
 
 /// The ways out.
@@ -211,33 +271,34 @@ struct Wires {
     shared: Arc<Shared>,
     /// A run taken apart, where the kernel does not do it.
     single: Vec<Run>,
-    /// What goes to clients of the relay over UDP, wrapped.
+    /// What goes to clients of the relay over UDP, wrapped: from the media port, and from the relay's own.
     wrapped: Outbox,
+    relayed: Outbox,
 }
 
 impl Worker {
     fn new(
         index: usize,
-        socket: std::net::UdpSocket,
+        media: std::net::UdpSocket,
+        relay: Option<std::net::UdpSocket>,
         shared: &Arc<Shared>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
-        let state = UdpSocketState::new((&socket).into())?;
+        let media = Port::new(media)?;
         let wires = Wires {
-            sender: Sender::new(state.max_gso_segments() > 1),
+            sender: Sender::new(media.state.max_gso_segments() > 1),
             streams: HashMap::default(),
             shared: shared.clone(),
             single: Vec::new(),
             wrapped: Outbox::default(),
+            relayed: Outbox::default(),
         };
-        let has_any_address = socket.local_addr()?.ip().is_unspecified();
         Ok(Self {
-            has_any_address,
+            media,
+            relay: relay.map(Port::new).transpose()?,
             shard: Shard::new(index, shared.clone()),
             shared: shared.clone(),
             index,
-            socket: UdpSocket::from_std(socket)?,
-            state,
             wires,
             sweep_at: 64,
             buffers: vec![vec![0; RECEIVE_BYTES]; BATCH_SIZE],
@@ -257,10 +318,16 @@ impl Worker {
             sleep.as_mut().reset(due.max(now).into());
             let mut now = now;
             tokio::select! {
-                ready = self.socket.readable() => {
+                ready = self.media.socket.readable() => {
                     now = Instant::now();
                     if ready.is_ok() {
                         self.receive(now);
+                    }
+                }
+                ready = Port::readable(self.relay.as_ref()) => {
+                    now = Instant::now();
+                    if ready.is_ok() {
+                        self.receive_relayed(now);
                     }
                 }
                 packet = inlets.packets.recv() => {
@@ -292,13 +359,15 @@ impl Worker {
                     Order::Close => self.shard.close(peer),
                 }
             }
-            let (socket, wires) = (&self.socket, &mut self.wires);
-            let mut send = |out: &mut Outbox| wires.send(socket, out);
+            let has_answers = !self.wires.relayed.is_empty();
+            let relay = self.relay.as_ref().map(|relay| &relay.socket);
+            let (sockets, wires) = ((&self.media.socket, relay), &mut self.wires);
+            let mut send = |out: &mut Outbox| wires.send(sockets, out);
             self.shard.flush(now, &mut send);
             if self.shard.poll_timeout().is_some_and(|due| due <= now) {
                 self.shard.handle_timeout(now, &mut send);
             }
-            if !self.shard.out.is_empty() {
+            if !self.shard.out.is_empty() || has_answers {
                 send(&mut self.shard.out);
             }
             self.tell();
@@ -314,38 +383,35 @@ impl Worker {
         }
     }
 
-    /// Takes what the socket has.
+    /// Takes what has come to the media port.
     fn receive(&mut self, now: Instant) {
-        for _ in 0..RECEIVES {
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let mut slices = self.buffers.iter_mut().map(|buffer| io::IoSliceMut::new(buffer));
-            let mut slices: [io::IoSliceMut<'_>; BATCH_SIZE] =
-                std::array::from_fn(|_| slices.next().unwrap_or_else(|| io::IoSliceMut::new(&mut [])));
-            let state = &self.state;
-            let socket = &self.socket;
-            let received =
-                self.socket.try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut metas));
-            let Ok(received) = received else { return };
-            for (meta, buffer) in metas.iter().zip(&self.buffers).take(received) {
-                let local = meta.dst_ip.map(|ip| ip.to_canonical());
-                let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
-                let route = Route { kind: Kind::Udp, remote: unmapped(meta.addr), local };
-                for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-                    let relayed = take_relayed(&self.shared, route, bytes, now, &mut self.shard.out);
-                    let Some((route, bytes)) = relayed else { continue };
-                    if let Taking::Elsewhere(owner) = self.shard.handle_datagram(route, bytes, now)
-                        && let Some(queue) = self.shared.queues.get(owner)
-                    {
-                        let bytes = bytes.to_vec();
-                        // ICE and RTP both send again what is lost here.
-                        let _ = queue.commands.try_send(Command::Datagram { route, bytes });
-                    }
+        let Self { media, buffers, shard, shared, .. } = self;
+        media.receive(buffers, |route, bytes| {
+            let relayed = match &shared.turn {
+                Some(turn) if turn::is_turn(bytes) => {
+                    take_relayed(turn, turn::Client::udp(route, Entrance::Media), bytes, now, &mut shard.out)
                 }
+                _ => Some((route, bytes)),
+            };
+            if let Some((route, bytes)) = relayed {
+                hand_over(shard, shared, route, bytes, now);
             }
-            if received < BATCH_SIZE {
+        });
+    }
+
+    /// Takes what has come to the relay's own port.
+    fn receive_relayed(&mut self, now: Instant) {
+        let Self { relay: Some(relay), buffers, shard, shared, wires, .. } = self else { return };
+        relay.receive(buffers, |route, bytes| {
+            let Some(turn) = shared.turn.as_ref().filter(|_| turn::is_turn(bytes)) else {
+                shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed);
                 return;
+            };
+            let client = turn::Client::udp(route, Entrance::Own);
+            if let Some((route, bytes)) = take_relayed(turn, client, bytes, now, &mut wires.relayed) {
+                hand_over(shard, shared, route, bytes, now);
             }
-        }
+        });
     }
 
     /// A TCP connection of one of our clients.
@@ -396,7 +462,8 @@ impl Worker {
 }
 
 impl Wires {
-    fn send(&mut self, socket: &UdpSocket, out: &mut Outbox) {
+    /// By the sockets of the media port, and of the relay's own.
+    fn send(&mut self, (media, relay): (&UdpSocket, Option<&UdpSocket>), out: &mut Outbox) {
         let runs = std::mem::take(&mut out.runs);
         let mut rest = runs.as_slice();
         while let Some(first) = rest.first() {
@@ -410,16 +477,22 @@ impl Wires {
             }
             let udp = rest.iter().position(|run| run.route.kind != Kind::Udp).unwrap_or(rest.len());
             let (now, later) = rest.split_at_checked(udp).unwrap_or((rest, &[]));
-            self.send_udp(socket, &out.buffer, now);
+            self.send_udp(media, &out.buffer, now);
             rest = later;
         }
         out.runs = runs;
         out.clear();
         if !self.wrapped.is_empty() {
             let mut wrapped = std::mem::take(&mut self.wrapped);
-            self.send_udp(socket, &wrapped.buffer, &wrapped.runs);
+            self.send_udp(media, &wrapped.buffer, &wrapped.runs);
             wrapped.clear();
             self.wrapped = wrapped;
+        }
+        if !self.relayed.is_empty() {
+            let mut relayed = std::mem::take(&mut self.relayed);
+            relay.into_iter().for_each(|relay| self.send_udp(relay, &relayed.buffer, &relayed.runs));
+            relayed.clear();
+            self.relayed = relayed;
         }
     }
 
@@ -429,18 +502,21 @@ impl Wires {
         let Some(way) = turn.way_to(run.route.remote, local, run.length, Instant::now()) else { return };
         let datagrams = buffer.get(run.start..run.start + run.length).unwrap_or_default();
         for datagram in datagrams.chunks(run.segment.max(1)) {
-            if way.client.stream == 0 {
-                let start = self.wrapped.start();
-                way.head.wrap(datagram, false, &mut self.wrapped.buffer);
-                let route = Route { local: way.client.local, ..Route::udp(way.client.remote) };
-                self.wrapped.finish(route, start);
-                continue;
-            }
-            let mut message = Vec::with_capacity(datagram.len() + 40);
-            way.head.wrap(datagram, true, &mut message);
-            if !self.shared.streams.send(way.client.stream, message) {
-                self.shared.counters.unsent_datagrams.fetch_add(1, Ordering::Relaxed);
-            }
+            let out = match way.client.entrance {
+                Entrance::Media => &mut self.wrapped,
+                Entrance::Own => &mut self.relayed,
+                Entrance::Stream(stream) => {
+                    let mut message = Vec::with_capacity(datagram.len() + 40);
+                    way.head.wrap(datagram, true, &mut message);
+                    if !self.shared.streams.send(stream, message) {
+                        self.shared.counters.unsent_datagrams.fetch_add(1, Ordering::Relaxed);
+                    }
+                    continue;
+                }
+            };
+            let start = out.start();
+            way.head.wrap(datagram, false, &mut out.buffer);
+            out.finish(Route { local: way.client.local, ..Route::udp(way.client.remote) }, start);
         }
     }
 
@@ -647,23 +723,30 @@ async fn write_frames(mut writer: tokio::net::tcp::OwnedWriteHalf, mut queue: mp
 
 /// What came, out of what the relay's clients wrap it in; `None` when it was for the relay itself.
 fn take_relayed<'a>(
-    shared: &Shared,
-    route: Route,
+    turn: &Turn,
+    client: turn::Client,
     bytes: &'a [u8],
     now: Instant,
     out: &mut Outbox,
 ) -> Option<(Route, &'a [u8])> {
-    let Some(turn) = shared.turn.as_ref().filter(|_| turn::is_turn(bytes)) else {
-        return Some((route, bytes));
-    };
     let start = out.start();
-    match turn.handle(turn::Client::udp(route), bytes, now, &mut out.buffer) {
+    match turn.handle(client, bytes, now, &mut out.buffer) {
         Reaction::Nothing => None,
         Reaction::Answer => {
-            out.finish(route, start);
+            out.finish(Route { local: client.local, ..Route::udp(client.remote) }, start);
             None
         }
         Reaction::Data(route, data) => Some((route, data)),
+    }
+}
+
+/// A datagram goes to the connection it is for, on whichever shard that is.
+fn hand_over(shard: &mut Shard, shared: &Shared, route: Route, bytes: &[u8], now: Instant) {
+    if let Taking::Elsewhere(owner) = shard.handle_datagram(route, bytes, now)
+        && let Some(queue) = shared.queues.get(owner)
+    {
+        // ICE and RTP both send again what is lost here.
+        let _ = queue.commands.try_send(Command::Datagram { route, bytes: bytes.to_vec() });
     }
 }
 

@@ -41,6 +41,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "tcp",
             "advertise",
             "turn",
+            "turn_udp",
             "turn_host",
             "workers",
             "ice_urls",
@@ -192,6 +193,7 @@ pub(crate) struct Media {
     pub(crate) turn: bool,
     /// Under which name clients find the relay, and its port over TLS; empty is the advertised addresses, and the
     /// certificate's name.
+    pub(crate) turn_udp: String,
     pub(crate) turn_host: String,
     /// 0 is one a core.
     pub(crate) workers: usize,
@@ -213,6 +215,7 @@ impl Default for Media {
             tcp: String::new(),
             advertise: Vec::new(),
             turn: true,
+            turn_udp: String::new(),
             turn_host: String::new(),
             workers: 0,
             ice_urls: Vec::new(),
@@ -224,9 +227,8 @@ impl Default for Media {
 }
 
 impl Media {
-    /// Where the forwarding unit listens, beside a server at `listen`. Also whether both ports were asked for, so that
-    /// no others will do.
-    fn sockets(&self, listen: SocketAddr) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
+    /// What the forwarding unit is told, beside a server at `listen`.
+    pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
         let address = |key: &str, text: &str, default: SocketAddr| match text {
             "" => Ok(default),
             text => {
@@ -236,12 +238,11 @@ impl Media {
         let udp: SocketAddr = address("udp", &self.udp, listen)?;
         let after = SocketAddr::new(udp.ip(), if udp.port() == 0 { 0 } else { udp.port().wrapping_add(1) });
         let tcp = if self.tcp == "off" { None } else { Some(address("tcp", &self.tcp, after)?) };
-        Ok((udp, tcp))
-    }
-
-    /// What the forwarding unit is told.
-    pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
-        let (udp, tcp) = self.sockets(listen)?;
+        let turn =
+            self.turn.then(|| address("turn_udp", &self.turn_udp, tcp.unwrap_or(after))).transpose()?;
+        if turn.is_some_and(|turn| turn == udp && turn.port() != 0) {
+            bail!("media.turn_udp is the port of media.udp; browsers need the relay at another");
+        }
         let advertised = self.advertise.iter().filter(|text| *text != AUTO).map(|text| {
             text.parse().with_context(|| {
                 format!("media.advertise has {text:?}, which is no IP address, nor {AUTO:?}")
@@ -249,7 +250,7 @@ impl Media {
         });
         let advertised = advertised.collect::<anyhow::Result<Vec<_>>>()?;
         let advertises_own = self.advertise.is_empty() || self.advertise.iter().any(|text| text == AUTO);
-        Ok(media::Config { udp, tcp, advertised, advertises_own, turn: self.turn, workers: self.workers })
+        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, workers: self.workers })
     }
 }
 

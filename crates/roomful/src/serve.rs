@@ -144,25 +144,34 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
     let usual = config.media.unit(address)?;
     let any = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
     let mut tries = vec![usual.clone()];
-    if config.media.tcp.is_empty() {
-        tries.push(media::Config { tcp: usual.tcp.map(any), ..usual.clone() });
+    let mut next = usual.clone();
+    if config.media.turn_udp.is_empty() {
+        next.turn = next.turn.map(any);
+        tries.push(next.clone());
     }
-    if config.media.udp.is_empty() && config.media.tcp.is_empty() {
-        tries.push(media::Config { udp: any(usual.udp), tcp: usual.tcp.map(any), ..usual.clone() });
+    if config.media.tcp.is_empty() {
+        next.tcp = next.tcp.map(any);
+        tries.push(next.clone());
+        if config.media.udp.is_empty() {
+            next.udp = any(next.udp);
+            tries.push(next);
+        }
     }
     let mut trouble = None;
     for unit in &tries {
         match Live::start(unit) {
             Ok(started) => {
                 let (udp, tcp) = started.0.media().addresses();
+                let turn_udp = started.0.media().relay_addresses();
                 if *unit != usual {
                     tracing::warn!(
                         ?udp,
                         ?tcp,
-                        "the usual media ports are taken; set media.udp and media.tcp"
+                        ?turn_udp,
+                        "the usual media ports are taken; set media.udp, media.tcp and media.turn_udp"
                     );
                 } else {
-                    tracing::info!(?udp, ?tcp, "media");
+                    tracing::info!(?udp, ?tcp, ?turn_udp, "media");
                 }
                 return Ok(started);
             }
@@ -171,8 +180,8 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
     }
     let trouble = trouble.map_or_else(|| anyhow::anyhow!("there is nothing to try"), anyhow::Error::from);
     Err(trouble.context(format!(
-        "cannot listen for media on UDP {} and TCP {:?}; set media.udp and media.tcp",
-        usual.udp, usual.tcp
+        "cannot listen for media on UDP {}, TCP {:?} and, for TURN, UDP {:?}; set media.udp, media.tcp and media.turn_udp",
+        usual.udp, usual.tcp, usual.turn
     )))
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 
-use super::Client;
+use super::{Client, Entrance};
 
 /// The realm of all credentials; it is only part of the key.
 pub(super) const REALM: &str = "roomful";
@@ -104,7 +104,13 @@ impl Credentials {
         };
         context.update(&octets(client.remote.ip()));
         context.update(&client.remote.port().to_be_bytes());
-        context.update(&client.stream.to_be_bytes());
+        let (kind, number) = match client.entrance {
+            Entrance::Media => (0_u8, 0),
+            Entrance::Own => (1, 0),
+            Entrance::Stream(number) => (2, number),
+        };
+        context.update(&[kind]);
+        context.update(&number.to_be_bytes());
         context.update(&client.local.map(octets).unwrap_or_default());
         let mut tag = [0; NONCE_TAG];
         tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::credentials::{REALM, key};
 use super::wire::{Class, Message, Method, Writer, kind};
-use super::{Client, Reaction, Turn};
+use super::{Client, Entrance, Reaction, Turn};
 
 const METHODS: [Method; 4] =
     [Method::Allocate, Method::Refresh, Method::CreatePermission, Method::ChannelBind];
@@ -17,7 +17,8 @@ pub(crate) fn survive(bytes: &[u8]) {
     let now = Instant::now();
     let peers = vec![([192, 0, 2, 1], 8480).into(), (Ipv6Addr::LOCALHOST, 8480).into()];
     let turn = Turn::new(b"secret", peers, now, 0);
-    let client = Client { remote: ([198, 51, 100, 7], 5000).into(), local: None, stream: 1 };
+    let client =
+        Client { remote: ([198, 51, 100, 7], 5000).into(), local: None, entrance: Entrance::Stream(1) };
     let mut answer = Vec::new();
     turn.handle(client, bytes, now, &mut answer);
     answer.clear();

@@ -44,18 +44,33 @@ const IPV6: u8 = 2;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// A client's end: its address, and ours over UDP; over a connection, which of them.
+/// By what a client comes to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Entrance {
+    /// The UDP port that media has too.
+    Media,
+    /// The relay's own UDP port.
+    Own,
+    /// A connection, by its number.
+    Stream(u64),
+}
+
+/// A client's end: its address, and ours over UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<IpAddr>,
-    /// 0 is UDP.
-    pub(crate) stream: u64,
+    pub(crate) entrance: Entrance,
 }
 
 impl Client {
-    pub(crate) fn udp(route: Route) -> Self {
-        Self { remote: route.remote, local: route.local, stream: 0 }
+    pub(crate) fn udp(route: Route, entrance: Entrance) -> Self {
+        Self { remote: route.remote, local: route.local, entrance }
+    }
+
+    /// Whether its address may be another's.
+    fn may_be_forged(&self) -> bool {
+        !matches!(self.entrance, Entrance::Stream(_))
     }
 }
 
@@ -499,7 +514,10 @@ impl Turn {
         let mut writer = Writer::new(answer, Class::Success, message.method, message.transaction);
         if message.method == Method::Binding {
             // As a keepalive (RFC 8656 6), or to learn an address; what comes over UDP may be forged, so it gets few answers.
-            if client.stream == 0 && allocation.is_none() && !self.refusals.admit(client.remote, false, now) {
+            if client.may_be_forged()
+                && allocation.is_none()
+                && !self.refusals.admit(client.remote, false, now)
+            {
                 self.counters.drop_one();
                 writer.abandon();
                 return Reaction::Nothing;
@@ -511,7 +529,7 @@ impl Turn {
             Ok(key) => key,
             Err(refusal) => {
                 self.counters.refuse(refusal);
-                if client.stream == 0 && !self.refusals.admit(client.remote, allocation.is_some(), now) {
+                if client.may_be_forged() && !self.refusals.admit(client.remote, allocation.is_some(), now) {
                     self.counters.drop_one();
                     writer.abandon();
                     return Reaction::Nothing;

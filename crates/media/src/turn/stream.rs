@@ -14,7 +14,7 @@ use tokio::io::{
 };
 use tokio::sync::mpsc;
 
-use super::{Client, Reaction, Turn, length_on_stream};
+use super::{Client, Entrance, Reaction, Turn, length_on_stream};
 use crate::engine::Shared;
 use crate::outbox::Route;
 use crate::shard::Command;
@@ -58,11 +58,12 @@ struct Ending<'a> {
     shared: &'a Shared,
     turn: &'a Turn,
     client: Client,
+    stream: u64,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.shared.streams.queues.write().remove(&self.client.stream);
+        self.shared.streams.queues.write().remove(&self.stream);
         self.turn.forget(&self.client);
     }
 }
@@ -80,11 +81,11 @@ pub(crate) async fn serve(
     let (reader, writer) = tokio::io::split(stream);
     let reader = BufReader::new(Cursor::new(first).chain(reader));
     let stream = shared.streams.last.fetch_add(1, Ordering::Relaxed) + 1;
-    let client = Client { remote, local: None, stream };
+    let client = Client { remote, local: None, entrance: Entrance::Stream(stream) };
     let (queue, outgoing) = mpsc::channel(QUEUE);
     let mut writing = pin!(write(writer, outgoing));
     {
-        let ending = Ending { shared, turn, client };
+        let ending = Ending { shared, turn, client, stream };
         tokio::select! {
             () = &mut writing => return,
             () = read(reader, &ending, queue, admitted) => {}
@@ -96,7 +97,7 @@ pub(crate) async fn serve(
 
 async fn read(
     mut reader: impl AsyncBufRead + Unpin,
-    Ending { shared, turn, client }: &Ending<'_>,
+    Ending { shared, turn, client, stream }: &Ending<'_>,
     queue: mpsc::Sender<Vec<u8>>,
     admitted: impl FnOnce(),
 ) {
@@ -128,7 +129,7 @@ async fn read(
             Reaction::Data(route, data) => deliver(shared, route, data, &mut owner).await,
             Reaction::Answer => {
                 if admitted.is_some() && turn.expires_at(client).is_some() {
-                    shared.streams.queues.write().insert(client.stream, queue.clone());
+                    shared.streams.queues.write().insert(*stream, queue.clone());
                     admitted.take().into_iter().for_each(|admitted| admitted());
                 }
                 if queue.send(answer).await.is_err() {

@@ -88,7 +88,7 @@ impl Bench {
     fn user(&self, session: &str, remote: impl Into<SocketAddr>) -> User {
         let (username, remote) = (format!("{ENDS}:{session}"), remote.into());
         // Over a connection: of UDP's refusals some are withheld.
-        let client = Client { remote, local: None, stream: remote.port().into() };
+        let client = Client { remote, local: None, entrance: Entrance::Stream(remote.port().into()) };
         let password = self.turn.password(&username);
         User { client, username, password, nonce: self.nonce(client) }
     }
@@ -491,7 +491,8 @@ fn a_session_and_a_network_have_so_many_places_and_idle_ones_give_way() {
 fn the_unknown_are_refused_five_times_a_second() {
     let mut bench = Bench::new();
     let refused = |bench: &Bench, last: u8, port: u16| {
-        let client = Client { remote: ([203, 0, 113, last], port).into(), local: None, stream: 0 };
+        let client =
+            Client { remote: ([203, 0, 113, last], port).into(), local: None, entrance: Entrance::Own };
         bench.tell(client, &unsigned(ALLOCATE, &[With::Udp])).0.is_some()
     };
 
@@ -504,7 +505,7 @@ fn the_unknown_are_refused_five_times_a_second() {
 
     let forged = User { nonce: "A".repeat(28), ..bench.user("s1", ([203, 0, 113, 5], 1)) };
     let bytes = forged.request(ALLOCATE, &[With::Udp]);
-    let client = Client { stream: 0, ..forged.client };
+    let client = Client { entrance: Entrance::Own, ..forged.client };
     assert_eq!((0..100).filter(|_| bench.tell(client, &bytes).0.is_some()).count(), 5);
 }
 
@@ -597,7 +598,7 @@ async fn a_connection_ends_with_its_allocation() {
     let username = format!("{ENDS}:s1");
     let refusal = ask(unsigned(ALLOCATE, &[With::Udp])).await;
     let nonce = refusal.attribute::<Nonce>().unwrap().nonce().into();
-    let client = Client { remote, local: None, stream: 1 };
+    let client = Client { remote, local: None, entrance: Entrance::Stream(1) };
     let user = User { client, password: turn.password(&username), username, nonce };
     assert!(ask(user.request(ALLOCATE, &[With::Udp])).await.is_response());
     assert_eq!(turn.counters.allocations(), 1);
@@ -618,7 +619,7 @@ proptest! {
     ) {
         let bench = Bench::new();
         let (user, _) = bench.allocated("s1", ([198, 51, 100, 7], 5000));
-        let stranger = Client { remote: ([203, 0, 113, 1], 1).into(), local: None, stream: 9 };
+        let stranger = Client { remote: ([203, 0, 113, 1], 1).into(), local: None, entrance: Entrance::Stream(9) };
         let mut body = Vec::new();
         for (kind, length) in kinds {
             body.extend(kind.to_be_bytes());

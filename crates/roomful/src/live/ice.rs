@@ -67,11 +67,11 @@ pub(crate) fn relay_urls(config: &Config, media: &Media, listen: SocketAddr) -> 
         // Who names a port has TLS there, be it before this server.
         host => (config.tls.cert.is_some() || host.contains(':')).then(|| host.to_string()),
     };
-    urls(&config.media, media.addresses(), listen, secure.as_deref())
+    urls(&config.media, (media.relay_addresses(), media.addresses().1), listen, secure.as_deref())
 }
 
-/// At the media port over UDP and TCP, and over TLS at the port of everything else, when there is a name (`HOST` or
-/// `HOST:PORT`) that the certificate holds for.
+/// At its own port over UDP, at that of media over TCP, and over TLS at the port of everything else, when there is a name (`HOST`
+/// or `HOST:PORT`) that the certificate holds for.
 fn urls(
     config: &config::Media,
     (udp, tcp): (&[SocketAddr], &[SocketAddr]),
@@ -164,7 +164,7 @@ mod tests {
     fn our_own_relay_is_named_by_every_way_to_it() {
         let all =
             |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
-        let udp = all(&["127.0.0.1:8480", "198.51.100.1:8480", "[2001:db8::1]:8480", "[::1]:8480"]);
+        let udp = all(&["127.0.0.1:8490", "198.51.100.1:8490", "[2001:db8::1]:8490", "[::1]:8490"]);
         let tcp = all(&["198.51.100.1:8481"]);
         let listen = SocketAddr::from(([0, 0, 0, 0], 443));
         let mut config = config::Media::default();
@@ -172,22 +172,22 @@ mod tests {
         assert_eq!(
             urls(&config, (&udp, &tcp), listen, Some("live.example.org")),
             [
-                "turn:198.51.100.1:8480?transport=udp",
+                "turn:198.51.100.1:8490?transport=udp",
                 "turn:198.51.100.1:8481?transport=tcp",
-                "turn:[2001:db8::1]:8480?transport=udp",
+                "turn:[2001:db8::1]:8490?transport=udp",
                 "turn:[2001:db8::1]:8481?transport=tcp",
                 "turns:live.example.org:443?transport=tcp",
             ]
         );
         assert_eq!(
-            urls(&config, (&all(&["127.0.0.1:8480"]), &[]), listen, None),
-            ["turn:127.0.0.1:8480?transport=udp", "turn:127.0.0.1:443?transport=tcp"]
+            urls(&config, (&all(&["127.0.0.1:8490"]), &[]), listen, None),
+            ["turn:127.0.0.1:8490?transport=udp", "turn:127.0.0.1:443?transport=tcp"]
         );
         config.turn_host = "media.example.org:8443".into();
         assert_eq!(
             urls(&config, (&udp, &tcp), listen, Some(&config.turn_host)),
             [
-                "turn:media.example.org:8480?transport=udp",
+                "turn:media.example.org:8490?transport=udp",
                 "turn:media.example.org:8481?transport=tcp",
                 "turns:media.example.org:8443?transport=tcp",
             ]
