@@ -287,8 +287,8 @@ impl DtlsInstance for Dtls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Client;
     use crate::keys;
+    use crate::keys::Client;
 
     struct Heard {
         certificate: Vec<u8>,

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::dependency;
 use crate::dtls::Dtls;
-use crate::engine::{Client, Shared};
-use crate::keys;
+use crate::keys::{self, Client};
 use crate::outbox::Route;
 use crate::payload;
 use crate::rtcp::{self, Report};
 use crate::sdp::{self, Way};
 use crate::shard::Shard;
+use crate::shared::Shared;
 use crate::source::PeerId;
 use crate::srtp::{Keys, Open};
 use crate::stun;

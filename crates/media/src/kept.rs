@@ -9,14 +9,11 @@
 use std::time::{Duration, Instant};
 
 use crate::resend::may_repeat;
-use crate::slot::{Rewrite, Stamps};
-use crate::source::Packet;
+use crate::rewrite::{Rewrite, Stamps};
+use crate::source::{Packet, SOUNDS};
 
 /// Sound is not sent again when it went out longer ago than this: a player has concealed it by then.
 const OLDEST_US: u64 = 150_000;
-
-/// Packets that are looked back to: 10 ms each at least.
-pub(crate) const SOUNDS: usize = 16;
 
 /// A packet of sound as it went out.
 #[derive(Debug, Clone, Copy)]

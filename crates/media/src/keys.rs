@@ -15,7 +15,15 @@ use str0m::crypto::dtls::{
 use str0m::crypto::{CryptoError, from_feature_flags};
 
 use crate::dtls::Dtls;
-use crate::engine::Client;
+
+/// What a client is, as far as it matters for its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// A browser, or what is built on its WebRTC.
+    Browser,
+    /// An encoder or a player, whose certificate may be an RSA one.
+    Other,
+}
 
 thread_local! {
     static HEARD: RefCell<Option<Agreed>> = const { RefCell::new(None) };

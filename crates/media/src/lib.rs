@@ -12,14 +12,17 @@
 
 mod allocation;
 mod bwe;
+mod command;
 mod dependency;
 mod dtls;
 mod dynacast;
 mod engine;
 mod error;
 mod filler;
+mod following;
 #[doc(hidden)]
 pub mod fuzzing;
+mod grant;
 mod kept;
 mod keys;
 mod loudest;
@@ -31,12 +34,16 @@ mod payload;
 mod publisher;
 #[doc(hidden)]
 pub mod reference;
+mod relay;
 mod resend;
+mod rewrite;
 mod rtcp;
 mod sdp;
 #[cfg(test)]
 mod sealed;
 mod shard;
+mod shared;
+mod showing;
 #[cfg(test)]
 mod simulator;
 mod slot;
@@ -51,13 +58,16 @@ mod turn;
 mod viewer;
 mod worker;
 
-pub use engine::{Client, Config, Counters, Event, Media};
+pub use command::{Answer, Published, PublishedLayer, Watched};
+pub use engine::Media;
 pub use error::Error;
+pub use keys::Client;
 pub use publisher::Rights;
 pub use sdp::receiving_lines;
-pub use shard::{Answer, Published, PublishedLayer, Watched};
+pub use shared::{Config, Counters, Event};
+pub use showing::{Pause, Showing};
 pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};
 pub use stun::{OPENING, Opening, opening};
-pub use telling::{Link, Pause, Showing};
+pub use telling::Link;
 pub use turn::{TurnCounters, network};

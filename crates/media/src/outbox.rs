@@ -5,6 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// What a payload has around it on the wire: RTP header, extensions, tag, UDP and IP.
+pub(crate) const AROUND: usize = 68;
+
 /// By what a datagram goes, or comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {

@@ -14,9 +14,9 @@ use str0m::rtp::{RtpPacket, VideoOrientation};
 use crate::dependency::{self, Raw, Structure};
 use crate::dynacast::Wants;
 use crate::filler::Filler;
+use crate::outbox::AROUND;
 use crate::payload::{self, CodecKey, Picture};
 use crate::source::{MAX_LAYERS, Packet, SHARES, SenderClock, Source, StreamKind};
-use crate::viewer::AROUND;
 
 /// The shortest time between two keyframes asked of a layer: a crowd that comes in shares them.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(400);

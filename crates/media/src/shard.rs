@@ -13,7 +13,6 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,16 +20,15 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use str0m::net::{DatagramRecv, Protocol, Receive, TcpType, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
-use tokio::sync::oneshot;
 
+use crate::command::Command;
 use crate::dependency;
-use crate::engine::{Event, Shared};
-use crate::error::Error;
 use crate::keys;
 use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
-use crate::source::{History, Packet, PeerId, Recent, RoomKey, Source};
+use crate::shared::{Event, Shared};
+use crate::source::{History, Packet, PeerId, Recent, Source};
 use crate::stun;
 use crate::viewer::{Aim, Past, Viewer};
 
@@ -47,43 +45,10 @@ const LEVELS_INTERVAL: Duration = Duration::from_millis(400);
 /// The most the library may hand out at one go; it is asked again when time goes on.
 const MAX_OUTPUTS: usize = 10_000;
 
-pub use agree::{Answer, Published, PublishedLayer, Watched};
-
 /// Empties the outbox.
 pub(crate) type Send<'a> = &'a mut dyn FnMut(&mut Outbox);
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What a shard is told to do.
-pub(crate) enum Command {
-    Publish {
-        peer: PeerId,
-        room: RoomKey,
-        user: Arc<str>,
-        offer: String,
-        streams: Vec<Published>,
-        rights: Rights,
-        reply: oneshot::Sender<Result<Answer, Error>>,
-    },
-    Watch {
-        peer: PeerId,
-        offer: String,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-        reply: oneshot::Sender<Result<Answer, Error>>,
-    },
-    Rewatch {
-        peer: PeerId,
-        streams: Vec<Watched>,
-        /// As before when it is not said.
-        most_speakers: Option<NonZeroU8>,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
-    /// A viewer elsewhere needs a keyframe.
-    AskKeyframe { source: u64, layer: u8 },
-    /// A datagram that came in at another shard.
-    Datagram { route: Route, bytes: Vec<u8> },
-}
 
 enum Role {
     Publisher(Box<Publisher>),

@@ -14,6 +14,7 @@ mod player;
 mod scalable;
 mod scenarios;
 mod sound;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use str0m::crypto::dtls::SrtpProfile;
 use self::camera::{Camera, Shape};
 use self::link::Link;
 use self::player::Player;
+use self::wire::{OPUS, RED, RTX, SOUND, TRANSPORT_CC, UNDER, VIDEO, VIDEO_AGAIN, VP8, VP9};
 use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
 use crate::payload::CodecKey;
@@ -35,26 +37,8 @@ use crate::source::{History, MAX_LAYERS, Packet, Recent, Source};
 use crate::srtp::{Keys, Open, Protect};
 use crate::viewer::{Aim, Past, Viewer};
 
-/// SSRCs of what the viewer is sent.
-const SOUND: u32 = 11;
-const VIDEO: u32 = 22;
-const VIDEO_AGAIN: u32 = 33;
-
-/// Payload types.
-const OPUS: u8 = 111;
-const RED: u8 = 63;
-const VP8: u8 = 96;
-const VP9: u8 = 98;
-const RTX: u8 = 97;
-
-/// The number of the header extension that counts packets.
-const TRANSPORT_CC: u8 = 3;
-
 /// For so long the camera has been there when the viewer comes.
 const AHEAD_MS: u64 = 2_000;
-
-/// What IP and UDP add to a datagram.
-const UNDER: usize = 28;
 
 /// The server remembers what it has sent on, as its feeds do.
 #[derive(Default)]

@@ -16,15 +16,15 @@ use str0m::format::Codec;
 
 use self::squeeze::SQUEEZED;
 pub(crate) use self::squeeze::Squeeze;
-pub(crate) use self::write::Stamps;
-use crate::allocation::Grant;
+use crate::grant::Grant;
 use crate::kept::Kept;
 use crate::numbers::Numbers;
 use crate::payload::CodecKey;
 use crate::resend::Repeats;
+pub(crate) use crate::rewrite::{Rewrite, Stamps, Taken};
 use crate::rtcp::SenderReport;
+use crate::showing::Showing;
 use crate::source::{Packet, SenderClock, Source};
-use crate::telling::Showing;
 use crate::thinning::{ALL, Caps, Place, Run, Thinning};
 
 /// How many changes of what is behind a slot are remembered, to answer for packets sent before.
@@ -40,15 +40,6 @@ pub(crate) struct Extensions {
     pub(crate) abs_send_time: Option<u8>,
     /// Only where extensions of more than 16 bytes are taken too.
     pub(crate) dependency: Option<u8>,
-}
-
-/// A codec that the viewer takes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    pub(crate) codec: CodecKey,
-    pub(crate) payload_type: u8,
-    /// For retransmissions (RFC 4588).
-    pub(crate) rtx: Option<u8>,
 }
 
 /// What a viewer wants of a video.
@@ -118,29 +109,6 @@ struct Out {
     frame: u16,
     packets: u32,
     bytes: u32,
-}
-
-/// How a packet is sent to this viewer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rewrite {
-    pub(crate) seq: u64,
-    pub(crate) timestamp: u32,
-    picture_offset: u16,
-    tl0_offset: u8,
-    frame_offset: u16,
-    taken: Taken,
-    unwraps: bool,
-    /// The last packet of its picture.
-    is_last: bool,
-    /// With nothing in it but padding: its number was kept for what is left out.
-    is_blank: bool,
-}
-
-impl Rewrite {
-    /// Whether a packet goes out with second copies of those before it.
-    pub(crate) fn is_doubled(&self) -> bool {
-        self.taken.codec.red && !self.unwraps
-    }
 }
 
 /// A slot.

@@ -10,9 +10,11 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::dependency;
-use crate::kept::SOUNDS;
 use crate::payload::{CodecKey, Picture, TOP_LAYER};
 use crate::speakers::{Place, Speakers};
+
+/// Packets of a sound that are looked back to: 10 ms each at least.
+pub(crate) const SOUNDS: usize = 16;
 
 /// A room, as the server numbers it. A room destroyed and created again has another number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

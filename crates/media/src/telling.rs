@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::showing::{Pause, Showing};
 use crate::slot::Slot;
 use crate::source::SourceKey;
 
@@ -12,24 +13,6 @@ const INTERVAL_US: u64 = 2_000_000;
 /// By how much a link has to change to be told of.
 const CHANGE: f64 = 0.2;
 const LOSS_CHANGE: f64 = 0.02;
-
-/// Why a picture does not move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pause {
-    /// The viewer's link has no room for it.
-    Network,
-    /// Its publisher sends nothing.
-    Publisher,
-}
-
-/// How a picture that is watched is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Showing {
-    /// It moves, at that height; 0 when nobody said.
-    Playing(u32),
-    /// It does not.
-    Paused(Pause),
-}
 
 /// What a viewer's link is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

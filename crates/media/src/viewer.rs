@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use crate::allocation::{Allocation, Room};
 use crate::bwe::{Estimator, INITIAL, News};
+use crate::following::Following;
 use crate::keys::Agreed;
-use crate::outbox::{Outbox, Route};
+use crate::outbox::{AROUND, Outbox, Route};
 use crate::pacer::Pacer;
 use crate::resend::Budget;
 use crate::rtcp::{self, Report};
+use crate::showing::Showing;
 use crate::slot::{Slot, Squeeze, Stamps};
 use crate::source::{Packet, Recent, Source, SourceKey, StreamKind};
-use crate::speakers::Following;
 use crate::srtp::{Keys, Open, Protect};
-use crate::telling::{Link, Showing, Telling};
+use crate::telling::{Link, Telling};
 use crate::thinning::ALL;
 
 /// How often streams are reported on (RFC 3550 6.2 has 5 s; players take sound and picture together sooner so).
@@ -56,9 +57,6 @@ const MAX_WANTED: usize = 1024;
 
 /// What is sent again is not older than this: a player has given it up, or asks for a keyframe.
 const OLDEST_RESENT: Duration = Duration::from_secs(1);
-
-/// What a payload has around it on the wire: RTP header, extensions, tag, UDP and IP.
-pub(crate) const AROUND: usize = 68;
 
 /// What has happened with a viewer since it was last asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

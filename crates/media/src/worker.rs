@@ -17,11 +17,12 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use crate::engine::{Config, Event, Order, Shared};
+use crate::command::Command;
 use crate::outbox::{Kind, Outbox, Route, Run};
-use crate::shard::{Command, Shard, Taking};
+use crate::relay;
+use crate::shard::{Shard, Taking};
+use crate::shared::{Config, Event, Inlets, Order, Shared, TcpArrival};
 use crate::socket::Sender;
-use crate::source::Packet;
 use crate::stun::{self, Opening};
 use crate::turn::{self, Entrance, Reaction, Turn, network};
 
@@ -61,19 +62,6 @@ const MAX_FRAME: usize = u16::MAX as usize;
 
 /// Datagrams that may wait for one TCP connection: half a second of video.
 const STREAM_QUEUE: usize = 256;
-
-/// A connection over TCP, and the first datagram of it.
-pub(crate) struct TcpArrival {
-    stream: std::net::TcpStream,
-    first: Vec<u8>,
-}
-
-/// Where a worker hears from others.
-pub(crate) struct Inlets {
-    pub(crate) commands: mpsc::Receiver<Command>,
-    pub(crate) packets: mpsc::Receiver<Arc<Packet>>,
-    pub(crate) streams: mpsc::Receiver<TcpArrival>,
-}
 
 /// The sockets.
 pub(crate) struct Listening {
@@ -658,7 +646,7 @@ async fn accept(
             let read = tokio::time::timeout(STREAM_SETUP, stream.read_exact(&mut head)).await;
             match stun::opening(&head).filter(|_| matches!(read, Ok(Ok(_)))) {
                 Some(Opening::Turn) => {
-                    turn::serve(stream, unmapped(remote), head.into(), &shared, || place.leave(id)).await;
+                    relay::serve(stream, unmapped(remote), head.into(), &shared, || place.leave(id)).await;
                 }
                 Some(Opening::Ice) => introduce(stream, &head, &shared).await,
                 None => _ = shared.counters.stray_datagrams.fetch_add(1, Ordering::Relaxed),

@@ -4,14 +4,17 @@
 //! Presence is journalled through the same queue, in order with everything else, but nobody waits for it.
 
 mod change;
+mod database;
 mod error;
 mod health;
 mod outbox;
 mod queue;
 mod reader;
+mod rows;
 mod schema;
 mod sqlite;
 mod superseded;
+mod tables;
 mod writer;
 
 pub use change::{
@@ -19,9 +22,8 @@ pub use change::{
     Webhook,
 };
 pub use error::Error;
-pub use sqlite::{
-    Committed, FILE_NAME, OnCommit, Sqlite, backup, failed_event_ids, for_each_failed_event, read_apps,
-};
+pub use sqlite::{FILE_NAME, Sqlite, backup, failed_event_ids, for_each_failed_event, read_apps};
+pub use writer::{Committed, OnCommit};
 
 use rooms::SdkAppId;
 

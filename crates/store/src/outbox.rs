@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rooms::{SdkAppId, Time};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use crate::sqlite::{rows, signed, unsigned};
+use crate::rows::{rows, signed, unsigned};
 use crate::{Error, EventPage, EventsWanted, OutboxEvent, WaitingEvent};
 
 /// How many events of an app may wait; what comes when there are so many goes to the dead letters. As many of those are

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
-use crate::{Error, EventPage, EventsWanted, Reading, outbox, sqlite};
+use crate::{Error, EventPage, EventsWanted, Reading, database, outbox};
 
 struct Question {
     wanted: EventsWanted,
@@ -65,7 +65,7 @@ fn run(path: PathBuf, asked: mpsc::Receiver<Question>) {
             let connection = match kept.take() {
                 Some(connection) => connection,
                 None => {
-                    let connection = sqlite::connect(&path)?;
+                    let connection = database::connect(&path)?;
                     connection.pragma_update(None, "query_only", true)?;
                     connection
                 }

@@ -6,7 +6,7 @@
 //! anything, and neither does a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,30 @@ use crate::health::Health;
 use crate::outbox::{Outbox, Told};
 use crate::queue::{Job, Queue};
 use crate::superseded::superseded;
-use crate::{Change, Committed, Error, OnCommit, WaitingEvent, sqlite};
+use crate::{Change, Error, WaitingEvent, database, tables};
 
 /// How long the writer waits before it tries again what the disk refused.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// How many events are kept for a listener that panics; the oldest of more are on disk alone.
 const MOST_UNHEARD: usize = 10_000;
+
+/// A group of changes that is on disk.
+pub struct Committed {
+    /// How long it took.
+    pub took: Duration,
+    /// How many changes it held.
+    pub changes: usize,
+    /// The events among them that wait to be sent, in order. One may come twice, the second time with a later group.
+    pub events: Vec<WaitingEvent>,
+    /// How many events are dead letters from the beginning, since too many of their app wait.
+    pub given_up: u64,
+    /// How many events wait by now, of all apps.
+    pub waiting: u64,
+}
+
+/// Called by the writer after each commit, before those who wait are answered.
+pub type OnCommit = Box<dyn Fn(Committed) + Send>;
 
 /// What is shared with those who ask.
 #[derive(Debug, Default)]
@@ -35,6 +52,15 @@ pub(crate) struct Shared {
 pub(crate) struct Database {
     pub(crate) connection: rusqlite::Connection,
     pub(crate) outbox: Outbox,
+}
+
+impl Database {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let connection = database::connect(path)?;
+        database::trust(&connection)?;
+        let outbox = Outbox::read(&connection)?;
+        Ok(Self { connection, outbox })
+    }
 }
 
 pub(crate) struct Writer {
@@ -147,7 +173,7 @@ impl Writer {
     fn commit(&mut self, group: &[Job]) -> Result<Vec<Told>, Error> {
         let mut database = match self.database.take() {
             Some(database) => database,
-            None => sqlite::open_database(&self.path)?,
+            None => Database::open(&self.path)?,
         };
         self.turn = self.turn.max(database.outbox.next_turn());
         database.outbox.set_next_turn(self.turn);
@@ -160,7 +186,7 @@ impl Writer {
         let pointless = superseded(changes.iter().copied());
         let mut told = Vec::new();
         for (change, _) in changes.into_iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless) {
-            told.extend(sqlite::apply(&transaction, &mut database.outbox, change)?);
+            told.extend(tables::apply(&transaction, &mut database.outbox, change)?);
         }
         transaction.commit()?;
         self.turn = database.outbox.next_turn();

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::groups::{Groups, Step};
+use super::limits::{INITIAL, MAXIMUM, MINIMUM};
 use super::loss::Loss;
-use super::probe::{Finding, Probe};
+use super::probe::{self, Finding, Probe};
 use super::rate::Rate;
 use super::seek::Seek;
 use super::sent::Sent;
 use super::shallow::Shallow;
 use super::standing::Standing;
 use super::trend::{Trend, Usage};
-use super::{INITIAL, MAXIMUM, MINIMUM, probe};
 use crate::meter::Meter;
 use crate::rtcp::Arrivals;
 

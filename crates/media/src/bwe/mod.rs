@@ -10,6 +10,7 @@
 
 mod estimator;
 mod groups;
+mod limits;
 mod loss;
 mod probe;
 mod rate;
@@ -20,8 +21,4 @@ mod standing;
 mod trend;
 
 pub(crate) use self::estimator::{Estimator, News};
-
-/// What is assumed of a link before anything is known, in bits a second (libwebrtc's start).
-pub(crate) const INITIAL: f64 = 300_000.0;
-const MINIMUM: f64 = 30_000.0;
-const MAXIMUM: f64 = 50_000_000.0;
+pub(crate) use self::limits::INITIAL;

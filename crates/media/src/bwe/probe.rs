@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::limits::{MAXIMUM, MINIMUM};
 use super::sent::Arrived;
-use super::{MAXIMUM, MINIMUM};
 
 /// How long one takes: enough for a rate to be seen.
 const SHORTEST_US: f64 = 15_000.0;

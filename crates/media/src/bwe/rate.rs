@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use super::limits::{MAXIMUM, MINIMUM};
 use super::sent::Arrived;
-use super::{MAXIMUM, MINIMUM};
 
 /// What a step down leaves of what arrives.
 const STEP_DOWN: f64 = 0.85;

@@ -11,68 +11,19 @@ use str0m::media::Mid;
 use str0m::rtp::Extension;
 
 use super::{FeedsPast, Peer, Publishing, Role, Shard};
+use crate::command::{Answer, Published, Watched};
 use crate::dependency;
 use crate::dynacast::Wants;
 use crate::error::Error;
 use crate::payload::CodecKey;
 use crate::publisher::{Publisher, Rights, Track};
 use crate::sdp::{self, Line, Way};
-use crate::slot::{Extensions, Slot, Taken, Wanted};
+use crate::slot::{Extensions, Slot, Taken};
 use crate::source::{PeerId, RoomKey, Source, SourceKey, StreamKind};
 use crate::viewer::Viewer;
 
 /// The most streams in one connection.
 const MAX_STREAMS: usize = 128;
-
-/// A stream in a publisher's offer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Published {
-    /// The m-line's name.
-    pub mid: String,
-    /// What it carries.
-    pub kind: StreamKind,
-    /// Height of the full picture in pixels; 0 when it is not known.
-    pub height: u32,
-    /// Of the simulcast layers, as far as something is said of them.
-    pub layers: Vec<PublishedLayer>,
-    /// Its publisher sends what is wanted of it, and wants to hear what that is ([`crate::Event::Wanted`]).
-    pub is_dynamic: bool,
-    /// It is encrypted from end to end: nothing can be taken off its payloads.
-    pub is_encrypted: bool,
-}
-
-/// A simulcast layer of an offer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PublishedLayer {
-    /// Its RID.
-    pub rid: String,
-    /// Height of its picture in pixels; 0 when it is not known.
-    pub height: u32,
-    /// What it takes at most, in bits a second; 0 when it is not known.
-    pub most_bits: u32,
-}
-
-/// What a viewer wants on an m-line of its offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
-    /// The m-line's name.
-    pub mid: String,
-    /// What fills it; `None` empties it.
-    pub source: Option<SourceKey>,
-    /// How it is shown.
-    pub wanted: Wanted,
-}
-
-/// What was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// For the client's `setRemoteDescription`.
-    pub sdp: String,
-    /// The streams that are sent from now on, of a publisher.
-    pub published: Vec<Published>,
-    /// The m-lines that can be filled, of a viewer.
-    pub mids: Vec<String>,
-}
 
 impl Shard {
     /// Lets the library answer an offer, in which sound that is missing may be asked for or not, and notes the name under which

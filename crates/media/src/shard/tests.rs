@@ -12,8 +12,9 @@ use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Simulcast, Si
 use str0m::rtp::RtpWrite;
 
 use super::*;
+use crate::command::{Answer, Published, Watched};
 use crate::slot::Wanted;
-use crate::source::{SourceKey, StreamKind};
+use crate::source::{RoomKey, SourceKey, StreamKind};
 
 /// Counts what a thread allocates.
 struct Counting;

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use str0m::format::Codec;
 
-use super::UNDER;
+use super::wire::UNDER;
 use crate::payload::{CodecKey, Part, Picture};
 use crate::publisher::{Inflow, MEASURE_INTERVAL, measure, note};
 use crate::source::{Packet, RoomKey, Source, SourceKey, Sources, StreamKind};
@@ -25,7 +25,7 @@ const KEYFRAME: f64 = 4.0;
 const PACE: f64 = 2.5;
 
 /// Header, extensions and tag of a packet as the viewer gets it.
-const AROUND: usize = crate::viewer::AROUND - UNDER;
+const AROUND: usize = crate::outbox::AROUND - UNDER;
 
 /// Sound on the wire with RED, in bytes a packet: 67 kbit/s.
 const SOUND: usize = 167;

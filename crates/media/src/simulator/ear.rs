@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SOUND;
-use super::player::nack;
+use super::wire::{SOUND, nack};
 
 /// A packet of sound.
 const FRAME: f64 = 0.02;

@@ -3,10 +3,11 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::World;
 use super::camera::Shape;
 use super::link::Link;
-use super::player::{feedback, nack};
-use super::{VIDEO, World};
+use super::player::feedback;
+use super::wire::{VIDEO, nack};
 
 /// What a shared screen, or an encoder by WHIP, sends.
 const ONE_LAYER: &[u32] = &[1_200_000];

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::UNDER;
+use super::wire::UNDER;
 
 /// In seconds and bits a second.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::ear::Ear;
-use super::{RED, RTX, SOUND, TRANSPORT_CC, VIDEO, VIDEO_AGAIN};
+use super::wire::{RED, RTX, SOUND, TRANSPORT_CC, VIDEO, VIDEO_AGAIN, nack};
 use crate::rtcp::u32_at;
 use crate::srtp::{Open, Protect};
 
@@ -334,16 +334,6 @@ impl Player {
 fn near(known: u64, short: u16) -> u64 {
     let step = short.wrapping_sub(known as u16) as i16;
     known.saturating_add_signed(step.into())
-}
-
-/// A NACK (RFC 4585 6.2.1).
-pub(super) fn nack(ssrc: u32, pairs: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x81, 205];
-    packet.extend(((pairs.len() / 4 + 2) as u16).to_be_bytes());
-    packet.extend([0, 0, 0, 1]);
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend(pairs);
-    packet
 }
 
 /// Transport-wide feedback on the packets from one number to another.

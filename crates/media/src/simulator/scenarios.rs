@@ -115,7 +115,7 @@ fn a_picture_that_does_not_fit_pauses_and_sound_stays() {
 
 #[test]
 fn a_viewer_is_told_what_its_link_does_to_its_pictures() {
-    use crate::telling::{Pause, Showing};
+    use crate::showing::{Pause, Showing};
     // Wide enough, then for the sound alone, then wide again.
     let link = Link::new(5e6).then(10.0, 80e3).then(20.0, 5e6);
     let mut world = World::new(LAYERS, link, 1);

@@ -1,8 +1,8 @@
 //! Sound on links that lose packets: what is sent again, what is not, and what of it is heard.
 
+use super::World;
 use super::link::Link;
-use super::player::nack;
-use super::{SOUND, World};
+use super::wire::{SOUND, nack};
 
 const LAYERS: &[u32] = &[134_000, 352_000, 1_204_000];
 

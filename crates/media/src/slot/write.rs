@@ -1,9 +1,10 @@
 //! How a packet is written for a viewer: its header with the extensions that were agreed on, and the slot's own numbers in its
 //! payload.
 
-use super::{Rewrite, Slot};
+use super::Slot;
 use crate::dependency;
 use crate::payload::{PictureId, red_primary};
+use crate::rewrite::{Rewrite, Stamps};
 use crate::source::Packet;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
@@ -169,16 +170,6 @@ impl Slot {
             *words = length.div_ceil(4) as u8;
         }
     }
-}
-
-/// What is stamped on a packet as it goes out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamps {
-    pub(crate) transport_cc: Option<u16>,
-    /// 6.18 bits of seconds, in the lower 24.
-    pub(crate) abs_send_time: u32,
-    /// The stream's MID goes along.
-    pub(crate) has_mid: bool,
 }
 
 struct Header {

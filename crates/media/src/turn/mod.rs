@@ -9,7 +9,7 @@
 //! ([`Route`](crate::outbox::Route)), and what they send there is wrapped again for the client.
 //!
 //! ```text
-//! client -> worker, stream.rs -> Turn::handle -> Answer:  back to the client
+//! client -> worker.rs, relay.rs -> Turn::handle -> Answer:  back to the client
 //!                                             -> Data:    Shard::handle_datagram on a route of kind relay
 //! Shard -> outbox, a run of kind relay -> Turn::way_to -> Head::wrap -> client
 //! ```
@@ -20,7 +20,7 @@ mod credentials;
 mod fuzzing;
 mod quota;
 mod server;
-mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -29,6 +29,5 @@ pub(crate) use fuzzing::survive;
 pub use quota::network;
 pub use server::TurnCounters;
 pub(crate) use server::{Client, Entrance, Reaction, Turn};
-pub(crate) use stream::{Streams, serve};
-pub(crate) use wire::is_turn;
-use wire::length_on_stream;
+pub(crate) use streams::Streams;
+pub(crate) use wire::{is_turn, length_on_stream};

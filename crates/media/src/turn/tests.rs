@@ -21,8 +21,8 @@ use super::credentials::key;
 use super::server::{MOST_OF_NETWORK, MOST_OF_SESSION};
 use super::wire::{self, COOKIE, Head};
 use super::*;
-use crate::engine::Shared;
 use crate::outbox::Route;
+use crate::shared::Shared;
 
 type Reply = stun_types::message::Message<'static>;
 type Method = stun_types::message::Method;
@@ -585,7 +585,8 @@ async fn a_connection_ends_with_its_allocation() {
     let remote = ([198, 51, 100, 7], 5000).into();
     let (mut near, far) = tokio::io::duplex(4096);
     let served = shared.clone();
-    let task = tokio::spawn(async move { serve(far, remote, Vec::new(), &served, || {}).await });
+    let task =
+        tokio::spawn(async move { crate::relay::serve(far, remote, Vec::new(), &served, || {}).await });
     let mut ask = async |request: Vec<u8>| {
         near.write_all(&request).await.unwrap();
         let mut answer = vec![0; 20];

@@ -3,14 +3,14 @@
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
-use super::{AROUND, Aim, Past, Viewer};
-use crate::kept::{SOUNDS, Sound};
-use crate::outbox::Outbox;
+use super::{Aim, Past, Viewer};
+use crate::following::Following;
+use crate::kept::Sound;
+use crate::outbox::{AROUND, Outbox};
 use crate::payload::red_has_copy;
 use crate::rtcp;
 use crate::slot::Slot;
-use crate::source::Packet;
-use crate::speakers::Following;
+use crate::source::{Packet, SOUNDS};
 
 /// How many packets on a second copy may come: browsers send one of the packet before.
 const COPIES: u64 = 2;

@@ -3,6 +3,8 @@
 use str0m::format::CodecConfig;
 use str0m::rtp::ExtensionValues;
 
+use std::num::NonZeroU8;
+
 use super::*;
 
 /// What silence and speech have, in -dBov.

@@ -1,0 +1,93 @@
+//! What shards are told to do, and what they answer.
+
+use std::num::NonZeroU8;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::outbox::Route;
+use crate::publisher::Rights;
+use crate::slot::Wanted;
+use crate::source::{PeerId, RoomKey, SourceKey, StreamKind};
+
+/// A stream in a publisher's offer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The m-line's name.
+    pub mid: String,
+    /// What it carries.
+    pub kind: StreamKind,
+    /// Height of the full picture in pixels; 0 when it is not known.
+    pub height: u32,
+    /// Of the simulcast layers, as far as something is said of them.
+    pub layers: Vec<PublishedLayer>,
+    /// Its publisher sends what is wanted of it, and wants to hear what that is ([`crate::Event::Wanted`]).
+    pub is_dynamic: bool,
+    /// It is encrypted from end to end: nothing can be taken off its payloads.
+    pub is_encrypted: bool,
+}
+
+/// A simulcast layer of an offer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedLayer {
+    /// Its RID.
+    pub rid: String,
+    /// Height of its picture in pixels; 0 when it is not known.
+    pub height: u32,
+    /// What it takes at most, in bits a second; 0 when it is not known.
+    pub most_bits: u32,
+}
+
+/// What a viewer wants on an m-line of its offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The m-line's name.
+    pub mid: String,
+    /// What fills it; `None` empties it.
+    pub source: Option<SourceKey>,
+    /// How it is shown.
+    pub wanted: Wanted,
+}
+
+/// What was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// For the client's `setRemoteDescription`.
+    pub sdp: String,
+    /// The streams that are sent from now on, of a publisher.
+    pub published: Vec<Published>,
+    /// The m-lines that can be filled, of a viewer.
+    pub mids: Vec<String>,
+}
+
+/// What a shard is told to do.
+pub(crate) enum Command {
+    Publish {
+        peer: PeerId,
+        room: RoomKey,
+        user: Arc<str>,
+        offer: String,
+        streams: Vec<Published>,
+        rights: Rights,
+        reply: oneshot::Sender<Result<Answer, Error>>,
+    },
+    Watch {
+        peer: PeerId,
+        offer: String,
+        streams: Vec<Watched>,
+        most_speakers: Option<NonZeroU8>,
+        reply: oneshot::Sender<Result<Answer, Error>>,
+    },
+    Rewatch {
+        peer: PeerId,
+        streams: Vec<Watched>,
+        /// As before when it is not said.
+        most_speakers: Option<NonZeroU8>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// A viewer elsewhere needs a keyframe.
+    AskKeyframe { source: u64, layer: u8 },
+    /// A datagram that came in at another shard.
+    Datagram { route: Route, bytes: Vec<u8> },
+}

@@ -1,0 +1,19 @@
+//! How pictures are shown.
+
+/// Why a picture does not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// The viewer's link has no room for it.
+    Network,
+    /// Its publisher sends nothing.
+    Publisher,
+}
+
+/// How a picture that is watched is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Showing {
+    /// It moves, at that height; 0 when nobody said.
+    Playing(u32),
+    /// It does not.
+    Paused(Pause),
+}
