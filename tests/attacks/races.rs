@@ -444,3 +444,129 @@ async fn who_is_gone_before_its_login_is_answered_is_lost_like_everybody() {
 
     server.wait_for_members("r", &[], Duration::from_secs(8)).await;
 }
+
+/// Fills a room where seats are applied for: its owner, and one who asks.
+async fn stage(server: &Server) -> (Client, Client) {
+    server.import(&["own"]).await;
+    let fields = json!({"SeatTemplate": "Karaoke", "TakeSeatMode": "ApplyToTake", "Owner_Account": "own"});
+    server.create_room_with("r", fields).await;
+    (server.enter("own", "r").await, server.enter("ann", "r").await)
+}
+
+/// Asks for a seat; returns what names the request.
+async fn apply(client: &mut Client) -> Value {
+    let made = client.ok("apply_for_seat", json!({"RoomId": "r", "Timeout": 60})).await;
+    json!({"RoomId": "r", "RequestId": made["RequestId"]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_accept_cancel_and_reject_of_one_request_exactly_one_succeeds() {
+    let server = Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")]).await;
+    let (mut owner, mut ann) = stage(&server).await;
+    let mut admin = server.enter("admin", "r").await;
+    server.ok("modify_admin", json!({"RoomId": "r", "Admin_Account": ["admin"], "OpType": "add"})).await;
+    let mut accepted = 0;
+    for round in 0..200 {
+        let request = apply(&mut ann).await;
+
+        let (accept, cancel, reject) = tokio::join!(
+            owner.call("accept_seat_request", request.clone()),
+            ann.call("cancel_seat_request", request.clone()),
+            admin.call("reject_seat_request", request),
+        );
+
+        let codes = [&accept, &cancel, &reject].map(|answer| answer["ErrorCode"].as_u64().unwrap());
+        assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "round {round}: {codes:?}");
+        assert!(codes.iter().all(|code| [0, 100_207].contains(code)), "round {round}: {codes:?}");
+        let ended = owner.event("seat_request_ended").await;
+        let result = ["accepted", "cancelled", "rejected"][codes.iter().position(|code| *code == 0).unwrap()];
+        assert_eq!(ended["Result"], result, "round {round}");
+        let left = ann.call("leave_seat", json!({"RoomId": "r"})).await["ErrorCode"].as_u64().unwrap();
+        assert_eq!(left == 0, result == "accepted", "who sits is who was accepted");
+        accepted += u32::from(result == "accepted");
+    }
+    assert!((1..200).contains(&accepted), "{accepted}: the three have to meet");
+}
+
+#[tokio::test]
+async fn the_request_of_one_who_leaves_is_over_for_all() {
+    let server = Server::start().await;
+    let (mut owner, mut ann) = stage(&server).await;
+
+    let application = apply(&mut ann).await;
+    ann.ok("leave_room", json!({"RoomId": "r"})).await;
+
+    let ended = owner.event("seat_request_ended").await;
+    assert_eq!((&ended["Result"], &ended["Operator_Account"]), (&json!("cancelled"), &json!("ann")));
+    assert_eq!(owner.code("accept_seat_request", application).await, 100_207);
+
+    ann.ok("enter_room", json!({"RoomId": "r"})).await;
+    let invite = json!({"RoomId": "r", "Member_Account": "ann", "Timeout": 60});
+    owner.ok("invite_to_seat", invite).await;
+    ann.event("seat_request_received").await;
+    server.ok("kick_user_out", json!({"RoomId": "r", "MemberList_Account": ["ann"]})).await;
+    assert_eq!(owner.event("seat_request_ended").await["Result"], "cancelled");
+}
+
+/// Whoever has heard all batches has as many members as the last of them says, at every moment.
+#[tokio::test]
+async fn a_batch_counts_what_it_says() {
+    let server = Server::with(&[("ROOMFUL_LIMITS__COMMANDS_PER_SECOND", "0")]).await;
+    server.create_room("r").await;
+    let mut watcher = server.enter("watcher", "r").await;
+    let mut restless = server.log_in("ann").await;
+    let mut present = std::collections::HashSet::from(["watcher".to_string()]);
+    let until = std::time::Instant::now() + Duration::from_secs(2);
+    while std::time::Instant::now() < until {
+        restless.ok("enter_room", json!({"RoomId": "r"})).await;
+        restless.ok("leave_room", json!({"RoomId": "r"})).await;
+    }
+    restless.ok("enter_room", json!({"RoomId": "r"})).await;
+
+    let mut told = 0;
+    while told < 4 || !present.contains("ann") {
+        let batch = watcher.event("members_changed").await;
+        for left in batch["Left"].as_array().unwrap() {
+            present.remove(left["Member_Account"].as_str().unwrap());
+        }
+        let entered = batch["Entered"].as_array().unwrap().iter();
+        present.extend(
+            entered.map(|user| user.as_str().or(user["Member_Account"].as_str()).unwrap().to_string()),
+        );
+        assert_eq!(batch["MemberCount"], present.len(), "{batch}");
+        told += 1;
+    }
+}
+
+/// What one user is told to many at once is not slower by much than to many rooms: each waits only for what touches it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_different_users_share_a_commit() {
+    const USERS: usize = 64;
+    let server = Arc::new(Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")]).await);
+    let users: Vec<String> = (0..USERS).map(|number| format!("u{number}")).collect();
+    for chunk in users.chunks(50) {
+        server.import(&chunk.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    server.create_room("r").await;
+    let commits = async || server.metric("roomful_store_commits_total").await.unwrap();
+    let before = commits().await;
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for user in users {
+        let server = server.clone();
+        tasks.spawn(async move {
+            for _ in 0..10 {
+                let mute = json!({"RoomId": "r", "MemberList_Account": [user], "MuteTime": 600});
+                server.ok("mute_member", mute).await;
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+
+    let took = commits().await - before;
+    assert!(took < 320.0, "{took} commits for 640 changes");
+    let muted = server.live("get_muted_member_list", json!({"RoomId": "r"})).await;
+    assert_eq!(muted["Response"]["MutedAccountList"].as_array().unwrap().len(), USERS);
+}

@@ -1,175 +1,35 @@
-//! An app in memory: its key and admins, its accounts, its rooms, its gifts. Nothing is shared between apps.
+//! An app in memory: the tenant, its rooms, and what goes on between them.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use rooms::{Account, Catalogue, RoomId, SdkAppId, Time, UserId};
-use store::{Store, Webhook};
-use usersig::{Claims, Decoded, SecretKey};
+use rooms::{RoomId, UserId};
 
-use crate::error::ApiError;
-use crate::limit::{RateLimit, RateLimits};
-use crate::live::Live;
-use crate::quota::Quotas;
-use crate::rest::Budget;
 use crate::room_cell::RoomCell;
 use crate::stage::Stage;
-use crate::webhooks::EventIds;
-
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+use crate::tenant::Tenant;
 
 /// An app.
 pub(crate) struct App {
-    pub(crate) id: SdkAppId,
-    credentials: RwLock<Arc<Credentials>>,
-    accounts: RwLock<Map<UserId, Arc<Account>>>,
-    rooms: RwLock<Map<RoomId, Arc<RoomCell>>>,
-    pub(crate) limits: RateLimits,
-    /// The same frequencies for what its members change, apart from its server's: neither takes the other's share.
-    pub(crate) member_limits: RateLimits,
-    /// What each user has used.
-    pub(crate) quotas: Quotas,
-    /// For the bodies of its calls.
-    pub(crate) bodies: Budget,
-    /// Where its rooms write what has happened.
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) event_ids: Arc<EventIds>,
-    /// Who hears of its events; of the configuration file unless it has its own.
-    webhook: RwLock<Arc<Webhook>>,
-    default_webhook: Arc<Webhook>,
-    webhook_log_limit: RateLimit,
-    pub(crate) catalogue: RwLock<Catalogue>,
+    pub(crate) tenant: Arc<Tenant>,
+    rooms: RwLock<HashMap<RoomId, Arc<RoomCell>, foldhash::fast::RandomState>>,
     /// What goes on between its rooms.
     pub(crate) stage: Stage,
-    /// What carries its rooms' sound and pictures.
-    pub(crate) live: Arc<Live>,
 }
 
-/// What decides who may act for an app.
-pub(crate) struct Credentials {
-    key: SecretKey,
-    record: store::App,
-    /// UserSigs that verified before, decoded: callers send the same one again and again. Verified on every request.
-    decoded: RwLock<Map<Box<str>, Arc<Decoded>>>,
-}
+impl Deref for App {
+    type Target = Tenant;
 
-/// How many decoded UserSigs an app keeps; when they are more, all are forgotten, which costs one decoding each.
-const MAX_DECODED: usize = 1024;
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
 
 impl App {
-    pub(crate) fn new(
-        record: store::App,
-        calls_per_second: u32,
-        store: Arc<dyn Store>,
-        event_ids: Arc<EventIds>,
-        default_webhook: Arc<Webhook>,
-        live: Arc<Live>,
-    ) -> Self {
-        let webhook = record.webhook.clone().map_or_else(|| default_webhook.clone(), Arc::new);
-        Self {
-            id: record.sdkappid,
-            credentials: RwLock::new(Arc::new(Credentials::new(record))),
-            accounts: RwLock::default(),
-            rooms: RwLock::default(),
-            limits: RateLimits::new(calls_per_second),
-            member_limits: RateLimits::new(calls_per_second),
-            quotas: Quotas::default(),
-            bodies: Budget::of_app(),
-            store,
-            event_ids,
-            webhook: RwLock::new(webhook),
-            default_webhook,
-            webhook_log_limit: RateLimit::new(1),
-            catalogue: RwLock::default(),
-            stage: Stage::default(),
-            live,
-        }
-    }
-
-    /// Where its events go; a URL of "" is nowhere.
-    pub(crate) fn webhook(&self) -> Arc<Webhook> {
-        self.webhook.read().clone()
-    }
-
-    pub(crate) fn has_webhook(&self) -> bool {
-        !self.webhook.read().url.is_empty()
-    }
-
-    /// Where `command` goes, if its receiver wants it.
-    pub(crate) fn webhook_for(&self, command: &str) -> Option<Arc<Webhook>> {
-        let webhook = self.webhook();
-        let is_wanted = webhook.events.is_empty() || webhook.events.iter().any(|event| event == command);
-        (!webhook.url.is_empty() && is_wanted).then_some(webhook)
-    }
-
-    /// Whether one more failure of its receiver is logged: of thousands, one a second says enough.
-    pub(crate) fn may_log_webhook(&self) -> bool {
-        self.webhook_log_limit.accept(std::time::Instant::now())
-    }
-
-    pub(crate) fn credentials(&self) -> Arc<Credentials> {
-        self.credentials.read().clone()
-    }
-
-    /// Takes over a record that is durable by now.
-    pub(crate) fn set_record(&self, record: store::App) {
-        *self.webhook.write() = record.webhook.clone().map_or_else(|| self.default_webhook.clone(), Arc::new);
-        *self.credentials.write() = Arc::new(Credentials::new(record));
-    }
-
-    pub(crate) fn account(&self, user: &str) -> Option<Arc<Account>> {
-        self.accounts.read().get(user).cloned()
-    }
-
-    /// The account named in the field `field` of a call.
-    pub(crate) fn require_account(&self, field: &str, user: &str) -> Result<Arc<Account>, ApiError> {
-        let user = UserId::parse_field(field, user)?;
-        self.account(user.as_str()).ok_or_else(|| {
-            ApiError::invalid(
-                field,
-                format_args!("names {user}, who is no imported account; call account_import first"),
-            )
-        })
-    }
-
-    /// The account that a call must name in the field `field`.
-    pub(crate) fn require_account_field(&self, field: &str, user: Option<&str>) -> Result<UserId, ApiError> {
-        let user = user.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
-        Ok(self.require_account(field, user)?.user.clone())
-    }
-
-    /// The accounts named in the list `field` of a call, each once.
-    pub(crate) fn require_accounts(
-        &self,
-        field: &str,
-        users: Option<Vec<String>>,
-        most: usize,
-    ) -> Result<Vec<UserId>, ApiError> {
-        let users = users.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
-        if users.is_empty() {
-            return Err(ApiError::invalid(field, "names no account"));
-        }
-        if users.len() > most {
-            let trouble = format_args!("names {} accounts; at most {most} are allowed", users.len());
-            return Err(ApiError::invalid(field, trouble));
-        }
-        let mut known = Vec::with_capacity(users.len());
-        for user in &users {
-            let user = self.require_account(field, user)?.user.clone();
-            if !known.contains(&user) {
-                known.push(user);
-            }
-        }
-        Ok(known)
-    }
-
-    pub(crate) fn put_account(&self, account: Account) {
-        self.accounts.write().insert(account.user.clone(), Arc::new(account));
-    }
-
-    pub(crate) fn remove_account(&self, user: &str) {
-        self.accounts.write().remove(user);
+    pub(crate) fn new(tenant: Tenant) -> Self {
+        Self { tenant: Arc::new(tenant), rooms: RwLock::default(), stage: Stage::default() }
     }
 
     /// The room, if it exists.
@@ -192,48 +52,11 @@ impl App {
     pub(crate) fn remove_room(&self, room_id: &RoomId) {
         self.rooms.write().remove(room_id.as_str());
     }
-}
 
-impl Credentials {
-    fn new(record: store::App) -> Self {
-        Self { key: SecretKey::new(record.secret_key.clone()), record, decoded: RwLock::default() }
-    }
-
-    pub(crate) fn has_key(&self, key: &str) -> bool {
-        self.record.secret_key == key
-    }
-
-    /// Whether what these have verified is verified by the others too.
-    pub(crate) fn has_same_key(&self, other: &Self) -> bool {
-        other.has_key(&self.record.secret_key)
-    }
-
-    pub(crate) fn is_admin(&self, user: &str) -> bool {
-        self.record.admins.iter().any(|admin| admin.as_str() == user)
-    }
-
-    /// Checks a UserSig for the user a request names; returns when it ends.
-    pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<Time, usersig::Error> {
-        let end = |claims: &Claims| Time::from_unix_seconds(claims.issued_at.saturating_add(claims.expire));
-        let now = crate::clock::now().unix_seconds();
-        let known = self.decoded.read().get(sig).cloned();
-        if let Some(known) = known {
-            let claims = known.verify(&self.key, now)?;
-            claims.require(user, self.record.sdkappid.0)?;
-            return Ok(end(claims));
-        }
-        let fresh = usersig::decode(sig)?;
-        let claims = fresh.verify(&self.key, now)?;
-        claims.require(user, self.record.sdkappid.0)?;
-        let end = end(claims);
-        // An administrator's is sent with every call; a member's once.
-        if self.is_admin(user) {
-            let mut decoded = self.decoded.write();
-            if decoded.len() >= MAX_DECODED {
-                decoded.clear();
-            }
-            decoded.insert(sig.into(), Arc::new(fresh));
-        }
-        Ok(end)
+    /// The rooms connected with `room`, itself included, each with its owner; empty when it is alone.
+    pub(crate) fn connected(&self, room: &RoomId) -> Vec<(RoomId, Option<UserId>)> {
+        let owner = |room: &RoomId| Some(self.room(room.as_str()).ok()?.read().ok()?.info().owner.clone());
+        let rooms = self.stage.connected(room).into_iter();
+        rooms.map(|room| (room.clone(), owner(&room))).collect()
     }
 }

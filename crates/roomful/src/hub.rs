@@ -1,13 +1,15 @@
 //! The hub: all apps of this server, and the commands that change what is kept.
 //!
-//! A durable command takes its *lane* (one of many, by the name of what it changes), plans the change under the rules,
-//! commits it, and applies it: so nobody sees what is not on disk, and a refused commit needs no undoing. A lane is no
-//! lock on any state. Reading, entering and leaving go on while the disk is asked.
+//! A durable command plans the change under the rules, commits it, and applies it: so nobody sees what is not on disk. In a
+//! room it says what it touches, and waits only for what is on its way and touches the same (`hall/src/plans.rs`). What
+//! makes and ends rooms, and what changes accounts, takes its *lane* (one of many, by the name). A lane is no lock on any
+//! state. Reading, entering and leaving go on while the disk is asked.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hall::Touches;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{
@@ -15,17 +17,18 @@ use rooms::{
     Record, Room, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
 };
 use store::{Change, Presence, Snapshot, Store, Webhook};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::app::App;
+use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::live::Live;
 use crate::quota::{self, Place};
-use crate::rest::Budget;
-use crate::room_cell::{Entrance, RoomCell, Welcome};
-use crate::session::{Close, Frame, ResumeToken, Session, Sessions};
+use crate::room_cell::{Entrance, RoomCell, Welcome, everything};
+use crate::session::{Close, Closer, Frame, InRoom, Loss, ResumeToken, Session, Sessions};
+use crate::tenant::Tenant;
 use crate::webhooks::{self, EventIds, Sender};
 use crate::wire::{self, RoomInfoView};
 
@@ -65,6 +68,8 @@ pub(crate) struct Hub {
     pub(crate) sender: Sender,
     event_ids: Arc<EventIds>,
     default_webhook: Arc<Webhook>,
+    /// The documented frequency of each command.
+    frequencies: Vec<u32>,
     apps: RwLock<HashMap<SdkAppId, Arc<App>, foldhash::fast::RandomState>>,
     /// For the bodies of all apps' calls.
     pub(crate) bodies: Budget,
@@ -78,6 +83,7 @@ impl Hub {
     /// Takes over what the store has kept. Sessions of before wait to be resumed from [`Self::begin_grace`] on.
     pub(crate) fn new(
         config: Config,
+        frequencies: Vec<u32>,
         store: Arc<dyn Store>,
         snapshot: Snapshot,
         live: Arc<Live>,
@@ -88,6 +94,7 @@ impl Hub {
             sender: Sender::new(config.webhooks.allow_private),
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
             default_webhook: Arc::new(config.webhooks.default_receiver()),
+            frequencies,
             apps: RwLock::default(),
             bodies: Budget::of_all(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
@@ -131,7 +138,7 @@ impl Hub {
             room.restore_counters(counters);
             let made_by = room.info().made_by.as_ref();
             let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
-            app.put_room(RoomCell::new(app.clone(), room, place));
+            app.put_room(RoomCell::new(app.tenant.clone(), room, place));
         }
         let room = |app: SdkAppId, room_id: &RoomId| self.app(app)?.room(room_id.as_str()).ok();
         for (app, room_id, record) in snapshot.records {
@@ -153,7 +160,7 @@ impl Hub {
         }
         for stored in &snapshot.sessions {
             if let Some(app) = self.app(stored.sdkappid) {
-                self.sessions.restore(app, stored, &self.config.limits);
+                self.sessions.restore(app.tenant.clone(), stored, &self.config.limits);
             }
         }
         for presence in snapshot.presence {
@@ -213,6 +220,20 @@ impl Hub {
         self.apps.read().get(&id).cloned()
     }
 
+    /// The app of a session.
+    ///
+    /// # Errors
+    /// When there is none any more, which does not happen.
+    pub(crate) fn app_of(&self, session: &Session) -> Result<Arc<App>, ApiError> {
+        self.app(session.app.id).ok_or_else(|| ApiError::internal("the session's app is gone"))
+    }
+
+    /// A room that a session is in, unless it is over.
+    fn cell_of(&self, session: &Session, room: &InRoom) -> Option<Arc<RoomCell>> {
+        let cell = self.app(session.app.id)?.room(room.room_id.as_str()).ok()?;
+        (cell.media_key == room.key).then_some(cell)
+    }
+
     pub(crate) fn apps(&self) -> Vec<Arc<App>> {
         self.apps.read().values().cloned().collect()
     }
@@ -222,14 +243,15 @@ impl Hub {
         if let Some(app) = self.app(record.sdkappid) {
             return app.set_record(record);
         }
-        let app = Arc::new(App::new(
+        let app = Arc::new(App::new(Tenant::new(
             record,
+            &self.frequencies,
             self.config.limits.calls_per_second,
             self.store.clone(),
             self.event_ids.clone(),
             self.default_webhook.clone(),
             self.live.clone(),
-        ));
+        )));
         self.apps.write().insert(app.id, app);
     }
 
@@ -345,7 +367,7 @@ impl Hub {
             // finds that there is no account.
             let robot = std::slice::from_ref(user);
             let plan = |room: &mut Room, _| Ok(((), room.delete_robots(robot)));
-            match self.change(app, cell.room_id.as_str(), None, SYSTEM, plan).await {
+            match self.change(&cell, None, SYSTEM, everything, plan).await {
                 // Gone with all its robots.
                 Err(error) if error.code == ApiError::ROOM_NOT_FOUND => {}
                 result => result?,
@@ -391,7 +413,7 @@ impl Hub {
         let room = Room::new(info, clock::now());
         // Another call may destroy the room as soon as it can be found.
         let made = RoomInfoView::new(&room, app).json();
-        let cell = RoomCell::new(app.clone(), room, place);
+        let cell = RoomCell::new(app.tenant.clone(), room, place);
         app.put_room(cell.clone());
         self.watch_lifetime(&cell);
         Ok(made)
@@ -400,20 +422,25 @@ impl Hub {
     /// A durable command on a room: plan under the rules, commit, apply. Returns what the plan says.
     pub(crate) async fn change<T>(
         self: &Arc<Self>,
-        app: &App,
-        room_id: &str,
+        cell: &Arc<RoomCell>,
         room_type: Option<RoomType>,
         operator: &str,
+        touches: impl Fn(&Room, Time) -> Touches,
         plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), rooms::Error>,
     ) -> Result<T, ApiError> {
-        let _lane = self.lane(app.id, room_id).await;
-        let cell = app.room(room_id)?;
-        let mut planned = cell.plan(room_type, operator, plan)?;
-        if let Some(commit) = planned.commit.take() {
-            commit.await?;
+        let (mut planned, turn) = cell.plan(room_type, operator, touches, plan).await?;
+        let stored = match planned.commit.take() {
+            Some(commit) => commit.await,
+            None => Ok(()),
+        };
+        turn.comes().await;
+        if let Err(error) = stored {
+            cell.give_up(&planned);
+            return Err(error.into());
         }
         let (value, rest) = cell.apply(planned, operator)?;
-        self.watch_lifetime(&cell);
+        drop(turn);
+        self.watch_lifetime(cell);
         if let Some(rest) = rest {
             rest.await?;
         }
@@ -431,6 +458,7 @@ impl Hub {
     ) -> Result<wire::Statistic, ApiError> {
         let _lane = self.lane(app.id, room_id).await;
         let cell = app.room(room_id)?;
+        let _alone = cell.alone().await?;
         let statistic = {
             let room = cell.read_as(Some(room_type))?;
             check(&room)?;
@@ -481,17 +509,27 @@ impl Hub {
     async fn end_if_due(self: &Arc<Self>, cell: &Arc<RoomCell>) {
         loop {
             let lane = self.lane(cell.app.id, cell.room_id.as_str()).await;
+            let alone = match cell.alone().await {
+                Ok(alone) => alone,
+                Err(error) if error.code == ApiError::ROOM_NOT_FOUND => return,
+                Err(_) => {
+                    drop(lane);
+                    tokio::time::sleep(DISMISSAL_RETRY).await;
+                    continue;
+                }
+            };
             let is_due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= clock::now());
             match cell.read() {
                 Err(_) => return,
                 Ok(room) if !is_due(room.deadline()) => break,
                 Ok(_) => {}
             }
-            match self.destroy(&cell.app, cell, LeaveCause::Expired, SYSTEM).await {
+            let Some(app) = self.app(cell.app.id) else { return };
+            match self.destroy(&app, cell, LeaveCause::Expired, SYSTEM).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(room = %cell.room_id, error = %error.message, "dismissal waits"),
             }
-            drop(lane);
+            drop((alone, lane));
             tokio::time::sleep(DISMISSAL_RETRY).await;
         }
         self.watch_lifetime(cell);
@@ -517,7 +555,8 @@ impl Hub {
             lost.close(Close::REPLACED);
             self.end_session(&lost, LeaveCause::Interrupted);
         }
-        let begun = self.sessions.begin(id, app.clone(), user.clone(), quota.clone(), Some(valid_until));
+        let tenant = app.tenant.clone();
+        let begun = self.sessions.begin(id, tenant, user.clone(), quota.clone(), Some(valid_until));
         begun.map_err(|error| {
             quota.end_session(id);
             ApiError::internal(error)
@@ -528,7 +567,7 @@ impl Hub {
     /// another UserSig. How many a user has is held against its [`Place`]s.
     pub(crate) fn begin_media_session(
         &self,
-        app: &Arc<App>,
+        app: &Arc<Tenant>,
         user: &UserId,
     ) -> Result<Arc<Session>, ApiError> {
         let quota = app.quotas.of(user, &self.config.limits);
@@ -541,7 +580,7 @@ impl Hub {
     ///
     /// # Errors
     /// 60007.
-    pub(crate) fn require_store(&self, app: &App) -> Result<(), ApiError> {
+    pub(crate) fn require_store(&self, app: &Tenant) -> Result<(), ApiError> {
         if self.store.is_behind(app.id) { Err(store::Error::Behind.into()) } else { Ok(()) }
     }
 
@@ -607,11 +646,46 @@ impl Hub {
     }
 
     fn let_go(self: &Arc<Self>, session: &Session, cause: LeaveCause) {
-        for cell in session.rooms() {
+        for room in session.rooms() {
             // A room that was destroyed meanwhile has let the session go already.
-            let _ = self.leave_room(session, &cell, cause);
+            let cell = self.cell_of(session, &room);
+            cell.into_iter().for_each(|cell| drop(self.leave_room(session, &cell, cause)));
         }
         self.store.journal(vec![Change::DeleteSession(session.id)]);
+    }
+
+    /// A session has a connection, which gets what it has missed. With `seen`, the client says for each room the last message
+    /// it has; else the server goes by what it knows. Returns the connection's generation.
+    pub(crate) fn attach(
+        &self,
+        session: &Session,
+        outbox: mpsc::Sender<Frame>,
+        closer: Arc<Closer>,
+        seen: &std::collections::HashMap<String, u64>,
+    ) -> u64 {
+        let (generation, rooms) = session.attach(outbox, closer);
+        for room in rooms {
+            let Some(cell) = self.cell_of(session, &room) else {
+                session.note_caught_up(&room.room_id);
+                continue;
+            };
+            let known = seen.get(room.room_id.as_str()).copied().unwrap_or(room.sent);
+            cell.catch_up(session, known);
+            cell.note_connection(session, room.place, known, true);
+        }
+        generation
+    }
+
+    /// A connection is lost: unless another has taken over, the session has the resume grace to come back.
+    pub(crate) fn detach(self: &Arc<Self>, session: &Arc<Session>, generation: u64, loss: Loss) {
+        let Some(rooms) = session.detach(generation, loss) else { return };
+        for room in rooms {
+            let cell = self.cell_of(session, &room);
+            let note =
+                |cell: Arc<RoomCell>| cell.note_connection(session, room.place, room.acknowledged, false);
+            cell.into_iter().for_each(note);
+        }
+        self.expire_unless_resumed(session.clone(), generation);
     }
 
     /// A session has begun, or has another token.
@@ -761,8 +835,8 @@ impl Hub {
         rooms.dedup();
         for room in rooms {
             if let Ok(cell) = app.room(room.as_str()) {
-                let connected = app.stage.connected(&room);
-                cell.tell_all(&Frame::text(&wire::connection_changed(app, &room, &connected)));
+                let connected = app.connected(&room);
+                cell.tell_all(&Frame::text(&wire::connection_changed(&room, &connected)));
             }
         }
         Ok(())

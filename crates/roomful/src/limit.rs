@@ -5,20 +5,18 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::rest::COMMANDS;
-
 /// The limits of one app, one for each command.
 pub(crate) struct RateLimits(Vec<RateLimit>);
 
 impl RateLimits {
-    /// `calls_per_second` is for commands without a lower documented limit; 0 lifts all.
-    pub(crate) fn new(calls_per_second: u32) -> Self {
+    /// `documented` is each command's; `calls_per_second` is for those without a lower one, and 0 lifts all.
+    pub(crate) fn new(documented: &[u32], calls_per_second: u32) -> Self {
         let limit = |documented: u32| match calls_per_second {
             0 => 0,
             configured if documented < 200 => configured.min(documented),
             configured => configured,
         };
-        Self(COMMANDS.iter().map(|command| RateLimit::new(limit(command.calls_per_second))).collect())
+        Self(documented.iter().map(|documented| RateLimit::new(limit(*documented))).collect())
     }
 
     /// Whether the command at `index` of the table may be called once more at `now`.

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod app;
+mod budget;
 mod cli;
 mod clock;
 mod config;
@@ -9,6 +10,7 @@ mod control;
 mod demux;
 mod door;
 mod error;
+mod first_app;
 mod gateway;
 mod hub;
 mod limit;
@@ -27,6 +29,7 @@ mod serve;
 mod session;
 mod signals;
 mod stage;
+mod tenant;
 mod tls;
 mod webhooks;
 mod wire;

@@ -8,7 +8,6 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use crate::hub::Hub;
 use crate::logging;
 use crate::places::{Full, Places};
-use crate::rest::COMMANDS;
 
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: &[f64] =
@@ -19,24 +18,26 @@ const UPKEEP: Duration = Duration::from_secs(1);
 
 pub(crate) struct Metrics {
     prometheus: PrometheusHandle,
+    /// The service and the name of each command of the table.
+    names: Vec<(&'static str, &'static str)>,
     commands: Vec<(Counter, Histogram)>,
 }
 
 impl Metrics {
-    /// Installs the recorder; once in a process.
-    pub(crate) fn install() -> Result<Self, BuildError> {
+    /// Installs the recorder; once in a process. `names` are the service and the name of each command of the table.
+    pub(crate) fn install(names: Vec<(&'static str, &'static str)>) -> Result<Self, BuildError> {
         let prometheus = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?
             .install_recorder()?;
-        let commands = COMMANDS
+        let commands = names
             .iter()
-            .map(|command| {
-                let succeeded = counter!("roomful_requests_total", "service" => command.service, "command" => command.name, "code" => "0");
-                let latency = histogram!("roomful_request_seconds", "service" => command.service, "command" => command.name);
+            .map(|(service, command)| {
+                let succeeded = counter!("roomful_requests_total", "service" => *service, "command" => *command, "code" => "0");
+                let latency = histogram!("roomful_request_seconds", "service" => *service, "command" => *command);
                 (succeeded, latency)
             })
             .collect();
-        Ok(Self { prometheus, commands })
+        Ok(Self { prometheus, names, commands })
     }
 
     /// A request was answered with `code`; `command` is its index in the table, if it named one.
@@ -48,8 +49,7 @@ impl Metrics {
                 return succeeded.increment(1);
             }
         }
-        let (service, name) =
-            command.and_then(|index| COMMANDS.get(index)).map_or(("?", "?"), |row| (row.service, row.name));
+        let (service, name) = command.and_then(|index| self.names.get(index)).copied().unwrap_or(("?", "?"));
         let code = code.to_string();
         counter!("roomful_requests_total", "service" => service, "command" => name, "code" => code)
             .increment(1);

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hall::{Begin, PlanId, Plans, Touches};
 use hashbrown::HashMap;
 use media::{PeerId, Published, Rights, RoomKey, StreamKind};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rooms::{
-    Delta, Error, Event, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
+    Delta, Error, Event, Keep, LeaveCause, Message, Outcome, PresenceBatch, Record, Room, RoomId, RoomInfo,
     RoomType, SessionId, Time, UserId,
 };
 use store::{Change, Commit, Presence};
@@ -24,7 +25,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
-use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
@@ -32,6 +32,7 @@ use crate::live::{Offered, Settled, Streams, WantedLayers};
 use crate::locks::{self, ReadRoom, WriteRoom};
 use crate::quota::Place;
 use crate::session::{Frame, Session};
+use crate::tenant::Tenant;
 use crate::webhooks::Teller;
 use crate::wire;
 
@@ -47,7 +48,7 @@ const SLOWEST_BATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A room that exists; `state` is empty once it is destroyed.
 pub(crate) struct RoomCell {
-    pub(crate) app: Arc<App>,
+    pub(crate) app: Arc<Tenant>,
     pub(crate) room_id: RoomId,
     state: RwLock<Option<Room>>,
     /// The first page as JSON, and the version of the list it shows.
@@ -68,6 +69,8 @@ pub(crate) struct RoomCell {
     held_back: Mutex<Option<Vec<HeldBack>>>,
     /// What it takes up of its maker's, as long as it is there.
     place: Mutex<Option<Place>>,
+    /// Commands that are on their way to the disk, and those that wait for them.
+    plans: Mutex<Plans<oneshot::Sender<()>>>,
 }
 
 /// What waits for the outcome of a room's deletion.
@@ -117,12 +120,64 @@ const NAMED_LIKERS: usize = 20;
 
 /// A command that is on its way to the disk.
 pub(crate) struct Planned<T> {
-    pub(crate) value: T,
-    pub(crate) outcome: Outcome,
+    value: T,
+    outcome: Outcome,
     /// `None` when there is nothing to make durable.
     pub(crate) commit: Option<Commit>,
     /// The sessions of those who are going to be put out.
     sessions: Vec<SessionId>,
+}
+
+/// A plan's place among the others of its room, until this is dropped.
+pub(crate) struct Turn<'a> {
+    cell: &'a RoomCell,
+    id: PlanId,
+}
+
+impl Turn<'_> {
+    /// Once all that was planned before has been applied.
+    pub(crate) async fn comes(&self) {
+        loop {
+            let mut woken = None;
+            if self.cell.plans.lock().is_turn(self.id, || waiter(&mut woken)) {
+                return;
+            }
+            sleep(woken).await;
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let freed = self.cell.plans.lock().end(self.id);
+        for waiter in freed {
+            // Whoever does not wait any more has left the line.
+            let _ = waiter.send(());
+        }
+    }
+}
+
+fn waiter(woken: &mut Option<oneshot::Receiver<()>>) -> oneshot::Sender<()> {
+    let (sender, receiver) = oneshot::channel();
+    *woken = Some(receiver);
+    sender
+}
+
+async fn sleep(woken: Option<oneshot::Receiver<()>>) {
+    if let Some(woken) = woken {
+        // The error is that the room is gone, which its lock tells.
+        let _ = woken.await;
+    }
+}
+
+fn crowded() -> ApiError {
+    let trouble = "too many commands wait for this room: retry in a moment";
+    ApiError::new(ApiError::TOO_OFTEN, trouble)
+}
+
+/// What a command touches that nobody has looked at more closely.
+pub(crate) fn everything(_: &Room, _: Time) -> Touches {
+    Touches::all()
 }
 
 /// What came of a session's wish to enter.
@@ -140,7 +195,7 @@ pub(crate) struct Welcome {
 
 impl RoomCell {
     /// `place` is what the room takes up of its maker's.
-    pub(crate) fn new(app: Arc<App>, room: Room, place: Option<Place>) -> Arc<Self> {
+    pub(crate) fn new(app: Arc<Tenant>, room: Room, place: Option<Place>) -> Arc<Self> {
         let fanout = Fanout {
             listeners: HashMap::default(),
             batch: PresenceBatch::default(),
@@ -162,6 +217,7 @@ impl RoomCell {
             mute_alarm: Alarm::default(),
             held_back: Mutex::default(),
             place: Mutex::new(place),
+            plans: Mutex::default(),
         })
     }
 
@@ -217,13 +273,14 @@ impl RoomCell {
         if !is_in && most > 0 && own.len() >= most {
             return Ok(Entrance::Crowded(own.to_vec()));
         }
-        if !session.note_entering(self) {
+        if !session.note_entering(&self.room_id, self.media_key) {
             return Err(ApiError::new(
                 ApiError::SESSION_OVER,
                 "the session has ended; log in with a UserSig",
             ));
         }
-        let entered = room.enter(&session.user, session.id, now).inspect_err(|_| session.note_left(self))?;
+        let entered =
+            room.enter(&session.user, session.id, now).inspect_err(|_| session.note_left(self.media_key))?;
         let page = self.render(&room, "", config.member_list.cap)?;
         let json = wire::welcome(&room, &session.app, &page, self.streams.lock().told(), now);
         let welcome = Welcome { json };
@@ -237,7 +294,7 @@ impl RoomCell {
         self.journal(&room, session.user.as_str(), changes, &events, now);
         let mut fanout = self.fanout.lock();
         fanout.listeners.insert(session.id, session.clone());
-        session.note_entered(self, entered.place, seen);
+        session.note_entered(self.media_key, entered.place, seen);
         self.tell(room, &mut fanout, &events);
         Ok(Entrance::Open(welcome))
     }
@@ -250,15 +307,15 @@ impl RoomCell {
         seen: u64,
     ) -> Result<bool, Error> {
         let mut room = self.write()?;
-        if !session.note_entering(self) {
+        if !session.note_entering(&self.room_id, self.media_key) {
             return Ok(false);
         }
         let Some(place) = room.restore_member(&session.user, session.id, place, clock::now()) else {
-            session.note_left(self);
+            session.note_left(self.media_key);
             return Ok(false);
         };
         self.fanout.lock().listeners.insert(session.id, session.clone());
-        session.note_entered(self, place, seen);
+        session.note_entered(self.media_key, place, seen);
         Ok(true)
     }
 
@@ -271,13 +328,13 @@ impl RoomCell {
     ) -> Result<(), Error> {
         let mut room = self.write()?;
         let departure = room.leave(&session.user, session.id, cause, now)?;
-        let mut events: Vec<Event> = departure.event.into_iter().collect();
+        let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
         let mut changes = vec![Change::DeletePresence(session.id, self.app.id, self.room_id.clone())];
         self.note_seat(&room, departure.freed, &mut changes, &mut events);
         self.journal(&room, session.user.as_str(), changes, &events, now);
         let mut fanout = self.fanout.lock();
         fanout.listeners.remove(&session.id);
-        session.note_left(self);
+        session.note_left(self.media_key);
         self.end_media(session.id);
         self.tell(room, &mut fanout, &events);
         Ok(())
@@ -343,24 +400,65 @@ impl RoomCell {
         self.app.live.forget_room(self.media_key);
     }
 
-    /// Plans a durable command under the rules, and hands it to the store.
+    /// Plans a durable command under the rules, and hands it to the store, as soon as nothing is on its way that it
+    /// conflicts with.
     ///
-    /// What is planned is [applied](Self::apply) when it is durable.
-    pub(crate) fn plan<T>(
+    /// What is planned is [applied](Self::apply) when it is durable and its turn has come.
+    pub(crate) async fn plan<T>(
         &self,
         wanted: Option<RoomType>,
         operator: &str,
+        touches: impl Fn(&Room, Time) -> Touches,
+        plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), Error>,
+    ) -> Result<(Planned<T>, Turn<'_>), ApiError> {
+        let turn = {
+            let room = self.read_as(wanted)?;
+            let id = self.plans.lock().want(touches(&room, clock::now()));
+            Turn { cell: self, id: id.map_err(|_| crowded())? }
+        };
+        let planned = loop {
+            let mut woken = None;
+            {
+                let room = self.write()?;
+                wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
+                let now = clock::now();
+                let touched = touches(&room, now);
+                let begin = self.plans.lock().begin(turn.id, touched, || waiter(&mut woken));
+                if begin == Begin::Now {
+                    break self.hand_over(room, operator, now, plan)?;
+                }
+            }
+            sleep(woken).await;
+        };
+        Ok((planned, turn))
+    }
+
+    /// Once no command is on its way, and as long as none begins.
+    pub(crate) async fn alone(&self) -> Result<Turn<'_>, ApiError> {
+        let nothing = |_: &mut Room, _| Ok(((), Outcome::default()));
+        Ok(self.plan(None, "", everything, nothing).await?.1)
+    }
+
+    /// What was planned could not be made durable.
+    pub(crate) fn give_up<T>(&self, planned: &Planned<T>) {
+        if let Ok(mut room) = self.write() {
+            room.give_up(&planned.outcome, clock::now());
+        }
+    }
+
+    fn hand_over<T>(
+        &self,
+        mut room: WriteRoom<'_>,
+        operator: &str,
+        now: Time,
         plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), Error>,
     ) -> Result<Planned<T>, Error> {
-        let mut room = self.write()?;
-        wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
-        let now = clock::now();
         let (value, outcome) = plan(&mut room, now)?;
-        if outcome.changes.is_empty() {
-            return Ok(Planned { value, outcome, commit: None, sessions: Vec::new() });
-        }
         let mut changes: Vec<Change> =
             outcome.changes.iter().flat_map(|change| self.durable(change)).collect();
+        if changes.is_empty() {
+            return Ok(Planned { value, outcome, commit: None, sessions: Vec::new() });
+        }
         let put_out = outcome.changes.iter().filter_map(|change| match change {
             Delta::PutOut { user, .. } => Some(user),
             _ => None,
@@ -534,6 +632,9 @@ impl RoomCell {
     /// Notes what nobody waits for.
     fn journal(&self, room: &Room, operator: &str, mut changes: Vec<Change>, events: &[Event], now: Time) {
         changes.extend(self.teller(room, room.info(), operator, now).changes(events));
+        if changes.is_empty() {
+            return;
+        }
         match &mut *self.held_back.lock() {
             None => self.app.store.journal(changes),
             Some(held_back) => held_back.push(HeldBack { changes, done: None }),
@@ -577,29 +678,14 @@ impl RoomCell {
     }
 
     /// What a change is to the store.
-    fn durable(&self, change: &Delta) -> Vec<Change> {
+    fn durable(&self, change: &Delta) -> impl Iterator<Item = Change> {
         let (app, room_id) = (self.app.id, self.room_id.clone());
-        let drop_robot =
-            |user: &UserId| Change::DeleteRecord(app, self.room_id.clone(), Record::robot_key(user));
-        match change {
-            Delta::Info(info) => vec![Change::PutRoom(app, (**info).clone())],
-            Delta::Set(record) => vec![Change::PutRecord(app, room_id, record.clone())],
-            Delta::Unset(key) => vec![Change::DeleteRecord(app, room_id, key.clone())],
-            Delta::PutOut { user, .. } => {
-                vec![Change::DeleteMember(app, room_id, user.clone()), drop_robot(user)]
-            }
-            Delta::Seat { index, seat, .. } => {
-                vec![Change::PutRecord(app, room_id, Record::Seat { index: *index, seat: seat.clone() })]
-            }
-            Delta::AddRobot { user, place, .. } => {
-                let robot = Record::Robot { user: user.clone(), place: *place };
-                vec![Change::PutRecord(app, room_id, robot)]
-            }
-            Delta::DropRobot { user, .. } => vec![drop_robot(user)],
-            Delta::Gift { given, tally } => {
-                vec![self.put(Record::Sender { user: given.from.clone(), tally: *tally })]
-            }
-        }
+        change.keeps().into_iter().map(move |keep| match keep {
+            Keep::Info(info) => Change::PutRoom(app, *info),
+            Keep::Put(record) => Change::PutRecord(app, room_id.clone(), record),
+            Keep::Delete(key) => Change::DeleteRecord(app, room_id.clone(), key),
+            Keep::DeleteMember(user) => Change::DeleteMember(app, room_id.clone(), user),
+        })
     }
 
     /// Lets requests about seats run out.
@@ -618,7 +704,7 @@ impl RoomCell {
 
     fn close_for(&self, session: &Arc<Session>, cause: LeaveCause) {
         self.end_media(session.id);
-        session.note_left(self);
+        session.note_left(self.media_key);
         session.push(Frame::text(&wire::room_closed(&self.room_id, cause)));
     }
 

@@ -18,6 +18,7 @@ use store::{Sqlite, Store as _};
 
 use crate::config::Config;
 use crate::door::{Door, Served, accept, accept_control, listen};
+use crate::first_app::{first_app, print_welcome};
 use crate::hub::Hub;
 use crate::live::{self, Live};
 use crate::logging::Logging;
@@ -26,7 +27,7 @@ use crate::places::Places;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{cli, control, gateway, metrics, page, pulse, rest, tls};
+use crate::{control, gateway, metrics, page, pulse, rest, tls};
 
 /// How long connections get to finish when the server stops; the whole is done within 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -48,7 +49,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
         tracing::info!(files, connections = places.most(), "more connections would need more open files");
     }
     let tls = tls::load(&config.tls)?;
-    let metrics = Arc::new(Metrics::install()?);
+    let metrics = Arc::new(Metrics::install(rest::names())?);
     let _lock = control::lock(&folder)?;
     let outbox = Outbox::new(tokio::runtime::Handle::current(), config.webhooks.waiting_bytes);
     let committed = outbox.clone();
@@ -61,7 +62,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     )?;
     let store = Arc::new(store);
     if snapshot.apps.is_empty() {
-        let (app, changes) = cli::first_app()?;
+        let (app, changes) = first_app()?;
         store.commit(changes.clone()).await?;
         snapshot.accounts.extend(changes.into_iter().filter_map(|change| match change {
             store::Change::PutAccount(app, account) => Some((app, account)),
@@ -79,7 +80,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
     live.set_relay_urls(live::relay_urls(&config, live.media(), address));
-    let hub = Hub::new(config, store.clone(), snapshot, live.clone());
+    let hub = Hub::new(config, rest::frequencies(), store.clone(), snapshot, live.clone());
     outbox.start(hub.clone(), undelivered);
 
     let shown = Shown { hub: hub.clone(), metrics: metrics.clone(), places: places.clone() };
@@ -104,7 +105,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     }
     let mut stop = StopSignals::listen()?;
     if let Some(app) = first_app {
-        cli::print_welcome(&app, address, tls.is_some(), &folder);
+        print_welcome(&app, address, tls.is_some(), &folder);
     }
     tracing::info!(%address, tls = tls.is_some(), data = %folder.display(), "serving");
 

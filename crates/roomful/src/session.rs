@@ -5,17 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use media::RoomKey;
 use parking_lot::Mutex;
 use rooms::{Message, RoomId, SessionId, Time, UserId};
 use sha2::{Digest as _, Sha256};
 use store::StoredSession;
 use tokio::sync::{Notify, mpsc};
 
-use crate::app::App;
 use crate::config::Limits;
 use crate::limit::RateLimit;
 use crate::quota::Quota;
-use crate::room_cell::RoomCell;
+use crate::tenant::Tenant;
 use crate::wire;
 
 /// When the session of something without a UserSig of its own ends.
@@ -123,21 +123,24 @@ struct Link {
 
 /// A room the session is in.
 #[derive(Clone)]
-struct InRoom {
-    cell: Arc<RoomCell>,
-    place: u64,
+pub(crate) struct InRoom {
+    pub(crate) room_id: RoomId,
+    /// Tells rooms of one name apart.
+    pub(crate) key: RoomKey,
+    /// In join order.
+    pub(crate) place: u64,
     /// The newest message written to a connection.
-    sent: u64,
+    pub(crate) sent: u64,
     /// `sent` at the last ping.
     pinged: u64,
     /// `pinged` at the last pong: the client surely has these.
-    acknowledged: u64,
+    pub(crate) acknowledged: u64,
 }
 
 /// One client connection that has logged in, and what remains of it while it may resume.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
-    pub(crate) app: Arc<App>,
+    pub(crate) app: Arc<Tenant>,
     pub(crate) user: UserId,
     /// It is nothing but what came by WHIP or WHEP, and has no connection to lose.
     is_media: bool,
@@ -172,7 +175,7 @@ pub(crate) enum Loss {
 impl Session {
     fn new(
         id: SessionId,
-        app: Arc<App>,
+        app: Arc<Tenant>,
         user: UserId,
         quota: Arc<Quota>,
         (is_media, valid_until): (bool, Time),
@@ -216,38 +219,21 @@ impl Session {
         }
     }
 
-    /// Attaches a connection, closing the one before, and sends it the messages it missed. Returns the connection's
-    /// generation.
-    ///
-    /// With `seen`, the client says for each room the last message it has; else the server goes by what it knows.
-    pub(crate) fn attach(
-        &self,
-        outbox: mpsc::Sender<Frame>,
-        closer: Arc<Closer>,
-        seen: &std::collections::HashMap<String, u64>,
-    ) -> u64 {
+    /// Attaches a connection, closing the one before. Returns its generation, and the rooms whose messages it has missed: they
+    /// are held back until [`Self::note_caught_up`] says that these have been sent.
+    pub(crate) fn attach(&self, outbox: mpsc::Sender<Frame>, closer: Arc<Closer>) -> (u64, Vec<InRoom>) {
         let (was_attached, generation) = {
             let mut link = self.link.lock();
             link.generation += 1;
             link.closer.close(Close::RESUMED);
             link.closer = closer;
-            link.behind = self.rooms.lock().list.iter().map(|room| room.cell.room_id.clone()).collect();
+            link.behind = self.rooms.lock().list.iter().map(|room| room.room_id.clone()).collect();
             (link.outbox.replace(outbox).is_some(), link.generation)
         };
         if was_attached {
             self.note_loss(Loss::Silent);
         }
-        for room in self.in_rooms() {
-            let known = seen.get(room.cell.room_id.as_str()).copied().unwrap_or(room.sent);
-            room.cell.catch_up(self, known);
-            room.cell.note_connection(self, room.place, known, true);
-        }
-        generation
-    }
-
-    /// A copy, since a session's lock is the last one that is taken: no room's may be asked for under it.
-    fn in_rooms(&self) -> Vec<InRoom> {
-        self.rooms.lock().list.clone()
+        (generation, self.rooms())
     }
 
     /// From now on this room's messages are sent as they come.
@@ -255,20 +241,17 @@ impl Session {
         self.link.lock().behind.retain(|other| other != room_id);
     }
 
-    /// Detaches the connection of `generation`; `false` when another has taken over.
-    pub(crate) fn detach(&self, generation: u64, loss: Loss) -> bool {
+    /// Detaches the connection of `generation`. Returns the rooms that are to note it; `None` when another has taken over.
+    pub(crate) fn detach(&self, generation: u64, loss: Loss) -> Option<Vec<InRoom>> {
         {
             let mut link = self.link.lock();
             if link.generation != generation {
-                return false;
+                return None;
             }
             link.outbox = None;
         }
         self.note_loss(loss);
-        for room in self.in_rooms() {
-            room.cell.note_connection(self, room.place, room.acknowledged, false);
-        }
-        true
+        Some(self.rooms())
     }
 
     /// Whether the connection of `generation` is still the newest.
@@ -284,7 +267,7 @@ impl Session {
     /// A frame has been written to the connection.
     pub(crate) fn note_sent(&self, frame: &Frame) {
         let Some((room_id, seq)) = &frame.message else { return };
-        if let Some(room) = self.rooms.lock().list.iter_mut().find(|room| room.cell.room_id == *room_id) {
+        if let Some(room) = self.rooms.lock().list.iter_mut().find(|room| room.room_id == *room_id) {
             room.sent = room.sent.max(*seq);
         }
     }
@@ -315,27 +298,27 @@ impl Session {
 
     /// The session goes into a room, whose lock the caller holds: from here on its end is also that of its being there.
     /// `false` when it has ended already.
-    pub(crate) fn note_entering(&self, cell: &Arc<RoomCell>) -> bool {
+    pub(crate) fn note_entering(&self, room_id: &RoomId, key: RoomKey) -> bool {
         let mut rooms = self.rooms.lock();
         if rooms.is_over {
             return false;
         }
-        if !rooms.list.iter().any(|room| Arc::ptr_eq(&room.cell, cell)) {
-            let cell = cell.clone();
-            rooms.list.push(InRoom { cell, place: 0, sent: 0, pinged: 0, acknowledged: 0 });
+        if !rooms.list.iter().any(|room| room.key == key) {
+            let room_id = room_id.clone();
+            rooms.list.push(InRoom { room_id, key, place: 0, sent: 0, pinged: 0, acknowledged: 0 });
         }
         true
     }
 
-    pub(crate) fn note_entered(&self, cell: &Arc<RoomCell>, place: u64, seen: u64) {
+    pub(crate) fn note_entered(&self, key: RoomKey, place: u64, seen: u64) {
         let mut rooms = self.rooms.lock();
-        if let Some(room) = rooms.list.iter_mut().find(|room| Arc::ptr_eq(&room.cell, cell)) {
+        if let Some(room) = rooms.list.iter_mut().find(|room| room.key == key) {
             (room.place, room.sent, room.pinged, room.acknowledged) = (place, seen, seen, seen);
         }
     }
 
-    pub(crate) fn note_left(&self, cell: &RoomCell) {
-        self.rooms.lock().list.retain(|room| !std::ptr::eq(&*room.cell, cell));
+    pub(crate) fn note_left(&self, key: RoomKey) {
+        self.rooms.lock().list.retain(|room| room.key != key);
     }
 
     /// Whether its connection is lost.
@@ -353,19 +336,15 @@ impl Session {
         self.link.lock().valid_until = valid_until;
     }
 
-    /// The room, when this session is in it.
-    pub(crate) fn room(&self, room_id: &str) -> Option<Arc<RoomCell>> {
-        self.rooms
-            .lock()
-            .list
-            .iter()
-            .find(|room| room.cell.room_id.as_str() == room_id)
-            .map(|room| room.cell.clone())
+    /// What tells the room of that name in which this session is from others of that name.
+    pub(crate) fn is_in(&self, room_id: &str) -> Option<RoomKey> {
+        self.rooms.lock().list.iter().find(|room| room.room_id.as_str() == room_id).map(|room| room.key)
     }
 
-    /// The rooms this session is in.
-    pub(crate) fn rooms(&self) -> Vec<Arc<RoomCell>> {
-        self.rooms.lock().list.iter().map(|room| room.cell.clone()).collect()
+    /// The rooms this session is in: a copy, since a session's lock is the last one that is taken, and no room's may be asked
+    /// for under it.
+    pub(crate) fn rooms(&self) -> Vec<InRoom> {
+        self.rooms.lock().list.clone()
     }
 
     /// For the presence journal.
@@ -425,7 +404,7 @@ impl Sessions {
     pub(crate) fn begin(
         &self,
         id: SessionId,
-        app: Arc<App>,
+        app: Arc<Tenant>,
         user: UserId,
         quota: Arc<Quota>,
         valid_until: Option<Time>,
@@ -462,7 +441,7 @@ impl Sessions {
     }
 
     /// A session that was there before a restart.
-    pub(crate) fn restore(&self, app: Arc<App>, stored: &StoredSession, limits: &Limits) -> Arc<Session> {
+    pub(crate) fn restore(&self, app: Arc<Tenant>, stored: &StoredSession, limits: &Limits) -> Arc<Session> {
         let quota = app.quotas.of(&stored.user, limits);
         quota.restore_session(stored.id);
         let StoredSession { id, ref user, token_hash, valid_until, .. } = *stored;

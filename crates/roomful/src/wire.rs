@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::app::App;
 use crate::live::{MemberStreams, WantedLayers, stream_type};
+use crate::tenant::Tenant;
 
 /// A `RoomInfo` as it is answered (`spec/live-rest-api.md`).
 #[derive(Serialize, JsonSchema)]
@@ -67,12 +67,12 @@ pub(crate) struct RoomInfoView<'a> {
 }
 
 impl<'a> RoomInfoView<'a> {
-    pub(crate) fn new(room: &'a Room, app: &App) -> Self {
+    pub(crate) fn new(room: &'a Room, app: &Tenant) -> Self {
         Self::of(room.info(), room, app)
     }
 
     /// `info` with the numbers of `room`, whose record it is going to be.
-    pub(crate) fn of(info: &'a RoomInfo, room: &Room, app: &App) -> Self {
+    pub(crate) fn of(info: &'a RoomInfo, room: &Room, app: &Tenant) -> Self {
         let owner = app.account(info.owner.as_str());
         let (owner_name, owner_avatar_url) = owner
             .map(|owner| (owner.profile.nick.clone(), owner.profile.face_url.clone()))
@@ -141,7 +141,13 @@ pub(crate) fn page(page: &Page<'_>) -> Bytes {
 }
 
 /// What a member gets on entering: the room, the first page of who is in, and what there is to know of it.
-pub(crate) fn welcome(room: &Room, app: &App, page: &Bytes, streams: &[MemberStreams], now: Time) -> String {
+pub(crate) fn welcome(
+    room: &Room,
+    app: &Tenant,
+    page: &Bytes,
+    streams: &[MemberStreams],
+    now: Time,
+) -> String {
     let page = std::str::from_utf8(page).unwrap_or("{}");
     let page = page.strip_prefix('{').and_then(|page| page.strip_suffix('}')).unwrap_or_default();
     let mut messages = String::new();
@@ -380,7 +386,7 @@ fn message_body(room_id: &RoomId, message: &Message) -> String {
 }
 
 /// An event for a member; `None` for what is told in batches, or not at all.
-pub(crate) fn event(room: &Room, app: &App, event: &Event) -> Option<String> {
+pub(crate) fn event(room: &Room, app: &Tenant, event: &Event) -> Option<String> {
     let (name, mut body) = match event {
         Event::InfoChanged => {
             let info = serde_json::to_value(RoomInfoView::new(room, app)).unwrap_or_default();
@@ -507,19 +513,16 @@ pub(crate) fn connection_event(step: ConnectionStep, from: &RoomId, to: &RoomId,
 }
 
 /// Rooms that are connected, each with its owner.
-pub(crate) fn connected(app: &App, rooms: &[RoomId]) -> Vec<Value> {
-    rooms
-        .iter()
-        .map(|room| {
-            let owner = app.room(room.as_str()).ok();
-            let owner = owner.and_then(|cell| Some(cell.read().ok()?.info().owner.to_string()));
-            json!({"RoomId": room.as_str(), "Owner_Account": owner.unwrap_or_default()})
-        })
-        .collect()
+pub(crate) fn connected(rooms: &[(RoomId, Option<UserId>)]) -> Vec<Value> {
+    let entry = |(room, owner): &(RoomId, Option<UserId>)| {
+        let owner = owner.as_ref().map_or("", UserId::as_str);
+        json!({"RoomId": room.as_str(), "Owner_Account": owner})
+    };
+    rooms.iter().map(entry).collect()
 }
 
-pub(crate) fn connection_changed(app: &App, room: &RoomId, rooms: &[RoomId]) -> String {
-    let body = json!({"RoomId": room.as_str(), "RoomList": connected(app, rooms)});
+pub(crate) fn connection_changed(room: &RoomId, rooms: &[(RoomId, Option<UserId>)]) -> String {
+    let body = json!({"RoomId": room.as_str(), "RoomList": connected(rooms)});
     json!({"event": ConnectionStep::Changed.name(), "body": body}).to_string()
 }
 

@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 1000;
 /// What a member hears of joins and leaves since the last such event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersChanged {
-    /// All members now.
+    /// All members once this is applied; in one that is partial for want of memory, all members now.
     pub member_count: usize,
     /// Who came, oldest first.
     pub entered: Vec<UserId>,
@@ -91,7 +91,7 @@ impl PresenceBatch {
         }
     }
 
-    /// What to tell now, in a room of `member_count` members; `None` when there is nothing.
+    /// What to tell now that the room has `member_count` members; `None` when there is nothing.
     pub fn take(&mut self, member_count: usize) -> Option<MembersChanged> {
         if self.is_empty() {
             return None;
@@ -107,6 +107,13 @@ impl PresenceBatch {
             // Some changes were not noted, so what waited may contradict the truth: the count alone is told.
             self.current = Changes::default();
             return Some(told);
+        }
+        // What takes these changes back is told with the next.
+        for taken_back in self.current.of.values() {
+            match taken_back {
+                None => told.member_count = told.member_count.saturating_sub(1),
+                Some(_) => told.member_count += 1,
+            }
         }
         for user in order {
             match of.get(&user).copied().flatten() {
@@ -153,8 +160,9 @@ mod tests {
         batch.push(&entered("ann"));
         batch.push(&left("ann"));
 
-        assert_eq!(batch.take(0).unwrap().entered, [user("ann")]);
-        assert_eq!(batch.take(0).unwrap().left, [(user("ann"), LeaveCause::Leave)]);
+        let (first, second) = (batch.take(0).unwrap(), batch.take(0).unwrap());
+        assert_eq!((first.entered, first.member_count), (vec![user("ann")], 1));
+        assert_eq!((second.left, second.member_count), (vec![(user("ann"), LeaveCause::Leave)], 0));
         assert_eq!(batch.take(0), None);
     }
 
@@ -193,6 +201,7 @@ mod tests {
             let apply = |told: MembersChanged, seen: &mut BTreeSet<UserId>| {
                 for (user, _) in told.left { prop_assert!(seen.remove(&user)); }
                 for user in told.entered { prop_assert!(seen.insert(user)); }
+                prop_assert_eq!(told.member_count, seen.len());
                 Ok(())
             };
             for (name, flush) in steps {

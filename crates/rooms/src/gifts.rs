@@ -437,7 +437,7 @@ impl Room {
     /// # Errors
     /// [`Error::GiftsDisabled`]; [`Error::Invalid`] for a count out of its limits.
     pub fn give(
-        &self,
+        &mut self,
         gift: &Gift,
         count: u64,
         from: &UserId,
@@ -446,7 +446,8 @@ impl Room {
     ) -> Result<(Given, Outcome), Error> {
         self.check_give(count)?;
         let to = if to.is_empty() { vec![self.info().owner.clone()] } else { to };
-        let sequence = self.counters.gift_events + 1;
+        let sequence = self.counters.gift_events + 1 + self.gifts_on_the_way;
+        self.gifts_on_the_way += 1;
         let given = Given { sequence, gift: gift.clone(), count, from: from.clone(), to, at: now };
         let told = Box::new(given.clone());
         let tally = self.given_by(from.as_str()).with(&given);
@@ -455,6 +456,7 @@ impl Room {
 
     /// What was given is on disk.
     pub(crate) fn count_gift(&mut self, given: &Given, tally: GiftTally) {
+        self.gifts_on_the_way = self.gifts_on_the_way.saturating_sub(1);
         let coins = given.gift.coins.saturating_mul(given.count);
         self.counters.gift_events = self.counters.gift_events.saturating_add(1);
         self.counters.gifts = self.counters.gifts.saturating_add(given.count);

@@ -106,8 +106,8 @@ impl Room {
     /// Puts users out and keeps them out for `duration`.
     pub fn ban(&self, users: &[UserId], reason: &str, duration: Duration, now: Time) -> Outcome {
         let mut outcome = Outcome::default();
-        let ended = self.bans.iter().filter(|(_, ban)| ban.until <= now).take(CLEARED_AT_ONCE);
-        outcome.changes.extend(ended.map(|(user, _)| Delta::Unset(RecordKey::new(Record::BAN, user))));
+        let ended = self.ended_bans(now);
+        outcome.changes.extend(ended.map(|user| Delta::Unset(RecordKey::new(Record::BAN, user))));
         let ban = |user: &UserId| Ban { user: user.clone(), until: now + duration, reason: reason.into() };
         outcome.changes.extend(users.iter().map(|user| Delta::Set(Record::Ban(ban(user)))));
         outcome.join(self.put_out(users, LeaveCause::Banned));
@@ -124,8 +124,8 @@ impl Room {
     /// Silences users for `duration`; zero lets them speak again.
     pub fn mute(&self, users: &[UserId], duration: Duration, now: Time) -> Outcome {
         let mut outcome = Outcome::default();
-        let ended = self.mutes.iter().filter(|(_, until)| **until <= now).take(CLEARED_AT_ONCE);
-        outcome.changes.extend(ended.map(|(user, _)| Delta::Unset(RecordKey::new(Record::MUTE, user))));
+        let ended = self.ended_mutes(now);
+        outcome.changes.extend(ended.map(|user| Delta::Unset(RecordKey::new(Record::MUTE, user))));
         let until = (!duration.is_zero()).then(|| now + duration);
         outcome.changes.extend(users.iter().map(|user| match until {
             Some(until) => Delta::Set(Record::Mute { user: user.clone(), until }),
@@ -222,6 +222,18 @@ impl Room {
     /// Mutes that hold at `now`, by name, with their ends.
     pub fn mutes(&self, now: Time) -> impl Iterator<Item = (&UserId, Time)> {
         self.mutes.iter().filter(move |(_, until)| now < **until).map(|(user, until)| (user, *until))
+    }
+
+    /// Whose bans are over, as many as a new one clears away.
+    pub fn ended_bans(&self, now: Time) -> impl Iterator<Item = &UserId> {
+        let ended = self.bans.iter().filter(move |(_, ban)| ban.until <= now);
+        ended.map(|(user, _)| user).take(CLEARED_AT_ONCE)
+    }
+
+    /// Whose mutes are over, as many as a new one clears away.
+    pub fn ended_mutes(&self, now: Time) -> impl Iterator<Item = &UserId> {
+        let ended = self.mutes.iter().filter(move |(_, until)| **until <= now);
+        ended.map(|(user, _)| user).take(CLEARED_AT_ONCE)
     }
 
     /// Whether `user` may not enter at `now`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ban, Card, Event, GiftTally, Given, LeaveCause, RoomInfo, Seat, Time, UserId};
+use crate::{Ban, Card, Event, GiftTally, Given, LeaveCause, RequestEnd, RoomInfo, Seat, Time, UserId};
 
 /// What a planned command is going to do: make the changes durable, apply them in order, tell of the events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Outcome {
     }
 }
 
-/// One durable change to a room.
+/// One change to a room; [`Delta::keeps`] says what of it lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delta {
     /// The room's own record is replaced.
@@ -69,6 +69,15 @@ pub enum Delta {
         given: Box<Given>,
         /// What its sender has given then.
         tally: GiftTally,
+    },
+    /// A request about a seat is over. It lives in memory alone.
+    EndRequest {
+        /// Which.
+        id: u64,
+        /// How it ended.
+        end: RequestEnd,
+        /// By whom.
+        by: UserId,
     },
     /// A robot is taken out; it stays a member through sessions, if it has any.
     DropRobot {

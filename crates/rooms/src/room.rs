@@ -41,6 +41,8 @@ pub struct Room {
     pub(crate) robots: BTreeSet<UserId>,
     pub(crate) cards: Map<UserId, Card>,
     pub(crate) senders: Map<UserId, GiftTally>,
+    /// Gifts that are planned and not yet counted.
+    pub(crate) gifts_on_the_way: u64,
     pub(crate) seats: Seats,
     pub(crate) requests: SeatRequests,
     /// Users that watch without being members, and on how many players each.
@@ -65,6 +67,8 @@ pub struct Entered {
 pub struct Departure {
     /// For the others, when the user is a member no more.
     pub event: Option<Event>,
+    /// Requests about seats that it ended.
+    pub requests: Vec<Event>,
     /// The seat that came free, durable by and by.
     pub freed: Option<Record>,
 }
@@ -119,6 +123,7 @@ impl Room {
             robots: BTreeSet::new(),
             cards: Map::default(),
             senders: Map::default(),
+            gifts_on_the_way: 0,
             seats,
             requests: SeatRequests::default(),
             players: BTreeMap::new(),
@@ -263,8 +268,20 @@ impl Room {
             }
             Delta::Gift { given, tally } => self.count_gift(&given, tally),
             Delta::DropRobot { user, told } => self.drop_robot(&user, told, now, &mut effects),
+            Delta::EndRequest { id, end, by } => effects.late.events.extend(self.end_request(id, end, &by)),
         }
         effects
+    }
+
+    /// A plan could not be made durable: what it had set aside is free again.
+    pub fn give_up(&mut self, outcome: &Outcome, now: Time) {
+        for change in &outcome.changes {
+            match change {
+                Delta::EndRequest { id, .. } => self.reopen_request(*id, now),
+                Delta::Gift { .. } => self.gifts_on_the_way = self.gifts_on_the_way.saturating_sub(1),
+                _ => {}
+            }
+        }
     }
 
     fn set(&mut self, record: Record) {
@@ -339,6 +356,7 @@ impl Room {
         }
         let Ok(departure) = self.leave(user, SessionId::ROBOT, LeaveCause::Leave, now) else { return };
         effects.late.changes.extend(departure.freed.map(Delta::Set));
+        effects.late.events.extend(departure.requests);
         match departure.event {
             Some(event) if place != told => effects.late.events.push(event),
             // It came in as a person after the plan, which tells of its end.
@@ -468,21 +486,23 @@ impl Room {
             None => Err(Error::NotAMember { user: user.to_string(), room_id: self.info.room_id.to_string() }),
             Some(false) => Ok(Departure::default()),
             Some(true) => {
-                let freed = self.went(user, cause, now);
-                Ok(Departure { event: Some(Event::Left { user: user.clone(), cause }), freed })
+                let (freed, requests) = self.went(user, cause, now);
+                Ok(Departure { event: Some(Event::Left { user: user.clone(), cause }), requests, freed })
             }
         }
     }
 
-    /// What follows when a user is a member no more; returns the seat it had.
-    fn went(&mut self, user: &UserId, cause: LeaveCause, now: Time) -> Option<Record> {
+    /// What follows when a user is a member no more; returns the seat it had, and what its requests come to.
+    fn went(&mut self, user: &UserId, cause: LeaveCause, now: Time) -> (Option<Record>, Vec<Event>) {
         self.version += 1;
         self.departures += 1;
         self.note_left(user.as_str(), cause, now);
-        self.end_requests_of(user.as_str());
-        let index = self.seats.vacate(user)?;
-        self.seat_turns += 1;
-        self.seats.record(index)
+        let requests = self.end_requests_of(user);
+        let freed = self.seats.vacate(user).and_then(|index| {
+            self.seat_turns += 1;
+            self.seats.record(index)
+        });
+        (freed, requests)
     }
 
     /// A user is put out with all its sessions, which are returned; empty when it was not in.
@@ -496,10 +516,10 @@ impl Room {
         let sessions = self.members.remove(user.as_str());
         self.players.remove(user);
         self.robots.remove(user);
-        if !sessions.is_empty()
-            && let Some(freed) = self.went(user, cause, now)
-        {
-            effects.late.changes.push(Delta::Set(freed));
+        if !sessions.is_empty() {
+            let (freed, requests) = self.went(user, cause, now);
+            effects.late.changes.extend(freed.map(Delta::Set));
+            effects.late.events.extend(requests);
         }
         sessions
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Event, Outcome, Room, Time, UserId};
+use crate::{Delta, Error, Event, Outcome, Room, Time, UserId};
 
 /// Who asks whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,16 @@ impl RequestEnd {
 pub(crate) struct SeatRequests {
     last_id: u64,
     open: BTreeMap<u64, SeatRequest>,
+    /// The one that was accepted, while that is on its way to the disk: nothing else ends it meanwhile.
+    answered: Option<u64>,
+}
+
+/// How long a request waits at least once more when its answer could not be kept.
+const SECOND_CHANCE: Duration = Duration::from_secs(5);
+
+/// What ends a request that nobody has answered yet.
+fn ended(id: u64, end: RequestEnd, by: &UserId) -> Outcome {
+    Outcome { changes: vec![Delta::EndRequest { id, end, by: by.clone() }], events: Vec::new() }
 }
 
 impl Room {
@@ -120,62 +130,77 @@ impl Room {
         Ok(request)
     }
 
-    /// Somebody says yes: the guest is to sit down. The request ends when this outcome is applied.
+    /// Somebody says yes: the guest is to sit down. The request ends when this outcome is applied, and by nothing else until
+    /// then; [`Room::give_up`] is for an outcome that is not.
     ///
     /// # Errors
     /// [`Error::RequestNotFound`], [`Error::NotAllowed`], or as [`Room::take_seat`].
-    pub fn accept_seat(&self, by: &UserId, id: u64, now: Time) -> Result<(SeatRequest, Outcome), Error> {
-        let request = self.require_answerable(by, id, now)?;
-        let outcome = self.take_seat(&request.guest, request.index)?;
-        Ok((request.clone(), outcome))
+    pub fn accept_seat(&mut self, by: &UserId, id: u64, now: Time) -> Result<(SeatRequest, Outcome), Error> {
+        let request = self.require_answerable(by, id, now)?.clone();
+        let mut outcome = self.take_seat(&request.guest, request.index)?;
+        outcome.changes.push(Delta::EndRequest { id, end: RequestEnd::Accepted, by: by.clone() });
+        self.requests.answered = Some(id);
+        Ok((request, outcome))
+    }
+
+    /// That a request was accepted could not be kept: it is open as before.
+    pub(crate) fn reopen_request(&mut self, id: u64, now: Time) {
+        self.requests.answered.take_if(|answered| *answered == id);
+        if let Some(request) = self.requests.open.get_mut(&id) {
+            request.expires_at = request.expires_at.max(now + SECOND_CHANCE);
+        }
     }
 
     /// Somebody says no.
     ///
     /// # Errors
     /// [`Error::RequestNotFound`], [`Error::NotAllowed`].
-    pub fn reject_seat(&mut self, by: &UserId, id: u64, now: Time) -> Result<Event, Error> {
+    pub fn reject_seat(&self, by: &UserId, id: u64, now: Time) -> Result<Outcome, Error> {
         self.require_answerable(by, id, now)?;
-        self.end_request(id, RequestEnd::Rejected, by).ok_or(Error::RequestNotFound(id))
+        Ok(ended(id, RequestEnd::Rejected, by))
     }
 
     /// Who made a request takes it back.
     ///
     /// # Errors
     /// [`Error::RequestNotFound`], [`Error::NotAllowed`].
-    pub fn cancel_seat(&mut self, by: &UserId, id: u64, now: Time) -> Result<Event, Error> {
+    pub fn cancel_seat(&self, by: &UserId, id: u64, now: Time) -> Result<Outcome, Error> {
         let request = self.open_request(id, now)?;
         if request.from != *by {
             return Err(Error::NotAllowed("only who made a request may cancel it"));
         }
-        self.end_request(id, RequestEnd::Cancelled, by).ok_or(Error::RequestNotFound(id))
+        Ok(ended(id, RequestEnd::Cancelled, by))
     }
 
     /// Closes a request whose time is over, if there is one.
     pub fn expire_seat_request(&mut self, now: Time) -> Option<Event> {
-        let expired = self.requests.open.values().find(|request| request.expires_at <= now)?;
+        let expired = self.unanswered().find(|request| request.expires_at <= now)?;
         let (id, by) = (expired.id, expired.from.clone());
         self.end_request(id, RequestEnd::Expired, &by)
     }
 
     /// When the next request runs out.
     pub fn next_request_deadline(&self) -> Option<Time> {
-        self.requests.open.values().map(|request| request.expires_at).min()
+        self.unanswered().map(|request| request.expires_at).min()
+    }
+
+    fn unanswered(&self) -> impl Iterator<Item = &SeatRequest> {
+        let answered = self.requests.answered;
+        self.requests.open.values().filter(move |request| Some(request.id) != answered)
     }
 
     /// Closes a request.
-    pub fn end_request(&mut self, id: u64, end: RequestEnd, by: &UserId) -> Option<Event> {
+    pub(crate) fn end_request(&mut self, id: u64, end: RequestEnd, by: &UserId) -> Option<Event> {
+        self.requests.answered.take_if(|answered| *answered == id);
         let request = self.requests.open.remove(&id)?;
         Some(Event::SeatRequestEnded { request, end, by: by.clone() })
     }
 
-    /// Closes what `user` has open when it goes.
-    pub(crate) fn end_requests_of(&mut self, user: &str) {
-        if !self.requests.open.is_empty() {
-            self.requests
-                .open
-                .retain(|_, request| request.guest.as_str() != user && request.from.as_str() != user);
-        }
+    /// Closes what `user` has open when it goes; whom that concerns is told.
+    pub(crate) fn end_requests_of(&mut self, user: &UserId) -> Vec<Event> {
+        let is_its = |request: &&SeatRequest| request.guest == *user || request.from == *user;
+        let own: Vec<u64> = self.requests.open.values().filter(is_its).map(|request| request.id).collect();
+        own.into_iter().filter_map(|id| self.end_request(id, RequestEnd::Cancelled, user)).collect()
     }
 
     /// Applications that wait for an answer at `now`, oldest first.

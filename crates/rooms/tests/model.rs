@@ -135,7 +135,7 @@ fn run(seed: u64) {
                     Some(false) => assert_eq!(result, Ok(Departure::default())),
                     Some(true) => {
                         let event = Event::Left { user: who.clone(), cause: LeaveCause::Leave };
-                        assert_eq!(result, Ok(Departure { event: Some(event), freed: None }));
+                        assert_eq!(result, Ok(Departure { event: Some(event), ..Departure::default() }));
                         if let Some(scan) = &mut scan {
                             scan.stayed.remove(&who);
                         }

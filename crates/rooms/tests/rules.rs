@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Content, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Record, RecordKey, Room,
+    Content, Delta, Error, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Outcome, Record, RecordKey, Room,
     RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
@@ -33,34 +33,15 @@ struct Onlookers {
 impl Onlookers {
     fn keep(&mut self, changes: &[Delta]) {
         for change in changes {
-            match change {
-                Delta::Info(info) => self.info = (**info).clone(),
-                Delta::Set(record) => drop(self.records.insert(record.key(), record.clone())),
-                Delta::Unset(key) => drop(self.records.remove(key)),
-                Delta::Seat { index, seat, .. } => {
-                    let record = Record::Seat { index: *index, seat: seat.clone() };
-                    self.records.insert(record.key(), record);
-                }
-                Delta::AddRobot { user, place, .. } => {
-                    let robot = Record::Robot { user: user.clone(), place: *place };
-                    self.records.insert(robot.key(), robot);
-                }
-                Delta::DropRobot { user, .. } => self.drop_robot(user),
-                Delta::Gift { given, tally } => {
-                    let sender = Record::Sender { user: given.from.clone(), tally: *tally };
-                    self.records.insert(sender.key(), sender);
-                }
-                Delta::PutOut { user, .. } => {
-                    self.presence.retain(|(member, _), _| member != user);
-                    self.drop_robot(user);
+            for keep in change.keeps() {
+                match keep {
+                    Keep::Info(info) => self.info = *info,
+                    Keep::Put(record) => drop(self.records.insert(record.key(), record)),
+                    Keep::Delete(key) => drop(self.records.remove(&key)),
+                    Keep::DeleteMember(user) => self.presence.retain(|(member, _), _| *member != user),
                 }
             }
         }
-    }
-
-    fn drop_robot(&mut self, user: &UserId) {
-        self.records
-            .retain(|_, record| !matches!(record, Record::Robot { user: robot, .. } if robot == user));
     }
 
     fn hear(&mut self, events: &[Event]) {

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-pub(crate) use apps::{first_app, print_welcome};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;

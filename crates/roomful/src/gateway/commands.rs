@@ -11,14 +11,14 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::connection::Member;
+use super::asked::{Asked, require_inside};
+use super::member::Member;
 use super::{media, seats, shared, speak, stage};
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, parse_json, require_room_id};
-use crate::room_cell::RoomCell;
 use crate::session::{Closer, OUTBOX_FRAMES, ResumeToken, Session};
 use crate::wire;
 
@@ -101,7 +101,7 @@ pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> 
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token)) => {
             let rooms = member.session.rooms();
-            let rooms: Vec<&str> = rooms.iter().map(|cell| cell.room_id.as_str()).collect();
+            let rooms: Vec<&str> = rooms.iter().map(|room| room.room_id.as_str()).collect();
             let response = format!(
                 r#"{{"SessionId":"{:016x}","ResumeToken":"{}","ServerTime":{},"PingInterval":{},"ServerId":"{}","Rooms":{}}}"#,
                 member.session.id.0,
@@ -179,7 +179,7 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
     // Whatever a resuming member missed fits its queue, for it is drained only after this.
     let (sender, outbox) =
         mpsc::channel(OUTBOX_FRAMES + session.rooms().len().saturating_mul(rooms::RECENT_MESSAGES));
-    let generation = session.attach(sender, closer.clone(), &login.seen);
+    let generation = hub.attach(&session, sender, closer.clone(), &login.seen);
     hub.note_session(&session);
     Ok((Member { session, generation, outbox }, token))
 }
@@ -192,24 +192,6 @@ fn read_app(value: &Value) -> Option<SdkAppId> {
 
 /// A member's command that waits for something.
 type Later = Pin<Box<dyn Future<Output = Result<String, ApiError>> + Send>>;
-
-/// What a command is given.
-pub(super) struct Asked {
-    pub(super) hub: Arc<Hub>,
-    pub(super) session: Arc<Session>,
-    pub(super) body: String,
-}
-
-impl Asked {
-    /// The command changes what is kept, which one user does only so often.
-    pub(super) fn spend_change(&self) -> Result<(), ApiError> {
-        self.session.quota.spend_change(&self.hub.config.limits, Instant::now())
-    }
-
-    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
-        parse_json(&self.body)
-    }
-}
 
 /// Makes a command's future one that goes on to its end even when the connection is lost.
 fn later<F>(work: impl FnOnce(Asked) -> F, asked: Asked) -> Later
@@ -302,7 +284,7 @@ struct RoomRequest {
 fn enter_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: RoomRequest = parse_json(body)?;
     let room_id = require_room_id(request.room_id.as_deref())?;
-    let cell = session.app.room(room_id.as_str())?;
+    let cell = hub.app_of(session)?.room(room_id.as_str())?;
     Ok(hub.enter_room(session, &cell)?.json)
 }
 
@@ -325,25 +307,14 @@ async fn renew_user_sig(asked: Asked) -> Result<String, ApiError> {
 
 fn leave_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: RoomRequest = parse_json(body)?;
-    let cell = require_inside(session, request.room_id.as_deref())?;
+    let cell = require_inside(hub, session, request.room_id.as_deref())?;
     hub.leave_room(session, &cell, rooms::LeaveCause::Leave)?;
     Ok("{}".into())
 }
 
 fn get_member_list(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: ListRequest = parse_json(body)?;
-    let cell = require_inside(session, request.room_id.as_deref())?;
+    let cell = require_inside(hub, session, request.room_id.as_deref())?;
     let page = cell.page(None, request.next.as_deref().unwrap_or_default(), hub.config.member_list.cap)?;
     Ok(String::from_utf8_lossy(&page).into_owned())
-}
-
-/// The room, which this session must be in.
-pub(super) fn require_inside(session: &Session, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
-    let room_id = require_room_id(room_id)?;
-    if let Some(cell) = session.room(room_id.as_str()) {
-        return Ok(cell);
-    }
-    session.app.room(room_id.as_str())?;
-    let (user, room_id) = (session.user.to_string(), room_id.to_string());
-    Err(rooms::Error::NotAMember { user, room_id }.into())
 }

@@ -14,7 +14,6 @@ use bytes::{Buf as _, Bytes};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use rooms::LeaveCause;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -24,6 +23,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::commands::{self, Answered, Answering, Reply};
 use super::entrance::Entrance;
+use super::member::Member;
 use super::silence::Silence;
 use crate::clock;
 use crate::hub::{Hub, drained};
@@ -83,13 +83,6 @@ enum End {
     Close(Close),
 }
 
-/// A logged-in connection.
-pub(super) struct Member {
-    pub(super) session: Arc<Session>,
-    pub(super) generation: u64,
-    pub(super) outbox: mpsc::Receiver<Frame>,
-}
-
 /// Serves a connection to its end.
 pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
     let mut socket = Socket { stream, rest: Bytes::new() };
@@ -116,16 +109,10 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
         // Off the list before the close is answered.
         End::Clean => hub.end_session_at(&session, generation, LeaveCause::Leave),
         End::Close(Close::SIG_EXPIRED) => hub.end_session_at(&session, generation, LeaveCause::Interrupted),
-        End::Lost(loss) => lose(&hub, &session, generation, *loss),
-        End::Close(_) => lose(&hub, &session, generation, Loss::Silent),
+        End::Lost(loss) => hub.detach(&session, generation, *loss),
+        End::Close(_) => hub.detach(&session, generation, Loss::Silent),
     }
     finish(&mut socket, &end).await;
-}
-
-fn lose(hub: &Arc<Hub>, session: &Arc<Session>, generation: u64, loss: Loss) {
-    if session.detach(generation, loss) {
-        hub.expire_unless_resumed(session.clone(), generation);
-    }
 }
 
 /// Says why, and waits a moment for the client to say the same.

@@ -8,7 +8,7 @@ use media::{Published, PublishedLayer, SourceKey, StreamKind, Wanted, Watched};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::commands::{Asked, require_inside};
+use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
 use crate::live::{self, Offered, device, stream_type};
@@ -165,7 +165,7 @@ pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
 
 pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
     let mut request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let (offer, streams, offered) = (request.offer()?, request.published()?, request.offered()?);
     require_some_right(&cell, &asked, &streams)?;
     let (answer, rights) =
@@ -198,7 +198,7 @@ fn require_some_right(cell: &RoomCell, asked: &Asked, streams: &[Published]) -> 
 
 pub(super) async fn unpublish(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let peer = cell.change_streams(|_, streams| Ok(streams.unpublish(asked.session.id)))?;
     asked.hub.live.close(peer);
     Ok("{}".into())
@@ -206,7 +206,7 @@ pub(super) async fn unpublish(asked: Asked) -> Result<String, ApiError> {
 
 pub(super) async fn watch(asked: Asked) -> Result<String, ApiError> {
     let mut request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let (offer, streams, most_speakers) =
         (request.offer()?, request.watched(&cell)?, request.most_speakers()?);
     let answer = asked.hub.live.watch(&cell, &asked.session, offer, streams, most_speakers, None).await?;
@@ -215,7 +215,7 @@ pub(super) async fn watch(asked: Asked) -> Result<String, ApiError> {
 
 pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let (streams, most_speakers) = (request.watched(&cell)?, request.most_speakers()?);
     let peer = cell.streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
     asked.hub.live.media().rewatch(peer, streams, most_speakers).await?;
@@ -224,7 +224,7 @@ pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
 
 pub(super) async fn unwatch(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let peer = cell.streams().unwatch(asked.session.id);
     asked.hub.live.close(peer);
     Ok("{}".into())
@@ -233,7 +233,7 @@ pub(super) async fn unwatch(asked: Asked) -> Result<String, ApiError> {
 /// A member switches its own stream off for a while, or on again.
 pub(super) async fn mute_stream(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let kind = read_kind(request.stream_type.as_deref())?;
     let is_muted = request.muted.unwrap_or(true);
     let session = asked.session.id;
@@ -271,7 +271,7 @@ pub(super) async fn open_device(asked: Asked) -> Result<String, ApiError> {
 
 fn read_device(asked: &Asked) -> Result<(MediaRequest, Arc<RoomCell>, StreamKind), ApiError> {
     let request: MediaRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     cell.read()?.require_manager(&asked.session.user)?;
     let kind = read_kind(request.stream_type.as_deref())?;
     Ok((request, cell, kind))
@@ -297,7 +297,7 @@ const MAX_DATA: usize = 16 * 1024;
 
 pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
     let request: DataRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let cmd_id = request.cmd_id.filter(|id| *id <= 10);
     let cmd_id = cmd_id.ok_or_else(|| ApiError::invalid("CmdId", "must be a number from 0 to 10"))?;
     let data = request.data.ok_or_else(|| ApiError::invalid("Data", "is missing"))?;

@@ -1,9 +1,11 @@
 //! The gateway (`docs/protocol.md`): one WebSocket a client, one task a connection, one bounded queue to it.
 
+mod asked;
 mod commands;
 mod connection;
 mod entrance;
 mod media;
+mod member;
 mod seats;
 mod shared;
 mod silence;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rooms::{Event, IfTaken, Outcome, RequestEnd, Room, SeatRequest, Time, UserId};
+use hall::{Touch, Touches};
+use rooms::{Event, IfTaken, Outcome, Room, SeatRequest, Time, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::commands::{Asked, require_inside};
+use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
 use crate::rest::read_index;
@@ -57,17 +58,18 @@ impl SeatRequestBody {
 /// Makes a durable change, in the member's name.
 async fn change<T>(
     asked: &Asked,
-    cell: &RoomCell,
+    cell: &Arc<RoomCell>,
     plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), rooms::Error>,
 ) -> Result<T, ApiError> {
     asked.spend_change()?;
-    let user = asked.session.user.as_str();
-    asked.hub.change(&cell.app, cell.room_id.as_str(), None, user, plan).await
+    let user = &asked.session.user;
+    let touches = |_: &Room, _| Touches::none().writes(Touch::Seats).writes(Touch::User(user.clone()));
+    asked.hub.change(cell, None, user.as_str(), touches, plan).await
 }
 
 pub(super) async fn take_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let (user, index) = (&asked.session.user, read_index(request.index)?);
     change(&asked, &cell, |room, _| {
         room.require_may_take_seat(user)?;
@@ -84,14 +86,14 @@ fn seat_of(cell: &RoomCell, user: &UserId) -> String {
 
 pub(super) async fn leave_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     change(&asked, &cell, |room, _| Ok(((), room.leave_seat(&asked.session.user)?))).await?;
     Ok("{}".into())
 }
 
 pub(super) async fn move_to_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let index = read_index(request.index)?.ok_or_else(|| ApiError::invalid("Index", "is missing"))?;
     let user = &asked.session.user;
     change(&asked, &cell, |room, _| Ok(((), room.move_to_seat(user, index, IfTaken::Refuse)?))).await?;
@@ -100,7 +102,7 @@ pub(super) async fn move_to_seat(asked: Asked) -> Result<String, ApiError> {
 
 pub(super) async fn apply_for_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let (timeout, index) = (request.timeout()?, read_index(request.index)?);
     let request = cell.now(|room, now| {
         let request = room.apply_for_seat(&asked.session.user, index, timeout, now)?;
@@ -111,7 +113,7 @@ pub(super) async fn apply_for_seat(asked: Asked) -> Result<String, ApiError> {
 
 pub(super) async fn invite_to_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let (timeout, index) = (request.timeout()?, read_index(request.index)?);
     let guest = cell.app.require_account_field("Member_Account", request.member.as_deref())?;
     let request = cell.now(|room, now| {
@@ -129,32 +131,31 @@ fn opened(cell: &Arc<RoomCell>, request: &SeatRequest) -> String {
 
 pub(super) async fn accept_seat_request(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, body.room_id.as_deref())?;
+    let cell = asked.room(body.room_id.as_deref())?;
     let (id, user) = (body.request_id()?, &asked.session.user);
     let request = change(&asked, &cell, |room, now| room.accept_seat(user, id, now)).await?;
-    cell.now(|room, _| Ok(((), room.end_request(id, RequestEnd::Accepted, user))))?;
     Ok(seat_of(&cell, &request.guest))
 }
 
 pub(super) async fn reject_seat_request(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, body.room_id.as_deref())?;
+    let cell = asked.room(body.room_id.as_deref())?;
     let id = body.request_id()?;
-    cell.now(|room, now| Ok(((), Some(room.reject_seat(&asked.session.user, id, now)?))))?;
+    change(&asked, &cell, |room, now| Ok(((), room.reject_seat(&asked.session.user, id, now)?))).await?;
     Ok("{}".into())
 }
 
 pub(super) async fn cancel_seat_request(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, body.room_id.as_deref())?;
+    let cell = asked.room(body.room_id.as_deref())?;
     let id = body.request_id()?;
-    cell.now(|room, now| Ok(((), Some(room.cancel_seat(&asked.session.user, id, now)?))))?;
+    change(&asked, &cell, |room, now| Ok(((), room.cancel_seat(&asked.session.user, id, now)?))).await?;
     Ok("{}".into())
 }
 
 pub(super) async fn get_seat_applications(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
-    let cell = require_inside(&asked.session, body.room_id.as_deref())?;
+    let cell = asked.room(body.room_id.as_deref())?;
     let room = cell.read()?;
     room.require_seats()?;
     room.require_manager(&asked.session.user)?;

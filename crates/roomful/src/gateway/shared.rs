@@ -3,7 +3,7 @@
 
 use rooms::Role;
 
-use super::commands::Asked;
+use super::asked::Asked;
 use crate::error::ApiError;
 use crate::rest;
 

@@ -1,10 +1,11 @@
 //! What a member says, likes and gives.
 
+use hall::{Touch, Touches};
 use rooms::{Content, Room, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::commands::{Asked, require_inside};
+use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
 use crate::rest::Elements;
@@ -56,7 +57,7 @@ pub(super) async fn send_group_msg(asked: Asked) -> Result<String, ApiError> {
 }
 
 async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<String, ApiError> {
-    let cell = require_inside(&asked.session, room_id)?;
+    let cell = asked.room(room_id)?;
     asked.hub.require_store(&cell.app)?;
     let user = &asked.session.user;
     let room_type = {
@@ -89,7 +90,7 @@ struct LikeRequest {
 
 pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
     let request: LikeRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     asked.hub.require_store(&cell.app)?;
     let (total, commit) = cell.like(&asked.session.user, request.count.unwrap_or(1))?;
     commit.kept().await?;
@@ -113,7 +114,7 @@ const MAX_RECEIVERS: usize = 100;
 
 pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
     let request: GiftRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
+    let cell = asked.room(request.room_id.as_deref())?;
     let user = &asked.session.user;
     let gift_id = request.gift_id.ok_or_else(|| ApiError::invalid("GiftId", "is missing"))?;
     let gift = cell.app.catalogue.read().gift(&gift_id)?.clone();
@@ -132,6 +133,10 @@ pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
         room.require_session(user, asked.session.id)?;
         room.give(&gift, count, user, to, now)
     };
-    let given = asked.hub.change(&cell.app, cell.room_id.as_str(), None, user.as_str(), give).await?;
+    let touches = |_: &Room, _| {
+        let (giver, gifts) = (Touch::User(user.clone()), Touch::Gifts(user.clone()));
+        Touches::none().reads(giver).writes(gifts)
+    };
+    let given = asked.hub.change(&cell, None, user.as_str(), touches, give).await?;
     Ok(json!({"Sequence": given.sequence}).to_string())
 }

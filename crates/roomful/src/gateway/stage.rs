@@ -8,7 +8,7 @@ use rooms::{ConnectionStep, Role, RoomId, RoomType};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::commands::{Asked, require_inside};
+use super::asked::Asked;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
@@ -36,7 +36,7 @@ struct ConnectionRequest {
 
 /// The room, which this member must own.
 fn require_owned(asked: &Asked, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
-    let cell = require_inside(&asked.session, room_id)?;
+    let cell = asked.room(room_id)?;
     let role = {
         let room = cell.read()?;
         room.require_type(RoomType::Live)?;
@@ -51,7 +51,7 @@ fn require_owned(asked: &Asked, room_id: Option<&str>) -> Result<Arc<RoomCell>, 
 fn other_room(asked: &Asked, field: &str, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
     let room_id = room_id.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
     let room_id = RoomId::parse_field(field, room_id)?;
-    let cell = asked.session.app.room(room_id.as_str())?;
+    let cell = asked.app()?.room(room_id.as_str())?;
     drop(cell.read_as(Some(RoomType::Live))?);
     Ok(cell)
 }
@@ -91,7 +91,7 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
     if request.extension_info.len() > 1000 {
         return Err(rooms::Error::too_long("ExtensionInfo", request.extension_info.len(), 1000).into());
     }
-    let app = asked.session.app.clone();
+    let app = asked.app()?;
     app.stage.connections.lock().ask(&from.room_id, &to.room_id, timeout, clock::now())?;
     // Either the end of a room comes later and finds the request, or it has come and is found here.
     let is_there = |cell: &RoomCell| cell.read().map(drop);
@@ -107,7 +107,7 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
 
 pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
-    let app = asked.session.app.clone();
+    let app = asked.app()?;
     asked.spend_change()?;
     let _lane = app.stage.lane.lock().await;
     let to = require_owned(&asked, request.room_id.as_deref())?;
@@ -121,14 +121,14 @@ pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> 
     };
     asked.hub.save_connection(&app, connection, &[]).await?;
     tell(ConnectionStep::Accepted, &from, &to, &from, "");
-    Ok(json!({"RoomList": wire::connected(&app, &app.stage.connected(&to.room_id))}).to_string())
+    Ok(json!({"RoomList": wire::connected(&app.connected(&to.room_id))}).to_string())
 }
 
 pub(super) async fn reject_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     let to = require_owned(&asked, request.room_id.as_deref())?;
     let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
-    asked.session.app.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now())?;
+    asked.app()?.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now())?;
     tell(ConnectionStep::Rejected, &from, &to, &from, "");
     Ok("{}".into())
 }
@@ -137,7 +137,7 @@ pub(super) async fn cancel_connection(asked: Asked) -> Result<String, ApiError> 
     let request: ConnectionRequest = asked.parse()?;
     let from = require_owned(&asked, request.room_id.as_deref())?;
     let to = other_room(&asked, "ToRoomId", request.to_room_id.as_deref())?;
-    asked.session.app.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now())?;
+    asked.app()?.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now())?;
     tell(ConnectionStep::Cancelled, &from, &to, &to, "");
     Ok("{}".into())
 }
@@ -145,17 +145,18 @@ pub(super) async fn cancel_connection(asked: Asked) -> Result<String, ApiError> 
 pub(super) async fn leave_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     asked.spend_change()?;
-    let _lane = asked.session.app.stage.lane.lock().await;
+    let app = asked.app()?;
+    let _lane = app.stage.lane.lock().await;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
-    asked.hub.disconnect(&cell.app, &cell.room_id).await?;
+    asked.hub.disconnect(&app, &cell.room_id).await?;
     Ok("{}".into())
 }
 
 pub(super) async fn get_connected_rooms(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
-    let cell = require_inside(&asked.session, request.room_id.as_deref())?;
-    let rooms = cell.app.stage.connected(&cell.room_id);
-    Ok(json!({"RoomList": wire::connected(&cell.app, &rooms)}).to_string())
+    let cell = asked.room(request.room_id.as_deref())?;
+    let rooms = asked.app()?.connected(&cell.room_id);
+    Ok(json!({"RoomList": wire::connected(&rooms)}).to_string())
 }
 
 /// `RoomId` is the caller's; whoever is called is asked, unless `NeedResponse` is false and the rooms are co-hosting.
@@ -169,7 +170,7 @@ struct BattleRequest {
 
 pub(super) async fn request_battle(asked: Asked) -> Result<String, ApiError> {
     let BattleRequest { room_id, mut battle } = asked.parse()?;
-    let app = asked.session.app.clone();
+    let app = asked.app()?;
     battle.from_room_id = room_id.clone();
     battle.need_response = Some(battle.need_response.unwrap_or(true));
     asked.spend_change()?;
@@ -192,14 +193,15 @@ async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError>
     let request: ConnectionRequest = asked.parse()?;
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
     asked.spend_change()?;
-    let _lane = asked.session.app.stage.lane.lock().await;
+    let app = asked.app()?;
+    let _lane = app.stage.lane.lock().await;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
-    if accepted && cell.app.stage.battle_with(cell.room_id.as_str()).is_some() {
+    if accepted && app.stage.battle_with(cell.room_id.as_str()).is_some() {
         return Err(rooms::Error::InBattle(cell.room_id.to_string()).into());
     }
-    let mut battle = cell.app.stage.battle(&id)?;
+    let mut battle = app.stage.battle(&id)?;
     let steps = battle.answer(&cell.room_id, accepted, clock::now())?;
-    asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;
+    asked.hub.save_battle(&app, battle, &steps, asked.session.user.as_str()).await?;
     Ok("{}".into())
 }
 
@@ -207,10 +209,11 @@ pub(super) async fn exit_battle(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
     asked.spend_change()?;
-    let _lane = asked.session.app.stage.lane.lock().await;
+    let app = asked.app()?;
+    let _lane = app.stage.lane.lock().await;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
-    let mut battle = cell.app.stage.battle(&id)?;
+    let mut battle = app.stage.battle(&id)?;
     let steps = battle.leave(&cell.room_id, clock::now())?;
-    asked.hub.save_battle(&cell.app, battle, &steps, asked.session.user.as_str()).await?;
+    asked.hub.save_battle(&app, battle, &steps, asked.session.user.as_str()).await?;
     Ok("{}".into())
 }

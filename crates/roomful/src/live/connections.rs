@@ -13,13 +13,13 @@ use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
 
 use super::{Offered, Settled};
-use crate::app::Credentials;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::quota::{self, Place};
 use crate::room_cell::RoomCell;
 use crate::session::{Frame, Session};
+use crate::tenant::Credentials;
 use crate::wire;
 
 /// Events of the forwarding unit that may wait for us.

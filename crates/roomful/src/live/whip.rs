@@ -22,13 +22,14 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
+use hall::{Touch, Touches};
 use media::{SourceKey, StreamKind, Wanted, Watched};
-use rooms::{IfTaken, LeaveCause, SdkAppId, UserId};
+use rooms::{IfTaken, LeaveCause, Room, SdkAppId, UserId};
 use serde_json::json;
 
 use super::streams::{Offered, stream_type};
 use super::{Resource, sdpfrag};
-use crate::app::{App, Credentials};
+use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -36,6 +37,7 @@ use crate::quota::{Place, REFUSED_PAUSE};
 use crate::rest::{self, BodyTrouble};
 use crate::room_cell::RoomCell;
 use crate::session::Session;
+use crate::tenant::Credentials;
 
 /// The most bytes an offer may have.
 const MAX_OFFER: usize = 256 * 1024;
@@ -361,7 +363,8 @@ async fn take_seat(
     if sits.is_some() && (seat.is_none() || sits == seat) {
         return Ok(());
     }
-    hub.change(&cell.app, cell.room_id.as_str(), None, user.as_str(), |room, _| {
+    let touches = |_: &Room, _| Touches::none().writes(Touch::Seats).writes(Touch::User(user.clone()));
+    hub.change(cell, None, user.as_str(), touches, |room, _| {
         if sits.is_none() {
             room.require_may_take_seat(user)?;
         }
@@ -474,7 +477,7 @@ fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource
     let limits = &hub.config.limits;
     app.quotas.of(&user, limits).spend_command(limits, 0, Instant::now())?;
     let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
-    if !Arc::ptr_eq(&cell.app, &app) || resource.user != user {
+    if !Arc::ptr_eq(&cell.app, &app.tenant) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";
         return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble).into());
     }

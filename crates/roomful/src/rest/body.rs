@@ -3,7 +3,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -29,39 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How deep the JSON may be nested; what a parser can follow without growing its stack.
 const MAX_DEPTH: usize = 100;
 
-/// The most bytes of bodies that one app's calls may hold together, and those of all apps.
-const APP_BYTES: usize = 64 * 1024 * 1024;
-const ALL_BYTES: usize = 4 * APP_BYTES;
-
 /// A body up to this size is not counted: it is in the buffer that its connection has anyway.
 const UNCOUNTED_BYTES: usize = 8 * 1024;
-
-/// How many bytes of bodies may yet be held.
-pub(crate) struct Budget(AtomicUsize);
-
-impl Budget {
-    pub(crate) const fn of_app() -> Self {
-        Self(AtomicUsize::new(APP_BYTES))
-    }
-
-    pub(crate) const fn of_all() -> Self {
-        Self(AtomicUsize::new(ALL_BYTES))
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let less = |left: usize| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-
-    /// How many bytes there are left.
-    pub(crate) fn left(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
 
 /// What a body has taken from the budgets, until it is dropped.
 struct Held {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use hall::{Touch, Touches};
 use rooms::{Error, Outcome, Role, Room, RoomId, RoomType, Time, UserId};
 
 use super::Call;
@@ -41,13 +42,19 @@ impl Call {
         &self,
         room_id: &RoomId,
         room_type: Option<RoomType>,
+        touches: impl Fn(&Room, Time) -> Touches,
         plan: impl FnOnce(&mut Room, Time) -> Result<Outcome, Error>,
     ) -> Result<(), ApiError> {
+        let touches = |room: &Room, now| match &self.by {
+            By::AppAdmin => touches(room, now),
+            By::Member { session, .. } => touches(room, now).reads(Touch::User(session.user.clone())),
+        };
         let plan = |room: &mut Room, now| {
             self.require_right(room)?;
             Ok(((), plan(room, now)?))
         };
-        self.hub.change(&self.app, room_id.as_str(), room_type, self.caller.as_str(), plan).await
+        let cell = self.app.room(room_id.as_str())?;
+        self.hub.change(&cell, room_type, self.caller.as_str(), touches, plan).await
     }
 
     /// Checks that the caller may use this command on the room.

@@ -34,6 +34,16 @@ pub(crate) struct Command {
     pub(super) response: Schema,
 }
 
+/// The documented frequency of each command of the table.
+pub(crate) fn frequencies() -> Vec<u32> {
+    COMMANDS.iter().map(|command| command.calls_per_second).collect()
+}
+
+/// The service and the name of each command of the table.
+pub(crate) fn names() -> Vec<(&'static str, &'static str)> {
+    COMMANDS.iter().map(|command| (command.service, command.name)).collect()
+}
+
 /// Makes a row; the handler is an async function of a [`Call`] and its request.
 fn row<Q, R, F>(
     (service, name): (&'static str, &'static str),

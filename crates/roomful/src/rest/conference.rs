@@ -1,6 +1,7 @@
 //! Rooms of type Conference: the same core under another service.
 
-use ::rooms::{PAGE_SIZE, RoomType};
+use ::rooms::{PAGE_SIZE, Room, RoomType};
+use hall::{Touch, Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use super::moderation::{self, BannedList, MembersRequest, MutedList, OwnerReques
 use super::rooms::{self as live, InfoRequest, OneRoom, RoomRequest, Statistics, require_room_id};
 use super::{Call, messages};
 use crate::error::ApiError;
+use crate::room_cell::everything;
 
 const CONFERENCE: Option<RoomType> = Some(RoomType::Conference);
 
@@ -102,7 +104,11 @@ pub(super) async fn update_room_member_info(
         Some("Member") => Some(false),
         Some(_) => return Err(ApiError::invalid("Role", "is neither Admin nor Member")),
     };
-    call.change(&room_id, CONFERENCE, |room, _| {
+    let touches = |_: &Room, _| match is_admin {
+        Some(_) => Touches::all(),
+        None => Touches::none().writes(Touch::User(user.clone())),
+    };
+    call.change(&room_id, CONFERENCE, touches, |room, _| {
         let mut outcome = room.set_card(&user, info.name_card, info.custom_info)?;
         if let Some(on) = is_admin {
             let admins = room.set_admins(std::slice::from_ref(&user), on)?;
@@ -122,7 +128,7 @@ pub(super) async fn change_room_owner(call: Call, request: OwnerRequest) -> Resu
         None | Some("") => None,
         Some(from) => Some(call.app.require_account("From_Account", from)?.user.clone()),
     };
-    call.change(&room_id, CONFERENCE, |room, _| {
+    call.change(&room_id, CONFERENCE, everything, |room, _| {
         if from.is_some_and(|from| from != room.info().owner) {
             let trouble = format_args!("is not the owner, who is {}", room.info().owner);
             return Err(::rooms::Error::invalid("From_Account", trouble));

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Wording};
+use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Room, Wording};
+use hall::{Touch, Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -459,7 +460,8 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
     let gift = call.app.catalogue.read().gift(&gift_id)?.clone();
     cell.read()?.check_give(count)?;
     webhooks::before_gift(&call.hub, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
-    call.change(&room_id, LIVE, |room, now| Ok(room.give(&gift, count, &from, to, now)?.1)).await?;
+    let giver = |_: &Room, _| Touches::none().writes(Touch::Gifts(from.clone()));
+    call.change(&room_id, LIVE, giver, |room, now| Ok(room.give(&gift, count, &from, to, now)?.1)).await?;
     Ok(Done)
 }
 

@@ -31,22 +31,23 @@ use answer::Answer;
 pub(crate) use answer::Body;
 pub(crate) use battles::CreateRequest as CreateBattle;
 pub(crate) use body::{
-    Budget, Trouble as BodyTrouble, Whole as WholeBody, parse as parse_json, read as read_body,
-    require_json_object,
+    Trouble as BodyTrouble, Whole as WholeBody, parse as parse_json, read as read_body, require_json_object,
 };
-pub(crate) use commands::COMMANDS;
+use commands::COMMANDS;
 use commands::Command;
+pub(crate) use commands::{frequencies, names};
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
 pub(crate) use openapi::document as openapi;
 pub(crate) use rooms::require_room_id;
 pub(crate) use seats::read_index;
 
-use crate::app::{App, Credentials};
+use crate::app::App;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::session::Session;
+use crate::tenant::Credentials;
 use by::By;
 use query::Query;
 
@@ -163,7 +164,7 @@ pub(crate) async fn run_for_member(
                 return Err(called_too_often(command.name));
             }
         }
-        let (app, caller) = (session.app.clone(), session.user.clone());
+        let (app, caller) = (hub.app_of(&session)?, session.user.clone());
         let by = By::Member { session: session.clone(), role };
         match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone().into() }).await {
             Err(error) if error.code == ApiError::WRONG_ROOM_TYPE => {}

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ::rooms::{RoomType, UserId};
+use ::rooms::{Room, RoomType, UserId};
+use hall::{Touch, Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use super::answer::{Done, Response};
 use super::rooms::{LIVE, RoomRequest, require_room_id};
 use crate::clock;
 use crate::error::ApiError;
+use crate::room_cell::everything;
 
 /// How many accounts one call may name.
 const MAX_ACCOUNTS: usize = 20;
@@ -53,6 +55,19 @@ impl MembersRequest {
     }
 }
 
+fn users_of(users: &[UserId]) -> Touches {
+    Touches::none().writes_users(users)
+}
+
+/// What is touched by putting users out: who sits leaves a seat.
+fn put_out(room: &Room, users: &[UserId]) -> Touches {
+    let touches = users_of(users);
+    match users.iter().any(|user| room.seat_of(user.as_str()).is_some()) {
+        true => touches.writes(Touch::Seats),
+        false => touches,
+    }
+}
+
 pub(super) async fn mute_member(call: Call, request: MembersRequest) -> Result<Done, ApiError> {
     mute(call, request, LIVE).await
 }
@@ -68,7 +83,8 @@ pub(super) async fn mute(
     let seconds =
         seconds.ok_or_else(|| ApiError::invalid("MuteTime", "is missing; 0 lets members speak again"))?;
     let duration = Duration::from_secs(seconds.into());
-    call.change(&room_id, kind, |room, now| {
+    let touches = |room: &Room, now| users_of(&users).writes_users(room.ended_mutes(now));
+    call.change(&room_id, kind, touches, |room, now| {
         call.require_above(room, &users)?;
         Ok(room.mute(&users, duration, now))
     })
@@ -95,7 +111,8 @@ pub(super) async fn ban(
         Some(seconds) => Duration::from_secs(seconds.into()),
     };
     let reason = request.reason(kind)?;
-    call.change(&room_id, kind, |room, now| {
+    let touches = |room: &Room, now| put_out(room, &users).writes_users(room.ended_bans(now));
+    call.change(&room_id, kind, touches, |room, now| {
         call.require_above(room, &users)?;
         Ok(room.ban(&users, reason, duration, now))
     })
@@ -114,10 +131,15 @@ pub(super) async fn unban(
 ) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = request.users(&call)?;
-    call.change(&room_id, kind, |room, _| {
-        call.require_above(room, &users)?;
-        Ok(room.unban(&users))
-    })
+    call.change(
+        &room_id,
+        kind,
+        |_, _| users_of(&users),
+        |room, _| {
+            call.require_above(room, &users)?;
+            Ok(room.unban(&users))
+        },
+    )
     .await?;
     Ok(Done)
 }
@@ -134,10 +156,15 @@ pub(super) async fn kick(
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = request.users(&call)?;
     request.reason(kind)?;
-    call.change(&room_id, kind, |room, _| {
-        call.require_above(room, &users)?;
-        room.kick(&users)
-    })
+    call.change(
+        &room_id,
+        kind,
+        |room, _| put_out(room, &users),
+        |room, _| {
+            call.require_above(room, &users)?;
+            room.kick(&users)
+        },
+    )
     .await?;
     Ok(Done)
 }
@@ -293,7 +320,7 @@ pub(super) async fn modify_admin(call: Call, request: AdminRequest) -> Result<Do
         None => return Err(ApiError::invalid("OpType", "is missing; it is add or delete")),
         Some(_) => return Err(ApiError::invalid("OpType", "is neither add nor delete")),
     };
-    call.change(&room_id, LIVE, |room, _| room.set_admins(&users, on)).await?;
+    call.change(&room_id, LIVE, everything, |room, _| room.set_admins(&users, on)).await?;
     Ok(Done)
 }
 
@@ -328,6 +355,6 @@ pub(super) struct OwnerRequest {
 pub(super) async fn change_room_owner(call: Call, request: OwnerRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let owner = call.app.require_account_field("NewOwner_Account", request.new_owner.as_deref())?;
-    call.change(&room_id, LIVE, |room, _| Ok(room.change_owner(&owner))).await?;
+    call.change(&room_id, LIVE, everything, |room, _| Ok(room.change_owner(&owner))).await?;
     Ok(Done)
 }

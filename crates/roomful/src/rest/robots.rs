@@ -8,6 +8,7 @@ use super::Call;
 use super::answer::{Done, Response};
 use super::rooms::{LIVE, require_room_id};
 use crate::error::ApiError;
+use crate::room_cell::everything;
 
 /// How many robots one call may name, and how many are answered at once.
 const MAX_ROBOTS: usize = 100;
@@ -25,7 +26,7 @@ pub(super) struct RobotsRequest {
 pub(super) async fn add_robot(call: Call, request: RobotsRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = call.app.require_accounts("RobotList_Account", request.robots, MAX_ROBOTS)?;
-    call.change(&room_id, LIVE, |room, now| {
+    call.change(&room_id, LIVE, everything, |room, now| {
         // Once more: an account may have been deleted since, and whoever deletes it looks for its robots after this.
         if let Some(user) = users.iter().find(|user| call.app.account(user.as_str()).is_none()) {
             let trouble = format_args!("names {user}, whose account was deleted");
@@ -46,7 +47,7 @@ pub(super) async fn add_robot(call: Call, request: RobotsRequest) -> Result<Done
 pub(super) async fn del_robot(call: Call, request: RobotsRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = call.app.require_accounts("RobotList_Account", request.robots, MAX_ROBOTS)?;
-    call.change(&room_id, LIVE, |room, _| Ok(room.delete_robots(&users))).await?;
+    call.change(&room_id, LIVE, everything, |room, _| Ok(room.delete_robots(&users))).await?;
     Ok(Done)
 }
 

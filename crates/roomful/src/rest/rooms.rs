@@ -11,6 +11,7 @@ use super::Call;
 use super::answer::{Done, Rendered, Response};
 use crate::error::ApiError;
 use crate::hub::NewRoom;
+use crate::room_cell::everything;
 use crate::wire::{RoomInfoView, Statistic};
 
 /// What most commands are for.
@@ -232,7 +233,7 @@ fn room_info(json: &str) -> Rendered<OneRoom> {
 /// Changes a room of either type.
 pub(super) async fn update(call: Call, request: InfoRequest, room_type: RoomType) -> Result<Done, ApiError> {
     let (room_id, owner, fields) = request.read(&call, room_type)?;
-    call.change(&room_id, Some(room_type), |room, _| {
+    call.change(&room_id, Some(room_type), everything, |room, _| {
         let mut outcome = room.update(&fields)?;
         // Who loses a seat by it is moderated, though nobody is named.
         call.require_above(room, &room.unseated_by(&outcome))?;

@@ -1,6 +1,7 @@
 //! Seats, as an administrator sees and orders them. The rules are `rooms/src/seats.rs`.
 
-use ::rooms::{IfTaken, SeatLocks};
+use ::rooms::{IfTaken, Room, SeatLocks, UserId};
+use hall::{Touch, Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,14 +54,24 @@ fn require_index(index: Option<i64>) -> Result<u32, ApiError> {
     read_index(index)?.ok_or_else(|| ApiError::invalid("Index", "is missing"))
 }
 
+/// What is touched by what happens to a user on its seat, or on the way to one.
+fn seat_of(user: &UserId) -> Touches {
+    Touches::none().writes(Touch::Seats).writes(Touch::User(user.clone()))
+}
+
 pub(super) async fn pick_user_on_seat(call: Call, request: SeatRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
     let index = read_index(request.index)?;
-    call.change(&room_id, None, |room, _| {
-        call.require_above(room, std::slice::from_ref(&user))?;
-        room.take_seat(&user, index)
-    })
+    call.change(
+        &room_id,
+        None,
+        |_, _| seat_of(&user),
+        |room, _| {
+            call.require_above(room, std::slice::from_ref(&user))?;
+            room.take_seat(&user, index)
+        },
+    )
     .await?;
     Ok(Done)
 }
@@ -68,10 +79,15 @@ pub(super) async fn pick_user_on_seat(call: Call, request: SeatRequest) -> Resul
 pub(super) async fn kick_user_off_seat(call: Call, request: SeatRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
-    call.change(&room_id, None, |room, _| {
-        call.require_above(room, std::slice::from_ref(&user))?;
-        room.leave_seat(&user)
-    })
+    call.change(
+        &room_id,
+        None,
+        |_, _| seat_of(&user),
+        |room, _| {
+            call.require_above(room, std::slice::from_ref(&user))?;
+            room.leave_seat(&user)
+        },
+    )
     .await?;
     Ok(Done)
 }
@@ -103,7 +119,8 @@ pub(super) async fn lock_seat(call: Call, request: LockRequest) -> Result<Done, 
             "ForbidVideo and ForbidAudio are all missing; set at least one",
         ));
     }
-    call.change(&room_id, None, |room, _| {
+    let seats = |_: &Room, _| Touches::none().writes(Touch::Seats);
+    call.change(&room_id, None, seats, |room, _| {
         // Who sits there is moderated, though nobody is named; and so is who has the seat kept for it.
         call.require_above(room, &room.concerned_by_seat(index)?)?;
         room.lock_seat(index, locks)
@@ -130,12 +147,17 @@ async fn move_user(call: Call, request: SeatRequest, if_taken: IfTaken) -> Resul
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
     let index = require_index(request.index)?;
-    call.change(&room_id, None, |room, _| {
-        let mut concerned = room.concerned_by_seat(index)?;
-        concerned.push(user.clone());
-        call.require_above(room, &concerned)?;
-        room.move_to_seat(&user, index, if_taken)
-    })
+    call.change(
+        &room_id,
+        None,
+        |_, _| seat_of(&user),
+        |room, _| {
+            let mut concerned = room.concerned_by_seat(index)?;
+            concerned.push(user.clone());
+            call.require_above(room, &concerned)?;
+            room.move_to_seat(&user, index, if_taken)
+        },
+    )
     .await?;
     Ok(Done)
 }

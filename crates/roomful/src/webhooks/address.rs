@@ -11,6 +11,13 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Why a receiver there is not called.
+pub(super) fn refused(address: IpAddr) -> String {
+    format!(
+        "{address} is no public address; set webhooks.allow_private = true if the receiver is meant to be there"
+    )
+}
+
 /// What is left of the IANA registry of special-purpose IPv4 addresses (RFC 6890 and what came after it).
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::receiver::Delivery;
-use crate::app::App;
+
 use crate::clock;
 use crate::error::ApiError;
 use crate::hub::Hub;
+use crate::tenant::Tenant;
 use crate::wire;
 
 const BEFORE_MESSAGE: &str = "Group.CallbackBeforeSendMsg";
@@ -35,7 +36,7 @@ struct Answer {
 }
 
 /// Asks; `None` when nobody is to be asked, or the one who is did not answer sensibly.
-async fn ask(hub: &Hub, app: &App, command: &str, body: Value) -> Option<Answer> {
+async fn ask(hub: &Hub, app: &Tenant, command: &str, body: Value) -> Option<Answer> {
     let webhook = app.webhook_for(command)?;
     let body = body.to_string();
     let delivery = Delivery { app: app.id, command, body: &body, id: app.event_ids.next(), attempt: 1 };
@@ -68,7 +69,7 @@ pub(crate) struct MessageQuestion<'a> {
 /// May this message be sent? Returns what is sent (the receiver may change it); `None` drops it without a word.
 pub(crate) async fn before_message(
     hub: &Hub,
-    app: &App,
+    app: &Tenant,
     question: MessageQuestion<'_>,
 ) -> Result<Option<Content>, ApiError> {
     let MessageQuestion { room_id, room_type, from, operator, content } = question;
@@ -105,7 +106,7 @@ pub(crate) async fn before_message(
 /// May this gift be given?
 pub(crate) async fn before_gift(
     hub: &Hub,
-    app: &App,
+    app: &Tenant,
     room_id: &str,
     gift: &Gift,
     count: u64,

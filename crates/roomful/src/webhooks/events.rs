@@ -4,7 +4,7 @@ use rooms::{Battle, BattleStep, Counters, Event, LeaveCause, Room, RoomInfo, Roo
 use serde_json::{Value, json};
 use store::{Change, OutboxEvent};
 
-use crate::app::App;
+use crate::tenant::Tenant;
 use crate::wire::{self, RoomInfoView};
 
 /// Every event there is, and when it is sent.
@@ -40,7 +40,7 @@ const BATTLE_EVENTS: [&str; 3] =
 
 /// Writes down events of one room for the outbox.
 pub(crate) struct Teller<'a> {
-    pub(crate) app: &'a App,
+    pub(crate) app: &'a Tenant,
     pub(crate) room: &'a Room,
     /// The record as it will be.
     pub(crate) info: &'a RoomInfo,
@@ -165,7 +165,7 @@ impl Teller<'_> {
 }
 
 /// A room was made.
-pub(crate) fn room_created(app: &App, info: &RoomInfo, operator: &str, now: Time) -> Option<Change> {
+pub(crate) fn room_created(app: &Tenant, info: &RoomInfo, operator: &str, now: Time) -> Option<Change> {
     let command = match info.room_type {
         RoomType::Live => "Live.CallbackAfterCreateRoom",
         RoomType::Conference => "Room.CallbackAfterCreateRoom",
@@ -180,7 +180,7 @@ pub(crate) fn room_created(app: &App, info: &RoomInfo, operator: &str, now: Time
 
 /// A room is no more.
 pub(crate) fn room_destroyed(
-    app: &App,
+    app: &Tenant,
     room: &Room,
     operator: &str,
     cause: LeaveCause,
@@ -202,7 +202,7 @@ pub(crate) fn room_destroyed(
 
 /// A step of a battle, when it is one that is told of.
 pub(crate) fn battle_event(
-    app: &App,
+    app: &Tenant,
     battle: &Battle,
     step: &BattleStep,
     operator: &str,
@@ -228,7 +228,7 @@ pub(crate) fn battle_event(
 }
 
 /// `command` with `body`, if the app's receiver wants to hear of it.
-fn put(app: &App, subject: &str, command: &str, now: Time, mut body: Value) -> Option<Change> {
+fn put(app: &Tenant, subject: &str, command: &str, now: Time, mut body: Value) -> Option<Change> {
     app.webhook_for(command)?;
     wire::put(&mut body, "CallbackCommand", command);
     wire::put(&mut body, "EventTime", now.unix_millis());
@@ -243,7 +243,7 @@ fn put(app: &App, subject: &str, command: &str, now: Time, mut body: Value) -> O
     Some(Change::PutEvent(event.into()))
 }
 
-fn info_json(app: &App, room: &Room, info: &RoomInfo) -> Value {
+fn info_json(app: &Tenant, room: &Room, info: &RoomInfo) -> Value {
     serde_json::to_value(RoomInfoView::of(info, room, app)).unwrap_or_default()
 }
 

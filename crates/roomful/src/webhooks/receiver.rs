@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use store::Webhook;
 
 use super::EventIds;
-use super::address::is_public;
+use super::address::{is_public, refused};
 use super::places::{Bounds, Place, Places};
 use super::resolver::PublicResolver;
 use crate::{clock, wire};
@@ -199,12 +199,6 @@ pub(crate) fn check_url(url: &str, allow_private: bool) -> Result<Uri, String> {
         return Err(refused(address));
     }
     Ok(uri)
-}
-
-pub(super) fn refused(address: IpAddr) -> String {
-    format!(
-        "{address} is no public address; set webhooks.allow_private = true if the receiver is meant to be there"
-    )
 }
 
 fn request(

@@ -15,8 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tower_service::Service;
 
-use super::address::is_public;
-use super::receiver::refused;
+use super::address::{is_public, refused};
 
 type Found = Result<Vec<SocketAddr>, String>;
 

@@ -1,0 +1,35 @@
+//! How much of callers' bodies is held in memory, of one app's and of all.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The most bytes of bodies that one app's calls may hold together, and those of all apps.
+const APP_BYTES: usize = 64 * 1024 * 1024;
+const ALL_BYTES: usize = 4 * APP_BYTES;
+
+/// How many bytes of bodies may yet be held.
+pub(crate) struct Budget(AtomicUsize);
+
+impl Budget {
+    pub(crate) const fn of_app() -> Self {
+        Self(AtomicUsize::new(APP_BYTES))
+    }
+
+    pub(crate) const fn of_all() -> Self {
+        Self(AtomicUsize::new(ALL_BYTES))
+    }
+
+    /// Takes so many, if there are.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// How many bytes there are left.
+    pub(crate) fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}

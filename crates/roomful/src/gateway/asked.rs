@@ -1,0 +1,56 @@
+//! What a member's command is given, and how it comes to its room.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::hub::Hub;
+use crate::rest::{parse_json, require_room_id};
+use crate::room_cell::RoomCell;
+use crate::session::Session;
+
+/// What a command is given.
+pub(super) struct Asked {
+    pub(super) hub: Arc<Hub>,
+    pub(super) session: Arc<Session>,
+    pub(super) body: String,
+}
+
+impl Asked {
+    /// The command changes what is kept, which one user does only so often.
+    pub(super) fn spend_change(&self) -> Result<(), ApiError> {
+        self.session.quota.spend_change(&self.hub.config.limits, Instant::now())
+    }
+
+    /// The session's app.
+    pub(super) fn app(&self) -> Result<Arc<App>, ApiError> {
+        self.hub.app_of(&self.session)
+    }
+
+    /// The room, which the session must be in.
+    pub(super) fn room(&self, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
+        require_inside(&self.hub, &self.session, room_id)
+    }
+
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
+        parse_json(&self.body)
+    }
+}
+
+/// The room, which this session must be in.
+pub(super) fn require_inside(
+    hub: &Hub,
+    session: &Session,
+    room_id: Option<&str>,
+) -> Result<Arc<RoomCell>, ApiError> {
+    let room_id = require_room_id(room_id)?;
+    let cell = hub.app_of(session)?.room(room_id.as_str())?;
+    if session.is_in(room_id.as_str()) == Some(cell.media_key) {
+        return Ok(cell);
+    }
+    let (user, room_id) = (session.user.to_string(), room_id.to_string());
+    Err(rooms::Error::NotAMember { user, room_id }.into())
+}
