@@ -495,6 +495,16 @@ async fn the_client_does_what_its_table_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_without_modules_has_the_client_as_a_global() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "classic").hear()["result"].take();
+
+    assert_eq!(saw, json!(["function", "track", "function", true]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_room_layer_does_what_its_table_says() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

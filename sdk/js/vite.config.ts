@@ -1,9 +1,21 @@
 import { defineConfig } from 'vite';
 
-export default defineConfig({
-  build: {
-    target: 'es2022',
-    lib: { entry: 'src/index.ts', formats: ['es'], fileName: () => 'roomful-client.js' },
-    sourcemap: false,
-  },
+/** Twice: as a module, and (`--mode classic`) for what cannot import one: `<script src>`, and `require`. */
+export default defineConfig(({ mode }) => {
+  const isClassic = mode === 'classic';
+  const names: Record<string, string> = { es: 'roomful-client.js', umd: 'roomful-client.umd.js', cjs: 'roomful-client.cjs' };
+  return {
+    build: {
+      target: 'es2022',
+      emptyOutDir: !isClassic,
+      lib: {
+        entry: isClassic ? 'src/classic.ts' : 'src/index.ts',
+        name: 'TRTC',
+        formats: isClassic ? ['umd', 'cjs'] : ['es'],
+        fileName: (format) => names[format] ?? format,
+      },
+      ...(isClassic ? { rolldownOptions: { output: { exports: 'default' as const } } } : {}),
+      sourcemap: false,
+    },
+  };
 });

@@ -478,6 +478,7 @@ async fn every_answer_says_what_it_is() {
         http.get(format!("{base}/")),
         http.get(format!("{base}/page.js")),
         http.get(format!("{base}/sdk/roomful-client.js")),
+        http.get(format!("{base}/sdk/roomful-client.umd.js")),
         http.get(format!("{base}/openapi.json")),
         http.get(format!("{base}/healthz")),
         http.get(format!("{base}/nowhere")),
@@ -491,9 +492,12 @@ async fn every_answer_says_what_it_is() {
         let header = answer.headers().get("x-content-type-options");
         assert_eq!(header.map(|value| value.as_bytes()), Some(&b"nosniff"[..]), "{}", answer.url());
     }
-    for (path, policy) in
-        [("/", "same-origin"), ("/page.css", "same-origin"), ("/sdk/roomful-client.js", "cross-origin")]
-    {
+    for (path, policy) in [
+        ("/", "same-origin"),
+        ("/page.css", "same-origin"),
+        ("/sdk/roomful-client.js", "cross-origin"),
+        ("/sdk/roomful-client.umd.js", "cross-origin"),
+    ] {
         let answer = http.get(format!("{base}{path}")).send().await.unwrap();
         assert_eq!(answer.headers()["cross-origin-resource-policy"], policy, "{path}");
         assert_eq!(answer.headers()["referrer-policy"], "no-referrer", "{path}");

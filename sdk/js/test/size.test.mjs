@@ -1,9 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
-const built = new URL('../dist/roomful-client.js', import.meta.url);
+const built = (name) => new URL(`../dist/${name}`, import.meta.url);
 
-test.skipIf(!existsSync(built))('the build is under 40 KiB, compressed', () => {
-  expect(gzipSync(readFileSync(built)).length).toBeLessThan(40 * 1024);
+describe.skipIf(!existsSync(built('roomful-client.umd.js')))('the build', () => {
+  test.each(['roomful-client.js', 'roomful-client.umd.js'])('%s is under 40 KiB, compressed', (name) => {
+    expect(gzipSync(readFileSync(built(name))).length).toBeLessThan(40 * 1024);
+  });
+
+  test('can be required', () => {
+    const TRTC = createRequire(import.meta.url)('@roomful/client');
+
+    expect([typeof TRTC.create, TRTC.default === TRTC, typeof TRTC.Room, TRTC.EVENT.TRACK]).toEqual(['function', true, 'function', 'track']);
+  });
 });
