@@ -124,7 +124,7 @@ async fn locks_mutes_seats_and_bans_stop_the_packets_within_200_ms() {
     }
     assert_eq!(saw["stops"].as_object().unwrap().len(), 5, "{saw}");
     assert!(saw["control"].as_u64().unwrap() > 1000, "packets go on while nothing forbids it: {saw}");
-    assert_eq!(saw["refusal"]["name"], "RtcError", "{saw}");
+    assert_eq!(saw["refusal"]["code"], 5100, "{saw}");
     assert_eq!((&saw["kicked"]["reason"], &saw["again"]), (&json!("banned"), &json!(100_016)));
     assert_eq!(saw["members"], json!(["ann"]));
 }
@@ -502,6 +502,27 @@ async fn a_page_without_modules_has_the_client_as_a_global() {
     let saw = browsers(&server, "classic").hear()["result"].take();
 
     assert_eq!(saw, json!(["function", "track", "function", true]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_page_said_last_holds_whatever_it_did_not_wait_for() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "histories").hear()["result"].take();
+
+    assert!(saw["calls"].as_u64().unwrap() > 200, "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_comes_before_entering_that_is_under_way() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "hurry").hear()["result"].take();
+
+    assert_eq!(saw["codes"][0], "5998 OPERATION_ABORT enterRoom", "{saw}");
+    assert_eq!(saw["twice"], json!([0, 5998, 5104]), "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
 // What pages do that were written for the cloud's SDK: how they load it, call it and listen to it.
-import { input, hears, open, rest, seesFrames } from './browsers.mjs';
+import { input, hears, open, rest, seesFrames, until } from './browsers.mjs';
 
 /** The client as a classic script: the global `TRTC`, in a page without modules, beside one with. */
 export async function classic(browser) {
@@ -19,4 +19,143 @@ export async function classic(browser) {
   await seesFrames(ben, 'ann');
   await hears(ben, 'ann');
   return page.evaluate(() => [typeof TRTC, TRTC.EVENT.TRACK, typeof TRTC.Room, new TRTC.RtcError({ code: 1, message: 'x' }) instanceof Error]);
+}
+
+/** Numbers that are the same in every run. */
+function dice(seed) {
+  let state = seed;
+  return (sides) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * sides);
+  };
+}
+
+/** What a page and its room are after calls in this order, each of which has been carried out before the next. */
+class Model {
+  isInside = false;
+  role = 'anchor';
+  devices = { Audio: undefined, Video: undefined };
+
+  /** Returns the codes it may fail with; none when it does not fail. */
+  take([name, value]) {
+    const device = ['Audio', 'Video'].find((one) => name.endsWith(one));
+    switch (name.replace(/Local(Audio|Video)/, '')) {
+      case 'enterRoom':
+        if (this.isInside) return [5100, 5998];
+        [this.isInside, this.role] = [true, value];
+        return [];
+      case 'exitRoom':
+        [this.isInside, this.role] = [false, 'anchor'];
+        return [];
+      case 'switchRole':
+        if (!this.isInside) return [5100];
+        this.role = value;
+        return [];
+      case 'start':
+        if (this.role === 'audience') return [5100];
+        if (this.devices[device]) return [5998];
+        this.devices[device] = { isMuted: false };
+        return [];
+      case 'update':
+        if (!this.devices[device]) return [5998];
+        this.devices[device].isMuted = value;
+        return [];
+      default:
+        this.devices[device] = undefined;
+        return [];
+    }
+  }
+
+  get shown() {
+    const { isInside, role, devices: { Audio, Video } } = this;
+    const flows = (device) => isInside && role === 'anchor' && device !== undefined;
+    return {
+      isInside,
+      tracks: [Audio, Video].map((device) => (device ? !device.isMuted : null)),
+      published: [Audio, Video].map(flows),
+      heard: [Audio, Video].map((device) => flows(device) && !device.isMuted),
+    };
+  }
+}
+
+/** Calls that nobody waits for are carried out in order, and the last word holds: any history of them ends as the model does. */
+export async function histories(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'forum', RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' } });
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  await ben.evaluate(() => enter('forum', 'audience'));
+  const fixed = [
+    [['enterRoom', 'anchor'], ['startLocalAudio'], ['startLocalVideo'], ['stopLocalAudio'], ['stopLocalVideo'], ['switchRole', 'audience']],
+    [['switchRole', 'audience'], ['switchRole', 'anchor'], ['startLocalVideo']],
+    [['switchRole', 'audience'], ['exitRoom'], ['enterRoom', 'anchor'], ['startLocalAudio']],
+    [['enterRoom', 'anchor'], ['exitRoom']],
+    [['startLocalVideo'], ['enterRoom', 'audience'], ['exitRoom'], ['enterRoom', 'anchor'], ['stopLocalVideo'], ['startLocalVideo']],
+  ];
+  const model = new Model();
+  let calls = 0;
+  for (let seed = 0; seed < fixed.length + (input.seeds ?? 25); seed += 1) {
+    const roll = dice(seed + 1);
+    const any = () => [['enterRoom', ['anchor', 'audience'][roll(2)]], ['exitRoom'], ['switchRole', ['anchor', 'audience'][roll(2)]],
+      ...['Audio', 'Video'].flatMap((one) => [[`startLocal${one}`], [`startLocal${one}`], [`stopLocal${one}`], [`updateLocal${one}`, roll(2) === 1]])][roll(11)];
+    const history = fixed[seed] ?? Array.from({ length: 8 }, any);
+    const pauses = history.map(() => (fixed[seed] ? 0 : [0, 0, 0, 5, 40, 200][roll(6)]));
+    const results = await ann.evaluate(async ({ history, pauses }) => {
+      seen.length = 0;
+      const settled = [];
+      for (const [at, [name, value]] of history.entries()) {
+        const work = name === 'enterRoom' ? enter('forum', value) : trtc[name](name.startsWith('update') ? { mute: value } : value);
+        settled.push(work.then(() => 0, (error) => error.code ?? String(error)));
+        if (pauses[at]) await new Promise((done) => setTimeout(done, pauses[at]));
+      }
+      return Promise.all(settled);
+    }, { history, pauses });
+    const said = `${seed}: ${history.map((call, at) => `${call.join(' ')} -> ${results[at]}`).join(', ')}`;
+    for (const [at, call] of history.entries()) {
+      const codes = model.take(call);
+      // Leaving comes before what concerns the room.
+      const isCut = ['enterRoom', 'switchRole'].includes(call[0]) && history.slice(at).some(([name]) => name === 'exitRoom');
+      const allowed = [...(codes.length > 0 ? codes : [0]), ...(isCut ? [5998] : [])];
+      if (!allowed.includes(results[at])) throw new Error(`${call.join(' ')} ended with ${results[at]} instead of ${allowed}: ${said}`);
+    }
+    const wanted = JSON.stringify(model.shown);
+    let shown;
+    await until(`${wanted} after ${said}`, async () => {
+      const own = await ann.evaluate(() => {
+        const state = (kind) => seen.findLast(([name, value]) => name === 'publish-state-changed' && value.mediaType === kind)?.[1].state;
+        globalThis.states = { ...globalThis.states, ...Object.fromEntries(['audio', 'video'].map((kind) => [kind, state(kind)]).filter(([, one]) => one)) };
+        return {
+          tracks: [trtc.getAudioTrack(), trtc.getVideoTrack()].map((track) => (track ? track.enabled : null)),
+          published: ['audio', 'video'].map((kind) => states[kind] === 'started'),
+        };
+      });
+      const user = await ben.evaluate(async () => (await trtc.room.getUserList()).userInfoList.find(({ userId }) => userId === 'ann'));
+      shown = JSON.stringify({ isInside: user !== undefined, ...own, heard: [user?.hasAudioStream ?? false, user?.hasVideoStream ?? false] });
+      return shown === wanted;
+    }, 5_000).catch((error) => { throw new Error(`${error.message}; it is ${shown}`); });
+    const wrong = await ann.evaluate(() => seen.filter(([name, value]) => name === 'error' || (name === 'publish-state-changed' && value.reason === 'error')).map(([name, value]) => [name, JSON.stringify(value), value.error?.message]));
+    if (wrong.length > 0) throw new Error(`the page was told of ${JSON.stringify(wrong)} after ${said}`);
+    calls += history.length;
+  }
+  return { calls };
+}
+
+/** Leaving while entering: entering fails by its code, and the member is not on the list. */
+export async function hurry(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'lobby', RoomType: 'Conference' } });
+  const ann = await open(browser, 'ann');
+  const codes = [];
+  for (const after of [0, 1, 3, 10, 20, 40]) {
+    codes.push(await ann.evaluate(async (after) => {
+      const entering = enter('lobby', 'anchor', { scene: 'rtc' }).then(() => 0, ({ code, name, functionName }) => `${code} ${name} ${functionName}`);
+      if (after) await new Promise((done) => setTimeout(done, after));
+      await trtc.exitRoom();
+      return entering;
+    }, after));
+    const { MemberList } = await rest('live_engine_http_srv/get_member_list', { RoomId: 'lobby', Next: '' }).catch(() => ({}));
+    if (MemberList?.length) throw new Error(`still on the list after ${after} ms`);
+  }
+  const twice = await ann.evaluate(async () => {
+    const again = () => enter('lobby', 'anchor', { scene: 'rtc' }).then(() => 0, ({ code, extraCode }) => extraCode ?? code);
+    return [...(await Promise.all([again(), again()])), await again()];
+  });
+  return { codes, twice };
 }

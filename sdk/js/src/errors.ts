@@ -13,7 +13,7 @@ export const ERROR_CODE = {
 export interface RtcErrorParams {
   code: number;
   /** The server's own code, of a `SERVER_ERROR`. */
-  extraCode?: number;
+  extraCode?: number | undefined;
   message: string;
   functionName?: string;
   originError?: unknown;
@@ -75,6 +75,11 @@ export function invalid(functionName: string, message: string): RtcError {
   return new RtcError({ code: ERROR_CODE.INVALID_PARAMETER, message, functionName });
 }
 
-export function wrongMoment(functionName: string, message: string): RtcError {
-  return new RtcError({ code: ERROR_CODE.INVALID_OPERATION, message, functionName });
+export function wrongMoment(functionName: string, message: string, extraCode?: number): RtcError {
+  return new RtcError({ code: ERROR_CODE.INVALID_OPERATION, extraCode, message, functionName });
+}
+
+/** What was asked for is not done: another word of the page came in its way. */
+export function aborted(functionName: string, message: string): RtcError {
+  return new RtcError({ code: ERROR_CODE.OPERATION_ABORT, message, functionName });
 }

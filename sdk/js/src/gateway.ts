@@ -70,6 +70,7 @@ export class Gateway {
     await this.#open();
     try {
       await this.#logIn();
+      if (this.#isClosed) throw lost('the connection was closed');
     } catch (error) {
       this.close();
       throw error;
@@ -105,6 +106,7 @@ export class Gateway {
   }
 
   #open(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(lost('the connection was closed'));
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(this.#url);
       this.#socket = socket;

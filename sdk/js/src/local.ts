@@ -1,13 +1,13 @@
 import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
 import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishState, ScreenShareConfig, StreamType } from './api.js';
-import { RtcError, named, wrongMoment } from './errors.js';
+import { RtcError, aborted, named, wrongMoment } from './errors.js';
 import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
 import type { Encoding, Publishing } from './publisher.js';
 import type { Streams } from './session.js';
-import type { Stage } from './stage.js';
+import type { Choice, Stage } from './stage.js';
 import { Turns } from './turns.js';
 import { VideoPlayer, type ViewOptions } from './views.js';
 
@@ -33,7 +33,9 @@ export class LocalMedia {
   #localVideo: (LocalPicture & { config: LocalVideoConfig }) | undefined;
   #screen: (LocalPicture & { config: ScreenShareConfig; audio: MediaStreamTrack | undefined }) | undefined;
   readonly #published = new Map<StreamKind, PublishState>();
-  /** A device is opened, changed and closed in the order it was asked for. Publishing follows what is then. */
+  /** What the server says it lets through. */
+  readonly #listed = new Set<StreamKind>();
+  /** A device is opened, changed and closed in the order it was asked for. Publishing follows what is then, in the room's turns. */
   readonly #turns: Record<StreamKind, Turns> = { audio: new Turns(), main: new Turns(), sub: new Turns() };
 
   constructor(stage: Stage) {
@@ -54,6 +56,7 @@ export class LocalMedia {
   /** One is in a room no more. */
   leave(): void {
     for (const kind of this.#published.keys()) this.#setPublished(kind, 'stopped', 'api-call');
+    this.#listed.clear();
   }
 
   /** Closes all devices. */
@@ -68,14 +71,16 @@ export class LocalMedia {
 
   async startLocalAudio(config: LocalAudioConfig = {}): Promise<void> {
     await named('startLocalAudio', async () => {
+      const choice = this.#choose('startLocalAudio', config);
       const started = await this.#turns.audio.take(async () => {
-        if (this.#localAudio) throw wrongMoment('startLocalAudio', 'the microphone is on already: call updateLocalAudio');
+        if (this.#localAudio) throw aborted('startLocalAudio', 'the microphone is on already: call updateLocalAudio');
         const { audioTrack } = config.option ?? {};
         const source = audioTrack ?? (await openMicrophone(config.option ?? {}));
+        source.enabled = !config.mute;
         return (this.#localAudio = { config, source, isOwn: !audioTrack });
       });
       try {
-        await this.#publishAudio();
+        await this.#follow('audio', choice);
       } catch (error) {
         if (this.#localAudio === started) this.#endAudio();
         throw error;
@@ -85,9 +90,10 @@ export class LocalMedia {
 
   async updateLocalAudio(config: LocalAudioConfig): Promise<void> {
     await named('updateLocalAudio', async () => {
+      const choice = config.publish ? this.#choose('updateLocalAudio', config) : undefined;
       await this.#turns.audio.take(async () => {
         const audio = this.#localAudio;
-        if (!audio) throw wrongMoment('updateLocalAudio', 'the microphone is off: call startLocalAudio first');
+        if (!audio) throw aborted('updateLocalAudio', 'the microphone is off: call startLocalAudio first');
         const option = { ...audio.config.option, ...config.option };
         const { microphoneId, audioTrack, echoCancellation, autoGainControl, noiseSuppression } = config.option ?? {};
         const isAnother = [microphoneId, echoCancellation, autoGainControl, noiseSuppression].some((value) => value !== undefined);
@@ -99,22 +105,22 @@ export class LocalMedia {
           if (microphoneId) void this.#tellActive('microphone', microphoneId);
         }
         audio.config = { ...audio.config, ...config, option };
+        audio.source.enabled = !audio.config.mute;
       });
-      await this.#publishAudio();
+      await this.#follow('audio', choice);
     });
   }
 
   async stopLocalAudio(): Promise<void> {
     await named('stopLocalAudio', async () => {
       await this.#turns.audio.take(() => this.#endAudio());
-      await this.#publishAudio();
+      await this.#follow('audio');
     });
   }
 
   /** The microphone, and the sound that comes with the screen. */
   async #publishAudio(): Promise<void> {
     const { config } = this.#localAudio ?? {};
-    if (this.#localAudio) this.#localAudio.source.enabled = !config?.mute;
     const microphone = config?.publish === false ? undefined : this.#localAudio;
     const system = this.#screen?.config.publish === false ? undefined : this.#screen?.audio;
     if (!microphone && !system) {
@@ -126,7 +132,7 @@ export class LocalMedia {
     const track = this.#mix(microphone, system);
     const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
     const { bitrate, isDiscontinuous } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
-    await this.#publish('audio', track, true, { audioBitrate: bitrate, isDiscontinuous, isMuted });
+    await this.#publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isMuted });
   }
 
   #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined): MediaStreamTrack {
@@ -148,18 +154,20 @@ export class LocalMedia {
 
   async startLocalVideo(config: LocalVideoConfig = {}): Promise<void> {
     await named('startLocalVideo', async () => {
+      const choice = this.#choose('startLocalVideo', config);
       const started = await this.#turns.main.take(async () => {
-        if (this.#localVideo) throw wrongMoment('startLocalVideo', 'the camera is on already: call updateLocalVideo');
+        if (this.#localVideo) throw aborted('startLocalVideo', 'the camera is on already: call updateLocalVideo');
         requireLayering('startLocalVideo', config.option ?? {});
         const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
         const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
+        track.enabled = !config.mute;
         return (this.#localVideo = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config });
       });
       if (this.#localVideo !== started) return;
       try {
         started.player.show(config.view, localView(config.option, config.option?.useFrontCamera !== false));
         started.player.play(started.track);
-        await this.#publishVideo();
+        await this.#follow('main', choice);
       } catch (error) {
         if (this.#localVideo === started) this.#endVideo();
         throw error;
@@ -169,9 +177,10 @@ export class LocalMedia {
 
   async updateLocalVideo(config: LocalVideoConfig): Promise<void> {
     await named('updateLocalVideo', async () => {
+      const choice = config.publish ? this.#choose('updateLocalVideo', config) : undefined;
       await this.#turns.main.take(async () => {
         const video = this.#localVideo;
-        if (!video) throw wrongMoment('updateLocalVideo', 'the camera is off: call startLocalVideo first');
+        if (!video) throw aborted('updateLocalVideo', 'the camera is off: call startLocalVideo first');
         const option = { ...video.config.option, ...config.option };
         requireLayering('updateLocalVideo', option);
         const { cameraId, useFrontCamera, videoTrack, profile } = config.option ?? {};
@@ -191,25 +200,28 @@ export class LocalMedia {
         }
         const { view } = config;
         video.config = { ...video.config, ...config, option };
+        video.track.enabled = !video.config.mute;
         video.player.show(view, localView(option, option.useFrontCamera !== false));
         video.player.play(video.track);
       });
-      await this.#publishVideo();
+      await this.#follow('main', choice);
     });
   }
 
   async stopLocalVideo(): Promise<void> {
     await named('stopLocalVideo', async () => {
       await this.#turns.main.take(() => this.#endVideo());
-      await this.unpublish('main', 'api-call');
+      await this.#follow('main');
     });
   }
 
   async #publishVideo(): Promise<void> {
     const video = this.#localVideo;
-    if (!video) return;
+    if (!video || video.config.publish === false) {
+      await this.unpublish('main', 'api-call');
+      return;
+    }
     const isMuted = Boolean(video.config.mute);
-    video.track.enabled = !isMuted;
     const { profile, small, qosPreference = 'smooth' } = video.config.option ?? {};
     const encoding: Encoding = {
       ...actual(video.track, profileOf(VIDEO_PROFILES, profile, '480p')),
@@ -217,7 +229,7 @@ export class LocalMedia {
       isSimulcast: small !== false,
       ...layeringFor(video.config.option ?? {}),
     };
-    await this.#publish('main', video.track, video.config.publish !== false, { encoding, isMuted });
+    await this.#publish('main', video.track, { encoding, isMuted });
   }
 
   #endVideo(): void {
@@ -231,8 +243,9 @@ export class LocalMedia {
 
   async startScreenShare(config: ScreenShareConfig = {}): Promise<void> {
     await named('startScreenShare', async () => {
+      const choice = this.#choose('startScreenShare', config);
       const started = await this.#turns.sub.take(async () => {
-        if (this.#screen) throw wrongMoment('startScreenShare', 'the screen is shared already: call updateScreenShare');
+        if (this.#screen) throw aborted('startScreenShare', 'the screen is shared already: call updateScreenShare');
         requireLayering('startScreenShare', config.option ?? {});
         const { videoTrack, audioTrack, profile, systemAudio = false, preferDisplaySurface } = config.option ?? {};
         const opened = videoTrack
@@ -251,7 +264,7 @@ export class LocalMedia {
       try {
         started.player.show(config.view, { fillMode: config.option?.fillMode ?? 'contain' });
         started.player.play(started.track);
-        await this.#publishScreen();
+        await this.#follow('sub', choice);
       } catch (error) {
         if (this.#screen === started) this.#endScreen();
         throw error;
@@ -261,9 +274,10 @@ export class LocalMedia {
 
   async updateScreenShare(config: ScreenShareConfig): Promise<void> {
     await named('updateScreenShare', async () => {
+      const choice = config.publish ? this.#choose('updateScreenShare', config) : undefined;
       await this.#turns.sub.take(async () => {
         const screen = this.#screen;
-        if (!screen) throw wrongMoment('updateScreenShare', 'the screen is not shared: call startScreenShare first');
+        if (!screen) throw aborted('updateScreenShare', 'the screen is not shared: call startScreenShare first');
         const option = { ...screen.config.option, ...config.option };
         requireLayering('updateScreenShare', option);
         if (config.option?.videoTrack) {
@@ -275,26 +289,27 @@ export class LocalMedia {
         screen.player.show(config.view, { fillMode: option.fillMode ?? 'contain' });
         screen.player.play(screen.track);
       });
-      await this.#publishScreen();
+      await this.#follow('sub', choice);
     });
   }
 
   async stopScreenShare(): Promise<void> {
     await named('stopScreenShare', async () => {
       await this.#turns.sub.take(() => this.#endScreen());
-      await this.unpublish('sub', 'api-call');
-      await this.#publishAudio();
+      await this.#follow('sub');
     });
   }
 
   async #publishScreen(): Promise<void> {
     const screen = this.#screen;
-    if (!screen) return;
+    if (!screen || screen.config.publish === false) {
+      await this.unpublish('sub', 'api-call');
+      return;
+    }
     const { profile, qosPreference = 'clear' } = screen.config.option ?? {};
     const size = profileOf(SCREEN_PROFILES, profile, '1080p');
     const encoding: Encoding = { ...size, qosPreference, isSimulcast: false, ...layeringFor(screen.config.option ?? {}) };
-    await this.#publish('sub', screen.track, screen.config.publish !== false, { encoding });
-    if (screen.audio) await this.#publishAudio();
+    await this.#publish('sub', screen.track, { encoding });
   }
 
   #endScreen(): void {
@@ -309,49 +324,76 @@ export class LocalMedia {
 
   // Publishing
 
-  async #publish(kind: StreamKind, track: MediaStreamTrack, isWanted: boolean, how: Publishing): Promise<void> {
+  /** Who is in the audience by its own choice does not publish; who chooses otherwise before it comes to that, may. */
+  #choose(functionName: string, { publish }: { publish?: boolean }): Choice {
+    const { choice } = this.#stage;
+    if (choice.role === 'audience' && publish !== false) throw inAudience(functionName);
+    return choice;
+  }
+
+  /** Publishes what is wanted of a kind by then, or takes it back, in the room's turn. `choice` is the role's when it was asked for. */
+  #follow(kind: StreamKind, choice?: Choice): Promise<void> {
+    return this.#stage.inTurn(async () => {
+      await this.#settle(kind);
+      const isRefused = this.#stage.role === 'audience' && this.#stage.choice === choice;
+      if (isRefused && this.#isWanted(kind)) throw inAudience('');
+    });
+  }
+
+  /** The same for all that was started before entering, or in another role; in the room's turn. */
+  async followAll(): Promise<void> {
+    for (const kind of ['audio', 'main', 'sub'] as const) {
+      await this.#settle(kind).catch((error: unknown) => log.warn(`${MEDIA_TYPES[kind]} is not published`, error));
+    }
+  }
+
+  #isWanted(kind: StreamKind): boolean {
+    const of = { audio: this.#localAudio, main: this.#localVideo, sub: this.#screen }[kind];
+    return of !== undefined && of.config.publish !== false;
+  }
+
+  async #settle(kind: StreamKind): Promise<void> {
+    if (this.#stage.role !== 'anchor') await this.unpublish(kind, 'api-call');
+    else if (kind === 'audio') await this.#publishAudio();
+    else if (kind === 'main') await this.#publishVideo();
+    else await this.#publishScreen();
+    // A screen brings its sound, and takes it along.
+    if (kind === 'sub' && this.#stage.role === 'anchor') await this.#publishAudio();
+  }
+
+  async #publish(kind: StreamKind, track: MediaStreamTrack, how: Publishing): Promise<void> {
     const session = this.#stage.session;
     if (!session?.isInRoom) return;
-    if (!isWanted) {
-      await this.unpublish(kind, 'api-call');
-      return;
-    }
-    if (this.#stage.role !== 'anchor' && (this.#stage.entering?.scene ?? 'rtc') === 'live') {
-      throw wrongMoment('', "an audience member does not publish: call switchRole('anchor') first");
-    }
     if (!session.canSeal) {
       throw wrongMoment('', 'there is no key to encrypt with: call enableEncryption without publish: false first');
     }
-    const isNew = !session.publisher.has(kind);
-    if (isNew) this.#setPublished(kind, 'starting', 'api-call');
+    if (!session.publisher.has(kind)) {
+      this.#listed.delete(kind);
+      this.#setPublished(kind, 'starting', 'api-call');
+    }
     try {
       await session.publisher.publish(kind, track, how);
     } catch (error) {
+      // Whoever has left wants nothing published any more.
+      if (this.#stage.session !== session) return;
       const failure = RtcError.from(error, '');
       this.#setPublished(kind, 'stopped', 'error', failure);
       throw failure;
     }
-    if (session.isInRoom && session.publisher.has(kind)) this.#setPublished(kind, 'started', 'api-call');
+    if (this.#stage.session === session && session.isInRoom && session.publisher.has(kind)) this.#setPublished(kind, 'started', 'api-call');
   }
 
   /** Takes a stream back; its device stays as it is. */
   async unpublish(kind: StreamKind, reason: string): Promise<void> {
     const session = this.#stage.session;
     if (!session?.isInRoom || !session.publisher.has(kind)) return;
-    await session.publisher.unpublish(kind);
-    this.#setPublished(kind, 'stopped', reason);
-  }
-
-  /** What was started before entering, or in another role. */
-  async publishAll(): Promise<void> {
-    if (this.#stage.role !== 'anchor') return;
-    for (const publish of [() => this.#publishAudio(), () => this.#publishVideo(), () => this.#publishScreen()]) {
-      try {
-        await publish();
-      } catch (error) {
-        this.#stage.tell('error', RtcError.from(error, 'publish'));
-      }
+    try {
+      await session.publisher.unpublish(kind);
+    } catch (error) {
+      // The server is told as soon as it can be; it has forgotten what it does not let through.
+      log.info('a stream was not taken back yet', error);
     }
+    if (this.#stage.session === session) this.#setPublished(kind, 'stopped', reason);
   }
 
   #setPublished(kind: StreamKind, state: PublishState, reason: string, error?: RtcError): void {
@@ -367,8 +409,11 @@ export class LocalMedia {
     if (!session?.isInRoom) return;
     for (const kind of ['audio', 'main', 'sub'] as const) {
       if (!session.publisher.has(kind)) continue;
-      const isStarted = streams.has(kind);
-      this.#setPublished(kind, isStarted ? 'started' : 'stopped', isStarted ? 'api-call' : 'error');
+      // What is on its way is not listed yet.
+      if (streams.has(kind)) {
+        this.#listed.add(kind);
+        this.#setPublished(kind, 'started', 'api-call');
+      } else if (this.#listed.delete(kind)) this.#setPublished(kind, 'stopped', 'error');
     }
   }
 
@@ -396,6 +441,10 @@ export class LocalMedia {
     const device = devices.find((one) => one.deviceId === deviceId);
     if (device) this.#stage.tell('device-changed', { type, action: 'active', device });
   }
+}
+
+function inAudience(functionName: string): RtcError {
+  return wrongMoment(functionName, "an audience member does not publish: call switchRole('anchor') first", 5107);
 }
 
 /** What the camera really gives, which may be less than was asked for. */

@@ -70,6 +70,8 @@ export class Publisher {
   readonly #outgoing = new Map<StreamKind, Outgoing>();
   /** Connections keep the places of streams that have ended, for the next of their kind. */
   readonly #idle = new Map<StreamKind, RTCRtpTransceiver>();
+  /** Something was taken back of which the server does not know yet. */
+  #isOwed = false;
   /** What each kind's newest place was made for, which it stays. */
   readonly #madeFor = new Map<StreamKind, string>();
 
@@ -166,7 +168,9 @@ export class Publisher {
     if (!outgoing) return Promise.resolve();
     this.#outgoing.delete(kind);
     return this.#turns.take(async () => {
-      if (await this.#vacate(kind, outgoing)) await this.#peer.negotiate();
+      if (!(await this.#vacate(kind, outgoing))) return;
+      this.#isOwed = true;
+      await this.#peer.negotiate();
     });
   }
 
@@ -181,7 +185,11 @@ export class Publisher {
 
   /** Does what was asked for while the server could not be reached. */
   async catchUp(): Promise<void> {
-    await Promise.all([...this.#outgoing].map(([kind, outgoing]) => this.#turns.take(() => this.#bring(kind, outgoing))));
+    const all = [...this.#outgoing].map(([kind, outgoing]) => this.#turns.take(() => this.#bring(kind, outgoing)));
+    const taken = this.#turns.take(async () => {
+      if (this.#isOwed && this.#peer.pc) await this.#peer.negotiate();
+    });
+    await Promise.all([...all, taken]);
   }
 
   /** The media of this connection is gone at the server: all of it is published anew. */
@@ -274,6 +282,7 @@ export class Publisher {
       told.push([outgoing, isMuted]);
     }
     const answer = await this.#gateway.request('publish', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
+    this.#isOwed = false;
     // Of a stream that it knows already the server does not take it from an offer.
     for (const [outgoing, isMuted] of told) if (outgoing.toldMuted === undefined) outgoing.toldMuted = isMuted;
     const sound = this.#outgoing.get('audio');

@@ -1,6 +1,6 @@
 import { Emitter } from './emitter.js';
 import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
-import { ERROR_CODE, RtcError } from './errors.js';
+import { ERROR_CODE, RtcError, aborted } from './errors.js';
 import { type Body, type Credentials, Gateway, gatewayUrl } from './gateway.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
@@ -66,6 +66,7 @@ export class Session extends Emitter<SessionEvents> {
   userId = '';
   roomId = '';
   isInRoom = false;
+  #isClosed = false;
   /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */
   link: { bitrate: number; rtt: number; loss: number } | undefined;
   roomInfo: Body = {};
@@ -140,6 +141,7 @@ export class Session extends Emitter<SessionEvents> {
     let answer: Body;
     try {
       answer = await this.#enter(roomId, makeRoom);
+      if (this.#isClosed) throw aborted('', 'the room was left');
     } catch (error) {
       this.#encryption?.close();
       this.#encryption = undefined;
@@ -204,6 +206,7 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#leaveRoom();
     this.gateway.close();
     this.#setState('DISCONNECTED');
@@ -213,6 +216,27 @@ export class Session extends Emitter<SessionEvents> {
   async request(command: string, body: Body = {}): Promise<Body> {
     if (!this.isInRoom) throw notInside();
     return this.gateway.request(command, { RoomId: this.roomId, ...body });
+  }
+
+  /** Sits, where there are seats; who sits already stays there. The list of seats may be a moment behind. */
+  async takeSeat(): Promise<void> {
+    if (!this.hasSeats) return;
+    try {
+      await this.request('take_seat');
+    } catch (error) {
+      const isSeated = this.ownSeat !== undefined || (error instanceof RtcError && error.extraCode === 100203);
+      if (!isSeated) throw error;
+    }
+  }
+
+  /** Gets up, where one sits. */
+  async getUp(): Promise<void> {
+    if (!this.hasSeats) return;
+    try {
+      await this.leaveSeat();
+    } catch (error) {
+      if (this.ownSeat || !(error instanceof RtcError) || error.extraCode === undefined) throw error;
+    }
   }
 
   async leaveSeat(): Promise<void> {
@@ -428,5 +452,5 @@ export function strings(value: unknown): string[] {
 }
 
 function notInside(): RtcError {
-  return new RtcError({ code: ERROR_CODE.INVALID_OPERATION, message: 'not in a room: call enterRoom first' });
+  return new RtcError({ code: ERROR_CODE.INVALID_OPERATION, extraCode: 5101, message: 'not in a room: call enterRoom first' });
 }

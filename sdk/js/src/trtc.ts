@@ -19,7 +19,7 @@ import { Meter, volumeOf } from './capture.js';
 import { getCameraList, getMicrophoneList, getSpeakerList, isSupported, type Support } from './devices.js';
 import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
-import { ERROR_CODE, RtcError, invalid, named, wrongMoment } from './errors.js';
+import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import type { Body } from './gateway.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
@@ -27,8 +27,9 @@ import type { StreamKind } from './peer.js';
 import { RemoteMedia, setSpeaker } from './remote.js';
 import { Room } from './room.js';
 import { Session } from './session.js';
-import { type Stage, inRoom } from './stage.js';
+import { type Choice, type Stage, inRoom } from './stage.js';
 import { StatisticsReader } from './statistics.js';
+import { Turns } from './turns.js';
 
 const STATISTICS_INTERVAL_MS = 2_000;
 /** What the server lets one send as SEI-like data has this number; pages use 1 to 10. */
@@ -47,8 +48,16 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** The keys of end-to-end encryption, by their ids; none while it is off. */
   readonly #keys = new Map<number, EncryptionKey>();
   #role: Role = 'anchor';
-  #isLeaving = false;
+  #choice: Choice = { role: 'anchor' };
   #isDestroyed = false;
+  /** What concerns the room (entering it, roles, what is published) is carried out in the order it was asked for. */
+  readonly #turns = new Turns();
+  /** Grows when one leaves: what was asked for before, of the room, is over. */
+  #visit = 0;
+  /** The visit whose room is being entered. */
+  #entry: number | undefined;
+  /** The server is still told of the last leave until then. */
+  #leaving: Promise<void> = Promise.resolve();
   /** What the parts of it see. */
   readonly #stage: Stage;
   readonly #local: LocalMedia;
@@ -69,6 +78,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       get session() { return self.#session; },
       get entering() { return self.#entering; },
       get role() { return self.#role; },
+      get choice() { return self.#choice; },
+      inTurn: (work) => self.#turns.take(work),
       tell: (event, ...args) => this.emit(event, ...args),
     };
     this.#local = new LocalMedia(this.#stage);
@@ -109,9 +120,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 
   destroy(): void {
-    if (this.#session?.isInRoom) throw wrongMoment('destroy', 'still in a room: call exitRoom first');
+    if (this.#session || this.#entry === this.#visit) throw wrongMoment('destroy', 'still in a room: call exitRoom first');
     this.#isDestroyed = true;
-    this.#leave();
     this.#local.close();
     this.enableAudioVolumeEvaluation(0);
     globalThis.navigator?.mediaDevices?.removeEventListener?.('devicechange', this.#onDeviceChange);
@@ -160,9 +170,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   // Room
 
   async enterRoom(config: EnterRoomConfig): Promise<void> {
+    const visit = this.#visit;
     await named('enterRoom', async () => {
       if (this.#isDestroyed) throw wrongMoment('enterRoom', 'this instance was destroyed: create another');
-      if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom');
+      if (this.#entry === visit) throw aborted('enterRoom', 'a room is being entered already');
+      if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom', 5104);
       const roomId = roomIdOf(config, 'enterRoom');
       if (!Number.isInteger(config.sdkAppId) || config.sdkAppId <= 0) throw invalid('enterRoom', 'sdkAppId must be a positive integer');
       if (!config.userId) throw invalid('enterRoom', 'userId is missing');
@@ -171,88 +183,140 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (maxSpeakers !== undefined && !(Number.isInteger(maxSpeakers) && maxSpeakers >= 1 && maxSpeakers <= 50)) {
         throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50');
       }
-      this.#entering = config;
-      this.#role = config.role ?? 'anchor';
-      const proxy = typeof config.proxy === 'object' ? config.proxy : undefined;
-      const turn = proxy?.turnServer === undefined ? undefined : [proxy.turnServer].flat();
-      const session = new Session({
-        server: (typeof config.proxy === 'string' ? config.proxy : proxy?.websocketProxy) ?? this.#options.server,
-        iceServers: turn?.map(iceServer),
-        iceTransportPolicy: proxy?.iceTransportPolicy,
-        encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
-        maxSpeakers,
-      });
-      this.#session = session;
-      // The room hears of everything first: what puts one out also detaches it.
-      this.room.attach(session);
-      this.#listen(session);
+      this.#entry = visit;
+      this.#choice = { role: roleOf(config) };
       try {
-        await session.login({ sdkAppId: config.sdkAppId, userId: config.userId, userSig: config.userSig });
-        await session.enter(roomId, this.#roomMaker(roomId));
+        await this.#turns.take(() => this.#enter(config, roomId, visit));
       } catch (error) {
-        this.room.detach();
-        this.#session = undefined;
-        session.close();
+        if (visit !== this.#visit) throw aborted('enterRoom', 'the room was left before it was entered');
+        this.#choice = { role: 'anchor' };
         throw error;
+      } finally {
+        if (this.#entry === visit) this.#entry = undefined;
       }
-      await this.#takeRole();
-      this.#statisticsTimer = setInterval(() => void this.#tellStatistics(), STATISTICS_INTERVAL_MS);
-      await this.#local.publishAll();
     });
   }
 
-  async exitRoom(): Promise<void> {
-    const session = this.#session;
-    if (!session) return;
-    this.#isLeaving = true;
+  async #enter(config: EnterRoomConfig, roomId: string, visit: number): Promise<void> {
+    await this.#leaving;
+    this.#require(visit);
+    this.#entering = config;
+    this.#role = roleOf(config);
+    const proxy = typeof config.proxy === 'object' ? config.proxy : undefined;
+    const turn = proxy?.turnServer === undefined ? undefined : [proxy.turnServer].flat();
+    const session = new Session({
+      server: (typeof config.proxy === 'string' ? config.proxy : proxy?.websocketProxy) ?? this.#options.server,
+      iceServers: turn?.map(iceServer),
+      iceTransportPolicy: proxy?.iceTransportPolicy,
+      encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
+      maxSpeakers: config.maxSpeakers,
+    });
+    this.#session = session;
+    // The room hears of everything first: what puts one out also detaches it.
+    this.room.attach(session);
+    this.#listen(session);
     try {
-      await session.leave().catch((error: unknown) => log.info('the server could not be told', error));
-    } finally {
-      this.#isLeaving = false;
+      await session.login({ sdkAppId: config.sdkAppId, userId: config.userId, userSig: config.userSig });
+      await session.enter(roomId, this.#roomMaker(roomId));
+    } catch (error) {
+      if (this.#session === session) this.#leave();
+      session.close();
+      throw error;
+    }
+    await this.#takeRole();
+    this.#require(visit);
+    this.#statisticsTimer = setInterval(() => void this.#tellStatistics(), STATISTICS_INTERVAL_MS);
+    await this.#local.followAll();
+    this.#require(visit);
+  }
+
+  /** Fails when the page has left meanwhile. */
+  #require(visit: number): void {
+    if (visit !== this.#visit) throw aborted('', 'the room was left');
+  }
+
+  /** Leaves at once, whatever is under way; it is over when the server was told. */
+  async exitRoom(): Promise<void> {
+    this.#visit += 1;
+    const session = this.#session;
+    if (session) {
+      const told = session.leave().catch((error: unknown) => log.info('the server could not be told', error));
       this.#leave();
+      this.#leaving = told.then(() => session.close());
+    }
+    await this.#leaving;
+  }
+
+  /** Does what concerns the room that one is in, or is entering, in its turn; leaving comes before it. */
+  async #inVisit(functionName: string, work: (session: Session) => Promise<void>): Promise<void> {
+    const visit = this.#visit;
+    if (this.#entry !== visit) inRoom(this.#session, functionName);
+    try {
+      await this.#turns.take(async () => {
+        this.#require(visit);
+        await work(inRoom(this.#session, functionName));
+      });
+    } catch (error) {
+      throw visit === this.#visit ? error : aborted(functionName, 'the room was left');
     }
   }
 
   async switchRoom(config: SwitchRoomConfig): Promise<void> {
     await named('switchRoom', async () => {
-      const session = inRoom(this.#stage.session, 'switchRoom');
-      const before = this.#entering;
-      if (!before) throw wrongMoment('switchRoom', 'not in a room: call enterRoom first');
       const roomId = roomIdOf(config, 'switchRoom');
-      this.#remote.forget();
-      if (config.userSig) session.gateway.renew(config.userSig);
-      await session.leave();
-      this.#entering = { ...before, ...(config.strRoomId === undefined ? { roomId: config.roomId, strRoomId: undefined } : { strRoomId: config.strRoomId, roomId: undefined }) } as EnterRoomConfig;
-      try {
-        await session.enter(roomId, this.#roomMaker(roomId));
-      } catch (error) {
-        this.#leave();
-        throw error;
-      }
-      await this.#takeRole();
-      await this.#local.publishAll();
+      await this.#inVisit('switchRoom', async (session) => {
+        const visit = this.#visit;
+        this.#remote.forget();
+        if (config.userSig) session.gateway.renew(config.userSig);
+        await session.leave();
+        const { roomId: number, strRoomId } = config;
+        this.#entering = { ...this.#entering, ...(strRoomId === undefined ? { roomId: number, strRoomId } : { strRoomId, roomId: undefined }) } as EnterRoomConfig;
+        try {
+          await session.enter(roomId, this.#roomMaker(roomId));
+        } catch (error) {
+          if (this.#session === session) {
+            this.#leave();
+            session.close();
+          }
+          throw error;
+        }
+        await this.#takeRole();
+        this.#require(visit);
+        await this.#local.followAll();
+      });
     });
   }
 
   async switchRole(role: Role): Promise<void> {
     await named('switchRole', async () => {
       if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'");
-      const session = inRoom(this.#stage.session, 'switchRole');
-      const before = this.#role;
-      this.#role = role;
+      const before = this.#choice;
+      const choice = (this.#choice = { role });
       try {
-        if (role === 'audience') {
-          for (const kind of ['audio', 'main', 'sub'] as const) await this.#local.unpublish(kind, 'api-call');
-          if (session.ownSeat) await session.leaveSeat();
-        } else {
-          if (session.hasSeats && !session.ownSeat) await session.request('take_seat');
-          await this.#local.publishAll();
-        }
+        await this.#inVisit('switchRole', (session) => this.#play(session, role));
       } catch (error) {
-        this.#role = before;
+        if (this.#choice === choice) this.#choice = this.#session ? { role: this.#role } : before;
         throw error;
       }
     });
+  }
+
+  async #play(session: Session, role: Role): Promise<void> {
+    const before = this.#role;
+    try {
+      if (role === 'audience') {
+        this.#role = role;
+        await this.#local.followAll();
+        await session.getUp();
+      } else {
+        await session.takeSeat();
+      }
+      this.#role = role;
+    } catch (error) {
+      this.#role = before;
+      throw error;
+    }
+    if (role === 'anchor') await this.#local.followAll();
   }
 
   /**
@@ -284,7 +348,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#keys.set(keyId, kept);
       await this.#session?.addKey(kept);
       // What waited for a key to seal by.
-      if (!couldSeal && this.#session?.canSeal) await this.#local.publishAll();
+      if (!couldSeal && this.#session?.canSeal) await this.#turns.take(() => this.#local.followAll());
     });
   }
 
@@ -306,22 +370,23 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** Anchors sit, where there are seats. Whoever may not yet can still watch; publishing says why it does not work. */
   async #takeRole(): Promise<void> {
     const session = this.#session;
-    if (!session?.hasSeats || session.ownSeat || this.#role !== 'anchor') return;
+    if (!session || session.ownSeat || this.#role !== 'anchor') return;
     try {
-      await session.request('take_seat');
+      await session.takeSeat();
     } catch (error) {
       log.warn('no seat was taken', error);
     }
   }
 
+  /** One is in no room any more. */
   #leave(): void {
     this.#remote.leave();
     clearInterval(this.#statisticsTimer);
     this.room.detach();
-    const session = this.#session;
-    session?.close();
     this.#session = undefined;
     this.#entering = undefined;
+    this.#role = 'anchor';
+    this.#choice = { role: 'anchor' };
     this.#local.leave();
   }
 
@@ -514,14 +579,22 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.emit('connection-state-changed', { prevState, state });
     });
     session.on('members', ({ left }) => {
-      this.#remote.compareMembers(session, left);
+      if (this.#session === session) this.#remote.compareMembers(session, left);
     });
+    let wasSeated = false;
     session.on('seats', () => {
+      if (this.#session !== session) return;
       // Whoever is put on a seat may publish from it at once.
-      if (session.ownSeat) this.#role = 'anchor';
+      const isSeated = session.ownSeat !== undefined;
+      if (isSeated && !wasSeated && !session.isLeavingSeat) {
+        if (this.#choice.role === this.#role) this.#choice = { role: 'anchor' };
+        this.#role = 'anchor';
+      }
+      wasSeated = isSeated;
       this.#remote.compareAnchors(session);
     });
     session.on('streams', (userId, streams) => {
+      if (this.#session !== session) return;
       if (userId === session.userId) this.#local.compare(streams);
       else this.#remote.compareStreams(session, userId, streams);
     });
@@ -531,14 +604,18 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (event === 'data_received') this.#takeData(body);
       if (event === 'device_closed') void this.#local.closeDevice(String(body['StreamType']) as StreamKind);
     });
-    session.on('out', (reason) => {
+    const isOver = (): boolean => {
+      if (this.#session !== session) return false;
+      this.#visit += 1;
       this.#leave();
-      this.emit('kicked-out', { reason: reason as 'kick' });
+      session.close();
+      return true;
+    };
+    session.on('out', (reason) => {
+      if (isOver()) this.emit('kicked-out', { reason: reason as 'kick' });
     });
     session.on('ended', (error) => {
-      if (this.#isLeaving) return;
-      this.#leave();
-      this.emit('error', RtcError.from(error, 'connection'));
+      if (isOver()) this.emit('error', RtcError.from(error, 'connection'));
     });
   }
 
@@ -559,6 +636,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     tell(now, before, 'add');
     tell(before, now, 'remove');
   }
+}
+
+/** In a call everyone may publish; of a live stream, the anchors. */
+function roleOf({ scene = 'rtc', role = 'anchor' }: EnterRoomConfig): Role {
+  return scene === 'live' ? role : 'anchor';
 }
 
 function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName: string): string {

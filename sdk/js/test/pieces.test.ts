@@ -143,7 +143,7 @@ describe('mistakes', () => {
     ['an app is needed', () => trtc.enterRoom({ sdkAppId: 0, userId: 'a', userSig: 's', strRoomId: 'r' }), 5000],
     ['a UserSig is needed', () => trtc.enterRoom({ sdkAppId: 1, userId: 'a', userSig: '', strRoomId: 'r' }), 5000],
     ['first enter', () => trtc.startRemoteVideo({ userId: 'b', streamType: 'main' }), 5100],
-    ['first start', () => trtc.updateLocalVideo({}), 5100],
+    ['first start', () => trtc.updateLocalVideo({}), 5998],
     ['first enter', () => trtc.switchRole('audience'), 5100],
   ])('%s', async (_, act, code) => {
     const error = await act().catch((thrown: unknown) => thrown);
