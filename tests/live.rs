@@ -526,6 +526,19 @@ async fn leaving_comes_before_entering_that_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn handlers_that_come_late_hear_of_who_is_there() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "late").hear()["result"].take();
+
+    let ann = json!({"userId": "ann"});
+    let video = json!({"userId": "ann", "streamType": "main"});
+    let all = [("remote-user-enter", &ann), ("remote-audio-available", &ann), ("remote-video-available", &video)];
+    assert_eq!(saw["heard"], json!(all), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_room_layer_does_what_its_table_says() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

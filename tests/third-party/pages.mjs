@@ -159,3 +159,25 @@ export async function hurry(browser) {
   });
   return { codes, twice };
 }
+
+/** Handlers that come after entering hear of those who are there; an instance is kept in a framework's proxy. */
+export async function late(browser) {
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  await ann.evaluate(() => enter('annex', 'anchor', { scene: 'rtc' }));
+  await ann.evaluate(async () => { await trtc.startLocalVideo(); await trtc.startLocalAudio(); });
+  const heard = await ben.evaluate(async ({ app, sig }) => {
+    const kept = new Proxy(TRTC.create(), {});
+    globalThis.heard = [];
+    await kept.enterRoom({ sdkAppId: app, userId: 'ben', userSig: sig, strRoomId: 'annex', scene: 'rtc' });
+    await new Promise((done) => setTimeout(done, 300));
+    for (const name of ['remote-user-enter', 'remote-audio-available', 'remote-video-available']) kept.on(name, (value) => heard.push([name, value]));
+    await new Promise((done) => setTimeout(done, 300));
+    const once = [...heard];
+    await kept.startRemoteVideo({ userId: 'ann', streamType: 'main', view: view('late') });
+    globalThis.kept = kept;
+    return once;
+  }, { app: input.app, sig: input.sigs.ben });
+  await until('a picture', () => ben.evaluate(() => document.querySelector('#late video')?.videoWidth > 0));
+  await ben.evaluate(async () => { await kept.exitRoom(); kept.destroy(); });
+  return { heard };
+}

@@ -23,6 +23,11 @@ export class Emitter<Events extends { [name in keyof Events]: unknown[] }> {
     return this;
   }
 
+  /** Whether anybody listens. */
+  protected hears(event: keyof Events): boolean {
+    return (this.#handlers.get(event)?.length ?? 0) > 0;
+  }
+
   protected emit<Name extends keyof Events>(event: Name, ...args: Events[Name]): void {
     for (const { handler, context } of [...(this.#handlers.get(event) ?? [])]) {
       try {

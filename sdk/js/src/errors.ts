@@ -10,6 +10,8 @@ export const ERROR_CODE = {
   UNKNOWN_ERROR: 5999,
 } as const;
 
+const NAMES = new Map<number, string>(Object.entries(ERROR_CODE).map(([name, code]) => [code, name]));
+
 export interface RtcErrorParams {
   code: number;
   /** The server's own code, of a `SERVER_ERROR`. */
@@ -28,7 +30,7 @@ export class RtcError extends Error {
 
   constructor({ code, extraCode, message, functionName = '', originError }: RtcErrorParams) {
     super(message);
-    this.name = 'RtcError';
+    this.name = NAMES.get(code) ?? 'RtcError';
     this.code = code;
     this.extraCode = extraCode;
     this.functionName = functionName;

@@ -4,6 +4,7 @@ import type { Body, Credentials } from './gateway.js';
 import type { StreamKind } from './peer.js';
 import { type Seat, Session, type SessionEvents, list, strings } from './session.js';
 import { inRoom } from './stage.js';
+import { steady } from './steady.js';
 import type { TRTCOptions } from './api.js';
 
 export interface UserInfo {
@@ -72,6 +73,7 @@ export class Room extends Emitter<RoomEvents> {
   constructor(options: TRTCOptions = {}) {
     super();
     this.#options = options;
+    steady(this);
   }
 
   // Life

@@ -21,6 +21,7 @@ import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import type { Body } from './gateway.js';
+import { HeldNews } from './held.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
 import type { StreamKind } from './peer.js';
@@ -29,6 +30,7 @@ import { Room } from './room.js';
 import { Session } from './session.js';
 import { type Choice, type Stage, inRoom } from './stage.js';
 import { StatisticsReader } from './statistics.js';
+import { steady } from './steady.js';
 import { Turns } from './turns.js';
 
 const STATISTICS_INTERVAL_MS = 2_000;
@@ -67,6 +69,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #meter: { meter: Meter; track: MediaStreamTrack } | undefined;
   #reader = new StatisticsReader();
   #seq = 0;
+  readonly #held = new HeldNews();
   #devices: MediaDeviceInfo[] = [];
   #onDeviceChange = (): void => void this.#compareDevices();
 
@@ -80,12 +83,25 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       get role() { return self.#role; },
       get choice() { return self.#choice; },
       inTurn: (work) => self.#turns.take(work),
-      tell: (event, ...args) => this.emit(event, ...args),
+      tell: (event, ...args) => {
+        this.#held.take(event, args, this.hears(event));
+        this.emit(event, ...args);
+      },
     };
     this.#local = new LocalMedia(this.#stage);
     this.#remote = new RemoteMedia(this.#stage);
     globalThis.navigator?.mediaDevices?.addEventListener?.('devicechange', this.#onDeviceChange);
     void this.#compareDevices();
+    steady(this);
+  }
+
+  /** Whoever listens to who is there, and to what they send, hears of those that are there already too, a moment later. */
+  override on<Name extends keyof TRTCEventTypes>(event: Name, handler: (...args: TRTCEventTypes[Name]) => void, context?: unknown): this {
+    super.on(event, handler, context);
+    queueMicrotask(() => {
+      if (this.hears(event)) for (const args of this.#held.give(event)) this.emit(event, ...args);
+    });
+    return this;
   }
 
   // Life
@@ -120,7 +136,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 
   destroy(): void {
-    if (this.#session || this.#entry === this.#visit) throw wrongMoment('destroy', 'still in a room: call exitRoom first');
+    if (this.#isBusy) throw wrongMoment('destroy', 'still in a room: call exitRoom first');
     this.#isDestroyed = true;
     this.#local.close();
     this.enableAudioVolumeEvaluation(0);
@@ -230,6 +246,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#require(visit);
   }
 
+  /** In a room, or entering one. */
+  get #isBusy(): boolean {
+    return this.#session !== undefined || this.#entry === this.#visit;
+  }
+
   /** Fails when the page has left meanwhile. */
   #require(visit: number): void {
     if (visit !== this.#visit) throw aborted('', 'the room was left');
@@ -267,6 +288,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       await this.#inVisit('switchRoom', async (session) => {
         const visit = this.#visit;
         this.#remote.forget();
+        this.#held.clear();
         if (config.userSig) session.gateway.renew(config.userSig);
         await session.leave();
         const { roomId: number, strRoomId } = config;
@@ -333,7 +355,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         const message = 'this browser cannot encrypt end to end: it has no encoded transforms, or the page is not served over https';
         throw new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message, functionName: 'enableEncryption' });
       }
-      if (this.#session && this.#keys.size === 0) {
+      if (this.#isBusy && this.#keys.size === 0) {
         throw wrongMoment('enableEncryption', 'in a room without encryption: call it before enterRoom');
       }
       const sealing = sealedBy(this.#keys.values());
@@ -354,7 +376,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   /** What is sent and received is not encrypted end to end any more. Called between rooms: what goes on in one stays encrypted. */
   async disableEncryption(): Promise<void> {
-    if (this.#session) throw wrongMoment('disableEncryption', 'in a room: call exitRoom first');
+    if (this.#isBusy) throw wrongMoment('disableEncryption', 'in a room: call exitRoom first');
     this.#keys.clear();
   }
 
@@ -388,6 +410,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#role = 'anchor';
     this.#choice = { role: 'anchor' };
     this.#local.leave();
+    this.#held.clear();
   }
 
   // Own media: `local.ts`

@@ -109,7 +109,9 @@ describe('the key of a page', () => {
     const publish = vi.fn();
     Object.defineProperties(session, { isInRoom: { value: true }, publisher: { value: { has: () => false, publish } } });
     const tell = vi.fn();
-    const local = new LocalMedia({ session: session as Session, entering: undefined, role: 'anchor', tell } satisfies Stage);
+    const choice = { role: 'anchor' } as const;
+    const stage: Stage = { session: session as Session, entering: undefined, role: 'anchor', choice, inTurn: (work) => work(), tell };
+    const local = new LocalMedia(stage);
     const start = () => local.startLocalAudio({ option: { audioTrack: { enabled: true } as MediaStreamTrack } });
 
     await expect(start()).rejects.toMatchObject({ code: 5100, functionName: 'startLocalAudio' });

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { volumeOf } from '../src/capture.js';
 import { Emitter } from '../src/emitter.js';
+import { HeldNews } from '../src/held.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
 import { slim, withSoundAgain } from '../src/peer.js';
@@ -32,6 +33,67 @@ describe('events', () => {
 
     expect(first.mock.calls).toEqual([[7]]);
     expect(second.mock.calls).toEqual([[7], [8]]);
+  });
+});
+
+describe('behind a proxy', () => {
+  /** As frameworks make them: whatever is got of it is one too. */
+  const wrap = <T extends object>(target: T): T =>
+    new Proxy(target, {
+      get: (of, name, receiver) => {
+        const value: unknown = Reflect.get(of, name, receiver);
+        return typeof value === 'object' && value !== null ? wrap(value) : value;
+      },
+    });
+
+  test('an instance is what it was', async () => {
+    const trtc = wrap({ trtc: TRTC.create() }).trtc;
+    const heard = vi.fn();
+
+    trtc.on('error', heard).off('error', heard);
+    await expect(trtc.enterRoom({ sdkAppId: 0, userId: 'a', userSig: 's', strRoomId: 'r' })).rejects.toMatchObject({ code: 5000 });
+    await expect(trtc.room.sendTextMessage({ messageText: 'hi' })).rejects.toMatchObject({ code: 5100 });
+    expect([trtc.getAudioTrack(), trtc.room.getRoomInfo === trtc.room.getRoomInfo]).toEqual([null, true]);
+    await trtc.exitRoom();
+    trtc.destroy();
+  });
+
+  test('its methods need no instance in front of them, and Vue leaves it alone', async () => {
+    const trtc = TRTC.create();
+    const { exitRoom, on } = trtc;
+
+    await exitRoom();
+    expect([on('error', () => undefined), Object.keys(trtc), (trtc as { __v_skip?: boolean }).__v_skip]).toEqual([trtc, [], true]);
+  });
+});
+
+describe('who is there already', () => {
+  const news = () => {
+    const held = new HeldNews();
+    held.take('remote-user-enter', [{ userId: 'ann' }], false);
+    held.take('remote-user-enter', [{ userId: 'ben' }], true);
+    held.take('remote-video-available', [{ userId: 'ann', streamType: 'main' }], false);
+    held.take('remote-video-available', [{ userId: 'ann', streamType: 'sub' }], false);
+    held.take('error', [new RtcError({ code: 1, message: '' })], false);
+    return held;
+  };
+
+  test('is told once to who listens later, if nobody was there to hear it', () => {
+    const held = news();
+
+    expect([held.give('remote-user-enter'), held.give('remote-user-enter'), held.give('error')]).toEqual([[[{ userId: 'ann' }]], [], []]);
+  });
+
+  test('is not told when it is over', () => {
+    const held = news();
+
+    held.take('remote-video-unavailable', [{ userId: 'ann', streamType: 'main' }], false);
+    held.take('remote-user-exit', [{ userId: 'ann' }], true);
+
+    expect([held.give('remote-user-enter'), held.give('remote-video-available')]).toEqual([[], [[{ userId: 'ann', streamType: 'sub' }]]]);
+    const left = news();
+    left.clear();
+    expect(left.give('remote-user-enter')).toEqual([]);
   });
 });
 
@@ -149,7 +211,7 @@ describe('mistakes', () => {
     const error = await act().catch((thrown: unknown) => thrown);
 
     expect(error).toBeInstanceOf(RtcError);
-    expect(error).toMatchObject({ code, name: 'RtcError' });
+    expect(error).toMatchObject({ code, name: Object.entries(TRTC.ERROR_CODE).find(([, one]) => one === code)?.[0] });
     expect((error as RtcError).message.length).toBeGreaterThan(10);
     expect((error as RtcError).functionName).not.toBe('');
   });
