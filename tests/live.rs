@@ -539,6 +539,27 @@ async fn handlers_that_come_late_hear_of_who_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_told_of_its_devices_of_what_plays_and_of_its_mistakes() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "events").hear()["result"].take();
+
+    assert_eq!(saw["active"], json!(["camera", "microphone"]), "{saw}");
+    assert_eq!((&saw["left"], &saw["errors"]), (&json!(0), &json!(0)), "{saw}");
+    let failures = json!([
+        "OPERATION_ABORT 5998 undefined startLocalVideo",
+        "OPERATION_ABORT 5998 undefined updateLocalAudio",
+        "DEVICE_ERROR 5300 5304 startLocalAudio",
+        "INVALID_OPERATION 5100 5103 startRemoteVideo",
+        "INVALID_OPERATION 5100 5102 startRemoteVideo",
+        "INVALID_PARAMETER 5000 5009 updateLocalVideo",
+    ]);
+    assert_eq!(saw["failures"], failures, "{saw}");
+    assert_eq!(saw["permissions"], json!({"camera": "granted", "microphone": "granted"}), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_room_layer_does_what_its_table_says() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

@@ -39,7 +39,7 @@ async function together(browser) {
   }
   const volumes = await pages.cat.evaluate(() => new Promise((resolve) => {
     trtc.enableAudioVolumeEvaluation(100);
-    trtc.on('audio-volume', ({ result }) => result.some((one) => one.volume > 20) && resolve(result));
+    trtc.on('audio-volume', ({ result }) => result.some((one) => one.volume > 2) && resolve(result));
   }));
   const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'hall', Next: '' });
   // Switched off and on again, as the others are told.
@@ -119,7 +119,9 @@ async function restart(browser) {
   process.stdout.write('{"do":"restart"}\n');
   await new Promise((resolve) => createInterface({ input: process.stdin }).once('line', resolve));
   const began = Date.now();
-  await until('the connection to come back', () => ben.evaluate(() => seen.some(([name, value]) => name === 'connection-state-changed' && value.state === 'RECONNECTED')));
+  const states = () => ben.evaluate(() => seen.filter(([name]) => name === 'connection-state-changed').map(([, { state, isReconnecting }]) => `${state} ${isReconnecting}`).join());
+  const back = 'CONNECTING false,CONNECTED undefined,DISCONNECTED undefined,CONNECTING true,CONNECTED undefined';
+  await until('the connection to come back', async () => (await states()) === back);
   await seesFrames(ben, 'ann');
   await hears(ben, 'ann');
   const healed = Date.now() - began;

@@ -1,9 +1,11 @@
 // What pages do that were written for the cloud's SDK: how they load it, call it and listen to it.
 import { input, hears, open, rest, seesFrames, until } from './browsers.mjs';
 
+const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
+
 /** The client as a classic script: the global `TRTC`, in a page without modules, beside one with. */
 export async function classic(browser) {
-  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'kiosk', RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' } });
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'kiosk', ...SEATS } });
   const ben = await open(browser, 'ben');
   await ben.evaluate(() => { watchAll(240); return enter('kiosk', 'audience'); });
   const page = await (await browser.newContext()).newPage();
@@ -80,7 +82,7 @@ class Model {
 
 /** Calls that nobody waits for are carried out in order, and the last word holds: any history of them ends as the model does. */
 export async function histories(browser) {
-  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'forum', RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' } });
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'forum', ...SEATS } });
   const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
   await ben.evaluate(() => enter('forum', 'audience'));
   const fixed = [
@@ -140,21 +142,21 @@ export async function histories(browser) {
 
 /** Leaving while entering: entering fails by its code, and the member is not on the list. */
 export async function hurry(browser) {
-  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'lobby', RoomType: 'Conference' } });
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'lobby', ...SEATS } });
   const ann = await open(browser, 'ann');
   const codes = [];
   for (const after of [0, 1, 3, 10, 20, 40]) {
     codes.push(await ann.evaluate(async (after) => {
-      const entering = enter('lobby', 'anchor', { scene: 'rtc' }).then(() => 0, ({ code, name, functionName }) => `${code} ${name} ${functionName}`);
+      const entering = enter('lobby', 'anchor').then(() => 0, ({ code, name, functionName }) => `${code} ${name} ${functionName}`);
       if (after) await new Promise((done) => setTimeout(done, after));
       await trtc.exitRoom();
       return entering;
     }, after));
-    const { MemberList } = await rest('live_engine_http_srv/get_member_list', { RoomId: 'lobby', Next: '' }).catch(() => ({}));
-    if (MemberList?.length) throw new Error(`still on the list after ${after} ms`);
+    const { MemberList } = await rest('live_engine_http_srv/get_member_list', { RoomId: 'lobby', Next: '' });
+    if (MemberList.length > 0) throw new Error(`still on the list after ${after} ms`);
   }
   const twice = await ann.evaluate(async () => {
-    const again = () => enter('lobby', 'anchor', { scene: 'rtc' }).then(() => 0, ({ code, extraCode }) => extraCode ?? code);
+    const again = () => enter('lobby', 'anchor').then(() => 0, ({ code, extraCode }) => extraCode ?? code);
     return [...(await Promise.all([again(), again()])), await again()];
   });
   return { codes, twice };
@@ -180,4 +182,48 @@ export async function late(browser) {
   await until('a picture', () => ben.evaluate(() => document.querySelector('#late video')?.videoWidth > 0));
   await ben.evaluate(async () => { await kept.exitRoom(); kept.destroy(); });
   return { heard };
+}
+
+/** What pages are told of their own devices, and of how others' pictures play. */
+export async function events(browser) {
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  const saw = (page, name, check) => until(`${name} ${check}`, async () => (await page.evaluate((name) => seen.filter(([one]) => one === name).map(([, value]) => value), name)).find(check));
+  await ann.evaluate(() => { trtc.on('track', ({ userId, streamType, track, sourceTrack }) => seen.push(['kind', { userId, streamType, kind: track.kind, same: track === sourceTrack }])); });
+  await ann.evaluate(() => enter('garden', 'anchor', { scene: 'rtc' }));
+  await ben.evaluate(() => { watchAll(240); return enter('garden', 'anchor', { scene: 'rtc' }); });
+  await ann.evaluate(async () => { await trtc.startLocalVideo({ view: 'local' }); await trtc.startLocalAudio(); });
+  await saw(ann, 'kind', ({ userId, streamType, same }) => userId === '' && streamType === 'main' && same);
+  await until('tracks of both kinds', () => ann.evaluate(() => new Set(seen.filter(([name]) => name === 'kind').map(([, { kind }]) => kind)).size === 2));
+  const active = await until('both devices', () => ann.evaluate(() => {
+    const types = seen.filter(([name, { action }]) => name === 'device-changed' && action === 'active').map(([, { type }]) => type);
+    return types.length === 2 && types.sort();
+  }));
+  await saw(ann, 'audio-play-state-changed', ({ userId, state, reason }) => userId === '' && state === 'PLAYING' && reason === 'playing');
+  await saw(ann, 'video-play-state-changed', ({ userId, streamType, state }) => userId === '' && streamType === 'main' && state === 'PLAYING');
+  await saw(ann, 'video-size-changed', ({ userId, newWidth, newHeight }) => userId === 'ann' && newWidth === 640 && newHeight === 480);
+  // Another's picture plays, and stops when its camera is off for a while, leaving nothing behind.
+  const plays = () => ben.evaluate(() => seen.filter(([name, { userId }]) => name === 'video-play-state-changed' && userId === 'ann').map(([, { state, reason }]) => `${state} ${reason}`).join());
+  await until('the picture to play', async () => (await plays()).startsWith('PLAYING playing'));
+  await ann.evaluate(() => trtc.updateLocalVideo({ mute: true }));
+  await until('the picture to stop', async () => (await plays()).endsWith('STOPPED ended'));
+  const left = await ben.evaluate(() => document.querySelectorAll('#view-main-ann video').length);
+  await ann.evaluate(() => trtc.updateLocalVideo({ mute: false }));
+  await until('the picture to play again', async () => (await plays()).endsWith('PLAYING playing'));
+  await saw(ben, 'video-size-changed', ({ userId, streamType, newHeight }) => userId === 'ann' && streamType === 'main' && newHeight > 0);
+  await ann.evaluate(() => trtc.stopLocalAudio());
+  await saw(ann, 'audio-play-state-changed', ({ userId, state, reason }) => userId === '' && state === 'STOPPED' && reason === 'ended');
+  await saw(ann, 'publish-state-changed', ({ mediaType, state, reason }) => mediaType === 'audio' && state === 'stopped' && reason === 'api-call');
+  // Mistakes have their numbers, and are not told as events.
+  const failures = await ann.evaluate(async () => {
+    const of = (work) => work.then(() => 'nothing', ({ name, code, extraCode, functionName }) => `${name} ${code} ${extraCode} ${functionName}`);
+    return [
+      await of(trtc.startLocalVideo()), await of(trtc.updateLocalAudio({ mute: true })), await of(trtc.startLocalAudio({ option: { microphoneId: 'none' } })),
+      await of(trtc.startRemoteVideo({ userId: 'ben', streamType: 'main' })), await of(trtc.startRemoteVideo({ userId: 'zoe', streamType: 'main' })),
+      await of(trtc.updateLocalVideo({ view: 'nowhere' })),
+    ];
+  });
+  const errors = await ann.evaluate(() => seen.filter(([name]) => name === 'error').length);
+  const { detail } = await ann.evaluate(() => TRTC.isSupported());
+  const permissions = await ann.evaluate(() => TRTC.getPermissions({ request: true, types: ['camera', 'microphone'] }));
+  return { active, left, failures, errors, detail: Object.keys(detail).length, permissions };
 }

@@ -105,7 +105,7 @@ function listen(client, id) {
   const on = (event, handle) => client.on(event, stays(handle));
   const onRoom = (event, handle) => client.room.on(event, stays(handle));
   on(EVENT.CONNECTION_STATE_CHANGED, ({ state: link }) =>
-    update({ link: { RECONNECTING: 'wait', DISCONNECTED: 'wait' }[link] ?? 'on' }));
+    update({ link: link === 'CONNECTED' ? 'on' : 'wait' }));
   on(EVENT.KICKED_OUT, ({ reason }) =>
     out({ kick: `You were put out of ${id}.`, banned: `You are banned from ${id}.`, room_disband: `The room ${id} closed.` }[reason]));
   on(EVENT.ERROR, (error) => update({ trouble: words(error) }));
@@ -129,7 +129,8 @@ function listen(client, id) {
     say({ note: `Your ${device} is not let through at the moment` });
   });
   on(EVENT.AUDIO_VOLUME, ({ result }) => {
-    for (const { userId, volume } of result) tiles.level(userId || state.me.user, volume);
+    // What is half as loud to the ear has far less than half of the amplitude.
+    for (const { userId, floatVolume } of result) tiles.level(userId || state.me.user, Math.round(100 * Math.sqrt(floatVolume)));
   });
   onRoom('onRemoteUserEnterRoom', ({ userId }) => {
     if (state.members.has(userId)) return;

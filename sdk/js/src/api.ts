@@ -4,6 +4,8 @@ import type { VideoCodec } from './layering.js';
 import { SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile } from './profiles.js';
 import type { ConnectionState } from './session.js';
 import type { NetworkQuality, Statistics } from './statistics.js';
+import type { Permissions } from './devices.js';
+import type { PlayerState } from './playing.js';
 import type { View } from './views.js';
 
 export type Role = 'anchor' | 'audience';
@@ -118,17 +120,20 @@ export interface TRTCEventTypes {
   'remote-video-unavailable': [{ userId: string; streamType: StreamType }];
   'audio-volume': [{ result: Volume[] }];
   'network-quality': [NetworkQuality];
-  'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState }];
-  'audio-play-state-changed': [{ userId: string; state: string; reason: string }];
-  'video-play-state-changed': [{ userId: string; streamType: StreamType; state: string; reason: string }];
+  /** With `isReconnecting` where the state is `CONNECTING`: a connection that was lost is made again. */
+  'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState; isReconnecting?: boolean }];
+  'audio-play-state-changed': [{ userId: string; state: PlayerState; reason: string }];
+  'video-play-state-changed': [{ userId: string; streamType: StreamType; state: PlayerState; reason: string }];
   'screen-share-stopped': [];
   'device-changed': [{ type: 'camera' | 'microphone' | 'speaker'; action: 'add' | 'remove' | 'active'; device: MediaDeviceInfo }];
-  'publish-state-changed': [{ mediaType: MediaType; state: PublishState; prevState: PublishState; reason?: string; error?: RtcError }];
+  'publish-state-changed': [{ mediaType: MediaType; state: PublishState; prevState: PublishState; reason?: PublishReason; error?: RtcError }];
   track: [{ userId: string; streamType?: StreamType; track: MediaStreamTrack; sourceTrack: MediaStreamTrack }];
   statistics: [Statistics];
   'custom-message': [{ userId: string; cmdId: number; seq: number; data: ArrayBuffer }];
   'sei-message': [{ userId: string; streamType: StreamType; seiPayloadType: number; data: ArrayBuffer }];
   'first-video-frame': [{ userId: string; streamType: StreamType; width: number; height: number }];
+  'video-size-changed': [{ userId: string; streamType: StreamType; newWidth: number; newHeight: number }];
+  'permission-state-change': [Permissions];
   /** What a member sends cannot be shown: it is encrypted with another key, or not at all while one's own is on. */
   'decryption-failed': [{ userId: string; mediaType: MediaType }];
 }
@@ -139,7 +144,7 @@ export interface PluginOptions {
   [other: string]: unknown;
 }
 
-/** Loudness from 0 to 100; the empty name is oneself. */
+/** Loudness from 0 to 100, and not rounded from 0 to 1; the empty name is oneself. */
 export interface Volume {
   userId: string;
   volume: number;
@@ -147,6 +152,8 @@ export interface Volume {
 }
 
 export type PublishState = 'starting' | 'started' | 'stopped';
+/** Why a stream is published no more. */
+export type PublishReason = 'timeout' | 'error' | 'api-call';
 
 export const EVENT = {
   ERROR: 'error',
@@ -171,6 +178,8 @@ export const EVENT = {
   CUSTOM_MESSAGE: 'custom-message',
   SEI_MESSAGE: 'sei-message',
   FIRST_VIDEO_FRAME: 'first-video-frame',
+  VIDEO_SIZE_CHANGED: 'video-size-changed',
+  PERMISSION_STATE_CHANGE: 'permission-state-change',
   DECRYPTION_FAILED: 'decryption-failed',
 } as const;
 

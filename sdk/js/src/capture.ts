@@ -1,4 +1,4 @@
-import { RtcError } from './errors.js';
+import { RtcError, unsupported } from './errors.js';
 import { AUDIO_PROFILES, type VideoProfile } from './profiles.js';
 
 /** Opens the camera. */
@@ -48,7 +48,9 @@ export async function openScreen(option: {
   const { profile, systemAudio, preferDisplaySurface } = option;
   const surfaces: Record<string, string> = { tab: 'browser', 'current-tab': 'browser', window: 'window', monitor: 'monitor' };
   const surface = preferDisplaySurface ? surfaces[preferDisplaySurface] : undefined;
-  const stream = await media().getDisplayMedia({
+  const devices = media();
+  if (!('getDisplayMedia' in devices)) throw unsupported('', 'this browser cannot share the screen', 5205);
+  const stream = await devices.getDisplayMedia({
     video: {
       width: { max: profile.width },
       height: { max: profile.height },
@@ -62,7 +64,7 @@ export async function openScreen(option: {
 
 function media(): MediaDevices {
   const devices = navigator.mediaDevices as MediaDevices | undefined;
-  if (!devices) throw RtcError.from(new DOMException('no media devices', 'SecurityError'), '');
+  if (!devices) throw unsupported('', 'there are no media devices here: serve the page over https, or from localhost', 5201);
   return devices;
 }
 
@@ -132,10 +134,7 @@ export class Meter {
   }
 }
 
-/** A loudness from 0 to 1, as the volume from 0 to 100 that pages draw, not rounded. */
+/** A loudness from 0 to 1, as the volume from 0 to 100 that pages draw. */
 export function volumeOf(level: number): number {
-  if (level <= 0) return 0;
-  // -55 dB is as good as silence, and speech peaks at about -10.
-  const db = 20 * Math.log10(level);
-  return Math.min(100, Math.max(0, ((db + 55) * 100) / 50));
+  return Math.floor(Math.min(1, Math.max(0, level)) * 100);
 }

@@ -14,7 +14,7 @@ const NAMES = new Map<number, string>(Object.entries(ERROR_CODE).map(([name, cod
 
 export interface RtcErrorParams {
   code: number;
-  /** The server's own code, of a `SERVER_ERROR`. */
+  /** The server's own code, of a `SERVER_ERROR`; else what kind of the `code` it is, where there are several. */
   extraCode?: number | undefined;
   message: string;
   functionName?: string;
@@ -27,6 +27,9 @@ export class RtcError extends Error {
   readonly extraCode: number | undefined;
   readonly functionName: string;
   readonly originError: unknown;
+  /** Nothing that a page could do by itself: the cloud's SDK opens the system's settings with it. */
+  readonly handler?: () => void;
+  readonly data?: unknown;
 
   constructor({ code, extraCode, message, functionName = '', originError }: RtcErrorParams) {
     super(message);
@@ -46,22 +49,23 @@ export class RtcError extends Error {
     }
     const name = thrown instanceof Error ? thrown.name : '';
     const message = thrown instanceof Error ? thrown.message : String(thrown);
-    const help = DEVICE_HELP[name];
+    const [extraCode, help] = DEVICE_ERRORS[name] ?? [];
     if (help) {
       const text = `${message || name}: ${help}`;
-      return new RtcError({ code: ERROR_CODE.DEVICE_ERROR, message: text, functionName, originError: thrown });
+      return new RtcError({ code: ERROR_CODE.DEVICE_ERROR, extraCode, message: text, functionName, originError: thrown });
     }
     return new RtcError({ code: ERROR_CODE.UNKNOWN_ERROR, message, functionName, originError: thrown });
   }
 }
 
-/** What a person can do when a device does not open (Media Capture 10). */
-const DEVICE_HELP: Record<string, string> = {
-  NotAllowedError: 'allow the page to use the device in the browser, and the browser in the system',
-  NotFoundError: 'connect a device of this kind, or choose another',
-  NotReadableError: 'close other programs that use the device',
-  OverconstrainedError: 'choose another device or a smaller profile',
-  SecurityError: 'serve the page over https, or from localhost',
+/** What a person can do when a device does not open (Media Capture 10), and the number that tells them apart. */
+const DEVICE_ERRORS: Record<string, [number, string]> = {
+  NotFoundError: [5301, 'connect a device of this kind, or choose another'],
+  NotAllowedError: [5302, 'allow the page to use the device in the browser, and the browser in the system'],
+  NotReadableError: [5303, 'close other programs that use the device'],
+  OverconstrainedError: [5304, 'choose another device or a smaller profile'],
+  SecurityError: [5306, 'serve the page over https, or from localhost'],
+  AbortError: [5307, 'try again, or choose another device'],
 };
 
 /** Does the work of a function of the page, and fails by its name. */
@@ -73,8 +77,13 @@ export async function named<T>(functionName: string, work: () => Promise<T>): Pr
   }
 }
 
-export function invalid(functionName: string, message: string): RtcError {
-  return new RtcError({ code: ERROR_CODE.INVALID_PARAMETER, message, functionName });
+/** `extraCode` says in which way it is wrong: 5001 it is missing, 5002 of another type, 5003 empty, 5005 none of those allowed. */
+export function invalid(functionName: string, message: string, extraCode?: number): RtcError {
+  return new RtcError({ code: ERROR_CODE.INVALID_PARAMETER, extraCode, message, functionName });
+}
+
+export function unsupported(functionName: string, message: string, extraCode?: number): RtcError {
+  return new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, extraCode, message, functionName });
 }
 
 export function wrongMoment(functionName: string, message: string, extraCode?: number): RtcError {

@@ -1,9 +1,10 @@
 import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
-import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishState, ScreenShareConfig, StreamType } from './api.js';
+import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishReason, PublishState, ScreenShareConfig, StreamType } from './api.js';
 import { RtcError, aborted, named, wrongMoment } from './errors.js';
 import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
+import { Playing } from './playing.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
 import type { Encoding, Publishing } from './publisher.js';
 import type { Streams } from './session.js';
@@ -17,6 +18,7 @@ interface LocalAudio {
   config: LocalAudioConfig;
   source: MediaStreamTrack;
   isOwn: boolean;
+  playing: Playing;
 }
 
 interface LocalPicture {
@@ -77,7 +79,12 @@ export class LocalMedia {
         const { audioTrack } = config.option ?? {};
         const source = audioTrack ?? (await openMicrophone(config.option ?? {}));
         source.enabled = !config.mute;
-        return (this.#localAudio = { config, source, isOwn: !audioTrack });
+        const playing = new Playing((state, reason) => this.#stage.tell('audio-play-state-changed', { userId: '', state, reason }));
+        this.#localAudio = { config, source, isOwn: !audioTrack, playing };
+        this.#tellTrack('audio', source, !audioTrack);
+        playing.follow(source);
+        playing.set('PLAYING', 'playing');
+        return this.#localAudio;
       });
       try {
         await this.#follow('audio', choice);
@@ -102,7 +109,8 @@ export class LocalMedia {
           if (audio.isOwn) audio.source.stop();
           audio.source = fresh;
           audio.isOwn = !audioTrack;
-          if (microphoneId) void this.#tellActive('microphone', microphoneId);
+          audio.playing.follow(fresh);
+          this.#tellTrack('audio', fresh, !audioTrack);
         }
         audio.config = { ...audio.config, ...config, option };
         audio.source.enabled = !audio.config.mute;
@@ -148,6 +156,7 @@ export class LocalMedia {
     const audio = this.#localAudio;
     this.#localAudio = undefined;
     if (audio?.isOwn) audio.source.stop();
+    audio?.playing.end();
   }
 
   // Own video
@@ -161,6 +170,7 @@ export class LocalMedia {
         const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
         const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
         track.enabled = !config.mute;
+        this.#tellTrack('main', track, !videoTrack);
         return (this.#localVideo = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config });
       });
       if (this.#localVideo !== started) return;
@@ -187,13 +197,14 @@ export class LocalMedia {
         if (videoTrack) {
           if (video.isOwn) video.track.stop();
           Object.assign(video, { track: videoTrack, isOwn: false });
+          this.#tellTrack('main', videoTrack, false);
         } else if (cameraId !== undefined || useFrontCamera !== undefined) {
           // Many phones open only one camera at a time.
           if (video.isOwn) video.track.stop();
           const wanted = cameraId !== undefined ? { cameraId } : { useFrontCamera };
           const track = await openCamera({ ...wanted, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
           Object.assign(video, { track, isOwn: true });
-          if (cameraId) void this.#tellActive('camera', cameraId);
+          this.#tellTrack('main', track, true);
         } else if (profile && video.isOwn) {
           const { width, height, frameRate } = profileOf(VIDEO_PROFILES, profile, '480p');
           await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });
@@ -258,6 +269,7 @@ export class LocalMedia {
           this.#stage.tell('screen-share-stopped');
         });
         if (opened.audio && config.muteSystemAudio) opened.audio.enabled = false;
+        this.#tellTrack('sub', opened.video, !videoTrack);
         return (this.#screen = { track: opened.video, player: this.#localPlayer('sub'), isOwn: !videoTrack, config, audio: opened.audio });
       });
       if (this.#screen !== started) return;
@@ -283,6 +295,7 @@ export class LocalMedia {
         if (config.option?.videoTrack) {
           if (screen.isOwn) screen.track.stop();
           Object.assign(screen, { track: config.option.videoTrack, isOwn: false });
+          this.#tellTrack('sub', config.option.videoTrack, false);
         }
         screen.config = { ...screen.config, ...config, option };
         if (screen.audio && config.muteSystemAudio !== undefined) screen.audio.enabled = !config.muteSystemAudio;
@@ -384,7 +397,7 @@ export class LocalMedia {
   }
 
   /** Takes a stream back; its device stays as it is. */
-  async unpublish(kind: StreamKind, reason: string): Promise<void> {
+  async unpublish(kind: StreamKind, reason: PublishReason): Promise<void> {
     const session = this.#stage.session;
     if (!session?.isInRoom || !session.publisher.has(kind)) return;
     try {
@@ -396,11 +409,12 @@ export class LocalMedia {
     if (this.#stage.session === session) this.#setPublished(kind, 'stopped', reason);
   }
 
-  #setPublished(kind: StreamKind, state: PublishState, reason: string, error?: RtcError): void {
+  #setPublished(kind: StreamKind, state: PublishState, reason: PublishReason, error?: RtcError): void {
     const prevState = this.#published.get(kind) ?? 'stopped';
     if (prevState === state) return;
     this.#published.set(kind, state);
-    this.#stage.tell('publish-state-changed', { mediaType: MEDIA_TYPES[kind], state, prevState, reason, ...(error ? { error } : {}) });
+    const why = state === 'stopped' ? { reason, ...(error ? { error } : {}) } : {};
+    this.#stage.tell('publish-state-changed', { mediaType: MEDIA_TYPES[kind], state, prevState, ...why });
   }
 
   /** What the server lets through of what one publishes. */
@@ -432,13 +446,24 @@ export class LocalMedia {
     return new VideoPlayer({
       onState: (state, reason) => this.#stage.tell('video-play-state-changed', { userId: '', streamType, state, reason }),
       onFirstFrame: (width, height) => this.#stage.tell('first-video-frame', { userId: '', streamType, width, height }),
+      onSize: (newWidth, newHeight) => {
+        const userId = this.#stage.session?.userId ?? '';
+        this.#stage.tell('video-size-changed', { userId, streamType, newWidth, newHeight });
+      },
       onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId: '', mediaType: streamType === 'main' ? 'video' : 'screen', resume }),
     });
   }
 
-  async #tellActive(type: 'camera' | 'microphone', deviceId: string): Promise<void> {
+  /** Tells of a track of one's own, and of the device it comes from. */
+  #tellTrack(kind: StreamKind, track: MediaStreamTrack, isDevice: boolean): void {
+    this.#stage.tell('track', { userId: '', streamType: kind === 'sub' ? 'sub' : 'main', track, sourceTrack: track });
+    if (isDevice && kind !== 'sub') void this.#tellActive(kind === 'audio' ? 'microphone' : 'camera', track.getSettings().deviceId);
+  }
+
+  async #tellActive(type: 'camera' | 'microphone', deviceId: string | undefined): Promise<void> {
     const devices = await navigator.mediaDevices.enumerateDevices();
-    const device = devices.find((one) => one.deviceId === deviceId);
+    const kind = type === 'camera' ? 'videoinput' : 'audioinput';
+    const device = devices.find((one) => one.kind === kind && one.deviceId === deviceId);
     if (device) this.#stage.tell('device-changed', { type, action: 'active', device });
   }
 }

@@ -1,5 +1,5 @@
 import type { RemoteVideoConfig, StreamType } from './api.js';
-import { RtcError, invalid, named, wrongMoment } from './errors.js';
+import { aborted, invalid, named, wrongMoment } from './errors.js';
 import { MEDIA_TYPES } from './local.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
@@ -73,8 +73,10 @@ export class RemoteMedia {
     await named('startRemoteVideo', async () => {
       const { userId, streamType } = required(config, 'startRemoteVideo');
       const session = inRoom(this.#stage.session, 'startRemoteVideo');
-      if (!session.streams.get(userId)?.has(streamType)) {
-        throw wrongMoment('startRemoteVideo', `${userId} does not publish a ${streamType} video: wait for remote-video-available`);
+      const streams = session.streams.get(userId);
+      if (streams?.get(streamType)?.isMuted !== false) {
+        const extraCode = streams || session.members.has(userId) ? 5103 : 5102;
+        throw wrongMoment('startRemoteVideo', `${userId} does not publish a ${streamType} video: wait for remote-video-available`, extraCode);
       }
       await this.#showRemote({ ...config, streamType });
     });
@@ -84,7 +86,7 @@ export class RemoteMedia {
     await named('updateRemoteVideo', async () => {
       const { userId, streamType } = required(config, 'updateRemoteVideo');
       const known = this.#remoteVideos.get(remoteKey(userId, streamType));
-      if (!known) throw wrongMoment('updateRemoteVideo', `the video of ${userId} is not shown: call startRemoteVideo first`);
+      if (!known) throw aborted('updateRemoteVideo', `the video of ${userId} is not shown: call startRemoteVideo first`);
       const option = { ...known.config.option, ...config.option };
       await this.#showRemote({ ...known.config, ...config, streamType, option });
     });
@@ -110,6 +112,7 @@ export class RemoteMedia {
       const player = new VideoPlayer({
         onState: (state, reason) => this.#stage.tell('video-play-state-changed', { userId, streamType, state, reason }),
         onFirstFrame: (width, height) => this.#stage.tell('first-video-frame', { userId, streamType, width, height }),
+        onSize: (newWidth, newHeight) => this.#stage.tell('video-size-changed', { userId, streamType, newWidth, newHeight }),
         onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: streamType === 'main' ? 'video' : 'screen', resume }),
       });
       remote = { player, config, observers: [], isVisible: true };
@@ -289,12 +292,12 @@ export class RemoteMedia {
       if (kind === 'audio') {
         if (is) {
           this.#stage.tell('remote-audio-available', { userId });
-          this.#listenTo(userId).catch((error: unknown) => this.#stage.tell('error', RtcError.from(error, 'autoReceiveAudio')));
+          this.#listenTo(userId).catch((error: unknown) => log.warn(`${userId} is not heard`, error));
         } else this.#stage.tell('remote-audio-unavailable', { userId });
       } else if (is) {
         this.#stage.tell('remote-video-available', { userId, streamType: kind });
         if (this.#stage.entering?.autoReceiveVideo && !this.#remoteVideos.has(remoteKey(userId, kind))) {
-          this.#showRemote({ userId, streamType: kind }).catch((error: unknown) => this.#stage.tell('error', RtcError.from(error, 'autoReceiveVideo')));
+          this.#showRemote({ userId, streamType: kind }).catch((error: unknown) => log.warn(`${userId} is not watched`, error));
         }
       } else {
         this.#stage.tell('remote-video-unavailable', { userId, streamType: kind });
@@ -302,7 +305,8 @@ export class RemoteMedia {
     }
     if (!streams.has('audio')) void this.#listenTo(userId).catch(() => undefined);
     for (const kind of ['main', 'sub'] as const) {
-      if (!streams.has(kind) && this.#remoteVideos.has(remoteKey(userId, kind))) void this.#hideRemote(userId, kind, false);
+      // Also what is off for a while stops, rather than standing there black.
+      if (!shown.has(kind) && this.#remoteVideos.has(remoteKey(userId, kind))) void this.#hideRemote(userId, kind, false);
     }
     if (streams.size === 0) {
       this.#known.delete(userId);
@@ -317,7 +321,6 @@ export class RemoteMedia {
       if (!player) {
         player = new AudioPlayer({
           onState: (state, reason) => this.#stage.tell('audio-play-state-changed', { userId, state, reason }),
-          onFirstFrame: () => undefined,
           onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: 'audio', resume }),
         });
         this.#audioPlayers.set(userId, player);
@@ -327,7 +330,7 @@ export class RemoteMedia {
         if (volume !== undefined) player.volume = volume;
       }
       player.play(track);
-      this.#stage.tell('track', { userId, track, sourceTrack: track });
+      this.#stage.tell('track', { userId, streamType: 'main', track, sourceTrack: track });
       return;
     }
     this.#remoteVideos.get(remoteKey(userId, kind))?.player.play(track);
@@ -336,8 +339,8 @@ export class RemoteMedia {
 }
 
 function required(config: RemoteVideoConfig, functionName: string): { userId: string; streamType: StreamType } {
-  if (!config?.userId) throw invalid(functionName, 'userId is missing');
+  if (!config?.userId) throw invalid(functionName, 'userId is missing', 5001);
   const { streamType = 'main' } = config;
-  if (streamType !== 'main' && streamType !== 'sub') throw invalid(functionName, "streamType must be 'main' or 'sub'");
+  if (streamType !== 'main' && streamType !== 'sub') throw invalid(functionName, "streamType must be 'main' or 'sub'", 5014);
   return { userId: config.userId, streamType };
 }

@@ -25,7 +25,8 @@ export interface Seat {
 export type Streams = Map<StreamKind, { isMuted: boolean; isEncrypted: boolean }>;
 
 export interface SessionEvents {
-  state: [ConnectionState, ConnectionState];
+  /** Before, now, and whether a connection that was lost is sought again. */
+  state: [ConnectionState, ConnectionState, boolean];
   /** Something that the server said of the room, with its name on the wire. */
   event: [string, Body];
   members: [{ entered: string[]; left: string[] }];
@@ -67,6 +68,7 @@ export class Session extends Emitter<SessionEvents> {
   roomId = '';
   isInRoom = false;
   #isClosed = false;
+  isReconnecting = false;
   /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */
   link: { bitrate: number; rtt: number; loss: number } | undefined;
   roomInfo: Body = {};
@@ -82,7 +84,11 @@ export class Session extends Emitter<SessionEvents> {
     super();
     this.options = options;
     this.gateway = new Gateway(gatewayUrl(options.server), {
-      onReconnecting: () => this.#setState('RECONNECTING'),
+      onReconnecting: () => {
+        this.isReconnecting = true;
+        this.#setState('DISCONNECTED');
+        this.#setState('CONNECTING');
+      },
       onReconnected: (how) => void this.#comeBack(how),
       onEnded: (error) => {
         this.#leaveRoom();
@@ -304,7 +310,8 @@ export class Session extends Emitter<SessionEvents> {
         }
         await this.#settleMedia(this.#publisher?.catchUp(), this.#watcher?.catchUp());
       }
-      this.#setState('RECONNECTED');
+      this.isReconnecting = false;
+      this.#setState('CONNECTED');
     } catch (error) {
       log.warn('coming back failed', error);
       if (error instanceof RtcError && [100004, 100016, 100008].includes(error.extraCode ?? 0)) {
@@ -329,7 +336,7 @@ export class Session extends Emitter<SessionEvents> {
     const before = this.#state;
     if (state === before) return;
     this.#state = state;
-    this.emit('state', before, state);
+    this.emit('state', before, state, this.isReconnecting);
   }
 
   #setSeats(value: unknown): void {

@@ -118,7 +118,7 @@ export class StatisticsReader {
     statistics.downLoss = percent(downLost - this.#downBefore.lost, received - this.#downBefore.received);
     this.#upBefore = { lost: upLost, sent: upSent };
     this.#downBefore = { lost: downLost, received };
-    const isDown = session.state === 'RECONNECTING';
+    const isDown = session.isReconnecting;
     const grade = (pc: RTCPeerConnection | undefined, rtt: number, loss: number): number => {
       if (isDown || (pc && ['disconnected', 'failed'].includes(pc.connectionState))) return 6;
       return pc?.connectionState === 'connected' ? quality(rtt, loss) : 0;

@@ -16,7 +16,17 @@ import {
   type Volume,
 } from './api.js';
 import { Meter, volumeOf } from './capture.js';
-import { getCameraList, getMicrophoneList, getSpeakerList, isSupported, type Support } from './devices.js';
+import {
+  type PermissionType,
+  type Permissions,
+  type Support,
+  getCameraList,
+  getMicrophoneList,
+  getPermissions,
+  getSpeakerList,
+  isSupported,
+  watchPermissions,
+} from './devices.js';
 import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
@@ -42,6 +52,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   static readonly EVENT = EVENT;
   static readonly TYPE = TYPE;
   static readonly ERROR_CODE = ERROR_CODE;
+  static readonly VERSION = __VERSION__;
 
   readonly #options: TRTCOptions;
   #session: Session | undefined;
@@ -71,6 +82,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #seq = 0;
   readonly #held = new HeldNews();
   #devices: MediaDeviceInfo[] = [];
+  #stopWatching: (() => void) | undefined;
   #onDeviceChange = (): void => void this.#compareDevices();
 
   private constructor(options: TRTCOptions) {
@@ -92,6 +104,10 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#remote = new RemoteMedia(this.#stage);
     globalThis.navigator?.mediaDevices?.addEventListener?.('devicechange', this.#onDeviceChange);
     void this.#compareDevices();
+    void watchPermissions((now) => this.emit('permission-state-change', now)).then((stop) => {
+      if (this.#isDestroyed) stop();
+      else this.#stopWatching = stop;
+    });
     steady(this);
   }
 
@@ -112,6 +128,10 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   static isSupported(): Promise<Support> {
     return isSupported();
+  }
+
+  static getPermissions(option: { request?: boolean; types?: PermissionType[] } = {}): Promise<Permissions> {
+    return getPermissions(option);
   }
 
   static setLogLevel(level: number): void {
@@ -141,6 +161,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#local.close();
     this.enableAudioVolumeEvaluation(0);
     globalThis.navigator?.mediaDevices?.removeEventListener?.('devicechange', this.#onDeviceChange);
+    this.#stopWatching?.();
     this.off('*');
   }
 
@@ -192,12 +213,15 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (this.#entry === visit) throw aborted('enterRoom', 'a room is being entered already');
       if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom', 5104);
       const roomId = roomIdOf(config, 'enterRoom');
-      if (!Number.isInteger(config.sdkAppId) || config.sdkAppId <= 0) throw invalid('enterRoom', 'sdkAppId must be a positive integer');
-      if (!config.userId) throw invalid('enterRoom', 'userId is missing');
-      if (!config.userSig) throw invalid('enterRoom', 'userSig is missing: the app server signs one for each user');
+      const { sdkAppId, userId, userSig } = config;
+      if (sdkAppId === undefined) throw invalid('enterRoom', 'sdkAppId is missing', 5001);
+      if (!Number.isInteger(sdkAppId)) throw invalid('enterRoom', 'sdkAppId must be a number', 5002);
+      if (sdkAppId <= 0) throw invalid('enterRoom', 'sdkAppId must be above 0', 5006);
+      requireText('enterRoom', 'userId', userId);
+      requireText('enterRoom', 'userSig', userSig, ': the app server signs one for each user');
       const { maxSpeakers } = config;
       if (maxSpeakers !== undefined && !(Number.isInteger(maxSpeakers) && maxSpeakers >= 1 && maxSpeakers <= 50)) {
-        throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50');
+        throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50', 5005);
       }
       this.#entry = visit;
       this.#choice = { role: roleOf(config) };
@@ -251,6 +275,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     return this.#session !== undefined || this.#entry === this.#visit;
   }
 
+  /** Fails where there is no room, and none is being entered. */
+  #requireRoom(functionName: string): void {
+    if (this.#entry !== this.#visit) inRoom(this.#session, functionName);
+  }
+
   /** Fails when the page has left meanwhile. */
   #require(visit: number): void {
     if (visit !== this.#visit) throw aborted('', 'the room was left');
@@ -271,7 +300,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** Does what concerns the room that one is in, or is entering, in its turn; leaving comes before it. */
   async #inVisit(functionName: string, work: (session: Session) => Promise<void>): Promise<void> {
     const visit = this.#visit;
-    if (this.#entry !== visit) inRoom(this.#session, functionName);
+    this.#requireRoom(functionName);
     try {
       await this.#turns.take(async () => {
         this.#require(visit);
@@ -311,13 +340,13 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async switchRole(role: Role): Promise<void> {
     await named('switchRole', async () => {
-      if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'");
-      const before = this.#choice;
+      if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'", 5005);
+      this.#requireRoom('switchRole');
       const choice = (this.#choice = { role });
       try {
         await this.#inVisit('switchRole', (session) => this.#play(session, role));
       } catch (error) {
-        if (this.#choice === choice) this.#choice = this.#session ? { role: this.#role } : before;
+        if (this.#choice === choice) this.#choice = { role: this.#role };
         throw error;
       }
     });
@@ -333,9 +362,10 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       } else {
         await session.takeSeat();
       }
+      if (this.#session !== session) throw aborted('', 'the room was left');
       this.#role = role;
     } catch (error) {
-      this.#role = before;
+      if (this.#session === session) this.#role = before;
       throw error;
     }
     if (role === 'anchor') await this.#local.followAll();
@@ -506,22 +536,18 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   /** Up to 1 KiB, at most 30 a second, to everyone in the room. */
   sendCustomMessage({ cmdId, data }: { cmdId: number; data: ArrayBuffer }): void {
-    if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > 10) throw invalid('sendCustomMessage', 'cmdId must be a number from 1 to 10');
-    if (!(data instanceof ArrayBuffer) || data.byteLength === 0 || data.byteLength > 1024) {
-      throw invalid('sendCustomMessage', 'data must be an ArrayBuffer of 1 to 1,024 bytes');
-    }
+    if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > 10) throw invalid('sendCustomMessage', 'cmdId must be a number from 1 to 10', 5005);
+    requireBytes('sendCustomMessage', data, 1024);
     this.#sendData('sendCustomMessage', cmdId, new Uint8Array(data));
   }
 
   /** Data that goes with a video. It travels beside the video, not within, so that it works whatever the codec. */
   sendSEIMessage(data: ArrayBuffer, options: { seiPayloadType?: number; toSubStream?: boolean } = {}): void {
     const { seiPayloadType = 243, toSubStream = false } = options;
-    if (!(data instanceof ArrayBuffer) || data.byteLength === 0 || data.byteLength > 1000) {
-      throw invalid('sendSEIMessage', 'data must be an ArrayBuffer of 1 to 1,000 bytes');
-    }
+    requireBytes('sendSEIMessage', data, 1000);
     const kind: StreamKind = toSubStream ? 'sub' : 'main';
-    if (!this.#session?.isInRoom || !this.#session.publisher.has(kind)) {
-      throw wrongMoment('sendSEIMessage', `no ${kind} video is published: start it first`);
+    if (!inRoom(this.#session, 'sendSEIMessage').publisher.has(kind)) {
+      throw wrongMoment('sendSEIMessage', `no ${kind} video is published: start it first`, 5109);
     }
     const framed = new Uint8Array(2 + data.byteLength);
     framed.set([seiPayloadType, toSubStream ? 1 : 0]);
@@ -534,7 +560,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const text = btoa(String.fromCharCode(...bytes));
     session
       .request('send_data', { CmdId: cmdId, Data: text })
-      .catch((error: unknown) => this.emit('error', RtcError.from(error, functionName)));
+      .catch((error: unknown) => log.warn(`${functionName} was refused`, error));
   }
 
   #takeData(body: Body): void {
@@ -551,7 +577,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   // Levels and statistics
 
-  enableAudioVolumeEvaluation(interval = 2000): void {
+  /** Tells volumes so often; none while the page is in the background, unless that is wanted, and none any more from 0 down. */
+  enableAudioVolumeEvaluation(interval = 2000, enableInBackground = false): void {
     clearInterval(this.#volumeTimer);
     this.#volumeTimer = undefined;
     if (interval <= 0) {
@@ -559,14 +586,15 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#meter = undefined;
       return;
     }
-    this.#volumeTimer = setInterval(() => this.#tellVolumes(), Math.max(16, interval));
+    this.#volumeTimer = setInterval(() => {
+      if (enableInBackground || !document.hidden) this.#tellVolumes();
+    }, Math.max(100, interval));
   }
 
   #tellVolumes(): void {
     const result: Volume[] = [];
     const add = (userId: string, level: number) => {
-      const floatVolume = volumeOf(level);
-      result.push({ userId, volume: Math.round(floatVolume), floatVolume });
+      result.push({ userId, volume: volumeOf(level), floatVolume: level });
     };
     const own = this.getAudioTrack();
     if (own !== (this.#meter?.track ?? null)) {
@@ -579,7 +607,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (watched.kind !== 'audio') continue;
       add(watched.userId, heardLevel(receiver));
     }
-    this.emit('audio-volume', { result });
+    this.emit('audio-volume', { result: result.sort((one, other) => other.floatVolume - one.floatVolume) });
   }
 
   async #tellStatistics(): Promise<void> {
@@ -598,8 +626,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   // What happens
 
   #listen(session: Session): void {
-    session.on('state', (prevState, state) => {
-      this.emit('connection-state-changed', { prevState, state });
+    session.on('state', (prevState, state, isReconnecting) => {
+      this.emit('connection-state-changed', { prevState, state, ...(state === 'CONNECTING' ? { isReconnecting } : {}) });
     });
     session.on('members', ({ left }) => {
       if (this.#session === session) this.#remote.compareMembers(session, left);
@@ -638,7 +666,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (isOver()) this.emit('kicked-out', { reason: reason as 'kick' });
     });
     session.on('ended', (error) => {
-      if (isOver()) this.emit('error', RtcError.from(error, 'connection'));
+      if (!isOver()) return;
+      const { message } = error;
+      this.emit('error', new RtcError({ code: ERROR_CODE.OPERATION_FAILED, extraCode: 5502, message, functionName: 'connection', originError: error }));
     });
   }
 
@@ -667,10 +697,29 @@ function roleOf({ scene = 'rtc', role = 'anchor' }: EnterRoomConfig): Role {
 }
 
 function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName: string): string {
-  if (config.strRoomId !== undefined && config.strRoomId !== '') return config.strRoomId;
-  if (config.roomId !== undefined && Number.isInteger(config.roomId) && config.roomId > 0) return String(config.roomId);
-  throw invalid(functionName, 'roomId (a positive integer) or strRoomId (a string) is missing');
+  const { roomId, strRoomId } = config;
+  if (roomId) {
+    if (typeof roomId === 'string') throw invalid(functionName, 'roomId must be a number: strings are given as strRoomId', 5016);
+    if (!Number.isInteger(roomId) || roomId < 0 || roomId >= 2 ** 32 - 1) throw invalid(functionName, 'roomId must be an integer from 1 to 4294967294', 5013);
+    return String(roomId);
+  }
+  if (!strRoomId) throw invalid(functionName, 'roomId (a positive integer) or strRoomId (a string) is missing', 5015);
+  if (typeof strRoomId !== 'string') throw invalid(functionName, 'strRoomId must be a string', 5012);
+  return strRoomId;
 }
+
+function requireText(functionName: string, name: string, value: unknown, hint = ''): void {
+  if (value === undefined || value === null) throw invalid(functionName, `${name} is missing${hint}`, 5001);
+  if (typeof value !== 'string') throw invalid(functionName, `${name} must be a string`, 5002);
+  if (value === '') throw invalid(functionName, `${name} is empty${hint}`, 5003);
+}
+
+function requireBytes(functionName: string, data: unknown, most: number): void {
+  if (!(data instanceof ArrayBuffer)) throw invalid(functionName, 'data must be an ArrayBuffer', 5004);
+  if (data.byteLength === 0) throw invalid(functionName, 'data is empty', 5017);
+  if (data.byteLength > most) throw invalid(functionName, `data must be at most ${most} bytes`, 5018);
+}
+
 function iceServer({ url, username, credential }: TurnServer): RTCIceServer {
   const urls = /^(turns?|stuns?):/.test(url) ? url : `turn:${url}`;
   return { urls, ...(username ? { username } : {}), ...(credential ? { credential } : {}) };

@@ -1,4 +1,5 @@
-import { RtcError, ERROR_CODE } from './errors.js';
+import { invalid } from './errors.js';
+import { type PlayerState, Playing } from './playing.js';
 
 /** Where a video is shown: an element or its id, several, or nowhere. */
 export type View = string | HTMLElement | HTMLElement[] | null | undefined;
@@ -9,8 +10,9 @@ export interface ViewOptions {
 }
 
 export interface PlayerListener {
-  onState(state: 'PLAYING' | 'PAUSED' | 'STOPPED', reason: string): void;
-  onFirstFrame(width: number, height: number): void;
+  onState(state: PlayerState, reason: string): void;
+  onFirstFrame?(width: number, height: number): void;
+  onSize?(width: number, height: number): void;
   onAutoplayFailed(resume: () => Promise<void>): void;
 }
 
@@ -20,20 +22,22 @@ function elements(view: View): HTMLElement[] {
   if (typeof view !== 'string') return [view];
   const found = document.getElementById(view);
   if (found) return [found];
-  const message = `there is no element with id ${JSON.stringify(view)} on the page`;
-  throw new RtcError({ code: ERROR_CODE.INVALID_PARAMETER, message });
+  throw invalid('', `there is no element with id ${JSON.stringify(view)} on the page`, 5009);
 }
 
 /** A video, shown in any number of elements of the page. */
 export class VideoPlayer {
   readonly #listener: PlayerListener;
+  readonly #playing: Playing;
   #track: MediaStreamTrack | undefined;
   #players = new Map<HTMLElement, HTMLVideoElement>();
   #hasShown = false;
+  #size = '';
   #options: ViewOptions = {};
 
   constructor(listener: PlayerListener) {
     this.#listener = listener;
+    this.#playing = new Playing((state, reason) => listener.onState(state, reason));
   }
 
   get containers(): HTMLElement[] {
@@ -57,9 +61,9 @@ export class VideoPlayer {
       const wanted = new Set(elements(view));
       for (const [container, player] of this.#players) {
         if (wanted.has(container)) continue;
+        this.#players.delete(container);
         player.srcObject = null;
         player.remove();
-        this.#players.delete(container);
       }
       for (const container of wanted) {
         if (!this.#players.has(container)) this.#players.set(container, this.#make(container));
@@ -72,17 +76,19 @@ export class VideoPlayer {
     if (this.#track === track) return;
     this.#track = track;
     this.#hasShown = false;
+    this.#playing.follow(track);
     for (const player of this.#players.values()) this.#start(player);
   }
 
   stop(): void {
     this.#track = undefined;
-    for (const player of this.#players.values()) {
+    const players = [...this.#players.values()];
+    this.#players.clear();
+    for (const player of players) {
       player.srcObject = null;
       player.remove();
     }
-    this.#players.clear();
-    this.#listener.onState('STOPPED', 'stopped');
+    this.#playing.end();
   }
 
   #make(container: HTMLElement): HTMLVideoElement {
@@ -91,15 +97,20 @@ export class VideoPlayer {
     player.muted = true;
     player.autoplay = true;
     player.playsInline = true;
-    player.addEventListener('playing', () => this.#listener.onState('PLAYING', 'playing'));
-    player.addEventListener('pause', () => this.#listener.onState('PAUSED', 'pause'));
-    const first = () => {
-      if (this.#hasShown || player.videoWidth === 0) return;
+    const isShown = () => this.#players.get(container) === player;
+    player.addEventListener('playing', () => isShown() && this.#playing.set('PLAYING', 'playing'));
+    player.addEventListener('pause', () => isShown() && this.#playing.set('PAUSED', 'pause'));
+    const look = () => {
+      const { videoWidth, videoHeight } = player;
+      if (videoWidth === 0 || !isShown()) return;
+      if (!this.#hasShown) this.#listener.onFirstFrame?.(videoWidth, videoHeight);
       this.#hasShown = true;
-      this.#listener.onFirstFrame(player.videoWidth, player.videoHeight);
+      const size = `${videoWidth}x${videoHeight}`;
+      if (size !== this.#size) this.#listener.onSize?.(videoWidth, videoHeight);
+      this.#size = size;
     };
-    player.addEventListener('loadeddata', first);
-    player.addEventListener('resize', first);
+    player.addEventListener('loadeddata', look);
+    player.addEventListener('resize', look);
     this.#style(player);
     container.append(player);
     this.#start(player);
@@ -125,17 +136,21 @@ export class VideoPlayer {
 export class AudioPlayer {
   readonly #player = document.createElement('audio');
   readonly #listener: PlayerListener;
+  readonly #playing: Playing;
 
   constructor(listener: PlayerListener) {
     this.#listener = listener;
+    this.#playing = new Playing((state, reason) => listener.onState(state, reason));
     this.#player.autoplay = true;
-    this.#player.addEventListener('playing', () => listener.onState('PLAYING', 'playing'));
-    this.#player.addEventListener('pause', () => listener.onState('PAUSED', 'pause'));
+    const isOn = () => this.#player.srcObject !== null;
+    this.#player.addEventListener('playing', () => isOn() && this.#playing.set('PLAYING', 'playing'));
+    this.#player.addEventListener('pause', () => isOn() && this.#playing.set('PAUSED', 'pause'));
   }
 
   play(track: MediaStreamTrack): void {
     const current = this.#player.srcObject;
     if (current instanceof MediaStream && current.getAudioTracks()[0] === track) return;
+    this.#playing.follow(track);
     this.#player.srcObject = new MediaStream([track]);
     play(this.#player, () => this.#listener.onAutoplayFailed(() => this.#player.play()));
   }
@@ -150,7 +165,7 @@ export class AudioPlayer {
 
   stop(): void {
     this.#player.srcObject = null;
-    this.#listener.onState('STOPPED', 'stopped');
+    this.#playing.end();
   }
 }
 

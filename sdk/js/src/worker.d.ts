@@ -3,3 +3,6 @@ declare module '*?worker&inline' {
   const Bundled: new () => Worker;
   export default Bundled;
 }
+
+/** Of the package, put in by the build. */
+declare const __VERSION__: string;

@@ -51,8 +51,8 @@ describe('how a video is encoded', () => {
     })) {
       await expect(act()).rejects.toMatchObject({ code: 5000, functionName: name });
     }
-    await expect(client.updateLocalVideo({})).rejects.toMatchObject({ code: 5100 });
-    await expect(client.updateScreenShare({})).rejects.toMatchObject({ code: 5100 });
+    await expect(client.updateLocalVideo({})).rejects.toMatchObject({ code: 5998 });
+    await expect(client.updateScreenShare({})).rejects.toMatchObject({ code: 5998 });
   });
 
   test('has layers where the browser has the codec, and several sizes elsewhere', () => {

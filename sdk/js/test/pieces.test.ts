@@ -189,29 +189,38 @@ describe('numbers for people', () => {
     (rtt, loss, grade) => expect(quality(rtt, loss)).toBe(grade),
   );
 
-  test('volumes go from 0 to 100', () => {
-    expect(volumeOf(0)).toBe(0);
-    expect(volumeOf(0.001)).toBe(0);
-    expect(volumeOf(1)).toBe(100);
-    expect(volumeOf(0.1)).toBeGreaterThan(50);
+  test.each([[0, 0], [0.03, 3], [0.999, 99], [1, 100], [2, 100]])('an amplitude of %d is a volume of %d', (level, volume) => {
+    expect(volumeOf(level)).toBe(volume);
   });
 });
 
 describe('mistakes', () => {
   const trtc = TRTC.create();
 
-  test.each([
-    ['a room is needed', () => trtc.enterRoom({ sdkAppId: 1, userId: 'a', userSig: 's' }), 5000],
-    ['an app is needed', () => trtc.enterRoom({ sdkAppId: 0, userId: 'a', userSig: 's', strRoomId: 'r' }), 5000],
-    ['a UserSig is needed', () => trtc.enterRoom({ sdkAppId: 1, userId: 'a', userSig: '', strRoomId: 'r' }), 5000],
-    ['first enter', () => trtc.startRemoteVideo({ userId: 'b', streamType: 'main' }), 5100],
+  const enter = (more: object) => trtc.enterRoom({ sdkAppId: 1, userId: 'a', userSig: 's', strRoomId: 'r', ...more });
+
+  test.each<[string, () => Promise<void>, number, number?]>([
+    ['a room is needed', () => enter({ strRoomId: undefined }), 5000, 5015],
+    ['the number of a room is one', () => enter({ roomId: '7' }), 5000, 5016],
+    ['the number of a room is an integer', () => enter({ roomId: 1.5 }), 5000, 5013],
+    ['the name of a room is a string', () => enter({ strRoomId: 7 }), 5000, 5012],
+    ['an app is needed', () => enter({ sdkAppId: undefined }), 5000, 5001],
+    ['an app is a number', () => enter({ sdkAppId: '1' }), 5000, 5002],
+    ['an app is above 0', () => enter({ sdkAppId: 0 }), 5000, 5006],
+    ['a user is needed', () => enter({ userId: undefined }), 5000, 5001],
+    ['a UserSig is needed', () => enter({ userSig: '' }), 5000, 5003],
+    ['the loudest are some', () => enter({ maxSpeakers: 51 }), 5000, 5005],
+    ['first enter', () => trtc.startRemoteVideo({ userId: 'b', streamType: 'main' }), 5100, 5101],
+    ['whose video is needed', () => trtc.startRemoteVideo({ userId: '', streamType: 'main' }), 5000, 5001],
+    ['a stream is one of two', () => trtc.startRemoteVideo({ userId: 'b', streamType: 'audio' as 'main' }), 5000, 5014],
     ['first start', () => trtc.updateLocalVideo({}), 5998],
-    ['first enter', () => trtc.switchRole('audience'), 5100],
-  ])('%s', async (_, act, code) => {
+    ['a role is one of two', () => trtc.switchRole('guest' as 'audience'), 5000, 5005],
+    ['first enter', () => trtc.switchRole('audience'), 5100, 5101],
+  ])('%s', async (_, act, code, extraCode) => {
     const error = await act().catch((thrown: unknown) => thrown);
 
     expect(error).toBeInstanceOf(RtcError);
-    expect(error).toMatchObject({ code, name: Object.entries(TRTC.ERROR_CODE).find(([, one]) => one === code)?.[0] });
+    expect(error).toMatchObject({ code, extraCode, name: Object.entries(TRTC.ERROR_CODE).find(([, one]) => one === code)?.[0] });
     expect((error as RtcError).message.length).toBeGreaterThan(10);
     expect((error as RtcError).functionName).not.toBe('');
   });
@@ -219,12 +228,14 @@ describe('mistakes', () => {
   test('a device that does not open says what to do', () => {
     const denied = new DOMException('Permission denied', 'NotAllowedError');
 
-    expect(RtcError.from(denied, 'startLocalVideo')).toMatchObject({ code: 5300, functionName: 'startLocalVideo' });
+    expect(RtcError.from(denied, 'startLocalVideo')).toMatchObject({ name: 'DEVICE_ERROR', code: 5300, extraCode: 5302, functionName: 'startLocalVideo' });
     expect(RtcError.from(denied, 'startLocalVideo').message).toContain('allow the page');
   });
 
   test('data that is too long is refused before it is sent', () => {
-    expect(() => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1025) })).toThrow(RtcError);
+    const send = (bytes: number) => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(bytes) });
+    expect(() => send(1025)).toThrow(expect.objectContaining({ code: 5000, extraCode: 5018 }));
+    expect(() => send(0)).toThrow(expect.objectContaining({ extraCode: 5017 }));
     expect(() => trtc.sendCustomMessage({ cmdId: 11, data: new ArrayBuffer(5) })).toThrow(/cmdId/);
   });
 });
