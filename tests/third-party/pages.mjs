@@ -105,7 +105,8 @@ export async function histories(browser) {
       const settled = [];
       for (const [at, [name, value]] of history.entries()) {
         const work = name === 'enterRoom' ? enter('forum', value) : trtc[name](name.startsWith('update') ? { mute: value } : value);
-        settled.push(work.then(() => 0, (error) => error.code ?? String(error)));
+        const never = new Promise((done) => setTimeout(done, 20_000, 'nothing'));
+        settled.push(Promise.race([work.then(() => 0, (error) => error.code ?? String(error)), never]));
         if (pauses[at]) await new Promise((done) => setTimeout(done, pauses[at]));
       }
       return Promise.all(settled);

@@ -30,6 +30,11 @@ export class Peer {
   readonly #turns = new Turns();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
+  #onClose: () => void = () => undefined;
+  /** Resolves when it is over. What browsers are doing on a connection that is closed then never ends. */
+  readonly closed = new Promise<void>((resolve) => {
+    this.#onClose = resolve;
+  });
 
   constructor(
     options: PeerOptions,
@@ -47,7 +52,7 @@ export class Peer {
 
   /** Agrees with the server on what `prepare` puts on the connection; calls come one after the other. */
   negotiate(how: { iceRestart?: boolean; anew?: boolean } = {}): Promise<void> {
-    return this.#turns.take(() => this.#negotiate(how));
+    return this.#turns.take(() => Promise.race([this.#negotiate(how), this.closed]));
   }
 
   /** Resolves when what was asked for before is done. */
@@ -136,6 +141,7 @@ export class Peer {
 
   close(): void {
     this.#isClosed = true;
+    this.#onClose();
     clearTimeout(this.#timer);
     this.#drop();
   }

@@ -82,8 +82,13 @@ export class Publisher {
     this.#peer = new Peer(
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
-      () => void this.#turns.take(() => this.#tuneAll()),
+      () => void this.#take(() => this.#tuneAll()),
     );
+  }
+
+  /** Does something in its turn, which is over at the latest when all of this is. */
+  #take(work: () => Promise<void>): Promise<void> {
+    return this.#turns.take(() => Promise.race([work(), this.#peer.closed]));
   }
 
   get pc(): RTCPeerConnection | undefined {
@@ -112,7 +117,7 @@ export class Publisher {
     };
     const outgoing: Outgoing = Object.assign(this.#outgoing.get(kind) ?? fresh, { track, how });
     this.#outgoing.set(kind, outgoing);
-    return this.#turns.take(() => this.#bring(kind, outgoing));
+    return this.#take(() => this.#bring(kind, outgoing));
   }
 
   async #bring(kind: StreamKind, outgoing: Outgoing): Promise<void> {
@@ -156,18 +161,16 @@ export class Publisher {
     const outgoing = this.#outgoing.get(kind);
     if (!outgoing || seq <= outgoing.unwanted.seq) return;
     outgoing.unwanted = { seq, rids: new Set(layers.filter((layer) => !layer.isWanted).map((layer) => layer.rid)) };
-    this.#turns
-      .take(async () => {
-        if (this.#outgoing.get(kind) === outgoing) await this.#tune(kind, outgoing);
-      })
-      .catch((error: unknown) => log.info('layers could not be switched', error));
+    this.#take(async () => {
+      if (this.#outgoing.get(kind) === outgoing) await this.#tune(kind, outgoing);
+    }).catch((error: unknown) => log.info('layers could not be switched', error));
   }
 
   unpublish(kind: StreamKind): Promise<void> {
     const outgoing = this.#outgoing.get(kind);
     if (!outgoing) return Promise.resolve();
     this.#outgoing.delete(kind);
-    return this.#turns.take(async () => {
+    return this.#take(async () => {
       if (!(await this.#vacate(kind, outgoing))) return;
       this.#isOwed = true;
       await this.#peer.negotiate();
@@ -185,8 +188,8 @@ export class Publisher {
 
   /** Does what was asked for while the server could not be reached. */
   async catchUp(): Promise<void> {
-    const all = [...this.#outgoing].map(([kind, outgoing]) => this.#turns.take(() => this.#bring(kind, outgoing)));
-    const taken = this.#turns.take(async () => {
+    const all = [...this.#outgoing].map(([kind, outgoing]) => this.#take(() => this.#bring(kind, outgoing)));
+    const taken = this.#take(async () => {
       if (this.#isOwed && this.#peer.pc) await this.#peer.negotiate();
     });
     await Promise.all([...all, taken]);
@@ -194,7 +197,7 @@ export class Publisher {
 
   /** The media of this connection is gone at the server: all of it is published anew. */
   rebuild(): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#take(async () => {
       if (![...this.#outgoing.values()].some(({ isDue }) => isDue)) return;
       await this.#peer.negotiate({ anew: true });
     });

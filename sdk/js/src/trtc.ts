@@ -288,6 +288,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** Leaves at once, whatever is under way; it is over when the server was told. */
   async exitRoom(): Promise<void> {
     this.#visit += 1;
+    this.#choice = { role: 'anchor' };
     const session = this.#session;
     if (session) {
       const told = session.leave().catch((error: unknown) => log.info('the server could not be told', error));

@@ -165,6 +165,18 @@ describe('what is published', () => {
     expect(server.state).toEqual({ audio: ['mic', false] });
   });
 
+  test('is over when the connection is, whatever the browser was doing on it', async () => {
+    const [publisher] = make();
+    vi.spyOn(Connection.prototype, 'createOffer').mockImplementation(() => new Promise(() => undefined));
+
+    const all = [publisher.publish('audio', track('mic'), {}), publisher.publish('main', track('camera'), {}), publisher.unpublish('audio')];
+    await new Promise((done) => setTimeout(done));
+    publisher.close();
+
+    expect(await Promise.all(all)).toEqual([undefined, undefined, undefined]);
+    vi.restoreAllMocks();
+  });
+
   test('is sealed before the server is told of it, and without RED', async () => {
     const happened: unknown[] = [];
     const encryption = {
