@@ -560,6 +560,19 @@ async fn a_page_is_told_of_its_devices_of_what_plays_and_of_its_mistakes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_page_asks_for_is_what_the_others_get() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let flags = json!({"flags": ["--auto-accept-this-tab-capture"], "isAsked": true});
+    let saw = browsers_with(&server, "options", flags, &[]).hear()["result"].take();
+
+    assert_eq!(saw["size"], json!([240, 320, 320]), "{saw}");
+    assert_eq!((&saw["camera"], &saw["heard"], &saw["louder"]), (&json!(false), &json!(false), &json!(1)), "{saw}");
+    assert_eq!(saw["refused"], json!(["5000 5005", "5000 5005", "5000 5005", "5000 5005"]), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_room_layer_does_what_its_table_says() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

@@ -16,7 +16,8 @@ export default defineConfig(({ mode }) => {
         formats: isClassic ? ['umd', 'cjs'] : ['es'],
         fileName: (format) => names[format] ?? format,
       },
-      ...(isClassic ? { rolldownOptions: { output: { exports: 'default' as const } } } : {}),
+      // A library's module keeps its blanks otherwise, a fifth of what pages load.
+      rolldownOptions: { output: isClassic ? { exports: 'default' as const } : { minify: true } },
       sourcemap: false,
     },
   };

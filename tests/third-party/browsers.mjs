@@ -17,7 +17,7 @@ export function launch() {
     executablePath: '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
-      '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
+      ...(input.isAsked ? [] : ['--use-fake-ui-for-media-stream']), '--autoplay-policy=no-user-gesture-required',
       '--disable-features=WebRtcHideLocalIpsWithMdns', '--disable-renderer-backgrounding',
       '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
       ...(input.flags ?? [])],
@@ -35,7 +35,10 @@ export async function rest(command, body) {
 
 /** A page of `user` with a client that enters nothing yet. `prepare` runs in it before anything else. */
 export async function open(browser, user, prepare) {
-  const page = await (await browser.newContext({ viewport: { width: 800, height: 600 } })).newPage();
+  const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
+  // Otherwise the browser answers itself, with any camera and any surface.
+  if (input.isAsked) await context.grantPermissions(['camera', 'microphone']);
+  const page = await context.newPage();
   page.on('pageerror', (error) => process.stderr.write(`${user}: ${error}\n`));
   if (process.env.SHOW) page.on('console', (line) => process.stderr.write(`${user}: ${line.text()}\n`));
   await page.goto(`${input.url}/healthz`);

@@ -1,5 +1,5 @@
 // What pages do that were written for the cloud's SDK: how they load it, call it and listen to it.
-import { input, hears, open, rest, seesFrames, until } from './browsers.mjs';
+import { input, hears, isNear, open, rest, seesFrames, until } from './browsers.mjs';
 
 const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
 
@@ -227,4 +227,91 @@ export async function events(browser) {
   const { detail } = await ann.evaluate(() => TRTC.isSupported());
   const permissions = await ann.evaluate(() => TRTC.getPermissions({ request: true, types: ['camera', 'microphone'] }));
   return { active, left, failures, errors, detail: Object.keys(detail).length, permissions };
+}
+
+/** What is asked for of a camera, a microphone or a screen is what the others get, or is refused. */
+export async function options(browser) {
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  const looks = (what, kind, check) => until(what, async () => {
+    const seen = await ben.evaluate((kind) => {
+      const video = document.querySelector(`#view-${kind}-ann video`);
+      if (!video?.videoWidth) return null;
+      const canvas = Object.assign(document.createElement('canvas'), { width: video.videoWidth, height: video.videoHeight });
+      const context = canvas.getContext('2d');
+      context.drawImage(video, 0, 0);
+      const at = (x, y) => [...context.getImageData(x * (canvas.width - 1), y * (canvas.height - 1), 1, 1).data].slice(0, 3);
+      return { width: canvas.width, height: canvas.height, top: at(0.5, 0.1), bottom: at(0.5, 0.9), left: at(0.1, 0.5), right: at(0.9, 0.5) };
+    }, kind);
+    return seen && check(seen) && seen;
+  });
+  const [red, blue, green] = [[200, 40, 40], [40, 60, 200], [30, 160, 30]];
+  await ann.evaluate(() => enter('studio', 'anchor', { scene: 'rtc' }));
+  await ben.evaluate(() => { watchAll(240); return enter('studio', 'anchor', { scene: 'rtc' }); });
+  // The left half is red, the right one blue.
+  await ann.evaluate(() => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+    const context = canvas.getContext('2d');
+    setInterval(() => {
+      context.fillStyle = 'rgb(200,40,40)';
+      context.fillRect(0, 0, 160, 240);
+      context.fillStyle = 'rgb(40,60,200)';
+      context.fillRect(160, 0, 160, 240);
+    }, 50);
+    return trtc.startLocalVideo({ view: 'local', option: { videoTrack: canvas.captureStream(20).getVideoTracks()[0], profile: '240p', rotation: 90 } });
+  });
+  await looks('a picture that is turned', 'main', ({ width, height, top, bottom }) => height > width && isNear(top, red) && isNear(bottom, blue));
+  const size = await ann.evaluate(() => { const { width, height } = trtc.getVideoTrack({ processed: true }).getSettings(); return [width, height, trtc.getVideoTrack().getSettings().width]; });
+  await ann.evaluate(() => trtc.updateLocalVideo({ option: { rotation: 0, mirror: 'publish' } }));
+  await looks('a picture that is mirrored', 'main', ({ width, height, left, right }) => width > height && isNear(left, blue) && isNear(right, red));
+  await ann.evaluate(() => trtc.updateLocalVideo({ option: { mirror: false } }));
+  await looks('the picture as it is', 'main', ({ left, right }) => isNear(left, red) && isNear(right, blue));
+  // Another picture in its place, for which the camera is off.
+  await ann.evaluate(() => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 40, height: 30 });
+    const context = canvas.getContext('2d');
+    context.fillStyle = 'rgb(30,160,30)';
+    context.fillRect(0, 0, 40, 30);
+    return trtc.updateLocalVideo({ mute: canvas.toDataURL() });
+  });
+  await looks('the picture that was chosen', 'main', ({ left, right }) => isNear(left, green) && isNear(right, green));
+  const camera = await ann.evaluate(() => trtc.getVideoTrack().enabled);
+  await ann.evaluate(() => trtc.updateLocalVideo({ mute: false }));
+  await looks('the camera again', 'main', ({ left, right }) => isNear(left, red) && isNear(right, blue));
+  // One element of a page, and nothing around it.
+  await ann.evaluate(() => {
+    document.body.insertAdjacentHTML('afterbegin', '<div id=box style="width:200px;height:100px;background:rgb(30,160,30)"></div>');
+    return trtc.startScreenShare({ option: { captureElement: document.getElementById('box') } });
+  });
+  const box = await looks('the element', 'sub', ({ width, height }) => Math.abs(width / height - 2) < 0.1);
+  await ann.evaluate(() => trtc.stopScreenShare());
+  // Muted, and yet told how loud it would be.
+  await ann.evaluate(() => { trtc.enableAudioVolumeEvaluation(100); return trtc.startLocalAudio({ mute: true, muteKeepVolumeDetection: true }); });
+  const quiet = () => ann.evaluate(() => seen.filter(([name, value]) => name === 'audio-volume' && value.result.some(({ userId, floatVolume }) => userId === '' && floatVolume > 0.001)).length);
+  await until('one\'s own volume', async () => (await quiet()) > 3);
+  const heard = await ben.evaluate(() => seen.some(([name]) => name === 'remote-audio-available'));
+  await ann.evaluate(() => trtc.updateLocalAudio({ mute: false }));
+  await hears(ben, 'ann');
+  // Louder than it is, and onto the whole screen when the person clicks.
+  const louder = await ben.evaluate(() => {
+    let made = 0;
+    const { createGain } = AudioContext.prototype;
+    AudioContext.prototype.createGain = function () { made += 1; return createGain.call(this); };
+    trtc.setRemoteAudioVolume('ann', 150);
+    return made;
+  });
+  await ben.evaluate(() => {
+    const button = Object.assign(document.createElement('button'), { id: 'full', textContent: 'x' });
+    button.onclick = () => trtc.updateRemoteVideo({ userId: 'ann', streamType: 'main', option: { fullScreen: true, poster: 'p.png' } });
+    document.body.prepend(button);
+  });
+  await ben.click('#full');
+  await until('the whole screen', () => ben.evaluate(() => seen.some(([name, { userId, isFullScreen }]) => name === 'full-screen-state-changed' && userId === 'ann' && isFullScreen)));
+  const refused = await ann.evaluate(async () => {
+    const of = (work) => work.then(() => 'nothing', ({ code, extraCode }) => `${code} ${extraCode}`);
+    return [
+      await of(trtc.startScreenShare({ streamType: 'main' })), await of(trtc.updateLocalVideo({ option: { rotation: 45 } })),
+      await of(trtc.updateLocalVideo({ mute: 'nowhere.png' })), await of(trtc.updateLocalVideo({ option: { profile: '8K' } })),
+    ];
+  });
+  return { size, camera, heard, louder, refused, box };
 }

@@ -66,7 +66,7 @@ async function enter(id, createRooms) {
   trtc = fresh;
   try {
     // Only the host sits down by itself; others ask, or take a seat when they want to.
-    await fresh.enterRoom({ sdkAppId: app, userId: user, userSig: sig, strRoomId: id, scene: 'live', role: createRooms ? 'anchor' : 'audience' });
+    await fresh.enterRoom({ sdkAppId: app, userId: user, userSig: sig, strRoomId: id, scene: 'live', role: createRooms ? 'anchor' : 'audience', enableAutoPlayDialog: false });
   } catch (error) {
     trtc = null;
     fresh.destroy();

@@ -1,4 +1,4 @@
-import type { MicrophoneOption } from './capture.js';
+import type { MicrophoneOption, ScreenOption } from './capture.js';
 import type { RtcError } from './errors.js';
 import type { VideoCodec } from './layering.js';
 import { SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile } from './profiles.js';
@@ -18,12 +18,33 @@ export interface TRTCOptions {
   /** Whether entering a room that does not exist creates it, as the cloud does; on unless `false`. */
   createRooms?: boolean;
   plugins?: unknown[];
+  /** Messages beside a video are there in any case. */
+  enableSEI?: boolean;
+  /** Nothing has to be loaded from anywhere. */
+  assetsPath?: string;
+  /** Whether a dialog asks for a click where the browser does not play sound without one; on unless `false`. */
+  enableAutoPlayDialog?: boolean;
+  /** 1: volumes are in decibels above -100 dB. */
+  volumeType?: number;
+  enableAutoSwitchWhenRecapturing?: boolean;
+  enableVolumeControlInIOS?: boolean;
 }
 
 export interface TurnServer {
   url: string;
   username?: string;
   credential?: string;
+  credentialType?: 'password';
+}
+
+export interface ProxyServer {
+  turnServer?: TurnServer | TurnServer[];
+  iceTransportPolicy?: RTCIceTransportPolicy;
+  websocketProxy?: string;
+  unifiedProxy?: string;
+  loggerProxy?: string;
+  scheduleProxy?: string;
+  webtransportProxy?: string;
 }
 
 export interface EnterRoomConfig {
@@ -38,13 +59,32 @@ export interface EnterRoomConfig {
   /** Of all who speak, at most so many are heard at once: the loudest, 1 to 50. For large rooms; absent for all. */
   maxSpeakers?: number;
   scene?: 'live' | 'rtc';
-  proxy?: string | { turnServer?: TurnServer | TurnServer[]; iceTransportPolicy?: RTCIceTransportPolicy; websocketProxy?: string };
+  proxy?: string | ProxyServer;
+  enableAutoPlayDialog?: boolean;
+  privateMapKey?: string;
+  latencyLevel?: number;
+  businessInfo?: string;
+  userDefineRecordId?: string;
+  playoutDelay?: PlayoutDelay;
+  quickStart?: QuickStartConfig;
+}
+
+export interface PlayoutDelay {
+  min: number;
+  max: number;
+}
+
+export interface QuickStartConfig {
+  remoteUserId: string;
+  small?: boolean;
+  domain?: string;
 }
 
 export interface SwitchRoomConfig {
   userSig?: string;
   roomId?: number;
   strRoomId?: string;
+  privateMapKey?: string;
 }
 
 type VideoProfileName = keyof typeof VIDEO_PROFILES;
@@ -53,15 +93,21 @@ type ScreenProfileName = keyof typeof SCREEN_PROFILES;
 export interface LocalVideoConfig {
   view?: View;
   publish?: boolean;
-  /** A picture's address, which others would be shown meanwhile elsewhere, mutes as `true` does. */
+  forcePublish?: boolean;
+  /** With a picture's address, others are shown that one meanwhile. */
   mute?: boolean | string;
   option?: {
     cameraId?: string;
     useFrontCamera?: boolean;
     profile?: VideoProfileName | Partial<VideoProfile>;
     fillMode?: 'contain' | 'cover' | 'fill';
+    /** Who sees it mirrored: oneself (`'view'`, `true`), the others (`'publish'`), or `'both'`. */
     mirror?: boolean | string;
-    /** The low layer; on unless `false`: viewers on slow links get it. */
+    /** How far it is turned clockwise for the others. */
+    rotation?: 0 | 90 | 180 | 270;
+    /** All that the camera sees, rather than cut to the profile's shape. */
+    avoidCropping?: boolean;
+    /** The low layers, or what the one low layer is like; on unless `false`: viewers on slow links get them. */
     small?: VideoProfileName | Partial<VideoProfile> | boolean;
     qosPreference?: 'smooth' | 'clear';
     videoTrack?: MediaStreamTrack;
@@ -82,30 +128,52 @@ export interface Layering {
 
 export interface LocalAudioConfig {
   publish?: boolean;
+  /** `true` mutes all that is sent as sound, `'microphone'` leaves that of a shared screen. */
   mute?: boolean | 'microphone';
-  option?: MicrophoneOption & { audioTrack?: MediaStreamTrack; captureVolume?: number };
+  /** While muted, the page is still told how loud it would be. */
+  muteKeepVolumeDetection?: boolean;
+  option?: MicrophoneOption & {
+    audioTrack?: MediaStreamTrack;
+    captureVolume?: number;
+    /** How loud one hears oneself, 0 to 100. */
+    earMonitorVolume?: number;
+  };
 }
 
 export interface ScreenShareConfig {
   view?: View;
   publish?: boolean;
+  /** A screen is `'sub'`. */
+  streamType?: StreamType;
   muteSystemAudio?: boolean;
   option?: {
     profile?: ScreenProfileName | Partial<VideoProfile>;
     fillMode?: 'contain' | 'cover' | 'fill';
-    systemAudio?: boolean;
     videoTrack?: MediaStreamTrack;
     audioTrack?: MediaStreamTrack;
     qosPreference?: 'smooth' | 'clear';
-    preferDisplaySurface?: string;
-  } & Layering;
+  } & ScreenOption &
+    Layering;
 }
 
 export interface RemoteVideoConfig {
   userId: string;
   streamType?: StreamType;
   view?: View;
-  option?: { fillMode?: 'contain' | 'cover' | 'fill'; mirror?: boolean; small?: boolean; receiveWhenViewVisible?: boolean };
+  option?: {
+    fillMode?: 'contain' | 'cover' | 'fill';
+    mirror?: boolean;
+    small?: boolean;
+    receiveWhenViewVisible?: boolean;
+    /** What scrolls the views, for `receiveWhenViewVisible`. */
+    viewRoot?: HTMLElement;
+    /** The address of what is shown until there is a picture. */
+    poster?: string;
+    pictureInPicture?: boolean;
+    fullScreen?: boolean;
+    canvasRender?: boolean;
+    draggable?: boolean;
+  };
 }
 
 export interface TRTCEventTypes {
@@ -134,6 +202,8 @@ export interface TRTCEventTypes {
   'first-video-frame': [{ userId: string; streamType: StreamType; width: number; height: number }];
   'video-size-changed': [{ userId: string; streamType: StreamType; newWidth: number; newHeight: number }];
   'permission-state-change': [Permissions];
+  'picture-in-picture-state-changed': [{ userId: string; streamType: StreamType; isPictureInPicture: boolean; pictureInPictureWindow?: PictureInPictureWindow }];
+  'full-screen-state-changed': [{ userId: string; streamType: StreamType; isFullScreen: boolean }];
   /** What a member sends cannot be shown: it is encrypted with another key, or not at all while one's own is on. */
   'decryption-failed': [{ userId: string; mediaType: MediaType }];
 }
@@ -180,6 +250,8 @@ export const EVENT = {
   FIRST_VIDEO_FRAME: 'first-video-frame',
   VIDEO_SIZE_CHANGED: 'video-size-changed',
   PERMISSION_STATE_CHANGE: 'permission-state-change',
+  PICTURE_IN_PICTURE_STATE_CHANGED: 'picture-in-picture-state-changed',
+  FULL_SCREEN_STATE_CHANGED: 'full-screen-state-changed',
   DECRYPTION_FAILED: 'decryption-failed',
 } as const;
 

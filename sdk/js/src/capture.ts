@@ -1,18 +1,21 @@
-import { RtcError, unsupported } from './errors.js';
+import { RtcError, invalid, unsupported } from './errors.js';
 import { AUDIO_PROFILES, type VideoProfile } from './profiles.js';
 
 /** Opens the camera. */
 export async function openCamera(option: {
   cameraId?: string | undefined;
   useFrontCamera?: boolean | undefined;
+  avoidCropping?: boolean | undefined;
   profile: VideoProfile;
 }): Promise<MediaStreamTrack> {
-  const { cameraId, useFrontCamera, profile } = option;
-  const video: MediaTrackConstraints = {
+  const { cameraId, useFrontCamera, avoidCropping, profile } = option;
+  const video: MediaTrackConstraints & { resizeMode?: string } = {
     width: { ideal: profile.width },
     height: { ideal: profile.height },
     frameRate: { ideal: profile.frameRate },
   };
+  // Otherwise browsers cut a picture to the shape that was asked for, from what the camera has.
+  if (avoidCropping) video.resizeMode = 'none';
   if (cameraId) video.deviceId = { exact: cameraId };
   else if (useFrontCamera !== undefined) video.facingMode = useFrontCamera ? 'user' : 'environment';
   return first(await media().getUserMedia({ video }), 'video');
@@ -21,7 +24,8 @@ export async function openCamera(option: {
 export interface MicrophoneOption {
   microphoneId?: string | undefined;
   profile?: keyof typeof AUDIO_PROFILES | undefined;
-  echoCancellation?: boolean | undefined;
+  /** Newer browsers tell what others say from all else that this computer plays. */
+  echoCancellation?: boolean | 'all' | 'remote-only' | undefined;
   autoGainControl?: boolean | undefined;
   noiseSuppression?: boolean | undefined;
 }
@@ -30,7 +34,7 @@ export interface MicrophoneOption {
 export async function openMicrophone(option: MicrophoneOption): Promise<MediaStreamTrack> {
   const { microphoneId, profile = 'standard', echoCancellation, autoGainControl, noiseSuppression } = option;
   const audio: MediaTrackConstraints = {
-    echoCancellation: echoCancellation ?? true,
+    echoCancellation: (echoCancellation ?? true) as boolean,
     autoGainControl: autoGainControl ?? true,
     noiseSuppression: noiseSuppression ?? true,
     channelCount: AUDIO_PROFILES[profile].channelCount,
@@ -39,27 +43,63 @@ export async function openMicrophone(option: MicrophoneOption): Promise<MediaStr
   return first(await media().getUserMedia({ audio }), 'audio');
 }
 
+export interface ScreenOption {
+  systemAudio?: boolean | undefined;
+  preferDisplaySurface?: 'current-tab' | 'tab' | 'window' | 'monitor' | undefined;
+  selfBrowserSurface?: 'include' | 'exclude' | undefined;
+  /** Of this page, this element alone. */
+  captureElement?: HTMLElement | undefined;
+  echoCancellation?: MicrophoneOption['echoCancellation'];
+  autoGainControl?: boolean | undefined;
+  noiseSuppression?: boolean | undefined;
+}
+
+/** Region Capture, which the DOM's own types do not know yet. */
+interface Cropping {
+  CropTarget?: { fromElement(element: HTMLElement): Promise<unknown> };
+}
+
+type Croppable = MediaStreamTrack & { cropTo?(target: unknown): Promise<void> };
+
 /** Lets the person choose what to show of the screen. */
-export async function openScreen(option: {
-  profile: VideoProfile;
-  systemAudio: boolean;
-  preferDisplaySurface?: string | undefined;
-}): Promise<{ video: MediaStreamTrack; audio: MediaStreamTrack | undefined }> {
-  const { profile, systemAudio, preferDisplaySurface } = option;
-  const surfaces: Record<string, string> = { tab: 'browser', 'current-tab': 'browser', window: 'window', monitor: 'monitor' };
-  const surface = preferDisplaySurface ? surfaces[preferDisplaySurface] : undefined;
+export async function openScreen(option: ScreenOption, profile: VideoProfile): Promise<{ video: MediaStreamTrack; audio: MediaStreamTrack | undefined }> {
+  const { systemAudio = false, preferDisplaySurface, captureElement, echoCancellation, autoGainControl, noiseSuppression } = option;
   const devices = media();
   if (!('getDisplayMedia' in devices)) throw unsupported('', 'this browser cannot share the screen', 5205);
-  const stream = await devices.getDisplayMedia({
+  const target = captureElement && (await targetOf(captureElement));
+  const surfaces = { tab: 'browser', 'current-tab': 'browser', window: 'window', monitor: 'monitor' };
+  const isThisTab = captureElement !== undefined || preferDisplaySurface === 'current-tab';
+  const selfBrowserSurface = isThisTab ? 'include' : option.selfBrowserSurface;
+  const constraints = {
     video: {
       width: { max: profile.width },
       height: { max: profile.height },
       frameRate: { ideal: profile.frameRate },
-      ...(surface ? { displaySurface: surface } : {}),
+      ...(preferDisplaySurface && !isThisTab ? { displaySurface: surfaces[preferDisplaySurface] } : {}),
     },
-    audio: systemAudio,
-  });
-  return { video: first(stream, 'video'), audio: stream.getAudioTracks()[0] };
+    audio: systemAudio && { echoCancellation, autoGainControl, noiseSuppression },
+    ...(isThisTab ? { preferCurrentTab: true } : {}),
+    ...(selfBrowserSurface ? { selfBrowserSurface } : {}),
+  };
+  const stream = await devices.getDisplayMedia(constraints as DisplayMediaStreamOptions);
+  try {
+    const video: Croppable = first(stream, 'video');
+    if (target && !video.cropTo) throw new Error('it is no tab');
+    if (target) await video.cropTo?.(target);
+    return { video, audio: stream.getAudioTracks()[0] };
+  } catch (error) {
+    // All else that there is to see was not meant to be shown.
+    for (const track of stream.getTracks()) track.stop();
+    if (!target) throw error;
+    throw invalid('', `captureElement: only this tab can be shared so, and another surface was chosen (${String(error)})`, 5005);
+  }
+}
+
+async function targetOf(element: HTMLElement): Promise<unknown> {
+  const { CropTarget } = globalThis as Cropping;
+  const canCrop = CropTarget !== undefined && 'cropTo' in (globalThis.BrowserCaptureMediaStreamTrack ?? globalThis.MediaStreamTrack).prototype;
+  if (!canCrop) throw unsupported('', 'captureElement: this browser cannot share one element of a page', 5205);
+  return CropTarget.fromElement(element);
 }
 
 function media(): MediaDevices {
@@ -137,4 +177,9 @@ export class Meter {
 /** A loudness from 0 to 1, as the volume from 0 to 100 that pages draw. */
 export function volumeOf(level: number): number {
   return Math.floor(Math.min(1, Math.max(0, level)) * 100);
+}
+
+/** The same in decibels above -100, of its power. */
+export function decibels(level: number): number {
+  return Math.floor(Math.min(100, Math.max(0, 10 * Math.log10(level) + 100)));
 }

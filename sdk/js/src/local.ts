@@ -1,9 +1,11 @@
 import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
 import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishReason, PublishState, ScreenShareConfig, StreamType } from './api.js';
-import { RtcError, aborted, named, wrongMoment } from './errors.js';
+import { RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
+import { OPTIONS, check } from './options.js';
 import type { StreamKind } from './peer.js';
+import { type Change, Picture, loadImage } from './picture.js';
 import { Playing } from './playing.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
 import type { Encoding, Publishing } from './publisher.js';
@@ -19,6 +21,10 @@ interface LocalAudio {
   source: MediaStreamTrack;
   isOwn: boolean;
   playing: Playing;
+  /** What is sent while it is muted and yet measured. */
+  silent: MediaStreamTrack | undefined;
+  /** Lets one hear oneself. */
+  monitor: HTMLAudioElement | undefined;
 }
 
 interface LocalPicture {
@@ -27,12 +33,20 @@ interface LocalPicture {
   isOwn: boolean;
 }
 
+interface LocalVideo extends LocalPicture {
+  config: LocalVideoConfig;
+  /** What is shown to the others while it is muted. */
+  image: HTMLImageElement | undefined;
+  /** What is sent, where that is not the track itself. */
+  picture: Picture | undefined;
+}
+
 /** One's own microphone, camera and screen: opened, shown, and published while one is in a room. */
 export class LocalMedia {
   readonly #stage: Stage;
   #localAudio: LocalAudio | undefined;
   #mixer: Mixer | undefined;
-  #localVideo: (LocalPicture & { config: LocalVideoConfig }) | undefined;
+  #localVideo: LocalVideo | undefined;
   #screen: (LocalPicture & { config: ScreenShareConfig; audio: MediaStreamTrack | undefined }) | undefined;
   readonly #published = new Map<StreamKind, PublishState>();
   /** What the server says it lets through. */
@@ -44,10 +58,10 @@ export class LocalMedia {
     this.#stage = stage;
   }
 
-  /** The track of a kind, as it was opened; of a screen's sound with `isSound`. */
-  track(kind: StreamKind, isSound = false): MediaStreamTrack | undefined {
-    if (kind === 'audio') return this.#localAudio?.source;
-    if (kind === 'main') return this.#localVideo?.track;
+  /** The track of a kind, as it was opened or, `isProcessed`, as it is sent; of a screen's sound with `isSound`. */
+  track(kind: StreamKind, { isSound = false, isProcessed = false } = {}): MediaStreamTrack | undefined {
+    if (kind === 'audio') return (isProcessed && this.#localAudio ? this.#mixer?.track : undefined) ?? this.#localAudio?.source;
+    if (kind === 'main') return (isProcessed ? this.#localVideo?.picture?.track : undefined) ?? this.#localVideo?.track;
     return isSound ? this.#screen?.audio : this.#screen?.track;
   }
 
@@ -73,6 +87,7 @@ export class LocalMedia {
 
   async startLocalAudio(config: LocalAudioConfig = {}): Promise<void> {
     await named('startLocalAudio', async () => {
+      check('startLocalAudio', config, OPTIONS.localAudio);
       const choice = this.#choose('startLocalAudio', config);
       const started = await this.#turns.audio.take(async () => {
         if (this.#localAudio) throw aborted('startLocalAudio', 'the microphone is on already: call updateLocalAudio');
@@ -80,11 +95,13 @@ export class LocalMedia {
         const source = audioTrack ?? (await openMicrophone(config.option ?? {}));
         source.enabled = !config.mute;
         const playing = new Playing((state, reason) => this.#stage.tell('audio-play-state-changed', { userId: '', state, reason }));
-        this.#localAudio = { config, source, isOwn: !audioTrack, playing };
+        const audio = { config, source, isOwn: !audioTrack, playing, silent: undefined, monitor: undefined };
+        this.#localAudio = audio;
         this.#tellTrack('audio', source, !audioTrack);
         playing.follow(source);
         playing.set('PLAYING', 'playing');
-        return this.#localAudio;
+        monitor(audio);
+        return audio;
       });
       try {
         await this.#follow('audio', choice);
@@ -97,13 +114,14 @@ export class LocalMedia {
 
   async updateLocalAudio(config: LocalAudioConfig): Promise<void> {
     await named('updateLocalAudio', async () => {
+      check('updateLocalAudio', config, OPTIONS.localAudio);
       const choice = config.publish ? this.#choose('updateLocalAudio', config) : undefined;
       await this.#turns.audio.take(async () => {
         const audio = this.#localAudio;
         if (!audio) throw aborted('updateLocalAudio', 'the microphone is off: call startLocalAudio first');
-        const option = { ...audio.config.option, ...config.option };
-        const { microphoneId, audioTrack, echoCancellation, autoGainControl, noiseSuppression } = config.option ?? {};
-        const isAnother = [microphoneId, echoCancellation, autoGainControl, noiseSuppression].some((value) => value !== undefined);
+        const option = merged(audio.config.option, config.option);
+        const { microphoneId, profile, audioTrack, echoCancellation, autoGainControl, noiseSuppression } = config.option ?? {};
+        const isAnother = [microphoneId, profile, echoCancellation, autoGainControl, noiseSuppression].some((value) => value !== undefined);
         if (audioTrack || isAnother) {
           const fresh = audioTrack ?? (await openMicrophone(option));
           if (audio.isOwn) audio.source.stop();
@@ -112,8 +130,9 @@ export class LocalMedia {
           audio.playing.follow(fresh);
           this.#tellTrack('audio', fresh, !audioTrack);
         }
-        audio.config = { ...audio.config, ...config, option };
+        audio.config = { ...merged(audio.config, config), option };
         audio.source.enabled = !audio.config.mute;
+        monitor(audio);
       });
       await this.#follow('audio', choice);
     });
@@ -130,7 +149,7 @@ export class LocalMedia {
   async #publishAudio(): Promise<void> {
     const { config } = this.#localAudio ?? {};
     const microphone = config?.publish === false ? undefined : this.#localAudio;
-    const system = this.#screen?.config.publish === false ? undefined : this.#screen?.audio;
+    const system = this.#screen?.config.publish === false || config?.mute === true ? undefined : this.#screen?.audio;
     if (!microphone && !system) {
       this.#mixer?.close();
       this.#mixer = undefined;
@@ -140,14 +159,19 @@ export class LocalMedia {
     const track = this.#mix(microphone, system);
     const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
     const { bitrate, isDiscontinuous } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
+    const former = microphone?.silent;
     await this.#publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isMuted });
+    // What is measured may be heard by this page alone: not before something else is sent.
+    if (this.#localAudio === microphone && microphone?.silent && microphone.config.mute) microphone.source.enabled = true;
+    if (former && former !== microphone?.silent) former.stop();
   }
 
   #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined): MediaStreamTrack {
     const volume = microphone?.config.option?.captureVolume ?? 100;
-    if (microphone && !system && volume === 100 && !this.#mixer) return microphone.source;
+    const own = microphone && sent(microphone);
+    if (own && !system && volume === 100 && !this.#mixer) return own;
     this.#mixer ??= new Mixer();
-    this.#mixer.set('microphone', microphone?.source, volume);
+    this.#mixer.set('microphone', own, volume);
     this.#mixer.set('system', system, 100);
     return this.#mixer.track;
   }
@@ -157,26 +181,31 @@ export class LocalMedia {
     this.#localAudio = undefined;
     if (audio?.isOwn) audio.source.stop();
     audio?.playing.end();
+    audio?.silent?.stop();
+    if (audio?.monitor) audio.monitor.srcObject = null;
   }
 
   // Own video
 
   async startLocalVideo(config: LocalVideoConfig = {}): Promise<void> {
     await named('startLocalVideo', async () => {
+      check('startLocalVideo', config, OPTIONS.localVideo);
       const choice = this.#choose('startLocalVideo', config);
       const started = await this.#turns.main.take(async () => {
         if (this.#localVideo) throw aborted('startLocalVideo', 'the camera is on already: call updateLocalVideo');
         requireLayering('startLocalVideo', config.option ?? {});
-        const { videoTrack, cameraId, useFrontCamera, profile } = config.option ?? {};
-        const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
-        track.enabled = !config.mute;
+        const { videoTrack, cameraId, useFrontCamera, avoidCropping, profile } = config.option ?? {};
+        const image = await imageOf('startLocalVideo', config.mute, undefined);
+        const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, avoidCropping, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
         this.#tellTrack('main', track, !videoTrack);
-        return (this.#localVideo = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config });
+        const video = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config, image, picture: undefined };
+        process(video);
+        return (this.#localVideo = video);
       });
       if (this.#localVideo !== started) return;
       try {
         started.player.show(config.view, localView(config.option, config.option?.useFrontCamera !== false));
-        started.player.play(started.track);
+        started.player.play(previewOf(started));
         await this.#follow('main', choice);
       } catch (error) {
         if (this.#localVideo === started) this.#endVideo();
@@ -187,22 +216,25 @@ export class LocalMedia {
 
   async updateLocalVideo(config: LocalVideoConfig): Promise<void> {
     await named('updateLocalVideo', async () => {
+      check('updateLocalVideo', config, OPTIONS.localVideo);
       const choice = config.publish ? this.#choose('updateLocalVideo', config) : undefined;
       await this.#turns.main.take(async () => {
         const video = this.#localVideo;
         if (!video) throw aborted('updateLocalVideo', 'the camera is off: call startLocalVideo first');
-        const option = { ...video.config.option, ...config.option };
+        const option = merged(video.config.option, config.option);
         requireLayering('updateLocalVideo', option);
-        const { cameraId, useFrontCamera, videoTrack, profile } = config.option ?? {};
+        const { cameraId, useFrontCamera, avoidCropping, videoTrack, profile } = config.option ?? {};
+        const image = config.mute === undefined ? video.image : await imageOf('updateLocalVideo', config.mute, video.image);
+        const wasCropped = (video.config.option?.avoidCropping ?? false) !== (avoidCropping ?? video.config.option?.avoidCropping ?? false);
         if (videoTrack) {
           if (video.isOwn) video.track.stop();
           Object.assign(video, { track: videoTrack, isOwn: false });
           this.#tellTrack('main', videoTrack, false);
-        } else if (cameraId !== undefined || useFrontCamera !== undefined) {
+        } else if (cameraId !== undefined || useFrontCamera !== undefined || (wasCropped && video.isOwn)) {
           // Many phones open only one camera at a time.
           if (video.isOwn) video.track.stop();
-          const wanted = cameraId !== undefined ? { cameraId } : { useFrontCamera };
-          const track = await openCamera({ ...wanted, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
+          const wanted = cameraId !== undefined || useFrontCamera === undefined ? { cameraId: option.cameraId } : { useFrontCamera };
+          const track = await openCamera({ ...wanted, avoidCropping: option.avoidCropping, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
           Object.assign(video, { track, isOwn: true });
           this.#tellTrack('main', track, true);
         } else if (profile && video.isOwn) {
@@ -210,10 +242,12 @@ export class LocalMedia {
           await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });
         }
         const { view } = config;
-        video.config = { ...video.config, ...config, option };
-        video.track.enabled = !video.config.mute;
+        video.config = { ...merged(video.config, config), option };
+        video.image = image;
+        const former = process(video);
         video.player.show(view, localView(option, option.useFrontCamera !== false));
-        video.player.play(video.track);
+        video.player.play(previewOf(video));
+        former?.close();
       });
       await this.#follow('main', choice);
     });
@@ -232,21 +266,24 @@ export class LocalMedia {
       await this.unpublish('main', 'api-call');
       return;
     }
-    const isMuted = Boolean(video.config.mute);
-    const { profile, small, qosPreference = 'smooth' } = video.config.option ?? {};
+    // A picture in the camera's place is something to be seen.
+    const isMuted = video.config.mute === true;
+    const { small, qosPreference = 'smooth' } = video.config.option ?? {};
     const encoding: Encoding = {
-      ...actual(video.track, profileOf(VIDEO_PROFILES, profile, '480p')),
+      ...sizeOf(video),
       qosPreference,
       isSimulcast: small !== false,
+      small: small === undefined || typeof small === 'boolean' ? undefined : profileOf(VIDEO_PROFILES, small, '120p'),
       ...layeringFor(video.config.option ?? {}),
     };
-    await this.#publish('main', video.track, { encoding, isMuted });
+    await this.#publish('main', video.picture?.track ?? video.track, { encoding, isMuted });
   }
 
   #endVideo(): void {
     const video = this.#localVideo;
     this.#localVideo = undefined;
     if (video?.isOwn) video.track.stop();
+    video?.picture?.close();
     video?.player.stop();
   }
 
@@ -254,14 +291,17 @@ export class LocalMedia {
 
   async startScreenShare(config: ScreenShareConfig = {}): Promise<void> {
     await named('startScreenShare', async () => {
+      check('startScreenShare', config, OPTIONS.screen);
       const choice = this.#choose('startScreenShare', config);
       const started = await this.#turns.sub.take(async () => {
         if (this.#screen) throw aborted('startScreenShare', 'the screen is shared already: call updateScreenShare');
         requireLayering('startScreenShare', config.option ?? {});
-        const { videoTrack, audioTrack, profile, systemAudio = false, preferDisplaySurface } = config.option ?? {};
-        const opened = videoTrack
-          ? { video: videoTrack, audio: audioTrack }
-          : await openScreen({ profile: profileOf(SCREEN_PROFILES, profile, '1080p'), systemAudio, preferDisplaySurface });
+        const { videoTrack, audioTrack, profile } = config.option ?? {};
+        const opened = videoTrack ? { video: videoTrack, audio: undefined } : await openScreen(config.option ?? {}, profileOf(SCREEN_PROFILES, profile, '1080p'));
+        if (audioTrack) {
+          opened.audio?.stop();
+          opened.audio = audioTrack;
+        }
         // The browser's own button ends it too.
         opened.video.addEventListener('ended', () => {
           if (this.#screen?.track !== opened.video) return;
@@ -286,18 +326,25 @@ export class LocalMedia {
 
   async updateScreenShare(config: ScreenShareConfig): Promise<void> {
     await named('updateScreenShare', async () => {
+      check('updateScreenShare', config, OPTIONS.screen);
       const choice = config.publish ? this.#choose('updateScreenShare', config) : undefined;
       await this.#turns.sub.take(async () => {
         const screen = this.#screen;
         if (!screen) throw aborted('updateScreenShare', 'the screen is not shared: call startScreenShare first');
-        const option = { ...screen.config.option, ...config.option };
+        requireScreen(config.option);
+        const option = merged(screen.config.option, config.option);
         requireLayering('updateScreenShare', option);
+        if (config.option?.audioTrack) {
+          if (screen.isOwn && !screen.config.option?.audioTrack) screen.audio?.stop();
+          screen.audio = config.option.audioTrack;
+          if (screen.config.muteSystemAudio) screen.audio.enabled = false;
+        }
         if (config.option?.videoTrack) {
           if (screen.isOwn) screen.track.stop();
           Object.assign(screen, { track: config.option.videoTrack, isOwn: false });
           this.#tellTrack('sub', config.option.videoTrack, false);
         }
-        screen.config = { ...screen.config, ...config, option };
+        screen.config = { ...merged(screen.config, config), option };
         if (screen.audio && config.muteSystemAudio !== undefined) screen.audio.enabled = !config.muteSystemAudio;
         screen.player.show(config.view, { fillMode: option.fillMode ?? 'contain' });
         screen.player.play(screen.track);
@@ -328,10 +375,9 @@ export class LocalMedia {
   #endScreen(): void {
     const screen = this.#screen;
     this.#screen = undefined;
-    if (screen?.isOwn) {
-      screen.track.stop();
-      screen.audio?.stop();
-    }
+    if (screen?.isOwn) screen.track.stop();
+    // What the page gave is the page's.
+    if (!screen?.config.option?.audioTrack) screen?.audio?.stop();
     screen?.player.stop();
   }
 
@@ -472,6 +518,75 @@ function inAudience(functionName: string): RtcError {
   return wrongMoment(functionName, "an audience member does not publish: call switchRole('anchor') first", 5107);
 }
 
+/** What was asked for before, as far as nothing else is now. */
+function merged<T extends object>(before: T | undefined, now: T | undefined): T {
+  return { ...before, ...Object.fromEntries(Object.entries(now ?? {}).filter(([, value]) => value !== undefined)) } as T;
+}
+
+/** What is sent of a microphone: with `muteKeepVolumeDetection`, something else than what is measured. */
+function sent(audio: LocalAudio): MediaStreamTrack {
+  const { mute, muteKeepVolumeDetection } = audio.config;
+  if (!mute || !muteKeepVolumeDetection) {
+    audio.silent = undefined;
+    return audio.source;
+  }
+  audio.silent ??= audio.source.clone();
+  audio.silent.enabled = false;
+  return audio.silent;
+}
+
+/** Lets one hear oneself as loud as is wanted. */
+function monitor(audio: LocalAudio): void {
+  const volume = audio.config.option?.earMonitorVolume ?? 0;
+  if (volume === 0) {
+    if (audio.monitor) audio.monitor.srcObject = null;
+    audio.monitor = undefined;
+    return;
+  }
+  audio.monitor ??= document.createElement('audio');
+  audio.monitor.volume = volume / 100;
+  const playing = audio.monitor.srcObject;
+  if (playing instanceof MediaStream && playing.getAudioTracks()[0] === audio.source) return;
+  audio.monitor.srcObject = new MediaStream([audio.source]);
+  void audio.monitor.play().catch((error: unknown) => log.warn('one does not hear oneself', error));
+}
+
+async function imageOf(functionName: string, mute: LocalVideoConfig['mute'], known: HTMLImageElement | undefined): Promise<HTMLImageElement | undefined> {
+  if (typeof mute !== 'string' || mute === '') return undefined;
+  return known?.src === new URL(mute, document.baseURI).href ? known : loadImage(functionName, mute);
+}
+
+/** Makes of a camera what is to be sent; returns what was made before and is needed no more. */
+function process(video: LocalVideo): Picture | undefined {
+  const { option = {}, mute } = video.config;
+  video.track.enabled = !mute;
+  const change: Change = { rotation: option.rotation ?? 0, isMirrored: option.mirror === 'publish' || option.mirror === 'both', image: video.image };
+  const former = video.picture;
+  const size = actual(video.track, profileOf(VIDEO_PROFILES, option.profile, '480p'));
+  if (former?.is(video.track, change, size)) return undefined;
+  const isChanged = change.rotation !== 0 || change.isMirrored || change.image !== undefined;
+  video.picture = isChanged ? new Picture(video.track, change, size) : undefined;
+  return former;
+}
+
+/** Oneself is shown what the camera sees, or what the others are shown in its place. */
+function previewOf({ track, image, picture }: LocalVideo): MediaStreamTrack {
+  return (image && picture?.track) ?? track;
+}
+
+function sizeOf({ track, config: { option }, image }: LocalVideo): VideoProfile {
+  const size = actual(track, profileOf(VIDEO_PROFILES, option?.profile, '480p'));
+  const isTurned = !image && (option?.rotation ?? 0) % 180 !== 0;
+  return isTurned ? { ...size, width: size.height, height: size.width } : size;
+}
+
+/** What a screen is asked for when it is chosen stays so. */
+function requireScreen(option: ScreenShareConfig['option'] = {}): void {
+  const fixed = ['captureElement', 'preferDisplaySurface', 'selfBrowserSurface', 'systemAudio', 'echoCancellation', 'autoGainControl', 'noiseSuppression'] as const;
+  const asked = fixed.find((name) => option[name] !== undefined);
+  if (asked) throw invalid('updateScreenShare', `option.${asked} cannot be changed while the screen is shared: share it anew`, 5005);
+}
+
 /** What the camera really gives, which may be less than was asked for. */
 function actual(track: MediaStreamTrack, profile: VideoProfile): VideoProfile {
   const { width, height } = track.getSettings();
@@ -480,7 +595,7 @@ function actual(track: MediaStreamTrack, profile: VideoProfile): VideoProfile {
 
 function localView(option: LocalVideoConfig['option'], isFront: boolean): ViewOptions {
   const { fillMode, mirror } = option ?? {};
-  // 'view' and 'both' mirror what oneself sees, 'publish' what others see, which browsers cannot.
+  // 'view' and 'both' mirror what oneself sees; what others see is made by `process`.
   const isMirrored = mirror === undefined ? isFront : mirror === true || mirror === 'view' || mirror === 'both';
   return { fillMode: fillMode ?? 'cover', mirror: isMirrored };
 }

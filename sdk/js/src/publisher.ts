@@ -5,6 +5,7 @@ import type { Body, Gateway } from './gateway.js';
 import { type VideoCodec, prefer } from './layering.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
+import type { VideoProfile } from './profiles.js';
 import { Turns } from './turns.js';
 
 /** How a video is sent. */
@@ -17,6 +18,8 @@ export interface Encoding {
   qosPreference: 'smooth' | 'clear';
   /** In up to three sizes at once, of which each viewer gets the one that its link carries. */
   isSimulcast: boolean;
+  /** What the smaller of two sizes is to be like, where the page says so. */
+  small?: VideoProfile | undefined;
   /** What it is encoded by, where the browser can; absent: what the browser likes best. */
   codec?: VideoCodec | undefined;
   /** In one stream with several layers (as `L3T3_KEY`), of which each viewer gets what its link carries; no simulcast then. */
@@ -319,6 +322,7 @@ export class Publisher {
         const share = entry.rid === 'q' ? 9 : entry.rid === 'h' ? 3 : 1;
         if (encoding.bitrate > 0) entry.maxBitrate = Math.round((encoding.bitrate * 1000) / share);
         entry.maxFramerate = encoding.frameRate;
+        if (encoding.small && entry.rid === 'q') Object.assign(entry, smaller(encoding, encoding.small));
       }
     } else if (audioBitrate && parameters.encodings[0]) {
       parameters.encodings[0].maxBitrate = audioBitrate * 1000;
@@ -361,6 +365,8 @@ export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
   if (scalabilityMode !== undefined) return [{ maxBitrate: bits, scalabilityMode }];
   const pixels = encoding.width * encoding.height;
   if (!encoding.isSimulcast || pixels < 480 * 270) return [{ maxBitrate: bits }];
+  const { small } = encoding;
+  if (small) return [{ rid: 'q', ...smaller(encoding, small) }, { rid: 'f', maxBitrate: bits, scaleResolutionDownBy: 1 }];
   const full = { rid: 'f', maxBitrate: bits, scaleResolutionDownBy: 1 };
   const half = { rid: 'h', maxBitrate: Math.round(bits / 3), scaleResolutionDownBy: 2 };
   const quarter = { rid: 'q', maxBitrate: Math.round(bits / 9), scaleResolutionDownBy: 4 };
@@ -368,6 +374,11 @@ export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
 }
 
 /** What a connection's place is made for and cannot change. */
-function placeFor({ codec, scalabilityMode, isSimulcast }: Partial<Encoding> = {}): string {
-  return JSON.stringify([codec, scalabilityMode, isSimulcast]);
+function placeFor({ codec, scalabilityMode, isSimulcast, small }: Partial<Encoding> = {}): string {
+  return JSON.stringify([codec, scalabilityMode, isSimulcast, small !== undefined]);
+}
+
+/** The smaller of two sizes, as the page wants it. */
+function smaller({ height }: Encoding, small: VideoProfile): { maxBitrate: number; maxFramerate: number; scaleResolutionDownBy: number } {
+  return { maxBitrate: small.bitrate * 1000, maxFramerate: small.frameRate, scaleResolutionDownBy: Math.max(1, height / small.height) };
 }

@@ -1,7 +1,8 @@
 import type { RemoteVideoConfig, StreamType } from './api.js';
-import { aborted, invalid, named, wrongMoment } from './errors.js';
+import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import { MEDIA_TYPES } from './local.js';
 import { log } from './log.js';
+import { OPTIONS, check } from './options.js';
 import type { StreamKind } from './peer.js';
 import type { Session, Streams } from './session.js';
 import { keyOf } from './watcher.js';
@@ -71,6 +72,7 @@ export class RemoteMedia {
 
   async startRemoteVideo(config: RemoteVideoConfig): Promise<void> {
     await named('startRemoteVideo', async () => {
+      check('startRemoteVideo', config, OPTIONS.remoteVideo);
       const { userId, streamType } = required(config, 'startRemoteVideo');
       const session = inRoom(this.#stage.session, 'startRemoteVideo');
       const streams = session.streams.get(userId);
@@ -79,16 +81,19 @@ export class RemoteMedia {
         throw wrongMoment('startRemoteVideo', `${userId} does not publish a ${streamType} video: wait for remote-video-available`, extraCode);
       }
       await this.#showRemote({ ...config, streamType });
+      await this.#enlarge(config);
     });
   }
 
   async updateRemoteVideo(config: RemoteVideoConfig): Promise<void> {
     await named('updateRemoteVideo', async () => {
+      check('updateRemoteVideo', config, OPTIONS.remoteVideo);
       const { userId, streamType } = required(config, 'updateRemoteVideo');
       const known = this.#remoteVideos.get(remoteKey(userId, streamType));
       if (!known) throw aborted('updateRemoteVideo', `the video of ${userId} is not shown: call startRemoteVideo first`);
       const option = { ...known.config.option, ...config.option };
       await this.#showRemote({ ...known.config, ...config, streamType, option });
+      await this.#enlarge(config);
     });
   }
 
@@ -104,6 +109,20 @@ export class RemoteMedia {
     });
   }
 
+  /** Into a window of its own, onto the whole screen, or back, when that is asked for now. */
+  async #enlarge({ userId, streamType = 'main', option = {} }: RemoteVideoConfig): Promise<void> {
+    const player = this.player(userId, streamType);
+    const { pictureInPicture, fullScreen } = option;
+    try {
+      if (pictureInPicture !== undefined) await player?.setPictureInPicture(pictureInPicture);
+      if (fullScreen !== undefined) await player?.setFullScreen(fullScreen);
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+      const message = `the browser refused it, which it does unless the person has just clicked: ${error.message}`;
+      throw new RtcError({ code: ERROR_CODE.OPERATION_FAILED, message, originError: error });
+    }
+  }
+
   async #showRemote(config: RemoteVideoConfig & { streamType: StreamType }): Promise<void> {
     const { userId, streamType } = config;
     const key = remoteKey(userId, streamType);
@@ -113,14 +132,19 @@ export class RemoteMedia {
         onState: (state, reason) => this.#stage.tell('video-play-state-changed', { userId, streamType, state, reason }),
         onFirstFrame: (width, height) => this.#stage.tell('first-video-frame', { userId, streamType, width, height }),
         onSize: (newWidth, newHeight) => this.#stage.tell('video-size-changed', { userId, streamType, newWidth, newHeight }),
+        onPictureInPicture: (pictureInPictureWindow) => {
+          const isPictureInPicture = pictureInPictureWindow !== undefined;
+          this.#stage.tell('picture-in-picture-state-changed', { userId, streamType, isPictureInPicture, pictureInPictureWindow });
+        },
+        onFullScreen: (isFullScreen) => this.#stage.tell('full-screen-state-changed', { userId, streamType, isFullScreen }),
         onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: streamType === 'main' ? 'video' : 'screen', resume }),
       });
       remote = { player, config, observers: [], isVisible: true };
       this.#remoteVideos.set(key, remote);
     }
     remote.config = config;
-    const { fillMode = streamType === 'sub' ? 'contain' : 'cover', mirror } = config.option ?? {};
-    remote.player.show(config.view, { fillMode, mirror });
+    const { fillMode = streamType === 'sub' ? 'contain' : 'cover', mirror, poster } = config.option ?? {};
+    remote.player.show(config.view, { fillMode, mirror, poster });
     this.#observe(remote);
     await this.#watchRemote(remote);
     const track = this.#stage.session?.watcher.track(userId, streamType);
@@ -148,7 +172,7 @@ export class RemoteMedia {
       }
       remote.isVisible = visible.size > 0;
       again();
-    });
+    }, { root: remote.config.option.viewRoot ?? null });
     remote.player.containers.forEach((container) => sight.observe(container));
     remote.observers.push(sight);
   }
@@ -194,6 +218,8 @@ export class RemoteMedia {
   }
 
   setRemoteAudioVolume(userId: string, volume: number): void {
+    if (typeof volume !== 'number' || Number.isNaN(volume)) throw invalid('setRemoteAudioVolume', 'volume must be a number', 5002);
+    if (volume < 0) throw invalid('setRemoteAudioVolume', 'volume must be at least 0', 5006);
     this.#volumes.set(userId, volume);
     for (const [user, player] of this.#audioPlayers) if (userId === '*' || user === userId) player.volume = volume;
   }

@@ -15,7 +15,8 @@ import {
   TYPE,
   type Volume,
 } from './api.js';
-import { Meter, volumeOf } from './capture.js';
+import { Autoplay } from './autoplay.js';
+import { Meter, decibels, volumeOf } from './capture.js';
 import {
   type PermissionType,
   type Permissions,
@@ -34,6 +35,7 @@ import type { Body } from './gateway.js';
 import { HeldNews } from './held.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
+import { OPTIONS, check } from './options.js';
 import type { StreamKind } from './peer.js';
 import { RemoteMedia, setSpeaker } from './remote.js';
 import { Room } from './room.js';
@@ -81,6 +83,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #reader = new StatisticsReader();
   #seq = 0;
   readonly #held = new HeldNews();
+  readonly #autoplay = new Autoplay();
   #devices: MediaDeviceInfo[] = [];
   #stopWatching: (() => void) | undefined;
   #onDeviceChange = (): void => void this.#compareDevices();
@@ -98,6 +101,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       tell: (event, ...args) => {
         this.#held.take(event, args, this.hears(event));
         this.emit(event, ...args);
+        if (event === 'autoplay-failed') this.#waitForGesture(...(args as TRTCEventTypes['autoplay-failed']));
       },
     };
     this.#local = new LocalMedia(this.#stage);
@@ -123,6 +127,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   // Life
 
   static create(options: TRTCOptions = {}): TRTC {
+    check('create', options, OPTIONS.create);
     return new TRTC(options);
   }
 
@@ -162,6 +167,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.enableAudioVolumeEvaluation(0);
     globalThis.navigator?.mediaDevices?.removeEventListener?.('devicechange', this.#onDeviceChange);
     this.#stopWatching?.();
+    this.#autoplay.close();
     this.off('*');
   }
 
@@ -210,6 +216,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const visit = this.#visit;
     await named('enterRoom', async () => {
       if (this.#isDestroyed) throw wrongMoment('enterRoom', 'this instance was destroyed: create another');
+      if (!config) throw invalid('enterRoom', 'the options are missing', 5001);
       if (this.#entry === visit) throw aborted('enterRoom', 'a room is being entered already');
       if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom', 5104);
       const roomId = roomIdOf(config, 'enterRoom');
@@ -223,6 +230,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (maxSpeakers !== undefined && !(Number.isInteger(maxSpeakers) && maxSpeakers >= 1 && maxSpeakers <= 50)) {
         throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50', 5005);
       }
+      check('enterRoom', config, OPTIONS.enterRoom);
       this.#entry = visit;
       this.#choice = { role: roleOf(config) };
       try {
@@ -245,7 +253,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const proxy = typeof config.proxy === 'object' ? config.proxy : undefined;
     const turn = proxy?.turnServer === undefined ? undefined : [proxy.turnServer].flat();
     const session = new Session({
-      server: (typeof config.proxy === 'string' ? config.proxy : proxy?.websocketProxy) ?? this.#options.server,
+      server: (typeof config.proxy === 'string' ? config.proxy : proxy?.websocketProxy ?? proxy?.unifiedProxy) ?? this.#options.server,
       iceServers: turn?.map(iceServer),
       iceTransportPolicy: proxy?.iceTransportPolicy,
       encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
@@ -314,6 +322,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async switchRoom(config: SwitchRoomConfig): Promise<void> {
     await named('switchRoom', async () => {
+      check('switchRoom', config, OPTIONS.switchRoom);
       const roomId = roomIdOf(config, 'switchRoom');
       await this.#inVisit('switchRoom', async (session) => {
         const visit = this.#visit;
@@ -339,8 +348,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     });
   }
 
-  async switchRole(role: Role): Promise<void> {
+  async switchRole(role: Role, option: { privateMapKey?: string; latencyLevel?: number } = {}): Promise<void> {
     await named('switchRole', async () => {
+      check('switchRole', option, OPTIONS.switchRole);
       if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'", 5005);
       this.#requireRoom('switchRole');
       const choice = (this.#choice = { role });
@@ -442,6 +452,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#choice = { role: 'anchor' };
     this.#local.leave();
     this.#held.clear();
+    this.#autoplay.close();
   }
 
   // Own media: `local.ts`
@@ -506,18 +517,18 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   // Tracks and data
 
-  getAudioTrack(config?: { userId?: string; streamType?: StreamType } | string): MediaStreamTrack | null {
-    const userId = typeof config === 'string' ? config : config?.userId;
+  /** With `processed`, of one's own as it is sent. */
+  getAudioTrack(config?: { userId?: string; streamType?: StreamType; processed?: boolean } | string): MediaStreamTrack | null {
+    const { userId, streamType, processed } = typeof config === 'string' ? { userId: config } : (config ?? {});
     if (!userId || userId === this.#session?.userId) {
-      const isScreen = typeof config === 'object' && config.streamType === 'sub';
-      return this.#local.track(isScreen ? 'sub' : 'audio', true) ?? null;
+      return this.#local.track(streamType === 'sub' ? 'sub' : 'audio', { isSound: true, isProcessed: processed }) ?? null;
     }
     return this.#remote.track(userId, 'audio') ?? null;
   }
 
-  getVideoTrack({ userId, streamType = 'main' }: { userId?: string; streamType?: StreamType } = {}): MediaStreamTrack | null {
+  getVideoTrack({ userId, streamType = 'main', processed }: { userId?: string; streamType?: StreamType; processed?: boolean } = {}): MediaStreamTrack | null {
     if (!userId || userId === this.#session?.userId) {
-      return this.#local.track(streamType) ?? null;
+      return this.#local.track(streamType, { isProcessed: processed }) ?? null;
     }
     return this.#remote.track(userId, streamType) ?? null;
   }
@@ -595,7 +606,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   #tellVolumes(): void {
     const result: Volume[] = [];
     const add = (userId: string, level: number) => {
-      result.push({ userId, volume: volumeOf(level), floatVolume: level });
+      const volume = this.#options.volumeType === 1 ? decibels(level) : volumeOf(level);
+      result.push({ userId, volume, floatVolume: level });
     };
     const own = this.getAudioTrack();
     if (own !== (this.#meter?.track ?? null)) {
@@ -622,6 +634,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     } catch (error) {
       log.debug('no statistics this time', error);
     }
+  }
+
+  #waitForGesture({ resume }: { resume: () => Promise<void> }): void {
+    const isAsked = this.#entering?.enableAutoPlayDialog ?? this.#options.enableAutoPlayDialog;
+    this.#autoplay.wait(resume, isAsked !== false);
   }
 
   // What happens

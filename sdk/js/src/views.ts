@@ -7,6 +7,7 @@ export type View = string | HTMLElement | HTMLElement[] | null | undefined;
 export interface ViewOptions {
   fillMode?: 'contain' | 'cover' | 'fill' | undefined;
   mirror?: boolean | undefined;
+  poster?: string | undefined;
 }
 
 export interface PlayerListener {
@@ -14,6 +15,13 @@ export interface PlayerListener {
   onFirstFrame?(width: number, height: number): void;
   onSize?(width: number, height: number): void;
   onAutoplayFailed(resume: () => Promise<void>): void;
+  /** It has its own window now, or no more. */
+  onPictureInPicture?(itsWindow: PictureInPictureWindow | undefined): void;
+  onFullScreen?(isFull: boolean): void;
+}
+
+function nowhere(): never {
+  throw invalid('', 'the video is not shown anywhere: give it a view', 5001);
 }
 
 function elements(view: View): HTMLElement[] {
@@ -80,6 +88,19 @@ export class VideoPlayer {
     for (const player of this.#players.values()) this.#start(player);
   }
 
+  /** Into a window of its own, or back. */
+  async setPictureInPicture(isWanted: boolean): Promise<void> {
+    const { element } = this;
+    if (isWanted) await (element ?? nowhere()).requestPictureInPicture();
+    else if (element && document.pictureInPictureElement === element) await document.exitPictureInPicture();
+  }
+
+  async setFullScreen(isWanted: boolean): Promise<void> {
+    const { element } = this;
+    if (isWanted) await (element ?? nowhere()).requestFullscreen();
+    else if (element && document.fullscreenElement === element) await document.exitFullscreen();
+  }
+
   stop(): void {
     this.#track = undefined;
     const players = [...this.#players.values()];
@@ -109,6 +130,9 @@ export class VideoPlayer {
       if (size !== this.#size) this.#listener.onSize?.(videoWidth, videoHeight);
       this.#size = size;
     };
+    player.addEventListener('enterpictureinpicture', (event) => this.#listener.onPictureInPicture?.((event as PictureInPictureEvent).pictureInPictureWindow));
+    player.addEventListener('leavepictureinpicture', () => this.#listener.onPictureInPicture?.(undefined));
+    player.addEventListener('fullscreenchange', () => this.#listener.onFullScreen?.(document.fullscreenElement === player));
     player.addEventListener('loadeddata', look);
     player.addEventListener('resize', look);
     this.#style(player);
@@ -118,7 +142,8 @@ export class VideoPlayer {
   }
 
   #style(player: HTMLVideoElement): void {
-    const { fillMode = 'cover', mirror = false } = this.#options;
+    const { fillMode = 'cover', mirror = false, poster = '' } = this.#options;
+    if (player.poster !== poster) player.poster = poster;
     player.style.width = '100%';
     player.style.height = '100%';
     player.style.objectFit = fillMode;
@@ -137,6 +162,9 @@ export class AudioPlayer {
   readonly #player = document.createElement('audio');
   readonly #listener: PlayerListener;
   readonly #playing: Playing;
+  #percent = 100;
+  #louder: { context: AudioContext; source: MediaStreamAudioSourceNode } | undefined;
+  #speaker = '';
 
   constructor(listener: PlayerListener) {
     this.#listener = listener;
@@ -152,21 +180,53 @@ export class AudioPlayer {
     if (current instanceof MediaStream && current.getAudioTracks()[0] === track) return;
     this.#playing.follow(track);
     this.#player.srcObject = new MediaStream([track]);
+    this.#amplify();
     play(this.#player, () => this.#listener.onAutoplayFailed(() => this.#player.play()));
   }
 
+  /** In percent: above 100, what comes is made louder than it is. */
   set volume(percent: number) {
+    this.#percent = percent;
     this.#player.volume = Math.min(1, Math.max(0, percent / 100));
+    this.#amplify();
+  }
+
+  /** Elements go up to 100; beyond, they are silent, and a gain plays in their place. */
+  #amplify(): void {
+    const stream = this.#player.srcObject;
+    this.#louder?.source.disconnect();
+    const isLouder = this.#percent > 100 && stream instanceof MediaStream;
+    this.#player.muted = isLouder;
+    if (!isLouder) {
+      void this.#louder?.context.close();
+      this.#louder = undefined;
+      return;
+    }
+    const context = this.#louder?.context ?? new AudioContext();
+    const source = context.createMediaStreamSource(stream);
+    const gain = context.createGain();
+    gain.gain.value = this.#percent / 100;
+    source.connect(gain).connect(context.destination);
+    this.#louder = { context, source };
+    if (this.#speaker) void setSink(context, this.#speaker);
   }
 
   async setSpeaker(id: string): Promise<void> {
-    if ('setSinkId' in this.#player) await this.#player.setSinkId(id);
+    this.#speaker = id;
+    await setSink(this.#player, id);
+    if (this.#louder) await setSink(this.#louder.context, id);
   }
 
   stop(): void {
     this.#player.srcObject = null;
+    this.#amplify();
     this.#playing.end();
   }
+}
+
+/** Where the browser can choose a speaker at all. */
+async function setSink(of: HTMLMediaElement | AudioContext, id: string): Promise<void> {
+  await (of as { setSinkId?(id: string): Promise<void> }).setSinkId?.(id);
 }
 
 function play(player: HTMLMediaElement, onRefused: () => void): void {

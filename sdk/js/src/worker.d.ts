@@ -6,3 +6,6 @@ declare module '*?worker&inline' {
 
 /** Of the package, put in by the build. */
 declare const __VERSION__: string;
+
+/** Chromium's captured tabs have a type of their own. */
+declare var BrowserCaptureMediaStreamTrack: typeof MediaStreamTrack | undefined;

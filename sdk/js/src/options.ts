@@ -1,0 +1,206 @@
+/**
+ * What pages may ask for, call by call. An option is carried out, or refused with the reason; the few that mean something
+ * in the cloud alone, and change nothing that a page or its people see, are let be with a word in the console.
+ */
+import { invalid } from './errors.js';
+import { log } from './log.js';
+import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES } from './profiles.js';
+
+/** One of these types (`typeof`, and `null`), one of these values, a number within bounds, an instance, or options themselves. */
+type Rule =
+  | readonly ('boolean' | 'string' | 'number' | 'object' | 'null')[]
+  | { oneOf: readonly unknown[] }
+  | { from: number; to: number }
+  | { like: 'MediaStreamTrack' | 'HTMLElement' }
+  | { named: object }
+  | { refused: string; only?: unknown }
+  | { noted: string }
+  | { of: Shape };
+export type Shape = { readonly [option: string]: Rule };
+
+const FLAG = ['boolean'] as const;
+const TEXT = ['string'] as const;
+const VIEW = ['string', 'object', 'null'] as const;
+const TRACK = { like: 'MediaStreamTrack' } as const;
+const FILL = { oneOf: ['contain', 'cover', 'fill'] } as const;
+const QOS = { oneOf: ['smooth', 'clear'] } as const;
+const LAYERING: Shape = { codec: TEXT, scalabilityMode: TEXT };
+const SOUND: Shape = { echoCancellation: { oneOf: [true, false, 'all', 'remote-only'] }, autoGainControl: FLAG, noiseSuppression: FLAG };
+const RIGHTS = { noted: 'who may enter and publish is decided by the room itself, without a key' } as const;
+const LATENCY = { noted: 'all that is sent comes with the least delay that the network has' } as const;
+
+const SERVERS: Shape = {
+  turnServer: ['object'],
+  iceTransportPolicy: { oneOf: ['all', 'relay'] },
+  websocketProxy: TEXT,
+  unifiedProxy: TEXT,
+  loggerProxy: { noted: 'no logs are sent anywhere' },
+  scheduleProxy: { noted: 'there is one server, and nothing to be scheduled' },
+  webtransportProxy: { noted: 'the server is spoken to by WebSocket and WebRTC' },
+};
+
+export const OPTIONS = {
+  create: {
+    server: TEXT,
+    createRooms: FLAG,
+    plugins: ['object'],
+    enableSEI: FLAG,
+    assetsPath: TEXT,
+    enableAutoPlayDialog: FLAG,
+    volumeType: { oneOf: [0, 1] },
+    enableAutoSwitchWhenRecapturing: { noted: 'a device that is gone stops; the page is told by device-changed' },
+    enableVolumeControlInIOS: { noted: 'the volume on iOS is that of its buttons' },
+  },
+  enterRoom: {
+    sdkAppId: ['number'],
+    userId: TEXT,
+    userSig: TEXT,
+    roomId: ['number', 'string'],
+    strRoomId: ['string', 'number'],
+    role: { oneOf: ['anchor', 'audience'] },
+    scene: { oneOf: ['live', 'rtc'] },
+    autoReceiveAudio: FLAG,
+    autoReceiveVideo: FLAG,
+    enableAutoPlayDialog: FLAG,
+    maxSpeakers: ['number'],
+    proxy: ['string', 'object'],
+    privateMapKey: RIGHTS,
+    latencyLevel: LATENCY,
+    businessInfo: { noted: 'it is for services of the cloud' },
+    userDefineRecordId: { noted: 'recordings are named by who makes them' },
+    playoutDelay: { noted: 'how long sound and pictures are kept follows the network' },
+    quickStart: { noted: 'a viewer gets the last whole picture at once' },
+  },
+  switchRoom: { roomId: ['number', 'string'], strRoomId: ['string', 'number'], userSig: TEXT, privateMapKey: RIGHTS },
+  switchRole: { privateMapKey: RIGHTS, latencyLevel: LATENCY },
+  localAudio: {
+    publish: FLAG,
+    mute: { oneOf: [true, false, 'microphone'] },
+    muteKeepVolumeDetection: FLAG,
+    option: {
+      of: {
+        microphoneId: TEXT,
+        profile: { named: AUDIO_PROFILES },
+        audioTrack: TRACK,
+        captureVolume: { from: 0, to: Infinity },
+        earMonitorVolume: { from: 0, to: 100 },
+        ...SOUND,
+      },
+    },
+  },
+  localVideo: {
+    view: VIEW,
+    publish: FLAG,
+    forcePublish: { noted: 'publish is enough' },
+    mute: ['boolean', 'string'],
+    option: {
+      of: {
+        cameraId: TEXT,
+        useFrontCamera: FLAG,
+        profile: { named: VIDEO_PROFILES },
+        fillMode: FILL,
+        mirror: { oneOf: [true, false, 'view', 'publish', 'both'] },
+        small: { named: VIDEO_PROFILES },
+        qosPreference: QOS,
+        videoTrack: TRACK,
+        avoidCropping: FLAG,
+        rotation: { oneOf: [0, 90, 180, 270] },
+        ...LAYERING,
+      },
+    },
+  },
+  screen: {
+    view: VIEW,
+    publish: FLAG,
+    streamType: { refused: 'a screen is always the sub stream here, beside the camera', only: 'main' },
+    muteSystemAudio: FLAG,
+    option: {
+      of: {
+        profile: { named: SCREEN_PROFILES },
+        fillMode: FILL,
+        qosPreference: QOS,
+        systemAudio: FLAG,
+        audioTrack: TRACK,
+        videoTrack: TRACK,
+        captureElement: { like: 'HTMLElement' },
+        preferDisplaySurface: { oneOf: ['current-tab', 'tab', 'window', 'monitor'] },
+        selfBrowserSurface: { oneOf: ['include', 'exclude'] },
+        ...SOUND,
+        ...LAYERING,
+      },
+    },
+  },
+  remoteVideo: {
+    userId: TEXT,
+    streamType: ['string'],
+    view: VIEW,
+    option: {
+      of: {
+        fillMode: FILL,
+        mirror: FLAG,
+        small: FLAG,
+        receiveWhenViewVisible: FLAG,
+        viewRoot: { like: 'HTMLElement' },
+        poster: TEXT,
+        pictureInPicture: FLAG,
+        fullScreen: FLAG,
+        canvasRender: { refused: 'pictures are shown by video elements, whose track getVideoTrack gives to draw it oneself', only: true },
+        draggable: { refused: 'the element that shows it is the page\'s own to move', only: true },
+      },
+    },
+  },
+} as const satisfies Record<string, Shape>;
+
+const told = new Set<string>();
+
+/** Refuses what cannot be carried out, before anything has changed. */
+export function check(functionName: string, options: unknown, shape: Shape, path = ''): void {
+  if (options === undefined) return;
+  if (typeof options !== 'object' || options === null) throw invalid(functionName, `${path || 'the options'} must be an object`, 5002);
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const name = path ? `${path}.${option}` : option;
+    const rule = Object.hasOwn(shape, option) ? shape[option] : { noted: 'there is no such option' };
+    if (rule) obey(functionName, name, value, rule);
+  }
+  if (shape === OPTIONS.enterRoom) check(functionName, proxyOf(options), SERVERS, 'proxy');
+}
+
+function proxyOf({ proxy }: { proxy?: unknown }): unknown {
+  return typeof proxy === 'string' ? undefined : proxy;
+}
+
+function obey(functionName: string, name: string, value: unknown, rule: Rule): void {
+  const fail = (message: string, extraCode: number): never => {
+    throw invalid(functionName, `${name} ${message}`, extraCode);
+  };
+  if ('noted' in rule) {
+    if (!told.has(name)) log.warn(`${functionName}: ${name} has no effect here: ${rule.noted}`);
+    told.add(name);
+  } else if ('refused' in rule) {
+    if (rule.only === undefined || rule.only === value) fail(`is not carried out: ${rule.refused}`, 5005);
+  } else if ('of' in rule) check(functionName, value, rule.of, name);
+  else if ('oneOf' in rule) {
+    if (!rule.oneOf.includes(value)) fail(`must be one of ${rule.oneOf.map((one) => JSON.stringify(one)).join(', ')}`, 5005);
+  } else if ('from' in rule) {
+    if (typeof value !== 'number' || Number.isNaN(value)) fail('must be a number', 5002);
+    else if (value < rule.from) fail(`must be at least ${rule.from}`, rule.from === 0 ? 5006 : 5007);
+    else if (value > rule.to) fail(`must be at most ${rule.to}`, 5008);
+  } else if ('like' in rule) {
+    const type = (globalThis as unknown as Record<string, (abstract new () => unknown) | undefined>)[rule.like];
+    if (type && !(value instanceof type)) fail(`must be a ${rule.like}`, 5004);
+  } else if ('named' in rule) profile(fail, value, rule.named, name.endsWith('small'));
+  else if (!rule.includes((value === null ? 'null' : typeof value) as 'string')) fail(`must be a ${rule.join(' or ')}`, 5002);
+}
+
+function profile(fail: (message: string, extraCode: number) => never, value: unknown, names: object, isFlag: boolean): void {
+  if (typeof value === 'boolean' && isFlag) return;
+  if (typeof value === 'string') {
+    if (!Object.hasOwn(names, value)) fail(`must be one of ${Object.keys(names).join(', ')}`, 5005);
+    return;
+  }
+  if (typeof value !== 'object' || value === null || names === AUDIO_PROFILES) fail('must be the name of a profile', 5002);
+  for (const [field, number] of Object.entries(value as object)) {
+    if (typeof number !== 'number' || !(number > 0)) fail(`has a ${field} that is no number above 0`, 5006);
+  }
+}
