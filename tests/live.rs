@@ -534,7 +534,8 @@ async fn handlers_that_come_late_hear_of_who_is_there() {
 
     let ann = json!({"userId": "ann"});
     let video = json!({"userId": "ann", "streamType": "main"});
-    let all = [("remote-user-enter", &ann), ("remote-audio-available", &ann), ("remote-video-available", &video)];
+    let all =
+        [("remote-user-enter", &ann), ("remote-audio-available", &ann), ("remote-video-available", &video)];
     assert_eq!(saw["heard"], json!(all), "{saw}");
 }
 
@@ -568,8 +569,24 @@ async fn what_a_page_asks_for_is_what_the_others_get() {
     let saw = browsers_with(&server, "options", flags, &[]).hear()["result"].take();
 
     assert_eq!(saw["size"], json!([240, 320, 320]), "{saw}");
-    assert_eq!((&saw["camera"], &saw["heard"], &saw["louder"]), (&json!(false), &json!(false), &json!(1)), "{saw}");
+    assert_eq!(
+        (&saw["camera"], &saw["heard"], &saw["louder"]),
+        (&json!(false), &json!(false), &json!(1)),
+        "{saw}"
+    );
     assert_eq!(saw["refused"], json!(["5000 5005", "5000 5005", "5000 5005", "5000 5005"]), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_in_by_another_page_takes_over() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "twice").hear()["result"].take();
+
+    let wanted =
+        json!({"reason": "kick", "after": 5101, "kicked": false, "told": 0, "members": ["ann", "ben"]});
+    assert_eq!(saw, wanted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

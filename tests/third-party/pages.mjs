@@ -315,3 +315,23 @@ export async function options(browser) {
   });
   return { size, camera, heard, louder, refused, box };
 }
+
+/** The same user comes in by another page: the first one goes out, and the others see the second. */
+export async function twice(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'gate', ...SEATS } });
+  const [first, second, ben] = [await open(browser, 'ann'), await open(browser, 'ann'), await open(browser, 'ben')];
+  const publish = (page, colour) => page.evaluate((colour) => trtc.startLocalVideo({ option: { videoTrack: paint(colour), profile: '240p' } }), colour);
+  await ben.evaluate(() => { watchAll(240); return enter('gate', 'audience'); });
+  await first.evaluate(() => enter('gate', 'anchor'));
+  await publish(first, 'rgb(200,40,40)');
+  await seesFrames(ben, 'ann');
+  await second.evaluate(() => enter('gate', 'anchor'));
+  await publish(second, 'rgb(40,60,200)');
+  const reason = await until('the first to be told', () => first.evaluate(() => seen.find(([name]) => name === 'kicked-out')?.[1].reason));
+  await until('the second to be seen', async () => isNear(await ben.evaluate(() => colour('ann')), [40, 60, 200]));
+  const after = await first.evaluate(() => trtc.switchRole('audience').then(() => 0, ({ extraCode }) => extraCode));
+  const { MemberList } = await rest('live_engine_http_srv/get_member_list', { RoomId: 'gate', Next: '' });
+  const kicked = await second.evaluate(() => seen.some(([name]) => name === 'kicked-out'));
+  const told = await ben.evaluate(() => seen.filter(([name]) => name === 'sei-message' || name === 'custom-message').length);
+  return { reason, after, kicked, told, members: MemberList.map((one) => one.Member_Account).sort() };
+}

@@ -49,6 +49,9 @@ const STATISTICS_INTERVAL_MS = 2_000;
 /** What the server lets one send as SEI-like data has this number; pages use 1 to 10. */
 const SEI_CMD_ID = 0;
 
+/** In the second byte of such data, where 0 and 1 say which video it goes with: the same user has come in elsewhere. */
+const CAME_IN_ELSEWHERE = 2;
+
 /** A user in a room: publishes, watches, listens. */
 export class TRTC extends Emitter<TRTCEventTypes> {
   static readonly EVENT = EVENT;
@@ -271,6 +274,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       session.close();
       throw error;
     }
+    this.#takeOver(session);
     await this.#takeRole();
     this.#require(visit);
     this.#statisticsTimer = setInterval(() => void this.#tellStatistics(), STATISTICS_INTERVAL_MS);
@@ -281,6 +285,15 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** In a room, or entering one. */
   get #isBusy(): boolean {
     return this.#session !== undefined || this.#entry === this.#visit;
+  }
+
+  /** What one sends or sits on when one comes in is another page's of the same user: who came first goes out. */
+  #takeOver(session: Session): void {
+    if (!session.streams.has(session.userId) && !session.ownSeat) return;
+    const told = btoa(String.fromCharCode(0, CAME_IN_ELSEWHERE));
+    session
+      .request('send_data', { CmdId: SEI_CMD_ID, Data: told })
+      .catch((error: unknown) => log.info('another page of this user stays', error));
   }
 
   /** Fails where there is no room, and none is being entered. */
@@ -341,6 +354,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
           }
           throw error;
         }
+        this.#takeOver(session);
         await this.#takeRole();
         this.#require(visit);
         await this.#local.followAll();
@@ -577,7 +591,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   #takeData(body: Body): void {
     const userId = String(body['From_Account']);
-    const bytes = Uint8Array.from(atob(String(body['Data'])), (char) => char.charCodeAt(0));
+    const bytes = bytesOf(body);
     if (body['CmdId'] === SEI_CMD_ID) {
       const streamType = bytes[1] === 1 ? 'sub' : 'main';
       this.emit('sei-message', { userId, streamType, seiPayloadType: bytes[0] ?? 0, data: bytes.slice(2).buffer });
@@ -669,10 +683,6 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     });
     session.on('track', (userId, kind, track) => this.#remote.takeTrack(userId, kind, track));
     session.on('sealed', (userId, kind) => this.emit('decryption-failed', { userId, mediaType: MEDIA_TYPES[kind] }));
-    session.on('event', (event, body) => {
-      if (event === 'data_received') this.#takeData(body);
-      if (event === 'device_closed') void this.#local.closeDevice(String(body['StreamType']) as StreamKind);
-    });
     const isOver = (): boolean => {
       if (this.#session !== session) return false;
       this.#visit += 1;
@@ -680,6 +690,14 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       session.close();
       return true;
     };
+    session.on('event', (event, body) => {
+      if (event === 'data_received' && !isTakeOver(body)) this.#takeData(body);
+      else if (event === 'data_received' && body['From_Account'] === session.userId) {
+        session.leave().catch((error: unknown) => log.info('the server could not be told', error));
+        if (isOver()) this.emit('kicked-out', { reason: 'kick' });
+      }
+      if (event === 'device_closed') void this.#local.closeDevice(String(body['StreamType']) as StreamKind);
+    });
     session.on('out', (reason) => {
       if (isOver()) this.emit('kicked-out', { reason: reason as 'kick' });
     });
@@ -724,6 +742,14 @@ function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName:
   if (!strRoomId) throw invalid(functionName, 'roomId (a positive integer) or strRoomId (a string) is missing', 5015);
   if (typeof strRoomId !== 'string') throw invalid(functionName, 'strRoomId must be a string', 5012);
   return strRoomId;
+}
+
+function bytesOf(data: Body): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(String(data['Data'])), (char) => char.charCodeAt(0));
+}
+
+function isTakeOver(data: Body): boolean {
+  return data['CmdId'] === SEI_CMD_ID && bytesOf(data)[1] === CAME_IN_ELSEWHERE;
 }
 
 function requireText(functionName: string, name: string, value: unknown, hint = ''): void {
