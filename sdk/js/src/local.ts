@@ -156,10 +156,10 @@ export class LocalMedia {
       await this.unpublish('audio', 'api-call');
       return;
     }
+    const former = microphone?.silent;
     const track = this.#mix(microphone, system);
     const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
     const { bitrate, isDiscontinuous } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
-    const former = microphone?.silent;
     await this.#publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isMuted });
     // What is measured may be heard by this page alone: not before something else is sent.
     if (this.#localAudio === microphone && microphone?.silent && microphone.config.mute) microphone.source.enabled = true;
@@ -197,10 +197,11 @@ export class LocalMedia {
         const { videoTrack, cameraId, useFrontCamera, avoidCropping, profile } = config.option ?? {};
         const image = await imageOf('startLocalVideo', config.mute, undefined);
         const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, avoidCropping, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
-        this.#tellTrack('main', track, !videoTrack);
         const video = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config, image, picture: undefined };
         process(video);
-        return (this.#localVideo = video);
+        this.#localVideo = video;
+        this.#tellTrack('main', track, !videoTrack);
+        return video;
       });
       if (this.#localVideo !== started) return;
       try {
@@ -225,12 +226,12 @@ export class LocalMedia {
         requireLayering('updateLocalVideo', option);
         const { cameraId, useFrontCamera, avoidCropping, videoTrack, profile } = config.option ?? {};
         const image = config.mute === undefined ? video.image : await imageOf('updateLocalVideo', config.mute, video.image);
-        const wasCropped = (video.config.option?.avoidCropping ?? false) !== (avoidCropping ?? video.config.option?.avoidCropping ?? false);
+        const isCutOtherwise = (video.config.option?.avoidCropping ?? false) !== (avoidCropping ?? video.config.option?.avoidCropping ?? false);
         if (videoTrack) {
           if (video.isOwn) video.track.stop();
           Object.assign(video, { track: videoTrack, isOwn: false });
           this.#tellTrack('main', videoTrack, false);
-        } else if (cameraId !== undefined || useFrontCamera !== undefined || (wasCropped && video.isOwn)) {
+        } else if (cameraId !== undefined || useFrontCamera !== undefined || (isCutOtherwise && video.isOwn)) {
           // Many phones open only one camera at a time.
           if (video.isOwn) video.track.stop();
           const wanted = cameraId !== undefined || useFrontCamera === undefined ? { cameraId: option.cameraId } : { useFrontCamera };
@@ -309,8 +310,9 @@ export class LocalMedia {
           this.#stage.tell('screen-share-stopped');
         });
         if (opened.audio && config.muteSystemAudio) opened.audio.enabled = false;
+        this.#screen = { track: opened.video, player: this.#localPlayer('sub'), isOwn: !videoTrack, config, audio: opened.audio };
         this.#tellTrack('sub', opened.video, !videoTrack);
-        return (this.#screen = { track: opened.video, player: this.#localPlayer('sub'), isOwn: !videoTrack, config, audio: opened.audio });
+        return this.#screen;
       });
       if (this.#screen !== started) return;
       try {
@@ -507,7 +509,7 @@ export class LocalMedia {
   }
 
   async #tellActive(type: 'camera' | 'microphone', deviceId: string | undefined): Promise<void> {
-    const devices = await navigator.mediaDevices.enumerateDevices();
+    const devices = await navigator.mediaDevices.enumerateDevices().catch(() => []);
     const kind = type === 'camera' ? 'videoinput' : 'audioinput';
     const device = devices.find((one) => one.kind === kind && one.deviceId === deviceId);
     if (device) this.#stage.tell('device-changed', { type, action: 'active', device });
