@@ -625,7 +625,7 @@ async function client(browser) {
   await seesFrames(ben, 'ann', 'main');
   // Another room, with all that is on, and back out.
   await ben.evaluate(() => trtc.exitRoom());
-  await saw(ann, 'remote-user-exit', ({ userId }) => userId === 'ben');
+  await saw(ann, 'remote-user-exit', ({ userId, reason }) => userId === 'ben' && reason === 0);
   await ann.evaluate(() => trtc.switchRoom({ strRoomId: 'terrace' }));
   await ben.evaluate(() => enter('terrace', undefined, { scene: 'rtc', autoReceiveVideo: true }));
   await seesFrames(ben, 'ann', 'main');

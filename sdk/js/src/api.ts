@@ -181,7 +181,7 @@ export interface TRTCEventTypes {
   'autoplay-failed': [{ userId: string; mediaType: MediaType; resume: () => Promise<void> }];
   'kicked-out': [{ reason: 'kick' | 'banned' | 'room_disband' }];
   'remote-user-enter': [{ userId: string }];
-  'remote-user-exit': [{ userId: string }];
+  'remote-user-exit': [{ userId: string; reason?: PEER_LEAVE_REASON }];
   'remote-audio-available': [{ userId: string }];
   'remote-audio-unavailable': [{ userId: string }];
   'remote-video-available': [{ userId: string; streamType: StreamType }];
@@ -248,12 +248,26 @@ export const EVENT = {
   CUSTOM_MESSAGE: 'custom-message',
   SEI_MESSAGE: 'sei-message',
   FIRST_VIDEO_FRAME: 'first-video-frame',
+  /** These three are never told: see `NEVER_TOLD`. */
+  AUDIO_FRAME: 'audio-frame',
+  REALTIME_TRANSCRIBER_MESSAGE: 'realtime-transcriber-message',
+  REALTIME_TRANSCRIBER_STATE_CHANGED: 'realtime-transcriber-state-changed',
   VIDEO_SIZE_CHANGED: 'video-size-changed',
   PERMISSION_STATE_CHANGE: 'permission-state-change',
   PICTURE_IN_PICTURE_STATE_CHANGED: 'picture-in-picture-state-changed',
   FULL_SCREEN_STATE_CHANGED: 'full-screen-state-changed',
   DECRYPTION_FAILED: 'decryption-failed',
 } as const;
+
+export const PEER_LEAVE_REASON = { NORMAL_LEAVE: 0, TIMEOUT_LEAVE: 1, KICK: 2, ROLE_CHANGE: 3 } as const;
+export type PEER_LEAVE_REASON = (typeof PEER_LEAVE_REASON)[keyof typeof PEER_LEAVE_REASON];
+
+/** Who listens to these in vain is told so. */
+export const NEVER_TOLD: Record<string, string> = {
+  'audio-frame': 'read the samples of getAudioTrack() in an AudioWorklet',
+  'realtime-transcriber-message': 'nothing is transcribed here',
+  'realtime-transcriber-state-changed': 'nothing is transcribed here',
+};
 
 export const TYPE = {
   SCENE_LIVE: 'live',

@@ -16,9 +16,11 @@ export interface RtcErrorParams {
   code: number;
   /** The server's own code, of a `SERVER_ERROR`; else what kind of the `code` it is, where there are several. */
   extraCode?: number | undefined;
-  message: string;
+  message?: string;
   functionName?: string;
-  originError?: unknown;
+  /** The same, as the cloud's types have it too. */
+  fnName?: string;
+  originError?: Error | DOMException | RtcError | undefined;
 }
 
 /** The one error that this package throws: what was wrong, and what to do about it. */
@@ -26,18 +28,23 @@ export class RtcError extends Error {
   readonly code: number;
   readonly extraCode: number | undefined;
   readonly functionName: string;
-  readonly originError: unknown;
+  readonly originError?: Error | DOMException | RtcError | undefined;
   /** Nothing that a page could do by itself: the cloud's SDK opens the system's settings with it. */
   readonly handler?: () => void;
   readonly data?: unknown;
 
-  constructor({ code, extraCode, message, functionName = '', originError }: RtcErrorParams) {
-    super(message);
+  constructor({ code, extraCode, message, functionName, fnName = '', originError }: RtcErrorParams) {
+    super(message ?? NAMES.get(code));
     this.name = NAMES.get(code) ?? 'RtcError';
     this.code = code;
     this.extraCode = extraCode;
-    this.functionName = functionName;
+    this.functionName = functionName ?? fnName;
     this.originError = originError;
+  }
+
+  /** The cloud's name of `from`. */
+  static convertFrom(thrown: unknown, functionName = ''): RtcError {
+    return RtcError.from(thrown, functionName);
   }
 
   /** Whatever was thrown, as an `RtcError` of the function that the page called. */
@@ -52,9 +59,9 @@ export class RtcError extends Error {
     const [extraCode, help] = DEVICE_ERRORS[name] ?? [];
     if (help) {
       const text = `${message || name}: ${help}`;
-      return new RtcError({ code: ERROR_CODE.DEVICE_ERROR, extraCode, message: text, functionName, originError: thrown });
+      return new RtcError({ code: ERROR_CODE.DEVICE_ERROR, extraCode, message: text, functionName, originError: thrown as Error });
     }
-    return new RtcError({ code: ERROR_CODE.UNKNOWN_ERROR, message, functionName, originError: thrown });
+    return new RtcError({ code: ERROR_CODE.UNKNOWN_ERROR, message, functionName, originError: thrown instanceof Error ? thrown : new Error(message) });
   }
 }
 

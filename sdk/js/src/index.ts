@@ -11,12 +11,15 @@
  * ```
  */
 export { TRTC as default, TRTC } from './trtc.js';
-export { EVENT, TYPE } from './api.js';
+export { EVENT, PEER_LEAVE_REASON, EVENT as TRTCEvent, TYPE, TYPE as TRTCType } from './api.js';
 export type {
   EnterRoomConfig,
   LocalAudioConfig,
   LocalVideoConfig,
+  PlayoutDelay,
   PluginOptions,
+  ProxyServer,
+  QuickStartConfig,
   RemoteVideoConfig,
   ScreenShareConfig,
   SwitchRoomConfig,
@@ -28,6 +31,10 @@ export type { Device, Request, RoomEvents, UserInfo } from './room.js';
 export type { EncryptionKey } from './encryption.js';
 export { ERROR_CODE, RtcError } from './errors.js';
 export { LOG_LEVEL } from './log.js';
-export type { ConnectionState, Seat } from './session.js';
+export * from './names.js';
+export { PlayerState } from './playing.js';
+export { AUDIO_PROFILES as audioProfileMap, SCREEN_PROFILES as screenProfileMap, VIDEO_PROFILES as videoProfileMap } from './profiles.js';
+export { ConnectionState } from './session.js';
+export type { Seat } from './session.js';
 export type { NetworkQuality, Statistics } from './statistics.js';
 export type { VideoProfile } from './profiles.js';

@@ -1,6 +1,8 @@
 /** How much is written to the console. */
 export const LOG_LEVEL = { TRACE: 0, DEBUG: 1, INFO: 2, WARN: 3, ERROR: 4, NONE: 5 } as const;
 
+export type LOG_LEVEL = (typeof LOG_LEVEL)[keyof typeof LOG_LEVEL];
+
 let level: number = LOG_LEVEL.WARN;
 
 export function setLogLevel(to: number): void {

@@ -1,4 +1,5 @@
-export type PlayerState = 'PLAYING' | 'PAUSED' | 'STOPPED';
+export const PlayerState = { PLAYING: 'PLAYING', PAUSED: 'PAUSED', STOPPED: 'STOPPED' } as const;
+export type PlayerState = keyof typeof PlayerState;
 
 /** Tells of a track whether it plays: each change once, with its reason in the words of the cloud's SDK. */
 export class Playing {

@@ -38,16 +38,17 @@ export const SCREEN_PROFILES = {
 
 /** Microphones: channels, and kbit/s. With `speech`, next to nothing is sent while nobody speaks (DTX). */
 export const AUDIO_PROFILES: Record<AudioProfileName, AudioProfile> = {
-  speech: { channelCount: 1, bitrate: 32, isDiscontinuous: true },
-  standard: { channelCount: 1, bitrate: 40 },
-  'standard-stereo': { channelCount: 2, bitrate: 64 },
-  high: { channelCount: 1, bitrate: 192 },
-  'high-stereo': { channelCount: 2, bitrate: 192 },
+  speech: { sampleRate: 48_000, channelCount: 1, bitrate: 32, isDiscontinuous: true },
+  standard: { sampleRate: 48_000, channelCount: 1, bitrate: 40 },
+  'standard-stereo': { sampleRate: 48_000, channelCount: 2, bitrate: 64 },
+  high: { sampleRate: 48_000, channelCount: 1, bitrate: 192 },
+  'high-stereo': { sampleRate: 48_000, channelCount: 2, bitrate: 192 },
 };
 
 type AudioProfileName = 'speech' | 'standard' | 'standard-stereo' | 'high' | 'high-stereo';
 
-interface AudioProfile {
+export interface AudioProfile {
+  sampleRate: number;
   channelCount: number;
   /** kbit/s */
   bitrate: number;

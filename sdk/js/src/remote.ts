@@ -1,4 +1,4 @@
-import type { RemoteVideoConfig, StreamType } from './api.js';
+import { PEER_LEAVE_REASON, type RemoteVideoConfig, type StreamType } from './api.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import { MEDIA_TYPES } from './local.js';
 import { log } from './log.js';
@@ -18,6 +18,13 @@ interface RemoteVideo {
 
 /** A stream for which there is no key is told of so often, while the page asks for it. */
 const TELL_SEALED_MS = 5_000;
+
+/** Why somebody is there no more, from what the server says. Of an audience it says nothing, so who sends no more may have left, or not. */
+const EXIT_REASONS: Record<string, PEER_LEAVE_REASON> = {
+  interrupted: PEER_LEAVE_REASON.TIMEOUT_LEAVE,
+  kicked: PEER_LEAVE_REASON.KICK,
+  banned: PEER_LEAVE_REASON.KICK,
+};
 
 const remoteKey = (userId: string, streamType: StreamType): string => `${streamType}:${userId}`;
 
@@ -63,8 +70,8 @@ export class RemoteMedia {
   }
 
   /** Takes over who is in the room. */
-  compareMembers(session: Session, left: string[]): void {
-    for (const userId of left) this.#setAnchor(userId, false);
+  compareMembers(session: Session, left: string[], causes?: Map<string, string>): void {
+    for (const userId of left) this.#setAnchor(userId, false, EXIT_REASONS[causes?.get(userId) ?? ''] ?? PEER_LEAVE_REASON.NORMAL_LEAVE);
     if (this.#isOpen) for (const userId of session.members) this.#setAnchor(userId, true);
   }
 
@@ -290,14 +297,14 @@ export class RemoteMedia {
     }
   }
 
-  #setAnchor(userId: string, isAnchor: boolean): void {
+  #setAnchor(userId: string, isAnchor: boolean, reason?: PEER_LEAVE_REASON): void {
     if (userId === this.#stage.session?.userId || this.#anchors.has(userId) === isAnchor) return;
     if (isAnchor) {
       this.#anchors.add(userId);
       this.#stage.tell('remote-user-enter', { userId });
     } else {
       this.#anchors.delete(userId);
-      this.#stage.tell('remote-user-exit', { userId });
+      this.#stage.tell('remote-user-exit', { userId, ...(reason === undefined ? {} : { reason }) });
     }
   }
 

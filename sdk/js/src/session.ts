@@ -7,7 +7,15 @@ import type { StreamKind } from './peer.js';
 import { Publisher } from './publisher.js';
 import { Watcher } from './watcher.js';
 
-export type ConnectionState = 'DISCONNECTED' | 'CONNECTING' | 'CONNECTED' | 'RECONNECTING' | 'RECONNECTED';
+export const ConnectionState = {
+  DISCONNECTED: 'DISCONNECTED',
+  CONNECTING: 'CONNECTING',
+  CONNECTED: 'CONNECTED',
+  /** The cloud's types have these two, and nobody tells them. */
+  RECONNECTING: 'RECONNECTING',
+  RECONNECTED: 'RECONNECTED',
+} as const;
+export type ConnectionState = keyof typeof ConnectionState;
 
 /** A seat, as the room layer has it. */
 export interface Seat {
@@ -29,7 +37,8 @@ export interface SessionEvents {
   state: [ConnectionState, ConnectionState, boolean];
   /** Something that the server said of the room, with its name on the wire. */
   event: [string, Body];
-  members: [{ entered: string[]; left: string[] }];
+  /** With the cause, in the server's words, for which somebody left. */
+  members: [{ entered: string[]; left: string[]; causes?: Map<string, string> }];
   streams: [string, Streams];
   seats: [Seat[]];
   /** What oneself may publish has changed. */
@@ -374,7 +383,8 @@ export class Session extends Emitter<SessionEvents> {
         for (const name of entered) this.members.add(name);
         for (const name of left) this.members.delete(name);
         this.roomInfo['MemberCount'] = body['MemberCount'];
-        if (entered.length + left.length > 0) this.emit('members', { entered, left });
+        const causes = new Map(list(body['Left']).map((entry) => [String(entry['Member_Account']), String(entry['Cause'])]));
+        if (entered.length + left.length > 0) this.emit('members', { entered, left, causes });
         break;
       }
       case 'streams_changed':

@@ -1,5 +1,6 @@
 import {
   EVENT,
+  NEVER_TOLD,
   type EnterRoomConfig,
   type LocalAudioConfig,
   type LocalVideoConfig,
@@ -57,6 +58,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   static readonly EVENT = EVENT;
   static readonly TYPE = TYPE;
   static readonly ERROR_CODE = ERROR_CODE;
+  /** For the cloud's statistics of frameworks, which nobody keeps here. */
+  static frameWorkType = 0;
   static readonly VERSION = __VERSION__;
 
   readonly #options: TRTCOptions;
@@ -120,6 +123,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   /** Whoever listens to who is there, and to what they send, hears of those that are there already too, a moment later. */
   override on<Name extends keyof TRTCEventTypes>(event: Name, handler: (...args: TRTCEventTypes[Name]) => void, context?: unknown): this {
+    const isKnown = (Object.values(EVENT) as string[]).includes(event);
+    if (!isKnown || event in NEVER_TOLD) log.warn(`the event ${event} is never told: ${NEVER_TOLD[event] ?? 'there is none of this name'}`);
     super.on(event, handler, context);
     queueMicrotask(() => {
       if (this.hears(event)) for (const args of this.#held.give(event)) this.emit(event, ...args);
@@ -142,7 +147,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     return getPermissions(option);
   }
 
-  static setLogLevel(level: number): void {
+  /** Logs go to the console alone: there is nowhere to upload them to. */
+  static setLogLevel(level: number, _enableUploadLog?: boolean): void {
     setLogLevel(level);
   }
 
@@ -187,6 +193,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!secretKey) {
         throw invalid('startPlugin', 'builtinOptions.secretKey is missing; frames are encrypted in a worker, where customCryptors cannot go');
       }
+      const { algorithm = 'AES-256-GCM' } = options.builtinOptions ?? {};
+      if (!/^aes/i.test(algorithm)) throw invalid('startPlugin', `builtinOptions.algorithm: ${algorithm} is not here, all is AES-256-GCM`, 5005);
+      if (options['audio'] === false || options['video'] === false) throw invalid('startPlugin', 'sound and pictures are encrypted both, or none', 5005);
       // The salt is no secret, so it does not make a short key longer; and the characters of a string are no bytes.
       if (!(secretKey instanceof Uint8Array) || secretKey.length < MIN_KEY_BYTES) {
         throw invalid('startPlugin', `builtinOptions.secretKey must be a Uint8Array of at least ${MIN_KEY_BYTES} bytes`);
@@ -529,6 +538,19 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#remote.setRemoteAudioVolume(userId, volume);
   }
 
+  /** What the cloud's client has beside its documented methods: of that, a picture can be stopped and go on. */
+  async callExperimentalAPI(name: string, options: { userId?: string; streamType?: StreamType } = {}): Promise<void> {
+    await named('callExperimentalAPI', async () => {
+      const isPaused = name === 'pauseRemotePlayer';
+      if (!isPaused && name !== 'resumeRemotePlayer') {
+        throw invalid('callExperimentalAPI', `there is no ${name} here, only pauseRemotePlayer and resumeRemotePlayer`, 5005);
+      }
+      const player = this.#remote.player(options.userId ?? '', options.streamType ?? 'main');
+      if (!player) throw wrongMoment('callExperimentalAPI', 'that video is not shown: call startRemoteVideo first', 5103);
+      await player.setPaused(isPaused);
+    });
+  }
+
   // Tracks and data
 
   /** With `processed`, of one's own as it is sent. */
@@ -661,8 +683,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     session.on('state', (prevState, state, isReconnecting) => {
       this.emit('connection-state-changed', { prevState, state, ...(state === 'CONNECTING' ? { isReconnecting } : {}) });
     });
-    session.on('members', ({ left }) => {
-      if (this.#session === session) this.#remote.compareMembers(session, left);
+    session.on('members', ({ left, causes }) => {
+      if (this.#session === session) this.#remote.compareMembers(session, left, causes);
     });
     let wasSeated = false;
     session.on('seats', () => {

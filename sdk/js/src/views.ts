@@ -95,6 +95,13 @@ export class VideoPlayer {
     else if (element && document.pictureInPictureElement === element) await document.exitPictureInPicture();
   }
 
+  async setPaused(isPaused: boolean): Promise<void> {
+    for (const player of this.#players.values()) {
+      if (isPaused) player.pause();
+      else await player.play();
+    }
+  }
+
   async setFullScreen(isWanted: boolean): Promise<void> {
     const { element } = this;
     if (isWanted) await (element ?? nowhere()).requestFullscreen();
