@@ -197,13 +197,13 @@ async fn the_two_types_of_rooms_are_told_apart() {
     let conference = |command: &str| format!("room_engine_http_srv/{command}");
     let room = json!({"RoomInfo": {"RoomId": "c", "RoomType": "Conference"}});
     assert_eq!(server.call(&conference("create_room"), room.clone()).await["ErrorCode"], 0);
-    assert_eq!(server.call(&conference("create_room"), room).await["ErrorCode"], 100_003);
+    assert_eq!(server.call(&conference("create_room"), room).await["ErrorCode"], 100_010);
 
     for command in ["get_member_list", "get_room_info", "destroy_room"] {
         assert_eq!(server.live(command, json!({"RoomId": "c"})).await["ErrorCode"], 100_006, "{command}");
     }
     server.create_room("l").await;
-    assert_eq!(server.call(&conference("get_room_info"), json!({"RoomId": "l"})).await["ErrorCode"], 100_006);
+    assert_eq!(server.call(&conference("get_room_info"), json!({"RoomId": "l"})).await["ErrorCode"], 100_015);
     let info = server.call(&conference("get_room_info"), json!({"RoomId": "c"})).await;
     assert_eq!(info["Response"]["RoomInfo"]["RoomType"], "Conference");
     assert_eq!(server.call(&conference("destroy_room"), json!({"RoomId": "c"})).await["ErrorCode"], 0);

@@ -302,7 +302,11 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
                 format!("{command}: {field} {shown}"),
                 &format!("{LIVE}/{command}"),
                 json!({"RoomInfo": info}).to_string(),
-                100_002,
+                match (field, &value) {
+                    ("RoomType", Value::String(_)) => 100_015,
+                    ("Category", Value::Array(tags)) if tags.len() > 3 => 100_009,
+                    _ => 100_002,
+                },
                 field,
             );
         }
@@ -318,8 +322,8 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
             "room exists",
             "create_room",
             json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}}),
-            100_003,
-            "exists",
+            100_010,
+            "use it",
         ),
         (
             "conference of that id exists",
@@ -560,12 +564,12 @@ fn family(cases: &mut Cases) {
         ("Metadata", json!([{"Value": "v"}]), 100_002, "Key"),
         ("Metadata", json!([{"Key": "", "Value": "v"}]), 100_002, "Key"),
         ("Metadata", json!([{"Key": 5, "Value": "v"}]), 100_002, "Key"),
-        ("Metadata", json!([{"Key": text(51), "Value": "v"}]), 100_002, "50"),
-        ("Metadata", json!([{"Key": "k", "Value": text(2049)}]), 100_002, "2048"),
+        ("Metadata", json!([{"Key": text(51), "Value": "v"}]), 100_504, "50"),
+        ("Metadata", json!([{"Key": "k", "Value": text(2049)}]), 100_501, "2048"),
         ("Metadata", json!([{"Key": "k", "Value": 5}]), 100_002, "Value"),
         ("Metadata", json!([{"Key": "k", "Value": ""}, {"Key": "k", "Value": ""}]), 100_002, "twice"),
-        ("Metadata", eleven, 100_002, "10"),
-        ("Metadata", nine, 100_002, "16384"),
+        ("Metadata", eleven, 100_500, "10"),
+        ("Metadata", nine, 100_502, "16384"),
     ];
     let message = |field: &'static str| {
         vec![
@@ -601,7 +605,11 @@ fn family(cases: &mut Cases) {
             json!({}),
             vec![("Keys", json!("k"), 100_002, "Keys"), ("Keys", json!([5]), 100_002, "Keys")],
         ),
-        (live("del_room_metadata"), json!({}), vec![("Keys", json!({}), 100_002, "Keys")]),
+        (
+            live("del_room_metadata"),
+            json!({}),
+            vec![("Keys", json!({}), 100_002, "Keys"), ("Keys", json!(["x"]), 100_503, "Keys")],
+        ),
         (live("get_room_statistic"), json!({}), vec![]),
         (live("resume_mcu_task"), json!({}), vec![]),
         (
@@ -667,7 +675,7 @@ fn family(cases: &mut Cases) {
         (mic("pick_user_on_seat"), json!({"Member_Account": "ann", "Index": 1}), with_user(seat("Index"))),
         (mic("kick_user_off_seat"), json!({"Member_Account": "ann"}), {
             let mut all = with_user(vec![]);
-            all.push(("Member_Account", json!("ann"), 100_204, "seat"));
+            all.push(("Member_Account", json!("ann"), 100_206, "seat"));
             all
         }),
         (mic("lock_seat"), json!({"Index": 1, "ForbidTaken": true}), {
@@ -683,7 +691,7 @@ fn family(cases: &mut Cases) {
             all.push(("Policy", json!(3), 100_002, "Policy"));
             all.push(("Policy", json!("0"), 100_002, "Policy"));
             all.push(("SeatIndex", Value::Null, 100_002, "Index"));
-            all.push(("SeatIndex", json!(1), 100_204, "seat"));
+            all.push(("SeatIndex", json!(1), 100_206, "seat"));
             all
         }),
         (mic("get_seat_list"), json!({}), vec![("RoomId", json!("plain"), 100_211, "seats")]),
@@ -740,7 +748,7 @@ fn family(cases: &mut Cases) {
             ("RoomId", json!("nowhere"), 100_004, "exist"),
         ];
         if is_conference {
-            all.push(("RoomId", json!("r"), 100_006, "Live"));
+            all.push(("RoomId", json!("r"), 100_015, "Live"));
         } else if !of_both {
             all.push(("RoomId", json!("c"), 100_006, "Conference"));
         }
@@ -892,12 +900,12 @@ fn family(cases: &mut Cases) {
         (
             "live_engine_http_pk/set_battle_score".into(),
             json!({"BattleId": "x", "OpType": 1, "ScoreList": [{"RoomId": "r", "Score": 1}]}),
-            100_402,
+            100_411,
             "x",
         ),
         ("live_engine_http_pk/get_battle_info".into(), json!({}), 100_002, "BattleId"),
-        ("live_engine_http_pk/get_battle_info".into(), json!({"RoomId": "r"}), 100_402, "r"),
-        ("live_engine_http_pk/end_battle".into(), json!({"BattleId": "x"}), 100_402, "x"),
+        ("live_engine_http_pk/get_battle_info".into(), json!({"RoomId": "r"}), 100_411, "r"),
+        ("live_engine_http_pk/end_battle".into(), json!({"BattleId": "x"}), 100_411, "x"),
     ] {
         let shown = body.to_string().chars().take(60).collect::<String>();
         cases.push(format!("{path}: {shown}"), &path, body.to_string(), code, word);

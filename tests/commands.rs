@@ -46,12 +46,12 @@ async fn metadata_has_its_limits_over_all_calls_together() {
         (from..to).map(|key| json!({"Key": format!("k{key}"), "Value": "x".repeat(size)})).collect()
     };
     server.ok("set_room_metadata", set(many(0, 10, 0))).await;
-    assert_eq!(server.code("set_room_metadata", set(many(10, 11, 1))).await, 100_002);
+    assert_eq!(server.code("set_room_metadata", set(many(10, 11, 1))).await, 100_500);
     server.ok("set_room_metadata", set(many(0, 8, 2048))).await;
-    assert_eq!(server.code("set_room_metadata", set(many(8, 9, 2048))).await, 100_002, "16 KiB are full");
-    assert_eq!(server.code("set_room_metadata", set(many(0, 1, 2049))).await, 100_002);
+    assert_eq!(server.code("set_room_metadata", set(many(8, 9, 2048))).await, 100_502, "16 KiB are full");
+    assert_eq!(server.code("set_room_metadata", set(many(0, 1, 2049))).await, 100_501);
     let long = json!([{"Key": "k".repeat(51), "Value": ""}]);
-    assert_eq!(server.code("set_room_metadata", set(long)).await, 100_002);
+    assert_eq!(server.code("set_room_metadata", set(long)).await, 100_504);
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn bans_and_mutes_survive_a_restart_and_can_be_lifted() {
     let mut client = server.log_in("ann").await;
     assert_eq!(client.code("enter_room", json!({"RoomId": "r"})).await, 100_016);
     let mut ben = server.enter("ben", "r").await;
-    assert_eq!(ben.code("send_text_msg", json!({"RoomId": "r", "Text": "hi"})).await, 10_017);
+    assert_eq!(ben.code("send_text_msg", json!({"RoomId": "r", "Text": "hi"})).await, 100_017);
     let muted = server.ok("get_muted_member_list", json!({"RoomId": "r"})).await;
     assert_eq!(muted["MutedAccountList"][0]["Member_Account"], "ben");
 
@@ -123,8 +123,8 @@ async fn a_mute_ends_by_itself_to_the_moment() {
     let event = ann.event("members_muted").await;
     assert_eq!(names(&event["MemberList"]), ["ann"]);
 
-    assert_eq!(ann.code("send_text_msg", json!({"RoomId": "r", "Text": "a"})).await, 10_017);
-    assert_eq!(ann.code("send_custom_msg", json!({"RoomId": "r", "Data": "a"})).await, 10_017);
+    assert_eq!(ann.code("send_text_msg", json!({"RoomId": "r", "Text": "a"})).await, 100_017);
+    assert_eq!(ann.code("send_custom_msg", json!({"RoomId": "r", "Data": "a"})).await, 100_017);
     tokio::time::sleep(Duration::from_millis(1050)).await;
 
     ann.ok("send_text_msg", json!({"RoomId": "r", "Text": "b"})).await;
@@ -186,15 +186,15 @@ async fn administrators_moderate_and_members_do_not() {
     let mut ann = server.enter("ann", "r").await;
     let mut ben = server.enter("ben", "r").await;
     let mute = |user: &str| json!({"RoomId": "r", "MemberList_Account": [user], "MuteTime": 60});
-    assert_eq!(ann.code("mute_member", mute("ben")).await, 100_010);
+    assert_eq!(ann.code("mute_member", mute("ben")).await, 100_006);
 
     server.ok("modify_admin", json!({"RoomId": "r", "Admin_Account": ["ann"], "OpType": "add"})).await;
     assert_eq!(ben.event("admins_changed").await["Admin_Account"], json!(["ann"]));
     assert_eq!(strings(&server.ok("get_admin_list", json!({"RoomId": "r"})).await["Admin_Account"]), ["ann"]);
     ann.ok("mute_member", mute("ben")).await;
-    assert_eq!(ben.code("send_text_msg", json!({"RoomId": "r", "Text": "x"})).await, 10_017);
-    assert_eq!(ann.code("mute_member", mute("own")).await, 100_010, "the owner is above");
-    assert_eq!(ann.code("destroy_room", json!({"RoomId": "r"})).await, 100_010);
+    assert_eq!(ben.code("send_text_msg", json!({"RoomId": "r", "Text": "x"})).await, 100_017);
+    assert_eq!(ann.code("mute_member", mute("own")).await, 100_006, "the owner is above");
+    assert_eq!(ann.code("destroy_room", json!({"RoomId": "r"})).await, 100_006);
 
     let server = server.restart().await;
     assert_eq!(strings(&server.ok("get_admin_list", json!({"RoomId": "r"})).await["Admin_Account"]), ["ann"]);
@@ -282,10 +282,10 @@ async fn when_messages_are_off_only_those_in_charge_speak() {
     owner.ok("update_room_info", json!({"RoomInfo": {"RoomId": "r", "IsMessageDisabled": true}})).await;
 
     assert_eq!(ann.event("room_info_changed").await["RoomInfo"]["IsMessageDisabled"], true);
-    assert_eq!(ann.code("send_text_msg", json!({"RoomId": "r", "Text": "x"})).await, 100_017);
+    assert_eq!(ann.code("send_text_msg", json!({"RoomId": "r", "Text": "x"})).await, 104_001);
     owner.ok("send_text_msg", json!({"RoomId": "r", "Text": "x"})).await;
     let text = |sender: &str| json!({"RoomId": "r", "Sender_Account": sender, "TextContent": "x"});
-    assert_eq!(server.code("send_text_msg", text("ann")).await, 100_017);
+    assert_eq!(server.code("send_text_msg", text("ann")).await, 104_001);
     server.ok("send_text_msg", text(harness::ADMIN)).await;
 }
 
@@ -410,7 +410,7 @@ async fn gifts_are_sold_given_and_counted() {
     let count = server.ok("get_gift_count", json!({"RoomId": "r", "From_Account": "ann"})).await;
     assert_eq!(count, json!({"Sequence": 2, "TotalCount": 3, "TotalCoins": 21, "GiftSenderCount": 2}));
     server.ok("update_room_info", json!({"RoomInfo": {"RoomId": "r", "IsGiftEnabled": false}})).await;
-    assert_eq!(server.code("send_gift", give).await, 100_018);
+    assert_eq!(server.code("send_gift", give).await, 104_002);
     let end = server.ok("destroy_room", json!({"RoomId": "r"})).await;
     assert_eq!(end["Statistic"], expected);
 
@@ -460,7 +460,7 @@ async fn a_conference_room_is_the_same_core_under_its_own_service() {
     server
         .ok(&path("mute_room_member"), json!({"RoomId": "c", "MemberList_Account": ["ben"], "MuteTime": 60}))
         .await;
-    assert_eq!(ben.code("send_text_msg", json!({"RoomId": "c", "Text": "x"})).await, 10_017);
+    assert_eq!(ben.code("send_text_msg", json!({"RoomId": "c", "Text": "x"})).await, 100_017);
     assert_eq!(
         names(&server.ok(&path("get_muted_member_list"), json!({"RoomId": "c"})).await["MutedAccountList"]),
         ["ben"]

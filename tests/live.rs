@@ -602,7 +602,7 @@ async fn the_room_layer_does_what_its_table_says() {
     assert_eq!(saw["kicks"], 1);
     assert_eq!(
         (&saw["muted"], &saw["users"]),
-        (&json!(10_017), &json!([["ann", "owner"], ["ben", "admin"]]))
+        (&json!(100_017), &json!([["ann", "owner"], ["ben", "admin"]]))
     );
 }
 

@@ -80,7 +80,7 @@ async fn an_administrator_seats_moves_and_unseats_members() {
         .await;
     assert_eq!(seats(&server, "r").await, [None, None, None, None]);
     let nobody = json!({"RoomId": "r", "Member_Account": "ann"});
-    assert_eq!(server.code(&call("kick_user_off_seat"), nobody).await, 100_204);
+    assert_eq!(server.code(&call("kick_user_off_seat"), nobody).await, 100_206);
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn locking_a_seat_takes_its_member_off_and_leaving_frees_it() {
     assert_eq!(ben.ok("take_seat", json!({"RoomId": "r"})).await["Index"], 1);
     let mut cat = server.enter("cat", "r").await;
     assert_eq!(cat.code("take_seat", json!({"RoomId": "r"})).await, 100_205);
-    assert_eq!(cat.code("lock_seat", json!({"RoomId": "r", "Index": 0, "ForbidTaken": true})).await, 100_010);
+    assert_eq!(cat.code("lock_seat", json!({"RoomId": "r", "Index": 0, "ForbidTaken": true})).await, 100_006);
 
     server.ok(&format!("{SEATS}/lock_seat"), json!({"RoomId": "r", "Index": 0, "ForbidTaken": true})).await;
     assert_eq!(seats(&server, "r").await, [None, Some("ben".into())]);
@@ -106,7 +106,7 @@ async fn locking_a_seat_takes_its_member_off_and_leaving_frees_it() {
     assert_eq!(seats(&server, "r").await, [None, None], "a banned member's seat is free");
     cat.ok("take_seat", json!({"RoomId": "r", "Index": 1})).await;
     cat.ok("leave_seat", json!({"RoomId": "r"})).await;
-    assert_eq!(cat.code("leave_seat", json!({"RoomId": "r"})).await, 100_204);
+    assert_eq!(cat.code("leave_seat", json!({"RoomId": "r"})).await, 100_206);
 }
 
 async fn apply_room(server: &Server) -> (Client, Client) {
@@ -120,7 +120,7 @@ async fn apply_room(server: &Server) -> (Client, Client) {
 async fn where_seats_are_applied_for_the_owner_decides() {
     let server = Server::start().await;
     let (mut owner, mut ann) = apply_room(&server).await;
-    assert_eq!(ann.code("take_seat", json!({"RoomId": "r", "Index": 2})).await, 100_206);
+    assert_eq!(ann.code("take_seat", json!({"RoomId": "r", "Index": 2})).await, 104_004);
     owner.ok("take_seat", json!({"RoomId": "r", "Index": 0})).await;
 
     let id = ann.ok("apply_for_seat", json!({"RoomId": "r", "Index": 2, "Timeout": 60})).await["RequestId"]
@@ -133,13 +133,13 @@ async fn where_seats_are_applied_for_the_owner_decides() {
     );
     let open = owner.ok("get_seat_applications", json!({"RoomId": "r"})).await;
     assert_eq!(open["ApplicationList"][0]["RequestId"], id);
-    assert_eq!(ann.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_010);
+    assert_eq!(ann.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_006);
     owner.ok("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await;
 
     let ended = ann.event("seat_request_ended").await;
     assert_eq!((&ended["Result"], &ended["Operator_Account"]), (&json!("accepted"), &json!("own")));
     assert_eq!(on(&seats(&server, "r").await, 2), "ann");
-    assert_eq!(owner.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_207);
+    assert_eq!(owner.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_204);
     ann.ok("leave_seat", json!({"RoomId": "r"})).await;
 
     let id = ann.ok("apply_for_seat", json!({"RoomId": "r"})).await["RequestId"].clone();
@@ -159,11 +159,11 @@ async fn an_invitation_is_up_to_the_guest_and_both_kinds_run_out() {
     let server = Server::start().await;
     let (mut owner, mut ann) = apply_room(&server).await;
     let invite = json!({"RoomId": "r", "Member_Account": "ann", "Index": 1});
-    assert_eq!(ann.code("invite_to_seat", invite.clone()).await, 100_010);
+    assert_eq!(ann.code("invite_to_seat", invite.clone()).await, 100_006);
 
     let id = owner.ok("invite_to_seat", invite.clone()).await["RequestId"].clone();
     assert_eq!(ann.event("seat_request_received").await["Kind"], "invitation");
-    assert_eq!(owner.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_010);
+    assert_eq!(owner.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_006);
     ann.ok("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await;
     assert_eq!(owner.event("seat_request_ended").await["Result"], "accepted");
     assert_eq!(on(&seats(&server, "r").await, 1), "ann");
@@ -175,7 +175,7 @@ async fn an_invitation_is_up_to_the_guest_and_both_kinds_run_out() {
         ended = ann.event("seat_request_ended").await;
     }
     assert_eq!(ended["Result"], "expired");
-    assert_eq!(owner.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_207);
+    assert_eq!(owner.code("accept_seat_request", json!({"RoomId": "r", "RequestId": id})).await, 100_204);
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn the_owner_keeps_a_seat_where_the_room_says_so() {
         json!({"SeatTemplate": "VideoDynamicGrid9Seats", "KeepOwnerOnSeat": true, "Owner_Account": "own"});
     server.create_room_with("r", fields).await;
     let mut ann = server.enter("ann", "r").await;
-    assert_eq!(ann.code("take_seat", json!({"RoomId": "r", "Index": 0})).await, 100_210);
+    assert_eq!(ann.code("take_seat", json!({"RoomId": "r", "Index": 0})).await, 100_201);
     assert_eq!(ann.ok("take_seat", json!({"RoomId": "r", "Index": -1})).await["Index"], 1);
 
     let _owner = server.enter("own", "r").await;
@@ -211,7 +211,7 @@ async fn owners_connect_their_rooms() {
     let mut clients = owners(&server, &["a", "b", "c"]).await;
     let [a, b, c] = clients.as_mut_slice() else { panic!() };
     let mut guest = server.enter("guest", "a").await;
-    assert_eq!(guest.code("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await, 100_010);
+    assert_eq!(guest.code("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await, 100_006);
     assert_eq!(a.code("request_connection", json!({"RoomId": "a", "ToRoomId": "a"})).await, 100_002);
     assert_eq!(a.code("request_connection", json!({"RoomId": "a", "ToRoomId": "x"})).await, 100_004);
 
@@ -220,10 +220,10 @@ async fn owners_connect_their_rooms() {
         b.event("connection_requested").await,
         json!({"FromRoomId": "a", "ToRoomId": "b", "ExtensionInfo": "hi"})
     );
-    assert_eq!(c.code("request_connection", json!({"RoomId": "c", "ToRoomId": "b"})).await, 100_411);
+    assert_eq!(c.code("request_connection", json!({"RoomId": "c", "ToRoomId": "b"})).await, 100_402);
     b.ok("reject_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await;
     assert_eq!(a.event("connection_rejected").await["ToRoomId"], "b");
-    assert_eq!(b.code("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await, 100_412);
+    assert_eq!(b.code("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await, 100_400);
 
     a.ok("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
     a.ok("cancel_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
@@ -267,7 +267,7 @@ async fn rooms_battle_from_request_to_end() {
     b.ok("accept_battle", json!({"RoomId": "b", "BattleId": id})).await;
     assert_eq!(c.event("battle_started").await["Status"], 2);
     let again = json!({"FromRoomId": "b", "ToRoomIdList": ["c"], "Duration": 1000});
-    assert_eq!(server.code(&format!("{BATTLES}/create_battle"), again).await, 100_401);
+    assert_eq!(server.code(&format!("{BATTLES}/create_battle"), again).await, 100_415);
     let score = json!({
         "BattleId": id, "OpType": 1, "ScoreList": [{"RoomId": "a", "Score": 5}, {"RoomId": "x", "Score": 1}],
     });
@@ -291,5 +291,5 @@ async fn rooms_battle_from_request_to_end() {
     b.ok("exit_battle", json!({"RoomId": "b", "BattleId": made["BattleId"]})).await;
     assert_eq!(b.event("battle_ended").await["OpType"], 1, "nobody is left to fight with");
     let over = json!({"BattleId": made["BattleId"]});
-    assert_eq!(server.code(&format!("{BATTLES}/end_battle"), over).await, 100_402);
+    assert_eq!(server.code(&format!("{BATTLES}/end_battle"), over).await, 100_411);
 }

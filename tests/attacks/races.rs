@@ -346,7 +346,7 @@ async fn a_room_that_was_created_is_answered_whoever_destroys_it() {
                 server.live("create_room", json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}})).await;
             match answer["ErrorCode"].as_u64() {
                 Some(0) => created += 1,
-                Some(100_003) => {}
+                Some(100_010) => {}
                 _ => panic!("{answer}"),
             }
         }
@@ -418,7 +418,7 @@ async fn a_destroyed_rooms_place_between_rooms_is_not_the_next_ones_also_after_a
         let mut owner = server.enter("administrator", "a").await;
         let connected = owner.ok("get_connected_rooms", json!({"RoomId": "a"})).await;
         assert_eq!(connected["RoomList"], json!([]), "round {round}");
-        assert_eq!(server.code("live_engine_http_pk/get_battle_info", json!({"RoomId": "a"})).await, 100_402);
+        assert_eq!(server.code("live_engine_http_pk/get_battle_info", json!({"RoomId": "a"})).await, 100_411);
         for room in ["a", "b", "c"] {
             server.ok("destroy_room", json!({"RoomId": room})).await;
         }

@@ -6,7 +6,7 @@ use crate::harness::Server;
 
 /// What a member may not do as long as it is nobody in that room.
 const NOT_A_MEMBER: u64 = 100_005;
-const NOT_ALLOWED: u64 = 100_010;
+const NOT_ALLOWED: u64 = 100_006;
 
 #[tokio::test]
 async fn a_right_in_one_room_is_none_in_another_that_the_body_names_elsewhere() {
@@ -329,7 +329,7 @@ async fn who_is_only_asked_to_a_battle_may_be_in_another() {
     let of_ann = ann.ok("request_battle", battle("of-ann", "of-ben")).await;
     ben.ok("accept_battle", json!({"RoomId": "of-ben", "BattleId": of_ann["BattleId"]})).await;
     let accept = json!({"RoomId": "of-ann", "BattleId": of_eve["BattleId"]});
-    assert_eq!(ann.code("accept_battle", accept.clone()).await, 100_401, "it is in one by now");
+    assert_eq!(ann.code("accept_battle", accept.clone()).await, 100_415, "it is in one by now");
 
     let info = server.ok("live_engine_http_pk/get_battle_info", json!({"RoomId": "of-ann"})).await;
     assert_eq!(info["BattleId"], of_ann["BattleId"], "{info}");

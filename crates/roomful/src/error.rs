@@ -1,34 +1,28 @@
-//! What went wrong, as the API says it: a documented code and a message. The one place where the errors of the other
-//! crates get their codes (`spec/live-rest-api.md`).
+//! What went wrong, as the API says it: a code and a message. The one place where the errors of the other crates get their
+//! codes.
 
 use std::borrow::Cow;
+
+use rooms::RoomType;
+
+pub(crate) use crate::code::Code;
 
 /// A refusal on its way to a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
-    pub(crate) code: u32,
+    pub(crate) code: Code,
     pub(crate) message: Cow<'static, str>,
+    /// The command is for rooms of the other type, which has one of the same name perhaps.
+    pub(crate) is_for_other_type: bool,
 }
 
 impl ApiError {
-    pub(crate) const TOO_OFTEN: u32 = 60_007;
-    pub(crate) const INTERNAL: u32 = 100_001;
-    pub(crate) const INVALID: u32 = 100_002;
-    pub(crate) const ROOM_NOT_FOUND: u32 = 100_004;
-    /// As for a resume token whose session is over.
-    pub(crate) const SESSION_OVER: u32 = 70_003;
-    pub(crate) const WRONG_ROOM_TYPE: u32 = 100_006;
-    pub(crate) const NOT_ALLOWED: u32 = 100_010;
-    pub(crate) const NOT_A_MEMBER: u32 = 100_005;
-    /// Our own: there is no media connection to change.
-    pub(crate) const NO_CONNECTION: u32 = 100_501;
-
-    pub(crate) fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+    pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), is_for_other_type: false }
     }
 
     pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
-        Self::new(Self::INTERNAL, error.to_string())
+        Self::new(Code::Internal, error.to_string())
     }
 
     pub(crate) fn invalid(field: &str, trouble: impl std::fmt::Display) -> Self {
@@ -40,48 +34,75 @@ impl From<rooms::Error> for ApiError {
     fn from(error: rooms::Error) -> Self {
         use rooms::Error as E;
         let code = match &error {
-            E::Invalid(_) => Self::INVALID,
-            E::RoomExists(_) => 100_003,
-            E::RoomNotFound(_) => Self::ROOM_NOT_FOUND,
-            E::NotAMember { .. } => Self::NOT_A_MEMBER,
-            E::WrongRoomType { .. } => Self::WRONG_ROOM_TYPE,
-            E::RoomFull(_) => 100_008,
-            E::Banned(_) => 100_016,
-            E::MessagesDisabled => 100_017,
-            E::Muted(_) => 10_017,
-            E::GiftsDisabled => 100_018,
-            E::LikesDisabled => 100_019,
-            E::NotAllowed(_) => Self::NOT_ALLOWED,
-            E::SeatLocked(_) => 100_200,
-            E::AlreadyQueueing(_) => 100_202,
-            E::AlreadyOnSeat { .. } => 100_203,
-            E::NotOnSeat(_) => 100_204,
-            E::NoSeatFree => 100_205,
-            E::ApplyFirst => 100_206,
-            E::RequestNotFound(_) => 100_207,
-            E::SeatTaken(_) => 100_210,
-            E::NoSeats => 100_211,
-            E::InBattle(_) => 100_401,
-            E::BattleNotFound(_) => 100_402,
-            E::AlreadyConnected(_) => 100_411,
-            E::NoConnection(_) => 100_412,
-            E::GiftNotFound(_) => 102_001,
+            E::Invalid(_) => Code::Invalid,
+            E::RoomExists(_) => Code::RoomExists,
+            E::RoomIsThere { .. } => Code::RoomIsThere,
+            E::RoomNotFound(_) => Code::RoomNotFound,
+            E::NotAMember { .. } => Code::NotAMember,
+            E::WrongRoomType { wanted: RoomType::Live, .. } => Code::NotAllowed,
+            E::WrongRoomType { wanted: RoomType::Conference, .. } => Code::WrongRoomType,
+            E::TooManyTags(_) => Code::TooManyTags,
+            E::RoomFull(_) => Code::RoomFull,
+            E::Banned(_) => Code::Banned,
+            E::MessagesDisabled => Code::MessagesDisabled,
+            E::Muted(_) => Code::Muted,
+            E::GiftsDisabled => Code::GiftsDisabled,
+            E::LikesDisabled => Code::LikesDisabled,
+            E::NotAllowed(_) => Code::NotAllowed,
+            E::TooManyKeys(_) => Code::TooManyKeys,
+            E::KeyTooLong(_) => Code::KeyTooLong,
+            E::ValueTooLong(_) => Code::ValueTooLong,
+            E::ValuesTooLong(_) => Code::ValuesTooLong,
+            E::NoSuchKey => Code::NoSuchKey,
+            E::SeatLocked(_) => Code::SeatLocked,
+            E::AlreadyQueueing(_) => Code::WaitingAlready,
+            E::AlreadyOnSeat { .. } => Code::OnSeatAlready,
+            E::NotOnSeat(_) => Code::NotOnSeat,
+            E::NoSeatFree => Code::NoSeatFree,
+            E::ApplyFirst => Code::ApplyFirst,
+            E::RequestNotFound(_) => Code::NotWaiting,
+            E::SeatTaken(_) => Code::SeatTaken,
+            E::NoSeats => Code::NoSeats,
+            E::BattleNotFound(_) => Code::BattleNotFound,
+            E::BattleNotBegun(_) => Code::BattleNotBegun,
+            E::BattleOver(_) => Code::BattleOver,
+            E::NotInBattle { .. } => Code::NotInBattle,
+            E::InBattle(_) => Code::InAnotherBattle,
+            E::NoRoomForBattle => Code::NoRoomForBattle,
+            E::NobodyToCoHost => Code::NobodyToCoHost,
+            E::NoConnection(_) => Code::CoHostingNotFound,
+            E::AlreadyConnected(_) => Code::CoHostingAlready,
+            E::ConnectedElsewhere(_) => Code::CoHostingElsewhere,
+            E::ConnectionPending(_) => Code::CoHostingPending,
+            E::TooManyRooms { .. } => Code::TooManyRooms,
+            E::GiftNotFound(_) => Code::GiftNotFound,
         };
-        Self::new(code, error.to_string())
+        let is_for_other_type = matches!(error, E::WrongRoomType { .. });
+        Self { is_for_other_type, ..Self::new(code, error.to_string()) }
     }
 }
 
 impl From<usersig::Error> for ApiError {
     fn from(error: usersig::Error) -> Self {
-        Self::new(error.code(), error.to_string())
+        use usersig::Error as E;
+        let code = match &error {
+            E::Expired { .. } => Code::SigExpired,
+            E::Empty => Code::SigMissing,
+            E::Malformed(_) | E::NotYetValid { .. } | E::Unsignable(_) => Code::SigInvalid,
+            E::WrongKey => Code::SigOfOtherKey,
+            E::WrongUser => Code::SigOfOtherUser,
+            E::WrongApp { .. } => Code::SigOfOtherApp,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
 impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
-        match error {
-            store::Error::Behind => Self::new(60007, error.to_string()),
-            _ => Self::new(Self::INTERNAL, error.to_string()),
-        }
+        let code = match &error {
+            store::Error::Behind => Code::TooOften,
+            _ => Code::Internal,
+        };
+        Self::new(code, error.to_string())
     }
 }

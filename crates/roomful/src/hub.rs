@@ -23,8 +23,9 @@ use crate::app::App;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::live::Live;
+use crate::locks::ReadRoom;
 use crate::quota::{self, Place};
 use crate::room_cell::{Entrance, RoomCell, Welcome, everything};
 use crate::session::{Close, Closer, Frame, InRoom, Loss, ResumeToken, Session, Sessions};
@@ -369,7 +370,7 @@ impl Hub {
             let plan = |room: &mut Room, _| Ok(((), room.delete_robots(robot)));
             match self.change(&cell, None, SYSTEM, everything, plan).await {
                 // Gone with all its robots.
-                Err(error) if error.code == ApiError::ROOM_NOT_FOUND => {}
+                Err(error) if error.code == Code::RoomNotFound => {}
                 result => result?,
             }
         }
@@ -392,8 +393,11 @@ impl Hub {
     ) -> Result<String, ApiError> {
         let NewRoom { room_id, room_type, owner, fields, operator, made_by } = new;
         let _lane = self.lane(app.id, room_id.as_str()).await;
-        if app.room(room_id.as_str()).is_ok() {
-            return Err(rooms::Error::RoomExists(room_id.to_string()).into());
+        if let Ok(there) = app.room(room_id.as_str()) {
+            // One that is over keeps its name until it has left everything between rooms.
+            let over = |_| rooms::Error::RoomExists(room_id.to_string());
+            let exists = |room: ReadRoom<'_>| rooms::Error::room_exists(room.info(), &owner, room_type);
+            return Err(there.read().map_or_else(over, exists).into());
         }
         let incarnation = getrandom::u64().map_err(ApiError::internal)?;
         let now = clock::now();
@@ -579,7 +583,7 @@ impl Hub {
     /// Refuses what would be written when so much of the app's waits for the disk already.
     ///
     /// # Errors
-    /// 60007.
+    /// [`Code::TooOften`].
     pub(crate) fn require_store(&self, app: &Tenant) -> Result<(), ApiError> {
         if self.store.is_behind(app.id) { Err(store::Error::Behind.into()) } else { Ok(()) }
     }

@@ -5,6 +5,7 @@ mod app;
 mod budget;
 mod cli;
 mod clock;
+mod code;
 mod config;
 mod control;
 mod demux;

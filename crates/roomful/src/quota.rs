@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rooms::{SessionId, UserId};
 
 use crate::config::Limits;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 
 /// For how long nobody is heard who has had its share: so a flood costs no more than what is allowed.
 pub(crate) const REFUSED_PAUSE: Duration = Duration::from_millis(50);
@@ -76,11 +76,11 @@ struct State {
 pub(crate) struct Quota(Mutex<State>);
 
 fn refuse(what: std::fmt::Arguments<'_>) -> ApiError {
-    ApiError::new(ApiError::TOO_OFTEN, format!("{what} are allowed to one user; slow down and retry"))
+    ApiError::new(Code::TooOften, format!("{what} are allowed to one user; slow down and retry"))
 }
 
 fn refuse_more(what: std::fmt::Arguments<'_>) -> ApiError {
-    ApiError::new(ApiError::TOO_OFTEN, format!("{what} are allowed to one user; end one first"))
+    ApiError::new(Code::TooOften, format!("{what} are allowed to one user; end one first"))
 }
 
 impl Quota {
@@ -99,7 +99,7 @@ impl Quota {
     /// A command of `bytes` came in.
     ///
     /// # Errors
-    /// 60007 when the user has had its share; nothing is spent then.
+    /// [`Code::TooOften`] when the user has had its share; nothing is spent then.
     pub(crate) fn spend_command(&self, limits: &Limits, bytes: usize, now: Instant) -> Result<(), ApiError> {
         let (commands, taken, given) =
             (limits.commands_per_second(), limits.bytes_per_second(), limits.answer_bytes_per_second());
@@ -121,7 +121,7 @@ impl Quota {
     /// A command that changes what is kept is about to be carried out.
     ///
     /// # Errors
-    /// 60007 when the user has had its share.
+    /// [`Code::TooOften`] when the user has had its share.
     pub(crate) fn spend_change(&self, limits: &Limits, now: Instant) -> Result<(), ApiError> {
         let changes = limits.changes_per_second();
         let mut state = self.0.lock();
@@ -215,7 +215,7 @@ impl Place {
     /// For a session by WHIP or WHEP.
     ///
     /// # Errors
-    /// 60007 when the user has as many as are allowed.
+    /// [`Code::TooOften`] when the user has as many as are allowed.
     pub(crate) fn of_media(quota: Arc<Quota>, limits: &Limits) -> Result<Self, ApiError> {
         Self::take(quota, Kind::Media, limits.media_sessions_per_user, "sessions by WHIP and WHEP")
     }
@@ -223,7 +223,7 @@ impl Place {
     /// For a room that the user makes.
     ///
     /// # Errors
-    /// 60007 when the user has made as many as are allowed.
+    /// [`Code::TooOften`] when the user has made as many as are allowed.
     pub(crate) fn of_room(quota: Arc<Quota>, limits: &Limits) -> Result<Self, ApiError> {
         Self::take(quota, Kind::Room, limits.rooms_per_user, "rooms made by itself")
     }
@@ -338,7 +338,7 @@ mod tests {
         let quota = Arc::new(Quota::new());
 
         let place = Place::of_room(quota.clone(), &limits).unwrap();
-        assert_eq!(Place::of_room(quota.clone(), &limits).unwrap_err().code, 60007);
+        assert_eq!(Place::of_room(quota.clone(), &limits).unwrap_err().code, Code::TooOften);
         drop(place);
         Place::of_room(quota, &limits).unwrap();
     }

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::config::Config;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::live::{Offered, Settled, Streams, WantedLayers};
 use crate::locks::{self, ReadRoom, WriteRoom};
 use crate::quota::Place;
@@ -94,7 +94,7 @@ impl Keeping {
                 ApiError::internal(format_args!("{told} ({error})"))
             }),
             Self::HeldBack(outcome) => outcome.await.unwrap_or_else(|_| {
-                Err(ApiError::new(ApiError::ROOM_NOT_FOUND, "the room was destroyed at this moment"))
+                Err(ApiError::new(Code::RoomNotFound, "the room was destroyed at this moment"))
             }),
         }
     }
@@ -274,10 +274,7 @@ impl RoomCell {
             return Ok(Entrance::Crowded(own.to_vec()));
         }
         if !session.note_entering(&self.room_id, self.media_key) {
-            return Err(ApiError::new(
-                ApiError::SESSION_OVER,
-                "the session has ended; log in with a UserSig",
-            ));
+            return Err(ApiError::new(Code::SigInvalid, "the session has ended; log in with a UserSig"));
         }
         let entered =
             room.enter(&session.user, session.id, now).inspect_err(|_| session.note_left(self.media_key))?;

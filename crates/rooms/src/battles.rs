@@ -176,11 +176,9 @@ impl Battle {
     /// A called room answers.
     ///
     /// # Errors
-    /// [`Error::BattleNotFound`] when it was not asked, or the battle is over.
+    /// [`Error::BattleNotFound`] when the battle is over; [`Error::NotInBattle`] when the room was not asked.
     pub fn answer(&mut self, room: &RoomId, accepted: bool, now: Time) -> Result<Vec<BattleStep>, Error> {
-        let asked = self.is_open();
-        let side = self.sides.iter_mut().find(|side| side.room == *room && side.stand == Stand::Asked);
-        let side = side.filter(|_| asked).ok_or_else(|| Error::BattleNotFound(self.id.clone()))?;
+        let side = self.require_side(room, &[Stand::Asked])?;
         side.stand = if accepted { Stand::In } else { Stand::Refused };
         let mut steps = vec![BattleStep::Answered { room: room.clone(), accepted }];
         self.settle(now, &mut steps);
@@ -190,14 +188,10 @@ impl Battle {
     /// A room leaves; the caller of an unstarted battle takes it back with that.
     ///
     /// # Errors
-    /// [`Error::BattleNotFound`] when it does not take part, or the battle is over.
+    /// [`Error::BattleNotFound`] when the battle is over; [`Error::NotInBattle`] when the room does not take part.
     pub fn leave(&mut self, room: &RoomId, now: Time) -> Result<Vec<BattleStep>, Error> {
-        let open = self.is_open();
         let is_caller = self.sides.first().is_some_and(|side| side.room == *room);
-        let takes_part =
-            |side: &&mut Side| side.room == *room && matches!(side.stand, Stand::In | Stand::Asked);
-        let side = self.sides.iter_mut().find(takes_part).filter(|_| open);
-        side.ok_or_else(|| Error::BattleNotFound(self.id.clone()))?.stand = Stand::Out;
+        self.require_side(room, &[Stand::In, Stand::Asked])?.stand = Stand::Out;
         let mut steps = vec![BattleStep::Left { room: room.clone() }];
         if is_caller && self.started_at.is_none() {
             self.finish(BattleEnd::NeverStarted, now, &mut steps);
@@ -207,17 +201,29 @@ impl Battle {
         Ok(steps)
     }
 
+    /// The part of a room that stands in one of these ways.
+    fn require_side(&mut self, room: &RoomId, stands: &[Stand]) -> Result<&mut Side, Error> {
+        if !self.is_open() {
+            return Err(Error::BattleNotFound(self.id.clone()));
+        }
+        let side = self.sides.iter_mut().find(|side| side.room == *room && stands.contains(&side.stand));
+        side.ok_or_else(|| Error::NotInBattle { room: room.to_string(), battle: self.id.clone() })
+    }
+
     /// Sets scores, or adds to them; says for each room whether it takes part.
     ///
     /// # Errors
-    /// [`Error::BattleNotFound`] when the battle does not run.
+    /// [`Error::BattleOver`], [`Error::BattleNotBegun`].
     pub fn score(
         &mut self,
         scores: &[(RoomId, i64)],
         add: bool,
     ) -> Result<(Vec<bool>, Vec<BattleStep>), Error> {
-        if !self.is_open() || self.started_at.is_none() {
-            return Err(Error::BattleNotFound(self.id.clone()));
+        if !self.is_open() {
+            return Err(Error::BattleOver(self.id.clone()));
+        }
+        if self.started_at.is_none() {
+            return Err(Error::BattleNotBegun(self.id.clone()));
         }
         let known: Vec<bool> = scores
             .iter()

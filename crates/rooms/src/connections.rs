@@ -82,19 +82,18 @@ impl Connections {
     /// `from` asks `to`.
     ///
     /// # Errors
-    /// [`Error::AlreadyConnected`] when `to` is connected or asked; [`Error::Invalid`] for oneself or a full connection.
+    /// [`Error::AlreadyConnected`], [`Error::ConnectedElsewhere`] and [`Error::ConnectionPending`] when `to` is connected or
+    /// asked; [`Error::TooManyRooms`] for a full connection; [`Error::Invalid`] for oneself.
     pub fn ask(&mut self, from: &RoomId, to: &RoomId, timeout: Duration, now: Time) -> Result<(), Error> {
         if from == to {
             return Err(Error::invalid("ToRoomId", "is the room itself"));
         }
-        if self.of(to).is_some() || self.asked.iter().any(|(_, asked, until)| asked == to && now < *until) {
-            return Err(Error::AlreadyConnected(to.to_string()));
+        self.require_free(to, from)?;
+        if self.asked.iter().any(|(_, asked, until)| asked == to && now < *until) {
+            return Err(Error::ConnectionPending(to.to_string()));
         }
         if self.of(from).is_some_and(|connection| connection.rooms.len() >= MAX_CONNECTED) {
-            return Err(Error::invalid(
-                "ToRoomId",
-                format_args!("is one too many; {MAX_CONNECTED} rooms may be connected"),
-            ));
+            return Err(too_many());
         }
         self.asked.push((from.clone(), to.clone(), now + timeout));
         Ok(())
@@ -135,18 +134,13 @@ impl Connections {
     /// Plans that `room` joins the connection of `host`, or the two begin one; `new_id` names it then.
     ///
     /// # Errors
-    /// [`Error::AlreadyConnected`] when `room` is in one; [`Error::Invalid`] when it is full.
+    /// [`Error::AlreadyConnected`] and [`Error::ConnectedElsewhere`] when `room` is in one; [`Error::TooManyRooms`].
     pub fn join(&self, host: &RoomId, room: &RoomId, new_id: u64) -> Result<Connection, Error> {
-        if self.of(room).is_some() {
-            return Err(Error::AlreadyConnected(room.to_string()));
-        }
+        self.require_free(room, host)?;
         let fresh = || Connection { id: new_id, rooms: vec![host.clone()] };
         let mut connection = self.of(host).cloned().unwrap_or_else(fresh);
         if connection.rooms.len() >= MAX_CONNECTED {
-            return Err(Error::invalid(
-                "ToRoomId",
-                format_args!("is one too many; {MAX_CONNECTED} rooms may be connected"),
-            ));
+            return Err(too_many());
         }
         connection.rooms.push(room.clone());
         Ok(connection)
@@ -161,4 +155,17 @@ impl Connections {
         connection.rooms.retain(|other| other != room);
         Ok(connection)
     }
+
+    /// Checks that `room` is in no connection: neither in that of `host` nor in another.
+    fn require_free(&self, room: &RoomId, host: &RoomId) -> Result<(), Error> {
+        match self.of(room) {
+            None => Ok(()),
+            Some(own) if own.rooms.contains(host) => Err(Error::AlreadyConnected(room.to_string())),
+            Some(_) => Err(Error::ConnectedElsewhere(room.to_string())),
+        }
+    }
+}
+
+fn too_many() -> Error {
+    Error::TooManyRooms { field: "ToRoomId", most: MAX_CONNECTED, together: "connected" }
 }

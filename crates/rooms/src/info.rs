@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, RoomId, SeatTemplate, TakeSeatMode, Time, UserId};
 
+/// The most tags (`Category`) of a room.
+pub(crate) const MAX_TAGS: usize = 3;
+
 /// The two families of rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomType {
@@ -161,7 +164,7 @@ impl RoomInfo {
     /// The record of a new room: the defaults, with `fields` over them.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a field out of its limits.
+    /// [`Error::TooManyTags`]; [`Error::Invalid`] for another field out of its limits.
     pub fn create(
         room_id: RoomId,
         room_type: RoomType,
@@ -210,7 +213,7 @@ impl RoomInfo {
     /// The record with `fields` changed.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a field out of its limits.
+    /// [`Error::TooManyTags`]; [`Error::Invalid`] for another field out of its limits.
     pub fn updated(&self, fields: &Fields) -> Result<Self, Error> {
         let mut info = self.clone();
         let Fields {
@@ -251,9 +254,8 @@ impl RoomInfo {
         set_text("Notice", &mut info.notice, notice, 100)?;
         set_text("CustomInfo", &mut info.custom_info, custom_info, 2048)?;
         if let Some(category) = category {
-            if category.len() > 3 {
-                let trouble = format_args!("has {} entries; at most 3 are allowed", category.len());
-                return Err(Error::invalid("Category", trouble));
+            if category.len() > MAX_TAGS {
+                return Err(Error::TooManyTags(category.len()));
             }
             info.category.clone_from(category);
         }

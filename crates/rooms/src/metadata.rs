@@ -4,19 +4,20 @@ use crate::outcome::RecordKey;
 use crate::{Delta, Error, Event, Outcome, Record, Room};
 
 /// The most keys a room may have.
-const MAX_KEYS: usize = 10;
+pub(crate) const MAX_KEYS: usize = 10;
 /// The most bytes of a key.
-const MAX_KEY_BYTES: usize = 50;
+pub(crate) const MAX_KEY_BYTES: usize = 50;
 /// The most bytes of a value.
-const MAX_VALUE_BYTES: usize = 2 * 1024;
+pub(crate) const MAX_VALUE_BYTES: usize = 2 * 1024;
 /// The most bytes of all values together.
-const MAX_TOTAL_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_TOTAL_BYTES: usize = 16 * 1024;
 
 impl Room {
     /// Sets or adds entries.
     ///
     /// # Errors
-    /// [`Error::Invalid`] beyond a limit, for an empty or repeated key, or when there is nothing to set.
+    /// [`Error::TooManyKeys`], [`Error::KeyTooLong`], [`Error::ValueTooLong`], [`Error::ValuesTooLong`];
+    /// [`Error::Invalid`] for an empty or repeated key, or when there is nothing to set.
     pub fn set_metadata(&self, entries: Vec<(String, String)>) -> Result<Outcome, Error> {
         if entries.is_empty() {
             return Err(Error::invalid("Metadata", "has no entry"));
@@ -27,10 +28,10 @@ impl Room {
                 return Err(Error::invalid("Key", "is empty"));
             }
             if key.len() > MAX_KEY_BYTES {
-                return Err(Error::too_long("Key", key.len(), MAX_KEY_BYTES));
+                return Err(Error::KeyTooLong(key.len()));
             }
             if value.len() > MAX_VALUE_BYTES {
-                return Err(Error::too_long("Value", value.len(), MAX_VALUE_BYTES));
+                return Err(Error::ValueTooLong(value.len()));
             }
             if entries.iter().skip(at + 1).any(|(other, _)| other == key) {
                 return Err(Error::invalid("Metadata", format_args!("has the key {key:?} twice")));
@@ -38,14 +39,11 @@ impl Room {
             after.insert(key.clone(), value.clone());
         }
         if after.len() > MAX_KEYS {
-            let trouble = format_args!("would have {} keys; at most {MAX_KEYS} are allowed", after.len());
-            return Err(Error::invalid("Metadata", trouble));
+            return Err(Error::TooManyKeys(after.len()));
         }
         let total: usize = after.values().map(String::len).sum();
         if total > MAX_TOTAL_BYTES {
-            let trouble =
-                format_args!("would have values of {total} bytes; at most {MAX_TOTAL_BYTES} are allowed");
-            return Err(Error::invalid("Metadata", trouble));
+            return Err(Error::ValuesTooLong(total));
         }
         let set = |(key, value): &(String, String)| {
             Delta::Set(Record::Metadata { key: key.clone(), value: value.clone() })
@@ -56,16 +54,23 @@ impl Room {
         })
     }
 
-    /// Deletes entries; all of them when `keys` is empty. A key that is not there is passed over.
-    pub fn delete_metadata(&self, keys: Vec<String>) -> Outcome {
-        let mut keys = if keys.is_empty() { self.metadata.keys().cloned().collect() } else { keys };
+    /// Deletes entries; all of them when `keys` is empty. A key that is not there is passed over, beside one that is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`].
+    pub fn delete_metadata(&self, keys: Vec<String>) -> Result<Outcome, Error> {
+        let are_named = !keys.is_empty();
+        let mut keys = if are_named { keys } else { self.metadata.keys().cloned().collect() };
         keys.retain(|key| self.metadata.contains_key(key));
         keys.dedup();
-        if keys.is_empty() {
-            return Outcome::default();
+        match keys.is_empty() {
+            true if are_named => return Err(Error::NoSuchKey),
+            true => return Ok(Outcome::default()),
+            false => {}
         }
         let unset = |key| Delta::Unset(RecordKey::new(Record::METADATA, key));
-        Outcome { changes: keys.iter().map(unset).collect(), events: vec![Event::MetadataDeleted { keys }] }
+        let changes = keys.iter().map(unset).collect();
+        Ok(Outcome { changes, events: vec![Event::MetadataDeleted { keys }] })
     }
 
     /// Entries by their keys; all of them when `keys` is empty.

@@ -161,7 +161,7 @@ impl History {
                 let gift = Gift { coins: rng.random_range(0..100), ..Gift::default() };
                 Ok(room.give(&gift, rng.random_range(1..10), &who, Vec::new(), now)?.1)
             }
-            13 => Ok(room.delete_metadata(vec![format!("k{}", rng.random_range(0..12))])),
+            13 => room.delete_metadata(vec![format!("k{}", rng.random_range(0..12))]),
             _ => {
                 let count = rng.random_range(1..=5);
                 let keep = rng.random_bool(0.5);

@@ -41,17 +41,3 @@ pub enum Error {
     #[error("{0}")]
     Unsignable(&'static str),
 }
-
-impl Error {
-    /// The documented code of this failure, as the REST API answers it.
-    pub fn code(&self) -> u32 {
-        match self {
-            Error::Expired { .. } => 70001,
-            Error::Empty => 70002,
-            Error::Malformed(_) | Error::NotYetValid { .. } | Error::Unsignable(_) => 70003,
-            Error::WrongKey => 70009,
-            Error::WrongUser => 70013,
-            Error::WrongApp { .. } => 70014,
-        }
-    }
-}

@@ -1,3 +1,4 @@
+import { CODE } from './codes.js';
 import { ERROR_CODE, RtcError } from './errors.js';
 import { log } from './log.js';
 
@@ -286,7 +287,7 @@ export class Gateway {
     } catch (error) {
       if (this.#isClosed) return;
       const refusal = error instanceof RtcError ? error.extraCode : undefined;
-      if (refusal !== undefined && refusal !== 60007 && refusal !== 100001) {
+      if (refusal !== undefined && refusal !== CODE.TooOften && refusal !== CODE.Internal) {
         this.close();
         this.#listener.onEnded(error as RtcError);
         return;

@@ -1,3 +1,4 @@
+import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
 import { RtcError, named, wrongMoment } from './errors.js';
 import type { Body, Credentials } from './gateway.js';
@@ -195,7 +196,7 @@ export class Room extends Emitter<RoomEvents> {
       await this.#ask('take_seat', { Index: seatIndex });
       return undefined;
     } catch (error) {
-      if (!(error instanceof RtcError) || error.extraCode !== 100206) throw error;
+      if (!(error instanceof RtcError) || error.extraCode !== CODE.ApplyFirst) throw error;
     }
     const answer = await this.#ask('apply_for_seat', { Index: seatIndex, Timeout: timeout });
     const userId = this.#session?.userId ?? '';
@@ -361,7 +362,7 @@ export class Room extends Emitter<RoomEvents> {
     });
     on('ended', (error) => {
       this.#end(session);
-      if (error.extraCode === 70001) this.emit('onUserSigExpired');
+      if (error.extraCode === CODE.SigExpired) this.emit('onUserSigExpired');
     });
   }
 

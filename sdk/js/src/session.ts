@@ -1,3 +1,4 @@
+import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
 import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted } from './errors.js';
@@ -185,13 +186,14 @@ export class Session extends Emitter<SessionEvents> {
     try {
       return await this.gateway.request('enter_room', { RoomId: roomId });
     } catch (error) {
-      if (!(error instanceof RtcError) || error.extraCode !== 100004 || !makeRoom) throw error;
+      if (!(error instanceof RtcError) || error.extraCode !== CODE.RoomNotFound || !makeRoom) throw error;
     }
     try {
       await this.gateway.request('create_room', { RoomInfo: { RoomId: roomId, ...makeRoom() } });
     } catch (error) {
-      // Somebody else was a little faster.
-      if (!(error instanceof RtcError) || error.extraCode !== 100003) throw error;
+      // Somebody else was a little faster, or this user elsewhere.
+      const code = error instanceof RtcError ? error.extraCode : undefined;
+      if (code !== CODE.RoomExists && code !== CODE.RoomIsThere) throw error;
     }
     return this.gateway.request('enter_room', { RoomId: roomId });
   }
@@ -323,8 +325,9 @@ export class Session extends Emitter<SessionEvents> {
       this.#setState('CONNECTED');
     } catch (error) {
       log.warn('coming back failed', error);
-      if (error instanceof RtcError && [100004, 100016, 100008].includes(error.extraCode ?? 0)) {
-        this.#goOut(error.extraCode === 100016 ? 'banned' : 'room_disband');
+      const code = error instanceof RtcError ? error.extraCode : undefined;
+      if (code === CODE.RoomNotFound || code === CODE.RoomFull || code === CODE.Banned) {
+        this.#goOut(code === CODE.Banned ? 'banned' : 'room_disband');
       } else if (error instanceof RtcError && error.extraCode !== undefined) {
         this.emit('ended', error);
       }

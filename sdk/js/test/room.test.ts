@@ -40,7 +40,7 @@ describe('the room layer', () => {
     await vi.advanceTimersByTimeAsync(1_000);
     Socket.last.open();
     await turns();
-    Socket.last.refuse(100_300, 'that session is over');
+    Socket.last.refuse(70_003, 'that session is over');
     await turns();
     Socket.last.refuse(70_001, 'UserSig expired');
     await turns();
@@ -68,5 +68,16 @@ describe('the room layer', () => {
     change();
 
     expect(kicked.mock.calls).toEqual([[{ index: 0 }]]);
+  });
+
+  test('applies for a seat where seats are given on application', async () => {
+    const room = await entered();
+
+    const taking = room.takeSeat({ seatIndex: 0 });
+    Socket.last.refuse(104_004, 'apply for one');
+    await turns();
+    Socket.last.answer({ RequestId: '7' });
+
+    expect(await taking).toMatchObject({ requestId: '7', requestAction: 'takeSeat' });
   });
 });

@@ -10,6 +10,7 @@ use usersig::{Claims, SecretKey};
 use super::apps;
 use super::say;
 use crate::clock;
+use crate::error::ApiError;
 
 #[derive(Args)]
 #[command(subcommand_negates_reqs = true)]
@@ -71,5 +72,6 @@ fn verify(folder: &Path, sig: &str) -> anyhow::Result<()> {
         }
     }
     let error = error.context("there is no app in the data folder")?;
-    bail!("{} ({error})", error.code())
+    let ApiError { code, message, .. } = error.into();
+    bail!("{code} ({message})")
 }

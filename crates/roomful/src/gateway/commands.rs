@@ -15,7 +15,7 @@ use super::asked::{Asked, require_inside};
 use super::member::Member;
 use super::{media, seats, shared, speak, stage};
 use crate::clock;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, parse_json, require_room_id};
@@ -60,23 +60,23 @@ impl<'a> Request<'a> {
     fn parse(text: &'a str) -> Result<Self, (u32, ApiError)> {
         rest::require_json_object(text.as_bytes()).map_err(|error| (0, error))?;
         let envelope: Envelope<'a> =
-            parse_json(text).map_err(|error| (0, ApiError::new(60003, error.message)))?;
+            parse_json(text).map_err(|error| (0, ApiError::new(Code::JsonMalformed, error.message)))?;
         let id = envelope.id.as_ref().and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-        let id = id.ok_or_else(|| (0, ApiError::new(60003, "id is missing or no u32")))?;
+        let id = id.ok_or_else(|| (0, ApiError::new(Code::JsonMalformed, "id is missing or no u32")))?;
         let Some(Value::String(command)) = envelope.command else {
-            return Err((id, ApiError::new(60003, "command is missing or no string")));
+            return Err((id, ApiError::new(Code::JsonMalformed, "command is missing or no string")));
         };
         let body = envelope.body.map_or("{}", RawValue::get);
         if !body.starts_with('{') {
-            return Err((id, ApiError::new(60003, "body is not a JSON object")));
+            return Err((id, ApiError::new(Code::JsonMalformed, "body is not a JSON object")));
         }
         Ok(Self { id, command, body })
     }
 }
 
 fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> Answered {
-    record_gateway(command, result.as_ref().map_or_else(|error| error.code, |_| 0));
-    let is_too_often = matches!(&result, Err(error) if error.code == ApiError::TOO_OFTEN);
+    record_gateway(command, result.as_ref().map_or_else(|error| error.code.number(), |_| 0));
+    let is_too_often = matches!(&result, Err(error) if error.code == Code::TooOften);
     let text = match result {
         Ok(response) => format!(r#"{{"id":{id},"ErrorCode":0,"ErrorInfo":"","Response":{response}}}"#),
         Err(error) => {
@@ -94,7 +94,7 @@ pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> 
         Err((id, error)) => return (reply(id, "?", Err(error)), None),
     };
     if request.command != "login" {
-        let error = ApiError::new(60004, "log in first: the command login is expected");
+        let error = ApiError::new(Code::NoAccount, "log in first: the command login is expected");
         return (reply(request.id, "?", Err(error)), None);
     }
     match begin(hub, request.body, closer).await {
@@ -149,13 +149,20 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
             resumed.ok_or_else(|| {
                 let trouble = "ResumeToken is unknown, used already, of another user, or its session has ended (as it does with its UserSig); \
                                log in with a UserSig";
-                ApiError::new(70003, trouble)
+                ApiError::new(Code::SigInvalid, trouble)
             })?
         }
         None => {
-            let app = login.sdk_app_id.as_ref().ok_or_else(|| ApiError::new(60012, "SdkAppId is missing"))?;
-            let app = read_app(app).ok_or_else(|| ApiError::new(60006, "SdkAppId is no SDKAppID (a u32)"))?;
-            let user = login.user_id.as_deref().ok_or_else(|| ApiError::new(60004, "UserId is missing"))?;
+            let app = login
+                .sdk_app_id
+                .as_ref()
+                .ok_or_else(|| ApiError::new(Code::AppIdMissing, "SdkAppId is missing"))?;
+            let app = read_app(app)
+                .ok_or_else(|| ApiError::new(Code::AppIdMalformed, "SdkAppId is no SDKAppID (a u32)"))?;
+            let user = login
+                .user_id
+                .as_deref()
+                .ok_or_else(|| ApiError::new(Code::NoAccount, "UserId is missing"))?;
             let app = rest::require_app(hub, app)?;
             let user = UserId::parse(user)?;
             let sig = login.user_sig.as_deref().unwrap_or_default();
@@ -199,9 +206,7 @@ where
     F: Future<Output = Result<String, ApiError>> + Send + 'static,
 {
     let work = tokio::spawn(work(asked));
-    Box::pin(async move {
-        work.await.unwrap_or_else(|error| Err(ApiError::new(ApiError::INTERNAL, error.to_string())))
-    })
+    Box::pin(async move { work.await.unwrap_or_else(|error| Err(ApiError::internal(error))) })
 }
 
 /// Answers a frame of a member.
@@ -269,7 +274,12 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         "create_room" => ("create_room", later(shared::create_room, asked)),
         other => match shared::find(other) {
             Some(shared) => (shared.name, later(move |asked| shared::run(shared, asked), asked)),
-            None => return now("?", Err(ApiError::new(60009, format!("there is no command {other:?}")))),
+            None => {
+                return now(
+                    "?",
+                    Err(ApiError::new(Code::NoSuchCommand, format!("there is no command {other:?}"))),
+                );
+            }
         },
     };
     Reply::Later(Box::pin(async move { reply(id, command, work.await) }))

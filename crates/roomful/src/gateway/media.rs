@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use crate::clock;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::live::{self, Offered, device, stream_type};
 use crate::room_cell::RoomCell;
 use crate::session::Frame;
@@ -306,7 +306,10 @@ pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
     }
     cell.read()?.require_may_speak(&asked.session.user, clock::now())?;
     if !asked.session.may_send_data() {
-        return Err(ApiError::new(60007, "send_data: at most 30 a second are allowed; send less often"));
+        return Err(ApiError::new(
+            Code::TooOften,
+            "send_data: at most 30 a second are allowed; send less often",
+        ));
     }
     let frame = Frame::text(&wire::data_received(&cell.room_id, &asked.session.user, cmd_id, &data));
     cell.tell_others(asked.session.id, &frame);

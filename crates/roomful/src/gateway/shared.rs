@@ -4,7 +4,7 @@
 use rooms::Role;
 
 use super::asked::Asked;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::rest;
 
 /// A row of the table.
@@ -118,7 +118,7 @@ pub(super) async fn create_room(asked: Asked) -> Result<String, ApiError> {
     if !hub.config.media.members_may_create_rooms {
         let trouble =
             "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
-        return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble));
+        return Err(ApiError::new(Code::NotAllowed, trouble));
     }
     let paths = ["live_engine_http_srv/create_room"].into_iter();
     rest::run_for_member(paths, hub, session, Role::Member, body).await

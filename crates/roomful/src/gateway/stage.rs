@@ -79,7 +79,8 @@ fn watch_requests(app: &Arc<App>) {
 pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError> {
     let request: ConnectionRequest = asked.parse()?;
     let from = require_owned(&asked, request.room_id.as_deref())?;
-    let to = other_room(&asked, "ToRoomId", request.to_room_id.as_deref())?;
+    let to = request.to_room_id.as_deref().filter(|room| !room.is_empty());
+    let to = other_room(&asked, "ToRoomId", Some(to.ok_or(rooms::Error::NobodyToCoHost)?))?;
     let timeout = match request.timeout {
         None | Some(0) => Duration::from_secs(DEFAULT_TIMEOUT_SECONDS),
         Some(seconds) if seconds > MAX_TIMEOUT_SECONDS => {
@@ -113,7 +114,7 @@ pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> 
     let to = require_owned(&asked, request.room_id.as_deref())?;
     let from = other_room(&asked, "FromRoomId", request.from_room_id.as_deref())?;
     let connection = {
-        let id = getrandom::u64().map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+        let id = getrandom::u64().map_err(ApiError::internal)?;
         let mut connections = app.stage.connections.lock();
         let connection = connections.join(&from.room_id, &to.room_id, id)?;
         connections.close(&from.room_id, &to.room_id, clock::now())?;

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{Offered, Settled};
 use crate::clock;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 use crate::quota::{self, Place};
 use crate::room_cell::RoomCell;
@@ -399,9 +399,9 @@ impl From<media::Error> for ApiError {
             | E::UnknownMid(_)
             | E::WrongKind(_)
             | E::OneTooMany(_)
-            | E::TooManyStreams { .. } => Self::INVALID,
-            E::Gone => Self::NO_CONNECTION,
-            E::Busy => 60007,
+            | E::TooManyStreams { .. } => Code::Invalid,
+            E::Gone => Code::NoPeer,
+            E::Busy => Code::TooOften,
         };
         Self::new(code, error.to_string())
     }

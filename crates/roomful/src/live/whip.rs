@@ -31,7 +31,7 @@ use super::streams::{Offered, stream_type};
 use super::{Resource, sdpfrag};
 use crate::app::App;
 use crate::clock;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 use crate::quota::{Place, REFUSED_PAUSE};
 use crate::rest::{self, BodyTrouble};
@@ -53,12 +53,20 @@ struct Refusal {
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
+        use Code as C;
         let status = match error.code {
-            60003..=60006 | 60012 | 60016 | 70001..=70999 => StatusCode::UNAUTHORIZED,
-            60007 | ApiError::INTERNAL => StatusCode::SERVICE_UNAVAILABLE,
-            100_004 => StatusCode::NOT_FOUND,
-            100_005 | 100_008 | ApiError::NOT_ALLOWED | 100_016 | 100_206 | 10_017 => StatusCode::FORBIDDEN,
-            100_200..=100_299 => StatusCode::CONFLICT,
+            C::SigExpired | C::SigMissing | C::SigInvalid => StatusCode::UNAUTHORIZED,
+            C::SigOfOtherKey | C::SigOfOtherUser | C::SigOfOtherApp | C::AppNotFound => {
+                StatusCode::UNAUTHORIZED
+            }
+            C::TooOften | C::Internal => StatusCode::SERVICE_UNAVAILABLE,
+            C::RoomNotFound | C::NoPeer => StatusCode::NOT_FOUND,
+            C::NotAMember | C::NotAllowed | C::RoomFull | C::Banned | C::Muted | C::ApplyFirst => {
+                StatusCode::FORBIDDEN
+            }
+            C::SeatLocked | C::SeatTaken | C::NoSeatFree | C::NoSeats | C::OnSeatAlready | C::NotOnSeat => {
+                StatusCode::CONFLICT
+            }
             _ => StatusCode::BAD_REQUEST,
         };
         Self { status, error }
@@ -73,7 +81,7 @@ impl From<rooms::Error> for Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, message: &'static str) -> Self {
-        Self { status, error: ApiError::new(ApiError::INVALID, message) }
+        Self { status, error: ApiError::new(Code::Invalid, message) }
     }
 
     /// As [`response`](Self::response); whoever asks for more than is allowed waits for the refusal, lest asking be free.
@@ -87,8 +95,7 @@ impl Refusal {
     fn response(self) -> Response<Body> {
         let Self { status, error } = self;
         let title = status.canonical_reason().unwrap_or_default();
-        let body =
-            json!({"title": title, "status": status.as_u16(), "detail": error.message, "code": error.code});
+        let body = json!({"title": title, "status": status.as_u16(), "detail": error.message, "code": error.code.number()});
         let mut response = answer(status, body.to_string());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -154,9 +161,7 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
                     match work.await {
                         Ok(Ok(response)) => response,
                         Ok(Err(refusal)) => refusal.after_a_moment().await,
-                        Err(error) => {
-                            Refusal::from(ApiError::new(ApiError::INTERNAL, error.to_string())).response()
-                        }
+                        Err(error) => Refusal::from(ApiError::internal(error)).response(),
                     }
                 }
                 Method::GET | Method::HEAD => answer(StatusCode::NO_CONTENT, String::new()),
@@ -198,7 +203,9 @@ fn authorise(hub: &Hub, headers: &HeaderMap) -> Result<(Arc<App>, UserId, Arc<Cr
         _ => "",
     };
     if token.is_empty() {
-        return Err(ApiError::new(70002, "a UserSig is needed: Authorization: Bearer <UserSig>").into());
+        return Err(
+            ApiError::new(Code::SigMissing, "a UserSig is needed: Authorization: Bearer <UserSig>").into()
+        );
     }
     let decoded = usersig::decode(token).map_err(ApiError::from)?;
     let claims = decoded.unverified();
@@ -291,7 +298,7 @@ async fn read_body(hub: &Arc<Hub>, app: &Arc<App>, request: Request) -> Result<S
 /// Letters that nobody guesses.
 fn secret() -> Result<String, ApiError> {
     let mut bytes = [0; 12];
-    getrandom::fill(&mut bytes).map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+    getrandom::fill(&mut bytes).map_err(ApiError::internal)?;
     Ok(crate::wire::hex(&bytes))
 }
 
@@ -479,7 +486,7 @@ fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource
     let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
     if !Arc::ptr_eq(&cell.app, &app.tenant) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";
-        return Err(ApiError::new(ApiError::NOT_ALLOWED, trouble).into());
+        return Err(ApiError::new(Code::NotAllowed, trouble).into());
     }
     Ok((app, resource))
 }

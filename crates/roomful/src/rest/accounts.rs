@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Call;
 use super::answer::TopLevel;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 
 /// How many accounts one call may name.
 const MAX_ACCOUNTS: usize = 100;
@@ -16,7 +16,7 @@ const NICK: &str = "Tag_Profile_IM_Nick";
 const IMAGE: &str = "Tag_Profile_IM_Image";
 
 /// An account that does not exist, inside an answer about several.
-const NO_SUCH_ACCOUNT: u32 = 70107;
+const NO_SUCH_ACCOUNT: u32 = Code::AccountNotFound.number();
 
 /// Nothing to say but that it is done.
 #[derive(Serialize, JsonSchema)]
@@ -59,7 +59,7 @@ fn read_user(field: &str, value: Option<&Value>) -> Result<UserId, ApiError> {
     match value {
         None | Some(Value::Null) => Err(ApiError::invalid(field, "is missing")),
         Some(Value::String(text)) => Ok(UserId::parse_field(field, text)?),
-        Some(_) => Err(ApiError::new(60015, format!("{field} must be a string"))),
+        Some(_) => Err(ApiError::new(Code::AccountNotString, format!("{field} must be a string"))),
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn multiaccount_import(
         let name = import.user_id.clone().unwrap_or_default();
         match import.read() {
             Ok(import) => good.push(import),
-            Err(error) if error.code == 60015 => return Err(error),
+            Err(error) if error.code == Code::AccountNotString => return Err(error),
             Err(_) => failed.push(name),
         }
     }
@@ -164,7 +164,7 @@ pub(super) async fn account_delete(call: Call, request: Deletion) -> Result<TopL
         let (result_code, result_info) = if call.app.account(user.as_str()).is_none() {
             (NO_SUCH_ACCOUNT, "the account does not exist")
         } else if call.app.credentials().is_admin(user.as_str()) {
-            (60010, "an administrator of the app cannot be deleted")
+            (Code::NotAnAdmin.number(), "an administrator of the app cannot be deleted")
         } else {
             call.hub.delete_account(&call.app, &user).await?;
             (0, "")

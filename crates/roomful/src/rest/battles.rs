@@ -89,8 +89,8 @@ impl CreateRequest {
         let called = self.to_room_id_list.filter(|called| !called.is_empty());
         let called = called.ok_or_else(|| ApiError::invalid("ToRoomIdList", "names no room"))?;
         if called.len() > MAX_CALLED {
-            let trouble = format_args!("names {} rooms; at most {MAX_CALLED} are allowed", called.len());
-            return Err(ApiError::invalid("ToRoomIdList", trouble));
+            let (field, together) = ("ToRoomIdList", "called to one battle");
+            return Err(::rooms::Error::TooManyRooms { field, most: MAX_CALLED, together }.into());
         }
         let duration = self.duration.ok_or_else(|| ApiError::invalid("Duration", "is missing"))?;
         let duration = Duration::from_millis(duration);
@@ -133,13 +133,13 @@ impl CreateRequest {
             }
         }
         if sides.is_empty() {
-            return Err(::rooms::Error::InBattle("in ToRoomIdList: every room".into()).into());
+            return Err(::rooms::Error::NoRoomForBattle.into());
         }
         let connected = app.stage.connected(&caller.0);
         let are_together = sides.iter().all(|(room, _)| connected.contains(room));
         let timeout = (is_asked_for || !(may_command || are_together)).then_some(timeout);
         let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| ApiError::new(ApiError::INTERNAL, error.to_string()))?;
+        getrandom::fill(&mut random).map_err(ApiError::internal)?;
         let id = wire::hex(&random);
         let (battle, steps) =
             Battle::create(id.clone(), caller, sides, duration, timeout, extension, clock::now());

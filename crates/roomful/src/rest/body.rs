@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::Call;
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 
 /// The most bytes a body may have.
@@ -89,10 +89,14 @@ pub(crate) enum Trouble {
 impl From<Trouble> for ApiError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::TooLong => Self::new(60008, format!("the body is larger than {MAX_BYTES} bytes")),
-            Trouble::TooSlow => Self::new(60008, "the body did not arrive within 10 s"),
-            Trouble::CutOff => Self::new(60008, "the body was cut off"),
-            Trouble::NoRoom => Self::new(60007, "too many long bodies are on their way; retry in a moment"),
+            Trouble::TooLong => {
+                Self::new(Code::RequestMalformed, format!("the body is larger than {MAX_BYTES} bytes"))
+            }
+            Trouble::TooSlow => Self::new(Code::RequestMalformed, "the body did not arrive within 10 s"),
+            Trouble::CutOff => Self::new(Code::RequestMalformed, "the body was cut off"),
+            Trouble::NoRoom => {
+                Self::new(Code::TooOften, "too many long bodies are on their way; retry in a moment")
+            }
         }
     }
 }
@@ -186,7 +190,7 @@ where
 
 /// Refuses what is no JSON object that can be parsed safely.
 pub(crate) fn require_json_object(body: &[u8]) -> Result<(), ApiError> {
-    let broken = |trouble: &'static str| Err(ApiError::new(60003, trouble));
+    let broken = |trouble: &'static str| Err(ApiError::new(Code::JsonMalformed, trouble));
     if body.is_empty() {
         return broken("the body is empty; send {} when there is nothing to say");
     }
@@ -224,14 +228,14 @@ fn depth(json: &[u8]) -> usize {
 
 /// Reads `T` from a JSON object.
 ///
-/// Broken JSON is 60003; a value of the wrong type is 100002 (`spec/live-rest-api.md`).
+/// Broken JSON is [`Code::JsonMalformed`]; a value of the wrong type is [`Code::Invalid`] (`spec/live-rest-api.md`).
 pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let parsed = T::deserialize(&mut deserializer).and_then(|parsed| deserializer.end().map(|()| parsed));
     parsed.map_err(|error| {
         // The data may be at fault before the parser met what is broken behind it.
         if !error.is_data() || serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
-            return ApiError::new(60003, format!("the JSON is broken: {error}"));
+            return ApiError::new(Code::JsonMalformed, format!("the JSON is broken: {error}"));
         }
         let mut track = serde_path_to_error::Track::new();
         let mut again = serde_json::Deserializer::from_str(json);
@@ -239,8 +243,8 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ApiError
         let text = error.to_string();
         let text = text.split(" at line ").next().unwrap_or_default();
         match track.path().to_string().as_str() {
-            "." => ApiError::new(ApiError::INVALID, text.to_string()),
-            path => ApiError::new(ApiError::INVALID, format!("{path} is wrong: {text}")),
+            "." => ApiError::new(Code::Invalid, text.to_string()),
+            path => ApiError::new(Code::Invalid, format!("{path} is wrong: {text}")),
         }
     })
 }

@@ -13,7 +13,7 @@ use super::answer::{Answer, Reply};
 use super::{
     Call, accounts, battles, conference, gifts, members, messages, metadata, moderation, robots, rooms, seats,
 };
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::to_its_end;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
@@ -42,6 +42,22 @@ pub(crate) fn frequencies() -> Vec<u32> {
 /// The service and the name of each command of the table.
 pub(crate) fn names() -> Vec<(&'static str, &'static str)> {
     COMMANDS.iter().map(|command| (command.service, command.name)).collect()
+}
+
+impl Command {
+    /// Where more calls come than its documented frequency.
+    pub(super) fn too_often(&self) -> Code {
+        if self.calls_per_second == RARELY { Code::CalledTooOften } else { Code::TooOften }
+    }
+
+    /// What its service says for `code`: some of the cloud's families have other numbers for the same refusal.
+    pub(super) fn code_of(&self, code: Code) -> Code {
+        match (self.service, code) {
+            (SEATS, Code::SeatTaken) => Code::SeatHasUser,
+            (GROUPS, Code::Muted) => Code::GroupMuted,
+            _ => code,
+        }
+    }
 }
 
 /// Makes a row; the handler is an async function of a [`Call`] and its request.
@@ -97,7 +113,11 @@ const LIVE: &str = "live_engine_http_srv";
 const CONFERENCE: &str = "room_engine_http_srv";
 const SEATS: &str = "room_engine_http_mic";
 const BATTLES: &str = "live_engine_http_pk";
+const GROUPS: &str = "group_open_http_svc";
 const LOGIN: &str = "im_open_login_svc";
+
+/// The documented frequency of what is done when an app is set up; beyond it they have a code of their own.
+const RARELY: u32 = 1;
 
 /// Every command there is.
 pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
@@ -180,45 +200,55 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
         change((LIVE, "del_robot"), 100, "Take robots out of a room.", robots::del_robot),
         change((LIVE, "send_gift"), 200, "Give a gift in a room.", gifts::send_gift),
         row((LIVE, "get_gift_count"), 200, "What a user has given in a room.", gifts::get_gift_count),
-        change((LIVE, "add_gift"), 1, "Add a gift to the catalogue.", gifts::add_gift),
-        change((LIVE, "edit_gift"), 1, "Change a gift.", gifts::edit_gift),
-        change((LIVE, "del_gift"), 1, "Delete a gift.", gifts::del_gift),
-        row((LIVE, "get_gift"), 1, "A gift.", gifts::get_gift),
-        row((LIVE, "get_gift_info_list"), 1, "The whole catalogue.", gifts::get_gift_info_list),
-        change((LIVE, "set_gift_language"), 1, "A gift's name in a language.", gifts::set_gift_language),
-        row((LIVE, "get_gift_language"), 1, "A gift's names.", gifts::get_gift_language),
+        change((LIVE, "add_gift"), RARELY, "Add a gift to the catalogue.", gifts::add_gift),
+        change((LIVE, "edit_gift"), RARELY, "Change a gift.", gifts::edit_gift),
+        change((LIVE, "del_gift"), RARELY, "Delete a gift.", gifts::del_gift),
+        row((LIVE, "get_gift"), RARELY, "A gift.", gifts::get_gift),
+        row((LIVE, "get_gift_info_list"), 200, "The whole catalogue.", gifts::get_gift_info_list),
+        change((LIVE, "set_gift_language"), RARELY, "A gift's name in a language.", gifts::set_gift_language),
+        row((LIVE, "get_gift_language"), RARELY, "A gift's names.", gifts::get_gift_language),
         change(
             (LIVE, "del_gift_language"),
-            1,
+            RARELY,
             "Forget a gift's name in a language.",
             gifts::del_gift_language,
         ),
-        change((LIVE, "add_gift_category"), 1, "Add a category.", gifts::add_gift_category),
-        change((LIVE, "edit_gift_category"), 1, "Change a category.", gifts::edit_gift_category),
+        change((LIVE, "add_gift_category"), RARELY, "Add a category.", gifts::add_gift_category),
+        change((LIVE, "edit_gift_category"), RARELY, "Change a category.", gifts::edit_gift_category),
         change(
             (LIVE, "del_gift_category"),
-            1,
+            RARELY,
             "Delete a category; its gifts stay.",
             gifts::del_gift_category,
         ),
-        row((LIVE, "get_gift_category"), 1, "A category with its gifts.", gifts::get_gift_category),
+        row((LIVE, "get_gift_category"), RARELY, "A category with its gifts.", gifts::get_gift_category),
         change(
             (LIVE, "set_gift_category_language"),
-            1,
+            RARELY,
             "A category's name in a language.",
             gifts::set_category_language,
         ),
-        row((LIVE, "get_gift_category_language"), 1, "A category's names.", gifts::get_category_language),
+        row(
+            (LIVE, "get_gift_category_language"),
+            RARELY,
+            "A category's names.",
+            gifts::get_category_language,
+        ),
         change(
             (LIVE, "del_gift_category_language"),
-            1,
+            RARELY,
             "Forget a category's name.",
             gifts::del_category_language,
         ),
-        change((LIVE, "add_gift_category_relations"), 1, "Put gifts into a category.", gifts::add_relations),
+        change(
+            (LIVE, "add_gift_category_relations"),
+            RARELY,
+            "Put gifts into a category.",
+            gifts::add_relations,
+        ),
         change(
             (LIVE, "del_gift_category_relations"),
-            1,
+            RARELY,
             "Take gifts out of a category.",
             gifts::del_relations,
         ),
@@ -312,12 +342,7 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             "Send data of the app's own to a room.",
             conference::send_custom_msg,
         ),
-        change(
-            ("group_open_http_svc", "send_group_msg"),
-            200,
-            "Send elements to a room.",
-            messages::send_group_msg,
-        ),
+        change((GROUPS, "send_group_msg"), 200, "Send elements to a room.", messages::send_group_msg),
         change((LOGIN, "account_import"), 200, "Make an account known.", accounts::account_import),
         change((LOGIN, "multiaccount_import"), 100, "Make accounts known.", accounts::multiaccount_import),
         change((LOGIN, "account_delete"), 100, "Delete accounts.", accounts::account_delete),

@@ -68,6 +68,6 @@ pub(super) async fn get_room_metadata(
 pub(super) async fn del_room_metadata(call: Call, request: KeysRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let keys = request.keys.unwrap_or_default();
-    call.change(&room_id, LIVE, metadata, |room, _| Ok(room.delete_metadata(keys))).await?;
+    call.change(&room_id, LIVE, metadata, |room, _| room.delete_metadata(keys)).await?;
     Ok(Done)
 }

@@ -43,7 +43,7 @@ pub(crate) use rooms::require_room_id;
 pub(crate) use seats::read_index;
 
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::session::Session;
@@ -72,15 +72,16 @@ where
     let started = Instant::now();
     let request_id = answer::RequestId::next();
     let (index, result) = serve(hub, request).await;
-    metrics.record(index, result.as_ref().map_or_else(|error| error.code, |_| 0), started.elapsed());
+    let code = result.as_ref().map_or_else(|error| error.code.number(), |_| 0);
+    metrics.record(index, code, started.elapsed());
     let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
     match &result {
         Ok(_) => tracing::debug!(%request_id, command, "answered"),
-        Err(error) if error.code == ApiError::INTERNAL => {
-            tracing::error!(%request_id, command, code = error.code, message = %error.message, "failed");
+        Err(error) if error.code == Code::Internal => {
+            tracing::error!(%request_id, command, code, message = %error.message, "failed");
         }
         Err(error) => {
-            tracing::info!(%request_id, command, code = error.code, message = %error.message, "refused")
+            tracing::info!(%request_id, command, code, message = %error.message, "refused")
         }
     }
     answer::envelope(&request_id, result)
@@ -107,14 +108,15 @@ where
             authorise(&hub, head.uri.query().unwrap_or_default())?;
         }
         require_json_object(&body.bytes)?;
-        (command.run)(Call { hub, app, caller, by: By::AppAdmin, body }).await
+        let answered = (command.run)(Call { hub, app, caller, by: By::AppAdmin, body }).await;
+        answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
     };
     (index, answer.await)
 }
 
-fn called_too_often(command: &str) -> ApiError {
-    let message = format!("{command} is called too often for this app; slow down and retry");
-    ApiError::new(ApiError::TOO_OFTEN, message)
+fn called_too_often(command: &Command) -> ApiError {
+    let message = format!("{} is called too often for this app; slow down and retry", command.name);
+    ApiError::new(command.too_often(), message)
 }
 
 /// Which command is called, and by whom, if it may be: all that can be said before there is a body.
@@ -125,18 +127,19 @@ fn admit(
 ) -> Result<(&'static Command, Arc<App>, UserId), ApiError> {
     if head.method != Method::POST {
         let message = format!("the method is {}; every command is called with POST", head.method);
-        return Err(ApiError::new(60008, message));
+        return Err(ApiError::new(Code::RequestMalformed, message));
     }
     let (index, command) = index.and_then(|index| Some((index, COMMANDS.get(index)?))).ok_or_else(|| {
-        ApiError::new(60009, format!("there is no command at {}; check the URL", head.uri.path()))
+        let message = format!("there is no command at {}; check the URL", head.uri.path());
+        ApiError::new(Code::NoSuchCommand, message)
     })?;
     let (app, caller) = authorise(hub, head.uri.query().unwrap_or_default())?;
     if !app.limits.accept(index, Instant::now()) {
-        return Err(called_too_often(command.name));
+        return Err(called_too_often(command));
     }
     if hub.is_draining() {
         let message = "the server is shutting down; retry on another connection";
-        return Err(ApiError::new(ApiError::INTERNAL, message));
+        return Err(ApiError::new(Code::Internal, message));
     }
     Ok((command, app, caller))
 }
@@ -152,6 +155,7 @@ pub(crate) async fn run_for_member(
 ) -> Result<String, ApiError> {
     let body = Bytes::from(body);
     let mut is_counted = false;
+    let mut refused = ApiError::new(Code::WrongRoomType, "this command is not for rooms of this type");
     for path in paths {
         let index = commands::find(&format!("/v4/{path}"));
         let Some((index, command)) = index.and_then(|index| Some((index, COMMANDS.get(index)?))) else {
@@ -161,36 +165,36 @@ pub(crate) async fn run_for_member(
             is_counted = true;
             session.quota.spend_change(&hub.config.limits, Instant::now())?;
             if !session.app.member_limits.accept(index, Instant::now()) {
-                return Err(called_too_often(command.name));
+                return Err(called_too_often(command));
             }
         }
         let (app, caller) = (hub.app_of(&session)?, session.user.clone());
         let by = By::Member { session: session.clone(), role };
         match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone().into() }).await {
-            Err(error) if error.code == ApiError::WRONG_ROOM_TYPE => {}
+            Err(error) if error.is_for_other_type => refused = error,
             result => return result.map(Answer::into_member_json),
         }
     }
-    Err(ApiError::new(60009, "this command is not for rooms of this type"))
+    Err(refused)
 }
 
 /// Who calls: an administrator of an app, by a UserSig of its own.
 fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
     let query = Query::parse(query)?;
     let app_id = match query.sdkappid.as_deref() {
-        None | Some("") => return Err(ApiError::new(60012, "sdkappid is missing in the URL")),
+        None | Some("") => return Err(ApiError::new(Code::AppIdMissing, "sdkappid is missing in the URL")),
         Some(text) => text
             .parse()
             .map(SdkAppId)
-            .map_err(|_| ApiError::new(60006, "sdkappid in the URL is no SDKAppID (a u32)"))?,
+            .map_err(|_| ApiError::new(Code::AppIdMalformed, "sdkappid in the URL is no SDKAppID (a u32)"))?,
     };
     let identifier = match query.identifier.as_deref() {
-        None | Some("") => return Err(ApiError::new(60004, "identifier is missing in the URL")),
+        None | Some("") => return Err(ApiError::new(Code::NoAccount, "identifier is missing in the URL")),
         Some(text) => UserId::parse_field("identifier", text)
-            .map_err(|error| ApiError::new(60004, error.to_string()))?,
+            .map_err(|error| ApiError::new(Code::NoAccount, error.to_string()))?,
     };
     if query.contenttype.as_deref().is_some_and(|form| form != "json") {
-        return Err(ApiError::new(60002, "contenttype in the URL must be json"));
+        return Err(ApiError::new(Code::UrlMalformed, "contenttype in the URL must be json"));
     }
     let app = require_app(hub, app_id)?;
     let credentials = app.credentials();
@@ -201,7 +205,8 @@ fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
 
 pub(crate) fn require_app(hub: &Hub, app: SdkAppId) -> Result<Arc<App>, ApiError> {
     hub.app(app).ok_or_else(|| {
-        ApiError::new(70020, format!("SDKAppID {app} does not exist on this server; see `roomful app list`"))
+        let message = format!("SDKAppID {app} does not exist on this server; see `roomful app list`");
+        ApiError::new(Code::AppNotFound, message)
     })
 }
 
@@ -209,5 +214,6 @@ fn require_admin(credentials: &Credentials, user: &UserId) -> Result<(), ApiErro
     if credentials.is_admin(user.as_str()) {
         return Ok(());
     }
-    Err(ApiError::new(60010, format!("{user} is no administrator of this app; REST calls need one")))
+    let message = format!("{user} is no administrator of this app; REST calls need one");
+    Err(ApiError::new(Code::NotAnAdmin, message))
 }

@@ -1,10 +1,11 @@
-//! `/openapi.json`: the REST API as an OpenAPI 3.1 document, made from the table of commands.
+//! `/openapi.json`: the REST API as an OpenAPI 3.1 document, made from the tables of commands and of codes.
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::commands::COMMANDS;
+use crate::code::Code;
 use crate::webhooks::EVENTS;
 
 /// The document.
@@ -48,6 +49,8 @@ pub(crate) fn document() -> Value {
             ((*name).to_string(), json!({"post": operation}))
         })
         .collect();
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert(CODES.into(), codes());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -58,7 +61,7 @@ pub(crate) fn document() -> Value {
         },
         "paths": paths,
         "webhooks": webhooks,
-        "components": {"schemas": generator.take_definitions(true)},
+        "components": {"schemas": schemas},
     })
 }
 
@@ -75,12 +78,27 @@ fn parameters() -> Value {
     ])
 }
 
+/// The name of the schema that lists the codes.
+const CODES: &str = "ErrorCode";
+
+/// Every code with its name and its meaning.
+fn codes() -> Value {
+    let success = json!({"const": 0, "title": "Ok", "description": "it is done"});
+    let code =
+        |code: &Code| json!({"const": code.number(), "title": code.name(), "description": code.meaning()});
+    let own = Code::OWN.map(|(range, about)| {
+        json!({"minimum": range.start(), "maximum": range.end(), "title": "Own", "description": about})
+    });
+    let all: Vec<Value> = [success].into_iter().chain(Code::ALL.iter().map(code)).chain(own).collect();
+    json!({"type": "integer", "description": "0 is success.", "oneOf": all})
+}
+
 /// The envelope with a command's own fields; on failure these are missing.
 fn answer(own: &Value) -> Value {
     let envelope = json!({
         "type": "object",
         "properties": {
-            "ErrorCode": {"type": "integer", "minimum": 0, "description": "0 is success."},
+            "ErrorCode": {"$ref": format!("#/components/schemas/{CODES}")},
             "ErrorInfo": {"type": "string", "description": "What was wrong, and what to do."},
             "ActionStatus": {"enum": ["OK", "FAIL"]},
             "RequestId": {"type": "string"},

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 
 #[derive(Default)]
 pub(super) struct Query<'a> {
@@ -41,6 +41,7 @@ fn decode<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, ApiError> {
     }
     let spaced = value.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
-    let decoded = decoded.map_err(|_| ApiError::new(60002, format!("{name} in the URL is not UTF-8")))?;
+    let decoded =
+        decoded.map_err(|_| ApiError::new(Code::UrlMalformed, format!("{name} in the URL is not UTF-8")))?;
     Ok(Cow::Owned(decoded.into_owned()))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Call;
 use super::answer::{Done, Rendered, Response};
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::NewRoom;
 use crate::room_cell::everything;
 use crate::wire::{RoomInfoView, Statistic};
@@ -112,7 +112,9 @@ impl InfoRequest {
         let room_id = require_room_id(info.room_id.as_deref())?;
         let wanted = room_type.to_string();
         if info.room_type.as_ref().is_some_and(|given| *given != wanted) {
-            return Err(ApiError::invalid("RoomType", format_args!("must be {wanted} in this command")));
+            let message = format!("RoomType must be {wanted} in this command");
+            let refused = ApiError::new(Code::WrongRoomType, message);
+            return Err(ApiError { is_for_other_type: true, ..refused });
         }
         let owner = match info.owner_account.as_deref() {
             None | Some("") => None,

@@ -8,21 +8,13 @@ use serde_json::{Value, json};
 use super::receiver::Delivery;
 
 use crate::clock;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 use crate::tenant::Tenant;
 use crate::wire;
 
 const BEFORE_MESSAGE: &str = "Group.CallbackBeforeSendMsg";
 const BEFORE_GIFT: &str = "Live.CallbackBeforeSendGift";
-
-/// A message refused by the app's server (`ErrorCode` 1).
-const MESSAGE_REFUSED: u32 = 10016;
-/// The codes a receiver may choose, which go to the sender as they are.
-const OWN_MESSAGE_CODES: std::ops::RangeInclusive<u32> = 120_001..=130_000;
-const OWN_GIFT_CODES: std::ops::RangeInclusive<u32> = 102_100..=102_200;
-/// A gift refused by the app's server (`ErrorCode` 1).
-const GIFT_REFUSED: u32 = 102_100;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -99,7 +91,7 @@ pub(crate) async fn before_message(
             _ => content,
         })),
         2 => Ok(None),
-        code => Err(refusal(code, &OWN_MESSAGE_CODES, MESSAGE_REFUSED, answer.error_info)),
+        code => Err(refusal(Code::of_refused_message(code), answer.error_info)),
     }
 }
 
@@ -127,13 +119,12 @@ pub(crate) async fn before_gift(
     });
     match ask(hub, app, BEFORE_GIFT, body).await {
         Some(answer) if answer.error_code != 0 => {
-            Err(refusal(answer.error_code, &OWN_GIFT_CODES, GIFT_REFUSED, answer.error_info))
+            Err(refusal(Code::of_refused_gift(answer.error_code), answer.error_info))
         }
         _ => Ok(()),
     }
 }
 
-fn refusal(code: u32, own: &std::ops::RangeInclusive<u32>, default: u32, info: String) -> ApiError {
-    let info = if info.is_empty() { "refused by the app's server".into() } else { info };
-    ApiError::new(if own.contains(&code) { code } else { default }, info)
+fn refusal(code: Code, info: String) -> ApiError {
+    ApiError::new(code, if info.is_empty() { "refused by the app's server".into() } else { info })
 }
