@@ -194,7 +194,7 @@ impl RoomInfo {
             notice: String::new(),
             category: Vec::new(),
             activity_status: 0,
-            is_public_visible: false,
+            is_public_visible: true,
             is_message_disabled: false,
             is_gift_enabled: true,
             is_like_enabled: true,
