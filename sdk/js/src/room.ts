@@ -1,4 +1,4 @@
-import { CODE } from './codes.js';
+import { CODE, giftCode } from './codes.js';
 import { Emitter } from './emitter.js';
 import { RtcError, named, wrongMoment } from './errors.js';
 import type { Body, Credentials } from './gateway.js';
@@ -260,7 +260,13 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async sendGift({ giftId, count = 1, receivers }: { giftId: string; count?: number; receivers?: string[] }): Promise<void> {
-    await this.#ask('send_gift', { GiftId: giftId, Count: count, ...(receivers ? { ReceiverList_Account: receivers } : {}) });
+    try {
+      await this.#ask('send_gift', { GiftId: giftId, Count: count, ...(receivers ? { ReceiverList_Account: receivers } : {}) });
+    } catch (error) {
+      if (!(error instanceof RtcError)) throw error;
+      const { code, message, functionName, originError } = error;
+      throw new RtcError({ code, extraCode: giftCode(error.extraCode), message, functionName, originError });
+    }
   }
 
   // The room

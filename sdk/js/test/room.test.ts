@@ -70,6 +70,21 @@ describe('the room layer', () => {
     expect(kicked.mock.calls).toEqual([[{ index: 0 }]]);
   });
 
+  test.each([
+    ['gifts are off', 104_002, 102_001],
+    ['no such gift', 102_001, 102_002],
+    ['the app refuses', 102_100, 102_004],
+    ['the app refuses by its own number', 102_150, 102_150],
+    ['not inside', 100_005, 100_005],
+  ])('says of a gift what the room layer of the cloud says: %s', async (message, code, extraCode) => {
+    const room = await entered();
+
+    const giving = room.sendGift({ giftId: 'rose' });
+    Socket.last.refuse(code, message);
+
+    await expect(giving).rejects.toMatchObject({ extraCode, message, functionName: 'send_gift' });
+  });
+
   test('applies for a seat where seats are given on application', async () => {
     const room = await entered();
 
