@@ -477,7 +477,7 @@ async fn of_accept_cancel_and_reject_of_one_request_exactly_one_succeeds() {
 
         let codes = [&accept, &cancel, &reject].map(|answer| answer["ErrorCode"].as_u64().unwrap());
         assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "round {round}: {codes:?}");
-        assert!(codes.iter().all(|code| [0, 100_207].contains(code)), "round {round}: {codes:?}");
+        assert!(codes.iter().all(|code| [0, 100_204].contains(code)), "round {round}: {codes:?}");
         let ended = owner.event("seat_request_ended").await;
         let result = ["accepted", "cancelled", "rejected"][codes.iter().position(|code| *code == 0).unwrap()];
         assert_eq!(ended["Result"], result, "round {round}");
@@ -498,7 +498,7 @@ async fn the_request_of_one_who_leaves_is_over_for_all() {
 
     let ended = owner.event("seat_request_ended").await;
     assert_eq!((&ended["Result"], &ended["Operator_Account"]), (&json!("cancelled"), &json!("ann")));
-    assert_eq!(owner.code("accept_seat_request", application).await, 100_207);
+    assert_eq!(owner.code("accept_seat_request", application).await, 100_204);
 
     ann.ok("enter_room", json!({"RoomId": "r"})).await;
     let invite = json!({"RoomId": "r", "Member_Account": "ann", "Timeout": 60});

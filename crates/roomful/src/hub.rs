@@ -515,7 +515,7 @@ impl Hub {
             let lane = self.lane(cell.app.id, cell.room_id.as_str()).await;
             let alone = match cell.alone().await {
                 Ok(alone) => alone,
-                Err(error) if error.code == ApiError::ROOM_NOT_FOUND => return,
+                Err(error) if error.code == Code::RoomNotFound => return,
                 Err(_) => {
                     drop(lane);
                     tokio::time::sleep(DISMISSAL_RETRY).await;

@@ -172,7 +172,7 @@ async fn sleep(woken: Option<oneshot::Receiver<()>>) {
 
 fn crowded() -> ApiError {
     let trouble = "too many commands wait for this room: retry in a moment";
-    ApiError::new(ApiError::TOO_OFTEN, trouble)
+    ApiError::new(Code::TooOften, trouble)
 }
 
 /// What a command touches that nobody has looked at more closely.
