@@ -7,15 +7,19 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// A bare axum server that answers every call with a ready-made list of so many members.
-pub(crate) async fn http(members: usize) -> anyhow::Result<()> {
+/// What get_member_list answers of so many members.
+pub(crate) fn list(members: usize) -> String {
     let list: Vec<String> =
         (0..members).map(|number| format!(r#"{{"Member_Account":"user-{number:06}"}}"#)).collect();
-    let body: Bytes = format!(
+    format!(
         r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"Id-70e312f1de024af5a36714b7b71da224-O-Seq-63504","Response":{{"Next":"","MemberCount":{members},"MemberList":[{}]}}}}"#,
         list.join(",")
     )
-    .into();
+}
+
+/// A bare axum server that answers every call with a ready-made list of so many members.
+pub(crate) async fn http(members: usize) -> anyhow::Result<()> {
+    let body: Bytes = list(members).into();
     let answer = move || {
         let body = body.clone();
         async move { ([(CONTENT_TYPE, "application/json")], body) }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::calls::{self, call};
+use crate::figure::median;
 use crate::member::Member;
 use crate::process::Roomful;
-use crate::{http, median, mixed};
+use crate::{http, mixed, one_room};
 
 const ROUNDS: usize = 7;
 const MEMBERS: usize = 1000;
@@ -31,8 +33,7 @@ impl Side {
         mixed::prepare(&server).await?;
         let mut inside = http::fill(&server, MEMBERS).await?;
         let heard = Arc::new(AtomicU64::new(0));
-        http::call(&server, "create_room", &json!({"RoomInfo": {"RoomId": "talk", "RoomType": "Live"}}))
-            .await?;
+        call(&server, "create_room", &json!({"RoomInfo": {"RoomId": "talk", "RoomType": "Live"}})).await?;
         for number in 0..MEMBERS {
             inside.push(Member::enter(&server, &format!("hears-{number}"), "talk", &heard).await?);
         }
@@ -44,18 +45,17 @@ impl Side {
     async fn cost(&mut self, kind: usize) -> anyhow::Result<f64> {
         let before = self.server.process.cpu_seconds()?;
         let count = match kind {
-            0 => self.lists().await?,
+            0 => return self.lists().await,
             1 => self.comings().await?,
             2 => self.messages().await?,
-            _ => self.writes().await?,
+            3 => self.writes(mixed::in_turn(mixed::WRITES)).await?,
+            _ => self.writes(one_room::muting(1)).await?,
         };
         Ok((self.server.process.cpu_seconds()? - before) / count * 1e6)
     }
 
     async fn lists(&self) -> anyhow::Result<f64> {
-        let rate =
-            http::calls_a_second(&self.server.process.address, &self.server.list_request("r")?).await?;
-        Ok(rate * (http::WARM_UP + http::MEASURED).as_secs_f64())
+        Ok(calls::load(&self.server.process, &self.server.list_request("r")?).await?.us_each())
     }
 
     async fn comings(&mut self) -> anyhow::Result<f64> {
@@ -80,17 +80,18 @@ impl Side {
         Ok(all as f64)
     }
 
-    async fn writes(&self) -> anyhow::Result<f64> {
-        let taken = mixed::load(&self.server, mixed::WRITES).await?;
+    async fn writes(&self, what: impl Fn(usize, usize) -> (&'static str, Value)) -> anyhow::Result<f64> {
+        let taken = mixed::load(&self.server, what).await?;
         Ok(taken.values().map(Vec::len).sum::<usize>() as f64)
     }
 }
 
-const KINDS: [&str; 4] = [
+const KINDS: [&str; 5] = [
     "get_member_list of 1,000, a call",
     "enter and leave, a pair",
     "a message, a delivery to one of 1,000",
     "durable commands over 1,000 rooms, a call",
+    "64 connections changing one room, a call",
 ];
 
 pub(crate) async fn run(other: &Path) -> anyhow::Result<()> {

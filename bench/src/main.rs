@@ -1,66 +1,28 @@
 //! The figures of `make bench`: ours beside a bare server's, in the same run on the same machine, as a table and as
-//! JSON in `bench/results/`. Every comparison alternates the two sides and takes the median, for machines are noisy.
+//! JSON in `bench/results/`. Every comparison alternates the two sides and takes the median, for machines are noisy; and
+//! wherever it can it counts computing time, which does not depend on who else wants the cores.
 
 mod bare;
+mod calls;
+mod churn;
 mod compare;
 mod core;
+mod disk;
+mod figure;
 mod http;
+mod logins;
 mod media;
 mod member;
 mod mixed;
+mod nginx;
+mod one_room;
 mod process;
+mod report;
 mod sockets;
 
-use std::fmt::Write as _;
-
-use serde_json::{Value, json};
-
-/// One line of the table.
-pub(crate) struct Figure {
-    pub(crate) name: &'static str,
-    pub(crate) unit: &'static str,
-    pub(crate) ours: f64,
-    /// What it is held against, if anything was measured beside it.
-    pub(crate) bare: Option<f64>,
-    /// What `ours / bare` (or `ours` alone) is to be.
-    pub(crate) target: Target,
-}
-
-pub(crate) enum Target {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Figure {
-    /// The number the target is about.
-    fn value(&self) -> f64 {
-        self.bare.map_or(self.ours, |bare| self.ours / bare)
-    }
-
-    fn is_met(&self) -> bool {
-        match self.target {
-            Target::AtLeast(bound) => self.value() >= bound,
-            Target::AtMost(bound) => self.value() <= bound,
-        }
-    }
-
-    fn target(&self) -> String {
-        match self.target {
-            Target::AtLeast(bound) => format!(">= {bound}"),
-            Target::AtMost(bound) => format!("<= {bound}"),
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "name": self.name, "unit": self.unit, "ours": self.ours, "bare": self.bare, "value": self.value(),
-            "target": self.target(), "met": self.is_met(),
-        })
-    }
-}
-
-/// What can be measured.
-const PARTS: [&str; 5] = ["core", "http", "mixed", "sockets", "media"];
+/// What can be measured; what is measured when nothing is named, and what on top of that.
+const USUAL: [&str; 5] = ["core", "http", "mixed", "logins", "sockets"];
+const ON_TOP: [&str; 1] = ["media"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -71,55 +33,31 @@ async fn main() -> anyhow::Result<()> {
         ["bare-sockets", size] => bare::sockets(size.parse()?).await,
         ["bare-media", ports] => media::bare::run(ports),
         ["compare", other] => compare::run(other.as_ref()).await,
-        [] => all(&["core", "http", "mixed", "sockets"]).await,
+        [] => all(&USUAL).await,
         parts => all(parts).await,
     }
 }
 
 async fn all(parts: &[&str]) -> anyhow::Result<()> {
-    if let Some(stranger) = parts.iter().find(|part| !PARTS.contains(part)) {
-        anyhow::bail!("there is no part {stranger:?}; name some of {}, or none", PARTS.join(", "));
+    let known = [USUAL.as_slice(), &ON_TOP].concat();
+    if let Some(stranger) = parts.iter().find(|part| !known.contains(part)) {
+        anyhow::bail!("there is no part {stranger:?}; name some of {}, or none", known.join(", "));
     }
-    let mut figures = Vec::new();
-    if parts.contains(&"core") {
-        figures.extend(core::run()?);
+    let machine = report::Machine::this();
+    let mut all = Vec::new();
+    for part in parts {
+        let figures = match *part {
+            "core" => core::run().await?,
+            "http" => http::run().await?,
+            "mixed" => mixed::run().await?,
+            "logins" => logins::run().await?,
+            "sockets" => sockets::run().await?,
+            _ => media::run().await?,
+        };
+        // At once, so that what was measured is kept whatever becomes of the rest.
+        report::write(part, &machine, &figures)?;
+        all.extend(figures);
     }
-    if parts.contains(&"http") {
-        figures.extend(http::run().await?);
-    }
-    if parts.contains(&"mixed") {
-        figures.extend(mixed::run().await?);
-    }
-    if parts.contains(&"sockets") {
-        figures.extend(sockets::run().await?);
-    }
-    if parts.contains(&"media") {
-        figures.extend(media::run().await?);
-    }
-    let mut table = format!("{:<62} {:>12} {:>12} {:>8} {:>9}\n", "", "ours", "bare", "value", "target");
-    for figure in &figures {
-        let bare = figure.bare.map(|bare| format!("{bare:.0}")).unwrap_or_default();
-        let name = format!("{} ({})", figure.name, figure.unit);
-        let mark = if figure.is_met() { "" } else { "  <- missed" };
-        let _ = writeln!(
-            table,
-            "{name:<62} {:>12.0} {bare:>12} {:>8.2} {:>9}{mark}",
-            figure.ours,
-            figure.value(),
-            figure.target()
-        );
-    }
-    println!("\n{table}");
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-    std::fs::create_dir_all(&folder)?;
-    let results: Vec<Value> = figures.iter().map(Figure::json).collect();
-    let file = folder.join(format!("{}.json", if parts.len() == 4 { "all".into() } else { parts.join("-") }));
-    std::fs::write(file, serde_json::to_string_pretty(&results)? + "\n")?;
+    println!("\n{}", report::table(&machine, &all));
     Ok(())
-}
-
-/// The middle of an odd number of measurements.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -34,18 +34,18 @@ impl Member {
         room: &str,
         heard: &Arc<AtomicU64>,
     ) -> anyhow::Result<Self> {
-        let mut member = Self::connect(server, user, heard).await?;
+        let mut member = Self::connect(&server.process.address, &server.login(user)?, heard).await?;
         member.call("enter_room", &json!({"RoomId": room}).to_string()).await?;
         Ok(member)
     }
 
     pub(crate) async fn log_in(server: &Roomful, user: &str) -> anyhow::Result<Self> {
-        Self::connect(server, user, &Arc::default()).await
+        Self::connect(&server.process.address, &server.login(user)?, &Arc::default()).await
     }
 
-    /// `heard` counts the messages that come in.
-    async fn connect(server: &Roomful, user: &str, heard: &Arc<AtomicU64>) -> anyhow::Result<Self> {
-        let mut stream = TcpStream::connect(&server.process.address).await?;
+    /// With the body of a `login`; `heard` counts the messages that come in.
+    pub(crate) async fn connect(address: &str, login: &str, heard: &Arc<AtomicU64>) -> anyhow::Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let upgrade = "GET /v1/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -59,8 +59,7 @@ impl Member {
         let writer = Arc::new(Mutex::new(writer));
         let reader = tokio::spawn(read(reader, heard.clone(), Some((sender, writer.clone()))));
         let mut member = Self { writer, answers, reader, id: 0 };
-        let login = json!({"SdkAppId": server.app, "UserId": user, "UserSig": server.sig(user)?});
-        member.call("login", &login.to_string()).await?;
+        member.call("login", login).await?;
         Ok(member)
     }
 

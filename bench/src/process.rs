@@ -53,13 +53,26 @@ impl Process {
         anyhow::bail!("the server ended before it listened")
     }
 
+    /// One that somebody else has started.
+    pub(crate) fn started(child: Child, address: String) -> Self {
+        Self { child, address }
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) {
+        let _ = self.child.wait();
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// How long the process has computed so far, in seconds.
+    /// How long the process and its children have computed so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        cpu_seconds(self.child.id())
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        let children = children.split_whitespace().map(|child| cpu_seconds(child.parse()?));
+        Ok(cpu_seconds(id)? + children.sum::<anyhow::Result<f64>>()?)
     }
 
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
@@ -99,8 +112,8 @@ pub(crate) fn resident_bytes(pid: Option<u32>) -> anyhow::Result<f64> {
 /// The real server, on a data folder of its own.
 pub(crate) struct Roomful {
     pub(crate) process: Process,
-    _data: TempDir,
-    pub(crate) app: u32,
+    data: TempDir,
+    app: u32,
     key: SecretKey,
 }
 
@@ -134,12 +147,22 @@ impl Roomful {
         let apps: Value = serde_json::from_slice(&apps.stdout)?;
         let app = apps.pointer("/0/sdkappid").and_then(Value::as_u64).context("sdkappid")?;
         let key = apps.pointer("/0/secret_key").and_then(Value::as_str).context("secret_key")?;
-        Ok(Self { process, _data: data, app: u32::try_from(app)?, key: SecretKey::new(key) })
+        Ok(Self { process, data, app: u32::try_from(app)?, key: SecretKey::new(key) })
+    }
+
+    /// Where it keeps what it is told.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub(crate) fn sig(&self, user: &str) -> anyhow::Result<String> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
         Ok(usersig::sign(&self.key, &Claims::new(user, self.app, now, 86400))?)
+    }
+
+    /// What a client sends to log in.
+    pub(crate) fn login(&self, user: &str) -> anyhow::Result<String> {
+        Ok(json!({"SdkAppId": self.app, "UserId": user, "UserSig": self.sig(user)?}).to_string())
     }
 
     /// A whole HTTP request that calls a command of the Live API, or `service/command`.
@@ -159,6 +182,11 @@ impl Roomful {
     pub(crate) fn list_request(&self, room: &str) -> anyhow::Result<String> {
         self.request("get_member_list", &json!({"RoomId": room, "Next": ""}))
     }
+}
+
+/// The same for whoever wants no signature.
+pub(crate) fn unsigned_list_request() -> String {
+    http_request("/v4/live_engine_http_srv/get_member_list", r#"{"RoomId":"r","Next":""}"#)
 }
 
 fn http_request(target: &str, body: &str) -> String {

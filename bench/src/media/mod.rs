@@ -5,18 +5,19 @@
 
 pub(crate) mod bare;
 mod janus;
+mod joins;
 mod peer;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::figure::{Figure, Pairs, Target, median};
 use crate::process::{Process, Roomful};
-use crate::{Figure, Target, median};
 use peer::{Peer, Stats};
 
 /// What a viewer's packet holds: at 2.5 Mbit/s, 30 frames a second of 9 packets each.
@@ -111,7 +112,6 @@ struct Run {
     lost: f64,
     p99_ms: f64,
     memory: f64,
-    joined_in: Duration,
 }
 
 async fn measure(
@@ -126,7 +126,6 @@ async fn measure(
     tasks.spawn(publisher.run());
     tokio::time::timeout(Duration::from_secs(10), stats.wait_connected(1)).await.context("the publisher")?;
     let (_, memory_before) = process()?;
-    let began = Instant::now();
     // Those that are looked into have a thread of their own, so that they do not wait for the crowd's.
     let sampling = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     for number in 0..viewers {
@@ -141,7 +140,6 @@ async fn measure(
     tokio::time::timeout(Duration::from_secs(60), connected)
         .await
         .context("not all viewers were connected")?;
-    let joined_in = began.elapsed();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (cpu_before, memory) = process()?;
     let before = stats.received.load(Ordering::Relaxed);
@@ -165,7 +163,6 @@ async fn measure(
         lost,
         p99_ms,
         memory: (memory - memory_before) / viewers as f64,
-        joined_in,
     })
 }
 
@@ -196,10 +193,34 @@ async fn bare_cost(viewers: usize) -> anyhow::Result<f64> {
     Ok((cpu - cpu_before) / packets as f64 * 1e6)
 }
 
+fn per_core(cost: f64) -> f64 {
+    1e6 / cost
+}
+
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Vec::new();
+    let (forwarding, capacity) = forwarding().await?;
+    let mut figures = vec![forwarding];
+    figures.extend(delays(capacity).await?);
+    figures.push(joins::run().await?);
+    figures.push(Figure::alone(
+        "server memory of a viewer",
+        "B",
+        ours(1000, BURST).await?.memory,
+        Target::AtMost(200.0 * 1024.0),
+    ));
+    match janus::start().await? {
+        Some(mut janus) => figures.extend(beside_janus(&mut janus).await?),
+        None => {
+            eprintln!("nothing is held against Janus: `make bench-media` gives it the network that it needs")
+        }
+    }
+    Ok(figures)
+}
+
+/// Packets a second of one core, beside a bare sender's; and ours again.
+async fn forwarding() -> anyhow::Result<(Figure, f64)> {
     let viewers = 500;
-    let (mut costs, mut bares, mut last) = (Vec::new(), Vec::new(), None);
+    let (mut costs, mut bares) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let run = ours(viewers, BURST).await?;
         let bare = bare_cost(viewers).await?;
@@ -209,85 +230,70 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         );
         costs.push(run.cost);
         bares.push(bare);
-        last = Some(run);
     }
-    let per_core = |cost: f64| 1e6 / cost;
-    let delay = |name, run: &Run| Figure {
-        name,
-        unit: "us",
-        ours: run.p99_ms * 1000.0,
-        bare: None,
-        target: Target::AtMost(5000.0),
-    };
-    figures.push(Figure {
-        name: "forwarded packets a second of one core",
-        unit: "packets/s",
-        ours: per_core(median(costs)),
-        bare: Some(per_core(median(bares))),
-        target: Target::AtLeast(0.5),
-    });
-    if let Some(run) = &last {
-        figures.push(delay("p99 of the delay, 500 viewers on one core, bursts of 3", run));
-    }
-    let even = ours(400, 1).await?;
-    eprintln!(
-        "400 viewers, packets sent evenly: {:.2} s of CPU for a million, p99 {:.2} ms",
-        even.cost, even.p99_ms
+    let capacity = per_core(median(costs));
+    let figure = Figure::beside(
+        "forwarded packets a second of one core",
+        "packets/s",
+        capacity,
+        per_core(median(bares)),
+        Target::AtLeast(0.5),
     );
-    figures.push(delay("p99 of the delay, 400 viewers on one core, evenly sent", &even));
-    let crowd = ours(1000, BURST).await?;
-    figures.push(Figure {
-        name: "1,000 viewers join a running room",
-        unit: "ms",
-        ours: crowd.joined_in.as_secs_f64() * 1000.0,
-        bare: None,
-        target: Target::AtMost(10_000.0),
-    });
-    figures.push(Figure {
-        name: "server memory of a viewer",
-        unit: "B",
-        ours: crowd.memory,
-        bare: None,
-        target: Target::AtMost(200.0 * 1024.0),
-    });
-    match janus::start().await? {
-        None => {
-            eprintln!("nothing is held against Janus: `make bench-media` gives it the network that it needs")
-        }
-        Some(mut janus) => {
-            let viewers = 100;
-            let (mut costs, mut theirs, mut run, mut other) = (Vec::new(), Vec::new(), None, None);
-            for _ in 0..ROUNDS {
-                let ours = ours(viewers, BURST).await?;
-                let pid = janus.id();
-                let their = measure(&mut janus, || crate::process::usage(pid), viewers, BURST).await?;
-                janus.next_room().await?;
-                eprintln!(
-                    "{viewers} viewers: {:.2} s of CPU for a million packets, lost {:.5}, p99 {:.2} ms; Janus {:.2} s, \
-                     lost {:.5}, p99 {:.2} ms",
-                    ours.cost, ours.lost, ours.p99_ms, their.cost, their.lost, their.p99_ms
-                );
-                costs.push(ours.cost);
-                theirs.push(their.cost);
-                (run, other) = (Some(ours), Some(their));
-            }
-            figures.push(Figure {
-                name: "viewers at equal CPU, beside Janus",
-                unit: "packets/s of one core",
-                ours: per_core(median(costs)),
-                bare: Some(per_core(median(theirs))),
-                target: Target::AtLeast(3.0),
-            });
-            if let (Some(ours), Some(theirs)) = (run, other) {
-                figures.push(Figure {
-                    name: "p99 of the forwarding delay, beside Janus",
-                    unit: "us",
-                    ours: ours.p99_ms * 1000.0,
-                    bare: Some(theirs.p99_ms * 1000.0),
-                    target: Target::AtMost(1.0),
-                });
-            }
-        }
+    Ok((figure, capacity))
+}
+
+/// With as many viewers as take half of this core, whatever it can do.
+async fn delays(capacity: f64) -> anyhow::Result<[Figure; 2]> {
+    let viewers = ((capacity / 2.0) as usize / PACKETS_A_SECOND).max(SAMPLED);
+    let (bursts, even) = (ours(viewers, BURST).await?, ours(viewers, 1).await?);
+    for (run, how) in [(&bursts, "in bursts"), (&even, "evenly")] {
+        eprintln!(
+            "{viewers} viewers, packets sent {how}: {:.2} s of CPU for a million, p99 {:.2} ms",
+            run.cost, run.p99_ms
+        );
     }
-    Ok(figures)
+    Ok([
+        // The last packet of a burst waits for all others to be sent, and at half of the capacity they take half of the
+        // time that there is between bursts.
+        Figure::beside(
+            "p99 of the delay, one core half busy, bursts of 3, beside their interval",
+            "us",
+            bursts.p99_ms * 1000.0,
+            (1_000_000 * BURST / PACKETS_A_SECOND) as f64,
+            Target::AtMost(1.0),
+        ),
+        Figure::alone(
+            "p99 of the delay, one core half busy, evenly sent",
+            "us",
+            even.p99_ms * 1000.0,
+            Target::AtMost(5000.0),
+        ),
+    ])
+}
+
+async fn beside_janus(janus: &mut janus::Janus) -> anyhow::Result<[Figure; 2]> {
+    let viewers = 100;
+    let (mut rates, mut delays) = (Pairs::default(), Pairs::default());
+    for _ in 0..ROUNDS {
+        let ours = ours(viewers, BURST).await?;
+        let pid = janus.id();
+        let their = measure(janus, || crate::process::usage(pid), viewers, BURST).await?;
+        janus.next_room().await?;
+        eprintln!(
+            "{viewers} viewers: {:.2} s of CPU for a million packets, lost {:.5}, p99 {:.2} ms; Janus {:.2} s, \
+             lost {:.5}, p99 {:.2} ms",
+            ours.cost, ours.lost, ours.p99_ms, their.cost, their.lost, their.p99_ms
+        );
+        rates.push(per_core(ours.cost), per_core(their.cost));
+        delays.push(ours.p99_ms * 1000.0, their.p99_ms * 1000.0);
+    }
+    Ok([
+        Figure::in_turn(
+            "viewers at equal CPU, beside Janus",
+            "packets/s of one core",
+            rates,
+            Target::AtLeast(3.0),
+        ),
+        Figure::in_turn("p99 of the forwarding delay, beside Janus", "us", delays, Target::AtMost(1.0)),
+    ])
 }
