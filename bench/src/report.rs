@@ -27,10 +27,12 @@ impl Machine {
         let memory = field("/proc/meminfo", "MemTotal");
         let kib: f64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        // All there are, also where this program may use only some.
+        let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         Self {
             cpu: field("/proc/cpuinfo", "model name"),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            cores: cpus.lines().filter(|line| line.starts_with("processor")).count(),
             memory_gib: (kib / 1024.0 / 1024.0 * 10.0).round() / 10.0,
             kernel: kernel.trim().to_owned(),
             date: now.split('T').next().unwrap_or_default().to_owned(),

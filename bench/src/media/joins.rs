@@ -28,7 +28,7 @@ pub(crate) async fn run() -> anyhow::Result<Figure> {
         "a viewer joins, beside a bare DTLS handshake",
         "us of CPU",
         pairs,
-        Target::AtMost(3.0),
+        Target::AtMost(7.0),
     ))
 }
 

@@ -124,7 +124,7 @@ pub(crate) struct Peer {
     socket: UdpSocket,
     address: SocketAddr,
     publishes: Option<Mid>,
-    /// Its packets are opened.
+    /// What comes to it is looked into.
     is_sampled: bool,
     /// When the latest packet came to its socket, in microseconds since 1970.
     arrived_us: u64,
@@ -172,7 +172,6 @@ impl Peer {
                         if self.publishes.is_none() && is_rtp && bytes.len() > 1000 {
                             self.stats.received.fetch_add(1, Ordering::Relaxed);
                         }
-                        if self.publishes.is_none() && is_media && is_connected && !self.is_sampled { continue }
                         let Ok(contents) = bytes.try_into() else { continue };
                         let receive = Receive { proto: Protocol::Udp, source, destination: self.address, contents };
                         if self.rtc.handle_input(Input::Receive(Instant::now(), receive)).is_err() { return }
@@ -218,7 +217,7 @@ impl Peer {
                     self.stats.connected.fetch_add(1, Ordering::Relaxed);
                     self.stats.changed.notify_one();
                 }
-                Output::Event(Event::RtpPacket(packet)) => {
+                Output::Event(Event::RtpPacket(packet)) if self.is_sampled => {
                     let seq = *packet.seq_no;
                     self.sample(&packet.payload, seq, expected).await;
                 }
