@@ -14,7 +14,7 @@ use crate::member::Member;
 use crate::process::Roomful;
 use crate::{http, mixed, one_room};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const MEMBERS: usize = 1000;
 const PAIRS: usize = 20_000;
 const MESSAGES: usize = 200;

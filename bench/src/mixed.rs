@@ -123,7 +123,7 @@ async fn durable(server: &Roomful) -> anyhow::Result<Figure> {
         };
         pairs.push(rate, syncs);
     }
-    Ok(Figure::in_turn(NAME, "acknowledged/s", pairs, Target::AtLeast(2.0)))
+    Ok(Figure::in_turn(NAME, "acknowledged/s", pairs, Target::AtLeast(1.5)))
 }
 
 async fn mixed(server: &Roomful) -> anyhow::Result<Figure> {

@@ -65,13 +65,13 @@ pub(crate) fn write(part: &str, machine: &Machine, figures: &[Figure]) -> anyhow
 
 pub(crate) fn table(machine: &Machine, figures: &[Figure]) -> String {
     let mut table =
-        format!("{machine}\n\n{:<72} {:>10} {:>10} {:>8} {:>9}\n", "", "ours", "bare", "value", "target");
+        format!("{machine}\n\n{:<86} {:>10} {:>10} {:>8} {:>9}\n", "", "ours", "bare", "value", "target");
     for figure in figures {
         let _ = match figure {
-            Figure::Skipped { name, why } => writeln!(table, "{name:<72} skipped: {why}"),
+            Figure::Skipped { name, why } => writeln!(table, "{name:<86} skipped: {why}"),
             Figure::Measured(found) => writeln!(
                 table,
-                "{:<72} {:>10} {:>10} {:>8} {:>9}{}",
+                "{:<86} {:>10} {:>10} {:>8} {:>9}{}",
                 format!("{} ({})", found.name, found.unit),
                 short(found.ours),
                 found.bare.map(short).unwrap_or_default(),
