@@ -448,6 +448,8 @@ async fn a_conference_room_is_the_same_core_under_its_own_service() {
     let list = server.ok(&path("get_room_member_list"), json!({"RoomId": "c", "Next": ""})).await;
     let first = json!({"Member_Account": "ann", "Role": "Admin", "NameCard": "Ann A.", "CustomInfo": "x"});
     assert_eq!((&list["MemberCount"], &list["MemberList"][0]), (&json!(2), &first));
+    let typed = json!({"RoomInfo": {"RoomId": "c", "RoomType": "Conference", "Notice": "at ten"}});
+    ann.ok("update_room_info", typed).await;
     server.ok(&path("update_room_info"), json!({"RoomInfo": {"RoomId": "c", "RoomName": "retro"}})).await;
     assert_eq!(
         server.ok(&path("get_room_info"), json!({"RoomId": "c"})).await["RoomInfo"]["RoomName"],
