@@ -147,11 +147,12 @@ export class RemoteMedia {
         onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: streamType === 'main' ? 'video' : 'screen', resume }),
       });
       remote = { player, config, observers: [], isVisible: true };
-      this.#remoteVideos.set(key, remote);
     }
-    remote.config = config;
     const { fillMode = streamType === 'sub' ? 'contain' : 'cover', mirror, poster } = config.option ?? {};
+    // A view that is not there changes nothing.
     remote.player.show(config.view, { fillMode, mirror, poster });
+    remote.config = config;
+    this.#remoteVideos.set(key, remote);
     this.#observe(remote);
     await this.#watchRemote(remote);
     const track = this.#stage.session?.watcher.track(userId, streamType);

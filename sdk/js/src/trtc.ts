@@ -12,7 +12,6 @@ import {
   type SwitchRoomConfig,
   type TRTCEventTypes,
   type TRTCOptions,
-  type TurnServer,
   TYPE,
   type Volume,
 } from './api.js';
@@ -33,6 +32,7 @@ import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import type { Body } from './gateway.js';
+import { networkOf, requireEntry, roleOf, roomIdOf } from './entering.js';
 import { HeldNews } from './held.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
@@ -231,18 +231,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!config) throw invalid('enterRoom', 'the options are missing', 5001);
       if (this.#entry === visit) throw aborted('enterRoom', 'a room is being entered already');
       if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom', 5104);
-      const roomId = roomIdOf(config, 'enterRoom');
-      const { sdkAppId, userId, userSig } = config;
-      if (sdkAppId === undefined) throw invalid('enterRoom', 'sdkAppId is missing', 5001);
-      if (!Number.isInteger(sdkAppId)) throw invalid('enterRoom', 'sdkAppId must be a number', 5002);
-      if (sdkAppId <= 0) throw invalid('enterRoom', 'sdkAppId must be above 0', 5006);
-      requireText('enterRoom', 'userId', userId);
-      requireText('enterRoom', 'userSig', userSig, ': the app server signs one for each user');
-      const { maxSpeakers } = config;
-      if (maxSpeakers !== undefined && !(Number.isInteger(maxSpeakers) && maxSpeakers >= 1 && maxSpeakers <= 50)) {
-        throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50', 5005);
-      }
-      check('enterRoom', config, OPTIONS.enterRoom);
+      const roomId = requireEntry(config);
       this.#entry = visit;
       this.#choice = { role: roleOf(config) };
       try {
@@ -262,12 +251,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#require(visit);
     this.#entering = config;
     this.#role = roleOf(config);
-    const proxy = typeof config.proxy === 'object' ? config.proxy : undefined;
-    const turn = proxy?.turnServer === undefined ? undefined : [proxy.turnServer].flat();
     const session = new Session({
-      server: (typeof config.proxy === 'string' ? config.proxy : proxy?.websocketProxy ?? proxy?.unifiedProxy) ?? this.#options.server,
-      iceServers: turn?.map(iceServer),
-      iceTransportPolicy: proxy?.iceTransportPolicy,
+      ...networkOf(config, this.#options.server),
       encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
       maxSpeakers: config.maxSpeakers,
     });
@@ -749,23 +734,6 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 }
 
-/** In a call everyone may publish; of a live stream, the anchors. */
-function roleOf({ scene = 'rtc', role = 'anchor' }: EnterRoomConfig): Role {
-  return scene === 'live' ? role : 'anchor';
-}
-
-function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName: string): string {
-  const { roomId, strRoomId } = config;
-  if (roomId) {
-    if (typeof roomId === 'string') throw invalid(functionName, 'roomId must be a number: strings are given as strRoomId', 5016);
-    if (!Number.isInteger(roomId) || roomId < 0 || roomId >= 2 ** 32 - 1) throw invalid(functionName, 'roomId must be an integer from 1 to 4294967294', 5013);
-    return String(roomId);
-  }
-  if (!strRoomId) throw invalid(functionName, 'roomId (a positive integer) or strRoomId (a string) is missing', 5015);
-  if (typeof strRoomId !== 'string') throw invalid(functionName, 'strRoomId must be a string', 5012);
-  return strRoomId;
-}
-
 function bytesOf(data: Body): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(String(data['Data'])), (char) => char.charCodeAt(0));
 }
@@ -774,21 +742,10 @@ function isTakeOver(data: Body): boolean {
   return data['CmdId'] === SEI_CMD_ID && bytesOf(data)[1] === CAME_IN_ELSEWHERE;
 }
 
-function requireText(functionName: string, name: string, value: unknown, hint = ''): void {
-  if (value === undefined || value === null) throw invalid(functionName, `${name} is missing${hint}`, 5001);
-  if (typeof value !== 'string') throw invalid(functionName, `${name} must be a string`, 5002);
-  if (value === '') throw invalid(functionName, `${name} is empty${hint}`, 5003);
-}
-
 function requireBytes(functionName: string, data: unknown, most: number): void {
   if (!(data instanceof ArrayBuffer)) throw invalid(functionName, 'data must be an ArrayBuffer', 5004);
   if (data.byteLength === 0) throw invalid(functionName, 'data is empty', 5017);
   if (data.byteLength > most) throw invalid(functionName, `data must be at most ${most} bytes`, 5018);
-}
-
-function iceServer({ url, username, credential }: TurnServer): RTCIceServer {
-  const urls = /^(turns?|stuns?):/.test(url) ? url : `turn:${url}`;
-  return { urls, ...(username ? { username } : {}), ...(credential ? { credential } : {}) };
 }
 
 /** How loud what a receiver plays is; nothing when nothing has come for a moment, of which browsers keep the level for 10 s. */

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Autoplay } from '../src/autoplay.js';
-import { openScreen } from '../src/capture.js';
+import { openCamera, openMicrophone, openScreen } from '../src/capture.js';
 import { OPTIONS, type Shape, check } from '../src/options.js';
-import { SCREEN_PROFILES } from '../src/profiles.js';
+import { SCREEN_PROFILES, VIDEO_PROFILES } from '../src/profiles.js';
 import { encodings } from '../src/publisher.js';
 
 afterEach(() => {
@@ -97,6 +97,26 @@ describe('one element of a page', () => {
 
     await expect(share()).rejects.toMatchObject({ code: 5200, extraCode: 5205 });
     expect(choose).not.toHaveBeenCalled();
+  });
+});
+
+describe('a device is opened as the page wants it', () => {
+  const opened = async (open: () => Promise<unknown>): Promise<Record<string, unknown>> => {
+    const getUserMedia = vi.fn(async () => ({ getVideoTracks: () => [{}], getAudioTracks: () => [{}] }));
+    vi.stubGlobal('navigator', { mediaDevices: { getUserMedia } });
+    await open();
+    const [[{ video, audio }]] = getUserMedia.mock.calls as unknown as [[Record<string, Record<string, unknown>>]];
+    return video ?? audio ?? {};
+  };
+  const profile = VIDEO_PROFILES['480p'];
+
+  test('without cutting its picture', async () => {
+    expect(await opened(() => openCamera({ profile }))).not.toHaveProperty('resizeMode');
+    expect(await opened(() => openCamera({ profile, avoidCropping: true }))).toMatchObject({ resizeMode: 'none' });
+  });
+
+  test('with the echo of the others alone taken away', async () => {
+    expect(await opened(() => openMicrophone({ echoCancellation: 'remote-only' }))).toMatchObject({ echoCancellation: 'remote-only', autoGainControl: true });
   });
 });
 

@@ -1,0 +1,58 @@
+/** What `enterRoom` is given: whether it is complete, and what it means. */
+import type { EnterRoomConfig, Role, TurnServer } from './api.js';
+import { invalid } from './errors.js';
+import { OPTIONS, check } from './options.js';
+import type { SessionOptions } from './session.js';
+
+/** Returns the room's name; fails where something is missing, or cannot be. */
+export function requireEntry(config: EnterRoomConfig): string {
+  const roomId = roomIdOf(config, 'enterRoom');
+  const { sdkAppId, userId, userSig, maxSpeakers } = config;
+  if (sdkAppId === undefined) throw invalid('enterRoom', 'sdkAppId is missing', 5001);
+  if (!Number.isInteger(sdkAppId)) throw invalid('enterRoom', 'sdkAppId must be a number', 5002);
+  if (sdkAppId <= 0) throw invalid('enterRoom', 'sdkAppId must be above 0', 5006);
+  requireText('userId', userId);
+  requireText('userSig', userSig, ': the app server signs one for each user');
+  if (maxSpeakers !== undefined && !(Number.isInteger(maxSpeakers) && maxSpeakers >= 1 && maxSpeakers <= 50)) {
+    throw invalid('enterRoom', 'maxSpeakers must be a number from 1 to 50', 5005);
+  }
+  check('enterRoom', config, OPTIONS.enterRoom);
+  return roomId;
+}
+
+/** In a call everyone may publish; of a live stream, the anchors. */
+export function roleOf({ scene = 'rtc', role = 'anchor' }: EnterRoomConfig): Role {
+  return scene === 'live' ? role : 'anchor';
+}
+
+/** The name of a room; where both are given, its number. */
+export function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName: string): string {
+  const { roomId, strRoomId } = config;
+  if (roomId) {
+    if (typeof roomId === 'string') throw invalid(functionName, 'roomId must be a number: strings are given as strRoomId', 5016);
+    if (!Number.isInteger(roomId) || roomId < 0 || roomId >= 2 ** 32 - 1) throw invalid(functionName, 'roomId must be an integer from 1 to 4294967294', 5013);
+    return String(roomId);
+  }
+  if (!strRoomId) throw invalid(functionName, 'roomId (a positive integer) or strRoomId (a string) is missing', 5015);
+  if (typeof strRoomId !== 'string') throw invalid(functionName, 'strRoomId must be a string', 5012);
+  return strRoomId;
+}
+
+/** By which ways the server is reached. */
+export function networkOf({ proxy }: EnterRoomConfig, server: string | undefined): Pick<SessionOptions, 'server' | 'iceServers' | 'iceTransportPolicy'> {
+  if (typeof proxy === 'string') return { server: proxy };
+  const { turnServer, iceTransportPolicy, websocketProxy, unifiedProxy } = proxy ?? {};
+  const turn = turnServer === undefined ? undefined : [turnServer].flat();
+  return { server: websocketProxy ?? unifiedProxy ?? server, iceServers: turn?.map(iceServer), iceTransportPolicy };
+}
+
+function iceServer({ url, username, credential }: TurnServer): RTCIceServer {
+  const urls = /^(turns?|stuns?):/.test(url) ? url : `turn:${url}`;
+  return { urls, ...(username ? { username } : {}), ...(credential ? { credential } : {}) };
+}
+
+function requireText(name: string, value: unknown, hint = ''): void {
+  if (value === undefined || value === null) throw invalid('enterRoom', `${name} is missing${hint}`, 5001);
+  if (typeof value !== 'string') throw invalid('enterRoom', `${name} must be a string`, 5002);
+  if (value === '') throw invalid('enterRoom', `${name} is empty${hint}`, 5003);
+}
