@@ -521,7 +521,10 @@ async fn leaving_comes_before_entering_that_is_under_way() {
 
     let saw = browsers(&server, "hurry").hear()["result"].take();
 
-    assert_eq!(saw["codes"][0], "5998 OPERATION_ABORT enterRoom", "{saw}");
+    let codes = saw["codes"].as_array().unwrap();
+    assert_eq!(codes[0], "5998 OPERATION_ABORT enterRoom", "{saw}");
+    // Later it has been entered by then.
+    assert!(codes.iter().all(|code| *code == 0 || *code == codes[0]), "{saw}");
     assert_eq!(saw["twice"], json!([0, 5998, 5104]), "{saw}");
 }
 
@@ -587,6 +590,19 @@ async fn who_comes_in_by_another_page_takes_over() {
     let wanted =
         json!({"reason": "kick", "after": 5101, "kicked": false, "told": 0, "members": ["ann", "ben"]});
     assert_eq!(saw, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_that_needs_a_click_asks_for_one() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    // The page comes from the test, to the browser not from this machine; it may talk to the server there all the same.
+    let local = "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks";
+    let more = json!({"autoplay": "document-user-activation-required", "flags": [local]});
+    let saw = browsers_with(&server, "gesture", more, &[]).hear()["result"].take();
+
+    assert_eq!(saw["said"], json!(["failed ann 1", "PLAYING ann 0"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -335,3 +335,26 @@ export async function twice(browser) {
   const told = await ben.evaluate(() => seen.filter(([name]) => name === 'sei-message' || name === 'custom-message').length);
   return { reason, after, kicked, told, members: MemberList.map((one) => one.Member_Account).sort() };
 }
+
+/** Where the browser plays no sound without a click, a dialog asks for one, and the sound goes on. Nothing is evaluated in the
+ * page before: to the browser that would be a click. */
+export async function gesture(browser) {
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('chapel', 'anchor', { scene: 'rtc' }));
+  await ann.evaluate(() => trtc.startLocalAudio());
+  const page = await (await browser.newContext({ viewport: { width: 800, height: 600 } })).newPage();
+  const said = [];
+  page.on('console', (line) => said.push(line.text()));
+  const config = JSON.stringify({ sdkAppId: input.app, userId: 'ben', userSig: input.sigs.ben, strRoomId: 'chapel', scene: 'rtc' });
+  const body = `<!doctype html><script src="/sdk/roomful-client.umd.js"></script><script>
+    var trtc = TRTC.create();
+    trtc.on('autoplay-failed', function (event) { setTimeout(function () { console.log('failed ' + event.userId + ' ' + document.querySelectorAll('dialog[open]').length); }); });
+    trtc.on('audio-play-state-changed', function (event) { console.log(event.state + ' ' + event.userId + ' ' + document.querySelectorAll('dialog').length); });
+    trtc.enterRoom(${config});</script>`;
+  await page.route('**/chapel.html', (route) => route.fulfill({ contentType: 'text/html', body }));
+  await page.goto(`${input.url}/chapel.html`);
+  await until('the browser to refuse', () => said.includes('failed ann 1')).catch((error) => { throw new Error(`${error.message}: ${said}`); });
+  await page.mouse.click(400, 300);
+  await until('the sound', () => said.some((line) => line.startsWith('PLAYING ann')));
+  return { said };
+}
