@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use str0m::crypto::dtls::{DtlsInstance as _, DtlsOutput, SrtpProfile};
 
 use crate::dtls::Dtls;
-use crate::engine::Client;
-use crate::keys;
+use crate::keys::{self, Client};
 use crate::outbox::{Outbox, Route};
 use crate::socket::Sender;
 use crate::srtp::{Keys, Protect};
