@@ -11,6 +11,10 @@ use tokio::net::TcpStream;
 use crate::process::{Process, Roomful};
 
 const CONNECTIONS: usize = 64;
+
+/// How often each is measured.
+pub(crate) const ROUNDS: usize = 5;
+
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 pub(crate) const MEASURED: Duration = Duration::from_secs(2);
 

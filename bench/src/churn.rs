@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::calls::{self, MEASURED, WARM_UP};
+use crate::calls::{self, MEASURED, ROUNDS, WARM_UP};
 use crate::figure::{Figure, Pairs, Target};
-use crate::http::ROUNDS;
 use crate::member::Member;
 use crate::process::Roomful;
 

@@ -6,14 +6,12 @@
 
 use serde_json::json;
 
-use crate::calls::{call, load};
+use crate::calls::{ROUNDS, call, load};
 use crate::figure::{Figure, Pairs, Target};
 use crate::member::Member;
 use crate::nginx::Nginx;
 use crate::process::{Process, Roomful};
 use crate::{bare, churn};
-
-pub(crate) const ROUNDS: usize = 5;
 
 /// How many members there are, and the names of what is measured: beside the bare server, and beside nginx.
 const SIZES: [(usize, &str, &str); 3] = [

@@ -49,7 +49,12 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
         let figures = match *part {
             "core" => core::run().await?,
             "http" => http::run().await?,
-            "mixed" => mixed::run().await?,
+            "mixed" => {
+                let server = mixed::prepared().await?;
+                let mut figures = mixed::run(&server).await?;
+                figures.push(one_room::run(&server).await?);
+                figures
+            }
             "logins" => logins::run().await?,
             "sockets" => sockets::run().await?,
             _ => media::run().await?,

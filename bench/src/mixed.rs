@@ -14,7 +14,6 @@ use tokio::net::TcpStream;
 use crate::calls::{call, read_response};
 use crate::disk::Disk;
 use crate::figure::{Figure, Pairs, Target, median};
-use crate::one_room;
 use crate::process::Roomful;
 
 pub(crate) const CONNECTIONS: usize = 64;
@@ -102,10 +101,15 @@ pub(crate) async fn prepare(server: &Roomful) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
+/// A server with all that the commands name.
+pub(crate) async fn prepared() -> anyhow::Result<Roomful> {
     let server = Roomful::start()?;
     prepare(&server).await?;
-    Ok(vec![durable(&server).await?, one_room::run(&server).await?, mixed(&server).await?])
+    Ok(server)
+}
+
+pub(crate) async fn run(server: &Roomful) -> anyhow::Result<Vec<Figure>> {
+    Ok(vec![durable(server).await?, mixed(server).await?])
 }
 
 /// A disk that syncs slowly makes a server that waits for it slow, and says nothing of it: so what is acknowledged is held

@@ -174,7 +174,8 @@ async fn bodies_of_one_app_are_bounded_together() {
     assert_eq!(refused + carried_out, 100, "{answers:?}");
     // Fewer than do not fit at once, since what is answered makes room.
     assert!((1..=60).contains(&refused), "{refused} of 100 MiB were refused");
-    assert!(grown < 160 * MIB, "{} MiB", grown / MIB);
+    // A body that grows is moved, and where it was is free for the next only a moment later.
+    assert!(grown < 200 * MIB, "{} MiB", grown / MIB);
     let mut stream = connect(&server).await;
     let body = format!(r#"{{"RoomId":"r","pad":"{}"}}"#, "x".repeat(500_000));
     let call = post(&target(&server, "get_member_list"), body.len()) + &body;
