@@ -73,6 +73,11 @@ impl Touches {
         self
     }
 
+    /// What happens to a user on its seat, or on the way to one.
+    pub fn seat_of(user: &UserId) -> Self {
+        Self::none().writes(Touch::Seats).writes(Touch::User(user.clone()))
+    }
+
     /// Whether one of the two writes what the other reads or writes.
     pub fn conflicts(&self, other: &Self) -> bool {
         let meets = |writes: &[Touch], other: &Self| {
@@ -139,7 +144,10 @@ impl<W> Plans<W> {
     /// Whether a plan that waits may be made now, of what it touches by now. If not, `waiter` is handed back by [`Self::end`]
     /// of another when that may have changed.
     pub fn begin(&mut self, id: PlanId, touches: Touches, waiter: impl FnOnce() -> W) -> Begin {
-        let Some(at) = self.waiting.iter().position(|plan| plan.id == id) else { return Begin::Later };
+        let Some(at) = self.waiting.iter().position(|plan| plan.id == id) else {
+            debug_assert!(false, "{id:?} does not wait");
+            return Begin::Later;
+        };
         let is_free = self.may_begin(at, &touches);
         if is_free && let Some(plan) = self.waiting.remove(at) {
             self.on_the_way.push_back(Plan { touches, waiter: None, ..plan });
@@ -175,11 +183,6 @@ impl<W> Plans<W> {
         freed
     }
 
-    /// Whether nothing is on its way, and nothing waits.
-    pub fn is_idle(&self) -> bool {
-        self.on_the_way.is_empty() && self.waiting.is_empty()
-    }
-
     fn may_begin(&self, at: usize, touches: &Touches) -> bool {
         let before = self.on_the_way.iter().chain(self.waiting.iter().take(at));
         self.on_the_way.len() < MOST_ON_THEIR_WAY
@@ -196,6 +199,10 @@ mod tests {
 
     fn user(name: &str) -> UserId {
         UserId::parse(name).unwrap()
+    }
+
+    fn is_idle<W>(plans: &Plans<W>) -> bool {
+        plans.on_the_way.is_empty() && plans.waiting.is_empty()
     }
 
     fn of(name: &str) -> Touches {
@@ -237,7 +244,7 @@ mod tests {
         assert_eq!(plans.end(all.0), ["ben"]);
         assert_eq!(plans.begin(ben.0, ben.1, || "ben"), Begin::Now);
         assert_eq!(plans.end(ben.0), [""; 0]);
-        assert!(plans.is_idle());
+        assert!(is_idle(&plans));
     }
 
     #[test]
@@ -340,7 +347,7 @@ mod tests {
                 world.try_apply(at, true);
             }
             prop_assert!(world.all.iter().all(|(_, _, stage)| *stage == Stage::Over));
-            prop_assert!(world.plans.is_idle());
+            prop_assert!(is_idle(&world.plans));
             let order: Vec<_> = world.made.iter().filter(|at| world.applied.contains(at)).copied().collect();
             prop_assert_eq!(order, world.applied);
         }

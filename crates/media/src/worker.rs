@@ -470,18 +470,19 @@ impl Wires {
         }
         out.runs = runs;
         out.clear();
-        if !self.wrapped.is_empty() {
-            let mut wrapped = std::mem::take(&mut self.wrapped);
-            self.send_udp(media, &wrapped.buffer, &wrapped.runs);
-            wrapped.clear();
-            self.wrapped = wrapped;
+        self.send_kept(Some(media), |wires| &mut wires.wrapped);
+        self.send_kept(relay, |wires| &mut wires.relayed);
+    }
+
+    /// Sends what was put aside for a socket; nowhere without one.
+    fn send_kept(&mut self, socket: Option<&UdpSocket>, kept: fn(&mut Self) -> &mut Outbox) {
+        if kept(self).is_empty() {
+            return;
         }
-        if !self.relayed.is_empty() {
-            let mut relayed = std::mem::take(&mut self.relayed);
-            relay.into_iter().for_each(|relay| self.send_udp(relay, &relayed.buffer, &relayed.runs));
-            relayed.clear();
-            self.relayed = relayed;
-        }
+        let mut out = std::mem::take(kept(self));
+        socket.into_iter().for_each(|socket| self.send_udp(socket, &out.buffer, &out.runs));
+        out.clear();
+        *kept(self) = out;
     }
 
     /// Wraps datagrams for a client of the relay. Those over UDP are sent with the others, so that they are runs too.

@@ -191,9 +191,10 @@ pub(crate) struct Media {
     pub(crate) advertise: Vec<String>,
     /// Whether to relay for clients whose network lets nothing else through.
     pub(crate) turn: bool,
+    /// Where the relay is over UDP; empty is the address and the port number of `tcp`.
+    pub(crate) turn_udp: String,
     /// Under which name clients find the relay, and its port over TLS; empty is the advertised addresses, and the
     /// certificate's name.
-    pub(crate) turn_udp: String,
     pub(crate) turn_host: String,
     /// 0 is one a core.
     pub(crate) workers: usize,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hall::{Touch, Touches};
+use hall::Touches;
 use rooms::{Event, IfTaken, Outcome, Room, SeatRequest, Time, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn change<T>(
 ) -> Result<T, ApiError> {
     asked.spend_change()?;
     let user = &asked.session.user;
-    let touches = |_: &Room, _| Touches::none().writes(Touch::Seats).writes(Touch::User(user.clone()));
+    let touches = |_: &Room, _| Touches::seat_of(user);
     asked.hub.change(cell, None, user.as_str(), touches, plan).await
 }
 

@@ -22,7 +22,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
-use hall::{Touch, Touches};
+use hall::Touches;
 use media::{SourceKey, StreamKind, Wanted, Watched};
 use rooms::{IfTaken, LeaveCause, Room, SdkAppId, UserId};
 use serde_json::json;
@@ -370,7 +370,7 @@ async fn take_seat(
     if sits.is_some() && (seat.is_none() || sits == seat) {
         return Ok(());
     }
-    let touches = |_: &Room, _| Touches::none().writes(Touch::Seats).writes(Touch::User(user.clone()));
+    let touches = |_: &Room, _| Touches::seat_of(user);
     hub.change(cell, None, user.as_str(), touches, |room, _| {
         if sits.is_none() {
             room.require_may_take_seat(user)?;

@@ -1,6 +1,6 @@
 //! Seats, as an administrator sees and orders them. The rules are `rooms/src/seats.rs`.
 
-use ::rooms::{IfTaken, Room, SeatLocks, UserId};
+use ::rooms::{IfTaken, Room, SeatLocks};
 use hall::{Touch, Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,11 +54,6 @@ fn require_index(index: Option<i64>) -> Result<u32, ApiError> {
     read_index(index)?.ok_or_else(|| ApiError::invalid("Index", "is missing"))
 }
 
-/// What is touched by what happens to a user on its seat, or on the way to one.
-fn seat_of(user: &UserId) -> Touches {
-    Touches::none().writes(Touch::Seats).writes(Touch::User(user.clone()))
-}
-
 pub(super) async fn pick_user_on_seat(call: Call, request: SeatRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
@@ -66,7 +61,7 @@ pub(super) async fn pick_user_on_seat(call: Call, request: SeatRequest) -> Resul
     call.change(
         &room_id,
         None,
-        |_, _| seat_of(&user),
+        |_, _| Touches::seat_of(&user),
         |room, _| {
             call.require_above(room, std::slice::from_ref(&user))?;
             room.take_seat(&user, index)
@@ -82,7 +77,7 @@ pub(super) async fn kick_user_off_seat(call: Call, request: SeatRequest) -> Resu
     call.change(
         &room_id,
         None,
-        |_, _| seat_of(&user),
+        |_, _| Touches::seat_of(&user),
         |room, _| {
             call.require_above(room, std::slice::from_ref(&user))?;
             room.leave_seat(&user)
@@ -150,7 +145,7 @@ async fn move_user(call: Call, request: SeatRequest, if_taken: IfTaken) -> Resul
     call.change(
         &room_id,
         None,
-        |_, _| seat_of(&user),
+        |_, _| Touches::seat_of(&user),
         |room, _| {
             let mut concerned = room.concerned_by_seat(index)?;
             concerned.push(user.clone());
