@@ -265,7 +265,7 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
         ("TakeSeatMode", json!(7)),
         ("TakeSeatMode", json!([])),
         ("MaxSeatCount", json!(-1)),
-        ("MaxSeatCount", json!("9")),
+        ("MaxSeatCount", json!("nine")),
         ("MaxSeatCount", json!(1.5)),
         ("KeepOwnerOnSeat", json!(1)),
         ("MaxMemberCount", json!(-1)),
@@ -288,11 +288,14 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
         ("IsVideoDisabled", json!({})),
         ("IsScreenSharingDisabled", json!("")),
         ("LifetimeAfterNoUsers", json!(-5)),
-        ("LifetimeAfterNoUsers", json!("5")),
+        ("LifetimeAfterNoUsers", json!("5s")),
         ("LifetimeAfterOwnerLeave", json!(1e12)),
         ("LifetimeAfterOwnerOffline", json!(true)),
         ("CustomInfo", text(2049)),
         ("CustomInfo", json!([])),
+        ("IsPasswordEnabled", json!("yes")),
+        ("Password", text(33)),
+        ("Password", json!(1234)),
     ] {
         for (command, id) in [("create_room", "new"), ("update_room_info", "r")] {
             let mut info = json!({"RoomId": id, "RoomType": "Live"});
@@ -349,7 +352,7 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
         ("update without RoomInfo", "update_room_info", json!({"RoomId": "r"}), 100_002, "RoomInfo"),
         ("Count 0", "get_room_list", json!({"Next": "", "Count": 0}), 100_002, "Count"),
         ("Count negative", "get_room_list", json!({"Next": "", "Count": -1}), 100_002, "Count"),
-        ("Count a string", "get_room_list", json!({"Next": "", "Count": "20"}), 100_002, "Count"),
+        ("Count a string", "get_room_list", json!({"Next": "", "Count": "twenty"}), 100_002, "Count"),
         ("Next a number", "get_room_list", json!({"Next": 5}), 100_002, "Next"),
         ("Next forged", "get_room_list", json!({"Next": "!!!"}), 100_002, "Next"),
         ("Next of another kind", "get_room_list", json!({"Next": "bm90aGluZw"}), 100_002, "Next"),
@@ -585,7 +588,7 @@ fn family(cases: &mut Cases) {
             (field, json!(99), 100_002, "seats"),
             (field, json!(-2), 100_002, "Index"),
             (field, json!(1.5), 100_002, "Index"),
-            (field, json!("1"), 100_002, "Index"),
+            (field, json!("one"), 100_002, "Index"),
             (field, json!(5_000_000_000_u64), 100_002, "Index"),
         ]
     };
@@ -618,7 +621,8 @@ fn family(cases: &mut Cases) {
             members(vec![
                 ("MuteTime", Value::Null, 100_002, "MuteTime"),
                 ("MuteTime", json!(-1), 100_002, "MuteTime"),
-                ("MuteTime", json!("5"), 100_002, "MuteTime"),
+                ("MuteTime", json!("five"), 100_002, "MuteTime"),
+                ("MuteTime", json!(5.5), 100_002, "MuteTime"),
                 ("MuteTime", json!(5_000_000_000_u64), 100_002, "MuteTime"),
             ]),
         ),
@@ -629,7 +633,7 @@ fn family(cases: &mut Cases) {
                 ("Duration", Value::Null, 100_002, "Duration"),
                 ("Duration", json!(0), 100_002, "Duration"),
                 ("Duration", json!(-1), 100_002, "Duration"),
-                ("Duration", json!("5"), 100_002, "Duration"),
+                ("Duration", json!("5 s"), 100_002, "Duration"),
                 ("Reason", text(201), 100_002, "200"),
                 ("Reason", json!(5), 100_002, "Reason"),
             ]),
@@ -689,7 +693,7 @@ fn family(cases: &mut Cases) {
         (mic("move_user_to_seat"), json!({"Member_Account": "ann", "SeatIndex": 1, "Policy": 0}), {
             let mut all = with_user(vec![]);
             all.push(("Policy", json!(3), 100_002, "Policy"));
-            all.push(("Policy", json!("0"), 100_002, "Policy"));
+            all.push(("Policy", json!("swap"), 100_002, "Policy"));
             all.push(("SeatIndex", Value::Null, 100_002, "Index"));
             all.push(("SeatIndex", json!(1), 100_206, "seat"));
             all
@@ -769,6 +773,7 @@ fn family(cases: &mut Cases) {
         gift
     };
     let group = |body: Value| json!({"GroupId": "r", "MsgBody": body});
+    let words = json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "x"}}]);
     let battle = json!({"FromRoomId": "r", "ToRoomIdList": ["plain"], "Duration": 1000});
     let battle = |field: &str, value: Value| {
         let mut battle = battle.clone();
@@ -787,7 +792,7 @@ fn family(cases: &mut Cases) {
         (live("add_gift"), gift("DefaultName", text(21)), 100_002, "20"),
         (live("add_gift"), gift("DefaultDesc", text(21)), 100_002, "20"),
         (live("add_gift"), gift("Coins", json!(-1)), 100_002, "Coins"),
-        (live("add_gift"), gift("Coins", json!("5")), 100_002, "Coins"),
+        (live("add_gift"), gift("Coins", json!("5.5")), 100_002, "Coins"),
         (live("add_gift"), gift("Level", json!("x")), 100_002, "Level"),
         (live("edit_gift"), json!({"GiftId": "none"}), 102_001, "none"),
         (live("edit_gift"), json!({"GiftId": "g", "DefaultName": text(21)}), 100_002, "20"),
@@ -850,6 +855,18 @@ fn family(cases: &mut Cases) {
             group(json!([{"MsgType": "TIMTextElem"}])),
             100_002,
             "MsgContent",
+        ),
+        (
+            "group_open_http_svc/send_group_msg".into(),
+            json!({"GroupId": "r", "MsgBody": words, "ForbidCallbackControl": ["ForbidAll"]}),
+            100_002,
+            "ForbidCallbackControl",
+        ),
+        (
+            "group_open_http_svc/send_group_msg".into(),
+            json!({"GroupId": "r", "MsgBody": words, "ForbidCallbackControl": "ForbidBeforeSendMsgCallback"}),
+            100_002,
+            "ForbidCallbackControl",
         ),
         ("live_engine_http_pk/create_battle".into(), json!({}), 100_002, "FromRoomId"),
         (

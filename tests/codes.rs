@@ -64,6 +64,7 @@ async fn world(server: &Server) -> HashMap<&'static str, Client> {
         ("apply", apply),
         ("quiet", quiet),
         ("full", json!({"MaxMemberCount": 1})),
+        ("closed", json!({"Password": "sesame"})),
     ];
     let plain = ["a", "b", "d", "e", "f", "g"].map(|room| (room, json!({})));
     for (room, mut fields) in rooms.into_iter().chain(plain) {
@@ -195,6 +196,9 @@ fn table([running, waiting, over]: [Value; 3]) -> Vec<Row> {
         (100_017, "muted", "cat", "send_text_msg", text("r", "x")),
         (100_017, "muted", "cat", "send_group_msg", json!({"RoomId": "r", "MsgBody": group})),
         (100_017, "muted", APP, "send_text_msg", from_cat),
+        (100_018, "wants a password", "ann", "enter_room", json!({"RoomId": "closed"})),
+        (100_018, "wants a password", "ann", "enter_room", json!({"RoomId": "closed", "Password": ""})),
+        (100_019, "a wrong one", "ann", "enter_room", json!({"RoomId": "closed", "Password": "Sesame"})),
         (100_200, "the seat is locked", "ann", "take_seat", json!({"RoomId": "r", "Index": 3})),
         (100_201, "the seat is taken", "ann", "take_seat", json!({"RoomId": "r", "Index": 0})),
         (100_202, "waiting already", "ann", "apply_for_seat", json!({"RoomId": "apply"})),
@@ -295,6 +299,29 @@ async fn calls_beyond_a_documented_frequency_are_told_apart() {
         BTreeSet::from([0]),
         "it has none of its own"
     );
+    let info = json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}});
+    assert_eq!(burst("create_room", info.clone(), 5).await, BTreeSet::from([0, 100_012]), "of one id");
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(server.code("create_room", info).await, 100_010);
+    let others: Vec<String> = (0..20).map(|number| format!("r{number}")).collect();
+    futures_util::future::join_all(others.iter().map(|room| server.create_room(room))).await;
+}
+
+#[tokio::test]
+async fn users_who_make_the_room_they_all_come_to_are_told_that_it_is_there() {
+    let server = Server::with(&[]).await;
+    let mut members = Vec::new();
+    for user in ["ann", "ben", "cat"] {
+        members.push(server.log_in(user).await);
+    }
+
+    let room = json!({"RoomInfo": {"RoomId": "r"}});
+    let mut codes = Vec::new();
+    for member in &mut members {
+        codes.push(member.call("create_room", room.clone()).await["ErrorCode"].as_u64().unwrap());
+    }
+
+    assert_eq!(codes, [0, 100_003, 100_003]);
 }
 
 #[tokio::test]

@@ -363,8 +363,10 @@ async fn gifts_are_sold_given_and_counted() {
     let listed = server.ok("get_gift_info_list", json!({"Language": "de"})).await["GiftList"][0].clone();
     assert_eq!(
         (&listed["Name"], &listed["Desc"], &listed["LanguageList"]),
-        (&json!("Rose"), &json!("rote"), &json!(["de"]))
+        (&json!("Rose"), &json!("rote"), &json!([{"Language": "de", "Name": "Rose", "Desc": "rote"}]))
     );
+    let age = now() - listed["CreateTime"].as_u64().unwrap();
+    assert!(age < 60, "{listed}");
     server
         .ok("add_gift_category", json!({"CategoryId": "f", "DefaultName": "Flowers", "DefaultDesc": ""}))
         .await;
@@ -380,6 +382,14 @@ async fn gifts_are_sold_given_and_counted() {
     assert_eq!((&list["TotalCount"], &list["GiftList"][0]["Coins"]), (&json!(1), &json!(7)));
     assert_eq!(list["CategoryList"][0]["GiftIdList"], json!(["rose"]));
     assert_eq!(list["CategoryList"][0]["DefaultName"], "Flora");
+    assert_eq!(
+        list["CategoryList"][0]["LanguageList"],
+        json!([{"Language": "de", "CategoryName": "Blumen", "CategoryDesc": "b"}])
+    );
+    assert_eq!(
+        list["GiftList"][0]["CreateTime"], listed["CreateTime"],
+        "neither an edit nor a restart moves it"
+    );
 
     let mut ann = server.enter("ann", "r").await;
     let mut ben = server.enter("ben", "r").await;
@@ -520,4 +530,197 @@ async fn what_the_cloud_accepts_is_accepted() {
     });
     let answer = server.call("group_open_http_svc/send_group_msg", group).await;
     assert_eq!(answer["ErrorCode"], 0, "Random as a string, no From_Account: {answer}");
+}
+
+/// What the app's server sends, with `Random` as a console numbers it.
+fn group_message(random: Value, text: &str) -> Value {
+    json!({
+        "GroupId": "r", "From_Account": "ann", "Random": random,
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}],
+    })
+}
+
+#[tokio::test]
+async fn a_group_message_that_comes_again_is_sent_once() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let send = async |body: Value| {
+        let answer = server.call("group_open_http_svc/send_group_msg", body).await;
+        assert_eq!(answer["ErrorCode"], 0, "{answer}");
+        (answer["MsgSeq"].as_u64().unwrap(), answer["MsgTime"].as_u64().unwrap())
+    };
+
+    let first = send(group_message(json!(7), "one")).await;
+    for random in [json!(7), json!(7.0), json!("7")] {
+        assert_eq!(send(group_message(random, "one")).await, first);
+    }
+    let mut of_another = group_message(json!(7), "one");
+    of_another["From_Account"] = harness::ADMIN.into();
+    let mut unnumbered = group_message(Value::Null, "one");
+    unnumbered.as_object_mut().unwrap().remove("Random");
+    let others = [
+        group_message(json!(8), "one"),
+        group_message(json!(7), "two"),
+        of_another,
+        unnumbered.clone(),
+        unnumbered,
+    ];
+    for (number, other) in others.into_iter().enumerate() {
+        assert_eq!(send(other).await.0, 2 + number as u64, "it is another message");
+    }
+    let at_once = (0..10).map(|_| send(group_message(json!(9), "three")));
+    let at_once = futures_util::future::join_all(at_once).await;
+    assert!(at_once.iter().all(|sent| sent.0 == 7), "{at_once:?}");
+
+    assert_eq!(server.ok("get_room_statistic", json!({"RoomId": "r"})).await["TotalMsgCount"], 7);
+    server.ok("destroy_room", json!({"RoomId": "r"})).await;
+    server.create_room("r").await;
+    assert_eq!(send(group_message(json!(7), "one")).await.0, 1, "the room is another one");
+}
+
+#[tokio::test]
+async fn a_group_message_that_was_refused_may_come_again() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let mute = |seconds: u64| json!({"RoomId": "r", "MemberList_Account": ["ann"], "MuteTime": seconds});
+    let path = "group_open_http_svc/send_group_msg";
+
+    server.ok("mute_member", mute(60)).await;
+    assert_eq!(server.code(path, group_message(json!(1), "x")).await, 10_017);
+    server.ok("mute_member", mute(0)).await;
+
+    let answer = server.call(path, group_message(json!(1), "x")).await;
+    assert_eq!((&answer["ErrorCode"], &answer["MsgSeq"]), (&json!(0), &json!(1)));
+}
+
+/// Beside a restart nothing is known of what was sent before.
+#[tokio::test]
+async fn a_group_message_that_comes_again_after_a_restart_is_sent_again() {
+    let server = Server::start().await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let path = "group_open_http_svc/send_group_msg";
+    assert_eq!(server.call(path, group_message(json!(1), "x")).await["MsgSeq"], 1);
+
+    let server = server.restart().await;
+
+    let again = server.call(path, group_message(json!(1), "x")).await["MsgSeq"].as_u64().unwrap();
+    assert!(again > 1, "{again}");
+}
+
+#[tokio::test]
+async fn a_room_with_a_password_lets_in_who_knows_it_and_who_is_in_charge() {
+    let server = Server::start().await;
+    server.import(&["own", "adm", "ann"]).await;
+    let path = |command: &str| format!("{CONFERENCE}/{command}");
+    let room = json!({"RoomInfo": {
+        "RoomId": "c", "RoomType": "Conference", "Owner_Account": "own", "IsPasswordEnabled": true, "Password": "sesame",
+    }});
+    let made = server.ok(&path("create_room"), room).await;
+    assert_eq!(
+        (&made["RoomInfo"]["IsPasswordEnabled"], made["RoomInfo"].get("Password")),
+        (&json!(true), None)
+    );
+    let enter = |password: &str| json!({"RoomId": "c", "Password": password});
+
+    let mut own = server.enter("own", "c").await;
+    let mut ann = server.log_in("ann").await;
+    assert_eq!(ann.code("enter_room", json!({"RoomId": "c"})).await, 100_018);
+    assert_eq!(ann.code("enter_room", enter("open")).await, 100_019);
+    let welcome = ann.ok("enter_room", enter("sesame")).await;
+    assert_eq!(welcome["RoomInfo"].get("Password"), None);
+    assert_eq!(server.whep("c", "ben").await.0, 403, "a player has no way to give it");
+
+    // Who may know it reads it.
+    assert_eq!(
+        server.ok(&path("get_room_info"), json!({"RoomId": "c"})).await["RoomInfo"]["Password"],
+        "sesame"
+    );
+    assert_eq!(own.ok("get_room_info", json!({"RoomId": "c"})).await["RoomInfo"]["Password"], "sesame");
+    let seen = ann.ok("get_room_info", json!({"RoomId": "c"})).await;
+    assert_eq!(
+        (&seen["RoomInfo"]["IsPasswordEnabled"], seen["RoomInfo"].get("Password")),
+        (&json!(true), None)
+    );
+
+    // A new one is for those who come after it.
+    own.ok("update_room_info", json!({"RoomInfo": {"RoomId": "c", "Password": "barley"}})).await;
+    let told = ann.event("room_info_changed").await;
+    assert_eq!(told["RoomInfo"].get("Password"), None);
+    ann.ok("enter_room", json!({"RoomId": "c"})).await;
+    let server = server.restart().await;
+    let mut ben = server.log_in("ben").await;
+    assert_eq!(ben.code("enter_room", enter("sesame")).await, 100_019);
+    ben.ok("enter_room", enter("barley")).await;
+    server
+        .ok(&path("update_room_info"), json!({"RoomInfo": {"RoomId": "c", "IsPasswordEnabled": false}}))
+        .await;
+    server.enter("dan", "c").await;
+}
+
+#[tokio::test]
+async fn a_password_is_not_found_by_trying() {
+    let server = Server::with(&[]).await;
+    server.create_room_with("r", json!({"Password": "sesame", "IsPlayerListed": false})).await;
+    let mut ann = server.log_in("ann").await;
+    assert_eq!(server.whep("r", "ann").await.0, 403, "nor is it missed as a player that is only counted");
+
+    let started = tokio::time::Instant::now();
+    let mut tried = 0;
+    while started.elapsed() < Duration::from_secs(3) {
+        let answer = ann.call("enter_room", json!({"RoomId": "r", "Password": format!("{tried:04}")})).await;
+        match answer["ErrorCode"].as_u64() {
+            Some(100_019) => tried += 1,
+            code => assert_eq!(code, Some(60_007), "{answer}"),
+        }
+    }
+
+    assert!((3..=7).contains(&tried), "{tried} in 3 s");
+}
+
+#[tokio::test]
+async fn integers_are_read_however_they_are_written() {
+    let server = Server::start().await;
+    server.import(&["bot"]).await;
+    let post = async |path: &str, body: &str| {
+        let request = reqwest::Client::new().post(server.url(path)).body(body.to_string());
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["ErrorCode"], 0, "{path} {body}: {answer}");
+        answer
+    };
+
+    let info = r#"{"RoomInfo":{"RoomId":"r","RoomType":"Live","SeatTemplate":"AudioSalon","MaxSeatCount":"12",
+        "MaxMemberCount":1e3,"Category":[1.0,"2"],"TakeSeatMode":2.0,"LifetimeAfterNoUsers":6.0e2}}"#;
+    let made = post("live_engine_http_srv/create_room", info).await["Response"]["RoomInfo"].clone();
+    for (field, value) in [
+        ("MaxSeatCount", json!(12)),
+        ("MaxMemberCount", json!(1000)),
+        ("Category", json!([1, 2])),
+        ("TakeSeatMode", json!("ApplyToTake")),
+        ("LifetimeAfterNoUsers", json!(600)),
+    ] {
+        assert_eq!(made[field], value, "{field}");
+    }
+    post(
+        "live_engine_http_srv/mute_member",
+        r#"{"RoomId":"r","MemberList_Account":["bot"],"MuteTime":"60"}"#,
+    )
+    .await;
+    post("live_engine_http_srv/get_muted_member_list", r#"{"RoomId":"r","Next":0.0,"Count":"10"}"#).await;
+    post("live_engine_http_srv/get_room_list", r#"{"Count":1e1,"SortDirection":1.0}"#).await;
+    post("live_engine_http_srv/add_gift", r#"{"GiftId":"g","Coins":1e1,"Level":"3"}"#).await;
+    let gift = r#"{"RoomId":"r","GiftId":"g","Count":2.0,"From_Account":"bot"}"#;
+    post("live_engine_http_srv/send_gift", gift).await;
+    let given = server.ok("get_gift_count", json!({"RoomId": "r"})).await;
+    assert_eq!((&given["TotalCount"], &given["TotalCoins"]), (&json!(2), &json!(20)));
+
+    // The gateway reads as REST does.
+    let mut ann = server.connect().await;
+    let login = json!({"SdkAppId": server.app.to_string(), "UserId": "ann", "UserSig": server.sig("ann")});
+    ann.ok("login", login).await;
+    ann.ok("enter_room", json!({"RoomId": "r"})).await;
+    let liked = ann.ok("send_like", json!({"RoomId": "r", "Count": "4"})).await;
+    assert_eq!(liked["TotalLikesReceived"], 4);
 }

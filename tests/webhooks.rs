@@ -316,6 +316,39 @@ async fn a_message_can_be_refused_changed_and_dropped_by_the_receiver() {
     assert_eq!((&statistic["TotalMsgCount"], &statistic["TotalGiftsSent"]), (&json!(1), &json!(0)));
 }
 
+/// A console that approves messages by hand refuses them all, and sends those that are approved itself.
+#[tokio::test]
+async fn a_message_that_spares_the_receiver_is_neither_asked_for_nor_told() {
+    let receiver = Receiver::answering(|received, _| {
+        Answer::Json(json!({"ErrorCode": u32::from(received.command == "Group.CallbackBeforeSendMsg")}))
+    })
+    .await;
+    let server = told(&receiver).await;
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let mut ben = server.enter("ben", "r").await;
+    let path = "group_open_http_svc/send_group_msg";
+    let message = |text: &str, forbidden: &[&str]| {
+        json!({
+            "GroupId": "r", "From_Account": "ann", "Random": 5, "ForbidCallbackControl": forbidden,
+            "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}],
+        })
+    };
+
+    assert_eq!(server.code(path, message("asked", &[])).await, 10_016);
+    assert_eq!(server.code(path, message("asked", &["ForbidAfterSendMsgCallback"])).await, 10_016);
+    let both = ["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"];
+    assert_eq!(server.call(path, message("silent", &both)).await["ErrorCode"], 0);
+    assert_eq!(server.call(path, message("told", &both[..1])).await["ErrorCode"], 0);
+
+    assert_eq!(ben.event("text_msg").await["Text"], "silent");
+    assert_eq!(ben.event("text_msg").await["Text"], "told");
+    let told = receiver.wait_for("Group.CallbackAfterSendMsg", 1).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].body["MsgBody"][0]["MsgContent"]["Text"], "told");
+    assert_eq!(receiver.of("Group.CallbackBeforeSendMsg").len(), 2);
+}
+
 #[tokio::test]
 async fn a_receiver_that_does_not_answer_in_time_has_no_objection_and_delays_nobody_else() {
     let receiver = Receiver::answering(|received, _| match received.command.as_str() {

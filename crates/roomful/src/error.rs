@@ -44,6 +44,8 @@ impl From<rooms::Error> for ApiError {
             E::TooManyTags(_) => Code::TooManyTags,
             E::RoomFull(_) => Code::RoomFull,
             E::Banned(_) => Code::Banned,
+            E::PasswordWanted(_) => Code::PasswordWanted,
+            E::WrongPassword(_) => Code::WrongPassword,
             E::MessagesDisabled => Code::MessagesDisabled,
             E::Muted(_) => Code::Muted,
             E::GiftsDisabled => Code::GiftsDisabled,

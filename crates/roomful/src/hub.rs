@@ -593,10 +593,11 @@ impl Hub {
         self: &Arc<Self>,
         session: &Arc<Session>,
         cell: &Arc<RoomCell>,
+        password: Option<&str>,
     ) -> Result<Welcome, ApiError> {
         self.require_store(&cell.app)?;
         loop {
-            match cell.enter(session, &self.config, clock::now())? {
+            match cell.enter(session, password, &self.config, clock::now())? {
                 Entrance::Open(welcome) => return Ok(welcome),
                 Entrance::Crowded(own) => {
                     let known = own.into_iter().filter_map(|id| self.sessions.by_id(id));

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use parking_lot::Mutex;
+use rooms::RoomId;
 
 /// The limits of one app, one for each command.
 pub(crate) struct RateLimits(Vec<RateLimit>);
@@ -53,6 +55,44 @@ impl RateLimit {
     }
 }
 
+/// What may be done once a second for each name.
+pub(crate) struct OnceASecond {
+    is_lifted: bool,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent {
+    at: HashMap<RoomId, Instant>,
+    /// How many there are when those of long ago are looked for.
+    sweep_at: usize,
+}
+
+impl OnceASecond {
+    /// `calls_per_second` is the app's; 0 lifts this one too.
+    pub(crate) fn new(calls_per_second: u32) -> Self {
+        Self { is_lifted: calls_per_second == 0, recent: Mutex::default() }
+    }
+
+    /// Whether `name` may be named once more at `now`.
+    pub(crate) fn accept(&self, name: &RoomId, now: Instant) -> bool {
+        if self.is_lifted {
+            return true;
+        }
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < Duration::from_secs(1);
+        let mut recent = self.recent.lock();
+        if recent.at.get(name).is_some_and(is_recent) {
+            return false;
+        }
+        if recent.at.len() >= recent.sweep_at {
+            recent.at.retain(|_, at| is_recent(at));
+            recent.sweep_at = (recent.at.len() * 2).max(64);
+        }
+        recent.at.insert(name.clone(), now);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,10 +110,28 @@ mod tests {
     }
 
     #[test]
+    fn a_name_comes_once_a_second_and_those_of_long_ago_are_forgotten() {
+        let limit = OnceASecond::new(200);
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let name = |number: u64| RoomId::parse(&format!("r{number}")).unwrap();
+
+        let calls = [(1, 0), (1, 999), (2, 999), (1, 1000), (1, 1500), (2, 1998), (2, 1999)];
+        let accepted: Vec<bool> =
+            calls.map(|(number, millis)| limit.accept(&name(number), at(millis))).into();
+        assert_eq!(accepted, [true, false, true, true, false, false, true]);
+
+        assert!((0..100_000).all(|number| limit.accept(&name(number), at(3000 + number))));
+        assert!(limit.recent.lock().at.len() < 5000);
+    }
+
+    #[test]
     fn zero_is_no_limit() {
         let limit = RateLimit::new(0);
         let now = Instant::now();
 
         assert!((0..10_000).all(|_| limit.accept(now)));
+        let (lifted, room) = (OnceASecond::new(0), RoomId::parse("r").unwrap());
+        assert!((0..10).all(|_| lifted.accept(&room, now)));
     }
 }

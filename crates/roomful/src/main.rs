@@ -24,6 +24,7 @@ mod patience;
 mod places;
 mod pulse;
 mod quota;
+mod repeats;
 mod rest;
 mod room_cell;
 mod serve;

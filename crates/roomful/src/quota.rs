@@ -132,6 +132,12 @@ impl Quota {
         Ok(())
     }
 
+    /// A password was wrong: that costs a second's worth of commands, so that nobody finds one by trying.
+    pub(crate) fn spend_guess(&self, limits: &Limits, now: Instant) {
+        let commands = limits.commands_per_second();
+        self.0.lock().commands.spend(f64::from(commands), commands, SAVED_SECONDS, now);
+    }
+
     /// An answer of `bytes` goes out.
     pub(crate) fn note_answer(&self, limits: &Limits, bytes: usize, now: Instant) {
         let rate = limits.answer_bytes_per_second();

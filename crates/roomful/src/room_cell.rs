@@ -100,6 +100,13 @@ impl Keeping {
     }
 }
 
+/// Whether the app's receiver hears of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Told,
+    Spared,
+}
+
 struct Fanout {
     listeners: HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>,
     batch: PresenceBatch,
@@ -263,10 +270,12 @@ impl RoomCell {
     pub(crate) fn enter(
         self: &Arc<Self>,
         session: &Arc<Session>,
+        password: Option<&str>,
         config: &Config,
         now: Time,
     ) -> Result<Entrance, ApiError> {
         let mut room = self.write()?;
+        room.require_password(&session.user, password)?;
         let own = room.members().sessions(session.user.as_str());
         let is_in = own.contains(&session.id);
         let most = config.limits.sessions_per_room as usize;
@@ -567,6 +576,7 @@ impl RoomCell {
     pub(crate) fn send(
         self: &Arc<Self>,
         operator: &str,
+        hook: Hook,
         send: impl FnOnce(&mut Room, Time) -> Result<Event, Error>,
     ) -> Result<(Message, Keeping), Error> {
         let mut room = self.write()?;
@@ -577,7 +587,8 @@ impl RoomCell {
         };
         let message = message.clone();
         let put = Change::PutMessage(self.app.id, self.room_id.clone(), message.clone());
-        let commit = self.commit(&room, operator, vec![put], std::slice::from_ref(&event), now);
+        let told = if hook == Hook::Told { std::slice::from_ref(&event) } else { &[] };
+        let commit = self.commit(&room, operator, vec![put], told, now);
         let fanout = self.fanout.lock();
         drop(room);
         let frame = Frame::message(&self.room_id, &message);

@@ -11,9 +11,10 @@ use usersig::{Claims, Decoded, SecretKey};
 
 use crate::budget::Budget;
 use crate::error::ApiError;
-use crate::limit::{RateLimit, RateLimits};
+use crate::limit::{OnceASecond, RateLimit, RateLimits};
 use crate::live::Live;
 use crate::quota::Quotas;
+use crate::repeats::Repeats;
 use crate::webhooks::EventIds;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -26,6 +27,10 @@ pub(crate) struct Tenant {
     pub(crate) limits: RateLimits,
     /// The same frequencies for what its members change, apart from its server's: neither takes the other's share.
     pub(crate) member_limits: RateLimits,
+    /// Each room id may be tried so often.
+    pub(crate) creations: OnceASecond,
+    /// What its server has sent already.
+    pub(crate) repeats: Repeats,
     /// What each user has used.
     pub(crate) quotas: Quotas,
     /// For the bodies of its calls.
@@ -70,6 +75,8 @@ impl Tenant {
             accounts: RwLock::default(),
             limits: RateLimits::new(frequencies, calls_per_second),
             member_limits: RateLimits::new(frequencies, calls_per_second),
+            creations: OnceASecond::new(calls_per_second),
+            repeats: Repeats::default(),
             quotas: Quotas::default(),
             bodies: Budget::of_app(),
             store,

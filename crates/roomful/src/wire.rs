@@ -59,6 +59,10 @@ pub(crate) struct RoomInfoView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lifetime_after_owner_offline: Option<u64>,
     custom_info: &'a str,
+    is_password_enabled: bool,
+    /// For the app's server and those in charge of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
     member_count: usize,
     online_count: usize,
     view_count: u64,
@@ -118,12 +122,19 @@ impl<'a> RoomInfoView<'a> {
             lifetime_after_owner_leave: seconds(info.lifetime_after_owner_leave),
             lifetime_after_owner_offline: seconds(info.lifetime_after_owner_offline),
             custom_info: &info.custom_info,
+            is_password_enabled: info.is_password_enabled,
+            password: None,
             member_count: room.members().len(),
             online_count: room.members().len() + room.players(),
             view_count: room.counters().views,
             popularity: room.counters().views,
             video_quality_list: [],
         }
+    }
+
+    /// For one who may know how to get in.
+    pub(crate) fn with_password(self, info: &'a RoomInfo) -> Self {
+        Self { password: Some(info.password.as_str()).filter(|password| !password.is_empty()), ..self }
     }
 
     pub(crate) fn json(&self) -> String {

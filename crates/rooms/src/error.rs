@@ -51,6 +51,12 @@ pub enum Error {
     /// The user may not enter until then.
     #[error("banned from this room until Unix time {}", .0.unix_seconds())]
     Banned(Time),
+    /// Who enters has to give the room's password.
+    #[error("room {0} wants a password; give it as Password")]
+    PasswordWanted(String),
+    /// What was given is not the room's password.
+    #[error("this is not the password of room {0}")]
+    WrongPassword(String),
     /// Nobody may send messages in this room now.
     #[error("messages are off in this room (IsMessageDisabled)")]
     MessagesDisabled,

@@ -26,6 +26,8 @@ pub struct Gift {
     pub default_name: String,
     /// At most 20 bytes.
     pub default_desc: String,
+    /// When it was added; unknown of those that are older than this field.
+    pub created_at: Option<Time>,
 }
 
 /// A group of gifts.
@@ -149,11 +151,9 @@ impl Catalogue {
     }
 
     /// The gifts of a category, by id.
-    pub fn gifts_in<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.values().filter_map(move |record| match record {
-            CatalogueRecord::Relation { category_id, gift_id } if category_id == category => {
-                Some(gift_id.as_str())
-            }
+    pub fn gifts_in<'a>(&'a self, category: &str) -> impl Iterator<Item = &'a str> {
+        self.under("relation", category).filter_map(|record| match record {
+            CatalogueRecord::Relation { gift_id, .. } => Some(gift_id.as_str()),
             _ => None,
         })
     }
@@ -167,28 +167,28 @@ impl Catalogue {
     }
 
     /// All languages of a gift.
-    pub fn gift_wordings<'a>(&'a self, gift: &'a str) -> impl Iterator<Item = (&'a str, &'a Wording)> {
-        self.0.values().filter_map(move |record| match record {
-            CatalogueRecord::GiftWording { gift_id, language, wording } if gift_id == gift => {
-                Some((language.as_str(), wording))
-            }
+    pub fn gift_wordings<'a>(&'a self, gift: &str) -> impl Iterator<Item = (&'a str, &'a Wording)> {
+        self.under("gift-words", gift).filter_map(|record| match record {
+            CatalogueRecord::GiftWording { language, wording, .. } => Some((language.as_str(), wording)),
             _ => None,
         })
     }
 
     /// All languages of a category.
-    pub fn category_wordings<'a>(
-        &'a self,
-        category: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a Wording)> {
-        self.0.values().filter_map(move |record| match record {
-            CatalogueRecord::CategoryWording { category_id, language, wording }
-                if category_id == category =>
-            {
-                Some((language.as_str(), wording))
-            }
+    pub fn category_wordings<'a>(&'a self, category: &str) -> impl Iterator<Item = (&'a str, &'a Wording)> {
+        self.under("category-words", category).filter_map(|record| match record {
+            CatalogueRecord::CategoryWording { language, wording, .. } => Some((language.as_str(), wording)),
             _ => None,
         })
+    }
+
+    /// The facts of a kind that begin with a name; a catalogue of thousands is not searched for them.
+    fn under(&self, kind: &str, one: &str) -> impl Iterator<Item = &CatalogueRecord> {
+        let first = key(kind, one, "");
+        self.0
+            .range(first.clone()..)
+            .take_while(move |(key, _)| key.starts_with(&first))
+            .map(|(_, record)| record)
     }
 
     /// Plans to add a gift, or with `edit` to change one.

@@ -11,6 +11,9 @@ use crate::{Error, RoomId, SeatTemplate, TakeSeatMode, Time, UserId};
 /// The most tags (`Category`) of a room.
 pub(crate) const MAX_TAGS: usize = 3;
 
+/// The most bytes of a room's password.
+const MAX_PASSWORD_BYTES: usize = 32;
+
 /// The two families of rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomType {
@@ -98,6 +101,12 @@ pub struct RoomInfo {
     pub lifetime_after_owner_offline: Option<Duration>,
     /// The app's own, at most 2 KiB.
     pub custom_info: String,
+    /// Who enters has to give `password`.
+    #[serde(default)]
+    pub is_password_enabled: bool,
+    /// At most 32 bytes. Shown to the app's server and to those in charge of the room, nobody else.
+    #[serde(default)]
+    pub password: String,
 }
 
 fn yes() -> bool {
@@ -137,6 +146,8 @@ pub struct Fields {
     pub lifetime_after_owner_leave: Option<u32>,
     pub lifetime_after_owner_offline: Option<u32>,
     pub custom_info: Option<String>,
+    pub is_password_enabled: Option<bool>,
+    pub password: Option<String>,
 }
 
 /// `TakeSeatMode` by name, or by the number older callers send.
@@ -206,6 +217,9 @@ impl RoomInfo {
             lifetime_after_owner_leave: None,
             lifetime_after_owner_offline: None,
             custom_info: String::new(),
+            // Who names a password for a new room wants it closed.
+            is_password_enabled: fields.password.as_ref().is_some_and(|password| !password.is_empty()),
+            password: String::new(),
         };
         defaults.updated(fields)
     }
@@ -243,6 +257,8 @@ impl RoomInfo {
             lifetime_after_owner_leave,
             lifetime_after_owner_offline,
             custom_info,
+            is_password_enabled,
+            password,
         } = fields;
 
         set_text("RoomName", &mut info.room_name, room_name, 100)?;
@@ -253,6 +269,11 @@ impl RoomInfo {
         set_text("BackgroundURL", &mut info.background_url, background_url, 200)?;
         set_text("Notice", &mut info.notice, notice, 100)?;
         set_text("CustomInfo", &mut info.custom_info, custom_info, 2048)?;
+        set_text("Password", &mut info.password, password, MAX_PASSWORD_BYTES)?;
+        set(&mut info.is_password_enabled, *is_password_enabled);
+        if info.is_password_enabled && info.password.is_empty() {
+            return Err(Error::invalid("Password", "is missing; IsPasswordEnabled needs one"));
+        }
         if let Some(category) = category {
             if category.len() > MAX_TAGS {
                 return Err(Error::TooManyTags(category.len()));
@@ -414,9 +435,40 @@ mod tests {
                 "MaxSeatCount is 5; this seat template has at most 4",
             ),
             (r#"{"TakeSeatMode":"Grab"}"#.into(), "TakeSeatMode is neither FreeToTake nor ApplyToTake"),
+            (format!(r#"{{"Password":"{long}"}}"#), "Password is 201 bytes; at most 32 are allowed"),
+            (r#"{"IsPasswordEnabled":true}"#.into(), "Password is missing; IsPasswordEnabled needs one"),
+            (
+                r#"{"IsPasswordEnabled":true,"Password":""}"#.into(),
+                "Password is missing; IsPasswordEnabled needs one",
+            ),
         ] {
             assert_eq!(create(&json).unwrap_err(), trouble);
         }
+    }
+
+    #[test]
+    fn a_new_room_with_a_password_wants_it_unless_it_says_otherwise() {
+        for (json, wanted) in [
+            (r#"{"Password":"x"}"#, true),
+            (r#"{"Password":"x","IsPasswordEnabled":true}"#, true),
+            (r#"{"Password":"x","IsPasswordEnabled":false}"#, false),
+            (r#"{"Password":""}"#, false),
+            ("{}", false),
+        ] {
+            assert_eq!(create(json).unwrap().is_password_enabled, wanted, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_update_leaves_the_password_as_it_was_where_it_says_nothing_of_it() {
+        let open = create(r#"{"Password":"x","IsPasswordEnabled":false}"#).unwrap();
+        let update = |json: &str| open.updated(&serde_json::from_str(json).unwrap());
+
+        let other = update(r#"{"Password":"y"}"#).unwrap();
+        assert_eq!((other.is_password_enabled, other.password.as_str()), (false, "y"));
+        let closed = update(r#"{"IsPasswordEnabled":true}"#).unwrap();
+        assert_eq!((closed.is_password_enabled, closed.password.as_str()), (true, "x"));
+        assert!(update(r#"{"IsPasswordEnabled":true,"Password":""}"#).is_err());
     }
 
     #[test]

@@ -252,6 +252,25 @@ impl Room {
         }
     }
 
+    /// Checks that `user` may come in by what it gives as the password. Who is in already needs none, nor do those in charge.
+    ///
+    /// # Errors
+    /// [`Error::PasswordWanted`], [`Error::WrongPassword`].
+    pub fn require_password(&self, user: &UserId, given: Option<&str>) -> Result<(), Error> {
+        let info = self.info();
+        if !info.is_password_enabled
+            || self.require_member(user).is_ok()
+            || self.role(user.as_str()) > Role::Member
+        {
+            return Ok(());
+        }
+        match given {
+            None | Some("") => Err(Error::PasswordWanted(info.room_id.to_string())),
+            Some(given) if given == info.password => Ok(()),
+            Some(_) => Err(Error::WrongPassword(info.room_id.to_string())),
+        }
+    }
+
     /// Checks that `user` may send messages at `now`: not muted, and not in a silenced room unless it manages it.
     ///
     /// # Errors

@@ -153,9 +153,10 @@ impl Room {
     /// A player that is only counted begins to watch: it is not listed, but let in and put out like everybody.
     ///
     /// # Errors
-    /// [`Error::Banned`], [`Error::RoomFull`].
+    /// [`Error::Banned`], [`Error::PasswordWanted`], [`Error::RoomFull`].
     pub fn begin_play(&mut self, user: &UserId, now: Time) -> Result<(), Error> {
         self.require_not_banned(user.as_str(), now)?;
+        self.require_password(user, None)?;
         if !self.is_player(user.as_str()) {
             self.require_space_for(user)?;
         }

@@ -191,10 +191,8 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
     Ok((Member { session, generation, outbox }, token))
 }
 
-/// A number, or its digits as a string.
 fn read_app(value: &Value) -> Option<SdkAppId> {
-    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
-    u32::try_from(number).ok().map(SdkAppId)
+    rest::integer(value).map(SdkAppId)
 }
 
 /// A member's command that waits for something.
@@ -289,13 +287,20 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
 #[serde(rename_all = "PascalCase")]
 struct RoomRequest {
     room_id: Option<String>,
+    /// To enter.
+    password: Option<String>,
 }
 
 fn enter_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: RoomRequest = parse_json(body)?;
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = hub.app_of(session)?.room(room_id.as_str())?;
-    Ok(hub.enter_room(session, &cell)?.json)
+    let entered = hub.enter_room(session, &cell, request.password.as_deref());
+    entered.map(|welcome| welcome.json).inspect_err(|error| {
+        if error.code == Code::WrongPassword {
+            session.quota.spend_guess(&hub.config.limits, Instant::now());
+        }
+    })
 }
 
 #[derive(Deserialize)]

@@ -31,9 +31,8 @@ struct SeatRequestBody {
     timeout: Option<u64>,
     #[serde(rename = "Member_Account")]
     member: Option<String>,
-    /// A number, or its digits.
     #[serde(rename = "RequestId")]
-    request_id: Option<Value>,
+    request_id: Option<u64>,
 }
 
 impl SeatRequestBody {
@@ -49,9 +48,7 @@ impl SeatRequestBody {
     }
 
     fn request_id(&self) -> Result<u64, ApiError> {
-        let id = self.request_id.as_ref().ok_or_else(|| ApiError::invalid("RequestId", "is missing"))?;
-        let id = id.as_u64().or_else(|| id.as_str()?.parse().ok());
-        id.ok_or_else(|| ApiError::invalid("RequestId", "is no request's id"))
+        self.request_id.ok_or_else(|| ApiError::invalid("RequestId", "is missing"))
     }
 }
 

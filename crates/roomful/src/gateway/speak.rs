@@ -9,6 +9,7 @@ use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
 use crate::rest::Elements;
+use crate::room_cell::Hook;
 use crate::webhooks::{self, MessageQuestion};
 
 #[derive(Deserialize)]
@@ -76,7 +77,8 @@ async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<
         // The app's server drops it, and its sender is not to know.
         return Ok(json!({"MsgId": "", "Seq": 0}).to_string());
     };
-    let (message, commit) = cell.send(user.as_str(), |room, now| room.send(user, content, now))?;
+    let (message, commit) =
+        cell.send(user.as_str(), Hook::Told, |room, now| room.send(user, content, now))?;
     commit.kept().await?;
     Ok(json!({"MsgId": message.id, "Seq": message.seq}).to_string())
 }

@@ -61,9 +61,13 @@ impl From<ApiError> for Refusal {
             }
             C::TooOften | C::Internal => StatusCode::SERVICE_UNAVAILABLE,
             C::RoomNotFound | C::NoPeer => StatusCode::NOT_FOUND,
-            C::NotAMember | C::NotAllowed | C::RoomFull | C::Banned | C::Muted | C::ApplyFirst => {
-                StatusCode::FORBIDDEN
-            }
+            C::NotAMember
+            | C::NotAllowed
+            | C::RoomFull
+            | C::Banned
+            | C::PasswordWanted
+            | C::Muted
+            | C::ApplyFirst => StatusCode::FORBIDDEN,
             C::SeatLocked | C::SeatTaken | C::NoSeatFree | C::NoSeats | C::OnSeatAlready | C::NotOnSeat => {
                 StatusCode::CONFLICT
             }
@@ -311,7 +315,7 @@ fn quoted(entity_tag: &str) -> Option<HeaderValue> {
 fn enter(hub: &Arc<Hub>, cell: &Arc<RoomCell>, user: &UserId) -> Result<Arc<Session>, Refusal> {
     let session = hub.begin_media_session(&cell.app, user)?;
     hub.note_session(&session);
-    if let Err(error) = hub.enter_room(&session, cell) {
+    if let Err(error) = hub.enter_room(&session, cell, None) {
         hub.end_session(&session, LeaveCause::Leave);
         return Err(error.into());
     }

@@ -153,9 +153,9 @@ impl CreateRequest {
 pub(super) struct ScoreRequest {
     #[schemars(required)]
     battle_id: Option<String>,
-    /// 1 adds, 2 sets; a number, or its digits.
+    /// 1 adds, 2 sets.
     #[schemars(required)]
-    op_type: Option<Value>,
+    op_type: Option<i64>,
     #[schemars(required)]
     score_list: Option<Vec<Score>>,
 }
@@ -180,9 +180,9 @@ pub(super) async fn set_battle_score(
     request: ScoreRequest,
 ) -> Result<Response<Results>, ApiError> {
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
-    let add = match request.op_type.as_ref().map(Value::to_string).as_deref() {
-        Some("1" | "\"1\"") => true,
-        Some("2" | "\"2\"") => false,
+    let add = match request.op_type {
+        Some(1) => true,
+        Some(2) => false,
         _ => return Err(ApiError::invalid("OpType", "must be 1 (add) or 2 (set)")),
     };
     let scores = request.score_list.filter(|scores| !scores.is_empty());

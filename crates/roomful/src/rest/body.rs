@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 use super::Call;
+use super::integers::Loose;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::hub::Hub;
@@ -231,7 +232,8 @@ fn depth(json: &[u8]) -> usize {
 /// Broken JSON is [`Code::JsonMalformed`]; a value of the wrong type is [`Code::Invalid`] (`spec/live-rest-api.md`).
 pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let parsed = T::deserialize(&mut deserializer).and_then(|parsed| deserializer.end().map(|()| parsed));
+    let parsed = T::deserialize(Loose(&mut deserializer));
+    let parsed = parsed.and_then(|parsed| deserializer.end().map(|()| parsed));
     parsed.map_err(|error| {
         // The data may be at fault before the parser met what is broken behind it.
         if !error.is_data() || serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
@@ -239,7 +241,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ApiError
         }
         let mut track = serde_path_to_error::Track::new();
         let mut again = serde_json::Deserializer::from_str(json);
-        let _ = T::deserialize(serde_path_to_error::Deserializer::new(&mut again, &mut track));
+        let _ = T::deserialize(serde_path_to_error::Deserializer::new(Loose(&mut again), &mut track));
         let text = error.to_string();
         let text = text.split(" at line ").next().unwrap_or_default();
         match track.path().to_string().as_str() {

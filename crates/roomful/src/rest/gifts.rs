@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Room, Wording};
+use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Room, Time, Wording};
 use hall::{Touch, Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Call;
 use super::answer::{Both, Done, Response};
 use super::rooms::{LIVE, require_room_id};
+use crate::clock;
 use crate::error::ApiError;
 use crate::webhooks;
 
@@ -41,6 +42,7 @@ impl GiftFields {
             extension_info: self.extension_info.unwrap_or(gift.extension_info),
             default_name: self.default_name.unwrap_or(gift.default_name),
             default_desc: self.default_desc.unwrap_or(gift.default_desc),
+            created_at: gift.created_at,
         }
     }
 }
@@ -57,21 +59,47 @@ pub(super) struct GiftView {
     extension_info: String,
     default_name: String,
     default_desc: String,
+    /// Unix seconds; 0 where it is not known.
+    create_time: u64,
     /// In the language that was asked for; else the default.
     name: String,
     desc: String,
-    /// The languages it has names in.
-    language_list: Vec<String>,
+    /// Its names in other languages.
+    language_list: Vec<GiftWording>,
+}
+
+/// What a gift is called in a language.
+#[derive(Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftWording {
+    language: String,
+    name: String,
+    desc: String,
+}
+
+/// The words of the language that was asked for; else the default ones.
+fn words_in<'a>(
+    language: Option<&str>,
+    all: &[(&str, &'a Wording)],
+    default: (&'a str, &'a str),
+) -> (String, String) {
+    let asked = all.iter().find(|(known, _)| Some(*known) == language);
+    let (name, desc) = asked.map_or(default, |(_, words)| (words.name.as_str(), words.desc.as_str()));
+    (name.to_string(), desc.to_string())
 }
 
 impl GiftView {
     fn new(catalogue: &Catalogue, gift: &Gift, language: Option<&str>) -> Self {
         let wordings: Vec<_> = catalogue.gift_wordings(&gift.gift_id).collect();
-        let wording = wordings.iter().find(|(known, _)| Some(*known) == language);
-        let (name, desc) =
-            wording.map_or((&gift.default_name, &gift.default_desc), |(_, words)| (&words.name, &words.desc));
-        let (name, desc) = (name.clone(), desc.clone());
-        let language_list = wordings.iter().map(|(language, _)| (*language).to_string()).collect();
+        let (name, desc) = words_in(language, &wordings, (&gift.default_name, &gift.default_desc));
+        let language_list = wordings
+            .into_iter()
+            .map(|(language, words)| GiftWording {
+                language: language.into(),
+                name: words.name.clone(),
+                desc: words.desc.clone(),
+            })
+            .collect();
         let Gift {
             gift_id,
             icon_url,
@@ -81,6 +109,7 @@ impl GiftView {
             extension_info,
             default_name,
             default_desc,
+            created_at,
         } = gift.clone();
         Self {
             gift_id,
@@ -91,6 +120,7 @@ impl GiftView {
             extension_info,
             default_name,
             default_desc,
+            create_time: created_at.map_or(0, Time::unix_seconds),
             name,
             desc,
             language_list,
@@ -113,7 +143,7 @@ async fn change(
 
 pub(super) async fn add_gift(call: Call, mut request: GiftFields) -> Result<Done, ApiError> {
     let gift_id = require("GiftId", request.gift_id.take())?;
-    let gift = request.over(Gift { gift_id, ..Gift::default() });
+    let gift = request.over(Gift { gift_id, created_at: Some(clock::now()), ..Gift::default() });
     change(&call, |catalogue| catalogue.put_gift(gift, false)).await
 }
 
@@ -292,22 +322,36 @@ pub(super) struct CategoryView {
     category_desc: String,
     /// The same as `ExtensionInfo`.
     category_extension: String,
-    /// The languages it has names in.
-    language_list: Vec<String>,
+    /// Its names in other languages.
+    language_list: Vec<CategoryWording>,
+}
+
+/// What a category is called in a language.
+#[derive(Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CategoryWording {
+    language: String,
+    category_name: String,
+    category_desc: String,
 }
 
 impl CategoryView {
     fn new(catalogue: &Catalogue, category: &GiftCategory, language: Option<&str>) -> Self {
         let wordings: Vec<_> = catalogue.category_wordings(&category.category_id).collect();
-        let words = wordings.iter().find(|(known, _)| Some(*known) == language);
-        let (name, desc) = words.map_or((&category.default_name, &category.default_desc), |(_, words)| {
-            (&words.name, &words.desc)
-        });
+        let default = (category.default_name.as_str(), category.default_desc.as_str());
+        let (category_name, category_desc) = words_in(language, &wordings, default);
         Self {
-            category_name: name.clone(),
-            category_desc: desc.clone(),
+            category_name,
+            category_desc,
             category_extension: category.extension_info.clone(),
-            language_list: wordings.iter().map(|(language, _)| (*language).to_string()).collect(),
+            language_list: wordings
+                .into_iter()
+                .map(|(language, words)| CategoryWording {
+                    language: language.into(),
+                    category_name: words.name.clone(),
+                    category_desc: words.desc.clone(),
+                })
+                .collect(),
             category_id: category.category_id.clone(),
             default_name: category.default_name.clone(),
             default_desc: category.default_desc.clone(),

@@ -1,14 +1,20 @@
 //! Messages from the app's backend to everyone in a room.
 
-use ::rooms::{Content, Message, RoomType};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::rooms::{Content, Message, Room, RoomType, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Call;
 use super::answer::{Response, TopLevel};
+use super::integers::integer;
 use super::rooms::{LIVE, require_room_id};
 use crate::error::ApiError;
+use crate::repeats::{Fingerprint, Outcome, SentAs};
+use crate::room_cell::{Hook, RoomCell};
 use crate::webhooks::{self, MessageQuestion};
 use crate::wire;
 
@@ -123,9 +129,28 @@ pub(super) struct GroupRequest {
     from: Option<String>,
     #[serde(flatten)]
     elements: Elements,
-    /// Accepted: a message is told apart by its MsgId.
+    /// The same number from the same sender with the same elements within five minutes is the same message.
     #[serde(rename = "Random")]
-    _random: Option<Value>,
+    random: Option<Value>,
+    /// Events that the app's receiver is not to get for this message.
+    #[serde(rename = "ForbidCallbackControl")]
+    forbidden: Option<Vec<ForbiddenCallback>>,
+}
+
+#[derive(PartialEq, Eq, Deserialize, JsonSchema)]
+enum ForbiddenCallback {
+    #[serde(rename = "ForbidBeforeSendMsgCallback")]
+    Before,
+    #[serde(rename = "ForbidAfterSendMsgCallback")]
+    After,
+}
+
+impl GroupRequest {
+    /// The number that its sender gave it, if any, however it is written.
+    fn random(&self) -> Option<String> {
+        let random = self.random.as_ref().filter(|random| !random.is_null())?;
+        Some(integer::<i64>(random).map_or_else(|| random.to_string(), |number| number.to_string()))
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -140,11 +165,22 @@ pub(super) async fn send_group_msg(
     call: Call,
     request: GroupRequest,
 ) -> Result<TopLevel<GroupSent>, ApiError> {
+    let random = request.random();
     let group_id = request.group_id.ok_or_else(|| ApiError::invalid("GroupId", "is missing"))?;
     ::rooms::RoomId::parse_field("GroupId", &group_id)?;
+    let is_forbidden = |callback| request.forbidden.as_ref().is_some_and(|all| all.contains(&callback));
+    let asked = !is_forbidden(ForbiddenCallback::Before);
+    let hook = if is_forbidden(ForbiddenCallback::After) { Hook::Spared } else { Hook::Told };
     let content = request.elements.read()?;
-    let sent = send(&call, Some(&group_id), "From_Account", request.from.as_deref(), content, None).await?;
-    Ok(TopLevel(GroupSent { msg_time: sent.msg_time, msg_seq: sent.seq }))
+    let draft = Draft::new(&call, Some(&group_id), "From_Account", request.from.as_deref(), content, None)?;
+    let sent = match random {
+        None => draft.send(asked, hook).await?,
+        Some(random) => {
+            let first = call.app.repeats.of(draft.fingerprint(&random), Instant::now());
+            first.get_or_try_init(|| draft.send(asked, hook)).await?.clone()
+        }
+    }?;
+    Ok(TopLevel(GroupSent { msg_time: sent.time, msg_seq: sent.seq }))
 }
 
 /// Sends in the name of an imported account; of the caller when none is named.
@@ -156,25 +192,77 @@ async fn send(
     content: Content,
     kind: Option<RoomType>,
 ) -> Result<Sent, ApiError> {
-    let room_id = require_room_id(room_id)?;
-    call.hub.require_store(&call.app)?;
-    let cell = call.app.room(room_id.as_str())?;
-    let room_type = cell.read_as(kind)?.info().room_type;
-    let from = match sender {
-        None | Some("") => call.caller.clone(),
-        Some(sender) => call.app.require_account(field, sender)?.user.clone(),
-    };
-    let is_admin = call.app.credentials().is_admin(from.as_str());
-    let now = crate::clock::now();
-    cell.read()?.check_send_for(&from, is_admin, &content, now)?;
-    let operator = call.caller.as_str();
-    let question = MessageQuestion { room_id: room_id.as_str(), room_type, from: &from, operator, content };
-    let Some(content) = webhooks::before_message(&call.hub, &call.app, question).await? else {
-        // The app's server drops it, and its sender is not to know.
-        return Ok(Sent { msg_id: String::new(), seq: 0, msg_time: now.unix_seconds() });
-    };
-    let (message, commit) = cell.send(operator, |room, now| room.send_for(&from, is_admin, content, now))?;
-    commit.kept().await?;
-    let Message { id, seq, sent_at, .. } = message;
-    Ok(Sent { msg_id: id, seq, msg_time: sent_at.unix_seconds() })
+    let sent = Draft::new(call, room_id, field, sender, content, kind)?.send(true, Hook::Told).await??;
+    Ok(Sent { msg_id: sent.id, seq: sent.seq, msg_time: sent.time })
+}
+
+/// A message before it is sent.
+struct Draft<'a> {
+    call: &'a Call,
+    cell: Arc<RoomCell>,
+    room_type: RoomType,
+    /// Unlike that of another room of the same id.
+    incarnation: u64,
+    from: UserId,
+    content: Content,
+}
+
+impl<'a> Draft<'a> {
+    fn new(
+        call: &'a Call,
+        room_id: Option<&str>,
+        field: &str,
+        sender: Option<&str>,
+        content: Content,
+        kind: Option<RoomType>,
+    ) -> Result<Self, ApiError> {
+        let room_id = require_room_id(room_id)?;
+        call.hub.require_store(&call.app)?;
+        let cell = call.app.room(room_id.as_str())?;
+        let (room_type, incarnation) = {
+            let room = cell.read_as(kind)?;
+            (room.info().room_type, room.info().incarnation)
+        };
+        let from = match sender {
+            None | Some("") => call.caller.clone(),
+            Some(sender) => call.app.require_account(field, sender)?.user.clone(),
+        };
+        Ok(Self { call, cell, room_type, incarnation, from, content })
+    }
+
+    /// Which message it is, when its sender calls it `random`.
+    fn fingerprint(&self, random: &str) -> Fingerprint {
+        let (body, extension) = wire::elements(&self.content);
+        let parts = [self.from.as_str(), random, &body.to_string(), &extension];
+        let [from, random, body, extension] = parts.map(str::as_bytes);
+        Fingerprint::of(&[&self.incarnation.to_le_bytes(), from, random, body, extension])
+    }
+
+    /// Sends it, after its receiver was `asked` whether it may be.
+    ///
+    /// # Errors
+    /// Why it was not sent. That it was, and could not be kept yet, is an outcome.
+    async fn send(&self, asked: bool, hook: Hook) -> Result<Outcome, ApiError> {
+        let Self { call, cell, from, .. } = self;
+        let is_admin = call.app.credentials().is_admin(from.as_str());
+        let now = crate::clock::now();
+        cell.read()?.check_send_for(from, is_admin, &self.content, now)?;
+        let operator = call.caller.as_str();
+        let content = self.content.clone();
+        let content = if asked {
+            let room_id = cell.room_id.as_str();
+            let question = MessageQuestion { room_id, room_type: self.room_type, from, operator, content };
+            let Some(content) = webhooks::before_message(&call.hub, &call.app, question).await? else {
+                // The app's server drops it, and its sender is not to know.
+                return Ok(Ok(SentAs { id: String::new(), seq: 0, time: now.unix_seconds() }));
+            };
+            content
+        } else {
+            content
+        };
+        let send = |room: &mut Room, now| room.send_for(from, is_admin, content, now);
+        let (message, commit) = cell.send(operator, hook, send)?;
+        let Message { id, seq, sent_at, .. } = message;
+        Ok(commit.kept().await.map(|()| SentAs { id, seq, time: sent_at.unix_seconds() }))
+    }
 }

@@ -9,6 +9,7 @@ mod by;
 mod commands;
 mod conference;
 mod gifts;
+mod integers;
 mod members;
 mod messages;
 mod metadata;
@@ -36,6 +37,7 @@ pub(crate) use body::{
 use commands::COMMANDS;
 use commands::Command;
 pub(crate) use commands::{frequencies, names};
+pub(crate) use integers::integer;
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
 pub(crate) use openapi::document as openapi;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Call;
 use super::answer::{Done, Response};
+use super::integers::integer;
 use super::rooms::{LIVE, RoomRequest, require_room_id};
 use crate::clock;
 use crate::error::ApiError;
@@ -184,19 +185,14 @@ pub(super) struct PageRequest {
 impl PageRequest {
     /// From which entry, and how many.
     fn range(&self) -> Result<(usize, usize), ApiError> {
-        let next =
-            match &self.next {
-                None | Some(Value::Null) => None,
-                Some(Value::String(text)) if text.is_empty() => None,
-                Some(Value::String(text)) => {
-                    let number = text.parse::<u64>();
-                    Some(number.map_err(|_| {
-                        ApiError::invalid("Next", "is no cursor of this list; start with \"\"")
-                    })?)
-                }
-                Some(Value::Number(number)) => number.as_u64(),
-                Some(_) => return Err(ApiError::invalid("Next", "is neither a string nor a number")),
-            };
+        let next = match &self.next {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(value) => Some(
+                integer::<u64>(value)
+                    .ok_or_else(|| ApiError::invalid("Next", "is no cursor of this list; start with \"\""))?,
+            ),
+        };
         let from = next.or(self.offset).unwrap_or(0);
         let most =
             self.limit.or(self.count).map_or(MAX_LISTED, |most| usize::try_from(most).unwrap_or(usize::MAX));

@@ -1,5 +1,7 @@
 //! Rooms of type Live: create, destroy, look at, change, list.
 
+use std::time::Instant;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rooms::{Fields, RoomId, RoomType, WireTakeSeatMode};
@@ -9,6 +11,7 @@ use serde_json::Value;
 
 use super::Call;
 use super::answer::{Done, Rendered, Response};
+use super::integers::integer;
 use crate::error::{ApiError, Code};
 use crate::hub::NewRoom;
 use crate::room_cell::everything;
@@ -85,14 +88,24 @@ struct InfoFields {
     lifetime_after_owner_leave: Option<u32>,
     lifetime_after_owner_offline: Option<u32>,
     custom_info: Option<String>,
+    /// Who enters has to give the password; true by default when a new room has one.
+    is_password_enabled: Option<bool>,
+    password: Option<String>,
 }
 
 /// A name, or the number older callers send.
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum TakeSeatMode {
-    Name(String),
-    Number(u32),
+#[serde(transparent)]
+struct TakeSeatMode(Value);
+
+impl TakeSeatMode {
+    fn read(self) -> WireTakeSeatMode {
+        match (integer(&self.0), self.0) {
+            (Some(number), _) => WireTakeSeatMode::Number(number),
+            (None, Value::String(name)) => WireTakeSeatMode::Name(name),
+            (None, other) => WireTakeSeatMode::Name(other.to_string()),
+        }
+    }
 }
 
 impl InfoRequest {
@@ -125,10 +138,7 @@ impl InfoRequest {
             seat_template: info.seat_template,
             seat_layout_template_id: info.seat_layout_template_id,
             is_seat_enabled: info.is_seat_enabled,
-            take_seat_mode: info.take_seat_mode.map(|mode| match mode {
-                TakeSeatMode::Name(name) => WireTakeSeatMode::Name(name),
-                TakeSeatMode::Number(number) => WireTakeSeatMode::Number(number),
-            }),
+            take_seat_mode: info.take_seat_mode.map(TakeSeatMode::read),
             max_seat_count: info.max_seat_count,
             keep_owner_on_seat: info.keep_owner_on_seat,
             max_member_count: info.max_member_count,
@@ -150,6 +160,8 @@ impl InfoRequest {
             lifetime_after_owner_leave: info.lifetime_after_owner_leave,
             lifetime_after_owner_offline: info.lifetime_after_owner_offline,
             custom_info: info.custom_info,
+            is_password_enabled: info.is_password_enabled,
+            password: info.password,
         };
         Ok((room_id, owner, fields))
     }
@@ -199,6 +211,12 @@ pub(super) async fn create(
     if call.is_member() && owner != call.caller {
         return Err(ApiError::invalid("Owner_Account", "must be you, or absent"));
     }
+    // Members come to a new room all at once, each of them making it: the one who does tells the others.
+    if !call.is_member() && !call.app.creations.accept(&room_id, Instant::now()) {
+        let message =
+            format!("create_room of {room_id} is called more than once a second; slow down and retry");
+        return Err(ApiError::new(Code::CalledTooOften, message));
+    }
     let made_by = call.is_member().then(|| call.caller.clone());
     let operator = call.caller.as_str();
     let new = NewRoom { room_id, room_type, owner, fields: &fields, operator, made_by };
@@ -225,7 +243,10 @@ pub(super) fn info(
 ) -> Result<Rendered<OneRoom>, ApiError> {
     let cell = call.app.room(request.room_id()?.as_str())?;
     let room = call.read(&cell, Some(room_type))?;
-    Ok(room_info(&RoomInfoView::new(&room, &call.app).json()))
+    let view = RoomInfoView::new(&room, &call.app);
+    let is_in_charge = call.require_role(&room, rooms::Role::Admin).is_ok();
+    let view = if is_in_charge { view.with_password(room.info()) } else { view };
+    Ok(room_info(&view.json()))
 }
 
 fn room_info(json: &str) -> Rendered<OneRoom> {
@@ -308,9 +329,9 @@ pub(super) async fn get_room_list(call: Call, request: ListRequest) -> Result<Re
     };
     let ascending = match request.sort_direction {
         None | Some(Value::Null) => false,
-        Some(Value::Number(number)) => number.as_u64() == Some(1),
-        Some(Value::String(text)) => {
-            matches!(text.to_ascii_lowercase().as_str(), "asc" | "ascend" | "ascending" | "1")
+        Some(value @ (Value::Number(_) | Value::String(_))) => {
+            let name = value.as_str().unwrap_or_default().to_ascii_lowercase();
+            integer(&value) == Some(1) || ["asc", "ascend", "ascending"].contains(&name.as_str())
         }
         Some(_) => return Err(ApiError::invalid("SortDirection", "is neither a string nor a number")),
     };
