@@ -76,7 +76,11 @@ impl Restless {
                 _ => {
                     self.live("destroy_room", json!({"RoomId": self.room})).await;
                     let again = json!({"RoomInfo": {"RoomId": self.room, "RoomType": "Live"}});
-                    self.live("create_room", again).await;
+                    // A room id may be tried only so often.
+                    let create = || self.server.try_call("live_engine_http_srv/create_room", again.clone());
+                    while create().await.is_ok_and(|answer| answer["ErrorCode"] == 100012) {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
                 }
             }
         };

@@ -1,9 +1,15 @@
-//! What goes on around a room while it is open: which of its commands may be on their way to the disk together, and in which
-//! order they are carried out.
+//! What goes on around a room while it is open, as a machine: [`Hall`] takes [`Input`]s and gives [`Effect`]s. Commands are
+//! values, whichever way they came.
 //!
-//! Sans-IO, as `rooms` is: no clock, no disk, no tokio. Whoever waits is a value of the caller's, handed back when it may go
-//! on.
+//! Sans-IO, as `rooms` is: no clock, no disk, no tokio, no JSON. Whoever is to be answered is a value of the caller's, handed
+//! back with the answer.
 
+mod command;
+mod hall;
 mod plans;
+mod streams;
 
-pub use plans::{Begin, PlanId, Plans, TooMany, Touch, Touches};
+pub use command::{Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said};
+pub use hall::{Audience, Durably, Effect, Hall, Input, Told, Write};
+pub use plans::{PlanId, Touch, Touches};
+pub use streams::{MemberStreams, Offer, PeerId, Rights, Shown, Streams, WantedLayers};

@@ -7,14 +7,14 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{RoomId, UserId};
 
-use crate::room_cell::RoomCell;
+use crate::halls::OpenRoom;
 use crate::stage::Stage;
 use crate::tenant::Tenant;
 
 /// An app.
 pub(crate) struct App {
     pub(crate) tenant: Arc<Tenant>,
-    rooms: RwLock<HashMap<RoomId, Arc<RoomCell>, foldhash::fast::RandomState>>,
+    rooms: RwLock<HashMap<RoomId, Arc<OpenRoom>, foldhash::fast::RandomState>>,
     /// What goes on between its rooms.
     pub(crate) stage: Stage,
 }
@@ -33,11 +33,11 @@ impl App {
     }
 
     /// The room, if it exists.
-    pub(crate) fn room(&self, room_id: &str) -> Result<Arc<RoomCell>, rooms::Error> {
+    pub(crate) fn room(&self, room_id: &str) -> Result<Arc<OpenRoom>, rooms::Error> {
         self.rooms.read().get(room_id).cloned().ok_or_else(|| rooms::Error::RoomNotFound(room_id.into()))
     }
 
-    pub(crate) fn rooms(&self) -> Vec<Arc<RoomCell>> {
+    pub(crate) fn rooms(&self) -> Vec<Arc<OpenRoom>> {
         self.rooms.read().values().cloned().collect()
     }
 
@@ -45,7 +45,7 @@ impl App {
         self.rooms.read().len()
     }
 
-    pub(crate) fn put_room(&self, cell: Arc<RoomCell>) {
+    pub(crate) fn put_room(&self, cell: Arc<OpenRoom>) {
         self.rooms.write().insert(cell.room_id.clone(), cell);
     }
 

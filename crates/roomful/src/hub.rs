@@ -9,12 +9,12 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hall::Touches;
+use hall::{Answer, By, Command, Input, Passing, Planned, Refusal};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{
-    Account, Battle, BattleStep, CatalogueChange, ConnectionStep, Fields, LeaveCause, Outcome, Profile,
-    Record, Room, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
+    Account, Battle, BattleStep, CatalogueChange, ConnectionStep, Fields, LeaveCause, Profile, Record, Room,
+    RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
 };
 use store::{Change, Presence, Snapshot, Store, Webhook};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
@@ -24,10 +24,11 @@ use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
 use crate::error::{ApiError, Code};
+use crate::halls::{OpenRoom, SYSTEM, Welcome};
 use crate::live::Live;
 use crate::locks::ReadRoom;
 use crate::quota::{self, Place};
-use crate::room_cell::{Entrance, RoomCell, Welcome, everything};
+
 use crate::session::{Close, Closer, Frame, InRoom, Loss, ResumeToken, Session, Sessions};
 use crate::tenant::Tenant;
 use crate::webhooks::{self, EventIds, Sender};
@@ -41,9 +42,6 @@ const DISMISSAL_RETRY: Duration = Duration::from_secs(1);
 
 /// The lane of an app's gift catalogue; no room or user has a line feed in its name.
 const CATALOGUE_LANE: &str = "\ncatalogue";
-
-/// Who does what nobody asked for, as the cloud calls it.
-pub(crate) const SYSTEM: &str = "@TIM#SYSTEM";
 
 /// Resolves once the server drains.
 pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
@@ -139,7 +137,7 @@ impl Hub {
             room.restore_counters(counters);
             let made_by = room.info().made_by.as_ref();
             let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
-            app.put_room(RoomCell::new(app.tenant.clone(), room, place));
+            app.put_room(OpenRoom::new(app.tenant.clone(), room, place, &self.config));
         }
         let room = |app: SdkAppId, room_id: &RoomId| self.app(app)?.room(room_id.as_str()).ok();
         for (app, room_id, record) in snapshot.records {
@@ -150,13 +148,13 @@ impl Hub {
                 self.store.journal(vec![Change::DeleteRecord(app, room_id, Record::robot_key(user))]);
                 continue;
             }
-            if let Some(Ok(mut room)) = room(app, &room_id).as_deref().map(RoomCell::write) {
-                room.restore_record(record);
+            if let Some(cell) = room(app, &room_id) {
+                cell.restore(|room| room.restore_record(record));
             }
         }
         for (app, room_id, message) in snapshot.messages {
-            if let Some(Ok(mut room)) = room(app, &room_id).as_deref().map(RoomCell::write) {
-                room.restore_message(message);
+            if let Some(cell) = room(app, &room_id) {
+                cell.restore(|room| room.restore_message(message));
             }
         }
         for stored in &snapshot.sessions {
@@ -167,9 +165,7 @@ impl Hub {
         for presence in snapshot.presence {
             let is_in = room(presence.sdkappid, &presence.room_id)
                 .zip(self.sessions.by_id(presence.session))
-                .is_some_and(|(cell, session)| {
-                    cell.restore(&session, presence.place, presence.seen) == Ok(true)
-                });
+                .is_some_and(|(cell, session)| cell.restore_session(&session, presence.place, presence.seen));
             if !is_in {
                 let Presence { session, sdkappid, room_id, .. } = presence;
                 self.store.journal(vec![Change::DeletePresence(session, sdkappid, room_id)]);
@@ -230,7 +226,7 @@ impl Hub {
     }
 
     /// A room that a session is in, unless it is over.
-    fn cell_of(&self, session: &Session, room: &InRoom) -> Option<Arc<RoomCell>> {
+    fn cell_of(&self, session: &Session, room: &InRoom) -> Option<Arc<OpenRoom>> {
         let cell = self.app(session.app.id)?.room(room.room_id.as_str()).ok()?;
         (cell.media_key == room.key).then_some(cell)
     }
@@ -363,15 +359,14 @@ impl Hub {
             app.remove_account(user.as_str());
         }
         for cell in app.rooms() {
-            let _ = cell.end_players(|player| player == user);
-            // In the room's lane: a robot that was being placed is there when this is planned, and one that is placed later
-            // finds that there is no account.
-            let robot = std::slice::from_ref(user);
-            let plan = |room: &mut Room, _| Ok(((), room.delete_robots(robot)));
-            match self.change(&cell, None, SYSTEM, everything, plan).await {
+            cell.order(Command::Passing(Passing::EndPlayers(vec![user.clone()])));
+            // A robot that was being placed is there when this is planned; whoever places one later finds that there is
+            // no account.
+            let robots = Command::Planned(Planned::DeleteRobots(vec![user.clone()]));
+            match self.ask(&cell, By::App(SYSTEM.into()), None, robots).await {
                 // Gone with all its robots.
                 Err(error) if error.code == Code::RoomNotFound => {}
-                result => result?,
+                result => drop(result?),
             }
         }
         for session in self.sessions.all() {
@@ -417,38 +412,23 @@ impl Hub {
         let room = Room::new(info, clock::now());
         // Another call may destroy the room as soon as it can be found.
         let made = RoomInfoView::new(&room, app).json();
-        let cell = RoomCell::new(app.tenant.clone(), room, place);
+        let cell = OpenRoom::new(app.tenant.clone(), room, place, &self.config);
         app.put_room(cell.clone());
         self.watch_lifetime(&cell);
         Ok(made)
     }
 
-    /// A durable command on a room: plan under the rules, commit, apply. Returns what the plan says.
-    pub(crate) async fn change<T>(
+    /// A command on a room that may bring its end nearer.
+    pub(crate) async fn ask(
         self: &Arc<Self>,
-        cell: &Arc<RoomCell>,
+        cell: &Arc<OpenRoom>,
+        by: By,
         room_type: Option<RoomType>,
-        operator: &str,
-        touches: impl Fn(&Room, Time) -> Touches,
-        plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), rooms::Error>,
-    ) -> Result<T, ApiError> {
-        let (mut planned, turn) = cell.plan(room_type, operator, touches, plan).await?;
-        let stored = match planned.commit.take() {
-            Some(commit) => commit.await,
-            None => Ok(()),
-        };
-        turn.comes().await;
-        if let Err(error) = stored {
-            cell.give_up(&planned);
-            return Err(error.into());
-        }
-        let (value, rest) = cell.apply(planned, operator)?;
-        drop(turn);
+        command: Command,
+    ) -> Result<Answer, ApiError> {
+        let answer = cell.ask(by, room_type, command).await;
         self.watch_lifetime(cell);
-        if let Some(rest) = rest {
-            rest.await?;
-        }
-        Ok(value)
+        answer
     }
 
     /// Destroys a room; everyone in it is put out with a reason. Answers with its numbers.
@@ -457,40 +437,30 @@ impl Hub {
         app: &Arc<App>,
         room_id: &str,
         room_type: RoomType,
-        operator: &str,
-        check: impl FnOnce(&Room) -> Result<(), rooms::Error>,
+        by: By,
     ) -> Result<wire::Statistic, ApiError> {
-        let _lane = self.lane(app.id, room_id).await;
-        let cell = app.room(room_id)?;
-        let _alone = cell.alone().await?;
-        let statistic = {
-            let room = cell.read_as(Some(room_type))?;
-            check(&room)?;
-            wire::Statistic::new(room.counters(), room.sender_count())
-        };
-        self.destroy(app, &cell, LeaveCause::Destroyed, operator).await?;
-        Ok(statistic)
+        let (hub, app, cell) = (self.clone(), app.clone(), app.room(room_id)?);
+        let answer = to_its_end(async move {
+            // Whoever makes a room of that name finds none, or this one whole.
+            let _lane = hub.lane(app.id, cell.room_id.as_str()).await;
+            let end = cell.try_ask(by, Some(room_type), Command::Planned(Planned::Destroy)).await;
+            let answer = end.map_err(|refusal| cell.error(refusal))?;
+            hub.clear_up(&app, &cell).await;
+            Ok(answer)
+        });
+        match answer.await? {
+            Answer::Statistic { counters, senders } => Ok(wire::Statistic::new(counters, senders)),
+            other => Err(ApiError::internal(format_args!("the end of a room is answered {other:?}"))),
+        }
     }
 
-    async fn destroy(
-        self: &Arc<Self>,
-        app: &Arc<App>,
-        cell: &RoomCell,
-        cause: LeaveCause,
-        operator: &str,
-    ) -> Result<(), ApiError> {
-        let told = |room: &Room| webhooks::room_destroyed(app, room, operator, cause, clock::now());
-        let commit = cell.begin_end(told)?;
-        if let Err(error) = commit.await {
-            cell.go_on();
-            return Err(error.into());
-        }
-        cell.destroy(cause);
+    /// A room is over: so is all that it had a part in.
+    async fn clear_up(self: &Arc<Self>, app: &Arc<App>, cell: &OpenRoom) {
+        cell.let_go();
         self.end_requests(app, &cell.room_id);
         // The name is not given to another room before this one has left everything between rooms, on disk too.
         if self.leave_stage(app, &cell.room_id).await.is_ok() {
-            app.remove_room(&cell.room_id);
-            return Ok(());
+            return app.remove_room(&cell.room_id);
         }
         let (hub, app, room) = (self.clone(), app.clone(), cell.room_id.clone());
         tokio::spawn(async move {
@@ -500,43 +470,36 @@ impl Hub {
             }
             app.remove_room(&room);
         });
-        Ok(())
     }
 
     /// Ends the room when its lifetime does. Called whenever that moment may have come nearer.
-    pub(crate) fn watch_lifetime(self: &Arc<Self>, cell: &Arc<RoomCell>) {
+    pub(crate) fn watch_lifetime(self: &Arc<Self>, cell: &Arc<OpenRoom>) {
         let Ok(Some(deadline)) = cell.read().map(|room| room.deadline()) else { return };
         let (hub, watched) = (self.clone(), cell.clone());
         cell.lifetime_alarm.set(deadline, async move { hub.end_if_due(&watched).await });
     }
 
-    async fn end_if_due(self: &Arc<Self>, cell: &Arc<RoomCell>) {
+    async fn end_if_due(self: &Arc<Self>, cell: &Arc<OpenRoom>) {
         loop {
             let lane = self.lane(cell.app.id, cell.room_id.as_str()).await;
-            let alone = match cell.alone().await {
-                Ok(alone) => alone,
-                Err(error) if error.code == Code::RoomNotFound => return,
-                Err(_) => {
-                    drop(lane);
-                    tokio::time::sleep(DISMISSAL_RETRY).await;
-                    continue;
+            let expire = Command::Planned(Planned::Expire);
+            match cell.try_ask(By::App(SYSTEM.into()), None, expire).await {
+                Ok(_) => {
+                    if let Some(app) = self.app(cell.app.id) {
+                        self.clear_up(&app, cell).await;
+                    }
+                    return;
                 }
-            };
-            let is_due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= clock::now());
-            match cell.read() {
-                Err(_) => return,
-                Ok(room) if !is_due(room.deadline()) => break,
-                Ok(_) => {}
+                Err(Refusal::Gone) => return,
+                Err(Refusal::NotDue) => return self.watch_lifetime(cell),
+                Err(refusal) => {
+                    let error = cell.error(refusal);
+                    tracing::warn!(room = %cell.room_id, error = %error.message, "dismissal waits");
+                }
             }
-            let Some(app) = self.app(cell.app.id) else { return };
-            match self.destroy(&app, cell, LeaveCause::Expired, SYSTEM).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(room = %cell.room_id, error = %error.message, "dismissal waits"),
-            }
-            drop((alone, lane));
+            drop(lane);
             tokio::time::sleep(DISMISSAL_RETRY).await;
         }
-        self.watch_lifetime(cell);
     }
 
     // Presence
@@ -589,24 +552,31 @@ impl Hub {
     }
 
     /// A session goes into a room.
-    pub(crate) fn enter_room(
+    pub(crate) async fn enter_room(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        cell: &Arc<RoomCell>,
-        password: Option<&str>,
+        cell: &Arc<OpenRoom>,
+        password: Option<String>,
     ) -> Result<Welcome, ApiError> {
         self.require_store(&cell.app)?;
         loop {
-            match cell.enter(session, password, &self.config, clock::now())? {
-                Entrance::Open(welcome) => return Ok(welcome),
-                Entrance::Crowded(own) => {
-                    let known = own.into_iter().filter_map(|id| self.sessions.by_id(id));
-                    let lost = known.into_iter().find(|one| one.is_lost());
-                    let lost = lost.ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
-                    lost.close(Close::REPLACED);
-                    self.end_session(&lost, LeaveCause::Interrupted);
-                }
+            let was_in = session.is_in(cell.room_id.as_str()) == Some(cell.media_key);
+            if !session.note_entering(&cell.room_id, cell.media_key) {
+                return Err(ApiError::new(Code::SigInvalid, "the session has ended; log in with a UserSig"));
             }
+            let refusal = match cell.enter(session, password.clone()).await {
+                Ok(welcome) => return Ok(welcome),
+                Err(refusal) => refusal,
+            };
+            if !was_in {
+                session.note_left(cell.media_key);
+            }
+            let Refusal::Crowded(own) = refusal else { return Err(cell.error(refusal)) };
+            let known = own.into_iter().filter_map(|id| self.sessions.by_id(id));
+            let lost = known.into_iter().find(|one| one.is_lost());
+            let lost = lost.ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
+            lost.close(Close::REPLACED);
+            self.end_session(&lost, LeaveCause::Interrupted);
         }
     }
 
@@ -619,21 +589,21 @@ impl Hub {
             }
         }
         for cell in app.rooms() {
-            // A room that is gone has no players.
-            let _ = cell.end_players(|_| true);
+            let players = cell.read().map(|room| room.playing().cloned().collect()).unwrap_or_default();
+            cell.order(Command::Passing(Passing::EndPlayers(players)));
         }
     }
 
-    /// A session goes out of one room.
+    /// A session goes out of one room. Resolves when it hears no more of it.
     pub(crate) fn leave_room(
         self: &Arc<Self>,
         session: &Session,
-        cell: &Arc<RoomCell>,
+        cell: &Arc<OpenRoom>,
         cause: LeaveCause,
-    ) -> Result<(), ApiError> {
-        cell.leave(session, cause, clock::now())?;
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+        let left = cell.leave(session, cause);
         self.watch_lifetime(cell);
-        Ok(())
+        left
     }
 
     /// A session is over: it leaves all its rooms, and its token is worth nothing.
@@ -675,8 +645,8 @@ impl Hub {
                 continue;
             };
             let known = seen.get(room.room_id.as_str()).copied().unwrap_or(room.sent);
-            cell.catch_up(session, known);
-            cell.note_connection(session, room.place, known, true);
+            let (user, session) = (session.user.clone(), session.id);
+            cell.drive(Input::Back { user, session, seen: known });
         }
         generation
     }
@@ -685,10 +655,9 @@ impl Hub {
     pub(crate) fn detach(self: &Arc<Self>, session: &Arc<Session>, generation: u64, loss: Loss) {
         let Some(rooms) = session.detach(generation, loss) else { return };
         for room in rooms {
-            let cell = self.cell_of(session, &room);
-            let note =
-                |cell: Arc<RoomCell>| cell.note_connection(session, room.place, room.acknowledged, false);
-            cell.into_iter().for_each(note);
+            let Some(cell) = self.cell_of(session, &room) else { continue };
+            let (user, session) = (session.user.clone(), session.id);
+            cell.drive(Input::Lost { user, session, seen: room.acknowledged });
         }
         self.expire_unless_resumed(session.clone(), generation);
     }
@@ -762,7 +731,7 @@ impl Hub {
             let frame = Frame::text(&wire::battle_event(&battle, step));
             for side in &battle.sides {
                 if let Ok(cell) = app.room(side.room.as_str()) {
-                    cell.tell_all(&frame);
+                    cell.tell_all(frame.clone());
                 }
             }
         }
@@ -799,7 +768,7 @@ impl Hub {
                 false => (ConnectionStep::Expired, &from),
             };
             if let Ok(other) = app.room(other.as_str()) {
-                other.tell_managers(&Frame::text(&wire::connection_event(step, &from, &to, "")));
+                other.tell_managers(Frame::text(&wire::connection_event(step, &from, &to, "")));
             }
         }
     }
@@ -841,7 +810,7 @@ impl Hub {
         for room in rooms {
             if let Ok(cell) = app.room(room.as_str()) {
                 let connected = app.connected(&room);
-                cell.tell_all(&Frame::text(&wire::connection_changed(&room, &connected)));
+                cell.tell_all(Frame::text(&wire::connection_changed(&room, &connected)));
             }
         }
         Ok(())

@@ -1,11 +1,12 @@
-//! The lock of a room's state, of which a thread holds one at a time: whoever holds one room's and waits for another's (or
+//! The lock of a hall, of which a thread holds one at a time: whoever holds one room's and waits for another's (or
 //! for its own once more, behind somebody who wants to write) may wait for ever.
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
-use parking_lot::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use hall::Hall;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rooms::Room;
 
 /// A guard, and the only one of its thread.
@@ -18,27 +19,23 @@ pub(crate) struct Locked<G> {
 /// A room to look at.
 pub(crate) type ReadRoom<'a> = Locked<MappedRwLockReadGuard<'a, Room>>;
 
-/// A room to change.
-pub(crate) type WriteRoom<'a> = Locked<MappedRwLockWriteGuard<'a, Room>>;
-
 /// The room, to look at, if it is there.
-pub(crate) fn read(state: &RwLock<Option<Room>>) -> Option<ReadRoom<'_>> {
+pub(crate) fn room<T>(hall: &RwLock<Hall<T>>) -> Option<ReadRoom<'_>> {
     let alone = Alone::begin();
-    let guard = RwLockReadGuard::try_map(state.read(), Option::as_ref).ok()?;
+    let guard = RwLockReadGuard::try_map(hall.read(), Hall::room).ok()?;
     Some(Locked { guard, _alone: alone })
 }
 
-/// The room, to change, if it is there.
-pub(crate) fn write(state: &RwLock<Option<Room>>) -> Option<WriteRoom<'_>> {
+/// What goes on around it too.
+pub(crate) fn read<T>(hall: &RwLock<Hall<T>>) -> Locked<RwLockReadGuard<'_, Hall<T>>> {
     let alone = Alone::begin();
-    let guard = RwLockWriteGuard::try_map(state.write(), Option::as_mut).ok()?;
-    Some(Locked { guard, _alone: alone })
+    Locked { guard: hall.read(), _alone: alone }
 }
 
-/// The state itself, to end the room.
-pub(crate) fn end(state: &RwLock<Option<Room>>) -> Locked<RwLockWriteGuard<'_, Option<Room>>> {
+/// To change it.
+pub(crate) fn write<T>(hall: &RwLock<Hall<T>>) -> Locked<RwLockWriteGuard<'_, Hall<T>>> {
     let alone = Alone::begin();
-    Locked { guard: state.write(), _alone: alone }
+    Locked { guard: hall.write(), _alone: alone }
 }
 
 impl<G: Deref> Deref for Locked<G> {
@@ -79,16 +76,24 @@ impl Drop for Alone {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_thread_holds_one_room() {
-        let (one, other) = (RwLock::new(None), RwLock::new(None));
-        drop(end(&one));
-        drop(end(&other));
-        let _held = end(&one);
-        let second = std::panic::AssertUnwindSafe(|| read(&other).is_some());
+        let hall = || {
+            let fields = rooms::Fields::default();
+            let (id, owner) = (rooms::RoomId::parse("r").unwrap(), rooms::UserId::parse("ann").unwrap());
+            let now = rooms::Time::from_unix_seconds(1);
+            let info = rooms::RoomInfo::create(id, rooms::RoomType::Live, owner, &fields, now, 1).unwrap();
+            RwLock::new(Hall::<()>::new(Room::new(info, now), 0))
+        };
+        let (one, other) = (hall(), hall());
+        drop(write(&one));
+        drop(read(&other));
+        let _held = write(&one);
+        let second = std::panic::AssertUnwindSafe(|| room(&other).is_some());
         assert!(std::panic::catch_unwind(second).is_err());
     }
 }

@@ -4,10 +4,11 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use hall::By;
 use hashbrown::HashMap;
 use media::RoomKey;
 use parking_lot::Mutex;
-use rooms::{Message, RoomId, SessionId, Time, UserId};
+use rooms::{Message, Role, RoomId, SessionId, Time, UserId};
 use sha2::{Digest as _, Sha256};
 use store::StoredSession;
 use tokio::sync::{Notify, mpsc};
@@ -127,8 +128,6 @@ pub(crate) struct InRoom {
     pub(crate) room_id: RoomId,
     /// Tells rooms of one name apart.
     pub(crate) key: RoomKey,
-    /// In join order.
-    pub(crate) place: u64,
     /// The newest message written to a connection.
     pub(crate) sent: u64,
     /// `sent` at the last ping.
@@ -296,8 +295,8 @@ impl Session {
         }
     }
 
-    /// The session goes into a room, whose lock the caller holds: from here on its end is also that of its being there.
-    /// `false` when it has ended already.
+    /// The session is going to enter a room: from here on its end is also that of its being there. `false` when it has
+    /// ended already.
     pub(crate) fn note_entering(&self, room_id: &RoomId, key: RoomKey) -> bool {
         let mut rooms = self.rooms.lock();
         if rooms.is_over {
@@ -305,20 +304,32 @@ impl Session {
         }
         if !rooms.list.iter().any(|room| room.key == key) {
             let room_id = room_id.clone();
-            rooms.list.push(InRoom { room_id, key, place: 0, sent: 0, pinged: 0, acknowledged: 0 });
+            rooms.list.push(InRoom { room_id, key, sent: 0, pinged: 0, acknowledged: 0 });
         }
         true
     }
 
-    pub(crate) fn note_entered(&self, key: RoomKey, place: u64, seen: u64) {
+    /// The session is in. `false` when it has ended meanwhile, so that nobody will let it go.
+    pub(crate) fn note_entered(&self, room_id: &RoomId, key: RoomKey, seen: u64) -> bool {
         let mut rooms = self.rooms.lock();
-        if let Some(room) = rooms.list.iter_mut().find(|room| room.key == key) {
-            (room.place, room.sent, room.pinged, room.acknowledged) = (place, seen, seen, seen);
-        }
+        rooms.list.retain(|room| room.key != key);
+        let (room_id, sent, pinged, acknowledged) = (room_id.clone(), seen, seen, seen);
+        rooms.list.push(InRoom { room_id, key, sent, pinged, acknowledged });
+        !rooms.is_over
     }
 
     pub(crate) fn note_left(&self, key: RoomKey) {
         self.rooms.lock().list.retain(|room| room.key != key);
+    }
+
+    /// In whose name it asks.
+    pub(crate) fn as_member(&self) -> By {
+        self.as_at_least(Role::Member)
+    }
+
+    /// In whose name it asks for what only some may do.
+    pub(crate) fn as_at_least(&self, role: Role) -> By {
+        By::Member { user: self.user.clone(), session: self.id, role }
     }
 
     /// Whether its connection is lost.

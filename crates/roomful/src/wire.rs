@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use media::{Link, Pause, Rights, Showing, SourceKey, StreamKind};
+use hall::{MemberStreams, Rights, WantedLayers};
+use media::{Link, Pause, Showing, SourceKey};
 use rooms::{
-    Battle, BattleStep, ConnectionStep, Content, Counters, Event, LeaveCause, MembersChanged, Message, Page,
-    RequestKind, Room, RoomId, RoomInfo, Seat, SeatRequest, SeatTemplate, Side, Stand, TakeSeatMode, Time,
-    UserId,
+    Battle, BattleStep, ConnectionStep, Content, Counters, Device, Event, LeaveCause, MembersChanged,
+    Message, Page, RequestKind, Room, RoomId, RoomInfo, Seat, SeatRequest, SeatTemplate, Side, Stand,
+    TakeSeatMode, Time, UserId,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::live::{MemberStreams, WantedLayers, stream_type};
+use crate::live::unit::{self, stream_type};
 use crate::tenant::Tenant;
 
 /// A `RoomInfo` as it is answered (`spec/live-rest-api.md`).
@@ -178,28 +179,41 @@ pub(crate) fn welcome(
         to_json(&admins),
         to_json(&muted),
         to_json(&Statistic::new(room.counters(), room.sender_count())),
-        to_json(&streams),
+        to_json(&streams.iter().map(member_streams).collect::<Vec<_>>()),
     )
 }
 
 /// What a member publishes now: all of it.
 pub(crate) fn streams_changed(room_id: &RoomId, streams: &MemberStreams) -> String {
-    let mut body = serde_json::to_value(streams).unwrap_or_default();
+    let mut body = member_streams(streams);
     put(&mut body, "RoomId", room_id.as_str());
     json!({"event": "streams_changed", "body": body}).to_string()
 }
 
-/// What the member it is told to may publish now.
+/// All that a member publishes.
+fn member_streams(member: &MemberStreams) -> Value {
+    let streams = member.streams.iter().map(|one| {
+        let mut view = json!({"StreamType": stream_type(one.device), "Muted": one.is_muted});
+        if one.is_encrypted {
+            put(&mut view, "Encrypted", true);
+        }
+        view
+    });
+    let streams: Vec<Value> = streams.collect();
+    json!({"Member_Account": member.member.as_str(), "Streams": streams})
+}
+
 /// To a publisher: which layers of a stream anybody wants.
 pub(crate) fn layers_wanted(room_id: &RoomId, wanted: &WantedLayers) -> String {
     let layers = wanted.layers.iter().map(|(rid, is_wanted)| json!({"Rid": rid, "Wanted": is_wanted}));
     let layers: Vec<Value> = layers.collect();
     json!({"event": "layers_wanted", "body": {
-        "RoomId": room_id.as_str(), "StreamType": stream_type(wanted.kind), "Seq": wanted.seq, "Layers": layers,
+        "RoomId": room_id.as_str(), "StreamType": stream_type(wanted.device), "Seq": wanted.seq, "Layers": layers,
     }})
     .to_string()
 }
 
+/// What the member it is told to may publish now.
 pub(crate) fn publishing_changed(room_id: &RoomId, rights: Rights) -> String {
     let allowed = allowed(rights);
     json!({"event": "publishing_changed", "body": {"RoomId": room_id.as_str(), "Allowed": allowed}})
@@ -208,7 +222,7 @@ pub(crate) fn publishing_changed(room_id: &RoomId, rights: Rights) -> String {
 
 /// The kinds of streams that may be published.
 pub(crate) fn allowed(rights: Rights) -> Vec<&'static str> {
-    StreamKind::ALL.into_iter().filter(|kind| rights.allow(*kind)).map(stream_type).collect()
+    Device::ALL.into_iter().filter(|device| rights.allow(*device)).map(stream_type).collect()
 }
 
 /// The member it is told to has lost a media connection.
@@ -218,9 +232,9 @@ pub(crate) fn media_lost(room_id: &RoomId, was_publisher: bool) -> String {
 }
 
 /// What one in charge wants of the member it is told to.
-pub(crate) fn device_event(room_id: &RoomId, kind: StreamKind, operator: &str, event: &str) -> String {
+pub(crate) fn device_event(room_id: &RoomId, device: Device, operator: &str, event: &str) -> String {
     let body = json!({
-        "RoomId": room_id.as_str(), "StreamType": stream_type(kind), "Operator_Account": operator,
+        "RoomId": room_id.as_str(), "StreamType": stream_type(device), "Operator_Account": operator,
     });
     json!({"event": event, "body": body}).to_string()
 }
@@ -236,7 +250,8 @@ pub(crate) fn data_received(room_id: &RoomId, from: &UserId, cmd_id: u8, data: &
 /// What a viewer's link does to the pictures that it watches.
 pub(crate) fn watch_changed(room_id: &RoomId, pictures: &[(SourceKey, Showing)]) -> String {
     let view = |(source, showing): &(SourceKey, Showing)| {
-        let mut view = json!({"Member_Account": &*source.user, "StreamType": stream_type(source.kind)});
+        let mut view =
+            json!({"Member_Account": &*source.user, "StreamType": stream_type(unit::device(source.kind))});
         match showing {
             Showing::Playing(height) => {
                 put(&mut view, "State", "playing");
@@ -641,8 +656,8 @@ mod tests {
         let room = RoomId::parse("r").unwrap();
         let source = |kind| SourceKey { room: RoomKey(1), user: "ann".into(), kind };
         let pictures = [
-            (source(StreamKind::Main), Showing::Paused(Pause::Network)),
-            (source(StreamKind::Sub), Showing::Playing(720)),
+            (source(media::StreamKind::Main), Showing::Paused(Pause::Network)),
+            (source(media::StreamKind::Sub), Showing::Playing(720)),
         ];
         let link = Link { bits: 640_000, round_trip: Duration::from_millis(82), lost: 15 };
 

@@ -94,7 +94,7 @@ impl Members {
     }
 
     /// The place of `user` in join order.
-    pub(crate) fn place(&self, user: &str) -> Option<u64> {
+    pub fn place(&self, user: &str) -> Option<u64> {
         self.by_user.get(user).map(|member| member.place)
     }
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::halls::OpenRoom;
 use crate::hub::Hub;
 use crate::rest::{parse_json, require_room_id};
-use crate::room_cell::RoomCell;
 use crate::session::Session;
 
 /// What a command is given.
@@ -31,7 +31,7 @@ impl Asked {
     }
 
     /// The room, which the session must be in.
-    pub(super) fn room(&self, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
+    pub(super) fn room(&self, room_id: Option<&str>) -> Result<Arc<OpenRoom>, ApiError> {
         require_inside(&self.hub, &self.session, room_id)
     }
 
@@ -45,7 +45,7 @@ pub(super) fn require_inside(
     hub: &Hub,
     session: &Session,
     room_id: Option<&str>,
-) -> Result<Arc<RoomCell>, ApiError> {
+) -> Result<Arc<OpenRoom>, ApiError> {
     let room_id = require_room_id(room_id)?;
     let cell = hub.app_of(session)?.room(room_id.as_str())?;
     if session.is_in(room_id.as_str()) == Some(cell.media_key) {

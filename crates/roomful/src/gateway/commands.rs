@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use rooms::{SdkAppId, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -199,12 +200,24 @@ fn read_app(value: &Value) -> Option<SdkAppId> {
 type Later = Pin<Box<dyn Future<Output = Result<String, ApiError>> + Send>>;
 
 /// Makes a command's future one that goes on to its end even when the connection is lost.
-fn later<F>(work: impl FnOnce(Asked) -> F, asked: Asked) -> Later
+fn later<F, A>(work: impl FnOnce(A) -> F, asked: A) -> Later
 where
     F: Future<Output = Result<String, ApiError>> + Send + 'static,
 {
     let work = tokio::spawn(work(asked));
     Box::pin(async move { work.await.unwrap_or_else(|error| Err(ApiError::internal(error))) })
+}
+
+/// The same for what is seldom waited for: it begins here and now.
+fn at_once<F>(work: impl FnOnce(Asked) -> F, asked: Asked) -> Later
+where
+    F: Future<Output = Result<String, ApiError>> + Send + 'static,
+{
+    let mut work: Later = Box::pin(work(asked));
+    match (&mut work).now_or_never() {
+        Some(result) => Box::pin(std::future::ready(result)),
+        None => later(|()| work, ()),
+    }
 }
 
 /// Answers a frame of a member.
@@ -224,8 +237,6 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
     };
     let now = |command, result| Reply::Now(reply(id, command, result));
     match request.command.as_str() {
-        "enter_room" => return now("enter_room", enter_room(hub, session, request.body)),
-        "leave_room" => return now("leave_room", leave_room(hub, session, request.body)),
         "get_member_list" => return now("get_member_list", get_member_list(hub, session, request.body)),
         "login" => {
             return now("login", Err(ApiError::invalid("login", "was done already on this connection")));
@@ -234,6 +245,8 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
     }
     let asked = Asked { hub: hub.clone(), session: session.clone(), body: request.body.into() };
     let (command, work) = match request.command.as_str() {
+        "enter_room" => ("enter_room", at_once(enter_room, asked)),
+        "leave_room" => ("leave_room", at_once(leave_room, asked)),
         "send_text_msg" => ("send_text_msg", later(speak::send_text_msg, asked)),
         "send_custom_msg" => ("send_custom_msg", later(speak::send_custom_msg, asked)),
         "send_group_msg" => ("send_group_msg", later(speak::send_group_msg, asked)),
@@ -291,11 +304,12 @@ struct RoomRequest {
     password: Option<String>,
 }
 
-fn enter_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
-    let request: RoomRequest = parse_json(body)?;
+async fn enter_room(asked: Asked) -> Result<String, ApiError> {
+    let request: RoomRequest = asked.parse()?;
     let room_id = require_room_id(request.room_id.as_deref())?;
-    let cell = hub.app_of(session)?.room(room_id.as_str())?;
-    let entered = hub.enter_room(session, &cell, request.password.as_deref());
+    let cell = asked.app()?.room(room_id.as_str())?;
+    let (hub, session) = (&asked.hub, &asked.session);
+    let entered = hub.enter_room(session, &cell, request.password).await;
     entered.map(|welcome| welcome.json).inspect_err(|error| {
         if error.code == Code::WrongPassword {
             session.quota.spend_guess(&hub.config.limits, Instant::now());
@@ -320,16 +334,16 @@ async fn renew_user_sig(asked: Asked) -> Result<String, ApiError> {
     Ok(json!({"ExpireTime": valid_until.unix_seconds()}).to_string())
 }
 
-fn leave_room(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
-    let request: RoomRequest = parse_json(body)?;
-    let cell = require_inside(hub, session, request.room_id.as_deref())?;
-    hub.leave_room(session, &cell, rooms::LeaveCause::Leave)?;
+async fn leave_room(asked: Asked) -> Result<String, ApiError> {
+    let request: RoomRequest = asked.parse()?;
+    let cell = asked.room(request.room_id.as_deref())?;
+    asked.hub.leave_room(&asked.session, &cell, rooms::LeaveCause::Leave).await?;
     Ok("{}".into())
 }
 
 fn get_member_list(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: ListRequest = parse_json(body)?;
     let cell = require_inside(hub, session, request.room_id.as_deref())?;
-    let page = cell.page(None, request.next.as_deref().unwrap_or_default(), hub.config.member_list.cap)?;
+    let page = cell.page(None, request.next.as_deref().unwrap_or_default())?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

@@ -4,6 +4,7 @@
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
+use hall::{Command, Offer, Passing};
 use media::{Published, PublishedLayer, SourceKey, StreamKind, Wanted, Watched};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,8 +12,9 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::live::{self, Offered, device, stream_type};
-use crate::room_cell::RoomCell;
+use crate::halls::OpenRoom;
+use crate::live::unit::stream_type;
+use crate::live::{self, unit};
 use crate::session::Frame;
 use crate::wire;
 
@@ -82,7 +84,7 @@ const MAX_LAYERS: usize = 3;
 
 fn read_kind(text: Option<&str>) -> Result<StreamKind, ApiError> {
     let text = text.ok_or_else(|| ApiError::invalid("StreamType", "is missing"))?;
-    StreamKind::ALL.into_iter().find(|kind| stream_type(*kind) == text).ok_or_else(|| {
+    StreamKind::ALL.into_iter().find(|kind| stream_type(unit::device(*kind)) == text).ok_or_else(|| {
         ApiError::invalid("StreamType", format_args!("is {text:?}; it is one of audio, main and sub"))
     })
 }
@@ -113,12 +115,15 @@ impl MediaRequest {
     }
 
     /// What else is said of the streams.
-    fn offered(&self) -> Result<Offered, ApiError> {
+    fn offered(&self) -> Result<Offer, ApiError> {
         let kinds = |is_meant: fn(&StreamRequest) -> bool| {
             let meant = self.streams.iter().filter(|stream| is_meant(stream));
-            meant.map(|stream| read_kind(stream.stream_type.as_deref())).collect::<Result<Vec<_>, _>>()
+            meant
+                .map(|stream| read_kind(stream.stream_type.as_deref()).map(unit::device))
+                .collect::<Result<Vec<_>, _>>()
         };
-        Ok(Offered { muted: kinds(|stream| stream.muted)?, encrypted: kinds(|stream| stream.encrypted)? })
+        let (muted, encrypted) = (kinds(|stream| stream.muted)?, kinds(|stream| stream.encrypted)?);
+        Ok(Offer { streams: Vec::new(), muted, encrypted })
     }
 
     fn most_speakers(&self) -> Result<Option<NonZeroU8>, ApiError> {
@@ -133,7 +138,7 @@ impl MediaRequest {
         read.map(Some).ok_or_else(refused)
     }
 
-    fn watched(&self, cell: &RoomCell) -> Result<Vec<Watched>, ApiError> {
+    fn watched(&self, cell: &OpenRoom) -> Result<Vec<Watched>, ApiError> {
         let read = |stream: &StreamRequest| {
             let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
             let source = match stream.member.as_deref() {
@@ -155,6 +160,11 @@ impl MediaRequest {
     }
 }
 
+/// What lives in memory alone, in the member's name.
+async fn ask(asked: &Asked, cell: &Arc<OpenRoom>, what: Passing) -> Result<(), ApiError> {
+    cell.ask(asked.session.as_member(), None, Command::Passing(what)).await.map(drop)
+}
+
 /// `{}` -> the servers that help a browser through its network.
 pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
     let user = asked.session.user.as_str();
@@ -169,17 +179,17 @@ pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
     let (offer, streams, offered) = (request.offer()?, request.published()?, request.offered()?);
     require_some_right(&cell, &asked, &streams)?;
     let (answer, rights) =
-        asked.hub.live.publish(&cell, &asked.session, offer, streams, &offered, None).await?;
+        asked.hub.live.publish(&cell, &asked.session, offer, streams, offered, None).await?;
     let streams = answer.published.iter().map(|stream| {
         let is_allowed = rights.allow(stream.kind);
-        json!({"Mid": stream.mid, "StreamType": stream_type(stream.kind), "Allowed": is_allowed})
+        json!({"Mid": stream.mid, "StreamType": stream_type(unit::device(stream.kind)), "Allowed": is_allowed})
     });
     let streams: Vec<Value> = streams.collect();
     Ok(json!({"Sdp": answer.sdp, "Streams": streams}).to_string())
 }
 
 /// Refuses an offer of which nothing would flow, with the reason.
-fn require_some_right(cell: &RoomCell, asked: &Asked, streams: &[Published]) -> Result<(), ApiError> {
+fn require_some_right(cell: &OpenRoom, asked: &Asked, streams: &[Published]) -> Result<(), ApiError> {
     let room = cell.read()?;
     let kinds = if streams.is_empty() {
         StreamKind::ALL.to_vec()
@@ -188,7 +198,7 @@ fn require_some_right(cell: &RoomCell, asked: &Asked, streams: &[Published]) -> 
     };
     let mut refusal = None;
     for kind in kinds {
-        match room.require_may_publish(&asked.session.user, device(kind), clock::now()) {
+        match room.require_may_publish(&asked.session.user, unit::device(kind), clock::now()) {
             Ok(()) => return Ok(()),
             Err(error) => refusal = refusal.or(Some(error)),
         }
@@ -199,8 +209,7 @@ fn require_some_right(cell: &RoomCell, asked: &Asked, streams: &[Published]) -> 
 pub(super) async fn unpublish(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
-    let peer = cell.change_streams(|_, streams| Ok(streams.unpublish(asked.session.id)))?;
-    asked.hub.live.close(peer);
+    ask(&asked, &cell, Passing::Unpublish).await?;
     Ok("{}".into())
 }
 
@@ -217,16 +226,15 @@ pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     let (streams, most_speakers) = (request.watched(&cell)?, request.most_speakers()?);
-    let peer = cell.streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
-    asked.hub.live.media().rewatch(peer, streams, most_speakers).await?;
+    let peer = cell.hall().streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
+    asked.hub.live.media().rewatch(unit::peer(peer), streams, most_speakers).await?;
     Ok("{}".into())
 }
 
 pub(super) async fn unwatch(asked: Asked) -> Result<String, ApiError> {
     let request: MediaRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
-    let peer = cell.streams().unwatch(asked.session.id);
-    asked.hub.live.close(peer);
+    ask(&asked, &cell, Passing::Unwatch).await?;
     Ok("{}".into())
 }
 
@@ -236,13 +244,7 @@ pub(super) async fn mute_stream(asked: Asked) -> Result<String, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let kind = read_kind(request.stream_type.as_deref())?;
     let is_muted = request.muted.unwrap_or(true);
-    let session = asked.session.id;
-    cell.change_streams(|_, streams| {
-        if streams.set_muted(session, kind, is_muted) {
-            return Ok(());
-        }
-        Err(rooms::Error::invalid("StreamType", "is of a stream that you do not publish"))
-    })?;
+    ask(&asked, &cell, Passing::MuteStream { device: unit::device(kind), is_muted }).await?;
     Ok("{}".into())
 }
 
@@ -250,12 +252,7 @@ pub(super) async fn mute_stream(asked: Asked) -> Result<String, ApiError> {
 pub(super) async fn close_device(asked: Asked) -> Result<String, ApiError> {
     let (request, cell, kind) = read_device(&asked)?;
     let user = asked.session.app.require_account_field("Member_Account", request.member.as_deref())?;
-    cell.change_streams(|room, streams| {
-        room.require_above(&asked.session.user, std::slice::from_ref(&user))?;
-        room.require_member(&user)?;
-        streams.close(user.as_str(), kind);
-        Ok(())
-    })?;
+    ask(&asked, &cell, Passing::CloseStream { user: user.clone(), device: unit::device(kind) }).await?;
     tell_device(&asked, &cell, &user, kind, "device_closed");
     Ok("{}".into())
 }
@@ -269,7 +266,7 @@ pub(super) async fn open_device(asked: Asked) -> Result<String, ApiError> {
     Ok("{}".into())
 }
 
-fn read_device(asked: &Asked) -> Result<(MediaRequest, Arc<RoomCell>, StreamKind), ApiError> {
+fn read_device(asked: &Asked) -> Result<(MediaRequest, Arc<OpenRoom>, StreamKind), ApiError> {
     let request: MediaRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     cell.read()?.require_manager(&asked.session.user)?;
@@ -277,9 +274,10 @@ fn read_device(asked: &Asked) -> Result<(MediaRequest, Arc<RoomCell>, StreamKind
     Ok((request, cell, kind))
 }
 
-fn tell_device(asked: &Asked, cell: &RoomCell, user: &rooms::UserId, kind: StreamKind, event: &str) {
+fn tell_device(asked: &Asked, cell: &Arc<OpenRoom>, user: &rooms::UserId, kind: StreamKind, event: &str) {
     let operator = asked.session.user.as_str();
-    cell.tell_user(user, &Frame::text(&wire::device_event(&cell.room_id, kind, operator, event)));
+    let device = unit::device(kind);
+    cell.tell_user(user, Frame::text(&wire::device_event(&cell.room_id, device, operator, event)));
 }
 
 /// Bytes for everyone in the room, at once and not kept: for what is worth nothing a moment later.
@@ -312,6 +310,7 @@ pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
         ));
     }
     let frame = Frame::text(&wire::data_received(&cell.room_id, &asked.session.user, cmd_id, &data));
-    cell.tell_others(asked.session.id, &frame);
+    let may_speak = |room: &rooms::Room| room.require_may_speak(&asked.session.user, clock::now());
+    cell.tell_others(asked.session.id, frame, may_speak)?;
     Ok("{}".into())
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hall::Touches;
-use rooms::{Event, IfTaken, Outcome, Room, SeatRequest, Time, UserId};
+use hall::{Answer, Command, Passing, Planned};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
+use crate::halls::OpenRoom;
 use crate::rest::read_index;
-use crate::room_cell::RoomCell;
 use crate::wire;
 
 /// How long a request waits when its maker does not say.
@@ -53,38 +52,31 @@ impl SeatRequestBody {
 }
 
 /// Makes a durable change, in the member's name.
-async fn change<T>(
-    asked: &Asked,
-    cell: &Arc<RoomCell>,
-    plan: impl FnOnce(&mut Room, Time) -> Result<(T, Outcome), rooms::Error>,
-) -> Result<T, ApiError> {
+async fn change(asked: &Asked, cell: &Arc<OpenRoom>, what: Planned) -> Result<Answer, ApiError> {
     asked.spend_change()?;
-    let user = &asked.session.user;
-    let touches = |_: &Room, _| Touches::seat_of(user);
-    asked.hub.change(cell, None, user.as_str(), touches, plan).await
+    asked.hub.ask(cell, asked.session.as_member(), None, Command::Planned(what)).await
+}
+
+/// Where whoever was meant sits now.
+fn seat(answer: &Answer) -> String {
+    let index = match answer {
+        Answer::Seat(index) => *index,
+        _ => None,
+    };
+    json!({"Index": index.map_or(-1, i64::from)}).to_string()
 }
 
 pub(super) async fn take_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
-    let (user, index) = (&asked.session.user, read_index(request.index)?);
-    change(&asked, &cell, |room, _| {
-        room.require_may_take_seat(user)?;
-        Ok(((), room.take_seat(user, index)?))
-    })
-    .await?;
-    Ok(seat_of(&cell, user))
-}
-
-fn seat_of(cell: &RoomCell, user: &UserId) -> String {
-    let index = cell.read().ok().and_then(|room| room.seat_of(user.as_str()));
-    json!({"Index": index.map_or(-1, i64::from)}).to_string()
+    let index = read_index(request.index)?;
+    Ok(seat(&change(&asked, &cell, Planned::TakeSeat { index }).await?))
 }
 
 pub(super) async fn leave_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
-    change(&asked, &cell, |room, _| Ok(((), room.leave_seat(&asked.session.user)?))).await?;
+    change(&asked, &cell, Planned::LeaveSeat).await?;
     Ok("{}".into())
 }
 
@@ -92,20 +84,14 @@ pub(super) async fn move_to_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     let index = read_index(request.index)?.ok_or_else(|| ApiError::invalid("Index", "is missing"))?;
-    let user = &asked.session.user;
-    change(&asked, &cell, |room, _| Ok(((), room.move_to_seat(user, index, IfTaken::Refuse)?))).await?;
-    Ok(seat_of(&cell, user))
+    Ok(seat(&change(&asked, &cell, Planned::ChangeSeat { index }).await?))
 }
 
 pub(super) async fn apply_for_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     let (timeout, index) = (request.timeout()?, read_index(request.index)?);
-    let request = cell.now(|room, now| {
-        let request = room.apply_for_seat(&asked.session.user, index, timeout, now)?;
-        Ok((request.clone(), Some(Event::SeatRequested(request))))
-    })?;
-    Ok(opened(&cell, &request))
+    open(&asked, &cell, Passing::ApplyForSeat { index, timeout }).await
 }
 
 pub(super) async fn invite_to_seat(asked: Asked) -> Result<String, ApiError> {
@@ -113,32 +99,31 @@ pub(super) async fn invite_to_seat(asked: Asked) -> Result<String, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let (timeout, index) = (request.timeout()?, read_index(request.index)?);
     let guest = cell.app.require_account_field("Member_Account", request.member.as_deref())?;
-    let request = cell.now(|room, now| {
-        let request = room.invite_to_seat(&asked.session.user, &guest, index, timeout, now)?;
-        Ok((request.clone(), Some(Event::SeatRequested(request))))
-    })?;
-    Ok(opened(&cell, &request))
+    open(&asked, &cell, Passing::InviteToSeat { guest, index, timeout }).await
 }
 
-/// Starts the clock of a request.
-fn opened(cell: &Arc<RoomCell>, request: &SeatRequest) -> String {
-    cell.watch_requests();
-    json!({"RequestId": request.id.to_string()}).to_string()
+/// Makes a request.
+async fn open(asked: &Asked, cell: &Arc<OpenRoom>, what: Passing) -> Result<String, ApiError> {
+    let answer = cell.ask(asked.session.as_member(), None, Command::Passing(what)).await?;
+    let id = match answer {
+        Answer::Request(id) => id.to_string(),
+        _ => String::new(),
+    };
+    Ok(json!({"RequestId": id}).to_string())
 }
 
 pub(super) async fn accept_seat_request(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
     let cell = asked.room(body.room_id.as_deref())?;
-    let (id, user) = (body.request_id()?, &asked.session.user);
-    let request = change(&asked, &cell, |room, now| room.accept_seat(user, id, now)).await?;
-    Ok(seat_of(&cell, &request.guest))
+    let id = body.request_id()?;
+    Ok(seat(&change(&asked, &cell, Planned::AcceptSeat { id }).await?))
 }
 
 pub(super) async fn reject_seat_request(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
     let cell = asked.room(body.room_id.as_deref())?;
     let id = body.request_id()?;
-    change(&asked, &cell, |room, now| Ok(((), room.reject_seat(&asked.session.user, id, now)?))).await?;
+    change(&asked, &cell, Planned::RejectSeat { id }).await?;
     Ok("{}".into())
 }
 
@@ -146,7 +131,7 @@ pub(super) async fn cancel_seat_request(asked: Asked) -> Result<String, ApiError
     let body: SeatRequestBody = asked.parse()?;
     let cell = asked.room(body.room_id.as_deref())?;
     let id = body.request_id()?;
-    change(&asked, &cell, |room, now| Ok(((), room.cancel_seat(&asked.session.user, id, now)?))).await?;
+    change(&asked, &cell, Planned::CancelSeat { id }).await?;
     Ok("{}".into())
 }
 

@@ -1,7 +1,7 @@
 //! What a member says, likes and gives.
 
-use hall::{Touch, Touches};
-use rooms::{Content, Room, UserId};
+use hall::{Answer, Command, Planned, Said};
+use rooms::{Content, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -9,7 +9,6 @@ use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
 use crate::rest::Elements;
-use crate::room_cell::Hook;
 use crate::webhooks::{self, MessageQuestion};
 
 #[derive(Deserialize)]
@@ -77,10 +76,11 @@ async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<
         // The app's server drops it, and its sender is not to know.
         return Ok(json!({"MsgId": "", "Seq": 0}).to_string());
     };
-    let (message, commit) =
-        cell.send(user.as_str(), Hook::Told, |room, now| room.send(user, content, now))?;
-    commit.kept().await?;
-    Ok(json!({"MsgId": message.id, "Seq": message.seq}).to_string())
+    let message = Command::Said(Said::Message(content));
+    match cell.ask(asked.session.as_member(), None, message).await? {
+        Answer::Message { id, seq, .. } => Ok(json!({"MsgId": id, "Seq": seq}).to_string()),
+        other => Err(ApiError::internal(format_args!("a message is answered {other:?}"))),
+    }
 }
 
 #[derive(Deserialize)]
@@ -94,9 +94,11 @@ pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
     let request: LikeRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     asked.hub.require_store(&cell.app)?;
-    let (total, commit) = cell.like(&asked.session.user, request.count.unwrap_or(1))?;
-    commit.kept().await?;
-    Ok(json!({"TotalLikesReceived": total}).to_string())
+    let like = Command::Said(Said::Like(request.count.unwrap_or(1)));
+    match cell.ask(asked.session.as_member(), None, like).await? {
+        Answer::Likes(total) => Ok(json!({"TotalLikesReceived": total}).to_string()),
+        other => Err(ApiError::internal(format_args!("likes are answered {other:?}"))),
+    }
 }
 
 #[derive(Deserialize)]
@@ -131,14 +133,9 @@ pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
         room.check_give(count)?;
     }
     webhooks::before_gift(&asked.hub, &cell.app, cell.room_id.as_str(), &gift, count, user, &to).await?;
-    let give = |room: &mut Room, now| {
-        room.require_session(user, asked.session.id)?;
-        room.give(&gift, count, user, to, now)
-    };
-    let touches = |_: &Room, _| {
-        let (giver, gifts) = (Touch::User(user.clone()), Touch::Gifts(user.clone()));
-        Touches::none().reads(giver).writes(gifts)
-    };
-    let given = asked.hub.change(&cell, None, user.as_str(), touches, give).await?;
-    Ok(json!({"Sequence": given.sequence}).to_string())
+    let give = Planned::Give { gift: Box::new(gift), count, from: user.clone(), to };
+    match asked.hub.ask(&cell, asked.session.as_member(), None, Command::Planned(give)).await? {
+        Answer::Sequence(sequence) => Ok(json!({"Sequence": sequence}).to_string()),
+        other => Err(ApiError::internal(format_args!("a gift is answered {other:?}"))),
+    }
 }

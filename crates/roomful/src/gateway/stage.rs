@@ -12,8 +12,8 @@ use super::asked::Asked;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
+use crate::halls::OpenRoom;
 use crate::rest::CreateBattle;
-use crate::room_cell::RoomCell;
 use crate::session::Frame;
 use crate::wire;
 
@@ -35,7 +35,7 @@ struct ConnectionRequest {
 }
 
 /// The room, which this member must own.
-fn require_owned(asked: &Asked, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
+fn require_owned(asked: &Asked, room_id: Option<&str>) -> Result<Arc<OpenRoom>, ApiError> {
     let cell = asked.room(room_id)?;
     let role = {
         let room = cell.read()?;
@@ -48,7 +48,7 @@ fn require_owned(asked: &Asked, room_id: Option<&str>) -> Result<Arc<RoomCell>, 
     Ok(cell)
 }
 
-fn other_room(asked: &Asked, field: &str, room_id: Option<&str>) -> Result<Arc<RoomCell>, ApiError> {
+fn other_room(asked: &Asked, field: &str, room_id: Option<&str>) -> Result<Arc<OpenRoom>, ApiError> {
     let room_id = room_id.ok_or_else(|| ApiError::invalid(field, "is missing"))?;
     let room_id = RoomId::parse_field(field, room_id)?;
     let cell = asked.app()?.room(room_id.as_str())?;
@@ -56,8 +56,8 @@ fn other_room(asked: &Asked, field: &str, room_id: Option<&str>) -> Result<Arc<R
     Ok(cell)
 }
 
-fn tell(step: ConnectionStep, from: &RoomCell, to: &RoomCell, whom: &RoomCell, extension: &str) {
-    whom.tell_managers(&Frame::text(&wire::connection_event(step, &from.room_id, &to.room_id, extension)));
+fn tell(step: ConnectionStep, from: &OpenRoom, to: &OpenRoom, whom: &Arc<OpenRoom>, extension: &str) {
+    whom.tell_managers(Frame::text(&wire::connection_event(step, &from.room_id, &to.room_id, extension)));
 }
 
 /// Lets requests run out.
@@ -95,7 +95,7 @@ pub(super) async fn request_connection(asked: Asked) -> Result<String, ApiError>
     let app = asked.app()?;
     app.stage.connections.lock().ask(&from.room_id, &to.room_id, timeout, clock::now())?;
     // Either the end of a room comes later and finds the request, or it has come and is found here.
-    let is_there = |cell: &RoomCell| cell.read().map(drop);
+    let is_there = |cell: &OpenRoom| cell.read().map(drop);
     if let Err(error) = is_there(&from).and_then(|()| is_there(&to)) {
         // Unless whoever ended the room has found it, and told the other.
         let _ = app.stage.connections.lock().close(&from.room_id, &to.room_id, clock::now());

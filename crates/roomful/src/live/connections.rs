@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use hall::{By, Command, Offer, Passing, WantedLayers};
 use hashbrown::HashMap;
 use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, Watched};
 use parking_lot::Mutex;
 use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Offered, Settled};
+use super::unit;
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::halls::{OpenRoom, SYSTEM};
 use crate::hub::Hub;
 use crate::quota::{self, Place};
-use crate::room_cell::RoomCell;
 use crate::session::{Frame, Session};
 use crate::tenant::Credentials;
 use crate::wire;
@@ -30,7 +31,7 @@ const SPEAKERS_INTERVAL: Duration = Duration::from_millis(400);
 
 /// Whose a connection is.
 struct Connection {
-    cell: Weak<RoomCell>,
+    cell: Weak<OpenRoom>,
     /// `None` for a viewer that is only counted.
     session: Option<SessionId>,
     is_publisher: bool,
@@ -65,7 +66,7 @@ pub(crate) struct Live {
     /// Tells this run of the server from others: clients whose media was elsewhere connect it anew.
     pub(crate) server_id: String,
     connections: Mutex<HashMap<PeerId, Connection, foldhash::fast::RandomState>>,
-    rooms: Mutex<HashMap<RoomKey, Weak<RoomCell>, foldhash::fast::RandomState>>,
+    rooms: Mutex<HashMap<RoomKey, Weak<OpenRoom>, foldhash::fast::RandomState>>,
     last_room: AtomicU64,
     last_seq: AtomicU64,
     /// Sessions that were nothing but a connection which is closed.
@@ -140,30 +141,36 @@ impl Live {
     /// `session` publishes in `cell` what its offer says. Returns the answer, and which of its streams flow.
     pub(crate) async fn publish(
         &self,
-        cell: &Arc<RoomCell>,
+        cell: &Arc<OpenRoom>,
         session: &Arc<Session>,
         offer: String,
         streams: Vec<Published>,
-        offered: &Offered,
+        offered: Offer,
         resource: Option<Resource>,
     ) -> Result<(Answer, Rights), ApiError> {
-        let known = cell.streams().publisher(session.id).filter(|peer| self.is_of(*peer, &offer));
+        let known = cell.hall().streams().publisher(session.id).map(unit::peer);
+        let known = known.filter(|peer| self.is_of(*peer, &offer));
         let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), true, &offer, resource));
         let user: Arc<str> = session.user.as_str().into();
         let key = cell.media_key;
         // Nothing more flows than before, until the room has had its say below.
-        let rights = cell.streams().rights_on(peer).unwrap_or_default();
+        let rights = cell.hall().streams().rights_on(hall::PeerId(peer.0)).unwrap_or_default();
+        let rights = unit::rights(rights);
         let answer = self.media.publish(peer, key, user, offer, streams, rights).await;
         let answer = answer.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
             }
         })?;
-        match cell.note_published(session, peer, &answer.published, offered) {
-            Ok(rights) => Ok((answer, rights)),
+        let streams =
+            answer.published.iter().map(|stream| (unit::device(stream.kind), stream.mid.clone())).collect();
+        let publish = Passing::Publish { peer: hall::PeerId(peer.0), offer: Offer { streams, ..offered } };
+        match cell.ask(session.as_member(), None, Command::Passing(publish)).await {
+            Ok(hall::Answer::Rights(rights)) => Ok((answer, unit::rights(rights))),
+            Ok(_) => Ok((answer, Rights::default())),
             Err(error) => {
                 self.close([peer]);
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -171,25 +178,27 @@ impl Live {
     /// `session` watches in `cell` what its offer has room for.
     pub(crate) async fn watch(
         &self,
-        cell: &Arc<RoomCell>,
+        cell: &Arc<OpenRoom>,
         session: &Arc<Session>,
         offer: String,
         streams: Vec<Watched>,
         most_speakers: Option<NonZeroU8>,
         resource: Option<Resource>,
     ) -> Result<Answer, ApiError> {
-        let known = cell.streams().watcher(session.id).filter(|peer| self.is_of(*peer, &offer));
+        let known = cell.hall().streams().watcher(session.id).map(unit::peer);
+        let known = known.filter(|peer| self.is_of(*peer, &offer));
         let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), false, &offer, resource));
         let answer = self.media.watch(peer, offer, streams, most_speakers).await.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
             }
         })?;
-        match cell.note_watching(session, peer) {
-            Ok(()) => Ok(answer),
+        let watch = Passing::Watch { peer: hall::PeerId(peer.0) };
+        match cell.ask(session.as_member(), None, Command::Passing(watch)).await {
+            Ok(_) => Ok(answer),
             Err(error) => {
                 self.close([peer]);
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -202,7 +211,7 @@ impl Live {
     /// Begins a connection.
     fn adopt(
         &self,
-        cell: &Arc<RoomCell>,
+        cell: &Arc<OpenRoom>,
         session: Option<SessionId>,
         is_publisher: bool,
         offer: &str,
@@ -223,7 +232,7 @@ impl Live {
     pub(crate) async fn play(
         &self,
         hub: &Hub,
-        cell: &Arc<RoomCell>,
+        cell: &Arc<OpenRoom>,
         user: &UserId,
         offer: String,
         streams: Vec<Watched>,
@@ -239,32 +248,26 @@ impl Live {
                 return Err(error.into());
             }
         };
-        let counted = cell.change_streams(|room, streams| {
-            // Whoever deletes the account or changes the key looks for players after that: they are found there, or this here.
-            if cell.app.account(user.as_str()).is_none() || !credentials.has_same_key(&cell.app.credentials())
-            {
-                return Err(rooms::Error::NotAllowed(
-                    "the account was deleted, or the app has another SecretKey",
-                ));
-            }
-            if most > 0 && room.playing_of(user.as_str()) >= most {
-                return Ok(false);
-            }
-            room.begin_play(user, clock::now())?;
-            streams.watch(None, user, peer);
-            Ok(true)
-        });
-        let refusal = match counted {
-            Ok(true) => return Ok(answer),
-            Ok(false) => quota::too_many_in_room(&hub.config.limits),
-            Err(error) => error.into(),
-        };
-        self.close([peer]);
-        Err(refusal)
+        let play = Passing::Play { user: user.clone(), peer: hall::PeerId(peer.0), most };
+        let played = cell.try_ask(By::App(SYSTEM.into()), None, Command::Passing(play)).await;
+        if let Err(refusal) = played {
+            self.close([peer]);
+            return Err(match refusal {
+                hall::Refusal::PlaysEnough => quota::too_many_in_room(&hub.config.limits),
+                refusal => cell.error(refusal),
+            });
+        }
+        // Whoever deletes the account or changes the key looks for players after that: they are found there, or this here.
+        if cell.app.account(user.as_str()).is_none() || !credentials.has_same_key(&cell.app.credentials()) {
+            cell.order(Command::Passing(Passing::EndPlayers(vec![user.clone()])));
+            let trouble = "the account was deleted, or the app has another SecretKey";
+            return Err(rooms::Error::NotAllowed(trouble).into());
+        }
+        Ok(answer)
     }
 
     /// What came by WHIP or WHEP under a name, and where it is.
-    pub(crate) fn resource(&self, name: &str) -> Option<(Arc<RoomCell>, Resource)> {
+    pub(crate) fn resource(&self, name: &str) -> Option<(Arc<OpenRoom>, Resource)> {
         let peer = self.peer_of(name)?;
         let connections = self.connections.lock();
         let connection = connections.get(&peer)?;
@@ -288,7 +291,7 @@ impl Live {
         let offer = resource.offer.clone();
         let answer = match publisher {
             Some((cell, session)) => {
-                self.publish(&cell, &session, offer, Vec::new(), &Offered::default(), None).await?.0
+                self.publish(&cell, &session, offer, Vec::new(), Offer::default(), None).await?.0
             }
             None => self.media.watch(peer, offer, Vec::new(), None).await?,
         };
@@ -311,14 +314,6 @@ impl Live {
         self.rooms.lock().remove(&key);
     }
 
-    /// Carries out what follows from a change in a room.
-    pub(crate) fn carry_out(&self, settled: &Settled) {
-        for (peer, _, rights) in &settled.rights {
-            self.media.set_rights(*peer, *rights);
-        }
-        self.close(settled.closed.iter().copied());
-    }
-
     /// Brings what happens in the unit to the rooms, until it ends.
     pub(crate) async fn run(self: Arc<Self>, hub: Arc<Hub>, mut happenings: Happenings) {
         let mut speakers: HashMap<RoomKey, Vec<(Arc<str>, u8)>> = HashMap::new();
@@ -333,7 +328,10 @@ impl Live {
                     Some(Event::Wanted(peer, kind, layers)) => {
                         let whose = self.connections.lock().get(&peer).map(|one| (one.cell.upgrade(), one.session));
                         if let Some((Some(cell), Some(session))) = whose {
-                            cell.note_wanted(session, peer, kind, layers);
+                            let (device, seq) = (unit::device(kind), self.next_seq());
+                            let wanted = WantedLayers { device, seq, layers };
+                            let want = Passing::Want { peer: hall::PeerId(peer.0), session, wanted };
+                            cell.order(Command::Passing(want));
                         }
                     }
                     Some(Event::Watching(peer, pictures)) => {
@@ -357,7 +355,10 @@ impl Live {
                 _ = tick.tick() => {
                     for (room, speakers) in speakers.drain() {
                         let cell = self.rooms.lock().get(&room).and_then(Weak::upgrade);
-                        cell.into_iter().for_each(|cell| cell.tell_speakers(&speakers));
+                        if let Some(cell) = cell {
+                            let frame = Frame::text(&wire::speakers_changed(&cell.room_id, &speakers));
+                            cell.tell_all(frame);
+                        }
                     }
                 }
             }
@@ -365,7 +366,7 @@ impl Live {
     }
 
     /// Tells whoever has a connection something of it.
-    fn tell(&self, hub: &Hub, peer: PeerId, what: impl FnOnce(&RoomCell) -> String) {
+    fn tell(&self, hub: &Hub, peer: PeerId, what: impl FnOnce(&OpenRoom) -> String) {
         let whose = self.connections.lock().get(&peer).map(|one| (one.cell.clone(), one.session));
         let Some((cell, Some(session))) = whose else { return };
         if let (Some(cell), Some(session)) = (cell.upgrade(), hub.sessions.by_id(session)) {
@@ -377,7 +378,9 @@ impl Live {
     fn end(&self, hub: &Arc<Hub>, peer: PeerId, cause: LeaveCause) {
         let Some(connection) = self.connections.lock().remove(&peer) else { return };
         let Some(cell) = connection.cell.upgrade() else { return };
-        cell.note_media_lost(peer, connection.session, connection.is_publisher);
+        let (peer, was_publisher) = (hall::PeerId(peer.0), connection.is_publisher);
+        let lose = Passing::LosePeer { peer, session: connection.session, was_publisher };
+        cell.order(Command::Passing(lose));
         if connection.resource.is_some()
             && let Some(session) = connection.session.and_then(|id| hub.sessions.by_id(id))
         {

@@ -22,20 +22,19 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
-use hall::Touches;
+use hall::{Command, Offer, Planned};
 use media::{SourceKey, StreamKind, Wanted, Watched};
-use rooms::{IfTaken, LeaveCause, Room, SdkAppId, UserId};
+use rooms::{Device, LeaveCause, SdkAppId, UserId};
 use serde_json::json;
 
-use super::streams::{Offered, stream_type};
-use super::{Resource, sdpfrag};
+use super::{Resource, sdpfrag, unit};
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::halls::OpenRoom;
 use crate::hub::Hub;
 use crate::quota::{Place, REFUSED_PAUSE};
 use crate::rest::{self, BodyTrouble};
-use crate::room_cell::RoomCell;
 use crate::session::Session;
 use crate::tenant::Credentials;
 
@@ -312,10 +311,10 @@ fn quoted(entity_tag: &str) -> Option<HeaderValue> {
 }
 
 /// A session of `user` in the room, which nothing but its media will keep.
-fn enter(hub: &Arc<Hub>, cell: &Arc<RoomCell>, user: &UserId) -> Result<Arc<Session>, Refusal> {
+async fn enter(hub: &Arc<Hub>, cell: &Arc<OpenRoom>, user: &UserId) -> Result<Arc<Session>, Refusal> {
     let session = hub.begin_media_session(&cell.app, user)?;
     hub.note_session(&session);
-    if let Err(error) = hub.enter_room(&session, cell, None) {
+    if let Err(error) = hub.enter_room(&session, cell, None).await {
         hub.end_session(&session, LeaveCause::Leave);
         return Err(error.into());
     }
@@ -324,18 +323,19 @@ fn enter(hub: &Arc<Hub>, cell: &Arc<RoomCell>, user: &UserId) -> Result<Arc<Sess
 
 async fn publish(
     hub: &Arc<Hub>,
-    cell: &Arc<RoomCell>,
+    cell: &Arc<OpenRoom>,
     seat: Option<u32>,
     resource: &Resource,
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
     require_publishable(offer)?;
-    let session = enter(hub, cell, user)?;
+    let session = enter(hub, cell, user).await?;
     let published = async {
-        take_seat(hub, cell, user, seat).await?;
-        let (offered, kept) = (Offered::default(), Some(resource.clone()));
+        let sit = Planned::SitToPublish { index: seat };
+        hub.ask(cell, session.as_member(), None, Command::Planned(sit)).await?;
+        let (offered, kept) = (Offer::default(), Some(resource.clone()));
         let (answer, rights) =
-            hub.live.publish(cell, &session, offer.clone(), Vec::new(), &offered, kept).await?;
+            hub.live.publish(cell, &session, offer.clone(), Vec::new(), offered, kept).await?;
         if is_partial(&answer.sdp) {
             let trouble = "a part of the offer cannot be received: offer Opus, and VP8, VP9, H.264 or AV1";
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, trouble));
@@ -344,7 +344,7 @@ async fn publish(
             return Ok(answer.sdp);
         }
         let first = answer.published.first().map_or(StreamKind::Main, |stream| stream.kind);
-        let refused = cell.read()?.require_may_publish(user, super::device(first), clock::now());
+        let refused = cell.read()?.require_may_publish(user, unit::device(first), clock::now());
         Err(refused.err().map_or_else(
             || Refusal::new(StatusCode::BAD_REQUEST, "the offer has nothing to publish"),
             Refusal::from,
@@ -357,41 +357,9 @@ async fn publish(
     result
 }
 
-/// Puts a publisher on a seat, where the room has any and it sits on none.
-async fn take_seat(
-    hub: &Arc<Hub>,
-    cell: &Arc<RoomCell>,
-    user: &UserId,
-    seat: Option<u32>,
-) -> Result<(), Refusal> {
-    let sits = {
-        let room = cell.read()?;
-        if room.seats().is_empty() {
-            return Ok(());
-        }
-        room.seat_of(user.as_str())
-    };
-    if sits.is_some() && (seat.is_none() || sits == seat) {
-        return Ok(());
-    }
-    let touches = |_: &Room, _| Touches::seat_of(user);
-    hub.change(cell, None, user.as_str(), touches, |room, _| {
-        if sits.is_none() {
-            room.require_may_take_seat(user)?;
-        }
-        let outcome = match (sits, seat) {
-            (Some(_), Some(seat)) => room.move_to_seat(user, seat, IfTaken::Refuse)?,
-            _ => room.take_seat(user, seat)?,
-        };
-        Ok(((), outcome))
-    })
-    .await?;
-    Ok(())
-}
-
 async fn watch(
     hub: &Arc<Hub>,
-    cell: &Arc<RoomCell>,
+    cell: &Arc<OpenRoom>,
     watched: Option<String>,
     resource: &Resource,
 ) -> Result<String, Refusal> {
@@ -410,7 +378,7 @@ async fn watch(
         let answer = hub.live.play(hub, cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
     }
-    let session = enter(hub, cell, user)?;
+    let session = enter(hub, cell, user).await?;
     match hub.live.watch(cell, &session, offer.clone(), streams, None, Some(resource.clone())).await {
         Ok(answer) => Ok(answer.sdp),
         Err(error) => {
@@ -422,28 +390,27 @@ async fn watch(
 
 /// Whom a player gets that names nobody: the first seat's member who publishes, else any who does, else the owner, who
 /// may come later.
-fn first_publisher(cell: &RoomCell) -> Result<String, Refusal> {
-    let room = cell.read()?;
-    let streams = cell.streams();
-    let publishes = |user: &str| {
-        let is_picture = |member: &&super::MemberStreams| {
-            member.member == user && member.streams.iter().any(|stream| stream.stream_type != "audio")
-        };
-        streams.told().iter().any(|member| is_picture(&member))
+fn first_publisher(cell: &OpenRoom) -> Result<String, Refusal> {
+    let hall = cell.hall();
+    let room = hall.room().ok_or_else(|| rooms::Error::RoomNotFound(cell.room_id.to_string()))?;
+    let told = hall.streams().told();
+    let is_picture = |member: &&hall::MemberStreams| {
+        member.streams.iter().any(|stream| stream.device != Device::Microphone)
     };
-    let on_seats = room.seats().iter().filter_map(|seat| seat.occupant.as_ref()).map(UserId::as_str);
-    let first = on_seats.chain([room.info().owner.as_str()]).find(|user| publishes(user)).map(String::from);
-    let any = || streams.told().first().map(|member| member.member.clone());
-    Ok(first.or_else(any).unwrap_or_else(|| room.info().owner.to_string()))
+    let publishes = |user: &&UserId| told.iter().filter(is_picture).any(|member| member.member == **user);
+    let on_seats = room.seats().iter().filter_map(|seat| seat.occupant.as_ref());
+    let first = on_seats.chain([&room.info().owner]).find(publishes);
+    let any = told.first().map(|member| &member.member);
+    Ok(first.or(any).unwrap_or(&room.info().owner).to_string())
 }
 
 /// What fills a player's m-lines: its first sound and first picture are the member's, a second picture its screen. A
 /// member that shows only its screen is seen by that.
-fn wanted(cell: &RoomCell, offer: &str, whom: &str) -> Vec<Watched> {
+fn wanted(cell: &OpenRoom, offer: &str, whom: &str) -> Vec<Watched> {
     let has = |kind: StreamKind| {
-        let streams = cell.streams();
-        let own = streams.told().iter().find(|member| member.member == whom);
-        own.is_some_and(|member| member.streams.iter().any(|one| one.stream_type == stream_type(kind)))
+        let hall = cell.hall();
+        let own = hall.streams().told().iter().find(|member| member.member.as_str() == whom);
+        own.is_some_and(|member| member.streams.iter().any(|one| one.device == unit::device(kind)))
     };
     let pictures = match has(StreamKind::Sub) && !has(StreamKind::Main) {
         true => [StreamKind::Sub, StreamKind::Main],

@@ -1,7 +1,7 @@
 //! Rooms of type Conference: the same core under another service.
 
-use ::rooms::{PAGE_SIZE, Room, RoomType};
-use hall::{Touch, Touches};
+use ::rooms::{PAGE_SIZE, RoomType};
+use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,6 @@ use super::moderation::{self, BannedList, MembersRequest, MutedList, OwnerReques
 use super::rooms::{self as live, InfoRequest, OneRoom, RoomRequest, Statistics, require_room_id};
 use super::{Call, messages};
 use crate::error::ApiError;
-use crate::room_cell::everything;
 
 const CONFERENCE: Option<RoomType> = Some(RoomType::Conference);
 
@@ -104,20 +103,8 @@ pub(super) async fn update_room_member_info(
         Some("Member") => Some(false),
         Some(_) => return Err(ApiError::invalid("Role", "is neither Admin nor Member")),
     };
-    let touches = |_: &Room, _| match is_admin {
-        Some(_) => Touches::all(),
-        None => Touches::none().writes(Touch::User(user.clone())),
-    };
-    call.change(&room_id, CONFERENCE, touches, |room, _| {
-        let mut outcome = room.set_card(&user, info.name_card, info.custom_info)?;
-        if let Some(on) = is_admin {
-            let admins = room.set_admins(std::slice::from_ref(&user), on)?;
-            outcome.changes.extend(admins.changes);
-            outcome.events.extend(admins.events);
-        }
-        Ok(outcome)
-    })
-    .await?;
+    let (name_card, custom_info) = (info.name_card, info.custom_info);
+    call.change(&room_id, CONFERENCE, Planned::SetMember { user, name_card, custom_info, is_admin }).await?;
     Ok(Done)
 }
 
@@ -128,15 +115,8 @@ pub(super) async fn change_room_owner(call: Call, request: OwnerRequest) -> Resu
         None | Some("") => None,
         Some(from) => Some(call.app.require_account("From_Account", from)?.user.clone()),
     };
-    call.change(&room_id, CONFERENCE, everything, |room, _| {
-        if from.is_some_and(|from| from != room.info().owner) {
-            let trouble = format_args!("is not the owner, who is {}", room.info().owner);
-            return Err(::rooms::Error::invalid("From_Account", trouble));
-        }
-        room.require_member(&owner)?;
-        Ok(room.change_owner(&owner))
-    })
-    .await?;
+    let change = Planned::ChangeOwner { to: owner, from, must_be_in: true };
+    call.change(&room_id, CONFERENCE, change).await?;
     Ok(Done)
 }
 

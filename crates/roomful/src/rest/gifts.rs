@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Room, Time, Wording};
-use hall::{Touch, Touches};
+use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Time, Wording};
+use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -504,8 +504,8 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
     let gift = call.app.catalogue.read().gift(&gift_id)?.clone();
     cell.read()?.check_give(count)?;
     webhooks::before_gift(&call.hub, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
-    let giver = |_: &Room, _| Touches::none().writes(Touch::Gifts(from.clone()));
-    call.change(&room_id, LIVE, giver, |room, now| Ok(room.give(&gift, count, &from, to, now)?.1)).await?;
+    let give = Planned::Give { gift: Box::new(gift), count, from, to };
+    call.change(&room_id, LIVE, give).await?;
     Ok(Done)
 }
 

@@ -40,5 +40,5 @@ pub(super) async fn get_member_list(
 ) -> Result<Rendered<MemberList>, ApiError> {
     let room = call.app.room(super::rooms::require_room_id(request.room_id.as_deref())?.as_str())?;
     let next = request.next.as_deref().unwrap_or_default();
-    Ok(Rendered::new(room.page(Some(RoomType::Live), next, call.hub.config.member_list.cap)?))
+    Ok(Rendered::new(room.page(Some(RoomType::Live), next)?))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::rooms::{Content, Message, Room, RoomType, UserId};
+use ::rooms::{Content, RoomType, UserId};
+use hall::{Answer, By, Command, Said};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,8 +14,8 @@ use super::answer::{Response, TopLevel};
 use super::integers::integer;
 use super::rooms::{LIVE, require_room_id};
 use crate::error::ApiError;
+use crate::halls::OpenRoom;
 use crate::repeats::{Fingerprint, Outcome, SentAs};
-use crate::room_cell::{Hook, RoomCell};
 use crate::webhooks::{self, MessageQuestion};
 use crate::wire;
 
@@ -170,14 +171,14 @@ pub(super) async fn send_group_msg(
     ::rooms::RoomId::parse_field("GroupId", &group_id)?;
     let is_forbidden = |callback| request.forbidden.as_ref().is_some_and(|all| all.contains(&callback));
     let asked = !is_forbidden(ForbiddenCallback::Before);
-    let hook = if is_forbidden(ForbiddenCallback::After) { Hook::Spared } else { Hook::Told };
+    let is_untold = is_forbidden(ForbiddenCallback::After);
     let content = request.elements.read()?;
     let draft = Draft::new(&call, Some(&group_id), "From_Account", request.from.as_deref(), content, None)?;
     let sent = match random {
-        None => draft.send(asked, hook).await?,
+        None => draft.send(asked, is_untold).await?,
         Some(random) => {
             let first = call.app.repeats.of(draft.fingerprint(&random), Instant::now());
-            first.get_or_try_init(|| draft.send(asked, hook)).await?.clone()
+            first.get_or_try_init(|| draft.send(asked, is_untold)).await?.clone()
         }
     }?;
     Ok(TopLevel(GroupSent { msg_time: sent.time, msg_seq: sent.seq }))
@@ -192,14 +193,14 @@ async fn send(
     content: Content,
     kind: Option<RoomType>,
 ) -> Result<Sent, ApiError> {
-    let sent = Draft::new(call, room_id, field, sender, content, kind)?.send(true, Hook::Told).await??;
+    let sent = Draft::new(call, room_id, field, sender, content, kind)?.send(true, false).await??;
     Ok(Sent { msg_id: sent.id, seq: sent.seq, msg_time: sent.time })
 }
 
 /// A message before it is sent.
 struct Draft<'a> {
     call: &'a Call,
-    cell: Arc<RoomCell>,
+    cell: Arc<OpenRoom>,
     room_type: RoomType,
     /// Unlike that of another room of the same id.
     incarnation: u64,
@@ -242,7 +243,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// Why it was not sent. That it was, and could not be kept yet, is an outcome.
-    async fn send(&self, asked: bool, hook: Hook) -> Result<Outcome, ApiError> {
+    async fn send(&self, asked: bool, is_untold: bool) -> Result<Outcome, ApiError> {
         let Self { call, cell, from, .. } = self;
         let is_admin = call.app.credentials().is_admin(from.as_str());
         let now = crate::clock::now();
@@ -260,9 +261,15 @@ impl<'a> Draft<'a> {
         } else {
             content
         };
-        let send = |room: &mut Room, now| room.send_for(from, is_admin, content, now);
-        let (message, commit) = cell.send(operator, hook, send)?;
-        let Message { id, seq, sent_at, .. } = message;
-        Ok(commit.kept().await.map(|()| SentAs { id, seq, time: sent_at.unix_seconds() }))
+        let message = Said::MessageFor { from: from.clone(), is_app_admin: is_admin, content, is_untold };
+        let by = By::App(operator.into());
+        match cell.try_ask(by, None, Command::Said(message)).await {
+            Ok(Answer::Message { id, seq, sent_at }) => {
+                Ok(Ok(SentAs { id, seq, time: sent_at.unix_seconds() }))
+            }
+            Ok(other) => Err(ApiError::internal(format_args!("a message is answered {other:?}"))),
+            Err(hall::Refusal::NotYetKept) => Ok(Err(cell.error(hall::Refusal::NotYetKept))),
+            Err(refusal) => Err(cell.error(refusal)),
+        }
     }
 }

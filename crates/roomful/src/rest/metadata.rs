@@ -1,7 +1,6 @@
 //! A room's metadata: set, get, delete.
 
-use ::rooms::{Room, Time};
-use hall::{Touch, Touches};
+use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +26,11 @@ pub(super) struct SetRequest {
     metadata: Option<Vec<Entry>>,
 }
 
-fn metadata(_: &Room, _: Time) -> Touches {
-    Touches::none().writes(Touch::Metadata)
-}
-
 pub(super) async fn set_room_metadata(call: Call, request: SetRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let entries = request.metadata.ok_or_else(|| ApiError::invalid("Metadata", "is missing"))?;
     let entries = entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
-    call.change(&room_id, LIVE, metadata, |room, _| room.set_metadata(entries)).await?;
+    call.change(&room_id, LIVE, Planned::SetMetadata(entries)).await?;
     Ok(Done)
 }
 
@@ -68,6 +63,6 @@ pub(super) async fn get_room_metadata(
 pub(super) async fn del_room_metadata(call: Call, request: KeysRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let keys = request.keys.unwrap_or_default();
-    call.change(&room_id, LIVE, metadata, |room, _| room.delete_metadata(keys)).await?;
+    call.change(&room_id, LIVE, Planned::DeleteMetadata(keys)).await?;
     Ok(Done)
 }

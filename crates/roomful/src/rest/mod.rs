@@ -50,7 +50,7 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::tenant::Credentials;
-use by::By;
+use hall::By;
 use query::Query;
 
 /// What a command's handler is given: everything up to the body has been checked.
@@ -110,7 +110,8 @@ where
             authorise(&hub, head.uri.query().unwrap_or_default())?;
         }
         require_json_object(&body.bytes)?;
-        let answered = (command.run)(Call { hub, app, caller, by: By::AppAdmin, body }).await;
+        let by = By::App(caller.as_str().into());
+        let answered = (command.run)(Call { hub, app, caller, by, body }).await;
         answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
     };
     (index, answer.await)
@@ -171,7 +172,7 @@ pub(crate) async fn run_for_member(
             }
         }
         let (app, caller) = (hub.app_of(&session)?, session.user.clone());
-        let by = By::Member { session: session.clone(), role };
+        let by = session.as_at_least(role);
         match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone().into() }).await {
             Err(error) if error.is_for_other_type => refused = error,
             result => return result.map(Answer::into_member_json),

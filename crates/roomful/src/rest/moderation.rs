@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ::rooms::{Room, RoomType, UserId};
-use hall::{Touch, Touches};
+use ::rooms::{RoomType, UserId};
+use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +14,6 @@ use super::integers::integer;
 use super::rooms::{LIVE, RoomRequest, require_room_id};
 use crate::clock;
 use crate::error::ApiError;
-use crate::room_cell::everything;
 
 /// How many accounts one call may name.
 const MAX_ACCOUNTS: usize = 20;
@@ -56,19 +55,6 @@ impl MembersRequest {
     }
 }
 
-fn users_of(users: &[UserId]) -> Touches {
-    Touches::none().writes_users(users)
-}
-
-/// What is touched by putting users out: who sits leaves a seat.
-fn put_out(room: &Room, users: &[UserId]) -> Touches {
-    let touches = users_of(users);
-    match users.iter().any(|user| room.seat_of(user.as_str()).is_some()) {
-        true => touches.writes(Touch::Seats),
-        false => touches,
-    }
-}
-
 pub(super) async fn mute_member(call: Call, request: MembersRequest) -> Result<Done, ApiError> {
     mute(call, request, LIVE).await
 }
@@ -84,12 +70,7 @@ pub(super) async fn mute(
     let seconds =
         seconds.ok_or_else(|| ApiError::invalid("MuteTime", "is missing; 0 lets members speak again"))?;
     let duration = Duration::from_secs(seconds.into());
-    let touches = |room: &Room, now| users_of(&users).writes_users(room.ended_mutes(now));
-    call.change(&room_id, kind, touches, |room, now| {
-        call.require_above(room, &users)?;
-        Ok(room.mute(&users, duration, now))
-    })
-    .await?;
+    call.change(&room_id, kind, Planned::Mute { users, duration }).await?;
     Ok(Done)
 }
 
@@ -111,13 +92,8 @@ pub(super) async fn ban(
         }
         Some(seconds) => Duration::from_secs(seconds.into()),
     };
-    let reason = request.reason(kind)?;
-    let touches = |room: &Room, now| put_out(room, &users).writes_users(room.ended_bans(now));
-    call.change(&room_id, kind, touches, |room, now| {
-        call.require_above(room, &users)?;
-        Ok(room.ban(&users, reason, duration, now))
-    })
-    .await?;
+    let reason = request.reason(kind)?.to_owned();
+    call.change(&room_id, kind, Planned::Ban { users, reason, duration }).await?;
     Ok(Done)
 }
 
@@ -132,16 +108,7 @@ pub(super) async fn unban(
 ) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = request.users(&call)?;
-    call.change(
-        &room_id,
-        kind,
-        |_, _| users_of(&users),
-        |room, _| {
-            call.require_above(room, &users)?;
-            Ok(room.unban(&users))
-        },
-    )
-    .await?;
+    call.change(&room_id, kind, Planned::Unban { users }).await?;
     Ok(Done)
 }
 
@@ -157,16 +124,7 @@ pub(super) async fn kick(
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = request.users(&call)?;
     request.reason(kind)?;
-    call.change(
-        &room_id,
-        kind,
-        |room, _| put_out(room, &users),
-        |room, _| {
-            call.require_above(room, &users)?;
-            room.kick(&users)
-        },
-    )
-    .await?;
+    call.change(&room_id, kind, Planned::Kick { users }).await?;
     Ok(Done)
 }
 
@@ -316,7 +274,7 @@ pub(super) async fn modify_admin(call: Call, request: AdminRequest) -> Result<Do
         None => return Err(ApiError::invalid("OpType", "is missing; it is add or delete")),
         Some(_) => return Err(ApiError::invalid("OpType", "is neither add nor delete")),
     };
-    call.change(&room_id, LIVE, everything, |room, _| room.set_admins(&users, on)).await?;
+    call.change(&room_id, LIVE, Planned::SetAdmins { users, on }).await?;
     Ok(Done)
 }
 
@@ -351,6 +309,7 @@ pub(super) struct OwnerRequest {
 pub(super) async fn change_room_owner(call: Call, request: OwnerRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let owner = call.app.require_account_field("NewOwner_Account", request.new_owner.as_deref())?;
-    call.change(&room_id, LIVE, everything, |room, _| Ok(room.change_owner(&owner))).await?;
+    let change = Planned::ChangeOwner { to: owner, from: None, must_be_in: false };
+    call.change(&room_id, LIVE, change).await?;
     Ok(Done)
 }

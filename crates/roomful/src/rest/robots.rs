@@ -1,6 +1,7 @@
 //! Robots: members that an administrator places.
 
 use ::rooms::UserId;
+use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,6 @@ use super::Call;
 use super::answer::{Done, Response};
 use super::rooms::{LIVE, require_room_id};
 use crate::error::ApiError;
-use crate::room_cell::everything;
 
 /// How many robots one call may name, and how many are answered at once.
 const MAX_ROBOTS: usize = 100;
@@ -26,28 +26,14 @@ pub(super) struct RobotsRequest {
 pub(super) async fn add_robot(call: Call, request: RobotsRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = call.app.require_accounts("RobotList_Account", request.robots, MAX_ROBOTS)?;
-    call.change(&room_id, LIVE, everything, |room, now| {
-        // Once more: an account may have been deleted since, and whoever deletes it looks for its robots after this.
-        if let Some(user) = users.iter().find(|user| call.app.account(user.as_str()).is_none()) {
-            let trouble = format_args!("names {user}, whose account was deleted");
-            return Err(::rooms::Error::invalid("RobotList_Account", trouble));
-        }
-        if let Some(user) = users.iter().find(|user| room.is_banned(user.as_str(), now)) {
-            return Err(::rooms::Error::invalid(
-                "RobotList_Account",
-                format_args!("has {user}, who is banned"),
-            ));
-        }
-        room.add_robots(&users)
-    })
-    .await?;
+    call.change(&room_id, LIVE, Planned::AddRobots(users)).await?;
     Ok(Done)
 }
 
 pub(super) async fn del_robot(call: Call, request: RobotsRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let users = call.app.require_accounts("RobotList_Account", request.robots, MAX_ROBOTS)?;
-    call.change(&room_id, LIVE, everything, |room, _| Ok(room.delete_robots(&users))).await?;
+    call.change(&room_id, LIVE, Planned::DeleteRobots(users)).await?;
     Ok(Done)
 }
 

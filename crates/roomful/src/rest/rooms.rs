@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hall::Planned;
 use rooms::{Fields, RoomId, RoomType, WireTakeSeatMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use super::answer::{Done, Rendered, Response};
 use super::integers::integer;
 use crate::error::{ApiError, Code};
 use crate::hub::NewRoom;
-use crate::room_cell::everything;
 use crate::wire::{RoomInfoView, Statistic};
 
 /// What most commands are for.
@@ -229,9 +229,8 @@ pub(super) async fn destroy(
     request: RoomRequest,
     room_type: RoomType,
 ) -> Result<Response<Statistics>, ApiError> {
-    let (room_id, operator) = (request.room_id()?, call.caller.as_str());
-    let check = |room: &rooms::Room| call.require_right(room);
-    let statistic = call.hub.destroy_room(&call.app, room_id.as_str(), room_type, operator, check).await?;
+    let room_id = request.room_id()?;
+    let statistic = call.hub.destroy_room(&call.app, room_id.as_str(), room_type, call.by.clone()).await?;
     Ok(Response(Statistics { statistic }))
 }
 
@@ -244,7 +243,7 @@ pub(super) fn info(
     let cell = call.app.room(request.room_id()?.as_str())?;
     let room = call.read(&cell, Some(room_type))?;
     let view = RoomInfoView::new(&room, &call.app);
-    let is_in_charge = call.require_role(&room, rooms::Role::Admin).is_ok();
+    let is_in_charge = call.by.require_role(&room, rooms::Role::Admin).is_ok();
     let view = if is_in_charge { view.with_password(room.info()) } else { view };
     Ok(room_info(&view.json()))
 }
@@ -256,32 +255,8 @@ fn room_info(json: &str) -> Rendered<OneRoom> {
 /// Changes a room of either type.
 pub(super) async fn update(call: Call, request: InfoRequest, room_type: RoomType) -> Result<Done, ApiError> {
     let (room_id, owner, fields) = request.read(&call, room_type)?;
-    call.change(&room_id, Some(room_type), everything, |room, _| {
-        let mut outcome = room.update(&fields)?;
-        // Who loses a seat by it is moderated, though nobody is named.
-        call.require_above(room, &room.unseated_by(&outcome))?;
-        if let Some(owner) = owner {
-            let change = room.change_owner(&owner);
-            if !change.changes.is_empty() {
-                call.require_role(room, rooms::Role::Owner)?;
-                // One record for both: the new fields, and the new owner.
-                for delta in &mut outcome.changes {
-                    if let rooms::Delta::Info(info) = delta {
-                        info.owner = owner.clone();
-                    }
-                }
-                let is_noted = !outcome.changes.is_empty();
-                let rest = change
-                    .changes
-                    .into_iter()
-                    .filter(|delta| !(is_noted && matches!(delta, rooms::Delta::Info(_))));
-                outcome.changes.extend(rest);
-                outcome.events.extend(change.events);
-            }
-        }
-        Ok(outcome)
-    })
-    .await?;
+    let update = Planned::Update { fields: Box::new(fields), owner };
+    call.change(&room_id, Some(room_type), update).await?;
     Ok(Done)
 }
 

@@ -1,7 +1,7 @@
 //! Seats, as an administrator sees and orders them. The rules are `rooms/src/seats.rs`.
 
-use ::rooms::{IfTaken, Room, SeatLocks};
-use hall::{Touch, Touches};
+use ::rooms::{IfTaken, SeatLocks};
+use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,32 +58,14 @@ pub(super) async fn pick_user_on_seat(call: Call, request: SeatRequest) -> Resul
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
     let index = read_index(request.index)?;
-    call.change(
-        &room_id,
-        None,
-        |_, _| Touches::seat_of(&user),
-        |room, _| {
-            call.require_above(room, std::slice::from_ref(&user))?;
-            room.take_seat(&user, index)
-        },
-    )
-    .await?;
+    call.change(&room_id, None, Planned::PickToSeat { user, index }).await?;
     Ok(Done)
 }
 
 pub(super) async fn kick_user_off_seat(call: Call, request: SeatRequest) -> Result<Done, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
-    call.change(
-        &room_id,
-        None,
-        |_, _| Touches::seat_of(&user),
-        |room, _| {
-            call.require_above(room, std::slice::from_ref(&user))?;
-            room.leave_seat(&user)
-        },
-    )
-    .await?;
+    call.change(&room_id, None, Planned::KickOffSeat { user }).await?;
     Ok(Done)
 }
 
@@ -114,13 +96,7 @@ pub(super) async fn lock_seat(call: Call, request: LockRequest) -> Result<Done, 
             "ForbidVideo and ForbidAudio are all missing; set at least one",
         ));
     }
-    let seats = |_: &Room, _| Touches::none().writes(Touch::Seats);
-    call.change(&room_id, None, seats, |room, _| {
-        // Who sits there is moderated, though nobody is named; and so is who has the seat kept for it.
-        call.require_above(room, &room.concerned_by_seat(index)?)?;
-        room.lock_seat(index, locks)
-    })
-    .await?;
+    call.change(&room_id, None, Planned::LockSeat { index, locks }).await?;
     Ok(Done)
 }
 
@@ -142,17 +118,6 @@ async fn move_user(call: Call, request: SeatRequest, if_taken: IfTaken) -> Resul
     let room_id = require_room_id(request.room_id.as_deref())?;
     let user = call.app.require_account_field("Member_Account", request.member.as_deref())?;
     let index = require_index(request.index)?;
-    call.change(
-        &room_id,
-        None,
-        |_, _| Touches::seat_of(&user),
-        |room, _| {
-            let mut concerned = room.concerned_by_seat(index)?;
-            concerned.push(user.clone());
-            call.require_above(room, &concerned)?;
-            room.move_to_seat(&user, index, if_taken)
-        },
-    )
-    .await?;
+    call.change(&room_id, None, Planned::MoveToSeat { user, index, if_taken }).await?;
     Ok(Done)
 }

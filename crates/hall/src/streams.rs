@@ -1,25 +1,51 @@
 //! What is being published in one room, and what the members have been told of it. Decides; performs nothing.
 //!
-//! Invariant: what a publisher may send is what the room's rules say (`rooms/src/publishing.rs`), from the same locked
-//! state as everything else, so that a kick, a lock or a mute holds for its media the moment it holds at all.
+//! Invariant: what a publisher may send is what the room's rules say (`rooms/src/publishing.rs`), from the same state as
+//! everything else, so that a kick, a lock or a mute holds for its media the moment it holds at all.
 
-use media::{PeerId, Published, Rights, StreamKind};
 use rooms::{Device, Room, SessionId, Time, UserId};
-use serde::Serialize;
 
-/// What a publisher says of its offer's streams, by kind.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Offered {
-    /// Those that are new to the connection begin switched off.
-    pub(crate) muted: Vec<StreamKind>,
-    /// Only members with the publisher's key can see or hear them.
-    pub(crate) encrypted: Vec<StreamKind>,
+/// One connection of the forwarding unit, as that numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerId(pub u64);
+
+/// What may be sent on a publisher's connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Sound.
+    pub microphone: bool,
+    /// The main picture.
+    pub camera: bool,
+    /// The second picture.
+    pub screen: bool,
+}
+
+impl Rights {
+    /// Whether what this device sends may flow.
+    pub fn allow(self, device: Device) -> bool {
+        match device {
+            Device::Microphone => self.microphone,
+            Device::Camera => self.camera,
+            Device::Screen => self.screen,
+        }
+    }
+}
+
+/// What a publisher's offer has, and what it says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// The streams, each with its m-line's name.
+    pub streams: Vec<(Device, String)>,
+    /// Those of which what is new to the connection begins switched off.
+    pub muted: Vec<Device>,
+    /// Those that only members with the publisher's key can see or hear.
+    pub encrypted: Vec<Device>,
 }
 
 /// One stream, as its publisher offers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stream {
-    kind: StreamKind,
+    device: Device,
     /// The m-line's name.
     mid: String,
     /// Of two publications of a member's stream the higher one flows.
@@ -46,11 +72,13 @@ struct Publication {
 
 /// What is wanted of a stream: each simulcast layer by its RID, "" without simulcast.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WantedLayers {
-    pub(crate) kind: StreamKind,
+pub struct WantedLayers {
+    /// Of which stream.
+    pub device: Device,
     /// Grows; of two that meet the higher one holds.
-    pub(crate) seq: u64,
-    pub(crate) layers: Vec<(String, bool)>,
+    pub seq: u64,
+    /// Each layer, and whether anybody wants it.
+    pub layers: Vec<(String, bool)>,
 }
 
 /// What one session, or one that is only counted, watches on.
@@ -62,22 +90,23 @@ struct Watching {
 }
 
 /// A stream as members are told of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct StreamView {
-    pub(crate) stream_type: &'static str,
-    pub(crate) muted: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) encrypted: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// What it comes from.
+    pub device: Device,
+    /// Its publisher has switched it off for a while.
+    pub is_muted: bool,
+    /// Only members with the publisher's key can see or hear it.
+    pub is_encrypted: bool,
 }
 
 /// All that a member publishes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct MemberStreams {
-    #[serde(rename = "Member_Account")]
-    pub(crate) member: String,
-    #[serde(rename = "Streams")]
-    pub(crate) streams: Vec<StreamView>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStreams {
+    /// Who.
+    pub member: UserId,
+    /// Sound first, then the camera, then the screen.
+    pub streams: Vec<Shown>,
 }
 
 /// What follows from a change in the room.
@@ -95,7 +124,7 @@ pub(crate) struct Settled {
 
 /// The streams of a room.
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
+pub struct Streams {
     publications: Vec<Publication>,
     watching: Vec<Watching>,
     /// What the members have been told.
@@ -106,36 +135,19 @@ pub(crate) struct Streams {
     is_dirty: bool,
 }
 
-/// The word for a kind of stream.
-pub(crate) fn stream_type(kind: StreamKind) -> &'static str {
-    match kind {
-        StreamKind::Audio => "audio",
-        StreamKind::Main => "main",
-        StreamKind::Sub => "sub",
-    }
-}
-
-pub(crate) fn device(kind: StreamKind) -> Device {
-    match kind {
-        StreamKind::Audio => Device::Microphone,
-        StreamKind::Main => Device::Camera,
-        StreamKind::Sub => Device::Screen,
-    }
-}
-
 impl Streams {
     /// The connection on which `session` publishes.
-    pub(crate) fn publisher(&self, session: SessionId) -> Option<PeerId> {
+    pub fn publisher(&self, session: SessionId) -> Option<PeerId> {
         self.publications.iter().find(|one| one.session == session).map(|one| one.peer)
     }
 
     /// What may be sent on a publisher's connection.
-    pub(crate) fn rights_on(&self, peer: PeerId) -> Option<Rights> {
+    pub fn rights_on(&self, peer: PeerId) -> Option<Rights> {
         self.publications.iter().find(|one| one.peer == peer).map(|one| one.rights)
     }
 
     /// The connection on which `session` watches.
-    pub(crate) fn watcher(&self, session: SessionId) -> Option<PeerId> {
+    pub fn watcher(&self, session: SessionId) -> Option<PeerId> {
         self.watching.iter().find(|one| one.session == Some(session)).map(|one| one.peer)
     }
 
@@ -145,27 +157,26 @@ impl Streams {
         session: SessionId,
         user: &UserId,
         peer: PeerId,
-        published: &[Published],
-        offered: &Offered,
+        offer: &Offer,
     ) -> Option<PeerId> {
         let before = self.publications.iter().position(|one| one.session == session);
         let before = before.map(|at| self.publications.swap_remove(at));
         let begun = &mut self.begun;
-        let streams = published.iter().map(|stream| {
+        let streams = offer.streams.iter().map(|(device, mid)| {
             let known =
-                before.as_ref().and_then(|one| one.streams.iter().find(|known| known.kind == stream.kind));
+                before.as_ref().and_then(|one| one.streams.iter().find(|known| known.device == *device));
             // Whoever publishes anew what was closed opens it again; a later offer alone does not.
             let same = known.filter(|_| before.as_ref().is_some_and(|one| one.peer == peer));
             // On another m-line the media begins a stream anew; an offer that has it on the same one goes on with it.
-            let goes_on = same.filter(|same| same.mid == stream.mid).map(|same| same.begun);
+            let goes_on = same.filter(|same| same.mid == *mid).map(|same| same.begun);
             *begun += u64::from(goes_on.is_none());
             Stream {
-                kind: stream.kind,
-                mid: stream.mid.clone(),
+                device: *device,
+                mid: mid.clone(),
                 begun: goes_on.unwrap_or(*begun),
-                is_muted: same.map_or(offered.muted.contains(&stream.kind), |same| same.is_muted),
+                is_muted: same.map_or(offer.muted.contains(device), |same| same.is_muted),
                 is_closed: same.is_some_and(|same| same.is_closed),
-                is_encrypted: offered.encrypted.contains(&stream.kind),
+                is_encrypted: offer.encrypted.contains(device),
             }
         });
         let streams = streams.collect();
@@ -199,9 +210,9 @@ impl Streams {
     }
 
     /// `session` switches one of its streams off or on. `false` when it does not publish it.
-    pub(crate) fn set_muted(&mut self, session: SessionId, kind: StreamKind, is_muted: bool) -> bool {
+    pub(crate) fn set_muted(&mut self, session: SessionId, device: Device, is_muted: bool) -> bool {
         let of_session = self.publications.iter_mut().filter(|one| one.session == session);
-        let stream = of_session.flat_map(|one| &mut one.streams).find(|stream| stream.kind == kind);
+        let stream = of_session.flat_map(|one| &mut one.streams).find(|stream| stream.device == device);
         let Some(stream) = stream else { return false };
         stream.is_muted = is_muted;
         stream.is_closed &= is_muted;
@@ -210,10 +221,10 @@ impl Streams {
     }
 
     /// One in charge switches a member's stream off. `false` when it does not publish it.
-    pub(crate) fn close(&mut self, user: &str, kind: StreamKind) -> bool {
+    pub(crate) fn close(&mut self, user: &str, device: Device) -> bool {
         let of_user = self.publications.iter_mut().filter(|one| one.user.as_str() == user);
         let mut is_any = false;
-        for stream in of_user.flat_map(|one| &mut one.streams).filter(|stream| stream.kind == kind) {
+        for stream in of_user.flat_map(|one| &mut one.streams).filter(|stream| stream.device == device) {
             stream.is_muted = true;
             stream.is_closed = true;
             is_any = true;
@@ -225,13 +236,13 @@ impl Streams {
     /// Something else is wanted of a stream on `peer`. `false` when there is no such publication any more.
     pub(crate) fn note_wanted(&mut self, peer: PeerId, wanted: WantedLayers) -> bool {
         let Some(one) = self.publications.iter_mut().find(|one| one.peer == peer) else { return false };
-        one.wanted.retain(|known| known.kind != wanted.kind);
+        one.wanted.retain(|known| known.device != wanted.device);
         one.wanted.push(wanted);
         true
     }
 
     /// What is wanted of what `session` publishes.
-    pub(crate) fn wanted_of(&self, session: SessionId) -> &[WantedLayers] {
+    pub fn wanted_of(&self, session: SessionId) -> &[WantedLayers] {
         let own = self.publications.iter().find(|one| one.session == session);
         own.map_or(&[], |one| one.wanted.as_slice())
     }
@@ -273,7 +284,7 @@ impl Streams {
     }
 
     /// What members have been told is published.
-    pub(crate) fn told(&self) -> &[MemberStreams] {
+    pub fn told(&self) -> &[MemberStreams] {
         &self.told
     }
 
@@ -284,14 +295,14 @@ impl Streams {
             return settled;
         }
         for one in &mut self.publications {
-            let may = |kind: StreamKind| {
-                let is_closed = one.streams.iter().any(|stream| stream.kind == kind && stream.is_closed);
-                !is_closed && room.require_may_publish(&one.user, device(kind), now).is_ok()
+            let may = |device: Device| {
+                let is_closed = one.streams.iter().any(|stream| stream.device == device && stream.is_closed);
+                !is_closed && room.require_may_publish(&one.user, device, now).is_ok()
             };
             let rights = Rights {
-                audio: may(StreamKind::Audio),
-                main: may(StreamKind::Main),
-                sub: may(StreamKind::Sub),
+                microphone: may(Device::Microphone),
+                camera: may(Device::Camera),
+                screen: may(Device::Screen),
             };
             if let Some(until) = room.muted_until(one.user.as_str(), now) {
                 settled.again_at = Some(settled.again_at.map_or(until, |at| at.min(until)));
@@ -331,26 +342,25 @@ impl Streams {
         streams.sort_unstable_by_key(|(_, stream)| stream.begun);
         let mut shown: Vec<MemberStreams> = Vec::new();
         for (one, stream) in streams {
-            let view = StreamView {
-                stream_type: stream_type(stream.kind),
-                muted: stream.is_muted,
-                encrypted: stream.is_encrypted,
-            };
-            let is_allowed = one.rights.allow(stream.kind);
-            match shown.iter_mut().find(|member| member.member == one.user.as_str()) {
+            let view =
+                Shown { device: stream.device, is_muted: stream.is_muted, is_encrypted: stream.is_encrypted };
+            let is_allowed = one.rights.allow(stream.device);
+            match shown.iter_mut().find(|member| member.member == one.user) {
                 Some(member) => {
-                    member.streams.retain(|former| former.stream_type != view.stream_type);
+                    member.streams.retain(|former| former.device != view.device);
                     member.streams.extend(is_allowed.then_some(view));
                 }
                 None if is_allowed => {
-                    shown.push(MemberStreams { member: one.user.to_string(), streams: vec![view] });
+                    shown.push(MemberStreams { member: one.user.clone(), streams: vec![view] });
                 }
                 None => {}
             }
         }
         shown.retain(|member| !member.streams.is_empty());
         for member in &mut shown {
-            member.streams.sort_by_key(|stream| stream.stream_type);
+            member
+                .streams
+                .sort_by_key(|stream| Device::ALL.iter().position(|device| *device == stream.device));
         }
         shown
     }
@@ -363,28 +373,21 @@ mod tests {
 
     /// A camera on an m-line, of which its publisher says whether it is encrypted.
     fn publish(streams: &mut Streams, session: u64, mid: &str, is_encrypted: bool) {
-        let camera = Published {
-            mid: mid.to_owned(),
-            kind: StreamKind::Main,
-            height: 720,
-            layers: Vec::new(),
-            is_dynamic: false,
-            is_encrypted,
-        };
-        let offered = Offered {
+        let offer = Offer {
+            streams: vec![(Device::Camera, mid.to_owned())],
             muted: Vec::new(),
-            encrypted: is_encrypted.then_some(StreamKind::Main).into_iter().collect(),
+            encrypted: is_encrypted.then_some(Device::Camera).into_iter().collect(),
         };
         let user = UserId::parse("ann").unwrap();
-        streams.publish(SessionId(session), &user, PeerId(session), &[camera], &offered);
+        streams.publish(SessionId(session), &user, PeerId(session), &offer);
         for one in &mut streams.publications {
-            one.rights = Rights::ALL;
+            one.rights = Rights { microphone: true, camera: true, screen: true };
         }
     }
 
     /// Whether the camera that is shown is encrypted.
     fn shown(streams: &Streams) -> Vec<bool> {
-        streams.shown().iter().flat_map(|member| member.streams.iter().map(|one| one.encrypted)).collect()
+        streams.shown().iter().flat_map(|member| member.streams.iter().map(|one| one.is_encrypted)).collect()
     }
 
     #[test]

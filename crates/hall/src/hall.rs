@@ -1,0 +1,1005 @@
+//! One open room as a machine: inputs in, effects out. It decides who hears of what and in which order, what goes to the disk
+//! and what waits for it, what a late answer of the disk means, and what may flow; it performs nothing.
+//!
+//! A planned command says what it touches ([`crate::Touches`]), waits for what is on its way and touches the same, is planned under
+//! the rules, goes to the disk, and is applied, told and answered when it is there. What is said is told first and answered
+//! when it is kept. Members come and go meanwhile: a plan is applied to what is true by then, and what that changes beyond
+//! the plan is kept before its answer.
+//!
+//! The effects of one input come out before those of the next, and whoever performs them keeps that order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use rooms::{
+    Counters, Delta, Error, Event, Keep, LeaveCause, MembersChanged, Message, Outcome, PresenceBatch, Record,
+    Room, RoomInfo, RoomType, SessionId, Time, UserId,
+};
+
+use crate::command::{self, Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said, Upshot};
+use crate::plans::{PlanId, Plans};
+use crate::streams::{MemberStreams, PeerId, Rights, Streams, WantedLayers};
+
+/// The shortest time between two batches of joins and leaves: 8 a second, and never more than 10 in any second even when
+/// the network bunches them.
+const BATCH_INTERVAL: Duration = Duration::from_millis(125);
+
+/// How many frames of such batches one room sends a second in all: a room with more listeners tells them less often...
+const BATCH_FRAMES_PER_SECOND: usize = 5000;
+
+/// ... but no less often than this.
+const SLOWEST_BATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How many who sent likes are named in a batch.
+const NAMED_LIKERS: usize = 20;
+
+/// After so long without a word from the disk a planned command is answered that nobody knows.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(10);
+
+/// After so long without a word from the disk what was told is answered as not yet kept.
+const NOT_KEPT_AFTER: Duration = Duration::from_secs(5);
+
+/// How many inputs wait while the room's end is on its way to the disk.
+const MOST_WAITING: usize = 1024;
+
+/// Something that happens to a room. `T` is whoever is to be answered.
+#[derive(Debug)]
+pub enum Input<T> {
+    /// A session wants in, and to listen.
+    Enter {
+        /// Whose it is.
+        user: UserId,
+        /// Which.
+        session: SessionId,
+        /// The room's password, as it was given.
+        password: Option<String>,
+        /// Whom to answer.
+        ticket: T,
+    },
+    /// A session goes.
+    Leave {
+        /// Whose it is.
+        user: UserId,
+        /// Which.
+        session: SessionId,
+        /// Why.
+        cause: LeaveCause,
+        /// Whom to answer, if anybody waits.
+        ticket: Option<T>,
+    },
+    /// A session has a connection again, which has all up to `seen`, and is to get what it missed.
+    Back {
+        /// Whose it is.
+        user: UserId,
+        /// Which.
+        session: SessionId,
+        /// The last message it has.
+        seen: u64,
+    },
+    /// A session lost its connection.
+    Lost {
+        /// Whose it is.
+        user: UserId,
+        /// Which.
+        session: SessionId,
+        /// The last message it surely has.
+        seen: u64,
+    },
+    /// Somebody wants something done.
+    Do {
+        /// In whose name.
+        by: By,
+        /// Only if the room is of this type.
+        room_type: Option<RoomType>,
+        /// What.
+        command: Command,
+        /// Whom to answer.
+        ticket: T,
+    },
+    /// The disk has answered to [`Effect::Store`].
+    Stored {
+        /// Which.
+        id: PlanId,
+        /// Whether it took it; nothing was written when it did not.
+        result: Result<(), Refused>,
+    },
+    /// Time has passed: [`Hall::deadline`].
+    Time,
+}
+
+/// How something goes to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durably {
+    /// By and by, never refused; nobody waits.
+    Journal,
+    /// By and by, never refused; [`Input::Stored`] when it is there.
+    Kept(PlanId),
+    /// Now or not at all; [`Input::Stored`] says which.
+    Commit(PlanId),
+}
+
+/// Something of the room that is written down, or struck out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A part of its state.
+    Keep(Keep),
+    /// A session is in.
+    Presence {
+        /// Which.
+        session: SessionId,
+        /// Whose.
+        user: UserId,
+        /// Its member's place in join order.
+        place: u64,
+        /// The last message it has.
+        seen: u64,
+    },
+    /// A session is in no more.
+    Absence(SessionId),
+    /// A message.
+    Message(Message),
+    /// Its numbers.
+    Counters(Counters),
+    /// It is no more, with all that belongs to it.
+    End(LeaveCause),
+}
+
+/// Who hears something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Every session that listens.
+    All,
+    /// These, as far as they listen.
+    Sessions(Vec<SessionId>),
+}
+
+/// What is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// Something happened.
+    Event(Event),
+    /// Members came and went.
+    Members(MembersChanged),
+    /// How many likes there are, and who sent some.
+    Likes {
+        /// In all.
+        total: u64,
+        /// The first who sent some, and how many.
+        by: Vec<(UserId, u64)>,
+    },
+    /// What a member publishes now.
+    Streams(MemberStreams),
+    /// What one may publish now.
+    Rights(Rights),
+    /// What is wanted of what one publishes.
+    Wanted(WantedLayers),
+    /// One has lost a media connection, on which it published or not.
+    MediaLost(bool),
+}
+
+/// Something to be performed.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// To be written, with the events to be told of to whoever follows the room from outside.
+    Store {
+        /// How.
+        how: Durably,
+        /// What.
+        writes: Vec<Write>,
+        /// What happened.
+        told: Vec<Event>,
+        /// By whom.
+        operator: String,
+        /// The room's record as it will be, where that is another.
+        info: Option<Box<RoomInfo>>,
+    },
+    /// To be told to sessions.
+    Tell {
+        /// Whom.
+        to: Audience,
+        /// What.
+        what: Told,
+    },
+    /// Who asked is answered. With [`Answer::Entered`] its session listens from here on.
+    Answer {
+        /// Who.
+        ticket: T,
+        /// What.
+        result: Result<Answer, Refusal>,
+    },
+    /// A session listens no more. With a cause it was put out, and is told.
+    Unlisten {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        cause: Option<LeaveCause>,
+    },
+    /// A session is sent what it missed: nothing is lost or told twice before and after this.
+    CatchUp {
+        /// Which.
+        session: SessionId,
+        /// The messages.
+        messages: Vec<Message>,
+        /// What is wanted of what it publishes.
+        wanted: Vec<WantedLayers>,
+    },
+    /// What may flow on a connection from now on.
+    Rights {
+        /// Which.
+        peer: PeerId,
+        /// What.
+        rights: Rights,
+    },
+    /// Connections that end.
+    ClosePeers(Vec<PeerId>),
+    /// These were placed, though somebody may have deleted their accounts meanwhile: who is gone is to be taken out again.
+    Confirm(Vec<UserId>),
+}
+
+/// A command that waits until it may be planned.
+struct Wanted<T> {
+    by: By,
+    room_type: Option<RoomType>,
+    command: Planned,
+    ticket: T,
+}
+
+/// A plan on its way to the disk.
+struct Made<T> {
+    by: By,
+    upshot: Upshot,
+    outcome: Outcome,
+    /// Those of whom it is written behind the plan that they are in, which is going to put them out.
+    behind: Vec<UserId>,
+    ticket: Option<T>,
+    since: Time,
+    result: Option<Result<(), Refused>>,
+}
+
+/// What is done and told, and answered when the disk has it.
+struct Keeping<T> {
+    id: PlanId,
+    ticket: Option<T>,
+    answer: Answer,
+    since: Time,
+}
+
+/// The room's end is on its way to the disk.
+struct Ending<T> {
+    /// What would be written behind it: dropped with the room, or written after all.
+    held: Vec<Effect<T>>,
+    /// What wants to change the room meanwhile.
+    waiting: VecDeque<Input<T>>,
+}
+
+/// An open room.
+pub struct Hall<T> {
+    /// `None` once it is over.
+    room: Option<Room>,
+    most_sessions: usize,
+    plans: Plans,
+    wanted: HashMap<PlanId, Wanted<T>, foldhash::fast::RandomState>,
+    made: HashMap<PlanId, Made<T>, foldhash::fast::RandomState>,
+    /// In the order in which they were told, which is the disk's.
+    keeping: VecDeque<Keeping<T>>,
+    ending: Option<Ending<T>>,
+    /// How many sessions are in.
+    listeners: usize,
+    batch: PresenceBatch,
+    likes: Likes,
+    flushed_at: Option<Time>,
+    streams: Streams,
+    /// When the rules of what may flow are to be looked at again, because a mute ends.
+    settle_at: Option<Time>,
+    /// The latest time there was.
+    now: Time,
+    effects: VecDeque<Effect<T>>,
+}
+
+/// Likes that are told with the next batch.
+#[derive(Default)]
+struct Likes {
+    total: u64,
+    by: Vec<(UserId, u64)>,
+}
+
+impl Likes {
+    fn add(&mut self, from: &UserId, count: u64, total: u64) {
+        self.total = total;
+        if let Some((_, known)) = self.by.iter_mut().find(|(user, _)| user == from) {
+            *known = known.saturating_add(count);
+        } else if self.by.len() < NAMED_LIKERS {
+            self.by.push((from.clone(), count));
+        }
+    }
+}
+
+impl<T> Hall<T> {
+    /// Opens a room. A user may be in by `most_sessions` at once; 0 is as many as it likes.
+    pub fn new(room: Room, most_sessions: usize) -> Self {
+        Self {
+            room: Some(room),
+            most_sessions,
+            plans: Plans::default(),
+            wanted: HashMap::default(),
+            made: HashMap::default(),
+            keeping: VecDeque::new(),
+            ending: None,
+            listeners: 0,
+            batch: PresenceBatch::default(),
+            likes: Likes::default(),
+            flushed_at: None,
+            streams: Streams::default(),
+            settle_at: None,
+            now: Time::from_unix_millis(0),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The room, to look at; `None` once it is over.
+    pub fn room(&self) -> Option<&Room> {
+        self.room.as_ref()
+    }
+
+    /// The room, to put back what was kept of it before a restart.
+    pub fn restore(&mut self) -> Option<&mut Room> {
+        self.room.as_mut()
+    }
+
+    /// Puts a session back that was in before a restart; `false` when its user was banned meanwhile.
+    pub fn restore_session(&mut self, user: &UserId, session: SessionId, place: u64, now: Time) -> bool {
+        let room = self.room.as_mut();
+        let is_in = room.is_some_and(|room| room.restore_member(user, session, place, now).is_some());
+        self.listeners += usize::from(is_in);
+        is_in
+    }
+
+    /// After a restart, once all members are back: what their absence has changed becomes durable.
+    pub fn finish_restore(&mut self) {
+        let Some(room) = &mut self.room else { return };
+        let freed = room.finish_restore();
+        if !freed.is_empty() {
+            let told = vec![Event::SeatsChanged { seats: room.seats().to_vec() }];
+            let writes = freed.into_iter().map(put).collect();
+            self.journal(writes, told, String::new());
+        }
+    }
+
+    /// What is published in it.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// What is to be performed next.
+    pub fn poll(&mut self) -> Option<Effect<T>> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Input::Time`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        let room = self.room.as_ref()?;
+        let unknown = self.made.values().filter(|made| made.ticket.is_some() && made.result.is_none());
+        let keeping = self.keeping.iter().find(|keeping| keeping.ticket.is_some());
+        [
+            self.flush_at(),
+            self.settle_at,
+            room.next_request_deadline(),
+            unknown.map(|made| made.since + UNKNOWN_AFTER).min(),
+            keeping.map(|keeping| keeping.since + NOT_KEPT_AFTER),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Something happens, at `now`. What follows from it is [polled](Self::poll) for.
+    pub fn handle(&mut self, input: Input<T>, now: Time) {
+        self.now = self.now.max(now);
+        self.take(input);
+        self.plan_what_may();
+        self.settle();
+    }
+
+    fn take(&mut self, input: Input<T>) {
+        if self.room.is_none() {
+            return self.refuse(input);
+        }
+        if let Some(ending) = &mut self.ending
+            && changes_the_room(&input)
+        {
+            if ending.waiting.len() < MOST_WAITING {
+                return ending.waiting.push_back(input);
+            }
+            return self.turn_away(input, Refusal::Busy);
+        }
+        match input {
+            Input::Enter { user, session, password, ticket } => {
+                let result = self.enter(&user, session, password.as_deref());
+                match result {
+                    Ok((entry, events)) => {
+                        // It has its page, and hears all that follows.
+                        self.answer(ticket, Ok(Answer::Entered(entry)));
+                        self.tell(events);
+                    }
+                    Err(refusal) => self.answer(ticket, Err(refusal)),
+                }
+            }
+            Input::Leave { user, session, cause, ticket } => {
+                let result = self.leave(&user, session, cause);
+                if let Some(ticket) = ticket {
+                    self.answer(ticket, result.map(|()| Answer::Done).map_err(Refusal::Rule));
+                }
+            }
+            Input::Back { user, session, seen } => self.back(&user, session, seen),
+            Input::Lost { user, session, seen } => self.note(&user, session, seen, Vec::new()),
+            Input::Do { by, room_type, command, ticket } => self.ask(by, room_type, command, ticket),
+            Input::Stored { id, result } => self.stored(id, result),
+            Input::Time => self.pass(),
+        }
+    }
+
+    fn answer(&mut self, ticket: T, result: Result<Answer, Refusal>) {
+        self.effects.push_back(Effect::Answer { ticket, result });
+    }
+
+    /// The room is over.
+    fn refuse(&mut self, input: Input<T>) {
+        self.turn_away(input, Refusal::Gone);
+    }
+
+    fn turn_away(&mut self, input: Input<T>, why: Refusal) {
+        match input {
+            Input::Enter { ticket, .. }
+            | Input::Do { ticket, .. }
+            | Input::Leave { ticket: Some(ticket), .. } => self.answer(ticket, Err(why)),
+            _ => {}
+        }
+    }
+
+    // Presence
+
+    fn enter(
+        &mut self,
+        user: &UserId,
+        session: SessionId,
+        password: Option<&str>,
+    ) -> Result<(Entry, Vec<Event>), Refusal> {
+        let room = self.room.as_mut().ok_or(Refusal::Gone)?;
+        room.require_password(user, password)?;
+        let own = room.members().sessions(user.as_str());
+        if self.most_sessions > 0 && own.len() >= self.most_sessions && !own.contains(&session) {
+            return Err(Refusal::Crowded(own.to_vec()));
+        }
+        let entered = room.enter(user, session, self.now)?;
+        let (place, seen, is_new) = (entered.place, room.last_seq(), entered.session_is_new);
+        let mut events = Vec::new();
+        if is_new {
+            self.listeners += 1;
+            events.extend(entered.event);
+            let mut writes = vec![
+                Write::Presence { session, user: user.clone(), place, seen },
+                Write::Counters(room.counters()),
+            ];
+            note_seat(room, entered.seated, &mut writes, &mut events);
+            self.note_behind(user);
+            self.journal(writes, events.clone(), user.to_string());
+        }
+        Ok((Entry { seen, is_new }, events))
+    }
+
+    fn leave(&mut self, user: &UserId, session: SessionId, cause: LeaveCause) -> Result<(), Error> {
+        let Some(room) = &mut self.room else { return Ok(()) };
+        let departure = room.leave(user, session, cause, self.now)?;
+        self.listeners = self.listeners.saturating_sub(1);
+        let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
+        let mut writes = vec![Write::Absence(session)];
+        note_seat(room, departure.freed, &mut writes, &mut events);
+        self.journal(writes, events.clone(), user.to_string());
+        self.let_go(session, None);
+        self.tell(events);
+        Ok(())
+    }
+
+    /// That somebody is in is going to be written behind the plans that are on their way.
+    fn note_behind(&mut self, user: &UserId) {
+        for made in self.made.values_mut() {
+            let is_its =
+                |change: &Delta| matches!(change, Delta::PutOut { user: other, .. } if other == user);
+            if !made.behind.contains(user) && made.outcome.changes.iter().any(is_its) {
+                made.behind.push(user.clone());
+            }
+        }
+    }
+
+    /// A session that is out listens no more, and nothing of it flows.
+    fn let_go(&mut self, session: SessionId, cause: Option<LeaveCause>) {
+        let peers: Vec<PeerId> = self.streams.end(session).collect();
+        self.close(peers);
+        self.effects.push_back(Effect::Unlisten { session, cause });
+    }
+
+    fn back(&mut self, user: &UserId, session: SessionId, seen: u64) {
+        let messages = match &self.room {
+            Some(room) => room.messages_after(seen).cloned().collect(),
+            None => Vec::new(),
+        };
+        let wanted = self.streams.wanted_of(session).to_vec();
+        self.effects.push_back(Effect::CatchUp { session, messages, wanted });
+        self.note(user, session, seen, vec![Event::Recovered { user: user.clone() }]);
+    }
+
+    /// What a session has by now, if it is in.
+    fn note(&mut self, user: &UserId, session: SessionId, seen: u64, told: Vec<Event>) {
+        let Some(members) = self.room.as_ref().map(Room::members) else { return };
+        let is_in = members.sessions(user.as_str()).contains(&session);
+        let Some(place) = members.place(user.as_str()).filter(|_| is_in) else { return };
+        self.note_behind(user);
+        let writes = vec![Write::Presence { session, user: user.clone(), place, seen }];
+        self.journal(writes, told, user.to_string());
+    }
+
+    // Commands
+
+    fn ask(&mut self, by: By, room_type: Option<RoomType>, command: Command, ticket: T) {
+        let Some(room) = &mut self.room else { return self.answer(ticket, Err(Refusal::Gone)) };
+        if let Err(error) = command::require_type(room, room_type) {
+            return self.answer(ticket, Err(error.into()));
+        }
+        match command {
+            Command::Planned(command) => match self.plans.want(command.touches(&by, room, self.now)) {
+                Ok(id) => drop(self.wanted.insert(id, Wanted { by, room_type, command, ticket })),
+                Err(_) => self.answer(ticket, Err(Refusal::Busy)),
+            },
+            Command::Said(said) => self.say(&by, &said, ticket),
+            Command::Passing(passing) => {
+                let result = self.pass_on(&by, passing);
+                match result {
+                    Ok((answer, event)) => {
+                        self.tell(event);
+                        self.answer(ticket, Ok(answer));
+                    }
+                    Err(refusal) => self.answer(ticket, Err(refusal)),
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, by: &By, said: &Said, ticket: T) {
+        let Some(room) = &mut self.room else { return self.answer(ticket, Err(Refusal::Gone)) };
+        let event = match said.say(by, room, self.now) {
+            Ok(event) => event,
+            Err(error) => return self.answer(ticket, Err(error.into())),
+        };
+        let (mut writes, answer) = match &event {
+            Event::Message(message) => {
+                let (id, seq, sent_at) = (message.id.clone(), message.seq, message.sent_at);
+                (vec![Write::Message(message.clone())], Answer::Message { id, seq, sent_at })
+            }
+            _ => (Vec::new(), Answer::Likes(room.counters().likes)),
+        };
+        writes.push(Write::Counters(room.counters()));
+        let told = if said.is_untold() { Vec::new() } else { vec![event.clone()] };
+        self.keep(writes, told, by.name(), Some(ticket), answer);
+        self.tell([event]);
+    }
+
+    /// Writes what is done already, and answers when it is on disk.
+    fn keep(
+        &mut self,
+        writes: Vec<Write>,
+        told: Vec<Event>,
+        operator: &str,
+        ticket: Option<T>,
+        answer: Answer,
+    ) {
+        let id = self.plans.number();
+        self.keeping.push_back(Keeping { id, ticket, answer, since: self.now });
+        let operator = operator.to_owned();
+        self.store(Effect::Store { how: Durably::Kept(id), writes, told, operator, info: None });
+    }
+
+    fn journal(&mut self, writes: Vec<Write>, told: Vec<Event>, operator: String) {
+        if !writes.is_empty() || !told.is_empty() {
+            self.store(Effect::Store { how: Durably::Journal, writes, told, operator, info: None });
+        }
+    }
+
+    /// Nothing is written behind the room's end.
+    fn store(&mut self, effect: Effect<T>) {
+        match &mut self.ending {
+            Some(ending) => ending.held.push(effect),
+            None => self.effects.push_back(effect),
+        }
+    }
+
+    fn close(&mut self, peers: impl IntoIterator<Item = PeerId>) {
+        let peers: Vec<PeerId> = peers.into_iter().collect();
+        if !peers.is_empty() {
+            self.effects.push_back(Effect::ClosePeers(peers));
+        }
+    }
+
+    fn pass_on(&mut self, by: &By, passing: Passing) -> Result<(Answer, Option<Event>), Refusal> {
+        let now = self.now;
+        let room = self.room.as_mut().ok_or(Refusal::Gone)?;
+        by.require_right(room)?;
+        let member = || match by {
+            By::Member { user, session, .. } => Ok((user, *session)),
+            _ => Err(Error::NotAllowed("only a member of the room can do this")),
+        };
+        let mut answer = Answer::Done;
+        match passing {
+            Passing::ApplyForSeat { index, timeout } => {
+                let request = room.apply_for_seat(member()?.0, index, timeout, now)?;
+                let (answer, event) = command::requested(request);
+                return Ok((answer, Some(event)));
+            }
+            Passing::InviteToSeat { guest, index, timeout } => {
+                let request = room.invite_to_seat(member()?.0, &guest, index, timeout, now)?;
+                let (answer, event) = command::requested(request);
+                return Ok((answer, Some(event)));
+            }
+            Passing::Publish { peer, offer } => {
+                let (user, session) = member()?;
+                let former = self.streams.publish(session, user, peer, &offer);
+                self.close(former);
+                self.settle();
+                let rights = self.streams.rights_on(peer).unwrap_or_default();
+                // Once more: what has not changed for the room may be new to the connection.
+                self.effects.push_back(Effect::Rights { peer, rights });
+                answer = Answer::Rights(rights);
+            }
+            Passing::Unpublish => {
+                let peer = self.streams.unpublish(member()?.1);
+                self.close(peer);
+            }
+            Passing::Watch { peer } => {
+                let (user, session) = member()?;
+                let former = self.streams.watch(Some(session), user, peer);
+                self.close(former);
+            }
+            Passing::Unwatch => {
+                let peer = self.streams.unwatch(member()?.1);
+                self.close(peer);
+            }
+            Passing::Play { user, peer, most } => {
+                if most > 0 && room.playing_of(user.as_str()) >= most {
+                    return Err(Refusal::PlaysEnough);
+                }
+                room.begin_play(&user, now)?;
+                self.streams.watch(None, &user, peer);
+            }
+            Passing::EndPlayers(users) => users.iter().for_each(|user| room.end_all_play(user)),
+            Passing::MuteStream { device, is_muted } => {
+                if !self.streams.set_muted(member()?.1, device, is_muted) {
+                    let trouble = "is of a stream that you do not publish";
+                    return Err(Error::invalid("StreamType", trouble).into());
+                }
+            }
+            Passing::CloseStream { user, device } => {
+                room.require_above(member()?.0, std::slice::from_ref(&user))?;
+                room.require_member(&user)?;
+                self.streams.close(user.as_str(), device);
+            }
+            Passing::LosePeer { peer, session, was_publisher } => {
+                let Some(user) = self.streams.lose(peer) else { return Ok((answer, None)) };
+                match session {
+                    // It was a player that is only counted.
+                    None => room.end_play(&user),
+                    Some(session) => {
+                        let to = Audience::Sessions(vec![session]);
+                        self.effects.push_back(Effect::Tell { to, what: Told::MediaLost(was_publisher) });
+                    }
+                }
+            }
+            Passing::Want { peer, session, wanted } => {
+                if self.streams.note_wanted(peer, wanted.clone()) {
+                    let to = Audience::Sessions(vec![session]);
+                    self.effects.push_back(Effect::Tell { to, what: Told::Wanted(wanted) });
+                }
+            }
+        }
+        Ok((answer, None))
+    }
+
+    // Plans
+
+    fn plan_what_may(&mut self) {
+        while let Some(room) = &mut self.room {
+            let (wanted, now) = (&self.wanted, self.now);
+            let touches = |id| match wanted.get(&id) {
+                Some(wanted) => wanted.command.touches(&wanted.by, room, now),
+                None => crate::Touches::none(),
+            };
+            let Some(id) = self.plans.begin(touches) else { return };
+            let Some(Wanted { by, room_type, command, ticket }) = self.wanted.remove(&id) else {
+                debug_assert!(false, "{id:?} waits and nobody wants it");
+                self.plans.end(id);
+                continue;
+            };
+            let planned = command::require_type(room, room_type).map_err(Refusal::Rule);
+            match planned.and_then(|()| command.plan(&by, room, now)) {
+                Ok((upshot, outcome)) => self.hand_over(id, by, upshot, outcome, ticket),
+                Err(refusal) => {
+                    self.plans.end(id);
+                    self.answer(ticket, Err(refusal));
+                }
+            }
+        }
+    }
+
+    /// A plan goes to the disk.
+    fn hand_over(&mut self, id: PlanId, by: By, upshot: Upshot, outcome: Outcome, ticket: T) {
+        let mut writes: Vec<Write> = outcome.changes.iter().flat_map(Delta::keeps).map(Write::Keep).collect();
+        let info = outcome.changes.iter().find_map(|change| match change {
+            Delta::Info(info) => Some(info.clone()),
+            _ => None,
+        });
+        let ends = match upshot {
+            Upshot::End(cause) => Some(cause),
+            _ => None,
+        };
+        writes.extend(ends.map(Write::End));
+        let is_kept = !writes.is_empty();
+        if is_kept {
+            let (told, operator) = (outcome.events.clone(), by.name().to_owned());
+            self.store(Effect::Store { how: Durably::Commit(id), writes, told, operator, info });
+        }
+        // From here on nothing of the room is written until it is known whether there is one.
+        if ends.is_some() {
+            self.ending = Some(Ending { held: Vec::new(), waiting: VecDeque::new() });
+        }
+        let result = (!is_kept).then_some(Ok(()));
+        let (behind, ticket, since) = (Vec::new(), Some(ticket), self.now);
+        let made = Made { by, upshot, outcome, behind, ticket, since, result };
+        self.made.insert(id, made);
+        if !is_kept {
+            self.apply_what_may();
+        }
+    }
+
+    fn stored(&mut self, id: PlanId, result: Result<(), Refused>) {
+        if let Some(at) = self.keeping.iter().position(|keeping| keeping.id == id) {
+            let Some(Keeping { ticket: Some(ticket), answer, .. }) = self.keeping.remove(at) else { return };
+            return self.answer(ticket, result.map(|()| answer).map_err(|_| Refusal::NotYetKept));
+        }
+        match self.made.get_mut(&id) {
+            Some(made) => made.result = Some(result),
+            None => debug_assert!(false, "{id:?} was not on its way"),
+        }
+        self.apply_what_may();
+    }
+
+    /// Applies what is on disk, in the order in which it was planned.
+    fn apply_what_may(&mut self) {
+        while let Some(id) = self.plans.first()
+            && self.made.get(&id).is_some_and(|made| made.result.is_some())
+            && let Some(mut made) = self.made.remove(&id)
+        {
+            match made.result.take().unwrap_or(Ok(())) {
+                Ok(()) => self.apply(made),
+                Err(refused) => self.give_up(made, refused),
+            }
+            self.plans.end(id);
+        }
+    }
+
+    fn give_up(&mut self, made: Made<T>, refused: Refused) {
+        if let Some(room) = &mut self.room {
+            room.give_up(&made.outcome, self.now);
+        }
+        if let Some(ticket) = made.ticket {
+            self.answer(ticket, Err(Refusal::Store(refused)));
+        }
+        if matches!(made.upshot, Upshot::End(_))
+            && let Some(Ending { held, waiting }) = self.ending.take()
+        {
+            // The room goes on: what has happened in it is written after all, and who waited comes in.
+            self.effects.extend(held);
+            waiting.into_iter().for_each(|input| self.take(input));
+        }
+    }
+
+    fn apply(&mut self, made: Made<T>) {
+        let Made { by, upshot, outcome, behind, ticket, .. } = made;
+        if let Upshot::End(cause) = upshot {
+            return self.end(cause, ticket);
+        }
+        let Some(room) = &mut self.room else { return };
+        // Members have heard who came and went while the plan was on its way: they hear what it changes now.
+        let concerned: Vec<(UserId, LeaveCause, bool)> = outcome
+            .changes
+            .iter()
+            .filter_map(|change| match change {
+                Delta::PutOut { user, cause, .. } => Some((user, *cause)),
+                Delta::AddRobot { user, .. } | Delta::DropRobot { user, .. } => {
+                    Some((user, LeaveCause::Leave))
+                }
+                _ => None,
+            })
+            .map(|(user, cause)| (user.clone(), cause, room.members().contains(user.as_str())))
+            .collect();
+        let (mut late, mut put_out, mut robots) = (Outcome::default(), Vec::new(), Vec::new());
+        let mut has_gift = false;
+        for change in outcome.changes {
+            if let Delta::AddRobot { user, .. } = &change {
+                robots.push(user.clone());
+            }
+            has_gift |= matches!(change, Delta::Gift { .. });
+            let effects = room.apply(change, self.now);
+            late.changes.extend(effects.late.changes);
+            late.events.extend(effects.late.events);
+            put_out.extend(effects.put_out);
+        }
+        let answer = match upshot {
+            Upshot::SeatOf(user) => Answer::Seat(room.seat_of(user.as_str())),
+            Upshot::Answer(answer) => answer,
+            Upshot::End(_) => Answer::Done,
+        };
+        let counters = Write::Counters(room.counters());
+        for (user, cause, was_in) in concerned {
+            match (was_in, room.members().contains(user.as_str())) {
+                (true, false) => self.batch.push(&Event::Left { user, cause }),
+                (false, true) => self.batch.push(&Event::Entered { user }),
+                _ => {}
+            }
+        }
+        for (session, cause) in put_out {
+            if session != SessionId::ROBOT {
+                self.listeners = self.listeners.saturating_sub(1);
+                self.let_go(session, Some(cause));
+            }
+        }
+        let is_presence = |event: &Event| matches!(event, Event::Entered { .. } | Event::Left { .. });
+        let events = outcome.events.into_iter().chain(late.events.iter().cloned());
+        self.tell(events.filter(|event| !is_presence(event)));
+        if !robots.is_empty() {
+            self.effects.push_back(Effect::Confirm(robots));
+        }
+        let mut writes: Vec<Write> = late.changes.iter().flat_map(Delta::keeps).map(Write::Keep).collect();
+        writes.extend(behind.into_iter().map(|user| Write::Keep(Keep::DeleteMember(user))));
+        if writes.is_empty() {
+            if has_gift || !late.events.is_empty() {
+                let writes = has_gift.then_some(counters).into_iter().collect();
+                self.journal(writes, late.events, by.name().to_owned());
+            }
+            if let Some(ticket) = ticket {
+                self.answer(ticket, Ok(answer));
+            }
+        } else {
+            // What was acknowledged is on disk, also where it went beyond the plan.
+            writes.extend(has_gift.then_some(counters));
+            self.keep(writes, late.events, by.name(), ticket, answer);
+        }
+    }
+
+    /// The room is over, on disk too: nobody is in any more, nothing flows, and who waits is told.
+    fn end(&mut self, cause: LeaveCause, ticket: Option<T>) {
+        let Some(room) = self.room.take() else { return };
+        let users = room.members().after(0).map(|(_, user)| user);
+        let sessions: Vec<SessionId> = users
+            .flat_map(|user| room.members().sessions(user.as_str()))
+            .copied()
+            .filter(|session| *session != SessionId::ROBOT)
+            .collect();
+        let peers = self.streams.end_all();
+        self.close(peers);
+        for session in sessions {
+            self.effects.push_back(Effect::Unlisten { session, cause: Some(cause) });
+        }
+        self.listeners = 0;
+        (self.batch, self.likes) = (PresenceBatch::default(), Likes::default());
+        if let Some(ticket) = ticket {
+            let (counters, senders) = (room.counters(), room.sender_count());
+            self.answer(ticket, Ok(Answer::Statistic { counters, senders }));
+        }
+        for id in self.plans.drain() {
+            if let Some(wanted) = self.wanted.remove(&id) {
+                self.answer(wanted.ticket, Err(Refusal::Gone));
+            }
+        }
+        // What was told before the end is on disk before it.
+        for keeping in std::mem::take(&mut self.keeping) {
+            if let Some(ticket) = keeping.ticket {
+                self.answer(ticket, Ok(keeping.answer));
+            }
+        }
+        let waiting = self.ending.take().map(|ending| ending.waiting);
+        waiting.into_iter().flatten().for_each(|input| self.refuse(input));
+    }
+
+    // Telling
+
+    /// Tells of events: joins, leaves and likes with the next batch, everything else at once.
+    fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
+        let Some(room) = &self.room else { return };
+        for event in events {
+            match &event {
+                Event::Entered { .. } | Event::Left { .. } => self.batch.push(&event),
+                Event::Liked { from, count, total } => self.likes.add(from, *count, *total),
+                _ => {
+                    let users = event.audience(room);
+                    let to = users.map_or(Audience::All, |users| {
+                        let sessions = users.iter().flat_map(|user| room.members().sessions(user.as_str()));
+                        Audience::Sessions(sessions.copied().collect())
+                    });
+                    self.effects.push_back(Effect::Tell { to, what: Told::Event(event) });
+                }
+            }
+        }
+    }
+
+    /// Holds what is published against the rules, which may have changed.
+    fn settle(&mut self) {
+        let Some(room) = &self.room else { return };
+        let settled = self.streams.settle(room, self.now);
+        for (peer, session, rights) in settled.rights {
+            self.effects.push_back(Effect::Rights { peer, rights });
+            let to = Audience::Sessions(vec![session]);
+            self.effects.push_back(Effect::Tell { to, what: Told::Rights(rights) });
+        }
+        for member in settled.changed {
+            self.effects.push_back(Effect::Tell { to: Audience::All, what: Told::Streams(member) });
+        }
+        self.close(settled.closed);
+        self.settle_at = settled.again_at;
+    }
+
+    fn flush_at(&self) -> Option<Time> {
+        if self.batch.is_empty() && self.likes.by.is_empty() {
+            return None;
+        }
+        let crowd = Duration::from_secs_f64(self.listeners as f64 / BATCH_FRAMES_PER_SECOND as f64);
+        let interval = crowd.clamp(BATCH_INTERVAL, SLOWEST_BATCH_INTERVAL);
+        Some(self.flushed_at.map_or(self.now, |last| last + interval))
+    }
+
+    /// Lets time act.
+    fn pass(&mut self) {
+        let now = self.now;
+        let Some(room) = &mut self.room else { return };
+        let mut expired = Vec::new();
+        while let Some(event) = room.expire_seat_request(now) {
+            expired.push(event);
+        }
+        let member_count = room.members().len();
+        self.tell(expired);
+        if self.flush_at().is_some_and(|at| at <= now) {
+            self.flushed_at = Some(now);
+            if let Some(changed) = self.batch.take(member_count) {
+                let what = Told::Members(changed);
+                self.effects.push_back(Effect::Tell { to: Audience::All, what });
+            }
+            let Likes { total, by } = std::mem::take(&mut self.likes);
+            if !by.is_empty() {
+                self.effects.push_back(Effect::Tell { to: Audience::All, what: Told::Likes { total, by } });
+            }
+        }
+        let overdue = |since: Time, after| since + after <= now;
+        let unknown = self.made.values_mut().filter(|made| made.result.is_none());
+        let unknown = unknown.filter(|made| overdue(made.since, UNKNOWN_AFTER));
+        let unknown: Vec<T> = unknown.filter_map(|made| made.ticket.take()).collect();
+        let late = self.keeping.iter_mut().take_while(|keeping| overdue(keeping.since, NOT_KEPT_AFTER));
+        let late: Vec<T> = late.filter_map(|keeping| keeping.ticket.take()).collect();
+        unknown.into_iter().for_each(|ticket| self.answer(ticket, Err(Refusal::Unknown)));
+        late.into_iter().for_each(|ticket| self.answer(ticket, Err(Refusal::NotYetKept)));
+    }
+}
+
+/// Whether it changes what would have to be written.
+fn changes_the_room<T>(input: &Input<T>) -> bool {
+    // A planned command waits among the plans, since the end touches everything.
+    matches!(input, Input::Enter { .. } | Input::Do { command: Command::Said(_), .. })
+}
+
+fn put(record: Record) -> Write {
+    Write::Keep(Keep::Put(record))
+}
+
+fn note_seat(room: &Room, seat: Option<Record>, writes: &mut Vec<Write>, events: &mut Vec<Event>) {
+    if let Some(record) = seat {
+        writes.push(put(record));
+        events.push(Event::SeatsChanged { seats: room.seats().to_vec() });
+    }
+}

@@ -1,0 +1,557 @@
+//! What drives the halls: one lock each, and one queue of what is to be told. There is no decision in here.
+//!
+//! What an input brings about is performed in the order of the inputs. What never blocks (the store's queue, rights and the end of
+//! connections) is handed over at once, under the lock; all else goes to the hall's outgoing queue, and whoever finds nobody
+//! draining that does, by turns. So neither readers nor the next input wait for a fan-out, and a slow fan-out holds up
+//! nothing but itself. Who listens is state of the outgoing side, changed by what comes through the queue: a member that
+//! enters hears everything after its own page, and nothing from before.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hall::{
+    Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, Planned, Refusal, Refused, Told,
+    Write,
+};
+use hashbrown::HashMap;
+use media::RoomKey;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rooms::{Error, Event, Keep, LeaveCause, Room, RoomId, RoomType, SessionId, UserId};
+use store::{Change, Commit, Presence};
+use tokio::sync::oneshot;
+
+use crate::alarm::Alarm;
+use crate::clock;
+use crate::config::Config;
+use crate::error::{ApiError, Code};
+use crate::live::unit;
+use crate::locks::{self, Locked, ReadRoom};
+use crate::quota::Place;
+use crate::session::{Frame, Session};
+use crate::tenant::Tenant;
+use crate::webhooks::{self, Teller};
+use crate::wire;
+
+/// Who does what nobody asked for, as the cloud calls it.
+pub(crate) const SYSTEM: &str = "@TIM#SYSTEM";
+
+/// How much of the outgoing queue one thread performs before it hands the rest to a task.
+const AT_ONCE: usize = 256;
+
+/// With so much to be told, nothing more is taken in.
+const MOST_OUTGOING: usize = 4096;
+
+/// Who is to be answered.
+pub(crate) enum Waiter {
+    /// Whoever asked.
+    Asker(oneshot::Sender<Result<Answer, Refusal>>),
+    /// A session that wants in.
+    Newcomer(Arc<Session>, oneshot::Sender<Result<Welcome, Refusal>>),
+}
+
+/// What a member gets on entering.
+pub(crate) struct Welcome {
+    /// `{"RoomInfo": .., "Next": .., "MemberCount": .., "MemberList": .., ..}`
+    pub(crate) json: String,
+}
+
+/// Something to be performed outside the lock.
+enum Out {
+    Tell(Audience, Frame),
+    TellOthers(SessionId, Frame),
+    Answer(oneshot::Sender<Result<Answer, Refusal>>, Result<Answer, Refusal>),
+    Refuse(oneshot::Sender<Result<Welcome, Refusal>>, Refusal),
+    Listen(Arc<Session>, Entry, oneshot::Sender<Result<Welcome, Refusal>>, Welcome),
+    Unlisten(SessionId, Option<Frame>),
+    CatchUp(SessionId, Vec<Frame>),
+}
+
+#[derive(Default)]
+struct Outgoing {
+    queue: VecDeque<Out>,
+    is_draining: bool,
+}
+
+type Links = HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>;
+
+/// A room that exists, with what drives it.
+pub(crate) struct OpenRoom {
+    pub(crate) app: Arc<Tenant>,
+    pub(crate) room_id: RoomId,
+    /// The room as the forwarding unit knows it.
+    pub(crate) media_key: RoomKey,
+    hall: RwLock<Hall<Waiter>>,
+    /// The first page as JSON, and the version of the list it shows.
+    first_page: Mutex<Option<(u64, Bytes)>>,
+    outgoing: Mutex<Outgoing>,
+    /// Who listens. Locked by whoever drains.
+    links: Mutex<Links>,
+    alarm: Alarm,
+    /// For the end of the room's lifetime.
+    pub(crate) lifetime_alarm: Alarm,
+    /// What it takes up of its maker's, as long as it is there.
+    place: Mutex<Option<Place>>,
+    cap: usize,
+}
+
+impl OpenRoom {
+    /// `place` is what the room takes up of its maker's.
+    pub(crate) fn new(app: Arc<Tenant>, room: Room, place: Option<Place>, config: &Config) -> Arc<Self> {
+        let room_id = room.info().room_id.clone();
+        Arc::new(Self {
+            room_id,
+            media_key: app.live.new_room(),
+            hall: RwLock::new(Hall::new(room, config.limits.sessions_per_room as usize)),
+            first_page: Mutex::new(None),
+            outgoing: Mutex::default(),
+            links: Mutex::default(),
+            alarm: Alarm::default(),
+            lifetime_alarm: Alarm::default(),
+            place: Mutex::new(place),
+            cap: config.member_list.cap,
+            app,
+        })
+    }
+
+    // Looking
+
+    /// The room, to look at.
+    pub(crate) fn read(&self) -> Result<ReadRoom<'_>, Error> {
+        locks::room(&self.hall).ok_or_else(|| self.gone())
+    }
+
+    /// The room, to look at, if it is of type `wanted`.
+    pub(crate) fn read_as(&self, wanted: Option<RoomType>) -> Result<ReadRoom<'_>, Error> {
+        let room = self.read()?;
+        wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
+        Ok(room)
+    }
+
+    /// What goes on around it too.
+    pub(crate) fn hall(&self) -> Locked<RwLockReadGuard<'_, Hall<Waiter>>> {
+        locks::read(&self.hall)
+    }
+
+    fn gone(&self) -> Error {
+        Error::RoomNotFound(self.room_id.to_string())
+    }
+
+    /// A page of the member list as JSON. The first page is rendered once for each state of the list.
+    pub(crate) fn page(&self, wanted: Option<RoomType>, next: &str) -> Result<Bytes, Error> {
+        let room = self.read_as(wanted)?;
+        self.render(&room, next)
+    }
+
+    fn render(&self, room: &Room, next: &str) -> Result<Bytes, Error> {
+        if !next.is_empty() {
+            return Ok(wire::page(&room.page(next, self.cap)?));
+        }
+        let mut first_page = self.first_page.lock();
+        match &*first_page {
+            Some((version, json)) if *version == room.version() => Ok(json.clone()),
+            _ => {
+                let json = wire::page(&room.page("", self.cap)?);
+                *first_page = Some((room.version(), json.clone()));
+                Ok(json)
+            }
+        }
+    }
+
+    // Asking
+
+    /// A command in somebody's name, if the room is of type `wanted`.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        by: By,
+        wanted: Option<RoomType>,
+        command: Command,
+    ) -> Result<Answer, ApiError> {
+        let answer = self.try_ask(by, wanted, command).await;
+        answer.map_err(|refusal| self.error(refusal))
+    }
+
+    /// The same, with the reason as the hall gives it.
+    pub(crate) async fn try_ask(
+        self: &Arc<Self>,
+        by: By,
+        wanted: Option<RoomType>,
+        command: Command,
+    ) -> Result<Answer, Refusal> {
+        if self.outgoing.lock().queue.len() >= MOST_OUTGOING {
+            return Err(Refusal::Busy);
+        }
+        let (sender, answer) = oneshot::channel();
+        let ticket = Waiter::Asker(sender);
+        self.drive(Input::Do { by, room_type: wanted, command, ticket });
+        // The other end is kept until it is used.
+        answer.await.unwrap_or(Err(Refusal::Unknown))
+    }
+
+    /// A command that nobody waits for.
+    pub(crate) fn order(self: &Arc<Self>, command: Command) {
+        let (sender, _) = oneshot::channel();
+        let (by, ticket) = (By::App(SYSTEM.into()), Waiter::Asker(sender));
+        self.drive(Input::Do { by, room_type: None, command, ticket });
+    }
+
+    /// A session that has noted that it is about to be in wants in.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        password: Option<String>,
+    ) -> Result<Welcome, Refusal> {
+        let (sender, answer) = oneshot::channel();
+        let ticket = Waiter::Newcomer(session.clone(), sender);
+        self.drive(Input::Enter { user: session.user.clone(), session: session.id, password, ticket });
+        answer.await.unwrap_or(Err(Refusal::Unknown))
+    }
+
+    /// A session goes. Resolves when it hears no more.
+    pub(crate) fn leave(
+        self: &Arc<Self>,
+        session: &Session,
+        cause: LeaveCause,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+        let (sender, answer) = oneshot::channel();
+        let ticket = Some(Waiter::Asker(sender));
+        self.drive(Input::Leave { user: session.user.clone(), session: session.id, cause, ticket });
+        let room = self.clone();
+        async move {
+            let answer = answer.await.unwrap_or(Err(Refusal::Unknown));
+            answer.map(drop).map_err(|refusal| room.error(refusal))
+        }
+    }
+
+    /// What a refusal is to a caller.
+    pub(crate) fn error(&self, refusal: Refusal) -> ApiError {
+        match refusal {
+            Refusal::Rule(error) => error.into(),
+            Refusal::Gone => self.gone().into(),
+            Refusal::Busy => {
+                ApiError::new(Code::TooOften, "too many commands wait for this room: retry in a moment")
+            }
+            Refusal::Crowded(_) | Refusal::PlaysEnough => {
+                ApiError::new(Code::TooOften, "the user is in this room as often as is allowed")
+            }
+            Refusal::Store(Refused { is_behind, text }) => {
+                ApiError::new(if is_behind { Code::TooOften } else { Code::Internal }, text)
+            }
+            Refusal::NotYetKept => ApiError::internal(
+                "the others have it already, and it is kept as soon as the disk takes it: do not send it again",
+            ),
+            Refusal::Unknown => ApiError::internal(
+                "it is not known whether this was done: the disk has not answered yet; look before you retry",
+            ),
+            Refusal::NotDue => ApiError::internal("the room's lifetime is not over"),
+        }
+    }
+
+    // Driving
+
+    /// Lets something happen, and performs what follows.
+    pub(crate) fn drive(self: &Arc<Self>, input: Input<Waiter>) {
+        let mut gone = Vec::new();
+        let deadline = {
+            let mut hall = locks::write(&self.hall);
+            hall.handle(input, clock::now());
+            while let Some(effect) = hall.poll() {
+                self.carry_out(&hall, effect, &mut gone);
+            }
+            hall.deadline()
+        };
+        self.drain();
+        if let Some(deadline) = deadline {
+            let room = self.clone();
+            self.alarm.set(deadline, async move { room.drive(Input::Time) });
+        }
+        if !gone.is_empty() {
+            self.order(Command::Planned(Planned::DeleteRobots(gone)));
+        }
+    }
+
+    /// Performs an effect, or what of it must not wait, under the hall's lock.
+    fn carry_out(self: &Arc<Self>, hall: &Hall<Waiter>, effect: Effect<Waiter>, gone: &mut Vec<UserId>) {
+        match effect {
+            Effect::Store { how, writes, told, operator, info } => {
+                let mut changes = self.changes(hall, writes, &operator);
+                if let Some(room) = hall.room() {
+                    let (app, now) = (&self.app, clock::now());
+                    let info = info.as_deref().unwrap_or(room.info());
+                    changes.extend(Teller { app, room, info, operator: &operator, now }.changes(&told));
+                }
+                match how {
+                    Durably::Journal if changes.is_empty() => {}
+                    Durably::Journal => self.app.store.journal(changes),
+                    Durably::Kept(id) => {
+                        self.app.store.journal(changes);
+                        // What is committed now is on disk after all that was journalled before.
+                        self.report(id, self.app.store.commit(Vec::new()));
+                    }
+                    Durably::Commit(id) => self.report(id, self.app.store.commit(changes)),
+                }
+            }
+            Effect::Rights { peer, rights } => {
+                self.app.live.set_rights(unit::peer(peer), unit::rights(rights))
+            }
+            Effect::ClosePeers(peers) => self.app.live.close(peers.into_iter().map(unit::peer)),
+            Effect::Confirm(users) => {
+                gone.extend(users.into_iter().filter(|user| self.app.account(user.as_str()).is_none()));
+            }
+            Effect::Tell { to, what } => {
+                if let Some(frame) = self.frame(hall, &what) {
+                    self.send_out(Out::Tell(to, frame));
+                }
+            }
+            Effect::Unlisten { session, cause } => {
+                let frame = cause.map(|cause| Frame::text(&wire::room_closed(&self.room_id, cause)));
+                self.send_out(Out::Unlisten(session, frame));
+            }
+            Effect::CatchUp { session, messages, wanted } => {
+                let messages = messages.iter().map(|message| Frame::message(&self.room_id, message));
+                let wanted = wanted.iter().map(|one| Frame::text(&wire::layers_wanted(&self.room_id, one)));
+                self.send_out(Out::CatchUp(session, messages.chain(wanted).collect()));
+            }
+            Effect::Answer { ticket: Waiter::Asker(asker), result } => {
+                self.send_out(Out::Answer(asker, result));
+            }
+            Effect::Answer { ticket: Waiter::Newcomer(session, asker), result } => {
+                let welcome = result.and_then(|answer| match (answer, hall.room()) {
+                    (Answer::Entered(entry), Some(room)) => {
+                        let page = self.render(room, "").map_err(Refusal::Rule)?;
+                        let streams = hall.streams().told();
+                        let json = wire::welcome(room, &self.app, &page, streams, clock::now());
+                        Ok((entry, Welcome { json }))
+                    }
+                    _ => Err(Refusal::Gone),
+                });
+                self.send_out(match welcome {
+                    Ok((entry, welcome)) => Out::Listen(session, entry, asker, welcome),
+                    Err(refusal) => Out::Refuse(asker, refusal),
+                });
+            }
+        }
+    }
+
+    /// Brings the store's answer back.
+    fn report(self: &Arc<Self>, id: hall::PlanId, commit: Commit) {
+        let room = self.clone();
+        tokio::spawn(async move {
+            let result = commit.await.map_err(|error| Refused {
+                is_behind: matches!(error, store::Error::Behind),
+                text: error.to_string(),
+            });
+            room.drive(Input::Stored { id, result });
+        });
+    }
+
+    /// What is written down, as the store has it.
+    fn changes(&self, hall: &Hall<Waiter>, writes: Vec<Write>, operator: &str) -> Vec<Change> {
+        let (app, room) = (self.app.id, &self.room_id);
+        let mut changes = Vec::with_capacity(writes.len() + 1);
+        for write in writes {
+            let change = match write {
+                Write::Keep(Keep::Info(info)) => Change::PutRoom(app, *info),
+                Write::Keep(Keep::Put(record)) => Change::PutRecord(app, room.clone(), record),
+                Write::Keep(Keep::Delete(key)) => Change::DeleteRecord(app, room.clone(), key),
+                Write::Keep(Keep::DeleteMember(user)) => Change::DeleteMember(app, room.clone(), user),
+                Write::Presence { session, user, place, seen } => {
+                    let room_id = room.clone();
+                    Change::PutPresence(Presence { session, sdkappid: app, room_id, user, place, seen })
+                }
+                Write::Absence(session) => Change::DeletePresence(session, app, room.clone()),
+                Write::Message(message) => Change::PutMessage(app, room.clone(), message),
+                Write::Counters(counters) => Change::PutCounters(app, room.clone(), counters),
+                Write::End(cause) => {
+                    let ended = hall.room().and_then(|room| {
+                        webhooks::room_destroyed(&self.app, room, operator, cause, clock::now())
+                    });
+                    changes.extend(ended);
+                    Change::DeleteRoom(app, room.clone())
+                }
+            };
+            changes.push(change);
+        }
+        changes
+    }
+
+    fn frame(&self, hall: &Hall<Waiter>, what: &Told) -> Option<Frame> {
+        let room_id = &self.room_id;
+        Some(match what {
+            Told::Event(Event::Message(message)) => Frame::message(room_id, message),
+            Told::Event(event) => Frame::text(&wire::event(hall.room()?, &self.app, event)?),
+            Told::Members(changed) => Frame::text(&wire::members_changed(room_id, changed)),
+            Told::Likes { total, by } => Frame::text(&wire::likes_changed(room_id, *total, by)),
+            Told::Streams(member) => Frame::text(&wire::streams_changed(room_id, member)),
+            Told::Rights(rights) => Frame::text(&wire::publishing_changed(room_id, *rights)),
+            Told::Wanted(wanted) => Frame::text(&wire::layers_wanted(room_id, wanted)),
+            Told::MediaLost(was_publisher) => Frame::text(&wire::media_lost(room_id, *was_publisher)),
+        })
+    }
+
+    // Telling
+
+    fn send_out(&self, out: Out) {
+        self.outgoing.lock().queue.push_back(out);
+    }
+
+    /// Performs what waits, unless somebody is at it.
+    fn drain(self: &Arc<Self>) {
+        {
+            let mut outgoing = self.outgoing.lock();
+            if outgoing.is_draining || outgoing.queue.is_empty() {
+                return;
+            }
+            outgoing.is_draining = true;
+        }
+        self.drain_some();
+    }
+
+    fn drain_some(self: &Arc<Self>) {
+        let mut late = Vec::new();
+        let is_done = {
+            let mut links = self.links.lock();
+            (0..AT_ONCE).any(|_| {
+                let next = {
+                    let mut outgoing = self.outgoing.lock();
+                    let next = outgoing.queue.pop_front();
+                    outgoing.is_draining = next.is_some();
+                    next
+                };
+                match next {
+                    Some(out) => late.extend(self.perform(out, &mut links)),
+                    None => return true,
+                }
+                false
+            })
+        };
+        // Sessions that ended while they came in.
+        for session in late {
+            drop(self.leave(&session, LeaveCause::Interrupted));
+        }
+        if !is_done {
+            let room = self.clone();
+            tokio::spawn(async move { room.drain_some() });
+        }
+    }
+
+    fn perform(&self, out: Out, links: &mut Links) -> Option<Arc<Session>> {
+        match out {
+            Out::Tell(Audience::All, frame) => links.values().for_each(|link| link.push(frame.clone())),
+            Out::Tell(Audience::Sessions(sessions), frame) => {
+                let whom = sessions.iter().filter_map(|session| links.get(session));
+                whom.for_each(|link| link.push(frame.clone()));
+            }
+            Out::TellOthers(sender, frame) => {
+                let others = links.iter().filter(|(session, _)| **session != sender);
+                others.for_each(|(_, link)| link.push(frame.clone()));
+            }
+            // Whoever has hung up does not care.
+            Out::Answer(asker, result) => drop(asker.send(result)),
+            Out::Refuse(asker, refusal) => drop(asker.send(Err(refusal))),
+            Out::Listen(session, entry, asker, welcome) => {
+                if entry.is_new {
+                    links.insert(session.id, session.clone());
+                    if !session.note_entered(&self.room_id, self.media_key, entry.seen) {
+                        return Some(session);
+                    }
+                }
+                let _ = asker.send(Ok(welcome));
+            }
+            Out::Unlisten(session, frame) => {
+                let link = links.remove(&session)?;
+                link.note_left(self.media_key);
+                if let Some(frame) = frame {
+                    link.push(frame);
+                }
+            }
+            Out::CatchUp(session, frames) => {
+                let link = links.get(&session)?;
+                link.note_caught_up(&self.room_id);
+                frames.into_iter().for_each(|frame| link.push(frame));
+            }
+        }
+        None
+    }
+
+    /// Tells everyone in the room of something that is not the room's own.
+    pub(crate) fn tell_all(self: &Arc<Self>, frame: Frame) {
+        self.tell(|_| Ok(Out::Tell(Audience::All, frame)));
+    }
+
+    /// Tells one member, on all its sessions.
+    pub(crate) fn tell_user(self: &Arc<Self>, user: &UserId, frame: Frame) {
+        self.tell(|room| {
+            let sessions = room.members().sessions(user.as_str()).to_vec();
+            Ok(Out::Tell(Audience::Sessions(sessions), frame))
+        });
+    }
+
+    /// Tells the owner and the administrators, as far as they are in.
+    pub(crate) fn tell_managers(self: &Arc<Self>, frame: Frame) {
+        self.tell(|room| {
+            let sessions = room.managers().flat_map(|user| room.members().sessions(user.as_str()));
+            Ok(Out::Tell(Audience::Sessions(sessions.copied().collect()), frame))
+        });
+    }
+
+    /// Tells everyone in the room but one session, if `check` lets it.
+    pub(crate) fn tell_others(
+        self: &Arc<Self>,
+        sender: SessionId,
+        frame: Frame,
+        check: impl FnOnce(&Room) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut result = Ok(());
+        self.tell(|room| {
+            check(room).inspect_err(|error| result = Err(error.clone()))?;
+            Ok(Out::TellOthers(sender, frame))
+        });
+        result
+    }
+
+    /// What changes nothing is told under the lock under which it was looked at whom it concerns.
+    fn tell(self: &Arc<Self>, what: impl FnOnce(&Room) -> Result<Out, Error>) {
+        {
+            // Nobody is in a room that is over.
+            let Ok(room) = self.read() else { return };
+            let Ok(out) = what(&room) else { return };
+            self.send_out(out);
+        }
+        self.drain();
+    }
+
+    // The ends of its life
+
+    /// Changes the room while it is put together again after a restart.
+    pub(crate) fn restore(&self, put: impl FnOnce(&mut Room)) {
+        if let Some(room) = locks::write(&self.hall).restore() {
+            put(room);
+        }
+    }
+
+    /// Puts a session back that was in before a restart; `false` when it was banned meanwhile.
+    pub(crate) fn restore_session(&self, session: &Arc<Session>, place: u64, seen: u64) -> bool {
+        let is_in = locks::write(&self.hall).restore_session(&session.user, session.id, place, clock::now());
+        if is_in {
+            self.links.lock().insert(session.id, session.clone());
+            session.note_entered(&self.room_id, self.media_key, seen);
+        }
+        is_in
+    }
+
+    /// After a restart, once all members are back: what their absence has changed becomes durable.
+    pub(crate) fn finish_restore(self: &Arc<Self>) {
+        let mut hall = locks::write(&self.hall);
+        hall.finish_restore();
+        while let Some(effect) = hall.poll() {
+            self.carry_out(&hall, effect, &mut Vec::new());
+        }
+    }
+
+    /// It is over: what it took up is free again.
+    pub(crate) fn let_go(&self) {
+        self.place.lock().take();
+        self.app.live.forget_room(self.media_key);
+    }
+}

@@ -1,0 +1,30 @@
+//! The forwarding unit's words, and the halls' for the same.
+
+use media::StreamKind;
+use rooms::Device;
+
+/// The word for a kind of stream.
+pub(crate) fn stream_type(device: Device) -> &'static str {
+    match device {
+        Device::Microphone => "audio",
+        Device::Camera => "main",
+        Device::Screen => "sub",
+    }
+}
+
+pub(crate) fn device(kind: StreamKind) -> Device {
+    match kind {
+        StreamKind::Audio => Device::Microphone,
+        StreamKind::Main => Device::Camera,
+        StreamKind::Sub => Device::Screen,
+    }
+}
+
+pub(crate) fn peer(peer: hall::PeerId) -> media::PeerId {
+    media::PeerId(peer.0)
+}
+
+pub(crate) fn rights(rights: hall::Rights) -> media::Rights {
+    let hall::Rights { microphone, camera, screen } = rights;
+    media::Rights { audio: microphone, main: camera, sub: screen }
+}
