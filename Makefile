@@ -5,8 +5,8 @@ THIRD_PARTY := tests/third-party
 
 .PHONY: run test test-api soak sdk lint bench bench-compare bench-media lab lab-short deps
 
-run: sdk ## Start the server; its data goes to ./data
-	$(CARGO) run --release --bin roomful -- serve
+run: sdk ## Start the server for development; its data goes to ./data
+	$(CARGO) run --release --bin roomful -- serve --dev
 
 test: deps sdk sdk/js/node_modules/.installed ## All tests, with the third-party software they use as clients
 	cd sdk/js && npm run check && npm test

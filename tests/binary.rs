@@ -113,6 +113,82 @@ async fn the_first_start_prints_a_curl_line_that_works() {
     child.wait().unwrap();
 }
 
+/// What the development sign-in answers `user` with these headers: the status and the body.
+async fn dev_sign_in(address: &str, user: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let mut request = reqwest::Client::new().post(format!("http://{address}/dev/sign-in"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.json(&json!({"UserId": user})).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_development_sign_in_is_off_unless_asked_for() {
+    let server = Server::start().await;
+
+    assert_eq!(dev_sign_in(&server.address, "ann", &[]).await.0, 404);
+    assert!(!server.get("/").await.1.contains("dev-sign-in"));
+}
+
+#[tokio::test]
+async fn the_development_sign_in_answers_its_own_page_on_this_machine_alone() {
+    let server = Server::listening("0.0.0.0:0", &["--dev"]).await;
+    let address = server.address.clone();
+    let port = address.rsplit_once(':').unwrap().1;
+    let origin = format!("http://{address}");
+    let (named, other) = (format!("localhost:{port}"), format!("[::1]:{port}"));
+
+    let (status, said) =
+        dev_sign_in(&address, "ann", &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")]).await;
+    assert_eq!((status, &said["SdkAppId"], &said["UserId"]), (200, &json!(server.app), &json!("ann")));
+    let mut client = server.connect().await;
+    client.ok("login", said).await;
+    assert!(server.get("/").await.1.contains(r#"<meta name="dev-sign-in" content="on">"#));
+
+    for headers in [vec![], vec![("Host", named.as_str())], vec![("Host", other.as_str())]] {
+        assert_eq!(dev_sign_in(&address, "ann", &headers).await.0, 200, "{headers:?}");
+    }
+    // A name that another site points here; another page on this machine; one in a frame; what a proxy brings.
+    let near = format!("http://localhost:{port}");
+    for headers in [
+        [("Host", "rebound.example"), ("Origin", "http://rebound.example")],
+        [("Host", "127.0.0.1.example"), ("X-None", "")],
+        [("Host", "localhost@rebound.example"), ("X-None", "")],
+        [("Host", "10.0.0.1"), ("X-None", "")],
+        [("Origin", "http://evil.example"), ("X-None", "")],
+        [("Origin", "http://127.0.0.1:1"), ("X-None", "")],
+        [("Origin", &near), ("X-None", "")],
+        [("Origin", "null"), ("X-None", "")],
+        [("Sec-Fetch-Site", "cross-site"), ("X-None", "")],
+        [("Sec-Fetch-Site", "same-site"), ("Origin", &origin)],
+        [("X-Forwarded-For", "203.0.113.9"), ("X-None", "")],
+        [("Forwarded", "for=203.0.113.9"), ("X-None", "")],
+        [("Via", "1.1 proxy"), ("X-None", "")],
+    ] {
+        let (status, said) = dev_sign_in(&address, "ann", &headers).await;
+        assert_eq!((status, said["UserSig"].as_str()), (403, None), "{headers:?}: {said}");
+        assert!(!said["detail"].as_str().unwrap().is_empty());
+    }
+
+    // Another machine is known by its address: here by this machine's own, which is not loopback's.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if probe.connect("192.0.2.1:9").is_ok() {
+        let outside = format!("{}:{port}", probe.local_addr().unwrap().ip());
+        let (status, said) = dev_sign_in(&outside, "ann", &[("Host", &address)]).await;
+        assert_eq!((status, said["UserSig"].as_str()), (403, None), "{said}");
+    }
+
+    // Whoever may call the REST API has a key to sign with; and a name is checked like any other.
+    let (status, said) = dev_sign_in(&address, ADMIN, &[]).await;
+    assert_eq!(status, 403);
+    assert!(said["detail"].as_str().unwrap().contains("roomful usersig"), "{said}");
+    assert_eq!(dev_sign_in(&address, &"a".repeat(33), &[]).await.0, 400);
+    let simple =
+        reqwest::Client::new().post(format!("http://{address}/dev/sign-in")).body(r#"{"UserId":"ann"}"#);
+    assert_eq!(simple.send().await.unwrap().status(), 415, "what a page may send without being asked");
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_the_configuration_is_said() {
     let data = TempDir::new().unwrap();

@@ -120,23 +120,64 @@ async fn their_signatures_and_their_websocket_work_on_the_server() {
     }
 }
 
+/// Links, devices before and in the room, words, a shared screen, nine on stage, moderation, what is refused: `page.mjs` says what
+/// it does. `ROOMFUL_SHOTS=folder` keeps what it looks like.
 #[tokio::test]
-async fn two_people_meet_on_the_page_in_a_real_browser() {
-    let server = Server::start().await;
-    let users = [ADMIN, "ben"].map(|user| json!({"user": user, "sig": server.sig(user)}));
+async fn people_meet_on_the_page_in_a_real_browser() {
+    let quiet = [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")];
+    let server = Server::prepared(&quiet, |command| {
+        command.arg("--dev");
+    })
+    .await;
+    let plain = Server::start().await;
+    let sigs: Value = ["cem", "dan", "eva", "fay", "gus", "hal", "ida"]
+        .map(|user| (user.to_string(), Value::from(server.sig(user))))
+        .into_iter()
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let shots = std::env::var("ROOMFUL_SHOTS").unwrap_or_default();
-    let url = format!("http://{}/", server.address);
+    let url = |server: &Server| format!("http://{}", server.address);
+    let input = json!({
+        "url": url(&server), "app": server.app, "sigs": sigs, "shots": shots,
+        "plain": {"url": url(&plain), "sig": plain.sig("ann")},
+    });
 
-    let seen =
-        run("node", "page.mjs", &json!({"url": url, "app": server.app, "users": users, "shots": shots}));
+    let seen = run("node", "page.mjs", &input);
 
-    assert_eq!(seen["together"], json!(["administrator (you)", "ben"]));
-    assert_eq!(seen["alone"], json!(["administrator (you)"]));
-    assert!(seen["trouble"].as_str().unwrap().contains("100004"), "{seen}");
-    assert_eq!(seen["badges"], json!(["Host", "On stage"]));
-    assert!(seen["devices"].as_u64().unwrap() > 0, "a camera can be picked");
-    assert_eq!(seen["wide"], true, "nothing is wider than a phone");
-    assert_eq!(seen["troubles"], json!([]));
+    assert_eq!(seen["geometry"], json!([]), "every tile has its place, and is as large as can be");
+    assert!(seen["devices"].as_array().unwrap().iter().all(|count| count.as_u64() > Some(0)), "{seen}");
+    assert!(seen["shifted"].as_f64().unwrap() < 0.02, "the lobby stays where it is: {}", seen["shifted"]);
+    assert!(seen["nowhere"].as_str().unwrap().contains("no such room"), "{seen}");
+    assert_eq!(seen["together"], json!(["ann (you)", "ben"]));
+    assert_eq!((&seen["unread"], &seen["focus"]), (&json!("Chat, 1 unread"), &json!("open-chat")));
+    assert_eq!(seen["muted"], "false");
+    assert_eq!(seen["screen"], true, "a screen is as wide as a phone, with the cameras below it");
+    for stage in seen["nine"].as_array().unwrap() {
+        assert_eq!((&stage["isIn"], &stage["isApart"]), (&json!(true), &json!(true)), "{stage}");
+        assert!(stage["used"].as_f64().unwrap() > 0.8, "nine tiles fill the stage: {stage}");
+    }
+    assert_eq!(seen["full"][0], "Watching");
+    assert!(seen["full"][1].as_str().unwrap().contains("All seats are taken"), "{}", seen["full"]);
+    assert_eq!(seen["badges"], json!(["Host", "Watching"]));
+    assert_eq!(seen["left"], json!(["You left the room.", "false"]), "nothing is recorded after leaving");
+    assert_eq!(
+        seen["order"],
+        json!(["microphone", "camera", "screen", "seat", "like", "open-chat", "open-members", "settings"])
+    );
+    assert_eq!(seen["wide"], json!([true, true]), "nothing is wider than its screen");
+    assert!(seen["signedIn"]["refused"].as_str().unwrap().contains("no UserSig"), "{}", seen["signedIn"]);
+    assert_eq!((&seen["signedIn"]["isAsked"], &seen["signedIn"]["me"]), (&json!(false), &json!("ann (you)")));
+    for (way, words) in [("refused", "Allow it"), ("missing", "was found")] {
+        let told = &seen[way];
+        assert!(
+            told["told"].as_array().unwrap().iter().all(|one| one.as_str().unwrap().contains(words)),
+            "{told}"
+        );
+        assert!(told["toast"].as_str().unwrap().contains(words), "{told}");
+        assert_eq!(told["role"], "Host", "one enters without devices");
+    }
+    assert_eq!(seen["violations"], json!([]), "axe-core");
+    assert_eq!(seen["troubles"], json!([]), "the console");
 }
 
 /// `make test-api` runs it alone, with more examples of each command.

@@ -477,7 +477,7 @@ async fn every_answer_says_what_it_is() {
     let base = format!("http://{}", server.address);
     let calls = [
         http.get(format!("{base}/")),
-        http.get(format!("{base}/page.js")),
+        http.get(format!("{base}/page/page.js")),
         http.get(format!("{base}/sdk/roomful-client.js")),
         http.get(format!("{base}/sdk/roomful-client.umd.js")),
         http.get(format!("{base}/openapi.json")),
@@ -495,13 +495,20 @@ async fn every_answer_says_what_it_is() {
     }
     for (path, policy) in [
         ("/", "same-origin"),
-        ("/page.css", "same-origin"),
+        ("/page/page.css", "same-origin"),
         ("/sdk/roomful-client.js", "cross-origin"),
         ("/sdk/roomful-client.umd.js", "cross-origin"),
     ] {
         let answer = http.get(format!("{base}{path}")).send().await.unwrap();
         assert_eq!(answer.headers()["cross-origin-resource-policy"], policy, "{path}");
         assert_eq!(answer.headers()["referrer-policy"], "no-referrer", "{path}");
+    }
+    for (host, own) in [("a.example:1", " ws://a.example:1 wss://a.example:1"), ("a.example;script-src", "")]
+    {
+        let answer = http.get(format!("{base}/")).header("Host", host).send().await.unwrap();
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; "), "{policy}");
+        assert!(policy.ends_with(&format!("; connect-src 'self'{own}")), "{host}: {policy}");
     }
 }
 

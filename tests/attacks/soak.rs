@@ -83,7 +83,7 @@ async fn rude(server: Arc<Server>, seen: Arc<Seen>, kind: usize) {
     while seen.goes_on() {
         let Ok(mut stream) = TcpStream::connect(&server.address).await else { continue };
         let text = match kind % 5 {
-            0 => "GET /page.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200),
+            0 => "GET /page/page.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200),
             1 => format!("POST /v4/live_engine_http_srv/get_member_list HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{}", "x".repeat(900_000)),
             2 => format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}", "x".repeat(360_000)),
             3 => format!(

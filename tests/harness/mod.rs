@@ -75,6 +75,14 @@ impl Server {
         Self::run(command, data, environment).await
     }
 
+    /// A server that listens at `listen`, with more of a command line.
+    pub async fn listening(listen: &str, arguments: &[&str]) -> Self {
+        let data = Arc::new(TempDir::new().unwrap());
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", listen, "--data"]).arg(data.path()).args(arguments);
+        Self::run(command, data, Vec::new()).await
+    }
+
     /// A server as `prepare` leaves the process that is about to start: another stderr, fewer files.
     pub async fn prepared(environment: &[(&str, &str)], prepare: impl FnOnce(&mut Command)) -> Self {
         let environment =

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +67,10 @@ pub(crate) struct Served {
     pub(crate) routes: TowerToHyperService<Router>,
 }
 
+/// Whose connection a request came on.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// What connections need to come in.
 pub(crate) struct Door {
     pub(crate) places: Arc<Places>,
@@ -113,16 +117,20 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, serv
             }
         };
         let _ = stream.set_nodelay(true);
-        let (served, tls) = (served.clone(), tls.clone());
+        let (served, tls, peer) = (served.clone(), tls.clone(), Peer(address));
         door.workers.spawn(async move {
             let Ok(stream) = TcpStream::from_std(stream) else { return };
             if served.calls.is_none() {
                 // For the operator, not for clients: nothing but HTTP is there.
-                return serve(Patient::new(stream, Some(place)), served).await;
+                return serve(Patient::new(stream, Some(place)), served, Some(peer)).await;
             }
             match demux::open(stream, tls.as_ref(), served.hub.live.media()).await {
-                Some(Opened::Plain(stream)) => serve(Patient::new(stream, Some(place)), served).await,
-                Some(Opened::Secure(stream)) => serve(Patient::new(stream, Some(place)), served).await,
+                Some(Opened::Plain(stream)) => {
+                    serve(Patient::new(stream, Some(place)), served, Some(peer)).await
+                }
+                Some(Opened::Secure(stream)) => {
+                    serve(Patient::new(stream, Some(place)), served, Some(peer)).await
+                }
                 None => {}
             }
         });
@@ -134,7 +142,7 @@ pub(crate) async fn accept_control(socket: UnixListener, served: Served) {
     let mut failed = Notice::default();
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(Patient::new(stream, None), served.clone()))),
+            Ok((stream, _)) => drop(tokio::spawn(serve(Patient::new(stream, None), served.clone(), None))),
             Err(error) => {
                 failed.warn_of(&error);
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -165,8 +173,8 @@ impl Notice {
     }
 }
 
-/// Serves one connection: REST calls directly, everything else through the routes.
-async fn serve<S>(stream: Patient<S>, served: Served)
+/// Serves one connection: REST calls directly, everything else through the routes. The control socket has no peer.
+async fn serve<S>(stream: Patient<S>, served: Served, peer: Option<Peer>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -177,6 +185,9 @@ where
         let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
         if calls.is_none() {
             request.extensions_mut().insert(endless.clone());
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
         }
         async move {
             let mut response = match calls {

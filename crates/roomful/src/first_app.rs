@@ -46,7 +46,7 @@ pub(crate) fn random_key() -> anyhow::Result<String> {
 
 /// What a person needs to try the server. The lines that work as they are have an administrator's signature in them, so they
 /// are for a terminal only: what else takes a server's output keeps it, and shows it to others.
-pub(crate) fn print_welcome(app: &App, address: SocketAddr, tls: bool, folder: &Path) {
+pub(crate) fn print_welcome(app: &App, address: SocketAddr, tls: bool, is_dev: bool, folder: &Path) {
     let Some(admin) = app.admins.first() else { return };
     let host = if address.ip().is_unspecified() {
         format!("127.0.0.1:{}", address.port())
@@ -56,12 +56,18 @@ pub(crate) fn print_welcome(app: &App, address: SocketAddr, tls: bool, folder: &
     let base = format!("{}://{host}", if tls { "https" } else { "http" });
     let mut out = std::io::stdout();
     let calls = if out.is_terminal() { ready_to_paste(app, admin, &base) } else { String::new() };
+    let joining = if is_dev {
+        format!("Join as anyone:    {base}/?room=demo&name=ann (on this machine: --dev)\n")
+    } else {
+        String::new()
+    };
     // That nobody reads it is no reason not to serve.
     let _ = write!(
         out,
         "Roomful serves app {app_id} (admin {admin}) from {folder}.\n\n\
          {calls}\
          Sign in as anyone: roomful usersig --data {folder} --user ann\n\
+         {joining}\
          Open the page:     {base}/\n\n",
         app_id = app.sdkappid,
         folder = folder.display(),

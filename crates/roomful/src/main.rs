@@ -9,6 +9,7 @@ mod code;
 mod config;
 mod control;
 mod demux;
+mod dev;
 mod door;
 mod error;
 mod first_app;

@@ -1,12 +1,16 @@
 //! The page at `/` and the browser client below `/sdk/`, embedded in the binary.
 
 use axum::Router;
-use axum::http::HeaderName;
+use axum::extract::Extension;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
 };
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::IntoResponse;
 use axum::routing::get;
+
+use crate::dev;
+use crate::door::Peer;
 
 /// The browser client, for pages without a bundler; other origins may load it, and connect.
 const CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.js"));
@@ -14,9 +18,36 @@ const CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.js")
 /// The same for `<script src>`, as the global `TRTC`.
 const CLASSIC_CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.umd.js"));
 
-/// Only what the page itself brings may run; it talks to its own server alone.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const INDEX: &str = include_str!("../page/index.html");
+
+/// What the page is told of the server that it comes from stands here.
+const OF_SERVER: &str = "<!-- of the server -->";
+
+/// Tells the page that a name is enough.
+const DEV: &str = r#"<meta name="dev-sign-in" content="on">"#;
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// What the page is made of.
+const FILES: [(&str, &str, &str); 11] = [
+    ("/page/page.css", "text/css; charset=utf-8", include_str!("../page/page.css")),
+    ("/page/page.js", SCRIPT, include_str!("../page/page.js")),
+    ("/page/call.js", SCRIPT, include_str!("../page/call.js")),
+    ("/page/devices.js", SCRIPT, include_str!("../page/devices.js")),
+    ("/page/dom.js", SCRIPT, include_str!("../page/dom.js")),
+    ("/page/layout.js", SCRIPT, include_str!("../page/layout.js")),
+    ("/page/lobby.js", SCRIPT, include_str!("../page/lobby.js")),
+    ("/page/panel.js", SCRIPT, include_str!("../page/panel.js")),
+    ("/page/stage.js", SCRIPT, include_str!("../page/stage.js")),
+    ("/page/state.js", SCRIPT, include_str!("../page/state.js")),
+    ("/favicon.svg", "image/svg+xml", include_str!("../page/favicon.svg")),
+];
+
+/// Only what the page itself brings may run, and no text becomes markup or a script; it talks to its own server alone, which
+/// older browsers want named for WebSockets.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; \
+                      connect-src 'self'";
 
 /// Who may load it: pages of the server's own, or any.
 const LOADED_BY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -24,8 +55,14 @@ const LOADED_BY: HeaderName = HeaderName::from_static("cross-origin-resource-pol
 /// No other site is told of the rooms in a page's address.
 const UNTOLD: (HeaderName, &str) = (REFERRER_POLICY, "no-referrer");
 
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let file = |kind: &'static str, text: &'static str| get(move || async move { asset(kind, text) });
+/// The page itself may ask for devices; what it might be made to embed may not.
+const DEVICES: (HeaderName, &str) = (
+    HeaderName::from_static("permissions-policy"),
+    "camera=(self), microphone=(self), display-capture=(self)",
+);
+
+/// With `is_dev`, the page is told that it may sign in by a name, where that is so.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(is_dev: bool) -> Router<S> {
     let client = |text: &'static str| {
         get(move || async move {
             let kind = (CONTENT_TYPE, "text/javascript; charset=utf-8");
@@ -33,16 +70,33 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
             ([kind, (CACHE_CONTROL, "no-cache"), UNTOLD], open, text)
         })
     };
-    Router::new()
-        .route("/", file("text/html; charset=utf-8", include_str!("../page/index.html")))
-        .route("/page.css", file("text/css; charset=utf-8", include_str!("../page/page.css")))
-        .route("/page.js", file("text/javascript; charset=utf-8", include_str!("../page/page.js")))
+    let index = get(move |Extension(Peer(peer)): Extension<Peer>, uri: Uri, headers: HeaderMap| async move {
+        let is_dev = is_dev && dev::is_local(peer, &uri, &headers);
+        let text = INDEX.replace(OF_SERVER, if is_dev { DEV } else { "" });
+        let policy = [(CONTENT_SECURITY_POLICY, policy(&headers))];
+        (policy, [DEVICES], asset("text/html; charset=utf-8", text))
+    });
+    let files = FILES.into_iter().fold(Router::new(), |routes, (path, kind, text)| {
+        routes.route(path, get(move || async move { asset(kind, text) }))
+    });
+    files
+        .route("/", index)
         .route("/sdk/roomful-client.js", client(CLIENT))
         .route("/sdk/roomful-client.umd.js", client(CLASSIC_CLIENT))
-        .route("/favicon.svg", file("image/svg+xml", include_str!("../page/favicon.svg")))
 }
 
-fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
-    let policies = [(CONTENT_SECURITY_POLICY, POLICY), (LOADED_BY, "same-origin"), UNTOLD];
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], policies, text)
+fn asset(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache"), (LOADED_BY, "same-origin"), UNTOLD], text)
+}
+
+/// The policy for a page that was asked for under the request's Host.
+fn policy(headers: &HeaderMap) -> HeaderValue {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_of_host =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | ':' | '[' | ']');
+    if host.is_empty() || !host.chars().all(is_of_host) {
+        return HeaderValue::from_static(POLICY);
+    }
+    let policy = format!("{POLICY} ws://{host} wss://{host}");
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static(POLICY))
 }

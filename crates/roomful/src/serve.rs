@@ -13,6 +13,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
+use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
 use store::{Sqlite, Store as _};
 
@@ -27,7 +28,7 @@ use crate::places::Places;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{control, gateway, metrics, page, pulse, rest, tls};
+use crate::{control, dev, gateway, metrics, page, pulse, rest, tls};
 
 /// How long connections get to finish when the server stops; the whole is done within 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -35,8 +36,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Made once: whoever asks, signed or not, shares it.
 static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rest::openapi().to_string().into());
 
-/// Runs the server until it is told to stop.
-pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()> {
+/// Runs the server until it is told to stop; with `is_dev`, the page signs people in by their names.
+pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyhow::Result<()> {
     pulse::start()?;
     let folder = config.server.data.clone();
     // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
@@ -84,6 +85,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     outbox.start(hub.clone(), undelivered);
 
     let shown = Shown { hub: hub.clone(), metrics: metrics.clone(), places: places.clone() };
+    let dev = first_app.as_ref().filter(|_| is_dev).map(|app| app.sdkappid);
     let served = |calls: bool, routes: Router| Served {
         hub: hub.clone(),
         calls: calls.then(|| metrics.clone()),
@@ -97,7 +99,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     let mut background = vec![
         tokio::spawn(Metrics::upkeep(metrics.handle())),
         tokio::spawn(live.clone().run(hub.clone(), happenings)),
-        tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone())), door.clone())),
+        tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone(), dev)), door.clone())),
         tokio::spawn(accept_control(control_socket, served(true, control_routes))),
     ];
     if let Some(listener) = metrics_listener {
@@ -105,7 +107,7 @@ pub(crate) async fn run(config: Config, logging: &Logging) -> anyhow::Result<()>
     }
     let mut stop = StopSignals::listen()?;
     if let Some(app) = first_app {
-        print_welcome(&app, address, tls.is_some(), &folder);
+        print_welcome(&app, address, tls.is_some(), is_dev, &folder);
     }
     tracing::info!(%address, tls = tls.is_some(), data = %folder.display(), "serving");
 
@@ -193,7 +195,8 @@ struct Shown {
     places: Arc<Places>,
 }
 
-fn routes(shown: Shown) -> Router {
+/// With the app for which the development sign-in is, if there is one.
+fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
     let hub = shown.hub.clone();
     let token = hub.config.metrics.token.clone();
     let mut routes = Router::new()
@@ -206,7 +209,7 @@ fn routes(shown: Shown) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
-        .merge(page::routes());
+        .merge(page::routes(dev.is_some()));
     if !token.is_empty() {
         let show = |state: State<Shown>, headers: HeaderMap| async move {
             if !has_token(&headers, &state.hub.config.metrics.token) {
@@ -216,7 +219,11 @@ fn routes(shown: Shown) -> Router {
         };
         routes = routes.route("/metrics", get(show));
     }
-    routes.with_state(shown).merge(live::whip::routes(hub))
+    let routes = routes.with_state(shown).merge(live::whip::routes(hub.clone()));
+    match dev {
+        Some(app) => routes.merge(dev::routes(hub, app)),
+        None => routes,
+    }
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> impl IntoResponse {

@@ -193,6 +193,12 @@ impl Credentials {
         self.record.admins.iter().any(|admin| admin.as_str() == user)
     }
 
+    /// A UserSig of the app, for so many seconds.
+    pub(crate) fn sign(&self, user: &UserId, seconds: u64) -> Result<String, usersig::Error> {
+        let now = crate::clock::now().unix_seconds();
+        usersig::sign(&self.key, &Claims::new(user.as_str(), self.record.sdkappid.0, now, seconds))
+    }
+
     /// Checks a UserSig for the user a request names; returns when it ends.
     pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<Time, usersig::Error> {
         let end = |claims: &Claims| Time::from_unix_seconds(claims.issued_at.saturating_add(claims.expire));

@@ -45,6 +45,9 @@ enum Command {
         /// Where to listen [default: 127.0.0.1:8480]
         #[arg(long, value_name = "ADDR:PORT")]
         listen: Option<SocketAddr>,
+        /// For development: the page at / signs in by a name alone, on this machine
+        #[arg(long)]
+        dev: bool,
     },
     /// List, make and change apps (tenants)
     App {
@@ -91,11 +94,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let folder = config.server.data.clone();
     match cli.command {
-        Command::Serve { listen } => {
+        Command::Serve { listen, dev } => {
             config.server.listen = listen.unwrap_or(config.server.listen);
             let logging = logging::start(&config.log)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(serve::run(config, &logging));
+            let result = runtime.block_on(serve::run(config, dev, &logging));
             logging.flush();
             result
         }
