@@ -286,7 +286,7 @@ async function geometry() {
 async function without(flags, name) {
   browser = await launch(...flags);
   const page = await open(`/?room=plain-${name}&name=mia`, PHONE);
-  await page.waitForFunction(() => document.querySelectorAll('#preview-trouble p').length === 2);
+  await page.waitForFunction(() => document.querySelectorAll('#preview-trouble p').length === 1);
   const told = await page.$$eval('#preview-trouble p', (all) => all.map((one) => one.textContent));
   await shoot(page, `${name}-390`);
   await check(page, name);

@@ -1,7 +1,6 @@
 // One's own microphone, camera and screen, before entering a room and in it.
 
 import TRTC from '/sdk/roomful-client.js';
-import { words } from './dom.js';
 import { mayPublish, state, update } from './state.js';
 
 const KEPT_AS = 'roomful-devices';
@@ -91,10 +90,10 @@ export async function turn(kind, isOn, view) {
   try {
     const done = await { audio: turnAudio, main: turnMain, sub: turnSub }[kind](isOn, view);
     state.own[kind] = isOn && done !== false;
-    if (kind !== 'sub') state.troubles[kind] = '';
+    if (kind !== 'sub') state.troubles[kind] = null;
   } catch (error) {
     state.own[kind] = false;
-    if (kind !== 'sub') state.troubles[kind] = words(error);
+    if (kind !== 'sub') state.troubles[kind] = error;
     throw error;
   } finally {
     switchedAt[kind] = performance.now();
@@ -136,7 +135,7 @@ export async function closeAll() {
 /** Another client has none of them open yet. */
 export function forget() {
   state.own = { audio: false, main: false, sub: false };
-  state.troubles = { audio: '', main: '' };
+  state.troubles = { audio: null, main: null };
   Object.assign(opened, { audio: false, main: false });
 }
 

@@ -155,9 +155,10 @@ const HELP = {
   5304: (device) => `That ${device} is not there any more. Choose another.`,
 };
 
-export function words(error) {
+/** What went wrong and what to do; `device` names what it is about where the call does not. */
+export function words(error, device) {
   const { message, extraCode, code, functionName } = error;
   const help = HELP[extraCode] ?? HELP[code];
-  if (help) return help(DEVICES[functionName] ?? 'device');
+  if (help) return help(device ?? DEVICES[functionName] ?? 'device');
   return extraCode || code ? `${message} (${extraCode ?? code})` : message;
 }

@@ -1,6 +1,6 @@
 // Before a room: who one is, what others will see and hear, and where to.
 
-import { $, attempt, element, hueOf, icon, inForm, initial, onPress, onSubmit, setIcon } from './dom.js';
+import { $, attempt, element, hueOf, icon, inForm, initial, onPress, onSubmit, setIcon, words } from './dom.js';
 import { join, onLevel, signIn, signOut } from './call.js';
 import * as devices from './devices.js';
 import { onDraw, state, update } from './state.js';
@@ -65,10 +65,10 @@ for (const [id, kind] of [['try-microphone', 'audio'], ['try-camera', 'main']]) 
 
 choices.addEventListener('change', ({ target }) => {
   const kind = { microphone: 'audio', camera: 'main' }[target.name];
-  void attempt(() => devices.pick(target.name, target.value), (trouble) => {
-    if (kind) state.troubles[kind] = trouble;
-    update();
-  });
+  void devices.pick(target.name, target.value).then(
+    () => kind && update({ troubles: { ...state.troubles, [kind]: null } }),
+    (error) => kind && update({ troubles: { ...state.troubles, [kind]: error } }),
+  );
 });
 
 navigator.mediaDevices?.addEventListener?.('devicechange', () => void devices.fill(choices).catch(() => undefined));
@@ -76,6 +76,12 @@ navigator.mediaDevices?.addEventListener?.('devicechange', () => void devices.fi
 onLevel((_, volume, isOwn) => {
   if (isOwn && !state.room) $('preview').style.setProperty('--level', state.own.audio ? volume : 0);
 });
+
+/** Why devices are off; once, where it is the same for both. */
+function explain({ main, audio }) {
+  if (main && audio && main.extraCode === audio.extraCode) return [words(main, 'camera or microphone')];
+  return [main, audio].filter(Boolean).map((error) => words(error));
+}
 
 let wasShown = '';
 
@@ -110,7 +116,7 @@ onDraw(({ me, room, isDev, bySig, own, troubles, isAsking, farewell }) => {
   $('join-title').textContent = farewell ? 'Join again' : 'Join a room';
   $('preview').dataset.off = String(!own.main);
   $('preview-view').hidden = !own.main;
-  const troubled = [troubles.main, troubles.audio].filter(Boolean);
+  const troubled = explain(troubles);
   $('preview-note').textContent = own.main || troubled.length > 0 ? ''
     : isAsking ? 'Allow the camera and the microphone where your browser asks for them. You can also join without.' : 'Your camera is off';
   const said = [...$('preview-trouble').children].map((one) => one.textContent).join();

@@ -15,7 +15,7 @@ export const state = {
   seats: [],
   onAir: new Map(), // account -> Set of audio, main, sub
   own: { audio: false, main: false, sub: false }, // what others get of me
-  troubles: { audio: '', main: '' }, // why a device is off
+  troubles: { audio: null, main: null }, // the errors for which a device is off
   isAsking: false, // the browser asks for a device
   requests: [], // of those who want a seat, or of who invites me
   waiting: null, // my own request for a seat
