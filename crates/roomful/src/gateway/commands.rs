@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 
 use super::asked::{Asked, require_inside};
 use super::member::Member;
-use super::{media, seats, shared, speak, stage};
+use super::{media, seats, speak, stage};
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::hub::Hub;
 use crate::metrics::record_gateway;
-use crate::rest::{self, ListRequest, parse_json, require_room_id};
+use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::session::{Closer, OUTBOX_FRAMES, ResumeToken, Session};
 use crate::wire;
 
@@ -282,9 +282,8 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         "open_device" => ("open_device", later(media::open_device, asked)),
         "send_data" => ("send_data", later(media::send_data, asked)),
         "renew_user_sig" => ("renew_user_sig", later(renew_user_sig, asked)),
-        "create_room" => ("create_room", later(shared::create_room, asked)),
-        other => match shared::find(other) {
-            Some(shared) => (shared.name, later(move |asked| shared::run(shared, asked), asked)),
+        other => match rest::for_members(other) {
+            Some(called) => (called.name, later(move |asked| shared(called, asked), asked)),
             None => {
                 return now(
                     "?",
@@ -294,6 +293,18 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
         },
     };
     Reply::Later(Box::pin(async move { reply(id, command, work.await) }))
+}
+
+/// A command that is the REST API's own: the same body, the same answer, and the right to call it by what the member is in the
+/// room. Who makes a room owns it.
+async fn shared(called: &'static MemberCommand, asked: Asked) -> Result<String, ApiError> {
+    let Asked { hub, session, body } = asked;
+    if called.name == "create_room" && !hub.config.media.members_may_create_rooms {
+        let trouble =
+            "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
+        return Err(ApiError::new(Code::NotAllowed, trouble));
+    }
+    rest::run_for_member(called, hub, session, body).await
 }
 
 #[derive(Deserialize)]

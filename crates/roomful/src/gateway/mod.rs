@@ -7,7 +7,6 @@ mod entrance;
 mod media;
 mod member;
 mod seats;
-mod shared;
 mod silence;
 mod speak;
 mod stage;

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::LazyLock;
 
+use ::rooms::Role;
 use hashbrown::HashMap;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
@@ -32,6 +33,8 @@ pub(crate) struct Command {
     pub(super) run: Box<dyn Fn(Call) -> Answering + Send + Sync>,
     pub(super) request: Schema,
     pub(super) response: Schema,
+    /// What members call it, and what one must be in the room to call it.
+    member: Option<(&'static str, Role)>,
 }
 
 /// The documented frequency of each command of the table.
@@ -45,6 +48,13 @@ pub(crate) fn names() -> Vec<(&'static str, &'static str)> {
 }
 
 impl Command {
+    /// Members of the room may call it too, by this name, who are at least this there. Several commands may have one name:
+    /// which of them it is depends on the type of the room.
+    fn for_members(mut self, name: &'static str, least: Role) -> Self {
+        self.member = Some((name, least));
+        self
+    }
+
     /// Where more calls come than its documented frequency.
     pub(super) fn too_often(&self) -> Code {
         if self.calls_per_second == RARELY { Code::CalledTooOften } else { Code::TooOften }
@@ -86,6 +96,7 @@ where
         }),
         request: |generator| generator.subschema_for::<Q>().to_value(),
         response: R::schema,
+        member: None,
     }
 }
 
@@ -123,12 +134,17 @@ const RARELY: u32 = 1;
 pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
     vec![
         row((LIVE, "get_member_list"), 200, "Who is in a room, in join order.", members::get_member_list),
-        change((LIVE, "create_room"), 200, "Make a room.", rooms::create_room),
-        change((LIVE, "destroy_room"), 200, "End a room; everyone is put out.", rooms::destroy_room),
-        row((LIVE, "get_room_info"), 200, "A room's record.", rooms::get_room_info),
-        change((LIVE, "update_room_info"), 200, "Change fields of a room's record.", rooms::update_room_info),
+        change((LIVE, "create_room"), 200, "Make a room.", rooms::create_room)
+            .for_members("create_room", Role::Member),
+        change((LIVE, "destroy_room"), 200, "End a room; everyone is put out.", rooms::destroy_room)
+            .for_members("destroy_room", Role::Owner),
+        row((LIVE, "get_room_info"), 200, "A room's record.", rooms::get_room_info)
+            .for_members("get_room_info", Role::Member),
+        change((LIVE, "update_room_info"), 200, "Change fields of a room's record.", rooms::update_room_info)
+            .for_members("update_room_info", Role::Admin),
         row((LIVE, "get_room_list"), 10, "Public rooms, most viewed first.", rooms::get_room_list),
-        row((LIVE, "get_room_statistic"), 200, "A room's numbers.", rooms::get_room_statistic),
+        row((LIVE, "get_room_statistic"), 200, "A room's numbers.", rooms::get_room_statistic)
+            .for_members("get_room_statistic", Role::Member),
         row(
             (LIVE, "resume_mcu_task"),
             200,
@@ -140,54 +156,66 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             200,
             "Set entries of a room's metadata.",
             metadata::set_room_metadata,
-        ),
-        row((LIVE, "get_room_metadata"), 200, "Entries of a room's metadata.", metadata::get_room_metadata),
+        )
+        .for_members("set_room_metadata", Role::Admin),
+        row((LIVE, "get_room_metadata"), 200, "Entries of a room's metadata.", metadata::get_room_metadata)
+            .for_members("get_room_metadata", Role::Member),
         change(
             (LIVE, "del_room_metadata"),
             200,
             "Delete entries of a room's metadata.",
             metadata::del_room_metadata,
-        ),
+        )
+        .for_members("del_room_metadata", Role::Admin),
         change(
             (LIVE, "mute_member"),
             200,
             "Silence users for a time, or let them speak.",
             moderation::mute_member,
-        ),
+        )
+        .for_members("mute_member", Role::Admin),
         row(
             (LIVE, "get_muted_member_list"),
             200,
             "Who is silenced, until when.",
             moderation::get_muted_member_list,
-        ),
-        change((LIVE, "ban_member"), 200, "Put users out and keep them out.", moderation::ban_member),
-        change((LIVE, "unban_member"), 200, "Let banned users in again.", moderation::unban_member),
+        )
+        .for_members("get_muted_member_list", Role::Admin),
+        change((LIVE, "ban_member"), 200, "Put users out and keep them out.", moderation::ban_member)
+            .for_members("ban_member", Role::Admin),
+        change((LIVE, "unban_member"), 200, "Let banned users in again.", moderation::unban_member)
+            .for_members("unban_member", Role::Admin),
         row(
             (LIVE, "get_banned_member_list"),
             200,
             "Who is banned, until when.",
             moderation::get_banned_member_list,
-        ),
+        )
+        .for_members("get_banned_member_list", Role::Admin),
         change(
             (LIVE, "kick_user_out"),
             200,
             "Put members out; they may come again.",
             moderation::kick_user_out,
-        ),
+        )
+        .for_members("kick_member", Role::Admin),
         change((LIVE, "kick_member"), 200, "The same as kick_user_out.", moderation::kick_user_out),
         change(
             (LIVE, "modify_admin"),
             200,
             "Make users administrators of a room, or not.",
             moderation::modify_admin,
-        ),
-        row((LIVE, "get_admin_list"), 200, "A room's administrators.", moderation::get_admin_list),
+        )
+        .for_members("modify_admin", Role::Owner),
+        row((LIVE, "get_admin_list"), 200, "A room's administrators.", moderation::get_admin_list)
+            .for_members("get_admin_list", Role::Member),
         change(
             (LIVE, "change_room_owner"),
             200,
             "Give a room to another account.",
             moderation::change_room_owner,
-        ),
+        )
+        .for_members("change_room_owner", Role::Owner),
         change((LIVE, "send_text_msg"), 200, "Say something to everyone in a room.", messages::send_text_msg),
         change(
             (LIVE, "send_custom_msg"),
@@ -199,12 +227,14 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
         row((LIVE, "get_robot"), 100, "A room's robots.", robots::get_robot),
         change((LIVE, "del_robot"), 100, "Take robots out of a room.", robots::del_robot),
         change((LIVE, "send_gift"), 200, "Give a gift in a room.", gifts::send_gift),
-        row((LIVE, "get_gift_count"), 200, "What a user has given in a room.", gifts::get_gift_count),
+        row((LIVE, "get_gift_count"), 200, "What a user has given in a room.", gifts::get_gift_count)
+            .for_members("get_gift_count", Role::Member),
         change((LIVE, "add_gift"), RARELY, "Add a gift to the catalogue.", gifts::add_gift),
         change((LIVE, "edit_gift"), RARELY, "Change a gift.", gifts::edit_gift),
         change((LIVE, "del_gift"), RARELY, "Delete a gift.", gifts::del_gift),
         row((LIVE, "get_gift"), RARELY, "A gift.", gifts::get_gift),
-        row((LIVE, "get_gift_info_list"), 200, "The whole catalogue.", gifts::get_gift_info_list),
+        row((LIVE, "get_gift_info_list"), 200, "The whole catalogue.", gifts::get_gift_info_list)
+            .for_members("get_gift_info_list", Role::Member),
         change((LIVE, "set_gift_language"), RARELY, "A gift's name in a language.", gifts::set_gift_language),
         row((LIVE, "get_gift_language"), RARELY, "A gift's names.", gifts::get_gift_language),
         change(
@@ -259,13 +289,19 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             "Set or add to the scores of a battle.",
             battles::set_battle_score,
         ),
-        row((BATTLES, "get_battle_info"), 200, "How a battle stands.", battles::get_battle_info),
+        row((BATTLES, "get_battle_info"), 200, "How a battle stands.", battles::get_battle_info)
+            .for_members("get_battle_info", Role::Member),
         change((BATTLES, "end_battle"), 200, "End a battle for all.", battles::end_battle),
-        row((SEATS, "get_seat_list"), 200, "A room's seats.", seats::get_seat_list),
-        change((SEATS, "pick_user_on_seat"), 200, "Put a member on a seat.", seats::pick_user_on_seat),
-        change((SEATS, "kick_user_off_seat"), 200, "Take a member off its seat.", seats::kick_user_off_seat),
-        change((SEATS, "lock_seat"), 200, "Lock or unlock a seat, its audio, its video.", seats::lock_seat),
-        change((SEATS, "move_user_to_seat"), 200, "Move a member to another seat.", seats::move_user_to_seat),
+        row((SEATS, "get_seat_list"), 200, "A room's seats.", seats::get_seat_list)
+            .for_members("get_seat_list", Role::Member),
+        change((SEATS, "pick_user_on_seat"), 200, "Put a member on a seat.", seats::pick_user_on_seat)
+            .for_members("pick_user_on_seat", Role::Admin),
+        change((SEATS, "kick_user_off_seat"), 200, "Take a member off its seat.", seats::kick_user_off_seat)
+            .for_members("kick_user_off_seat", Role::Admin),
+        change((SEATS, "lock_seat"), 200, "Lock or unlock a seat, its audio, its video.", seats::lock_seat)
+            .for_members("lock_seat", Role::Admin),
+        change((SEATS, "move_user_to_seat"), 200, "Move a member to another seat.", seats::move_user_to_seat)
+            .for_members("move_user_to_seat", Role::Admin),
         change((SEATS, "switch_seat"), 200, "Move a member to a free seat.", seats::switch_seat),
         change((CONFERENCE, "create_room"), 200, "Make a room.", conference::create_room),
         change(
@@ -273,63 +309,74 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             200,
             "End a room; everyone is put out.",
             conference::destroy_room,
-        ),
-        row((CONFERENCE, "get_room_info"), 200, "A room's record.", conference::get_room_info),
+        )
+        .for_members("destroy_room", Role::Owner),
+        row((CONFERENCE, "get_room_info"), 200, "A room's record.", conference::get_room_info)
+            .for_members("get_room_info", Role::Member),
         change(
             (CONFERENCE, "update_room_info"),
             200,
             "Change fields of a room's record.",
             conference::update_room_info,
-        ),
+        )
+        .for_members("update_room_info", Role::Admin),
         row((CONFERENCE, "get_room_member_list"), 200, "Who is in a room.", conference::get_room_member_list),
         change(
             (CONFERENCE, "update_room_member_info"),
             200,
             "A member's card and role.",
             conference::update_room_member_info,
-        ),
+        )
+        .for_members("update_room_member_info", Role::Owner),
         change(
             (CONFERENCE, "change_room_owner"),
             200,
             "Give a room to another member.",
             conference::change_room_owner,
-        ),
+        )
+        .for_members("change_room_owner", Role::Owner),
         change(
             (CONFERENCE, "mute_room_member"),
             200,
             "Silence users for a time, or let them speak.",
             conference::mute_member,
-        ),
+        )
+        .for_members("mute_member", Role::Admin),
         row(
             (CONFERENCE, "get_muted_member_list"),
             200,
             "Who is silenced, until when.",
             conference::get_muted_member_list,
-        ),
+        )
+        .for_members("get_muted_member_list", Role::Admin),
         change(
             (CONFERENCE, "ban_room_member"),
             200,
             "Put users out and keep them out.",
             conference::ban_member,
-        ),
+        )
+        .for_members("ban_member", Role::Admin),
         change(
             (CONFERENCE, "unban_room_member"),
             200,
             "Let banned users in again.",
             conference::unban_member,
-        ),
+        )
+        .for_members("unban_member", Role::Admin),
         row(
             (CONFERENCE, "get_banned_member_list"),
             200,
             "Who is banned, until when.",
             conference::get_banned_member_list,
-        ),
+        )
+        .for_members("get_banned_member_list", Role::Admin),
         change(
             (CONFERENCE, "kick_user_out"),
             200,
             "Put members out; they may come again.",
             conference::kick_user_out,
-        ),
+        )
+        .for_members("kick_member", Role::Admin),
         change(
             (CONFERENCE, "send_text_msg"),
             200,
@@ -359,6 +406,30 @@ pub(super) fn find(path: &str) -> Option<usize> {
         paths.zip(0..).collect()
     });
     BY_PATH.get(path).copied()
+}
+
+/// A command as members call it.
+pub(crate) struct MemberCommand {
+    pub(crate) name: &'static str,
+    /// What one must be in the room to call it.
+    pub(super) least: Role,
+    /// The rows of the table that it is, for rooms of one type or the other.
+    pub(super) rows: Vec<usize>,
+}
+
+/// The command that members call by a name.
+pub(crate) fn for_members(name: &str) -> Option<&'static MemberCommand> {
+    type Table = HashMap<&'static str, MemberCommand, foldhash::fast::RandomState>;
+    static BY_NAME: LazyLock<Table> = LazyLock::new(|| {
+        let mut table = Table::default();
+        for (at, command) in COMMANDS.iter().enumerate() {
+            let Some((name, least)) = command.member else { continue };
+            let known = table.entry(name).or_insert(MemberCommand { name, least, rows: Vec::new() });
+            known.rows.push(at);
+        }
+        table
+    });
+    BY_NAME.get(name)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod seats;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::rooms::{Role, SdkAppId, UserId};
+use ::rooms::{SdkAppId, UserId};
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
@@ -36,7 +36,7 @@ pub(crate) use body::{
 };
 use commands::COMMANDS;
 use commands::Command;
-pub(crate) use commands::{frequencies, names};
+pub(crate) use commands::{MemberCommand, for_members, frequencies, names};
 pub(crate) use integers::integer;
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
@@ -147,32 +147,27 @@ fn admit(
     Ok((command, app, caller))
 }
 
-/// Runs a command for a member, who must be at least `role` in the room that its body names. Which of the `paths` it is
-/// depends on the room's type, which the command itself looks at.
+/// Runs a command for a member. Which row of the table it is depends on the room's type, which the command itself looks at.
 pub(crate) async fn run_for_member(
-    paths: impl Iterator<Item = &str>,
+    called: &MemberCommand,
     hub: Arc<Hub>,
     session: Arc<Session>,
-    role: Role,
     body: String,
 ) -> Result<String, ApiError> {
     let body = Bytes::from(body);
     let mut is_counted = false;
     let mut refused = ApiError::new(Code::WrongRoomType, "this command is not for rooms of this type");
-    for path in paths {
-        let index = commands::find(&format!("/v4/{path}"));
-        let Some((index, command)) = index.and_then(|index| Some((index, COMMANDS.get(index)?))) else {
-            continue;
-        };
+    for index in &called.rows {
+        let Some(command) = COMMANDS.get(*index) else { continue };
         if command.is_change && !is_counted {
             is_counted = true;
             session.quota.spend_change(&hub.config.limits, Instant::now())?;
-            if !session.app.member_limits.accept(index, Instant::now()) {
+            if !session.app.member_limits.accept(*index, Instant::now()) {
                 return Err(called_too_often(command));
             }
         }
         let (app, caller) = (hub.app_of(&session)?, session.user.clone());
-        let by = session.as_at_least(role);
+        let by = session.as_at_least(called.least);
         match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone().into() }).await {
             Err(error) if error.is_for_other_type => refused = error,
             result => return result.map(Answer::into_member_json),
