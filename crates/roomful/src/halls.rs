@@ -178,7 +178,7 @@ impl OpenRoom {
         wanted: Option<RoomType>,
         command: Command,
     ) -> Result<Answer, Refusal> {
-        if self.outgoing.lock().queue.len() >= MOST_OUTGOING {
+        if self.is_behind() {
             return Err(Refusal::Busy);
         }
         let (sender, answer) = oneshot::channel();
@@ -186,6 +186,11 @@ impl OpenRoom {
         self.drive(Input::Do { by, room_type: wanted, command, ticket });
         // The other end is kept until it is used.
         answer.await.unwrap_or(Err(Refusal::Unknown))
+    }
+
+    /// Whether so much is to be told that nothing more should be taken in.
+    fn is_behind(&self) -> bool {
+        self.outgoing.lock().queue.len() >= MOST_OUTGOING
     }
 
     /// A command that nobody waits for.
@@ -501,13 +506,16 @@ impl OpenRoom {
         sender: SessionId,
         frame: Frame,
         check: impl FnOnce(&Room) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ApiError> {
+        if self.is_behind() {
+            return Err(self.error(Refusal::Busy));
+        }
         let mut result = Ok(());
         self.tell(|room| {
             check(room).inspect_err(|error| result = Err(error.clone()))?;
             Ok(Out::TellOthers(sender, frame))
         });
-        result
+        Ok(result?)
     }
 
     /// What changes nothing is told under the lock under which it was looked at whom it concerns.
