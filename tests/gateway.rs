@@ -144,6 +144,41 @@ async fn a_member_resumes_in_place_with_what_it_missed() {
     assert_ne!(answer["Response"]["ResumeToken"], token);
 }
 
+/// A page that is closed while its connection is gone: what it can still send is one request that nobody waits for.
+#[tokio::test]
+async fn a_page_that_goes_away_without_a_connection_is_off_the_list_at_once() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let http = reqwest::Client::new();
+    let leave = |token: String| {
+        let http = http.clone();
+        let url = format!("http://{}/v1/leave", server.address);
+        async move { http.post(url).body(token).send().await.unwrap().status() }
+    };
+    let mut ann = server.enter("ann", "r").await;
+    let ben = server.enter("ben", "r").await;
+    let mut cat = server.enter("cat", "r").await;
+    let token = ben.resume_token.clone();
+    ben.cut();
+
+    for wrong in [String::new(), "guess".into(), "x".repeat(1000)] {
+        assert_eq!(leave(wrong).await, 204);
+    }
+    assert_eq!(server.members("r").await.0, ["ann", "ben", "cat"]);
+    assert_eq!(leave(token.clone()).await, 204);
+    assert_eq!(leave(cat.resume_token.clone()).await, 204);
+
+    assert_eq!(server.members("r").await.0, ["ann"]);
+    // With its connection, where it still has one; and for good.
+    assert_eq!(cat.closed().await, Some(4010));
+    let again = server.connect().await.call("login", json!({"ResumeToken": token})).await;
+    assert_eq!(again["ErrorCode"], 70003, "{again}");
+    let mut told = ann.event("members_changed").await;
+    while names(&told["Left"]) != ["ben"] {
+        told = ann.event("members_changed").await;
+    }
+}
+
 #[tokio::test]
 async fn resuming_takes_over_a_connection_that_seems_alive() {
     let server = Server::start().await;

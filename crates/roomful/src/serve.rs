@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
 use rooms::SdkAppId;
@@ -204,6 +204,12 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
             "/v1/connect",
             get(|State(shown): State<Shown>, request: Request| async move {
                 gateway::upgrade(shown.hub, request)
+            }),
+        )
+        .route(
+            "/v1/leave",
+            post(|State(shown): State<Shown>, request: Request| async move {
+                gateway::leave(shown.hub, request).await
             }),
         )
         .route("/healthz", get(|| async { "ok\n" }))

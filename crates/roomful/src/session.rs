@@ -69,6 +69,7 @@ impl Close {
     pub(crate) const REPLACED: Self =
         Self { status: 4008, reason: "too many sessions: another login of this user took the place" };
     pub(crate) const NO_MORE_LOGINS: Self = Self { status: 4009, reason: "too many logins that failed" };
+    pub(crate) const LEFT: Self = Self { status: 4010, reason: "the session was ended by POST /v1/leave" };
     pub(crate) const TOO_BIG: Self = Self { status: 1009, reason: "a frame may have at most 64 KiB" };
     pub(crate) const TOO_MUCH: Self =
         Self { status: 1009, reason: "before its login a connection may send at most 8 KiB" };
@@ -472,6 +473,13 @@ impl Sessions {
     /// Forgets a session and its token. `false` when it was forgotten before.
     pub(crate) fn end(&self, session: &Session) -> bool {
         self.0.lock().end(session)
+    }
+
+    /// The session whose newest token it is; the token stays what it is.
+    pub(crate) fn by_token(&self, token: &str) -> Option<Arc<Session>> {
+        let token = hash(token);
+        let table = self.0.lock();
+        table.by_token.get(&token).and_then(|id| table.by_id.get(id)).cloned()
     }
 
     pub(crate) fn by_id(&self, id: SessionId) -> Option<Arc<Session>> {

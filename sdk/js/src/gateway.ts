@@ -35,6 +35,11 @@ const LONGEST_PAUSE_MS = 8_000;
 const LONGEST_FRAME = 63_000;
 /** Nothing came for so long: the server pings every 5 s, but pages do not see pings, so we ask ourselves. */
 const QUIET_MS = 8_000;
+/** And nothing comes of that for so long. */
+const ANSWER_MS = 4_000;
+
+/** What a page is told when it may have stood still: it is shown again, woken up, or has a network again. */
+const AWAKE = ['pageshow', 'online', 'focus'] as const;
 
 /** Closing codes after which the same login will not do better (docs/protocol.md). */
 const FINAL_CODES = new Set([4001, 4005]);
@@ -54,6 +59,7 @@ export class Gateway {
   #pauseMs = FIRST_PAUSE_MS;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
+  #askTimer: ReturnType<typeof setTimeout> | undefined;
   #waiting: { resolve(): void; reject(error: RtcError): void }[] = [];
   /** The newest message of each room: after a loss, what is missing is asked for. */
   #seen = new Map<string, number>();
@@ -61,6 +67,27 @@ export class Gateway {
   constructor(url: string, listener: GatewayListener) {
     this.#url = url;
     this.#listener = listener;
+  }
+
+  /** The page goes away: its member does at once, also where there is no connection at the moment, to say so. */
+  #onHide = (): void => {
+    if (!this.#resumeToken) return;
+    globalThis.navigator?.sendBeacon?.(leaveUrl(this.#url), this.#resumeToken);
+    this.#socket?.close(1000);
+  };
+
+  /** What was lost while the page stood still is looked for now, rather than when a clock says so. */
+  #onAwake = (): void => {
+    if (this.#isClosed || globalThis.document?.visibilityState === 'hidden') return;
+    if (this.#isReady) this.#ask();
+    else if (this.#retryTimer !== undefined) this.#retry(FIRST_PAUSE_MS * Math.random());
+  };
+
+  #watchPage(isWatched: boolean): void {
+    const watch = isWatched ? 'addEventListener' : 'removeEventListener';
+    globalThis[watch]?.('pagehide', this.#onHide);
+    for (const event of AWAKE) globalThis[watch]?.(event, this.#onAwake);
+    for (const event of ['resume', 'visibilitychange']) globalThis.document?.[watch]?.(event, this.#onAwake);
   }
 
   /** Milliseconds that the last request took: the round trip. */
@@ -76,6 +103,7 @@ export class Gateway {
       this.close();
       throw error;
     }
+    this.#watchPage(true);
     this.#begin();
   }
 
@@ -98,8 +126,10 @@ export class Gateway {
   close(): void {
     this.#isClosed = true;
     this.#isReady = false;
+    this.#watchPage(false);
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#quietTimer);
+    clearTimeout(this.#askTimer);
     this.#socket?.close(1000);
     this.#socket = undefined;
     this.#fail(lost('the connection was closed'));
@@ -240,20 +270,27 @@ export class Gateway {
 
   #watchQuiet(): void {
     clearTimeout(this.#quietTimer);
-    this.#quietTimer = setTimeout(() => {
-      if (!this.#isReady) return;
-      // Any answer will do; an error is one.
-      const asked = this.#send('get_media_config', {});
-      const deadline = new Promise<never>((_, reject) => setTimeout(() => reject(lost('silence')), 4_000));
-      Promise.race([asked, deadline]).catch((error: unknown) => {
-        if (error instanceof RtcError && error.extraCode === undefined) this.#socket?.close();
-        if (this.#isReady && this.#socket?.readyState === WebSocket.CLOSING) this.#lose(1006, 'silence');
-      });
-    }, QUIET_MS);
+    clearTimeout(this.#askTimer);
+    this.#askTimer = undefined;
+    this.#quietTimer = setTimeout(() => this.#ask(), QUIET_MS);
+  }
+
+  /** Whether anybody is there: any answer will do, an error is one, and so is whatever else comes. */
+  #ask(): void {
+    if (!this.#isReady || this.#askTimer !== undefined) return;
+    this.#send('get_media_config', {}).catch(() => undefined);
+    this.#askTimer = setTimeout(() => {
+      const socket = this.#socket;
+      socket?.close();
+      // Without an answer to that either, it would stand there closing for long.
+      if (this.#isReady) this.#lose(1006, 'silence');
+    }, ANSWER_MS);
   }
 
   #lose(code: number, reason: string): void {
     clearTimeout(this.#quietTimer);
+    clearTimeout(this.#askTimer);
+    this.#askTimer = undefined;
     const wasReady = this.#isReady;
     this.#isReady = false;
     this.#socket = undefined;
@@ -270,11 +307,14 @@ export class Gateway {
     this.#retry();
   }
 
-  #retry(): void {
-    // Spread, so that a crowd does not come back all at once.
-    const pause = this.#pauseMs * (0.5 + Math.random());
+  /** Tries again, after a pause that is spread, so that a crowd does not come back all at once. */
+  #retry(pause = this.#pauseMs * (0.5 + Math.random())): void {
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
-    this.#retryTimer = setTimeout(() => void this.#comeBack(), pause);
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined;
+      void this.#comeBack();
+    }, pause);
   }
 
   async #comeBack(): Promise<void> {
@@ -317,4 +357,18 @@ export function gatewayUrl(server: string | undefined): string {
   base.protocol = base.protocol === 'https:' || base.protocol === 'wss:' ? 'wss:' : 'ws:';
   if (base.pathname === '/' || base.pathname === '') base.pathname = '/v1/connect';
   return base.href;
+}
+
+/** Where a page says that it goes away: beside the gateway, by HTTP. */
+function leaveUrl(gateway: string): string {
+  const url = new URL('leave', gateway);
+  url.protocol = url.protocol === 'wss:' ? 'https:' : 'http:';
+  return url.href;
+}
+
+/** The address of a file that the server has for pages. */
+export function fileUrl(server: string | undefined, name: string): string {
+  const base = new URL(gatewayUrl(server));
+  base.protocol = base.protocol === 'wss:' ? 'https:' : 'http:';
+  return new URL(`/sdk/plugins/${name}`, base).href;
 }

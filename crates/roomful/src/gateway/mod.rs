@@ -16,10 +16,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
+use rooms::LeaveCause;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -28,12 +31,16 @@ use entrance::Entrance;
 
 use crate::hub::Hub;
 use crate::patience::Endless;
+use crate::session::Close;
 
 /// The most bytes a client's message may have.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Small, because there is one for each connection; a longer message grows it.
 const READ_BUFFER_BYTES: usize = 1024;
+
+/// More than a token has.
+const MAX_LEAVE_BYTES: usize = 256;
 
 /// How long the upgrade itself may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,6 +88,21 @@ pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Bod
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+/// Answers `POST /v1/leave`, by which a page says that it goes away when it has no connection to say so: its body is the
+/// ResumeToken of a session, which ends. Whether there was one is not said.
+pub(crate) async fn leave(hub: Arc<Hub>, request: Request<Body>) -> Response<Body> {
+    let body = Limited::new(request.into_body(), MAX_LEAVE_BYTES).collect().await;
+    let token = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let token = std::str::from_utf8(&token).unwrap_or_default().trim();
+    if let Some(session) = hub.sessions.by_token(token) {
+        hub.end_session(&session, LeaveCause::Leave);
+        session.close(Close::LEFT);
+    }
+    let mut response = refuse(StatusCode::NO_CONTENT, "");
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
