@@ -17,7 +17,7 @@ sdk: sdk/js/dist/roomful-client.js ## The browser client, which the server carri
 test-api: deps ## The API against its own OpenAPI document, by schemathesis, at length
 	ROOMFUL_API_EXAMPLES=200 $(CARGO) test --package roomful --test third_party schemathesis -- --nocapture
 
-sdk/js/dist/roomful-client.js: sdk/js/package-lock.json sdk/js/vite.config.ts $(wildcard sdk/js/src/*.ts)
+sdk/js/dist/roomful-client.js: sdk/js/package-lock.json sdk/js/vite.config.ts sdk/js/served.mjs $(wildcard sdk/js/src/*.ts sdk/js/src/*/*.ts)
 	@command -v npm >/dev/null || { echo "Node is missing: the server is built without the browser client"; exit 0; }; \
 	$(MAKE) sdk/js/node_modules/.installed && cd sdk/js && npm run build
 

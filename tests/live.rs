@@ -580,6 +580,58 @@ async fn what_a_page_asks_for_is_what_the_others_get() {
     assert_eq!(saw["refused"], json!(["5000 5005", "5000 5005", "5000 5005", "5000 5005"]), "{saw}");
 }
 
+/// WebGL by the processor, which browsers on servers have for nothing else.
+const DRAWING: [&str; 2] = ["--enable-unsafe-swiftshader", "--use-angle=swiftshader"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_change_what_the_others_see_and_hear() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers_with(&server, "plugins", json!({"flags": DRAWING}), &[]).hear()["result"].take();
+
+    let failures = json!({
+        "twice": "OPERATION_ABORT 5998 undefined startPlugin",
+        "unknown": "OPERATION_ABORT 5998 undefined startPlugin",
+        "unstarted": "OPERATION_ABORT 5998 undefined updatePlugin",
+        "stopped": "nothing",
+        "incomplete": "INVALID_PARAMETER 5000 5001 startPlugin",
+        "mistyped": "INVALID_PARAMETER 5000 5002 startPlugin",
+        "silent": "INVALID_PARAMETER 5000 5005 startPlugin",
+        "unseen": "INVALID_PARAMETER 5000 5005 startPlugin",
+        "cloud": "ENV_NOT_SUPPORTED 5200 5210 startPlugin",
+        "far": "INVALID_PARAMETER 5000 5005 startPlugin",
+    });
+    assert_eq!(saw["failures"], failures, "{saw}");
+    // Nothing is loaded from anywhere but the server.
+    assert_eq!((&saw["foreign"], &saw["mixed"]), (&json!([]), &json!(["lost"])), "{saw}");
+    assert_eq!(saw["own"], json!([[1, "function"], [2, "function"]]), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_show_figures_and_try_devices() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "panels").hear()["result"].take();
+
+    assert_eq!(saw["titles"], json!(["Camera", "Microphone", "Speaker", "Network", "Result"]), "{saw}");
+    assert_eq!(saw["found"], json!([true, true, false, true]), "{saw}");
+    assert_eq!((&saw["gone"], &saw["left"]), (&json!(true), &json!(0)), "{saw}");
+    assert_eq!(saw["classic"], json!([true, 5998, 1]), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_go_on_with_other_devices_rooms_of_numbers_and_leave_at_once() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "odds").hear()["result"].take();
+
+    assert_eq!((&saw["sent"], &saw["muted"]), (&json!(true), &json!(true)), "{saw}");
+    assert_eq!((&saw["alone"], &saw["before"]), (&json!(["cat"]), &json!(["cat"])), "{saw}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_in_by_another_page_takes_over() {
     let _turn = ONE_AT_A_TIME.lock().await;

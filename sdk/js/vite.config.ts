@@ -1,23 +1,38 @@
-import { defineConfig } from 'vite';
+import { type Plugin, defineConfig } from 'vite';
 import of from './package.json' with { type: 'json' };
 
-/** Twice: as a module, and (`--mode classic`) for what cannot import one: `<script src>`, and `require`. */
+/** What is built, by the mode that builds it: the client as a module with its plugins, for `<script src>` and for `require`. */
+const BUILDS = {
+  production: { entry: 'src/index.ts', format: 'es', file: 'roomful-client.js' },
+  umd: { entry: 'src/classic.ts', format: 'umd', file: 'roomful-client.umd.js' },
+  cjs: { entry: 'src/classic.ts', format: 'cjs', file: 'roomful-client.cjs' },
+} as const;
+
+/** Plugins stay files of their own, beside the client; a script, which cannot import what is beside it, is told where to find them. */
+const pluginsBeside = (isScript: boolean): Plugin => ({
+  name: 'plugins-beside',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    if (isScript && source === './chunks.js' && importer?.endsWith('/plugins.ts')) return new URL('src/chunks.classic.ts', import.meta.url).pathname;
+    const [, name] = /^\.\/plugins\/(.+)\.js$/.exec(source) ?? [];
+    return name === undefined ? undefined : { id: `./plugins/${name}.js`, external: true };
+  },
+});
+
 export default defineConfig(({ mode }) => {
-  const isClassic = mode === 'classic';
-  const names: Record<string, string> = { es: 'roomful-client.js', umd: 'roomful-client.umd.js', cjs: 'roomful-client.cjs' };
+  const isFirst = !Object.hasOwn(BUILDS, mode) || mode === 'production';
+  const { entry, format, file } = BUILDS[isFirst ? 'production' : (mode as keyof typeof BUILDS)];
   return {
     define: { __VERSION__: JSON.stringify(of.version) },
+    plugins: isFirst ? [] : [pluginsBeside(format === 'umd')],
     build: {
       target: 'es2022',
-      emptyOutDir: !isClassic,
-      lib: {
-        entry: isClassic ? 'src/classic.ts' : 'src/index.ts',
-        name: 'TRTC',
-        formats: isClassic ? ['umd', 'cjs'] : ['es'],
-        fileName: (format) => names[format] ?? format,
+      emptyOutDir: isFirst,
+      lib: { entry, name: 'TRTC', formats: [format], fileName: () => file },
+      rolldownOptions: {
+        // A library's module keeps its blanks otherwise, a fifth of what pages load.
+        output: format === 'es' ? { minify: true, chunkFileNames: 'plugins/[name].js' } : { exports: 'default' as const },
       },
-      // A library's module keeps its blanks otherwise, a fifth of what pages load.
-      rolldownOptions: { output: isClassic ? { exports: 'default' as const } : { minify: true } },
       sourcemap: false,
     },
   };

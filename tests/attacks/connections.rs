@@ -513,6 +513,40 @@ async fn every_answer_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn the_client_and_its_plugins_are_sent_compressed_and_only_when_they_are_new() {
+    let server = Server::start().await;
+    let http = reqwest::Client::new();
+    let base = format!("http://{}/sdk", server.address);
+    for (name, kind) in [
+        ("roomful-client.js", "text/javascript; charset=utf-8"),
+        ("roomful-client.umd.js", "text/javascript; charset=utf-8"),
+        ("plugins/watermark.js", "text/javascript; charset=utf-8"),
+        ("plugins/ai-denoiser/rnnoise_simd.wasm", "application/wasm"),
+        ("plugins/virtual-background/selfie_segmentation_landscape.tflite", "application/octet-stream"),
+    ] {
+        let plain = http.get(format!("{base}/{name}")).send().await.unwrap();
+        assert_eq!(plain.status(), 200, "{name}");
+        assert_eq!(plain.headers()["content-type"], kind, "{name}");
+        assert_eq!(plain.headers()["access-control-allow-origin"], "*", "{name}");
+        let tag = plain.headers()["etag"].clone();
+        let plain = plain.bytes().await.unwrap();
+
+        let packed =
+            http.get(format!("{base}/{name}")).header("accept-encoding", "br, gzip").send().await.unwrap();
+        assert_eq!(packed.headers()["content-encoding"], "gzip", "{name}");
+        let packed = packed.bytes().await.unwrap();
+        let unpacked = miniz_oxide::inflate::decompress_to_vec(&packed[10..packed.len() - 8]).unwrap();
+        assert!(unpacked == plain, "{name} is another file");
+
+        let again = http.get(format!("{base}/{name}")).header("if-none-match", tag).send().await.unwrap();
+        assert_eq!((again.status().as_u16(), again.bytes().await.unwrap().len()), (304, 0), "{name}");
+    }
+    for nothing in ["plugins/none.js", "plugins/..%2f..%2findex.d.ts", "served", ""] {
+        assert_eq!(http.get(format!("{base}/{nothing}")).send().await.unwrap().status(), 404, "{nothing}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_not_for_everyone() {
     let server = Server::start().await;
     let (status, text) = server.get("/metrics").await;

@@ -28,6 +28,7 @@ mod pulse;
 mod quota;
 mod repeats;
 mod rest;
+mod sdk;
 mod serve;
 mod session;
 mod signals;

@@ -1,9 +1,9 @@
-//! The page at `/` and the browser client below `/sdk/`, embedded in the binary.
+//! The page at `/`, embedded in the binary.
 
 use axum::Router;
 use axum::extract::Extension;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::IntoResponse;
@@ -11,12 +11,6 @@ use axum::routing::get;
 
 use crate::dev;
 use crate::door::Peer;
-
-/// The browser client, for pages without a bundler; other origins may load it, and connect.
-const CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.js"));
-
-/// The same for `<script src>`, as the global `TRTC`.
-const CLASSIC_CLIENT: &str = include_str!(concat!(env!("OUT_DIR"), "/roomful-client.umd.js"));
 
 const INDEX: &str = include_str!("../page/index.html");
 
@@ -63,13 +57,6 @@ const DEVICES: (HeaderName, &str) = (
 
 /// With `is_dev`, the page is told that it may sign in by a name, where that is so.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(is_dev: bool) -> Router<S> {
-    let client = |text: &'static str| {
-        get(move || async move {
-            let kind = (CONTENT_TYPE, "text/javascript; charset=utf-8");
-            let open = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (LOADED_BY, "cross-origin")];
-            ([kind, (CACHE_CONTROL, "no-cache"), UNTOLD], open, text)
-        })
-    };
     let index = get(move |Extension(Peer(peer)): Extension<Peer>, uri: Uri, headers: HeaderMap| async move {
         let is_dev = is_dev && dev::is_local(peer, &uri, &headers);
         let text = INDEX.replace(OF_SERVER, if is_dev { DEV } else { "" });
@@ -81,8 +68,6 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(is_dev: bool) -> Router<S
     });
     files
         .route("/", index)
-        .route("/sdk/roomful-client.js", client(CLIENT))
-        .route("/sdk/roomful-client.umd.js", client(CLASSIC_CLIENT))
 }
 
 fn asset(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {

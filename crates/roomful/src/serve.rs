@@ -28,7 +28,7 @@ use crate::places::Places;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{control, dev, gateway, metrics, page, pulse, rest, tls};
+use crate::{control, dev, gateway, metrics, page, pulse, rest, sdk, tls};
 
 /// How long connections get to finish when the server stops; the whole is done within 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -215,7 +215,8 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
-        .merge(page::routes(dev.is_some()));
+        .merge(page::routes(dev.is_some()))
+        .merge(sdk::routes());
     if !token.is_empty() {
         let show = |state: State<Shown>, headers: HeaderMap| async move {
             if !has_token(&headers, &state.hub.config.metrics.token) {

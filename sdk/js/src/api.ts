@@ -6,6 +6,8 @@ import type { ConnectionState } from './session.js';
 import type { NetworkQuality, Statistics } from './statistics.js';
 import type { Permissions } from './devices.js';
 import type { PlayerState } from './playing.js';
+import type { PluginClass } from './plugin.js';
+import type { PluginWithAssets } from './plugin-options.js';
 import type { View } from './views.js';
 
 export type Role = 'anchor' | 'audience';
@@ -17,7 +19,8 @@ export interface TRTCOptions {
   server?: string;
   /** Whether entering a room that does not exist creates it, as the cloud does; on unless `false`. */
   createRooms?: boolean;
-  plugins?: unknown[];
+  /** Plugins of the page's own; those of this client are there without it. */
+  plugins?: (PluginClass | PluginWithAssets)[];
   /** Messages beside a video are there in any case. */
   enableSEI?: boolean;
   /** Nothing has to be loaded from anywhere. */
@@ -69,6 +72,7 @@ export interface EnterRoomConfig {
   quickStart?: QuickStartConfig;
 }
 
+/** How long sound and pictures are kept before they are played, in ms, where the browser lets a page say so. */
 export interface PlayoutDelay {
   min: number;
   max: number;
@@ -206,12 +210,6 @@ export interface TRTCEventTypes {
   'full-screen-state-changed': [{ userId: string; streamType: StreamType; isFullScreen: boolean }];
   /** What a member sends cannot be shown: it is encrypted with another key, or not at all while one's own is on. */
   'decryption-failed': [{ userId: string; mediaType: MediaType }];
-}
-
-/** What the cloud's plugin for encryption takes, as far as it means something here: all is AES-256-GCM, of sound and pictures. */
-export interface PluginOptions {
-  builtinOptions?: { algorithm?: string; secretKey: Uint8Array; salt?: Uint8Array };
-  [other: string]: unknown;
 }
 
 /** Loudness from 0 to 100, and not rounded from 0 to 1; the empty name is oneself. */

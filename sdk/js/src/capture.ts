@@ -1,4 +1,5 @@
 import { RtcError, invalid, unsupported } from './errors.js';
+import { log } from './log.js';
 import { AUDIO_PROFILES, type VideoProfile } from './profiles.js';
 
 /** Opens the camera. */
@@ -16,9 +17,8 @@ export async function openCamera(option: {
   };
   // Otherwise browsers cut a picture to the shape that was asked for, from what the camera has.
   if (avoidCropping) video.resizeMode = 'none';
-  if (cameraId) video.deviceId = { exact: cameraId };
-  else if (useFrontCamera !== undefined) video.facingMode = useFrontCamera ? 'user' : 'environment';
-  return first(await media().getUserMedia({ video }), 'video');
+  if (!cameraId && useFrontCamera !== undefined) video.facingMode = useFrontCamera ? 'user' : 'environment';
+  return first(await (cameraId ? openKnown(video, cameraId) : media().getUserMedia({ video })), 'video');
 }
 
 export interface MicrophoneOption {
@@ -41,6 +41,18 @@ export async function openMicrophone(option: MicrophoneOption): Promise<MediaStr
   };
   if (microphoneId) audio.deviceId = { exact: microphoneId };
   return first(await media().getUserMedia({ audio }), 'audio');
+}
+
+/** The camera of this id; where it is gone since the page has noted it, another. */
+async function openKnown(video: MediaTrackConstraints, deviceId: string): Promise<MediaStream> {
+  try {
+    return await media().getUserMedia({ video: { ...video, deviceId: { exact: deviceId } } });
+  } catch (error) {
+    // The error of constraints is no DOMException in all browsers.
+    if (!['OverconstrainedError', 'NotFoundError'].includes((error as Error).name)) throw error;
+    log.warn(`there is no camera ${deviceId} any more: another is opened`);
+    return media().getUserMedia({ video });
+  }
 }
 
 export interface ScreenOption {
@@ -68,7 +80,7 @@ export async function openScreen(option: ScreenOption, profile: VideoProfile): P
   if (!('getDisplayMedia' in devices)) throw unsupported('', 'this browser cannot share the screen', 5205);
   const target = captureElement && (await targetOf(captureElement));
   const surfaces = { tab: 'browser', 'current-tab': 'browser', window: 'window', monitor: 'monitor' };
-  const isThisTab = captureElement !== undefined || preferDisplaySurface === 'current-tab';
+  const isThisTab = Boolean(captureElement) || preferDisplaySurface === 'current-tab';
   const selfBrowserSurface = isThisTab ? 'include' : option.selfBrowserSurface;
   const constraints = {
     video: {

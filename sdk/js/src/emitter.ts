@@ -10,6 +10,15 @@ export class Emitter<Events extends { [name in keyof Events]: unknown[] }> {
     return this;
   }
 
+  /** The next time only. */
+  once<Name extends keyof Events>(event: Name, handler: (...args: Events[Name]) => void, context?: unknown): this {
+    const first = (...args: Events[Name]): void => {
+      this.off(event, first);
+      handler.apply(context, args);
+    };
+    return this.on(event, first);
+  }
+
   /** Without a handler, all of the event; with `'*'`, all of all events. */
   off<Name extends keyof Events>(event: Name | '*', handler?: (...args: Events[Name]) => void): this {
     if (event === '*') {

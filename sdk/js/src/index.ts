@@ -17,7 +17,6 @@ export type {
   LocalAudioConfig,
   LocalVideoConfig,
   PlayoutDelay,
-  PluginOptions,
   ProxyServer,
   QuickStartConfig,
   RemoteVideoConfig,
@@ -38,3 +37,5 @@ export { ConnectionState } from './session.js';
 export type { Seat } from './session.js';
 export type { NetworkQuality, Statistics } from './statistics.js';
 export type { VideoProfile } from './profiles.js';
+export type { Core, Effect, Filter, Frame, Plugin, PluginClass } from './plugin.js';
+export type * from './plugin-options.js';

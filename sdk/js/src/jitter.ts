@@ -1,3 +1,4 @@
+import type { PlayoutDelay } from './api.js';
 import { log } from './log.js';
 
 /** How often what is lost is looked at. */
@@ -17,6 +18,12 @@ interface Known {
 /** How long the jitter buffer of a receiver is to be at least: `null` leaves it to the browser. */
 export class JitterTargets {
   #known = new Map<string, Known>();
+  readonly #wish: PlayoutDelay | undefined;
+
+  /** `wish`: what the page wants it to be between. */
+  constructor(wish?: PlayoutDelay) {
+    this.#wish = wish;
+  }
 
   /** `asked` is how often the receiver has asked for what was lost so far (or what it lost, where it does not ask). */
   target(key: string, asked: number, roundTripMs: number, now: number): number | null {
@@ -29,7 +36,8 @@ export class JitterTargets {
     if (now >= known.until) known.target = null;
     known.asked = asked;
     this.#known.set(key, known);
-    return known.target;
+    const wish = this.#wish;
+    return wish ? Math.min(wish.max, Math.max(wish.min, known.target ?? wish.min)) : known.target;
   }
 }
 
@@ -41,10 +49,11 @@ type Receiver = RTCRtpReceiver & { jitterBufferTarget?: number | null };
  */
 export class JitterKeeper {
   readonly #receivers: () => Iterable<[string, RTCRtpReceiver]>;
-  readonly #targets = new JitterTargets();
+  readonly #targets: JitterTargets;
   readonly #timer: ReturnType<typeof setInterval>;
 
-  constructor(receivers: () => Iterable<[string, RTCRtpReceiver]>) {
+  constructor(receivers: () => Iterable<[string, RTCRtpReceiver]>, wish?: PlayoutDelay) {
+    this.#targets = new JitterTargets(wish);
     this.#receivers = receivers;
     this.#timer = setInterval(() => {
       this.#look().catch((error: unknown) => log.info('the jitter buffers stay as they are', error));

@@ -6,6 +6,7 @@ import { log } from './log.js';
 import { OPTIONS, check } from './options.js';
 import type { StreamKind } from './peer.js';
 import { type Change, Picture, loadImage } from './picture.js';
+import type { Effect, Filter } from './plugin.js';
 import { Playing } from './playing.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
 import type { Encoding, Publishing } from './publisher.js';
@@ -48,6 +49,12 @@ export class LocalMedia {
   #mixer: Mixer | undefined;
   #localVideo: LocalVideo | undefined;
   #screen: (LocalPicture & { config: ScreenShareConfig; audio: MediaStreamTrack | undefined }) | undefined;
+  /** What plugins do, by their names. */
+  readonly #effects = new Map<string, Effect>();
+  readonly #sounds = new Map<string, MediaStreamTrack>();
+  #filter: Filter | undefined;
+  /** The sound that is sent, or would be. */
+  #mixed: MediaStreamTrack | undefined;
   readonly #published = new Map<StreamKind, PublishState>();
   /** What the server says it lets through. */
   readonly #listed = new Set<StreamKind>();
@@ -60,7 +67,7 @@ export class LocalMedia {
 
   /** The track of a kind, as it was opened or, `isProcessed`, as it is sent; of a screen's sound with `isSound`. */
   track(kind: StreamKind, { isSound = false, isProcessed = false } = {}): MediaStreamTrack | undefined {
-    if (kind === 'audio') return (isProcessed && this.#localAudio ? this.#mixer?.track : undefined) ?? this.#localAudio?.source;
+    if (kind === 'audio') return (isProcessed && this.#localAudio ? this.#mixed : undefined) ?? this.#localAudio?.source;
     if (kind === 'main') return (isProcessed ? this.#localVideo?.picture?.track : undefined) ?? this.#localVideo?.track;
     return isSound ? this.#screen?.audio : this.#screen?.track;
   }
@@ -81,6 +88,34 @@ export class LocalMedia {
     this.#endVideo();
     this.#endScreen();
     this.#mixer?.close();
+  }
+
+  // What plugins do
+
+  /** Changes the camera's picture, also of the next camera. */
+  async setEffect(name: string, effect: Effect | undefined): Promise<void> {
+    await this.#turns.main.take(() => {
+      if (effect) this.#effects.set(name, effect);
+      else this.#effects.delete(name);
+      const video = this.#localVideo;
+      if (video) this.#process(video, {});
+    });
+    await this.#follow('main');
+  }
+
+  async setFilter(filter: Filter | undefined): Promise<void> {
+    await this.#turns.audio.take(() => void (this.#filter = filter));
+    await this.#follow('audio');
+  }
+
+  /** A sound that is sent beside the microphone, and as that is sent; without a track, no more. */
+  async setSound(name: string, track: MediaStreamTrack | undefined): Promise<void> {
+    await this.#turns.audio.take(() => {
+      if (track) this.#sounds.set(name, track);
+      else this.#sounds.delete(name);
+      if (!track) this.#mixer?.set(name, undefined, 0);
+    });
+    await this.#follow('audio');
   }
 
   // Own audio
@@ -145,20 +180,22 @@ export class LocalMedia {
     });
   }
 
-  /** The microphone, and the sound that comes with the screen. */
+  /** The microphone, the sound that comes with the screen, and what plugins play. */
   async #publishAudio(): Promise<void> {
     const { config } = this.#localAudio ?? {};
     const microphone = config?.publish === false ? undefined : this.#localAudio;
     const system = this.#screen?.config.publish === false || config?.mute === true ? undefined : this.#screen?.audio;
-    if (!microphone && !system) {
+    const sounds = config?.publish === false || config?.mute === true ? [] : [...this.#sounds];
+    if (!microphone && !system && sounds.length === 0) {
       this.#mixer?.close();
       this.#mixer = undefined;
+      this.#mixed = undefined;
       await this.unpublish('audio', 'api-call');
       return;
     }
     const former = microphone?.silent;
-    const track = this.#mix(microphone, system);
-    const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled;
+    const track = this.#mix(microphone, system, sounds);
+    const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled && sounds.length === 0;
     const { bitrate, isDiscontinuous } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
     await this.#publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isMuted });
     // What is measured may be heard by this page alone: not before something else is sent.
@@ -166,14 +203,17 @@ export class LocalMedia {
     if (former && former !== microphone?.silent) former.stop();
   }
 
-  #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined): MediaStreamTrack {
+  #mix(microphone: LocalAudio | undefined, system: MediaStreamTrack | undefined, sounds: [string, MediaStreamTrack][]): MediaStreamTrack {
     const volume = microphone?.config.option?.captureVolume ?? 100;
-    const own = microphone && sent(microphone);
-    if (own && !system && volume === 100 && !this.#mixer) return own;
+    const source = microphone && sent(microphone);
+    const own = source && (this.#filter?.apply(source) ?? source);
+    if (own && !system && sounds.length === 0 && volume === 100 && !this.#mixer) return (this.#mixed = own);
     this.#mixer ??= new Mixer();
     this.#mixer.set('microphone', own, volume);
     this.#mixer.set('system', system, 100);
-    return this.#mixer.track;
+    for (const name of this.#sounds.keys()) this.#mixer.set(name, undefined, 0);
+    for (const [name, track] of sounds) this.#mixer.set(name, track, 100);
+    return (this.#mixed = this.#mixer.track);
   }
 
   #endAudio(): void {
@@ -198,15 +238,14 @@ export class LocalMedia {
         const image = await imageOf('startLocalVideo', config.mute, undefined);
         const track = videoTrack ?? (await openCamera({ cameraId, useFrontCamera, avoidCropping, profile: profileOf(VIDEO_PROFILES, profile, '480p') }));
         const video = { track, player: this.#localPlayer('main'), isOwn: !videoTrack, config, image, picture: undefined };
-        process(video);
+        process(video, this.#effectsInOrder);
         this.#localVideo = video;
         this.#tellTrack('main', track, !videoTrack);
         return video;
       });
       if (this.#localVideo !== started) return;
       try {
-        started.player.show(config.view, localView(config.option, config.option?.useFrontCamera !== false));
-        started.player.play(previewOf(started));
+        this.#process(started, config);
         await this.#follow('main', choice);
       } catch (error) {
         if (this.#localVideo === started) this.#endVideo();
@@ -242,13 +281,9 @@ export class LocalMedia {
           const { width, height, frameRate } = profileOf(VIDEO_PROFILES, profile, '480p');
           await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });
         }
-        const { view } = config;
         video.config = { ...merged(video.config, config), option };
         video.image = image;
-        const former = process(video);
-        video.player.show(view, localView(option, option.useFrontCamera !== false));
-        video.player.play(previewOf(video));
-        former?.close();
+        this.#process(video, config);
       });
       await this.#follow('main', choice);
     });
@@ -259,6 +294,23 @@ export class LocalMedia {
       await this.#turns.main.take(() => this.#endVideo());
       await this.#follow('main');
     });
+  }
+
+  get #effectsInOrder(): Effect[] {
+    return [...this.#effects.values()].sort((one, other) => one.order - other.order);
+  }
+
+  /** Makes of a camera what is to be sent, and shows it where that is wanted, or where it is already. */
+  #process(video: LocalVideo, { view }: LocalVideoConfig): void {
+    const effects = this.#effectsInOrder;
+    const former = process(video, effects);
+    const { option } = video.config;
+    const shown = localView(option);
+    // Whose picture is mirrored already sees that.
+    const isTwice = video.picture !== undefined && !video.image && effects.length > 0 && (option?.mirror === 'publish' || option?.mirror === 'both');
+    video.player.show(view, { ...shown, mirror: shown.mirror !== isTwice });
+    video.player.play(previewOf(video, effects.length > 0));
+    former?.close();
   }
 
   async #publishVideo(): Promise<void> {
@@ -559,21 +611,21 @@ async function imageOf(functionName: string, mute: LocalVideoConfig['mute'], kno
 }
 
 /** Makes of a camera what is to be sent; returns what was made before and is needed no more. */
-function process(video: LocalVideo): Picture | undefined {
+function process(video: LocalVideo, effects: readonly Effect[]): Picture | undefined {
   const { option = {}, mute } = video.config;
   video.track.enabled = !mute;
-  const change: Change = { rotation: option.rotation ?? 0, isMirrored: option.mirror === 'publish' || option.mirror === 'both', image: video.image };
+  const change: Change = { rotation: option.rotation ?? 0, isMirrored: option.mirror === 'publish' || option.mirror === 'both', image: video.image, effects };
   const former = video.picture;
   const size = actual(video.track, profileOf(VIDEO_PROFILES, option.profile, '480p'));
   if (former?.is(video.track, change, size)) return undefined;
-  const isChanged = change.rotation !== 0 || change.isMirrored || change.image !== undefined;
+  const isChanged = change.rotation !== 0 || change.isMirrored || change.image !== undefined || effects.length > 0;
   video.picture = isChanged ? new Picture(video.track, change, size) : undefined;
   return former;
 }
 
 /** Oneself is shown what the camera sees, or what the others are shown in its place. */
-function previewOf({ track, image, picture }: LocalVideo): MediaStreamTrack {
-  return (image && picture?.track) ?? track;
+function previewOf({ track, image, picture }: LocalVideo, isChanged: boolean): MediaStreamTrack {
+  return (image || isChanged ? picture?.track : undefined) ?? track;
 }
 
 function sizeOf({ track, config: { option }, image }: LocalVideo): VideoProfile {
@@ -595,9 +647,9 @@ function actual(track: MediaStreamTrack, profile: VideoProfile): VideoProfile {
   return width && height ? { ...profile, width, height } : profile;
 }
 
-function localView(option: LocalVideoConfig['option'], isFront: boolean): ViewOptions {
+function localView(option: LocalVideoConfig['option']): ViewOptions {
   const { fillMode, mirror } = option ?? {};
   // 'view' and 'both' mirror what oneself sees; what others see is made by `process`.
-  const isMirrored = mirror === undefined ? isFront : mirror === true || mirror === 'view' || mirror === 'both';
+  const isMirrored = mirror === undefined ? option?.useFrontCamera !== false : mirror === true || mirror === 'view' || mirror === 'both';
   return { fillMode: fillMode ?? 'cover', mirror: isMirrored };
 }

@@ -65,8 +65,4 @@ export interface RemotePlayerOptions {
   userId: string;
   streamType?: StreamType;
 }
-export interface PluginWithAssets {
-  plugin: unknown;
-  assetsPath?: string;
-}
 export type { AudioProfile };

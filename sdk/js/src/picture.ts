@@ -1,4 +1,6 @@
 import { invalid } from './errors.js';
+import { log } from './log.js';
+import type { Effect, Frame } from './plugin.js';
 
 /** How a camera's picture is changed before it is sent. */
 export interface Change {
@@ -7,6 +9,8 @@ export interface Change {
   isMirrored: boolean;
   /** What is sent in the camera's place. */
   image?: HTMLImageElement | undefined;
+  /** What plugins do to it, in their order. */
+  effects: readonly Effect[];
 }
 
 /** Of what the camera gives. */
@@ -37,7 +41,7 @@ export async function loadImage(functionName: string, url: string): Promise<HTML
   return image;
 }
 
-/** A picture that is not what the camera gives: turned, mirrored, or another in its place. Drawn on a canvas, and sent from there. */
+/** A picture that is not what the camera gives: turned, mirrored, changed by plugins, or another in its place. Drawn on a canvas, and sent from there. */
 export class Picture {
   readonly #canvas = document.createElement('canvas');
   readonly #context = this.#canvas.getContext('2d');
@@ -45,6 +49,9 @@ export class Picture {
   readonly #size: Size;
   readonly track: MediaStreamTrack;
   #end: () => void = () => undefined;
+  /** A frame is being worked on. */
+  #isBusy = false;
+  #hasFailed = false;
 
   constructor(readonly source: MediaStreamTrack, change: Change, size: Size) {
     this.#change = change;
@@ -58,9 +65,10 @@ export class Picture {
   }
 
   /** Whether it is what is wanted already. */
-  is(source: MediaStreamTrack, { rotation, isMirrored, image }: Change, { width, height }: Size): boolean {
-    const { rotation: turned, isMirrored: mirrored, image: shown } = this.#change;
-    const isAlike = rotation === turned && isMirrored === mirrored && image === shown;
+  is(source: MediaStreamTrack, { rotation, isMirrored, image, effects }: Change, { width, height }: Size): boolean {
+    const { rotation: turned, isMirrored: mirrored, image: shown, effects: made } = this.#change;
+    const isSame = effects.length === made.length && effects.every((effect, at) => effect === made[at]);
+    const isAlike = isSame && rotation === turned && isMirrored === mirrored && image === shown;
     return isAlike && source === this.source && width === this.#size.width && height === this.#size.height;
   }
 
@@ -83,7 +91,7 @@ export class Picture {
       for (;;) {
         const { value: frame } = await reader.read();
         if (!frame) return;
-        this.#draw(frame, frame.displayWidth, frame.displayHeight);
+        await this.#show(frame, frame.displayWidth, frame.displayHeight);
         frame.close();
       }
     };
@@ -98,12 +106,28 @@ export class Picture {
     video.srcObject = new MediaStream([this.source]);
     void video.play().catch(() => undefined);
     const timer = setInterval(() => {
-      if (video.videoWidth > 0) this.#draw(video, video.videoWidth, video.videoHeight);
+      if (video.videoWidth > 0) void this.#show(video, video.videoWidth, video.videoHeight);
     }, 1000 / frameRate);
     this.#end = () => {
       clearInterval(timer);
       video.srcObject = null;
     };
+  }
+
+  /** Draws a frame as the plugins make it: where one cannot, the picture stands still rather than to show what was to be hidden. */
+  async #show(frame: Frame, width: number, height: number): Promise<void> {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    try {
+      let shown = frame;
+      for (const effect of this.#change.effects) shown = (await effect.change?.(shown, width, height)) ?? shown;
+      this.#draw(shown, width, height);
+    } catch (error) {
+      if (!this.#hasFailed) log.warn('a plugin could not change the picture', error);
+      this.#hasFailed = true;
+    } finally {
+      this.#isBusy = false;
+    }
   }
 
   /** As large as fits, in the middle. */
@@ -120,5 +144,8 @@ export class Picture {
     if (isMirrored && !image) context.scale(-1, 1);
     context.rotate((angle * Math.PI) / 180);
     context.drawImage(what, (-width * scale) / 2, (-height * scale) / 2, width * scale, height * scale);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    for (const effect of this.#change.effects) effect.cover?.(context, this.#canvas.width, this.#canvas.height);
+    context.fillStyle = '#000';
   }
 }

@@ -16,10 +16,15 @@ const video = (width: number, height: number, frameRate: number, bitrate: number
 /** Cameras, by the names of the cloud's Web SDK. */
 export const VIDEO_PROFILES = {
   '120p': video(160, 120, 15, 200),
+  '120p_2': video(160, 120, 15, 100),
   '180p': video(320, 180, 15, 350),
+  '180p_2': video(320, 180, 15, 150),
   '240p': video(320, 240, 15, 400),
+  '240p_2': video(320, 240, 15, 200),
   '360p': video(640, 360, 15, 800),
+  '360p_2': video(640, 360, 15, 400),
   '480p': video(640, 480, 15, 900),
+  '480p_2': video(640, 480, 15, 500),
   '720p': video(1280, 720, 15, 1500),
   '1080p': video(1920, 1080, 15, 2000),
   '1440p': video(2560, 1440, 30, 4860),

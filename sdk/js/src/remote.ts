@@ -7,7 +7,7 @@ import type { StreamKind } from './peer.js';
 import type { Session, Streams } from './session.js';
 import { keyOf } from './watcher.js';
 import { type Stage, inRoom } from './stage.js';
-import { AudioPlayer, VideoPlayer } from './views.js';
+import { AudioPlayer, VideoPlayer, elements } from './views.js';
 
 interface RemoteVideo {
   player: VideoPlayer;
@@ -81,6 +81,7 @@ export class RemoteMedia {
     await named('startRemoteVideo', async () => {
       check('startRemoteVideo', config, OPTIONS.remoteVideo);
       const { userId, streamType } = required(config, 'startRemoteVideo');
+      elements(config.view);
       const session = inRoom(this.#stage.session, 'startRemoteVideo');
       const streams = session.streams.get(userId);
       if (streams?.get(streamType)?.isMuted !== false) {
@@ -96,6 +97,7 @@ export class RemoteMedia {
     await named('updateRemoteVideo', async () => {
       check('updateRemoteVideo', config, OPTIONS.remoteVideo);
       const { userId, streamType } = required(config, 'updateRemoteVideo');
+      inRoom(this.#stage.session, 'updateRemoteVideo');
       const known = this.#remoteVideos.get(remoteKey(userId, streamType));
       if (!known) throw aborted('updateRemoteVideo', `the video of ${userId} is not shown: call startRemoteVideo first`);
       const option = { ...known.config.option, ...config.option };
@@ -106,6 +108,7 @@ export class RemoteMedia {
 
   async stopRemoteVideo(config: { userId: string; streamType?: StreamType }): Promise<void> {
     await named('stopRemoteVideo', async () => {
+      if (!config) throw invalid('stopRemoteVideo', 'userId is missing', 5001);
       const { userId, streamType } = config;
       const all = [...this.#remoteVideos.values()];
       const meant = all.filter(({ config: shown }) => {
@@ -217,9 +220,14 @@ export class RemoteMedia {
 
   async muteRemoteAudio(userId: string, mute: boolean): Promise<void> {
     await named('muteRemoteAudio', async () => {
-      const session = inRoom(this.#stage.session, 'muteRemoteAudio');
+      if (typeof userId !== 'string') throw invalid('muteRemoteAudio', 'userId must be a string', 5002);
+      if (userId === '') throw invalid('muteRemoteAudio', 'userId is empty', 5003);
+      if (typeof mute !== 'boolean') throw invalid('muteRemoteAudio', 'mute must be a boolean', 5002);
       if (userId === '*') this.#heard.clear();
       this.#heard.set(userId, !mute);
+      // Before entering it holds for the room that is entered next.
+      const { session } = this.#stage;
+      if (!session?.isInRoom) return;
       const users = userId === '*' ? [...session.streams.keys()].filter((user) => user !== session.userId) : [userId];
       await Promise.all(users.map((user) => this.#listenTo(user)));
     });
@@ -227,7 +235,7 @@ export class RemoteMedia {
 
   setRemoteAudioVolume(userId: string, volume: number): void {
     if (typeof volume !== 'number' || Number.isNaN(volume)) throw invalid('setRemoteAudioVolume', 'volume must be a number', 5002);
-    if (volume < 0) throw invalid('setRemoteAudioVolume', 'volume must be at least 0', 5006);
+    if (volume < 0) throw invalid('setRemoteAudioVolume', 'volume must be at least 0', 5007);
     this.#volumes.set(userId, volume);
     for (const [user, player] of this.#audioPlayers) if (userId === '*' || user === userId) player.volume = volume;
   }
@@ -375,6 +383,6 @@ export class RemoteMedia {
 function required(config: RemoteVideoConfig, functionName: string): { userId: string; streamType: StreamType } {
   if (!config?.userId) throw invalid(functionName, 'userId is missing', 5001);
   const { streamType = 'main' } = config;
-  if (streamType !== 'main' && streamType !== 'sub') throw invalid(functionName, "streamType must be 'main' or 'sub'", 5014);
+  if (streamType !== 'main' && streamType !== 'sub') throw invalid(functionName, "streamType must be 'main' or 'sub'", 5005);
   return { userId: config.userId, streamType };
 }

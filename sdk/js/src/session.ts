@@ -1,3 +1,4 @@
+import type { PlayoutDelay } from './api.js';
 import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
 import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
@@ -60,6 +61,7 @@ export interface SessionOptions {
   encryption?: { sdkAppId: number; keys: Map<number, EncryptionKey> } | undefined;
   /** Of all who speak, at most so many are heard at once: the loudest. */
   maxSpeakers?: number | undefined;
+  playoutDelay?: PlayoutDelay | undefined;
 }
 
 /** Makes a room that does not exist yet, as the cloud does for whoever enters first. */
@@ -171,7 +173,8 @@ export class Session extends Emitter<SessionEvents> {
       iceTransportPolicy: () => this.options.iceTransportPolicy,
     };
     this.#publisher = new Publisher(this.gateway, roomId, options);
-    const watching = { ...options, maxSpeakers: this.options.maxSpeakers };
+    const { maxSpeakers, playoutDelay } = this.options;
+    const watching = { ...options, maxSpeakers, playoutDelay };
     this.#watcher = new Watcher(
       this.gateway,
       roomId,

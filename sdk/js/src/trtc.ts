@@ -4,7 +4,6 @@ import {
   type EnterRoomConfig,
   type LocalAudioConfig,
   type LocalVideoConfig,
-  type PluginOptions,
   type RemoteVideoConfig,
   type Role,
   type ScreenShareConfig,
@@ -31,12 +30,15 @@ import {
 import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
-import type { Body } from './gateway.js';
-import { networkOf, requireEntry, roleOf, roomIdOf } from './entering.js';
+import { type Body, fileUrl } from './gateway.js';
+import { makeRoom, networkOf, requireEntry, roleOf, roomIdOf } from './entering.js';
 import { HeldNews } from './held.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
 import { OPTIONS, check } from './options.js';
+import type { PluginClass } from './plugin.js';
+import type { PluginOptionsOf, PluginResultOf, PluginStartOptionsMap, PluginStopOptionsMap, PluginUpdateOptionsMap, PluginWithAssets } from './plugin-options.js';
+import { Plugins } from './plugins.js';
 import type { StreamKind } from './peer.js';
 import { RemoteMedia, setSpeaker } from './remote.js';
 import { Room } from './room.js';
@@ -45,6 +47,7 @@ import { type Choice, type Stage, inRoom } from './stage.js';
 import { StatisticsReader } from './statistics.js';
 import { steady } from './steady.js';
 import { Turns } from './turns.js';
+import { heardLevel } from './watcher.js';
 
 const STATISTICS_INTERVAL_MS = 2_000;
 /** What the server lets one send as SEI-like data has this number; pages use 1 to 10. */
@@ -83,6 +86,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   readonly #stage: Stage;
   readonly #local: LocalMedia;
   readonly #remote: RemoteMedia;
+  readonly #plugins: Plugins;
   #statisticsTimer: ReturnType<typeof setInterval> | undefined;
   #volumeTimer: ReturnType<typeof setInterval> | undefined;
   #meter: { meter: Meter; track: MediaStreamTrack } | undefined;
@@ -112,6 +116,16 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     };
     this.#local = new LocalMedia(this.#stage);
     this.#remote = new RemoteMedia(this.#stage);
+    this.#plugins = new Plugins({
+      trtc: this,
+      another: () => TRTC.create({ server: options.server }),
+      file: (name) => fileUrl(options.server, name),
+      setEffect: (name, effect) => this.#local.setEffect(name, effect),
+      setFilter: (filter) => this.#local.setFilter(filter),
+      setSound: (name, track) => this.#local.setSound(name, track),
+      waitForGesture: (resume) => this.#stage.tell('autoplay-failed', { userId: '', mediaType: 'audio', resume }),
+    });
+    for (const plugin of options.plugins ?? []) this.use(plugin);
     globalThis.navigator?.mediaDevices?.addEventListener?.('devicechange', this.#onDeviceChange);
     void this.#compareDevices();
     void watchPermissions((now) => this.emit('permission-state-change', now)).then((stop) => {
@@ -172,6 +186,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   destroy(): void {
     if (this.#isBusy) throw wrongMoment('destroy', 'still in a room: call exitRoom first');
     this.#isDestroyed = true;
+    this.#plugins.close();
     this.#local.close();
     this.enableAudioVolumeEvaluation(0);
     globalThis.navigator?.mediaDevices?.removeEventListener?.('devicechange', this.#onDeviceChange);
@@ -180,40 +195,21 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.off('*');
   }
 
-  /** Plugins of the cloud's SDK need its servers, so they are taken note of and left alone. */
-  use(plugin: unknown): void {
-    log.info('plugins have no effect here', plugin);
+  /** Takes a plugin of the page's own. Those of this client are there without it, and taken by their names. */
+  use(plugin: PluginWithAssets | PluginClass): void {
+    this.#plugins.use(plugin);
   }
 
-  /** Of the cloud's plugins, `CustomEncryption` with its built-in ways is here too: `enableEncryption` by its key and salt. */
-  async startPlugin(name: string, options: PluginOptions = {}): Promise<void> {
-    await named('startPlugin', async () => {
-      if (name !== 'CustomEncryption') throw invalid('startPlugin', `there is no plugin ${name} here, only CustomEncryption`);
-      const { secretKey, salt } = options.builtinOptions ?? {};
-      if (!secretKey) {
-        throw invalid('startPlugin', 'builtinOptions.secretKey is missing; frames are encrypted in a worker, where customCryptors cannot go');
-      }
-      const { algorithm = 'AES-256-GCM' } = options.builtinOptions ?? {};
-      if (!/^aes/i.test(algorithm)) throw invalid('startPlugin', `builtinOptions.algorithm: ${algorithm} is not here, all is AES-256-GCM`, 5005);
-      if (options['audio'] === false || options['video'] === false) throw invalid('startPlugin', 'sound and pictures are encrypted both, or none', 5005);
-      // The salt is no secret, so it does not make a short key longer; and the characters of a string are no bytes.
-      if (!(secretKey instanceof Uint8Array) || secretKey.length < MIN_KEY_BYTES) {
-        throw invalid('startPlugin', `builtinOptions.secretKey must be a Uint8Array of at least ${MIN_KEY_BYTES} bytes`);
-      }
-      if (salt !== undefined && !(salt instanceof Uint8Array)) throw invalid('startPlugin', 'builtinOptions.salt must be a Uint8Array');
-      await this.enableEncryption({ key: Uint8Array.of(...secretKey, ...(salt ?? [])) });
-    });
+  startPlugin<Name extends string>(name: Name, options?: PluginOptionsOf<PluginStartOptionsMap, Name>): Promise<PluginResultOf<Name>> {
+    return named('startPlugin', () => this.#plugins.start(name, options)) as Promise<PluginResultOf<Name>>;
   }
 
-  updatePlugin(name: string, options: PluginOptions = {}): Promise<void> {
-    return this.startPlugin(name, options);
+  updatePlugin<Name extends string>(name: Name, options?: PluginOptionsOf<PluginUpdateOptionsMap, Name>): Promise<PluginResultOf<Name>> {
+    return named('updatePlugin', () => this.#plugins.update(name, options)) as Promise<PluginResultOf<Name>>;
   }
 
-  async stopPlugin(name: string): Promise<void> {
-    await named('stopPlugin', async () => {
-      if (name !== 'CustomEncryption') throw invalid('stopPlugin', `there is no plugin ${name} here, only CustomEncryption`);
-      await this.disableEncryption();
-    });
+  async stopPlugin<Name extends string>(name: Name, options?: PluginOptionsOf<PluginStopOptionsMap, Name>): Promise<void> {
+    await named('stopPlugin', () => this.#plugins.stop(name, options));
   }
 
   /** The room layer: members, seats, messages. */
@@ -227,11 +223,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   async enterRoom(config: EnterRoomConfig): Promise<void> {
     const visit = this.#visit;
     await named('enterRoom', async () => {
+      if (!config) throw invalid('enterRoom', 'the options are missing', config === undefined ? 5001 : 5002);
+      const roomId = requireEntry(config);
       if (this.#isDestroyed) throw wrongMoment('enterRoom', 'this instance was destroyed: create another');
-      if (!config) throw invalid('enterRoom', 'the options are missing', 5001);
       if (this.#entry === visit) throw aborted('enterRoom', 'a room is being entered already');
       if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom', 5104);
-      const roomId = requireEntry(config);
       this.#entry = visit;
       this.#choice = { role: roleOf(config) };
       try {
@@ -255,6 +251,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       ...networkOf(config, this.#options.server),
       encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
       maxSpeakers: config.maxSpeakers,
+      playoutDelay: config.playoutDelay,
     });
     this.#session = session;
     // The room hears of everything first: what puts one out also detaches it.
@@ -329,6 +326,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   async switchRoom(config: SwitchRoomConfig): Promise<void> {
     await named('switchRoom', async () => {
+      if (!config) throw invalid('switchRoom', 'the options are missing', 5001);
       check('switchRoom', config, OPTIONS.switchRoom);
       const roomId = roomIdOf(config, 'switchRoom');
       await this.#inVisit('switchRoom', async (session) => {
@@ -359,7 +357,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   async switchRole(role: Role, option: { privateMapKey?: string; latencyLevel?: number } = {}): Promise<void> {
     await named('switchRole', async () => {
       check('switchRole', option, OPTIONS.switchRole);
-      if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'", 5005);
+      if (role !== 'anchor' && role !== 'audience') throw invalid('switchRole', "role must be 'anchor' or 'audience'", role === undefined ? 5001 : 5005);
       this.#requireRoom('switchRole');
       const choice = (this.#choice = { role });
       try {
@@ -432,10 +430,8 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** What a room is made with when it does not exist yet. */
   #roomMaker(roomId: string): (() => Body) | undefined {
     if (this.#options.createRooms === false) return undefined;
-    const isLive = (this.#entering?.scene ?? 'rtc') === 'live';
-    return () => isLive
-      ? { RoomType: 'Live', RoomName: roomId, SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake', LifetimeAfterNoUsers: 60 }
-      : { RoomType: 'Conference', RoomName: roomId, LifetimeAfterNoUsers: 60 };
+    const scene = this.#entering?.scene ?? 'rtc';
+    return () => makeRoom(scene, roomId);
   }
 
   /** Anchors sit, where there are seats. Whoever may not yet can still watch; publishing says why it does not work. */
@@ -528,7 +524,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     await named('callExperimentalAPI', async () => {
       const isPaused = name === 'pauseRemotePlayer';
       if (!isPaused && name !== 'resumeRemotePlayer') {
-        throw invalid('callExperimentalAPI', `there is no ${name} here, only pauseRemotePlayer and resumeRemotePlayer`, 5005);
+        throw invalid('callExperimentalAPI', `there is no ${name} here, only pauseRemotePlayer and resumeRemotePlayer`);
       }
       const player = this.#remote.player(options.userId ?? '', options.streamType ?? 'main');
       if (!player) throw wrongMoment('callExperimentalAPI', 'that video is not shown: call startRemoteVideo first', 5103);
@@ -567,11 +563,14 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     return canvas.toDataURL('image/png');
   }
 
-  /** Up to 1 KiB, at most 30 a second, to everyone in the room. */
-  sendCustomMessage({ cmdId, data }: { cmdId: number; data: ArrayBuffer }): void {
-    if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > 10) throw invalid('sendCustomMessage', 'cmdId must be a number from 1 to 10', 5005);
+  /** Up to 1 KiB, at most 30 a second, to everyone in the room. Resolves when the server has it. */
+  sendCustomMessage(message: { cmdId: number; data: ArrayBuffer }): Promise<void> {
+    if (!message) throw invalid('sendCustomMessage', 'the message is missing', 5001);
+    check('sendCustomMessage', message, OPTIONS.message);
+    const { cmdId, data } = message;
+    if (!Number.isInteger(cmdId)) throw invalid('sendCustomMessage', 'cmdId must be a number from 1 to 10', 5002);
     requireBytes('sendCustomMessage', data, 1024);
-    this.#sendData('sendCustomMessage', cmdId, new Uint8Array(data));
+    return this.#sendData('sendCustomMessage', cmdId, new Uint8Array(data));
   }
 
   /** Data that goes with a video. It travels beside the video, not within, so that it works whatever the codec. */
@@ -585,15 +584,16 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const framed = new Uint8Array(2 + data.byteLength);
     framed.set([seiPayloadType, toSubStream ? 1 : 0]);
     framed.set(new Uint8Array(data), 2);
-    this.#sendData('sendSEIMessage', SEI_CMD_ID, framed);
+    void this.#sendData('sendSEIMessage', SEI_CMD_ID, framed);
   }
 
-  #sendData(functionName: string, cmdId: number, bytes: Uint8Array): void {
+  #sendData(functionName: string, cmdId: number, bytes: Uint8Array): Promise<void> {
     const session = inRoom(this.#stage.session, functionName);
     const text = btoa(String.fromCharCode(...bytes));
-    session
-      .request('send_data', { CmdId: cmdId, Data: text })
-      .catch((error: unknown) => log.warn(`${functionName} was refused`, error));
+    const sent = named(functionName, async () => void (await session.request('send_data', { CmdId: cmdId, Data: text })));
+    // Most pages do not wait for it.
+    sent.catch((error: unknown) => log.warn(`${functionName} was refused`, error));
+    return sent;
   }
 
   #takeData(body: Body): void {
@@ -612,6 +612,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   /** Tells volumes so often; none while the page is in the background, unless that is wanted, and none any more from 0 down. */
   enableAudioVolumeEvaluation(interval = 2000, enableInBackground = false): void {
+    if (typeof interval !== 'number') throw invalid('enableAudioVolumeEvaluation', 'interval must be a number', 5002);
     clearInterval(this.#volumeTimer);
     this.#volumeTimer = undefined;
     if (interval <= 0) {
@@ -746,14 +747,4 @@ function requireBytes(functionName: string, data: unknown, most: number): void {
   if (!(data instanceof ArrayBuffer)) throw invalid(functionName, 'data must be an ArrayBuffer', 5004);
   if (data.byteLength === 0) throw invalid(functionName, 'data is empty', 5017);
   if (data.byteLength > most) throw invalid(functionName, `data must be at most ${most} bytes`, 5018);
-}
-
-/** How loud what a receiver plays is; nothing when nothing has come for a moment, of which browsers keep the level for 10 s. */
-function heardLevel(receiver: RTCRtpReceiver): number {
-  const [source] = receiver.getSynchronizationSources();
-  if (!source) return 0;
-  // Some browsers count from the page's beginning, some from 1970.
-  const age = performance.now() - source.timestamp;
-  const isStale = Math.min(Math.abs(age), Math.abs(age + performance.timeOrigin)) > 1_000;
-  return isStale ? 0 : (source.audioLevel ?? 0);
 }

@@ -24,7 +24,8 @@ function nowhere(): never {
   throw invalid('', 'the video is not shown anywhere: give it a view', 5001);
 }
 
-function elements(view: View): HTMLElement[] {
+/** The elements of a view; fails where one is named that is not on the page. */
+export function elements(view: View): HTMLElement[] {
   if (view == null) return [];
   if (Array.isArray(view)) return view;
   if (typeof view !== 'string') return [view];

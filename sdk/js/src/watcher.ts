@@ -1,3 +1,4 @@
+import type { PlayoutDelay } from './api.js';
 import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
 import type { Body, Gateway } from './gateway.js';
@@ -69,7 +70,7 @@ export class Watcher {
   constructor(
     gateway: Gateway,
     roomId: string,
-    options: Omit<PeerOptions, 'exchange'> & { maxSpeakers?: number | undefined },
+    options: Omit<PeerOptions, 'exchange'> & { maxSpeakers?: number | undefined; playoutDelay?: PlayoutDelay | undefined },
     onTrack: (userId: string, kind: StreamKind, track: MediaStreamTrack) => void,
     onSealed: (userId: string, kind: StreamKind) => void = () => undefined,
   ) {
@@ -83,12 +84,14 @@ export class Watcher {
       { ...options, exchange: (offer) => this.#exchange(offer) },
       (pc, isNew) => this.#prepare(pc, isNew),
     );
-    this.#jitter = new JitterKeeper(() => this.#videoReceivers());
+    const { playoutDelay } = options;
+    this.#jitter = new JitterKeeper(() => this.#keptReceivers(playoutDelay !== undefined), playoutDelay);
   }
 
-  *#videoReceivers(): Iterable<[string, RTCRtpReceiver]> {
+  /** Those of pictures; of sound only where it is to be played as late as the pictures. */
+  *#keptReceivers(withSound: boolean): Iterable<[string, RTCRtpReceiver]> {
     for (const { key, isVideo, transceiver } of this.#slots) {
-      if (isVideo && key !== undefined) yield [key, transceiver.receiver];
+      if ((isVideo || withSound) && key !== undefined) yield [key, transceiver.receiver];
     }
   }
 
@@ -297,4 +300,14 @@ export class Watcher {
       }
     }
   }
+}
+
+/** How loud what a receiver plays is; nothing when nothing has come for a moment, of which browsers keep the level for 10 s. */
+export function heardLevel(receiver: RTCRtpReceiver): number {
+  const [source] = receiver.getSynchronizationSources();
+  if (!source) return 0;
+  // Some browsers count from the page's beginning, some from 1970.
+  const age = performance.now() - source.timestamp;
+  const isStale = Math.min(Math.abs(age), Math.abs(age + performance.timeOrigin)) > 1_000;
+  return isStale ? 0 : (source.audioLevel ?? 0);
 }

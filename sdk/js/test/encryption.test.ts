@@ -72,7 +72,7 @@ describe('the key of a page', () => {
     const client = TRTC.create();
     await client.enableEncryption({ key });
 
-    await expect(client.stopPlugin('Beauty')).rejects.toMatchObject({ code: 5000, functionName: 'stopPlugin' });
+    await expect(client.stopPlugin('Beauty')).rejects.toMatchObject({ code: 5998, functionName: 'stopPlugin' });
     const entering = client.enterRoom({ sdkAppId: 1, userId: 'ann', userSig: 's', strRoomId: 'r' });
     await expect(client.disableEncryption()).rejects.toMatchObject({ code: 5100, functionName: 'disableEncryption' });
     await expect(entering).rejects.toThrow('no server');

@@ -35,7 +35,7 @@ describe('an option', () => {
     ['option.profile', 5005, localVideo, { option: { profile: '8K' } }],
     ['option.profile', 5006, localVideo, { option: { profile: { width: 0 } } }],
     ['option.profile', 5002, localAudio, { option: { profile: {} } }],
-    ['option.captureVolume', 5006, localAudio, { option: { captureVolume: -1 } }],
+    ['option.captureVolume', 5007, localAudio, { option: { captureVolume: -1 } }],
     ['option.earMonitorVolume', 5008, localAudio, { option: { earMonitorVolume: 101 } }],
     ['streamType', 5005, screen, { streamType: 'main' }],
     ['option.canvasRender', 5005, remoteVideo, { option: { canvasRender: true } }],

@@ -4,20 +4,12 @@
  */
 const SERVICE = 'it is a service of the cloud, for which there is no server here';
 const EFFECTS = 'it changes the picture or the sound in code that only the cloud licenses; getVideoTrack and videoTrack let a page bring its own';
-const PLUGINS = 'of the plugins there is CustomEncryption; all others are refused by name';
+const PLUGINS = 'of the plugins there are those in src/plugins; all others are refused by name';
 const PRIVATE = 'it is not documented, and refused by name';
 
 export const REFUSED: Record<string, string> = {
-  CDNStreamingOptions: SERVICE,
-  DeviceDetectorOptions: PLUGINS,
-  VirtualBackgroundOptions: EFFECTS,
-  UpdateVirtualBackgroundOptions: EFFECTS,
-  WatermarkOptions: EFFECTS,
   BeautyOptions: EFFECTS,
   UpdateBeautyOptions: EFFECTS,
-  BasicBeautyOptions: EFFECTS,
-  VideoMixerOptions: EFFECTS,
-  UpdateVideoMixerOptions: EFFECTS,
   StartCrossRoomOption: 'rooms are connected by their owners: trtc.room.requestConnection',
   UpdateCrossRoomOption: 'rooms are connected by their owners: trtc.room.requestConnection',
   StopCrossRoomOption: 'rooms are connected by their owners: trtc.room.requestConnection',
@@ -26,13 +18,7 @@ export const REFUSED: Record<string, string> = {
   PluginUpdateOptionsMap: PLUGINS,
   PluginStopOptionsMap: PLUGINS,
   AutoStartPluginName: PLUGINS,
-  UpdateDebugOptions: PLUGINS,
-  AudioMixerOptions: EFFECTS,
-  UpdateAudioMixerOptions: EFFECTS,
-  StopAudioMixerOptions: EFFECTS,
   DenoiserMode: EFFECTS,
-  AIDenoiserOptions: EFFECTS,
-  UpdateDenoiserOptions: EFFECTS,
   InitAudioProcessorOptions: EFFECTS,
   UpdateAudioProcessorOptions: EFFECTS,
   AudioSource: EFFECTS,
