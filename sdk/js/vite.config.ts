@@ -1,11 +1,13 @@
 import { type Plugin, defineConfig } from 'vite';
 import of from './package.json' with { type: 'json' };
 
-/** What is built, by the mode that builds it: the client as a module with its plugins, for `<script src>` and for `require`. */
+/** What is built, by the mode that builds it: the client as a module with its plugins, for `<script src>` and for `require`; and version 4. */
 const BUILDS = {
   production: { entry: 'src/index.ts', format: 'es', file: 'roomful-client.js' },
   umd: { entry: 'src/classic.ts', format: 'umd', file: 'roomful-client.umd.js' },
   cjs: { entry: 'src/classic.ts', format: 'cjs', file: 'roomful-client.cjs' },
+  v4: { entry: 'src/v4/index.ts', format: 'es', file: 'roomful-client-v4.js' },
+  'v4-umd': { entry: 'src/v4/classic.ts', format: 'umd', file: 'roomful-client-v4.umd.js' },
 } as const;
 
 /** Plugins stay files of their own, beside the client; a script, which cannot import what is beside it, is told where to find them. */

@@ -1,0 +1,538 @@
+import type { NetworkQuality } from '../statistics.js';
+import { StatisticsReader } from '../statistics.js';
+import type { ProxyServer, StreamType, TurnServer } from '../api.js';
+import { Mixer, volumeOf } from '../capture.js';
+import { Emitter } from '../emitter.js';
+import { makeRoom, networkOf, roomIdOf } from '../entering.js';
+import { invalid } from '../errors.js';
+import type { Body } from '../gateway.js';
+import { log } from '../log.js';
+import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
+import { type ConnectionState, Session, type Streams } from '../session.js';
+import { Turns } from '../turns.js';
+import { heardLevel } from '../watcher.js';
+import { ErrorCode, RtcError4, from, in4 } from './errors.js';
+import type { LocalStream } from './local-stream.js';
+import { RemoteStream } from './remote-stream.js';
+
+export interface ClientConfig {
+  /** Where the server is, `wss://rooms.example.org`; absent for the page's own. */
+  server?: string;
+  mode?: 'rtc' | 'live' | 'videoCall';
+  sdkAppId: number;
+  userId: string;
+  userSig: string;
+  useStringRoomId?: boolean;
+  /** Whether streams are taken without being asked for; yes unless `false`. */
+  autoSubscribe?: boolean;
+  enableAutoPlayDialog?: boolean;
+  /** These are for services of the cloud, and change nothing here. */
+  streamId?: string;
+  userDefineRecordId?: string;
+  recordId?: string;
+  pureAudioPushMode?: number;
+  bussinessInfo?: string;
+  frameWorkType?: number;
+}
+
+type Role = 'anchor' | 'audience';
+type Told = { stream: RemoteStream };
+type Whose = { userId: string };
+
+export interface ClientEvents {
+  'stream-added': [Told];
+  'stream-removed': [Told];
+  'stream-updated': [Told];
+  'stream-subscribed': [Told];
+  'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState }];
+  'peer-join': [Whose];
+  'peer-leave': [Whose];
+  'mute-audio': [Whose];
+  'mute-video': [Whose];
+  'unmute-audio': [Whose];
+  'unmute-video': [Whose];
+  'client-banned': [{ reason: string }];
+  'network-quality': [NetworkQuality];
+  'audio-volume': [{ result: { userId: string; audioVolume: number; stream: LocalStream | RemoteStream }[] }];
+  'custom-message': [{ userId: string; cmdId: number; seq: number; data: ArrayBuffer }];
+  'sei-message': [{ userId: string; data: ArrayBuffer; streamType: 'main' | 'auxiliary' }];
+  error: [RtcError4];
+}
+
+const QUALITY_MS = 2_000;
+const SEI_CMD_ID = 0;
+const NO_CLOUD = 'the server does not send streams to other places: players and recorders come by WHEP (docs/protocol.md)';
+
+/** A user in a room, as version 4 of the cloud's Web SDK has it. */
+export class Client extends Emitter<ClientEvents> {
+  readonly #config: ClientConfig;
+  #session: Session | undefined;
+  #role: Role = 'anchor';
+  readonly #remote = new Map<string, RemoteStream>();
+  /** What is published: a camera or a screen as the main stream, a screen beside it. */
+  readonly #local = new Map<StreamType, LocalStream>();
+  readonly #turns = new Turns();
+  readonly #peers = new Set<string>();
+  /** Of streams that were told of, those of which the page has said whether it wants them. */
+  readonly #decided = new Set<RemoteStream>();
+  #mixer: Mixer | undefined;
+  #hasSmall = true;
+  #small: VideoProfile | undefined;
+  #proxy: ProxyServer = {};
+  #volumeTimer: ReturnType<typeof setInterval> | undefined;
+  #qualityTimer: ReturnType<typeof setInterval> | undefined;
+  #reader = new StatisticsReader();
+  #seq = 0;
+
+  constructor(config: ClientConfig) {
+    super();
+    for (const name of ['sdkAppId', 'userId', 'userSig'] as const) {
+      if (!config?.[name]) throw new RtcError4(ErrorCode.INVALID_PARAMETER, `createClient: ${name} is missing`);
+    }
+    this.#config = config;
+  }
+
+  // Room
+
+  async join({ roomId, role = 'anchor' }: { roomId: number | string; role?: Role; privateMapKey?: string }): Promise<void> {
+    if (this.#session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the room was joined already: call leave first');
+    const { sdkAppId, userId, userSig, server, mode = 'rtc', useStringRoomId } = this.#config;
+    await in4(async () => {
+      if (role !== 'anchor' && role !== 'audience') throw invalid('join', "role must be 'anchor' or 'audience'", 5005);
+      const name = useStringRoomId ? roomIdOf({ strRoomId: roomId as string }, 'join') : roomIdOf({ roomId: Number(roomId) }, 'join');
+      const session = new Session(networkOf({ proxy: this.#proxy }, server));
+      this.#session = session;
+      this.#role = mode === 'live' ? role : 'anchor';
+      this.#listen(session);
+      try {
+        await session.login({ sdkAppId, userId, userSig });
+        await session.enter(name, () => makeRoom(mode === 'live' ? 'live' : 'rtc', name));
+        if (this.#role === 'anchor') await session.takeSeat();
+      } catch (error) {
+        if (this.#session === session) this.#end();
+        session.close();
+        throw error;
+      }
+      this.#qualityTimer = setInterval(() => void this.#tellQuality(session), QUALITY_MS);
+    }, ErrorCode.JOIN_ROOM_FAILED);
+  }
+
+  async leave(): Promise<void> {
+    const session = this.#session;
+    if (!session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'not in a room: call join first');
+    const told = session.leave().catch((error: unknown) => log.info('the server could not be told', error));
+    this.#end();
+    await told;
+    session.close();
+  }
+
+  destroy(): void {
+    if (this.#session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'still in a room: call leave first');
+    this.enableAudioVolumeEvaluation(0);
+    this.off('*');
+  }
+
+  async switchRole(role: Role): Promise<void> {
+    const session = this.#inRoom();
+    if (this.#config.mode !== 'live') throw new RtcError4(ErrorCode.INVALID_OPERATION, 'roles are of mode live');
+    await in4(
+      () =>
+        this.#turns.take(async () => {
+          if (role === 'anchor') await session.takeSeat();
+          else {
+            for (const stream of [...this.#local.values()]) await this.#withdraw(session, stream);
+            await session.getUp();
+          }
+          this.#role = role;
+        }),
+      ErrorCode.SWITCH_ROLE_FAILED,
+    );
+  }
+
+  #inRoom(): Session {
+    const session = this.#session;
+    if (!session?.isInRoom) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'not in a room: call join first');
+    return session;
+  }
+
+  #end(): void {
+    this.#session = undefined;
+    clearInterval(this.#qualityTimer);
+    for (const stream of this.#local.values()) stream.published = undefined;
+    for (const stream of this.#remote.values()) stream.stop();
+    this.#local.clear();
+    this.#remote.clear();
+    this.#peers.clear();
+    this.#mixer?.close();
+    this.#mixer = undefined;
+  }
+
+  // What one sends
+
+  /** Sends a stream; with `isAuxiliary`, beside the main one. */
+  async publish(stream: LocalStream, { isAuxiliary = false }: { isAuxiliary?: boolean } = {}): Promise<void> {
+    const session = this.#inRoom();
+    const kind: StreamType = isAuxiliary ? 'sub' : 'main';
+    if (this.#role === 'audience') throw new RtcError4(ErrorCode.INVALID_OPERATION, "an audience member does not publish: call switchRole('anchor') first");
+    if (this.#local.has(kind)) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'a stream is published already: call unpublish first');
+    if (!stream.hasAudio() && !stream.hasVideo()) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream has no tracks: call initialize first');
+    this.#local.set(kind, stream);
+    stream.published = { onTracks: () => this.#turns.take(() => this.#send(session, kind, stream)), onMute: () => this.#turns.take(() => this.#send(session, kind, stream)) };
+    await in4(async () => {
+      try {
+        await this.#turns.take(() => this.#send(session, kind, stream));
+      } catch (error) {
+        if (this.#local.get(kind) === stream) this.#local.delete(kind);
+        stream.published = undefined;
+        throw error;
+      }
+    });
+  }
+
+  async unpublish(stream: LocalStream): Promise<void> {
+    const session = this.#inRoom();
+    if (![...this.#local.values()].includes(stream)) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream is not published');
+    await in4(() => this.#turns.take(() => this.#withdraw(session, stream)));
+  }
+
+  async #withdraw(session: Session, stream: LocalStream): Promise<void> {
+    stream.published = undefined;
+    for (const [kind, published] of this.#local) {
+      if (published !== stream) continue;
+      this.#local.delete(kind);
+      await session.publisher.unpublish(kind);
+    }
+    await this.#sendSound(session);
+  }
+
+  async #send(session: Session, kind: StreamType, stream: LocalStream): Promise<void> {
+    if (this.#local.get(kind) !== stream || !session.isInRoom) return;
+    await this.#sendSound(session);
+    const track = stream.getVideoTrack();
+    if (!track) {
+      await session.publisher.unpublish(kind);
+      return;
+    }
+    const { videoProfile } = stream.sending;
+    const { width = videoProfile.width, height = videoProfile.height } = track.getSettings();
+    const isScreen = stream.config.screen === true;
+    const encoding = { ...videoProfile, width, height, qosPreference: isScreen ? ('clear' as const) : ('smooth' as const), isSimulcast: this.#hasSmall && !isScreen, small: this.#small };
+    await session.publisher.publish(kind, track, { encoding, isMuted: stream.muted.video });
+  }
+
+  /** The microphone, and the sound of a screen, as one. */
+  async #sendSound(session: Session): Promise<void> {
+    if (!session.isInRoom) return;
+    const heard = [...this.#local].filter(([, stream]) => stream.hasAudio());
+    const [first] = heard;
+    if (!first) {
+      await session.publisher.unpublish('audio');
+      return;
+    }
+    const isPlain = heard.length === 1 && first[1].sending.captureVolume === 100 && !this.#mixer;
+    let track = first[1].getAudioTrack();
+    if (!isPlain) {
+      const mixer = (this.#mixer ??= new Mixer());
+      for (const kind of ['main', 'sub'] as const) {
+        const stream = this.#local.get(kind);
+        mixer.set(kind, stream?.getAudioTrack() ?? undefined, stream?.sending.captureVolume ?? 100);
+      }
+      ({ track } = mixer);
+    }
+    const { bitrate, isDiscontinuous } = AUDIO_PROFILES[first[1].sending.audioProfile];
+    if (track) await session.publisher.publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isMuted: heard.every(([, stream]) => stream.muted.audio) });
+  }
+
+  // What one gets
+
+  /** Takes a stream, or of it only what is wanted. */
+  async subscribe(stream: RemoteStream, { audio = true, video = true }: { audio?: boolean; video?: boolean } = {}): Promise<void> {
+    this.#decided.add(stream);
+    Object.assign(stream.subscribed, { audio, video });
+    await in4(() => this.#watch(this.#inRoom(), stream), ErrorCode.SUBSCRIPTION_TIMEOUT);
+    if (this.#remote.get(keyOf(stream.getUserId(), stream.kind)) === stream) this.emit('stream-subscribed', { stream });
+  }
+
+  async unsubscribe(stream: RemoteStream): Promise<void> {
+    this.#decided.add(stream);
+    Object.assign(stream.subscribed, { audio: false, video: false });
+    stream.stop();
+    await in4(() => this.#watch(this.#inRoom(), stream));
+  }
+
+  async #watch(session: Session, stream: RemoteStream): Promise<void> {
+    if (!session.isInRoom) return;
+    const userId = stream.getUserId();
+    const { audio, video } = stream.subscribed;
+    const work: Promise<void>[] = [];
+    if (stream.kind === 'main') {
+      const isHeard = audio && stream.hasAudio();
+      work.push(isHeard ? session.watcher.watch({ userId, kind: 'audio', maxHeight: 0, isPaused: false }) : session.watcher.unwatch(userId, 'audio'));
+    }
+    const maxHeight = stream.isSmall ? 1 : stream.shownHeight;
+    work.push(video && stream.hasVideo() ? session.watcher.watch({ userId, kind: stream.kind, maxHeight, isPaused: false }) : session.watcher.unwatch(userId, stream.kind));
+    await Promise.all(work);
+    stream.refresh();
+  }
+
+  #compare(session: Session, userId: string, streams: Streams): void {
+    if (userId === session.userId) return;
+    this.#setPeer(userId, streams.size > 0 || session.members.has(userId), session);
+    for (const kind of ['main', 'sub'] as const) {
+      const now = new Map<'audio' | 'video', { isMuted: boolean }>();
+      const [sound, picture] = [kind === 'main' ? streams.get('audio') : undefined, streams.get(kind)];
+      if (sound) now.set('audio', sound);
+      if (picture) now.set('video', picture);
+      this.#follow(session, userId, kind, now);
+    }
+  }
+
+  #follow(session: Session, userId: string, kind: StreamType, now: Map<'audio' | 'video', { isMuted: boolean }>): void {
+    const key = keyOf(userId, kind);
+    const known = this.#remote.get(key);
+    if (now.size === 0) {
+      if (!known) return;
+      this.#remote.delete(key);
+      known.sent.clear();
+      this.emit('stream-removed', { stream: known });
+      known.stop();
+      this.#watch(session, known).catch((error: unknown) => log.info('a stream was not let go of', error));
+      return;
+    }
+    const stream = known ?? new RemoteStream(userId, kind, {
+      track: (user, what) => (this.#session?.isInRoom ? this.#session.watcher.track(user, what) : undefined) ?? null,
+      level: (user) => levelOf(this.#session, user),
+      resize: (shown) => void this.#watch(session, shown).catch((error: unknown) => log.info('a video was not adapted', error)),
+    });
+    const before = new Map(stream.sent);
+    stream.sent.clear();
+    for (const [what, state] of now) stream.sent.set(what, state);
+    const isOther = before.size !== now.size || [...before.keys()].some((what) => !now.has(what));
+    if (!known) {
+      this.#remote.set(key, stream);
+      this.emit('stream-added', { stream });
+      // Whoever has said nothing of it by then gets it, unless it is wanted otherwise.
+      if (this.#config.autoSubscribe !== false && !this.#decided.has(stream)) {
+        void this.subscribe(stream).catch((error: unknown) => log.warn(`${userId} is not watched`, error));
+      }
+    } else if (isOther) {
+      this.emit('stream-updated', { stream });
+      this.#watch(session, stream).catch((error: unknown) => log.warn(`${userId} is not watched`, error));
+    }
+    // A screen that is off for a while has no event.
+    if (kind === 'sub') return;
+    for (const [what, { isMuted }] of now) {
+      const wasMuted = before.get(what)?.isMuted ?? false;
+      if (isMuted !== wasMuted) this.emit(`${isMuted ? 'mute' : 'unmute'}-${what}`, { userId });
+    }
+  }
+
+  #setPeer(userId: string, isThere: boolean, session: Session): void {
+    if (userId === session.userId || this.#peers.has(userId) === isThere) return;
+    if (isThere) this.#peers.add(userId);
+    else this.#peers.delete(userId);
+    this.emit(isThere ? 'peer-join' : 'peer-leave', { userId });
+  }
+
+  getRemoteMutedState(): { userId: string; hasAudio: boolean; hasVideo: boolean; audioMuted: boolean; videoMuted: boolean; hasSmall: boolean }[] {
+    const streams = [...this.#remote.values()].filter(({ kind }) => kind === 'main');
+    return streams.map((stream) => {
+      const [audio, video] = [stream.sent.get('audio'), stream.sent.get('video')];
+      const [audioMuted, videoMuted] = [audio?.isMuted !== false, video?.isMuted !== false];
+      return { userId: stream.getUserId(), hasAudio: stream.hasAudio(), hasVideo: stream.hasVideo(), audioMuted, videoMuted, hasSmall: stream.hasVideo() };
+    });
+  }
+
+  async setRemoteVideoStreamType(stream: RemoteStream, type: 'big' | 'small'): Promise<void> {
+    stream.isSmall = type === 'small';
+    await in4(() => this.#watch(this.#inRoom(), stream));
+  }
+
+  /** Small pictures are sent in any case, unless that is taken back. */
+  async enableSmallStream(): Promise<void> {
+    await this.#setSmall(true);
+  }
+
+  async disableSmallStream(): Promise<void> {
+    await this.#setSmall(false);
+  }
+
+  async #setSmall(hasSmall: boolean): Promise<void> {
+    this.#hasSmall = hasSmall;
+    for (const stream of this.#local.values()) await stream.published?.onTracks();
+  }
+
+  setSmallStreamProfile({ width = 160, height = 120, bitrate = 100, framerate = 15 }: { width?: number; height?: number; bitrate?: number; framerate?: number } = {}): void {
+    this.#small = { width, height, bitrate, frameRate: framerate };
+  }
+
+  // What happens
+
+  #listen(session: Session): void {
+    session.on('state', (prevState, state) => this.emit('connection-state-changed', { prevState, state }));
+    const isOpen = this.#config.mode !== 'live';
+    session.on('members', ({ entered, left }) => {
+      if (this.#session !== session) return;
+      for (const userId of left) this.#setPeer(userId, false, session);
+      if (isOpen) for (const userId of entered) this.#setPeer(userId, true, session);
+    });
+    session.on('streams', (userId, streams) => {
+      if (this.#session !== session) return;
+      if (!isOpen && streams.size === 0) this.#setPeer(userId, false, session);
+      this.#compare(session, userId, streams);
+    });
+    session.on('track', (userId, kind) => this.#remote.get(keyOf(userId, kind === 'sub' ? 'sub' : 'main'))?.refresh());
+    session.on('event', (event, body) => {
+      if (event === 'data_received') this.#takeData(body);
+    });
+    session.on('out', (reason) => {
+      if (this.#session !== session) return;
+      this.#end();
+      session.close();
+      this.emit('client-banned', { reason });
+    });
+    session.on('ended', (error) => {
+      if (this.#session !== session) return;
+      this.#end();
+      session.close();
+      this.emit('error', from(error, ErrorCode.SIGNAL_CHANNEL_ERROR));
+    });
+  }
+
+  #takeData(body: Body): void {
+    const userId = String(body['From_Account']);
+    const bytes = Uint8Array.from(atob(String(body['Data'])), (char) => char.charCodeAt(0));
+    if (body['CmdId'] !== SEI_CMD_ID) {
+      this.#seq += 1;
+      this.emit('custom-message', { userId, cmdId: Number(body['CmdId']), seq: this.#seq, data: bytes.buffer });
+    } else if ((bytes[1] ?? 0) <= 1) {
+      this.emit('sei-message', { userId, data: bytes.slice(2).buffer, streamType: bytes[1] === 1 ? 'auxiliary' : 'main' });
+    }
+  }
+
+  async sendCustomMessage({ cmdId, data }: { cmdId: number; data: ArrayBuffer }): Promise<void> {
+    if (!(cmdId >= 1 && cmdId <= 10)) throw new RtcError4(ErrorCode.INVALID_PARAMETER, 'cmdId must be a number from 1 to 10');
+    await this.#sendData(cmdId, new Uint8Array(data));
+  }
+
+  async sendSEIMessage(data: ArrayBuffer): Promise<void> {
+    if (!this.#local.get('main')?.hasVideo()) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'no video is published: publish a stream first');
+    const framed = new Uint8Array(2 + data.byteLength);
+    framed.set([243, 0]);
+    framed.set(new Uint8Array(data), 2);
+    await this.#sendData(SEI_CMD_ID, framed);
+  }
+
+  async #sendData(cmdId: number, bytes: Uint8Array): Promise<void> {
+    const session = this.#inRoom();
+    await in4(() => session.request('send_data', { CmdId: cmdId, Data: btoa(String.fromCharCode(...bytes)) }));
+  }
+
+  // Levels and statistics
+
+  enableAudioVolumeEvaluation(interval = 2_000, enableInBackground = false): void {
+    clearInterval(this.#volumeTimer);
+    if (interval <= 0) return;
+    this.#volumeTimer = setInterval(() => {
+      if (document.hidden && !enableInBackground) return;
+      const mine = this.#local.get('main');
+      const streams = [...(mine?.hasAudio() ? [mine] : []), ...[...this.#remote.values()].filter((stream) => stream.subscribed.audio && stream.hasAudio())];
+      this.emit('audio-volume', { result: streams.map((stream) => ({ userId: stream.getUserId(), audioVolume: volumeOf(stream.getAudioLevel()), stream })) });
+    }, Math.max(16, interval));
+  }
+
+  async #tellQuality(session: Session): Promise<void> {
+    if (!session.isInRoom) return;
+    try {
+      this.emit('network-quality', (await this.#reader.read(session)).quality);
+    } catch (error) {
+      log.debug('no statistics this time', error);
+    }
+  }
+
+  async getTransportStats(): Promise<{ rtt: number; downlinksRTT: Record<string, number> }> {
+    const { statistics } = await this.#reader.read(this.#inRoom());
+    const downlinksRTT = Object.fromEntries(statistics.remoteStatistics.map(({ userId }) => [userId, statistics.rtt]));
+    return { rtt: statistics.rtt, downlinksRTT };
+  }
+
+  getLocalAudioStats(): Promise<Record<string, Body>> {
+    return this.#sent('audio', ['bytesSent', 'packetsSent']);
+  }
+
+  getLocalVideoStats(): Promise<Record<string, Body>> {
+    return this.#sent('main', ['bytesSent', 'packetsSent', 'framesEncoded', 'framesSent', 'frameWidth', 'frameHeight']);
+  }
+
+  getRemoteAudioStats(): Promise<Record<string, Body>> {
+    return this.#received('audio', ['bytesReceived', 'packetsReceived', 'packetsLost']);
+  }
+
+  getRemoteVideoStats(type: 'main' | 'auxiliary' = 'main'): Promise<Record<string, Body>> {
+    const fields = ['bytesReceived', 'packetsReceived', 'packetsLost', 'framesDecoded', 'frameWidth', 'frameHeight'];
+    return this.#received(type === 'main' ? 'main' : 'sub', fields);
+  }
+
+  async #sent(kind: 'audio' | 'main', fields: string[]): Promise<Record<string, Body>> {
+    const session = this.#inRoom();
+    const report = await session.publisher.sender(kind)?.getStats();
+    return { [session.userId]: figures(report, 'outbound-rtp', fields) };
+  }
+
+  async #received(kind: 'audio' | StreamType, fields: string[]): Promise<Record<string, Body>> {
+    const all = [...this.#inRoom().watcher.receivers()].filter(([watched]) => watched.kind === kind);
+    const figured = all.map(async ([{ userId }, receiver]) => [userId, figures(await receiver.getStats(), 'inbound-rtp', fields)] as const);
+    return Object.fromEntries(await Promise.all(figured));
+  }
+
+  // Network
+
+  /** Before `join`. */
+  setProxyServer(url: string | ProxyServer): void {
+    this.#proxy = { ...this.#proxy, ...(typeof url === 'string' ? { websocketProxy: url } : url) };
+  }
+
+  /** Before `join`. */
+  setTurnServer(servers: TurnServer | TurnServer[]): void {
+    this.#proxy = { ...this.#proxy, turnServer: servers };
+  }
+
+  // What is a service of the cloud
+
+  startPublishCDNStream(): Promise<never> {
+    return Promise.reject(new RtcError4(ErrorCode.START_PUBLISH_CDN_FAILED, NO_CLOUD));
+  }
+
+  stopPublishCDNStream(): Promise<never> {
+    return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, NO_CLOUD));
+  }
+
+  startMixTranscode(): Promise<never> {
+    return Promise.reject(new RtcError4(ErrorCode.START_MIX_TRANSCODE_FAILED, NO_CLOUD));
+  }
+
+  stopMixTranscode(): Promise<never> {
+    return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, NO_CLOUD));
+  }
+}
+
+const keyOf = (userId: string, kind: StreamType): string => `${kind} ${userId}`;
+
+function levelOf(session: Session | undefined, userId: string): number {
+  const receiver = session?.isInRoom ? session.watcher.receiver(userId, 'audio') : undefined;
+  return receiver ? heardLevel(receiver) : 0;
+}
+
+/** The sums of some numbers over all entries of a kind. */
+function figures(report: RTCStatsReport | undefined, type: string, fields: string[]): Record<string, number> {
+  const sums: Record<string, number> = Object.fromEntries(fields.map((field) => [field, 0]));
+  report?.forEach((entry: Record<string, unknown>) => {
+    if (entry['type'] !== type) return;
+    for (const field of fields) {
+      const value = Number(entry[field] ?? 0);
+      // Of several sizes of one picture, the largest is the picture's.
+      sums[field] = field.startsWith('frame') && !field.startsWith('frames') ? Math.max(sums[field] ?? 0, value) : (sums[field] ?? 0) + value;
+    }
+  });
+  return sums;
+}
