@@ -621,6 +621,43 @@ async fn plugins_show_figures_and_try_devices() {
     assert_eq!(saw["classic"], json!([true, 5998, 1]), "{saw}");
 }
 
+/// The cloud's own SDK in the same browser, without its network.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_answered_as_the_clouds_own_sdk_answers_them() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "beside").hear()["result"].take();
+
+    if let Some(why) = saw["skipped"].as_str() {
+        eprintln!("*** NOTHING was compared with the cloud's SDK: {why} ***");
+        return;
+    }
+    assert!(saw["calls"].as_u64().unwrap() > 150, "{saw}");
+    assert_eq!((&saw["unintended"], &saw["over"], &saw["lacking"]), (&json!({}), &json!([]), &json!([])), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_version_4_meet_those_of_today() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "version4").hear()["result"].take();
+
+    assert_eq!(saw["shown"], json!([320, 240, "contain", true]), "{saw}");
+    assert_eq!(saw["muted"], json!([["ann", false, true]]), "{saw}");
+    assert_eq!((&saw["stats"], &saw["left"]), (&json!([true, true, "number"]), &json!(0)), "{saw}");
+    let failures = json!([
+        "RtcError 0x1001",
+        "RtcError 0x1001",
+        "RtcError 0x1001",
+        "RtcError 0x4047",
+        "OverconstrainedError 0x1004",
+        "RtcError 0x1000",
+    ]);
+    assert_eq!(saw["failures"], failures, "{saw}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_go_on_with_other_devices_rooms_of_numbers_and_leave_at_once() {
     let _turn = ONE_AT_A_TIME.lock().await;

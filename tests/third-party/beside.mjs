@@ -1,0 +1,268 @@
+// The cloud's own SDK beside this client, in one browser, without its network: what each answers, call by call. It is fetched from
+// npm for the moment; nothing of it is kept here.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { input } from './browsers.mjs';
+
+/** What differs on purpose, with the reason. */
+const REFUSED = 'what is not carried out is refused with the reason';
+const FINER = 'the same error, with the finer number';
+const MORE = 'one more, which the cloud has not';
+const BESIDE = 'messages travel beside the video, and are there without enableSEI';
+const INTENDED = {
+  'enterRoom sdkAppId -1': REFUSED,
+  'enterRoom autoReceiveAudio "yes"': REFUSED,
+  'enterRoom autoReceiveVideo 1': REFUSED,
+  'enterRoom userDefineRecordId 5': 'it is let be with a word',
+  'enterRoom a strange strRoomId': 'rooms may be called by any letters',
+  'switchRoom outside': 'userSig may be the one of before',
+  'switchRoom {}': 'userSig may be the one of before, so it is the room that is missing',
+  'muteRemoteAudio nobody': REFUSED,
+  'stopRemoteVideo *': 'it returns nothing, as its types say',
+  'sendSEIMessage outside': BESIDE,
+  'sendSEIMessage empty': BESIDE,
+  'sendSEIMessage too long': BESIDE,
+  'startLocalVideo profile "8K"': REFUSED,
+  'startLocalVideo profile 5': REFUSED,
+  'startLocalVideo rotation 45': REFUSED,
+  'startLocalVideo small "8K"': REFUSED,
+  'startLocalVideo qosPreference "nice"': REFUSED,
+  'startLocalAudio profile "loud"': REFUSED,
+  'startScreenShare a profile that is not there': REFUSED,
+  'startPlugin AudioMixer without url': FINER,
+  'startPlugin AudioMixer of no sound': FINER,
+  'callExperimentalAPI pauseRemotePlayer outside': REFUSED,
+  isSupported: MORE,
+  EVENT: MORE,
+  TYPE: MORE,
+};
+/** What is there on instances and on the class, and in none of the documents. */
+const UNDOCUMENTED = ['EventEmitter', 'prefixed', 'addListener', 'create', 'eventNames', 'getCameraList', 'getMicrophoneList', 'getNetworkTime', 'getPermissions', 'getSpeakerList', 'isSupported',
+  'listenerCount', 'listeners', 'localScreenAudioTrack', 'localScreenTrack', 'localVideoTrack', 'removeAllListeners', 'removeListener', 'setCurrentSpeaker', 'setLogLevel'];
+
+function fetchReference() {
+  const folder = mkdtempSync(join(tmpdir(), 'reference-'));
+  try {
+    const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', 'trtc-sdk-v5@5', '--json', '--silent'], { cwd: folder, timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] }).toString());
+    execFileSync('tar', ['xzf', filename], { cwd: folder });
+    return readFileSync(join(folder, 'package/trtc.js'), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** In the page: all calls, each with a client of its own, by the names under which they are compared. */
+function calls() {
+  const entry = { sdkAppId: 1400000001, userId: 'ann', userSig: 'sig', roomId: 1 };
+  const without = (name) => Object.fromEntries(Object.entries(entry).filter(([one]) => one !== name));
+  const all = {};
+  const call = (name, work) => (all[name] = work);
+  const rejects = (method, label, ...args) => call(`${method} ${label}`, (trtc) => trtc[method](...args));
+
+  // Entering
+  rejects('enterRoom', 'nothing');
+  rejects('enterRoom', 'null', null);
+  rejects('enterRoom', '{}', {});
+  for (const name of ['sdkAppId', 'userId', 'userSig', 'roomId']) rejects('enterRoom', `without ${name}`, without(name));
+  for (const [name, values] of Object.entries({
+    sdkAppId: ['1400000001', 0, -1, NaN, null], userId: ['', 1, null, '   '], userSig: ['', 1, null], roomId: [-1, 1.5, 4294967295, NaN, '1'], strRoomId: [5],
+    role: ['host', 1], scene: ['call', 1], autoReceiveAudio: ['yes'], autoReceiveVideo: [1], proxy: [5], enableAutoPlayDialog: ['yes'], privateMapKey: [5], userDefineRecordId: [5],
+  })) for (const value of values) rejects('enterRoom', `${name} ${JSON.stringify(value)}`, { ...entry, ...(name === 'strRoomId' ? { roomId: undefined } : {}), [name]: value });
+  rejects('enterRoom', 'an empty strRoomId', { ...without('roomId'), strRoomId: '' });
+  rejects('enterRoom', 'a long strRoomId', { ...without('roomId'), strRoomId: 'r'.repeat(65) });
+  rejects('enterRoom', 'a strange strRoomId', { ...without('roomId'), strRoomId: '房间' });
+  call('enterRoom twice', async (trtc) => { trtc.enterRoom(entry).catch(() => undefined); await trtc.enterRoom(entry); });
+  call('enterRoom and exitRoom', async (trtc) => { const entering = trtc.enterRoom(entry); await new Promise((done) => setTimeout(done, 20)); await trtc.exitRoom(); await entering; });
+  call('enterRoom after destroy', async (trtc) => { trtc.destroy(); await trtc.enterRoom({}); });
+
+  // Outside of rooms
+  rejects('exitRoom', 'outside');
+  rejects('switchRole', 'outside', 'anchor');
+  rejects('switchRole', 'wrong', 'host');
+  rejects('switchRole', 'nothing');
+  rejects('switchRoom', 'outside', { roomId: 2 });
+  rejects('switchRoom', 'nothing');
+  rejects('switchRoom', '{}', {});
+  rejects('muteRemoteAudio', 'outside', 'ben', true);
+  rejects('muteRemoteAudio', '* outside', '*', true);
+  rejects('muteRemoteAudio', 'nobody', '', true);
+  rejects('muteRemoteAudio', 'a number', 5, true);
+  rejects('muteRemoteAudio', 'no boolean', 'ben', 'yes');
+  rejects('startRemoteVideo', 'outside', { userId: 'ben', streamType: 'main', view: null });
+  rejects('startRemoteVideo', 'nothing');
+  rejects('startRemoteVideo', '{}', {});
+  rejects('startRemoteVideo', 'another stream', { userId: 'ben', streamType: 'third' });
+  rejects('startRemoteVideo', 'nowhere', { userId: 'ben', streamType: 'main', view: 'nowhere' });
+  rejects('updateRemoteVideo', 'outside', { userId: 'ben', streamType: 'main' });
+  rejects('stopRemoteVideo', 'outside', { userId: 'ben', streamType: 'main' });
+  rejects('stopRemoteVideo', '*', { userId: '*' });
+  rejects('stopRemoteVideo', 'nothing');
+  call('setRemoteAudioVolume outside', (trtc) => trtc.setRemoteAudioVolume('ben', 50));
+  call('setRemoteAudioVolume a text', (trtc) => trtc.setRemoteAudioVolume('ben', 'loud'));
+  call('setRemoteAudioVolume below 0', (trtc) => trtc.setRemoteAudioVolume('ben', -1));
+  call('setRemoteAudioVolume above 100', (trtc) => trtc.setRemoteAudioVolume('ben', 150));
+  call('sendCustomMessage outside', (trtc) => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1) }));
+  call('sendCustomMessage nothing', (trtc) => trtc.sendCustomMessage());
+  call('sendCustomMessage cmdId 0', (trtc) => trtc.sendCustomMessage({ cmdId: 0, data: new ArrayBuffer(1) }));
+  call('sendCustomMessage cmdId 11', (trtc) => trtc.sendCustomMessage({ cmdId: 11, data: new ArrayBuffer(1) }));
+  call('sendCustomMessage a text', (trtc) => trtc.sendCustomMessage({ cmdId: 1, data: 'x' }));
+  call('sendCustomMessage empty', (trtc) => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(0) }));
+  call('sendCustomMessage too long', (trtc) => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1025) }));
+  call('sendSEIMessage outside', (trtc) => trtc.sendSEIMessage(new ArrayBuffer(1)));
+  call('sendSEIMessage empty', (trtc) => trtc.sendSEIMessage(new ArrayBuffer(0)));
+  call('sendSEIMessage too long', (trtc) => trtc.sendSEIMessage(new ArrayBuffer(1001)));
+  call('getAudioTrack', (trtc) => trtc.getAudioTrack());
+  call('getAudioTrack of ben', (trtc) => trtc.getAudioTrack('ben'));
+  call('getVideoTrack', (trtc) => trtc.getVideoTrack());
+  call('getVideoTrack of ben', (trtc) => trtc.getVideoTrack({ userId: 'ben', streamType: 'main' }));
+  call('getVideoSnapshot', (trtc) => trtc.getVideoSnapshot());
+  call('enableAudioVolumeEvaluation', (trtc) => { trtc.enableAudioVolumeEvaluation(500); trtc.enableAudioVolumeEvaluation(0); });
+  call('enableAudioVolumeEvaluation a text', (trtc) => trtc.enableAudioVolumeEvaluation('often'));
+  call('on returns', (trtc) => trtc.on('error', () => undefined) === trtc);
+  call('off returns', (trtc) => trtc.off('*') === trtc);
+  call('off of what was never on', (trtc) => trtc.off('error', () => undefined) === trtc);
+
+  // Devices
+  rejects('updateLocalAudio', 'off', { mute: true });
+  rejects('updateLocalVideo', 'off', { mute: true });
+  rejects('updateScreenShare', 'off', { publish: false });
+  rejects('stopLocalAudio', 'off');
+  rejects('stopLocalVideo', 'off');
+  rejects('stopScreenShare', 'off');
+  rejects('startLocalVideo', 'nowhere', { view: 'nowhere' });
+  for (const [option, values] of Object.entries({ cameraId: [5], profile: ['8K', 5], fillMode: ['zoom'], mirror: ['left', 5], useFrontCamera: ['yes'], rotation: [45], small: ['8K'], qosPreference: ['nice'], videoTrack: ['x'] })) {
+    for (const value of values) rejects('startLocalVideo', `${option} ${JSON.stringify(value)}`, { option: { [option]: value } });
+  }
+  for (const [option, values] of Object.entries({ publish: ['yes'], mute: [5], view: [5] })) for (const value of values) rejects('startLocalVideo', `${option} ${JSON.stringify(value)}`, { [option]: value });
+  for (const [option, values] of Object.entries({ microphoneId: [5], profile: ['loud', 5], captureVolume: ['x', -1], earMonitorVolume: [101, -1, 'x'], echoCancellation: ['yes'], audioTrack: ['x'] })) {
+    for (const value of values) rejects('startLocalAudio', `${option} ${JSON.stringify(value)}`, { option: { [option]: value } });
+  }
+  rejects('startLocalAudio', 'mute 5', { mute: 5 });
+  rejects('startLocalAudio', 'a microphone that is not there', { option: { microphoneId: 'none' } });
+  rejects('startLocalVideo', 'a camera that is not there', { option: { cameraId: 'none' } });
+  rejects('startScreenShare', 'a profile that is not there', { option: { profile: '8K' } });
+  call('startLocalVideo', async (trtc) => { await trtc.startLocalVideo({ view: 'beside' }); const track = trtc.getVideoTrack(); await new Promise((done) => setTimeout(done, 1000)); return [track.kind, document.querySelectorAll('#beside video').length, trtc.getVideoSnapshot().startsWith('data:image/png')]; });
+  call('startLocalVideo twice', async (trtc) => { await trtc.startLocalVideo(); await trtc.startLocalVideo(); });
+  call('startLocalVideo at once twice', async (trtc) => { await Promise.all([trtc.startLocalVideo(), trtc.startLocalVideo()]); });
+  call('startLocalVideo and stop', async (trtc) => { await trtc.startLocalVideo({ view: 'beside' }); await trtc.stopLocalVideo(); return [trtc.getVideoTrack(), document.querySelectorAll('#beside video').length]; });
+  call('startLocalVideo in other sizes', async (trtc) => {
+    const sizes = [];
+    await trtc.startLocalVideo({ option: { profile: '480p' } });
+    for (const profile of ['120p', '360p', '720p']) { await trtc.updateLocalVideo({ option: { profile } }); const { width, height } = trtc.getVideoTrack().getSettings(); sizes.push(`${width}x${height}`); }
+    return sizes;
+  });
+  call('startLocalAudio', async (trtc) => { await trtc.startLocalAudio(); return [trtc.getAudioTrack().kind, trtc.getAudioTrack().enabled]; });
+  call('startLocalAudio twice', async (trtc) => { await trtc.startLocalAudio(); await trtc.startLocalAudio(); });
+  call('startLocalAudio muted', async (trtc) => { await trtc.startLocalAudio({ mute: true }); return trtc.getAudioTrack().enabled; });
+  call('a change of view', async (trtc) => { await trtc.startLocalVideo({ view: 'beside' }); await trtc.updateLocalVideo({ view: null }); return document.querySelectorAll('#beside video').length; });
+  call('events of a camera', async (trtc, TRTC) => {
+    const told = [];
+    for (const name of ['track', 'video-play-state-changed', 'video-size-changed', 'first-video-frame', 'publish-state-changed', 'error']) trtc.on(name, ({ userId, streamType, state, reason, mediaType }) => told.push([name, userId, streamType ?? mediaType, state, reason].map(String).join(' ')));
+    await trtc.startLocalVideo({ view: 'beside' });
+    await new Promise((done) => setTimeout(done, 1500));
+    await trtc.stopLocalVideo();
+    await new Promise((done) => setTimeout(done, 300));
+    return [...new Set(told)].sort();
+  });
+  call('events of a microphone', async (trtc) => {
+    const told = [];
+    for (const name of ['track', 'audio-play-state-changed', 'publish-state-changed', 'error']) trtc.on(name, ({ userId, streamType, state, reason, mediaType }) => told.push([name, userId, streamType ?? mediaType, state, reason].map(String).join(' ')));
+    await trtc.startLocalAudio();
+    await new Promise((done) => setTimeout(done, 500));
+    await trtc.stopLocalAudio();
+    await new Promise((done) => setTimeout(done, 300));
+    return [...new Set(told)].sort();
+  });
+  call('destroy with a camera on', async (trtc) => { await trtc.startLocalVideo(); const track = trtc.getVideoTrack(); trtc.destroy(); return track.readyState; });
+
+  // Plugins
+  rejects('startPlugin', 'unknown', 'Karaoke', {});
+  rejects('updatePlugin', 'unknown', 'Karaoke', {});
+  rejects('stopPlugin', 'unknown', 'Karaoke');
+  rejects('startPlugin', 'AudioMixer nothing', 'AudioMixer');
+  rejects('startPlugin', 'AudioMixer without id', 'AudioMixer', { url: 'x.mp3' });
+  rejects('startPlugin', 'AudioMixer without url', 'AudioMixer', { id: 'x' });
+  rejects('startPlugin', 'AudioMixer with a wrong loop', 'AudioMixer', { id: 'x', url: 'x.mp3', loop: 'yes' });
+  rejects('startPlugin', 'AudioMixer of no sound', 'AudioMixer', { id: 'x', url: 'notes.txt' });
+  rejects('updatePlugin', 'AudioMixer that is off', 'AudioMixer', { id: 'x', loop: true });
+  rejects('stopPlugin', 'AudioMixer that is off', 'AudioMixer', { id: 'x' });
+  rejects('stopPlugin', 'AudioMixer without id', 'AudioMixer', {});
+  rejects('callExperimentalAPI', 'unknown', 'fly', {});
+  rejects('callExperimentalAPI', 'pauseRemotePlayer outside', 'pauseRemotePlayer', { userId: 'ben', streamType: 'main' });
+
+  // Of the class
+  call('isSupported', async (_, TRTC) => { const { result, detail } = await TRTC.isSupported(); return [result, Object.keys(detail).sort()]; });
+  call('getPermissions', (_, TRTC) => TRTC.getPermissions({ request: true, types: ['camera', 'microphone'] }));
+  call('getCameraList', async (_, TRTC) => (await TRTC.getCameraList()).map(({ kind, label }) => [kind, label]));
+  call('getMicrophoneList', async (_, TRTC) => (await TRTC.getMicrophoneList()).map(({ kind, label }) => [kind, label]));
+  call('getSpeakerList', async (_, TRTC) => (await TRTC.getSpeakerList()).length > 0);
+  call('setLogLevel', (_, TRTC) => TRTC.setLogLevel(5));
+  call('setCurrentSpeaker wrong', (_, TRTC) => TRTC.setCurrentSpeaker(''));
+  call('create wrong', (_, TRTC) => typeof TRTC.create({ plugins: [] }).on);
+  for (const name of ['EVENT', 'TYPE', 'ERROR_CODE']) call(name, (_, TRTC) => Object.entries(TRTC[name]).sort());
+  return all;
+}
+
+/** In the page: what a call of a client comes to, said in a way that both can be held to. */
+async function answer({ whose, name }) {
+  const TRTC = globalThis[whose];
+  const work = globalThis.allCalls[name];
+  document.getElementById('beside').replaceChildren();
+  const trtc = TRTC.create(whose === 'ours' ? { server: globalThis.nowhere } : {});
+  const never = new Promise((done) => setTimeout(done, 8_000, 'no answer in 8 s'));
+  const said = await Promise.race([
+    Promise.resolve().then(() => work(trtc, TRTC)).then(
+      (value) => (value === undefined ? 'nothing' : value),
+      (error) => ({ name: error.name, code: error.code, extraCode: error.extraCode, functionName: error.functionName }),
+    ),
+    never,
+  ]);
+  try {
+    await Promise.race([Promise.allSettled([trtc.stopLocalAudio(), trtc.stopLocalVideo(), trtc.exitRoom()]), new Promise((done) => setTimeout(done, 500))]);
+    trtc.destroy();
+  } catch {
+    // It was destroyed by the call, or is still about to leave.
+  }
+  return said;
+}
+
+/** Members that the reference's class and instances have, and ours have not. */
+function membersMissing() {
+  const names = (of) => { const all = new Set(); for (let one = of; one && one !== Object.prototype && one !== Function.prototype; one = Object.getPrototypeOf(one)) for (const name of Object.getOwnPropertyNames(one)) all.add(name); return all; };
+  const lacks = (theirs, ours) => [...names(theirs)].filter((name) => !name.startsWith('_') && !names(ours).has(name)).sort();
+  return { instance: lacks(theirs.prototype, ours.prototype), class: lacks(theirs, ours) };
+}
+
+/** Returns what differs and is not in the list above, and what is in the list and differs no more. */
+export async function beside(browser) {
+  const reference = fetchReference();
+  if (!reference) return { skipped: 'the reference could not be fetched from npm' };
+  const page = await (await browser.newContext()).newPage();
+  await page.route(/^(https?|wss?):\/\/(?!127\.0\.0\.1)/, (route) => route.abort());
+  await page.goto(`${input.url}/healthz`);
+  await page.setContent('<!doctype html><div id=beside style="width:320px;height:240px"></div>');
+  await page.addScriptTag({ content: reference });
+  await page.evaluate(async (calls) => {
+    globalThis.theirs = globalThis.TRTC;
+    globalThis.theirs.setLogLevel(5);
+    ({ default: globalThis.ours } = await import('/sdk/roomful-client.js'));
+    globalThis.ours.setLogLevel(5);
+    // Neither has its server.
+    globalThis.nowhere = 'ws://127.0.0.1:9';
+    globalThis.allCalls = Function(`return (${calls})()`)();
+  }, calls.toString());
+  const names = await page.evaluate(() => Object.keys(allCalls));
+  const differences = {};
+  for (const name of names) {
+    const both = {};
+    for (const whose of ['theirs', 'ours']) both[whose] = await page.evaluate(answer, { whose, name });
+    if (JSON.stringify(both.theirs) !== JSON.stringify(both.ours)) differences[name] = both;
+  }
+  const missing = await page.evaluate(membersMissing);
+  const unintended = Object.fromEntries(Object.entries(differences).filter(([name]) => !Object.hasOwn(INTENDED, name)));
+  const over = Object.keys(INTENDED).filter((name) => !Object.hasOwn(differences, name));
+  const lacking = [...missing.instance, ...missing.class].filter((name) => !UNDOCUMENTED.includes(name));
+  return { calls: names.length, unintended, over, lacking };
+}
