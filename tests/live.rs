@@ -549,7 +549,7 @@ async fn a_page_is_told_of_its_devices_of_what_plays_and_of_its_mistakes() {
 
     let saw = browsers(&server, "events").hear()["result"].take();
 
-    assert_eq!(saw["active"], json!(["camera", "microphone"]), "{saw}");
+    assert_eq!(saw["active"], json!(["camera", "microphone", "speaker"]), "{saw}");
     assert_eq!((&saw["left"], &saw["errors"]), (&json!(0), &json!(0)), "{saw}");
     let failures = json!([
         "OPERATION_ABORT 5998 undefined startLocalVideo",
@@ -634,7 +634,11 @@ async fn calls_are_answered_as_the_clouds_own_sdk_answers_them() {
         return;
     }
     assert!(saw["calls"].as_u64().unwrap() > 150, "{saw}");
-    assert_eq!((&saw["unintended"], &saw["over"], &saw["lacking"]), (&json!({}), &json!([]), &json!([])), "{saw}");
+    assert_eq!(
+        (&saw["unintended"], &saw["over"], &saw["lacking"]),
+        (&json!({}), &json!([]), &json!([])),
+        "{saw}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

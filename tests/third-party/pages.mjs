@@ -195,9 +195,9 @@ export async function events(browser) {
   await ann.evaluate(async () => { await trtc.startLocalVideo({ view: 'local' }); await trtc.startLocalAudio(); });
   await saw(ann, 'kind', ({ userId, streamType, same }) => userId === '' && streamType === 'main' && same);
   await until('tracks of both kinds', () => ann.evaluate(() => new Set(seen.filter(([name]) => name === 'kind').map(([, { kind }]) => kind)).size === 2));
-  const active = await until('both devices', () => ann.evaluate(() => {
+  const active = await until('all devices', () => ann.evaluate(() => {
     const types = seen.filter(([name, { action }]) => name === 'device-changed' && action === 'active').map(([, { type }]) => type);
-    return types.length === 2 && types.sort();
+    return types.length === 3 && types.sort();
   }));
   await saw(ann, 'audio-play-state-changed', ({ userId, state, reason }) => userId === '' && state === 'PLAYING' && reason === 'playing');
   await saw(ann, 'video-play-state-changed', ({ userId, streamType, state }) => userId === '' && streamType === 'main' && state === 'PLAYING');

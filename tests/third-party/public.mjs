@@ -1,7 +1,8 @@
 // Public pages that were written for the cloud's Web SDK, against this server: `node public.mjs FOLDER`, with a line of JSON on
 // the standard input as for the other scripts, and `secret`, the app's SecretKey, by which these pages sign for themselves. FOLDER
-// holds checkouts of their repository (docs/moving.md says which); nothing of them is kept here. Their files are served as they are, but for
-// the address of the SDK and `server` in its `create`.
+// holds checkouts of the cloud's repository of Web samples: the newest as `web`, and of version 4 `old/v4/quick-demo-js` and
+// `old/base-js`, of the last commits that have them. Nothing of them is kept here. Their files are served as they are, but for the
+// address of the SDK and `server` in its `create`.
 import { createServer } from 'node:http';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { extname, join, normalize } from 'node:path';
@@ -67,8 +68,9 @@ const plays = (page, selector) => until(`a picture in ${selector}`, () => page.e
 const sounds = (page) => page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 500)));
 
 async function run(name, work) {
+  if (input.only && !input.only.includes(name)) return;
   const troubles = [];
-  const shot = async ({ page }, what) => page.screenshot({ path: `${shots}/${name}-${what}.png` });
+  const shot = async ({ page }, what) => page.screenshot({ path: `${shots}/${name}-${what}.png`, fullPage: true });
   const opened = [];
   try {
     const result = await work({ visit: async (...of) => { const one = await visit(...of); opened.push(one); return one; }, shot });
@@ -214,7 +216,8 @@ await run('quick-demo', async ({ visit, shot }) => {
   for (const [at, who] of all.entries()) await shot(who, at);
   const failed = await one.page.evaluate(() => (document.getElementById('log').textContent.match(/failed[^.]*/g) ?? []));
   const invited = await visit((await one.page.locator('#inviteUrl').inputValue()).replace(`${origin}/`, ''), 'q3');
-  await plays(invited.page, 'video').catch(async () => { await invited.page.locator('button', { hasText: /enter/i }).first().click(); await plays(invited.page, 'video'); });
+  await invited.click('join');
+  await until('all that there is to see', () => invited.page.evaluate(() => [...document.querySelectorAll('video')].filter((video) => video.videoWidth > 0).length >= 3));
   await shot(invited, 'invited');
   await one.click('exit');
   await until('her to be gone', () => other.page.evaluate(() => [...document.querySelectorAll('#remote-container video')].filter((video) => video.videoWidth > 0).length === 0));
@@ -248,7 +251,7 @@ await run('version-4-base', async ({ visit, shot }) => {
   for (const who of all) {
     await until('the page to be ready', () => who.page.evaluate(() => document.readyState === 'complete'));
     await who.page.evaluate(() => { const box = document.getElementById('device-testing-root'); if (box) box.style.display = 'none'; });
-    await who.page.evaluate(() => join());
+    await who.page.evaluate(() => login());
     await plays(who.page, '#main-video video');
   }
   for (const who of all) await until('both pictures', () => who.page.evaluate(() => [...document.querySelectorAll('video')].filter((video) => video.videoWidth > 0).length >= 2));

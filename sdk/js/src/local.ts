@@ -11,6 +11,7 @@ import { Playing } from './playing.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from './profiles.js';
 import type { Encoding, Publishing } from './publisher.js';
 import type { Streams } from './session.js';
+import { tellSpeaker } from './speakers.js';
 import type { Choice, Stage } from './stage.js';
 import { Turns } from './turns.js';
 import { VideoPlayer, type ViewOptions } from './views.js';
@@ -55,6 +56,7 @@ export class LocalMedia {
   #filter: Filter | undefined;
   /** The sound that is sent, or would be. */
   #mixed: MediaStreamTrack | undefined;
+  #hasToldSpeaker = false;
   readonly #published = new Map<StreamKind, PublishState>();
   /** What the server says it lets through. */
   readonly #listed = new Set<StreamKind>();
@@ -557,6 +559,9 @@ export class LocalMedia {
   /** Tells of a track of one's own, and of the device it comes from. */
   #tellTrack(kind: StreamKind, track: MediaStreamTrack, isDevice: boolean): void {
     this.#stage.tell('track', { userId: '', streamType: kind === 'sub' ? 'sub' : 'main', track, sourceTrack: track });
+    // With the first microphone it is known which speakers there are.
+    if (kind === 'audio' && !this.#hasToldSpeaker) void tellSpeaker(this.#stage);
+    this.#hasToldSpeaker ||= kind === 'audio';
     if (isDevice && kind !== 'sub') void this.#tellActive(kind === 'audio' ? 'microphone' : 'camera', track.getSettings().deviceId);
   }
 

@@ -5,6 +5,7 @@ import { log } from './log.js';
 import { OPTIONS, check } from './options.js';
 import type { StreamKind } from './peer.js';
 import type { Session, Streams } from './session.js';
+import { attend, follow, leave, letGo } from './speakers.js';
 import { keyOf } from './watcher.js';
 import { type Stage, inRoom } from './stage.js';
 import { AudioPlayer, VideoPlayer, elements } from './views.js';
@@ -28,15 +29,6 @@ const EXIT_REASONS: Record<string, PEER_LEAVE_REASON> = {
 
 const remoteKey = (userId: string, streamType: StreamType): string => `${streamType}:${userId}`;
 
-let speakerId = '';
-const speakers = new Set<AudioPlayer>();
-
-/** All that is heard, now and from now on, comes from this speaker. */
-export async function setSpeaker(id: string): Promise<void> {
-  speakerId = id;
-  await Promise.all([...speakers].map((player) => player.setSpeaker(id)));
-}
-
 /** The others: who is there, what of theirs is shown and heard. */
 export class RemoteMedia {
   readonly #stage: Stage;
@@ -52,6 +44,12 @@ export class RemoteMedia {
 
   constructor(stage: Stage) {
     this.#stage = stage;
+    attend(stage);
+  }
+
+  /** The client is no more. */
+  close(): void {
+    leave(this.#stage);
   }
 
   track(userId: string, kind: StreamKind): MediaStreamTrack | undefined {
@@ -258,7 +256,7 @@ export class RemoteMedia {
   #dropAudio(userId: string): void {
     const player = this.#audioPlayers.get(userId);
     this.#audioPlayers.delete(userId);
-    if (player) speakers.delete(player);
+    if (player) letGo(player);
     player?.stop();
   }
 
@@ -366,8 +364,7 @@ export class RemoteMedia {
           onAutoplayFailed: (resume) => this.#stage.tell('autoplay-failed', { userId, mediaType: 'audio', resume }),
         });
         this.#audioPlayers.set(userId, player);
-        speakers.add(player);
-        if (speakerId) void player.setSpeaker(speakerId).catch(() => undefined);
+        follow(player);
         const volume = this.#volumes.get(userId) ?? this.#volumes.get('*');
         if (volume !== undefined) player.volume = volume;
       }

@@ -40,16 +40,19 @@ import type { PluginClass } from './plugin.js';
 import type { PluginOptionsOf, PluginResultOf, PluginStartOptionsMap, PluginStopOptionsMap, PluginUpdateOptionsMap, PluginWithAssets } from './plugin-options.js';
 import { Plugins } from './plugins.js';
 import type { StreamKind } from './peer.js';
-import { RemoteMedia, setSpeaker } from './remote.js';
+import { RemoteMedia } from './remote.js';
 import { Room } from './room.js';
 import { Session } from './session.js';
 import { type Choice, type Stage, inRoom } from './stage.js';
+import { setSpeaker } from './speakers.js';
 import { StatisticsReader } from './statistics.js';
 import { steady } from './steady.js';
 import { Turns } from './turns.js';
 import { heardLevel } from './watcher.js';
 
 const STATISTICS_INTERVAL_MS = 2_000;
+/** How often loudness is looked at, and at most told of. */
+const SAMPLE_MS = 100;
 /** What the server lets one send as SEI-like data has this number; pages use 1 to 10. */
 const SEI_CMD_ID = 0;
 
@@ -188,6 +191,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#isDestroyed = true;
     this.#plugins.close();
     this.#local.close();
+    this.#remote.close();
     this.enableAudioVolumeEvaluation(0);
     globalThis.navigator?.mediaDevices?.removeEventListener?.('devicechange', this.#onDeviceChange);
     this.#stopWatching?.();
@@ -620,29 +624,44 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#meter = undefined;
       return;
     }
+    const every = Math.max(SAMPLE_MS, interval);
+    const loudest = new Map<string, number>();
+    let toldAt = performance.now();
+    // Whoever spoke at all since they were told last was as loud as that.
     this.#volumeTimer = setInterval(() => {
-      if (enableInBackground || !document.hidden) this.#tellVolumes();
-    }, Math.max(100, interval));
+      if (document.hidden && !enableInBackground) return;
+      const levels = this.#levels();
+      for (const user of loudest.keys()) if (!levels.has(user)) loudest.delete(user);
+      for (const [user, level] of levels) loudest.set(user, Math.max(level, loudest.get(user) ?? 0));
+      if (performance.now() - toldAt < every - SAMPLE_MS / 2) return;
+      toldAt = performance.now();
+      this.#tellVolumes(loudest);
+      loudest.clear();
+    }, SAMPLE_MS);
   }
 
-  #tellVolumes(): void {
-    const result: Volume[] = [];
-    const add = (userId: string, level: number) => {
+  #tellVolumes(levels: Map<string, number>): void {
+    const result: Volume[] = [...levels].map(([userId, level]) => {
       const volume = this.#options.volumeType === 1 ? decibels(level) : volumeOf(level);
-      result.push({ userId, volume, floatVolume: level });
-    };
+      return { userId, volume, floatVolume: level };
+    });
+    this.emit('audio-volume', { result: result.sort((one, other) => other.floatVolume - one.floatVolume) });
+  }
+
+  /** How loud everybody is right now; oneself by the empty name. */
+  #levels(): Map<string, number> {
+    const levels = new Map<string, number>();
     const own = this.getAudioTrack();
     if (own !== (this.#meter?.track ?? null)) {
       this.#meter?.meter.close();
       this.#meter = own ? { meter: new Meter(own), track: own } : undefined;
     }
-    if (this.#meter) add('', own?.enabled ? this.#meter.meter.level : 0);
+    if (this.#meter) levels.set('', own?.enabled ? this.#meter.meter.level : 0);
     const session = this.#session;
     for (const [watched, receiver] of session?.isInRoom ? session.watcher.receivers() : []) {
-      if (watched.kind !== 'audio') continue;
-      add(watched.userId, heardLevel(receiver));
+      if (watched.kind === 'audio') levels.set(watched.userId, heardLevel(receiver));
     }
-    this.emit('audio-volume', { result: result.sort((one, other) => other.floatVolume - one.floatVolume) });
+    return levels;
   }
 
   async #tellStatistics(): Promise<void> {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 const built = (name) => new URL(`../dist/${name}`, import.meta.url);
 
 describe.skipIf(!existsSync(built('roomful-client.umd.js')))('the build', () => {
-  test.each(['roomful-client.js', 'roomful-client.umd.js'])('%s is under 40 KiB, compressed', (name) => {
+  test.each(['roomful-client.js', 'roomful-client.umd.js', 'roomful-client-v4.js', 'roomful-client-v4.umd.js'])('%s is under 40 KiB, compressed', (name) => {
     expect(gzipSync(readFileSync(built(name))).length).toBeLessThan(40 * 1024);
   });
 

@@ -1,20 +1,21 @@
 import { RnnoiseWorkletNode, loadRnnoise } from '@sapphi-red/web-noise-suppressor';
 import type { Core, Plugin } from '../plugin.js';
 
-export const DenoiserMode = { NORMAL: 0, FAR_FIELD_REDUCTION: 1 } as const;
-export type DenoiserMode = (typeof DenoiserMode)[keyof typeof DenoiserMode];
-
 export interface AIDenoiserOptions {
   sdkAppId?: number;
   userId?: string;
   userSig?: string;
   assetsPath?: string;
-  mode?: DenoiserMode;
+  /** 0: noise from voices; 1, distant voices from near ones, is refused. */
+  mode?: number;
 }
 
 export interface UpdateDenoiserOptions {
-  mode: DenoiserMode;
+  mode: number;
 }
+
+/** A mode of the cloud's. */
+const FAR_FIELD_REDUCTION = 1;
 
 const LICENCE = { noted: 'there is no licence to be shown' } as const;
 const RULES = {
@@ -22,7 +23,7 @@ const RULES = {
   userId: LICENCE,
   userSig: LICENCE,
   assetsPath: { noted: 'its files come from the server of the room' },
-  mode: { refused: 'distant voices are not told from noise here, only noise from voices', only: DenoiserMode.FAR_FIELD_REDUCTION },
+  mode: { refused: 'distant voices are not told from noise here, only noise from voices', only: FAR_FIELD_REDUCTION },
 } as const;
 
 /** What RNNoise works at. */

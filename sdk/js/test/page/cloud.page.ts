@@ -133,6 +133,43 @@ export async function page(): Promise<void> {
   trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1) });
   trtc.sendSEIMessage(new ArrayBuffer(1), { seiPayloadType: 5, toSubStream: true });
   await trtc.startPlugin('CustomEncryption', { mode: 'webrtc', audio: true, video: true, builtinOptions: { algorithm: 'AES-256-GCM', secretKey: new Uint8Array(32), salt: new Uint8Array(32) } });
+  await trtc.startPlugin('AudioMixer', { id: 'song', url: 'song.mp3', loop: true, volume: 1 });
+  await trtc.updatePlugin('AudioMixer', { id: 'song', loop: false, volume: 0.5, seekFrom: 10, operation: 'pause' });
+  await trtc.stopPlugin('AudioMixer', { id: 'song' });
+  await trtc.startPlugin('Watermark', { imageUrl: 'logo.png', x: 0, y: 0, size: { width: 10, height: 10 } });
+  await trtc.updatePlugin('Watermark', { imageUrl: 'logo.png', x: 0, y: 0, size: 'contain' });
+  await trtc.stopPlugin('Watermark');
+  const licence = { sdkAppId: 1400000001, userId: 'ann', userSig };
+  await trtc.startPlugin('VirtualBackground', { ...licence, type: 'image', src: 'beach.png', blurLevel: 3, color: [0, 0, 0], onAbort: (error) => console.log(error) });
+  await trtc.updatePlugin('VirtualBackground', { type: 'blur', blurLevel: 5 });
+  await trtc.stopPlugin('VirtualBackground');
+  await trtc.startPlugin('BasicBeauty', { beauty: 0.5, brightness: 0.5, ruddy: 0.5 });
+  await trtc.updatePlugin('BasicBeauty', { beauty: 1 });
+  await trtc.stopPlugin('BasicBeauty');
+  await trtc.startPlugin('AIDenoiser', { ...licence, assetsPath: '/assets' });
+  await trtc.updatePlugin('AIDenoiser', { mode: 0 });
+  await trtc.stopPlugin('AIDenoiser');
+  const layout = { x: 0, y: 0, width: 10, height: 10, zIndex: 1, fillMode: 'cover', mirror: true, rotation: 90, hidden: false } as const;
+  const mixed = await trtc.startPlugin('VideoMixer', {
+    view: element,
+    canvasInfo: { width: 640, height: 480, frameRate: 15, canvasColor: '#000' },
+    camera: [{ id: 'a', cameraId: 'c', profile: '480p', layout, videoTrack: track, useInternalTrack: true }],
+    screen: [{ id: 'b', profile: '1080p', captureElement: element, preferDisplaySurface: 'tab', systemAudio: true, videoTrack: track, audioTrack: track, layout }],
+    text: [{ id: 'c', content: 'hello', font: '24px serif', color: 'red', layout }],
+    image: [{ id: 'd', url: 'd.png', layout }],
+    video: [{ id: 'e', url: 'e.mp4', layout }],
+    onScreenShareStop: (id) => console.log(id),
+  });
+  console.log(mixed.track, mixed.systemAudioTrackList['b'], mixed.result.failedDetails[0]?.error);
+  await trtc.updatePlugin('VideoMixer', { canvasInfo: { width: 320, height: 240 }, text: [] });
+  await trtc.stopPlugin('VideoMixer');
+  const devices = await trtc.startPlugin('DeviceDetector', { networkDetect: licence, cameraDetect: { mirror: true }, allowSkip: true, language: 'zh' });
+  console.log(devices?.camera.isSuccess, devices?.network.result.rtt);
+  await trtc.stopPlugin('DeviceDetector');
+  await trtc.startPlugin('Debug');
+  await trtc.updatePlugin('Debug', { visible: true });
+  await trtc.stopPlugin('Debug');
+  await trtc.callExperimentalAPI('pauseRemotePlayer', { userId: 'ben', streamType: remote.streamType });
   await trtc.switchRoom({ roomId: 9999, userSig, privateMapKey: 'key' });
   console.log(result, camera, microphone, tracks, trtc.getVideoSnapshot({ userId: 'ben', streamType: remote.streamType }), TRTC.ERROR_CODE.INVALID_PARAMETER);
   await Promise.all([trtc.stopLocalAudio(), trtc.stopLocalVideo(), trtc.stopScreenShare()]);
