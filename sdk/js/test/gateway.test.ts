@@ -129,6 +129,70 @@ describe('the gateway', () => {
     expect(Socket.all).toHaveLength(1);
   });
 
+  describe('with the page', () => {
+    const page = () => {
+      const [window, document] = [new EventTarget(), Object.assign(new EventTarget(), { visibilityState: 'visible' })];
+      const sendBeacon = vi.fn();
+      for (const name of ['addEventListener', 'removeEventListener'] as const) vi.stubGlobal(name, window[name].bind(window));
+      vi.stubGlobal('document', document);
+      vi.stubGlobal('navigator', { sendBeacon });
+      return { window, document, sendBeacon };
+    };
+
+    test('goes away for good, also where it is just connecting again', async () => {
+      const { window, sendBeacon } = page();
+      const { gateway } = await loggedIn();
+      Socket.last.close(1006);
+
+      window.dispatchEvent(new Event('pagehide'));
+
+      expect(sendBeacon.mock.calls).toEqual([['http://server/v1/leave', 'first']]);
+      gateway.close();
+      window.dispatchEvent(new Event('pagehide'));
+      expect(sendBeacon).toHaveBeenCalledOnce();
+    });
+
+    test('asks whether anybody is there when it is woken, and comes back when nobody is', async () => {
+      const { document } = page();
+      const { gateway, heard } = await loggedIn();
+      const before = Socket.last.sent.length;
+
+      document.dispatchEvent(new Event('resume'));
+      document.dispatchEvent(new Event('resume'));
+      expect(Socket.last.sent.slice(before).map(({ command }) => command)).toEqual(['get_media_config']);
+      Socket.last.answer();
+      await vi.advanceTimersByTimeAsync(4_000);
+      expect(heard.onReconnecting).not.toHaveBeenCalled();
+
+      document.dispatchEvent(new Event('resume'));
+      await vi.advanceTimersByTimeAsync(4_000);
+      expect(heard.onReconnecting).toHaveBeenCalledOnce();
+      gateway.close();
+    });
+
+    test('does not wait any longer when there is a network again', async () => {
+      const { window, document } = page();
+      const { gateway } = await loggedIn();
+      Socket.last.close(1006);
+      for (let times = 0; times < 6; times += 1) {
+        await vi.advanceTimersByTimeAsync(12_000);
+        Socket.last.close(1006);
+        await turns();
+      }
+      const tried = Socket.all.length;
+
+      document.visibilityState = 'hidden';
+      window.dispatchEvent(new Event('online'));
+      await vi.advanceTimersByTimeAsync(300);
+      expect(Socket.all).toHaveLength(tried);
+      document.visibilityState = 'visible';
+      window.dispatchEvent(new Event('online'));
+      await vi.advanceTimersByTimeAsync(300);
+      expect(Socket.all).toHaveLength(tried + 1);
+      gateway.close();
+    });
+  });
+
   test('the address is the server that was named, whichever way it was written', () => {
     vi.stubGlobal('location', { origin: 'https://page.example', href: 'https://page.example/x' });
 
