@@ -15,7 +15,7 @@ void trtc.enterRoom(config).then(() => new TRTC.Room({}).detach());
 const wrong: TRTC.EnterRoomConfig = { sdkAppId: 'x' };
 `;
 
-test.skipIf(!existsSync(built))('who requires the package has its types', () => {
+test.skipIf(!existsSync(built))('who requires the package has its types', { timeout: 60_000 }, () => {
   const folder = mkdtempSync(join(fileURLToPath(new URL('..', import.meta.url)), 'node_modules/.required-'));
   const page = join(folder, 'page.cts');
   writeFileSync(page, PAGE);

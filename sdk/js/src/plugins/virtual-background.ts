@@ -172,8 +172,11 @@ function blurred(level: number): Paint {
     if (!small) return;
     small.imageSmoothingQuality = context.imageSmoothingQuality = 'high';
     small.drawImage(frame, 0, 0, canvas.width, canvas.height);
-    if ('filter' in context) context.filter = `blur(${Math.round(2 / share / 4)}px)`;
-    context.drawImage(canvas, 0, 0, width, height);
+    const radius = Math.round(1 / share / 2);
+    if ('filter' in context) context.filter = `blur(${radius}px)`;
+    // Beyond its edges there is nothing, which would be seen as their darkness.
+    const beyond = 2 * radius;
+    context.drawImage(canvas, -beyond, -beyond, width + 2 * beyond, height + 2 * beyond);
     if ('filter' in context) context.filter = 'none';
   };
 }
