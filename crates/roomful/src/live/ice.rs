@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use media::Media;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use sha1::Sha1;
 
@@ -132,9 +133,14 @@ fn others(config: &config::Media, user: &str, now_seconds: u64) -> Vec<IceServer
     servers
 }
 
+/// What of a user's name stands in a TURN user's as it is. The rest is encoded: a name may be anything, and that of a TURN user comes in
+/// headers, between quotes, and into an HMAC.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The name has the moment at which it ends; the password is its HMAC-SHA-1 under the secret that coturn has too
 /// (`static-auth-secret`).
 fn credentials(secret: &str, lifetime: Duration, user: &str, now_seconds: u64) -> (String, String) {
+    let user = utf8_percent_encode(user, PLAIN);
     let username = format!("{}:{user}", now_seconds + lifetime.as_secs());
     let password = match Hmac::<Sha1>::new_from_slice(secret.as_bytes()) {
         Ok(mut mac) => {
@@ -158,6 +164,26 @@ mod tests {
 
         assert_eq!(username, "1700086400:ann");
         assert_eq!(password, "7FWQB06tq8mR4TsnapfLHms2f5Y=");
+    }
+
+    #[test]
+    fn names_of_users_are_nothing_but_letters_to_a_relay() {
+        for (user, expected) in [
+            ("a\"b\\c", "1700086400:a%22b%5Cc"),
+            ("张三", "1700086400:%E5%BC%A0%E4%B8%89"),
+            ("a:b, c;d", "1700086400:a%3Ab%2C%20c%3Bd"),
+            ("ann-1_2.x~", "1700086400:ann-1_2.x~"),
+        ] {
+            let (username, password) = credentials("north", Duration::from_secs(86_400), user, 1_700_000_000);
+            assert_eq!(username, expected);
+            let server = IceServer {
+                urls: vec!["turn:a".into()],
+                username: Some(username),
+                credential: Some(password),
+            };
+            let link = server.links().next().unwrap();
+            assert!(link.is_ascii() && link.matches('"').count() == 8 && !link.contains('\\'), "{link}");
+        }
     }
 
     #[test]
