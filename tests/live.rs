@@ -236,6 +236,19 @@ async fn a_link_that_is_too_narrow_for_all_pictures_gets_fewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stereo_profile_is_heard_in_two_channels() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+
+    let pitches = browsers(&server, "stereo").hear()["result"].take();
+
+    assert!(
+        (pitches[0].as_i64().unwrap() - 440).abs() < 15 && (pitches[1].as_i64().unwrap() - 880).abs() < 15,
+        "{pitches}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silence_is_left_out_where_that_is_wanted_and_is_no_loss() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let server = server().await;

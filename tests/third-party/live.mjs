@@ -7,7 +7,7 @@ import * as pages from './pages.mjs';
 import { beside } from './beside.mjs';
 import * as plugins from './plugins.mjs';
 import { version4 } from './version4.mjs';
-import { loudest, shaky, silence } from './sound.mjs';
+import { loudest, shaky, silence, stereo } from './sound.mjs';
 
 const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
 const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
@@ -801,5 +801,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky, silence };
+const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky, silence, stereo };
 await run(scenarios[process.argv[2]]);

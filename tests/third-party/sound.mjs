@@ -150,3 +150,44 @@ export async function silence(browser) {
   const { packetsLost } = await incoming(ben, 'ann', 'audio');
   return { rates, level, packetsLost };
 }
+
+/** With the profile `high-stereo` the left and the right channel stay what they are: the strongest pitch of each where they are heard. */
+export async function stereo(browser) {
+  await rest('room_engine_http_srv/create_room', { RoomInfo: { RoomId: 'opera', ...CALL } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('opera', 'anchor', { scene: 'rtc', autoReceiveAudio: false }));
+  await ann.evaluate(() => {
+    const context = new AudioContext();
+    const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    for (const [channel, frequency] of [440, 880].entries()) {
+      const oscillator = new OscillatorNode(context, { frequency });
+      oscillator.connect(new GainNode(context, { gain: 0.3 })).connect(merger, 0, channel);
+      oscillator.start();
+    }
+    const end = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+    merger.connect(end);
+    return trtc.startLocalAudio({ option: { audioTrack: end.stream.getAudioTracks()[0], profile: 'high-stereo' } });
+  });
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => enter('opera', 'anchor', { scene: 'rtc' }));
+  await until('the tones', async () => ((await incoming(ben, 'ann', 'audio'))?.audioLevel ?? 0) > 0.05);
+  await ben.evaluate(() => {
+    const context = new AudioContext();
+    const splitter = new ChannelSplitterNode(context, { numberOfOutputs: 2 });
+    new MediaStreamAudioSourceNode(context, { mediaStream: new MediaStream([trtc.getAudioTrack('ann')]) }).connect(splitter);
+    globalThis.analysers = [0, 1].map((channel) => {
+      const analyser = new AnalyserNode(context, { fftSize: 8192 });
+      splitter.connect(analyser, channel);
+      return analyser;
+    });
+  });
+  const pitches = () => ben.evaluate(() => analysers.map((analyser) => {
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(bins);
+    return Math.round((bins.indexOf(Math.max(...bins)) * analyser.context.sampleRate) / analyser.fftSize);
+  }));
+  return until('440 Hz on the left and 880 Hz on the right', async () => {
+    const now = await pitches();
+    return Math.abs(now[0] - 440) < 15 && Math.abs(now[1] - 880) < 15 && now;
+  });
+}

@@ -198,8 +198,9 @@ export class LocalMedia {
     const former = microphone?.silent;
     const track = this.#mix(microphone, system, sounds);
     const isMuted = (!microphone || Boolean(config?.mute)) && !system?.enabled && sounds.length === 0;
-    const { bitrate, isDiscontinuous } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
-    await this.#publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isMuted });
+    const { bitrate, isDiscontinuous, channelCount } = AUDIO_PROFILES[config?.option?.profile ?? 'standard'];
+    const isStereo = channelCount === 2;
+    await this.#publish('audio', track, { audioBitrate: bitrate, isDiscontinuous, isStereo, isMuted });
     // What is measured may be heard by this page alone: not before something else is sent.
     if (this.#localAudio === microphone && microphone?.silent && microphone.config.mute) microphone.source.enabled = true;
     if (former && former !== microphone?.silent) former.stop();

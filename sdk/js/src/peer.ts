@@ -149,7 +149,7 @@ export class Peer {
 
 /** Takes up an offer that lets missing sound be asked for, or as it is where a browser takes no other. */
 async function propose(pc: RTCPeerConnection, offer: RTCSessionDescriptionInit): Promise<void> {
-  const sdp = withSoundAgain(offer.sdp ?? '');
+  const sdp = withTwoChannels(withSoundAgain(offer.sdp ?? ''));
   if (sdp !== offer.sdp) {
     try {
       await pc.setLocalDescription({ type: 'offer', sdp });
@@ -168,6 +168,16 @@ export function withSoundAgain(sdp: string): string {
       section.includes(`a=rtcp-fb:${type} nack\r\n`) ? line : `${line}a=rtcp-fb:${type} nack\r\n`,
     ),
   );
+  return sections.join('');
+}
+
+/** An offer whose receivers play two channels where two come (RFC 7587 7.1): browsers know how, and fold them into one by themselves. */
+export function withTwoChannels(sdp: string): string {
+  const sections = sdp.split(/(?=^m=)/m).map((section) => {
+    const type = /^a=rtpmap:(\d+) opus\/48000\/2\r\n/im.exec(section)?.[1];
+    if (type === undefined || !section.includes('a=recvonly\r\n')) return section;
+    return section.replace(new RegExp(`^a=fmtp:${type} (?!.*stereo=)`, 'm'), `a=fmtp:${type} stereo=1;`);
+  });
   return sections.join('');
 }
 

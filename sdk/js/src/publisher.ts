@@ -36,6 +36,7 @@ export interface Publishing {
   audioBitrate?: number | undefined;
   /** Of audio: next to nothing is sent while it is silent. */
   isDiscontinuous?: boolean | undefined;
+  isStereo?: boolean | undefined;
   /** The others are told that it is off for a while. */
   isMuted?: boolean;
 }
@@ -51,6 +52,7 @@ interface Outgoing {
   toldMuted: boolean | null | undefined;
   /** Whether it was agreed on that silence is not sent. */
   isDiscontinuous: boolean;
+  isStereo: boolean;
   /** What the sender was tuned for last. */
   tunedFor: string;
   /** Layers that nobody watches, by their RID, and the number of the event that said so. */
@@ -114,6 +116,7 @@ export class Publisher {
       transceiver: undefined,
       toldMuted: undefined,
       isDiscontinuous: false,
+      isStereo: false,
       tunedFor: '',
       failure: undefined,
       unwanted: { seq: 0, rids: new Set<string>() },
@@ -148,7 +151,8 @@ export class Publisher {
     }
     const { sender } = outgoing.transceiver ?? {};
     if (sender && sender.track !== outgoing.track) await sender.replaceTrack(outgoing.track);
-    if (sender && outgoing.isDiscontinuous !== (outgoing.how.isDiscontinuous === true)) await this.#peer.negotiate();
+    const isOtherwise = outgoing.isDiscontinuous !== (outgoing.how.isDiscontinuous === true) || outgoing.isStereo !== (outgoing.how.isStereo === true);
+    if (sender && isOtherwise) await this.#peer.negotiate();
     await this.#tune(kind, outgoing);
     while (this.#outgoing.get(kind) === outgoing && outgoing.toldMuted !== undefined) {
       const isMuted = outgoing.how.isMuted === true;
@@ -287,12 +291,17 @@ export class Publisher {
       streams.push(stream);
       told.push([outgoing, isMuted]);
     }
-    const answer = await this.#gateway.request('publish', { RoomId: this.#roomId, Sdp: offer, Streams: streams });
+    const sound = this.#outgoing.get('audio');
+    const isStereo = sound?.how.isStereo === true;
+    const proposed = isStereo ? withStereoTold(offer) : offer;
+    const answer = await this.#gateway.request('publish', { RoomId: this.#roomId, Sdp: proposed, Streams: streams });
     this.#isOwed = false;
     // Of a stream that it knows already the server does not take it from an offer.
     for (const [outgoing, isMuted] of told) if (outgoing.toldMuted === undefined) outgoing.toldMuted = isMuted;
-    const sound = this.#outgoing.get('audio');
-    if (sound) sound.isDiscontinuous = sound.how.isDiscontinuous === true;
+    if (sound) {
+      sound.isDiscontinuous = sound.how.isDiscontinuous === true;
+      sound.isStereo = isStereo;
+    }
     const sdp = String(answer['Sdp'] ?? '');
     return sound?.isDiscontinuous ? withSilenceLeftOut(sdp) : sdp;
   }
@@ -341,6 +350,12 @@ export class Publisher {
 export function withSilenceLeftOut(sdp: string): string {
   const type = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
   return type === undefined ? sdp : sdp.replace(new RegExp(`^a=fmtp:${type} (?!.*usedtx)`, 'gm'), `a=fmtp:${type} usedtx=1;`);
+}
+
+/** An offer that says that two channels are sent (RFC 7587 7.1): the answer asks for them then, and the browser sends them. */
+export function withStereoTold(sdp: string): string {
+  const type = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
+  return type === undefined ? sdp : sdp.replace(new RegExp(`^a=fmtp:${type} (?!.*sprop-stereo)`, 'gm'), `a=fmtp:${type} sprop-stereo=1;`);
 }
 
 /** What the server is told of the sizes of a video. */

@@ -4,8 +4,8 @@ import { Emitter } from '../src/emitter.js';
 import { HeldNews } from '../src/held.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
-import { slim, withSoundAgain } from '../src/peer.js';
-import { withSilenceLeftOut } from '../src/publisher.js';
+import { slim, withSoundAgain, withTwoChannels } from '../src/peer.js';
+import { withSilenceLeftOut, withStereoTold } from '../src/publisher.js';
 import { type Encoding, encodings } from '../src/publisher.js';
 import { quality } from '../src/statistics.js';
 import { isUsed } from '../src/watcher.js';
@@ -172,6 +172,15 @@ describe('sound in offers and answers', () => {
     expect(withSilenceLeftOut(lines(...video, ...opus))).toBe(lines(...video, ...opus).replace('fmtp:111 ', 'fmtp:111 usedtx=1;'));
     expect(withSilenceLeftOut(withSilenceLeftOut(lines(...opus)))).toBe(withSilenceLeftOut(lines(...opus)));
     expect(withSilenceLeftOut(lines(...video))).toBe(lines(...video));
+  });
+
+  test('two channels are played where sound is received, and told of where they are sent', () => {
+    const receives = lines(...opus, 'a=recvonly');
+    expect(withTwoChannels(receives)).toBe(receives.replace('fmtp:111 ', 'fmtp:111 stereo=1;'));
+    expect(withTwoChannels(withTwoChannels(receives))).toBe(withTwoChannels(receives));
+    expect(withTwoChannels(lines(...opus, 'a=sendonly'))).toBe(lines(...opus, 'a=sendonly'));
+    expect(withStereoTold(lines(...opus))).toBe(lines(...opus).replace('fmtp:111 ', 'fmtp:111 sprop-stereo=1;'));
+    expect(withStereoTold(lines(...video))).toBe(lines(...video));
   });
 });
 
