@@ -140,7 +140,7 @@ impl Allocation {
             let lowest = lowest(slot);
             let mut top = lowest;
             for layer in lowest + 1..source.layer_count() {
-                let below = source.height(top);
+                let below = source.height_or_usual(top);
                 let is_enough = below > 0 && below >= height;
                 if source.known_bits(layer) > 0 && !is_enough && slot.grant.may_step_to(layer, now) {
                     top = layer;

@@ -10,7 +10,7 @@ use crate::keys::{self, Client};
 use crate::outbox::Route;
 use crate::payload;
 use crate::rtcp::{self, Report};
-use crate::sdp::{self, Way};
+use crate::sdp;
 use crate::shard::Shard;
 use crate::shared::Shared;
 use crate::source::PeerId;
@@ -79,9 +79,7 @@ pub fn srtcp(bytes: &[u8]) {
 /// Offers of publishers and viewers, to the very answer.
 pub fn offer(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for way in [Way::Sends, Way::Receives] {
-        let _ = sdp::read_offer(text, way);
-    }
+    let _ = sdp::offered_lines(text);
     if let Some(mut shard) = shard() {
         let _ = shard.watch(PeerId(1), text, &[], None, Instant::now());
         let (room, user) = (crate::RoomKey(1), "ann".into());

@@ -27,6 +27,7 @@ pub enum Client {
 
 thread_local! {
     static HEARD: RefCell<Option<Agreed>> = const { RefCell::new(None) };
+    static CERTIFICATE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 /// What a handshake agreed on.
@@ -40,6 +41,12 @@ pub(crate) struct Agreed {
 /// What the connection that was polled last on this thread has agreed on, once.
 pub(crate) fn take() -> Option<Agreed> {
     HEARD.with_borrow_mut(Option::take)
+}
+
+/// The certificate of the connection that was polled last on this thread, once. The library checks those that are announced by
+/// SHA-256 or SHA-1 alone, so all are checked here.
+pub(crate) fn take_certificate() -> Option<Vec<u8>> {
+    CERTIFICATE.with_borrow_mut(Option::take)
 }
 
 static INNER: LazyLock<CryptoProvider> = LazyLock::new(from_feature_flags);
@@ -97,10 +104,16 @@ impl DtlsInstance for Heard {
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.0.poll_output(buf);
-        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
-            let agreed =
-                Agreed { material: material.to_vec(), profile: *profile, we_are_client: self.0.is_active() };
-            HEARD.with_borrow_mut(|heard| *heard = Some(agreed));
+        match &output {
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                let we_are_client = self.0.is_active();
+                let agreed = Agreed { material: material.to_vec(), profile: *profile, we_are_client };
+                HEARD.with_borrow_mut(|heard| *heard = Some(agreed));
+            }
+            DtlsOutput::PeerCert(certificate) => {
+                CERTIFICATE.with_borrow_mut(|heard| *heard = Some(certificate.to_vec()));
+            }
+            _ => {}
         }
         output
     }

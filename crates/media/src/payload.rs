@@ -2,7 +2,7 @@
 //! count pictures. Payloads are never decoded, and never trusted: every function takes any bytes.
 
 use smallvec::SmallVec;
-use str0m::format::{Codec, CodecSpec};
+use str0m::format::Codec;
 
 /// A codec as two connections agree on it: what must be alike for a payload to be passed on as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +15,19 @@ pub(crate) struct CodecKey {
 }
 
 impl CodecKey {
-    pub(crate) fn new(spec: &CodecSpec, red: bool) -> Self {
-        let format = &spec.format;
-        let profile = match spec.codec {
-            // The level may differ; of the constraint flags, only what makes Baseline "constrained" counts.
-            Codec::H264 => {
-                let profile = format.profile_level_id.unwrap_or(0x42_00_1f) >> 16;
-                (profile << 8) | u32::from(format.packetization_mode.unwrap_or(0))
-            }
-            Codec::Vp9 => format.profile_id.unwrap_or(0),
-            Codec::Av1 => u32::from(format.profile.unwrap_or(0)),
-            _ => 0,
-        };
-        Self { codec: spec.codec, profile, red }
+    /// `profile` is, of H.264, that (without its constraints and level) and the packetization mode.
+    pub(crate) fn of(codec: Codec, profile: u32, red: bool) -> Self {
+        Self { codec, profile, red }
     }
 
     #[cfg(test)]
     pub(crate) fn plain_vp8() -> Self {
         Self { codec: Codec::Vp8, profile: 0, red: false }
+    }
+
+    /// Its payloads do not say which layer they belong to: the dependency descriptor does.
+    pub(crate) fn needs_dependency(self) -> bool {
+        self.codec == Codec::Av1
     }
 
     /// The same codec without RED around it.
@@ -193,6 +188,153 @@ fn vp9(payload: &[u8]) -> Option<Picture> {
     }
     picture.starts_keyframe = begins && !is_inter && spatial == 0;
     Some(picture)
+}
+
+/// The height of the picture that a payload begins, where it says so: that of a keyframe.
+pub(crate) fn height(codec: Codec, payload: &[u8]) -> Option<u32> {
+    let height = match codec {
+        Codec::Vp8 => vp8_height(payload),
+        Codec::Vp9 => {
+            vp9_heights(payload).and_then(|heights| heights.last().map(|height| u32::from(*height)))
+        }
+        Codec::H264 => h264_units(payload)
+            .find(|unit| unit.first().is_some_and(|unit| unit & 0x1f == 7))
+            .and_then(h264_height),
+        _ => None,
+    };
+    height.filter(|height| (1..=16_384).contains(height))
+}
+
+/// RFC 6386 9.1: behind three bytes and a start code, width and height of 14 bits each.
+fn vp8_height(payload: &[u8]) -> Option<u32> {
+    let first = *payload.first()?;
+    let mut at = 1;
+    if first & 0x80 != 0 {
+        let extended = *payload.get(1)?;
+        at += 1;
+        if extended & 0x80 != 0 {
+            at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
+        }
+        at += usize::from(extended & 0x40 != 0) + usize::from(extended & 0x30 != 0);
+    }
+    match payload.get(at..at + 10)? {
+        [tag, _, _, 0x9d, 0x01, 0x2a, _, _, low, high] if tag & 1 == 0 => {
+            Some(u32::from(high & 0x3f) << 8 | u32::from(*low))
+        }
+        _ => None,
+    }
+}
+
+/// The units that a payload begins (RFC 6184 5.6 to 5.8), without those of which it has a part only.
+fn h264_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_many = payload.first().is_some_and(|header| header & 0x1f == 24);
+    let mut rest = if is_many { payload.get(1..).unwrap_or_default() } else { payload };
+    std::iter::from_fn(move || {
+        if !is_many {
+            return Some(std::mem::take(&mut rest)).filter(|unit| !unit.is_empty());
+        }
+        let (length, tail) = rest.split_first_chunk::<2>()?;
+        let (unit, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        rest = tail;
+        Some(unit)
+    })
+}
+
+/// The height in a sequence parameter set (ITU-T H.264 7.3.2.1.1).
+fn h264_height(unit: &[u8]) -> Option<u32> {
+    // A byte 3 after two zeros is only there so that nothing looks like a start code (7.4.1).
+    let mut zeros = 0;
+    let is_real = |byte: &&u8| {
+        let is_added = zeros >= 2 && **byte == 3;
+        zeros = if **byte == 0 { zeros + 1 } else { 0 };
+        !is_added
+    };
+    let bytes: SmallVec<[u8; 64]> = unit.get(1..)?.iter().filter(is_real).copied().take(64).collect();
+    let mut bits = Bits { bytes: &bytes, at: 24 };
+    let profile = *bytes.first()?;
+    bits.number()?;
+    let (mut chroma, mut has_planes) = (1, false);
+    if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
+        chroma = bits.number()?;
+        has_planes = chroma == 3 && bits.bit()? == 1;
+        (bits.number()?, bits.number()?, bits.bit()?);
+        if bits.bit()? == 1 {
+            for list in 0..if chroma == 3 { 12 } else { 8 } {
+                if bits.bit()? == 1 {
+                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+    bits.number()?;
+    match bits.number()? {
+        0 => _ = bits.number()?,
+        1 => {
+            (bits.bit()?, bits.number()?, bits.number()?);
+            for _ in 0..bits.number()?.min(255) {
+                bits.number()?;
+            }
+        }
+        _ => {}
+    }
+    (bits.number()?, bits.bit()?, bits.number()?);
+    let units = bits.number()?;
+    let is_frames = bits.bit()?;
+    if is_frames == 0 {
+        bits.bit()?;
+    }
+    bits.bit()?;
+    let mut cut = 0;
+    if bits.bit()? == 1 {
+        (bits.number()?, bits.number()?);
+        let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
+        cut = (bits.number()?.checked_add(bits.number()?)?).checked_mul(rows * (2 - is_frames))?;
+    }
+    (2 - is_frames).checked_mul(units.checked_add(1)?)?.checked_mul(16)?.checked_sub(cut)
+}
+
+fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
+    let (mut last, mut next) = (8_i32, 8_i32);
+    for _ in 0..size {
+        if next != 0 {
+            let code = bits.number()?;
+            let delta = if code % 2 == 1 { (code / 2 + 1) as i32 } else { -((code / 2) as i32) };
+            next = last.wrapping_add(delta) & 0xff;
+        }
+        last = if next == 0 { last } else { next };
+    }
+    Some(())
+}
+
+/// Bits, the highest of each byte first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn bit(&mut self) -> Option<u32> {
+        let byte = self.bytes.get(self.at / 8)?;
+        let bit = byte >> (7 - self.at % 8) & 1;
+        self.at += 1;
+        Some(bit.into())
+    }
+
+    /// An Exp-Golomb number (ITU-T H.264 9.1).
+    fn number(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.bit()? == 0 {
+            zeros += 1;
+            if zeros > 20 {
+                return None;
+            }
+        }
+        let mut value = 1;
+        for _ in 0..zeros {
+            value = value << 1 | self.bit()?;
+        }
+        Some(value - 1)
+    }
 }
 
 /// The heights of a VP9 stream's sizes, the smallest first, where its scalability structure says them (RFC 9628 4.2.1). Streams
@@ -364,6 +506,31 @@ mod tests {
     }
 
     #[test]
+    fn keyframes_say_how_tall_they_are() {
+        let vp8 = |second: u8| {
+            [0x90, 0x80, 0x81, 0x02, second, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x00, 0x05, 0xd0, 0x42]
+        };
+        // x264's parameter sets of 1280x720 (High) and 640x360 (Baseline), the latter cut by eight lines.
+        let high = [
+            0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00,
+            0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+        ];
+        let base = [
+            0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa0, 0x2f, 0xf9, 0x70, 0x11, 0x00, 0x00, 0x03, 0x00, 0x01,
+            0x00, 0x00, 0x03, 0x00, 0x32, 0x0f, 0x16, 0x2e, 0x48,
+        ];
+        let together = [&[0x78, 0, high.len() as u8][..], &high, &[0, 2, 0x68, 0xee]].concat();
+
+        assert_eq!(height(Codec::Vp8, &vp8(0x50)), Some(0x02d0));
+        assert_eq!(height(Codec::Vp8, &vp8(0x51)), None);
+        assert_eq!(height(Codec::H264, &high), Some(720));
+        assert_eq!(height(Codec::H264, &together), Some(720));
+        assert_eq!(height(Codec::H264, &base), Some(360));
+        assert_eq!(height(Codec::H264, &[0x65, 0x88]), None);
+        assert_eq!(height(Codec::H264, &[0x7c, 0x87, 0x42, 0, 0]), None);
+    }
+
+    #[test]
     fn any_bytes_can_be_read() {
         use rand::RngExt as _;
         let mut random = rand::rng();
@@ -379,6 +546,9 @@ mod tests {
                 assert!(picture.part.is_none_or(is_low), "{codec:?} {bytes:x?}");
             }
             red_primary(&bytes);
+            let mut set = vec![0x67];
+            set.extend(&bytes);
+            let _ = (height(Codec::H264, &set), height(Codec::Vp8, &bytes), height(Codec::Vp9, &bytes));
             let heights = vp9_heights(&bytes);
             assert!(heights.is_none_or(|heights| (1..=8).contains(&heights.len())));
         }

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use hashbrown::HashMap;
-use smallvec::SmallVec;
 use str0m::Rtc;
 use str0m::format::Codec;
-use str0m::media::{KeyframeRequestKind, Mid, Rid};
+use str0m::media::KeyframeRequestKind;
 use str0m::rtp::{RtpPacket, VideoOrientation};
 
 use crate::dependency::{self, Raw, Structure};
 use crate::dynacast::Wants;
 use crate::filler::Filler;
+use crate::mapping::{Mains, Mapping, Placing};
 use crate::outbox::AROUND;
-use crate::payload::{self, CodecKey, Picture};
-use crate::source::{MAX_LAYERS, Packet, SHARES, SenderClock, Source, StreamKind};
+use crate::payload::{self, Picture};
+use crate::sdp::{Layer, Line};
+use crate::source::{MAX_LAYERS, Packet, SHARES, SenderClock, Source, Sources, StreamKind};
 
 /// The shortest time between two keyframes asked of a layer: a crowd that comes in shares them.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(400);
@@ -181,16 +181,22 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
 
 /// A stream being published.
 pub(crate) struct Track {
-    pub(crate) mid: Mid,
+    /// The m-line's.
+    pub(crate) name: Arc<str>,
     pub(crate) kind: StreamKind,
     pub(crate) source: Arc<Source>,
     pub(crate) generation: u32,
-    /// Lowest quality first; one without a name where there is no simulcast.
-    rids: SmallVec<[Option<Rid>; MAX_LAYERS]>,
+    /// The RIDs that were agreed on.
+    agreed: Vec<String>,
+    streams: Mains,
+    /// How keyframes are asked for.
+    keyframes_by: KeyframeRequestKind,
     inflows: [Inflow; MAX_LAYERS],
     fillers: [Filler; MAX_LAYERS],
     /// What the newest keyframe of each stream says of its frames.
     structures: [Option<Box<Structure>>; MAX_LAYERS],
+    /// Of the pictures that came, in pixels; 0 before the first.
+    heights: [u32; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
     loudest: Option<u8>,
     /// It was told to be loud, and since then nothing else.
@@ -199,32 +205,98 @@ pub(crate) struct Track {
     wants: Option<Wants>,
 }
 
+impl AsRef<Mains> for Track {
+    fn as_ref(&self) -> &Mains {
+        &self.streams
+    }
+}
+
+impl AsMut<Mains> for Track {
+    fn as_mut(&mut self) -> &mut Mains {
+        &mut self.streams
+    }
+}
+
 impl Track {
     pub(crate) fn new(
-        mid: Mid,
+        name: &str,
         kind: StreamKind,
         source: Arc<Source>,
         generation: u32,
-        rids: &[String],
+        layers: &[Layer],
         wants: Option<Wants>,
     ) -> Self {
-        let mut named: SmallVec<[Option<Rid>; MAX_LAYERS]> =
-            rids.iter().map(|rid| Some(Rid::from(rid.as_str()))).collect();
-        if named.is_empty() {
-            named.push(None);
+        let mut rids: Vec<_> = layers.iter().map(|layer| Some(layer.rid.clone())).collect();
+        if rids.is_empty() {
+            rids.push(None);
         }
+        let name: Arc<str> = name.into();
         Self {
-            mid,
+            name: name.clone(),
             kind,
             source,
             generation,
-            rids: named,
+            agreed: sorted(layers),
+            streams: Mains { name, kind, rids, mains: Default::default(), asks_again: false },
+            keyframes_by: KeyframeRequestKind::Pli,
             inflows: Default::default(),
             fillers: Default::default(),
             structures: Default::default(),
+            heights: Default::default(),
             loudest: None,
             is_told_loud: false,
             wants,
+        }
+    }
+
+    /// Whether its layers are those of an offer.
+    pub(crate) fn is_of(&self, layers: &[Layer]) -> bool {
+        self.agreed == sorted(layers)
+    }
+
+    fn layer_count(&self) -> usize {
+        self.streams.rids.len()
+    }
+
+    /// What came on its streams is nobody's from now on.
+    pub(crate) fn forget_streams(&self, rtc: &mut Rtc) {
+        for ssrc in self.streams.mains.iter().filter_map(|main| main.ssrc) {
+            rtc.direct_api().remove_stream_rx(ssrc.into());
+        }
+    }
+
+    /// The height of a picture that begins a stream's, where its publisher says nothing of that. Returns whether the layers turn out to
+    /// have another order than the offer's.
+    fn note_height(&mut self, layer: u8, height: u32) -> bool {
+        let Some(known) = self.heights.get_mut(usize::from(layer)) else { return false };
+        if std::mem::replace(known, height) == height {
+            return false;
+        }
+        self.source.note_height(layer.into(), height);
+        let known = self.heights.iter().take(self.layer_count()).filter(|height| **height > 0);
+        self.wants.is_none() && !known.is_sorted()
+    }
+
+    /// Puts its layers into the order of their heights, as far as those are known.
+    fn reorder(&mut self) {
+        let count = self.layer_count();
+        let places = || (0..count).filter(|layer| self.heights.get(*layer).is_some_and(|height| *height > 0));
+        let mut order: Vec<usize> = places().collect();
+        order.sort_by_key(|layer| self.heights.get(*layer).copied());
+        let mut from: Vec<usize> = (0..count).collect();
+        for (place, layer) in places().zip(order) {
+            if let Some(from) = from.get_mut(place) {
+                *from = layer;
+            }
+        }
+        permute(&mut self.streams.rids, &from);
+        permute(&mut self.streams.mains, &from);
+        permute(&mut self.inflows, &from);
+        permute(&mut self.fillers, &from);
+        permute(&mut self.structures, &from);
+        permute(&mut self.heights, &from);
+        for (height, layer) in self.heights.iter().zip(0..count) {
+            self.source.note_height(layer, *height);
         }
     }
 
@@ -236,7 +308,7 @@ impl Track {
             picture.part = Some(descriptor.part());
         }
         if let Some(structure) = descriptor.structure.take() {
-            if self.rids.len() == 1 {
+            if self.streams.rids.len() == 1 {
                 self.source.set_sizes(structure.sizes(), &structure.heights);
             }
             *known = Some(structure);
@@ -272,59 +344,106 @@ pub(crate) enum Refusal {
     Padding,
 }
 
+/// The RIDs of layers, whatever their order.
+fn sorted(layers: &[Layer]) -> Vec<String> {
+    let mut rids: Vec<_> = layers.iter().map(|layer| layer.rid.clone()).collect();
+    rids.sort_unstable();
+    rids
+}
+
+/// Puts at each place what is at `from` that place.
+fn permute<T: Default>(values: &mut [T], from: &[usize]) {
+    let mut before: Vec<T> = values.iter_mut().map(std::mem::take).collect();
+    for (place, value) in values.iter_mut().enumerate() {
+        let from = from.get(place).copied().unwrap_or(place);
+        if let Some(taken) = before.get_mut(from) {
+            *value = std::mem::take(taken);
+        }
+    }
+}
+
+/// How long packets may come of which none belongs to anything that was agreed on, and how many they have to be: who is muted sends
+/// next to nothing.
+const LOST_FOR: Duration = Duration::from_secs(10);
+const LOST_PACKETS: u32 = 50;
+
 /// A publisher's connection.
 #[derive(Default)]
 pub(crate) struct Publisher {
     pub(crate) tracks: Vec<Track>,
     pub(crate) rights: Rights,
-    by_ssrc: HashMap<u32, (usize, u8), foldhash::fast::RandomState>,
-    by_payload_type: HashMap<u8, CodecKey, foldhash::fast::RandomState>,
+    mapping: Mapping,
+    /// Of packets that belong to nothing, since the last that did: when the first came and the newest, and how many.
+    lost: Option<(Instant, Instant, u32)>,
     measured_at: Option<Instant>,
-    /// What is missing of its sound is asked for.
-    asks_for_sound: bool,
 }
 
 impl Publisher {
-    /// The streams have been agreed on anew, and whether sound that is missing may be asked for.
-    pub(crate) fn renegotiated(&mut self, rtc: &mut Rtc, asks_for_sound: bool) {
-        self.asks_for_sound = asks_for_sound;
-        self.by_ssrc.clear();
-        self.by_payload_type.clear();
-        for params in rtc.codec_config().params() {
-            self.by_payload_type.insert(*params.pt(), CodecKey::new(&params.spec(), false));
-            if let Some(red) = params.red() {
-                self.by_payload_type.insert(*red, CodecKey::new(&params.spec(), true));
+    /// The streams have been agreed on anew.
+    pub(crate) fn agreed(&mut self, lines: &[Line]) {
+        for track in &mut self.tracks {
+            let Some(line) = lines.iter().find(|line| *line.name == *track.name) else { continue };
+            let asks = |feedback: &str| line.formats.iter().any(|format| format.asks(feedback));
+            track.streams.asks_again = asks("nack");
+            track.keyframes_by = match asks("ccm fir") && !asks("nack pli") {
+                true => KeyframeRequestKind::Fir,
+                false => KeyframeRequestKind::Pli,
+            };
+        }
+        self.mapping.agreed(lines, self.tracks.iter().map(|track| &track.streams));
+    }
+
+    /// Tells the library whose a packet is that it is about to open. `false` when it is nobody's.
+    pub(crate) fn admit(&mut self, rtc: &mut Rtc, packet: &[u8], now: Instant) -> bool {
+        match self.mapping.admit(rtc, packet, &mut self.tracks, now) {
+            Placing::Known => true,
+            Placing::Collapsed(track) => {
+                if let Some(track) = self.tracks.get(track) {
+                    track.source.set_sizes(1, &[]);
+                    track.source.describe(0, 0, 0);
+                }
+                true
+            }
+            Placing::Unknown => {
+                let (_, newest, count) = self.lost.get_or_insert((now, now, 0));
+                (*newest, *count) = (now, count.saturating_add(1));
+                false
             }
         }
     }
 
-    /// The track and layer of a stream, which is found once for each.
-    fn place(&mut self, rtc: &mut Rtc, ssrc: u32) -> Option<(usize, u8)> {
-        if let Some(place) = self.by_ssrc.get(&ssrc) {
-            return Some(*place);
-        }
-        let mut direct = rtc.direct_api();
-        let stream = direct.stream_rx(&ssrc.into())?;
-        let (mid, rid) = (stream.mid(), stream.rid());
-        let track = self.tracks.iter().position(|track| track.mid == mid)?;
-        let Track { rids, kind, .. } = self.tracks.get(track)?;
-        if self.asks_for_sound && !kind.is_video() {
-            // It is sent again on its own stream, which the library takes for not being sent again at all.
-            stream.suppress_nack(false);
-        }
-        let layer = rids.iter().position(|known| *known == rid || known.is_none())?;
-        let place = (track, u8::try_from(layer).ok()?);
-        self.by_ssrc.insert(ssrc, place);
-        Some(place)
+    /// What a stream is, and which layer of it, of which a packet was in order.
+    #[cfg(test)]
+    pub(crate) fn whose(&mut self, ssrc: u32, now: Instant) -> Option<(StreamKind, usize)> {
+        let (track, layer) = self.mapping.place(ssrc)?;
+        let track = self.tracks.get_mut(track)?;
+        track.streams.mains.get_mut(usize::from(layer))?.hear(now);
+        Some((track.kind, layer.into()))
+    }
+
+    /// Whether nothing that comes belongs to anything that was agreed on, and has not for some time.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some_and(|(first, newest, count)| {
+            count >= LOST_PACKETS && newest.saturating_duration_since(first) > LOST_FOR
+        })
     }
 
     /// A packet came in.
-    pub(crate) fn ingest(&mut self, rtc: &mut Rtc, rtp: RtpPacket, now: Instant) -> Result<Packet, Refusal> {
-        let ssrc = *rtp.header.ssrc;
-        let (at, layer) = self.place(rtc, ssrc).ok_or(Refusal::Unknown)?;
-        let codec = self.by_payload_type.get(&*rtp.header.payload_type).copied().ok_or(Refusal::Unknown)?;
+    pub(crate) fn ingest(
+        &mut self,
+        rtc: &mut Rtc,
+        sources: &Sources,
+        rtp: RtpPacket,
+        now: Instant,
+    ) -> Result<Packet, Refusal> {
+        let (at, layer) = self.mapping.place(*rtp.header.ssrc).ok_or(Refusal::Unknown)?;
+        let codec = self.mapping.codec(*rtp.header.payload_type).ok_or(Refusal::Unknown)?;
         let rights = self.rights;
         let track = self.tracks.get_mut(at).ok_or(Refusal::Unknown)?;
+        self.lost = None;
+        let main = track.streams.mains.get_mut(usize::from(layer)).ok_or(Refusal::Unknown)?;
+        main.hear(now);
+        let begins_anew = std::mem::take(&mut main.is_another);
         if codec.is_video() != track.kind.is_video() {
             return Err(Refusal::Unknown);
         }
@@ -334,6 +453,11 @@ impl Publisher {
         if track.source.generation() != track.generation {
             return Err(Refusal::Superseded);
         }
+        if begins_anew {
+            // Numbers and times of another stream: to viewers it is another publication.
+            self.begin_anew(rtc, sources, at, now);
+        }
+        let track = self.tracks.get_mut(at).ok_or(Refusal::Unknown)?;
         // Who cannot be sent it whole could be sent nothing of it.
         let is_whole =
             !codec.red || track.source.is_encrypted() || payload::red_primary(&rtp.payload).is_some();
@@ -361,12 +485,23 @@ impl Publisher {
             track.read_dependency(layer, bytes, &mut picture);
         }
         match &mut picture.part {
-            Some(_) if track.rids.len() == 1 => track.note_sizes(&picture, codec.codec, &rtp.payload),
+            Some(_) if track.layer_count() == 1 => track.note_sizes(&picture, codec.codec, &rtp.payload),
             // Layers are streams already: what is in each stays together.
             Some(part) => part.spatial = 0,
             None => {}
         }
         let starts_key = picture.starts_keyframe && codec.is_video();
+        if starts_key
+            && !track.source.is_encrypted()
+            && let Some(height) = payload::height(codec.codec, &rtp.payload)
+            && track.note_height(layer, height)
+        {
+            track.reorder();
+            self.mapping.place_again(self.tracks.iter().map(|track| &track.streams));
+            self.begin_anew(rtc, sources, at, now);
+            // It comes again under its own layer.
+            return Err(Refusal::Superseded);
+        }
         let size = (rtp.payload.len(), rtp.header.timestamp);
         note(&mut track.inflows, layer, &picture, starts_key, size, now);
         Ok(Packet {
@@ -387,6 +522,20 @@ impl Publisher {
         })
     }
 
+    /// What comes of a track from now on has nothing to do with what came before. Layers begin with a keyframe each.
+    fn begin_anew(&mut self, rtc: &mut Rtc, sources: &Sources, at: usize, now: Instant) {
+        let Some(track) = self.tracks.get_mut(at) else { return };
+        track.generation = sources.renew(&track.source);
+        track.fillers = Default::default();
+        track.structures = Default::default();
+        if !track.kind.is_video() {
+            return;
+        }
+        for layer in 0..track.layer_count() as u8 {
+            self.ask_keyframe(rtc, at, layer, now);
+        }
+    }
+
     /// A viewer of track `at` needs a keyframe of a layer.
     pub(crate) fn ask_keyframe(&mut self, rtc: &mut Rtc, at: usize, layer: u8, now: Instant) {
         let Some(track) = self.tracks.get_mut(at) else { return };
@@ -397,9 +546,10 @@ impl Publisher {
         }
         inflow.is_asked_again = false;
         inflow.asked_at = Some(now);
-        let rid = track.rids.get(usize::from(layer)).copied().flatten();
-        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(track.mid, rid) {
-            stream.request_keyframe(KeyframeRequestKind::Pli);
+        let ssrc = track.streams.mains.get(usize::from(layer)).and_then(|main| main.ssrc);
+        let Some(ssrc) = ssrc else { return };
+        if let Some(stream) = rtc.direct_api().stream_rx(&ssrc.into()) {
+            stream.request_keyframe(track.keyframes_by);
         }
     }
 
@@ -450,7 +600,7 @@ impl Publisher {
             if !wants.look(&track.source, micros) {
                 return None;
             }
-            let names = track.rids.iter().map(|rid| rid.map(|rid| rid.to_string()).unwrap_or_default());
+            let names = track.streams.rids.iter().map(|rid| rid.clone().unwrap_or_default());
             Some((track.kind, names.zip(wants.told()).collect()))
         })
     }
@@ -497,7 +647,7 @@ mod tests {
         let source =
             sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Audio });
         let generation = sources.publish(&source, 0, 0, 0);
-        let track = Track::new(Mid::from("0"), StreamKind::Audio, source, generation, &[], None);
+        let track = Track::new("0", StreamKind::Audio, source, generation, &[], None);
         Publisher { tracks: vec![track], rights: Rights::ALL, ..Publisher::default() }
     }
 

@@ -3,7 +3,7 @@
 use crate::payload::CodecKey;
 
 /// A codec that the viewer takes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) codec: CodecKey,
     pub(crate) payload_type: u8,

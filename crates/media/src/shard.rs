@@ -27,6 +27,7 @@ use crate::keys;
 use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
+use crate::sdp::{self, Fingerprint, Library, Ours};
 use crate::shared::{Event, Shared};
 use crate::source::{History, Packet, PeerId, Recent, Source};
 use crate::stun;
@@ -35,6 +36,14 @@ use crate::viewer::{Aim, Past, Viewer};
 /// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a client may say nothing from where it is before it counts as being elsewhere, when it says something there: as
+/// often as it has to check at the latest (RFC 7675 5.1).
+const CONSENT_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Why a connection is ended whose packets cannot be told apart.
+const UNPLACED: &str = "none of its packets belongs to an m-line of its offer: they have no MID (RFC 9143 9.2) or another, no SSRC \
+    that the offer announces, and a payload type that no m-line or several have";
 
 /// How often publishers' connections are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -62,8 +71,9 @@ struct Peer {
     rtc: Rtc,
     role: Role,
     ufrag: String,
-    /// Where it is, once ICE has nominated a pair.
+    /// Where it is, once ICE has nominated a pair; and when something in order last came from there.
     route: Option<Route>,
+    route_heard_at: Instant,
     /// Who just asked for a pair to be nominated, until the answer goes out.
     nominating: Option<Route>,
     is_keyed: bool,
@@ -73,6 +83,27 @@ struct Peer {
     rtc_due: Instant,
     tick_due: Instant,
     addresses: Vec<Route>,
+    /// Of the certificate that its client announced.
+    fingerprints: Vec<Fingerprint>,
+    /// What the library was told of its offers, and what their answers say of us.
+    library: Library,
+    ours: Ours,
+}
+
+impl Peer {
+    /// It is at `route` from now on, or still.
+    fn move_to(&mut self, route: Route, now: Instant) {
+        self.route = Some(route);
+        self.route_heard_at = now;
+    }
+
+    /// Something that is its own came from `route`.
+    fn hear(&mut self, route: Route, now: Instant) {
+        self.heard_at = Some(now);
+        if self.route == Some(route) {
+            self.route_heard_at = now;
+        }
+    }
 }
 
 /// A source, its recent packets and its viewers here.
@@ -279,7 +310,12 @@ impl Shard {
             let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
             let past = FeedsPast(&self.feeds);
             match viewer.take_report(bytes, aim, &past, &mut ask, &mut self.out) {
-                Some(()) => peer.heard_at = Some(now),
+                Some(()) => {
+                    peer.heard_at = Some(now);
+                    if to == route {
+                        peer.route_heard_at = now;
+                    }
+                }
                 None => _ = counters.broken_control.fetch_add(1, Ordering::Relaxed),
             }
             if viewer.is_holding() {
@@ -290,6 +326,15 @@ impl Shard {
                 peer.tick_due = now;
                 self.schedule(at, peer);
             }
+            return;
+        }
+        let is_control = bytes.get(1).is_some_and(|kind| (192..224).contains(kind));
+        if is_media
+            && !is_control
+            && let Role::Publisher(publisher) = &mut peer.role
+            && !publisher.admit(&mut peer.rtc, bytes, now)
+        {
+            counters.unplaced_packets.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let Ok(contents) = DatagramRecv::try_from(bytes) else {
@@ -311,7 +356,7 @@ impl Shard {
             peer.rtc.disconnect();
         }
         if is_media {
-            peer.heard_at = Some(now);
+            peer.hear(route, now);
         }
         self.drive(at, peer, Some(route), now);
     }
@@ -320,6 +365,20 @@ impl Shard {
     fn drive(&mut self, at: usize, peer: &mut Peer, asked: Option<Route>, now: Instant) {
         for _ in 0..MAX_OUTPUTS {
             let output = peer.rtc.poll_output();
+            if let Some(certificate) = keys::take_certificate()
+                && !peer.fingerprints.iter().any(|fingerprint| fingerprint.is_of(&certificate))
+            {
+                tracing::debug!(
+                    peer = peer.id.0,
+                    "a connection has another certificate than its offer announced"
+                );
+                self.shared.counters.foreign_certificates.fetch_add(1, Ordering::Relaxed);
+                // Its keys are nobody's.
+                let _ = keys::take();
+                peer.rtc.disconnect();
+                peer.rtc_due = now;
+                break;
+            }
             if !peer.is_keyed
                 && let Some(agreed) = keys::take()
             {
@@ -335,16 +394,20 @@ impl Shard {
             }
             match output {
                 Ok(Output::Transmit(transmit)) => {
-                    let route = way_back(&self.shared, &transmit, [asked, peer.route]);
                     let bytes: &[u8] = &transmit.contents;
+                    let route = match (bytes.first(), peer.route) {
+                        // The library knows of nominated places only.
+                        (Some(128..192), Some(route)) => route,
+                        _ => way_back(&self.shared, &transmit, [asked, peer.route]),
+                    };
                     match bytes.first() {
                         // A viewer's media and reports are ours alone to send: they count on one index.
                         Some(128..192) if matches!(peer.role, Role::Viewer(_)) => continue,
                         _ if stun::is_success(bytes) => {
                             peer.heard_at = Some(now);
-                            self.learn(at, peer, route);
+                            self.learn(at, peer, route, now);
                         }
-                        Some(20..64) if peer.route.is_none() => peer.route = Some(route),
+                        Some(20..64) if peer.route.is_none() => peer.move_to(route, now),
                         _ => {}
                     }
                     self.out.push(route, bytes);
@@ -372,7 +435,7 @@ impl Shard {
     }
 
     /// A check from `route` was answered, so whoever is there knows the connection's password.
-    fn learn(&mut self, at: usize, peer: &mut Peer, route: Route) {
+    fn learn(&mut self, at: usize, peer: &mut Peer, route: Route, now: Instant) {
         /// A client has a few addresses; one that changes them all the time keeps the newest.
         const MAX_ADDRESSES: usize = 16;
         if self.by_route.insert(route, at) != Some(at) || !peer.addresses.contains(&route) {
@@ -384,9 +447,14 @@ impl Shard {
                 }
             }
         }
+        let is_silent = || now.saturating_duration_since(peer.route_heard_at) >= CONSENT_TIMEOUT;
         if peer.nominating == Some(route) {
             peer.nominating = None;
-            peer.route = Some(route);
+            peer.move_to(route, now);
+        } else if peer.route == Some(route) || peer.route.is_some() && is_silent() {
+            // Who is checked from elsewhere, and not any more from where it was, has another port now, whether it says so or not: what
+            // is sent needs the consent of where it goes (RFC 7675 5.1).
+            peer.move_to(route, now);
         }
     }
 
@@ -396,7 +464,7 @@ impl Shard {
             RtcEvent::Connected => self.events.push(Event::Connected(peer.id)),
             RtcEvent::RtpPacket(rtp) => {
                 let Role::Publisher(publisher) = &mut peer.role else { return };
-                match publisher.ingest(&mut peer.rtc, rtp, now) {
+                match publisher.ingest(&mut peer.rtc, &self.shared.sources, rtp, now) {
                     Ok(packet) => self.spread(packet),
                     Err(Refusal::NotAllowed) => _ = counters.refused_packets.fetch_add(1, Ordering::Relaxed),
                     Err(Refusal::Unknown | Refusal::Broken) => {
@@ -578,8 +646,13 @@ impl Shard {
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
         let since = peer.heard_at.unwrap_or(peer.created_at);
         let limit = if peer.heard_at.is_some() { SILENCE_TIMEOUT } else { SETUP_TIMEOUT };
-        if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit {
-            self.events.push(Event::Lost(peer.id));
+        let is_lost = matches!(&peer.role, Role::Publisher(publisher) if publisher.is_lost());
+        if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit || is_lost {
+            let reason = match is_lost {
+                true => Some(UNPLACED),
+                false => None,
+            };
+            self.events.push(Event::Lost(peer.id, reason));
             self.put_back(at, peer);
             self.remove(at);
             return;
@@ -670,17 +743,13 @@ impl Shard {
             .set_dtls_cert(self.shared.certificate.clone())
             .set_ice_lite(true)
             .set_rtp_mode(true)
-            .clear_codecs()
-            .enable_opus(true, true)
-            .enable_vp8(true)
-            .enable_vp9(true)
-            .enable_h264(true)
-            .enable_av1(true)
+            // It is seen to in `drive`, for all hashes.
+            .set_fingerprint_verification(false)
             // A number that the library's own leave free; an offer's holds in its place.
             .set_extension(12, dependency::extension())
             .set_send_buffer_audio(1)
             .set_send_buffer_video(1);
-        agree::let_sound_be_asked_for(config.codec_config());
+        *config.codec_config() = sdp::codecs();
         let mut rtc = config.build(now);
         for (address, is_tcp) in self.shared.candidates() {
             let candidate = match is_tcp {
@@ -700,6 +769,7 @@ impl Shard {
             role: role(),
             ufrag: String::new(),
             route: None,
+            route_heard_at: now,
             nominating: None,
             is_keyed: false,
             created_at: now,
@@ -707,6 +777,9 @@ impl Shard {
             rtc_due: now,
             tick_due: now + TICK,
             addresses: Vec::new(),
+            fingerprints: Vec::new(),
+            library: Library::default(),
+            ours: Ours { session: self.shared.number() >> 2, ..Ours::default() },
         });
         let at = match self.free.pop() {
             Some(at) => at,

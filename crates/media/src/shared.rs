@@ -46,8 +46,8 @@ pub struct Config {
 pub enum Event {
     /// ICE and DTLS are done.
     Connected(PeerId),
-    /// Nothing is heard any more, or the client closed it, or it never came about. It is gone.
-    Lost(PeerId),
+    /// Nothing is heard any more, or the client closed it, or it never came about; or there is a reason to be told. It is gone.
+    Lost(PeerId, Option<&'static str>),
     /// What is wanted of a stream of that connection that is published dynamically: each layer by its RID ("" without
     /// simulcast).
     Wanted(PeerId, StreamKind, Vec<(String, bool)>),
@@ -69,6 +69,10 @@ pub struct Counters {
     pub refused_packets: AtomicU64,
     /// Of streams or codecs that were not agreed on.
     pub unknown_packets: AtomicU64,
+    /// Of streams that belong to no m-line, or to one that another stream is heard on.
+    pub unplaced_packets: AtomicU64,
+    /// Connections ended because their client has another certificate than it announced.
+    pub foreign_certificates: AtomicU64,
     /// Of connections that another has taken over from.
     pub superseded_packets: AtomicU64,
     /// Lost between workers, because one could not keep up.
@@ -93,6 +97,8 @@ pub struct Counters {
     pub padding_packets: AtomicU64,
     /// Packets that a viewer missed but that never were.
     pub unknown_nacks: AtomicU64,
+    /// Beginnings of sounds and pictures that a viewer was not sent, because it does not take their codec.
+    pub untaken_packets: AtomicU64,
     /// Packets that a viewer told of but that never were, or long ago.
     pub absurd_feedback: AtomicU64,
 }
@@ -100,12 +106,13 @@ pub struct Counters {
 impl Counters {
     /// What a viewer has had in the meantime.
     pub(crate) fn add(&self, counts: Counts) {
-        let Counts { resent, padding, unknown, absurd } = counts;
+        let Counts { resent, padding, unknown, absurd, untaken } = counts;
         for (counter, more) in [
             (&self.resent_packets, resent),
             (&self.padding_packets, padding),
             (&self.unknown_nacks, unknown),
             (&self.absurd_feedback, absurd),
+            (&self.untaken_packets, untaken),
         ] {
             if more > 0 {
                 counter.fetch_add(more, Ordering::Relaxed);
@@ -114,12 +121,14 @@ impl Counters {
     }
 
     /// All of them, by name.
-    pub fn all(&self) -> [(&'static str, u64); 16] {
+    pub fn all(&self) -> [(&'static str, u64); 19] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("forwarded_packets", read(&self.forwarded_packets)),
             ("refused_packets", read(&self.refused_packets)),
             ("unknown_packets", read(&self.unknown_packets)),
+            ("unplaced_packets", read(&self.unplaced_packets)),
+            ("foreign_certificates", read(&self.foreign_certificates)),
             ("superseded_packets", read(&self.superseded_packets)),
             ("overrun_packets", read(&self.overrun_packets)),
             ("stray_datagrams", read(&self.stray_datagrams)),
@@ -133,6 +142,7 @@ impl Counters {
             ("padding_packets", read(&self.padding_packets)),
             ("unknown_nacks", read(&self.unknown_nacks)),
             ("absurd_feedback", read(&self.absurd_feedback)),
+            ("untaken_packets", read(&self.untaken_packets)),
         ]
     }
 }
@@ -248,6 +258,14 @@ impl Shared {
     /// The time in microseconds since the start.
     pub(crate) fn micros(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A number that nobody else has, most likely.
+    pub(crate) fn number(&self) -> u64 {
+        let mut bytes = [0; 8];
+        // Without randomness one for all would do as well: it names a session among those of one client.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        u64::from_be_bytes(bytes)
     }
 
     /// A name for the streams of one connection.

@@ -389,11 +389,5 @@ impl World {
 
 /// What a codec is, as both sides agree on it.
 pub(crate) fn codec(codec: str0m::format::Codec, red: bool) -> CodecKey {
-    use str0m::format::{CodecSpec, FormatParams};
-    use str0m::media::Frequency;
-    let rate = if codec.is_video() { Frequency::NINETY_KHZ } else { Frequency::FORTY_EIGHT_KHZ };
-    CodecKey::new(
-        &CodecSpec { codec, clock_rate: rate, channels: None, format: FormatParams::default() },
-        red,
-    )
+    CodecKey::of(codec, 0, red)
 }

@@ -163,6 +163,8 @@ pub(crate) struct Slot {
     pub(crate) repeats: Repeats,
     /// Of sound that its viewer may ask for again.
     pub(crate) kept: Option<Box<Kept>>,
+    /// Packets that could have been a beginning, had the viewer their codec.
+    pub(crate) untaken: u64,
 }
 
 impl Slot {
@@ -201,6 +203,16 @@ impl Slot {
             keyframe: None,
             repeats: Repeats::default(),
             kept: None,
+            untaken: 0,
+        }
+    }
+
+    /// What may be sent on it, in the viewer's order.
+    pub(crate) fn set_takes(&mut self, takes: impl Iterator<Item = Taken>) {
+        self.takes = takes.collect();
+        let is_taken = |segment: &Segment| self.takes.contains(&segment.taken);
+        if !self.segments.last().is_none_or(is_taken) {
+            self.halt();
         }
     }
 
@@ -220,7 +232,8 @@ impl Slot {
     /// The viewer has just asked for it: all that is small enough may be wanted.
     pub(crate) fn seek(&self, micros: u64) {
         let Some(source) = self.source.as_ref().filter(|_| !self.wanted.is_paused) else { return };
-        let is_below = |layer: &usize| *layer == 0 || source.height(layer - 1) < self.wanted.max_height;
+        let is_below =
+            |layer: &usize| *layer == 0 || source.height_or_usual(layer - 1) < self.wanted.max_height;
         (0..source.layer_count()).take_while(is_below).for_each(|layer| source.seek(layer, micros));
     }
 
@@ -479,7 +492,10 @@ impl Slot {
 
     /// The stream goes on with `packet`, which starts a keyframe, of another layer or publication than before.
     fn begin(&mut self, packet: &Packet) -> Option<Segment> {
-        let (taken, unwraps) = self.take(packet.codec)?;
+        let Some((taken, unwraps)) = self.take(packet.codec) else {
+            self.untaken += 1;
+            return None;
+        };
         let rate = packet.codec.clock_rate();
         let at = self.sender_time(packet);
         let frame = packet.frame();

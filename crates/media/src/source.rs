@@ -77,6 +77,8 @@ pub(crate) struct Layer {
     /// Of its picture, in pixels, and the most it takes, in bits a second; 0 when nobody said.
     height: AtomicU32,
     most_bits: AtomicU32,
+    /// The height that its pictures have, in pixels; 0 before the first.
+    seen: AtomicU32,
 }
 
 /// A source and what all workers share of it.
@@ -117,6 +119,7 @@ impl Source {
             layer.kept.store(0, Ordering::Relaxed);
             layer.height.store(0, Ordering::Relaxed);
             layer.most_bits.store(0, Ordering::Relaxed);
+            layer.seen.store(0, Ordering::Relaxed);
         }
         self.generation.store(generation, Ordering::Release);
     }
@@ -231,6 +234,13 @@ impl Source {
         }
     }
 
+    /// A layer's pictures turn out to be so tall.
+    pub(crate) fn note_height(&self, layer: usize, height: u32) {
+        if let Some(layer) = self.layers.get(layer) {
+            layer.seen.store(height, Ordering::Relaxed);
+        }
+    }
+
     /// A layer is not wanted any more: what it took is remembered, or what it would take at most when it never came, since
     /// publishers begin with the lower ones.
     pub(crate) fn remember(&self, layer: usize) {
@@ -238,14 +248,24 @@ impl Source {
         self.keep_bits(layer, if self.bits(layer) > 0 { self.bits(layer) } else { most });
     }
 
-    /// The height of a layer's picture: as its publisher says, else each has half the height of the one above.
+    /// The height of a layer's picture: as its publisher says, else as its pictures say, else each has half the height of the one above;
+    /// 0 when nothing is known.
     pub(crate) fn height(&self, layer: usize) -> u32 {
-        let said = self.layers.get(layer).map_or(0, |layer| layer.height.load(Ordering::Relaxed));
-        if said > 0 {
-            return said;
-        }
+        let of = |layer: &Layer| (layer.height.load(Ordering::Relaxed), layer.seen.load(Ordering::Relaxed));
+        let (said, seen) = self.layers.get(layer).map_or((0, 0), of);
         let above = (self.layer_count() - 1).saturating_sub(layer);
-        self.height.load(Ordering::Relaxed) >> above
+        let halved = self.height.load(Ordering::Relaxed) >> above;
+        [said, halved, seen].into_iter().find(|height| *height > 0).unwrap_or(0)
+    }
+
+    /// The height that a viewer's wish is held against: where nothing is known, the best is taken for what cameras usually send.
+    pub(crate) fn height_or_usual(&self, layer: usize) -> u32 {
+        const USUAL: u32 = 720;
+        let above = (self.layer_count() - 1).saturating_sub(layer);
+        match self.height(layer) {
+            0 if self.layer_count() > 1 => USUAL >> above,
+            height => height,
+        }
     }
 }
 
@@ -311,6 +331,13 @@ impl Sources {
     pub(crate) fn publish(&self, source: &Source, worker: usize, layers: usize, height: u32) -> u32 {
         let generation = self.generations.fetch_add(1, Ordering::AcqRel).wrapping_add(1).max(1);
         source.publish(worker, layers, height, generation);
+        generation
+    }
+
+    /// A publication goes on with other streams. Returns its new number.
+    pub(crate) fn renew(&self, source: &Source) -> u32 {
+        let generation = self.generations.fetch_add(1, Ordering::AcqRel).wrapping_add(1).max(1);
+        source.generation.store(generation, Ordering::Release);
         generation
     }
 }

@@ -65,6 +65,7 @@ pub(crate) struct Counts {
     pub(crate) padding: u64,
     pub(crate) unknown: u64,
     pub(crate) absurd: u64,
+    pub(crate) untaken: u64,
 }
 
 /// A viewer's connection.
@@ -121,6 +122,11 @@ pub(crate) trait Past {
 pub(crate) type AskKeyframe<'a> = &'a mut dyn FnMut(&Arc<Source>, u8);
 
 impl Viewer {
+    /// The name of all its streams.
+    pub(crate) fn cname(&self) -> String {
+        self.cname.iter().copied().map(char::from).collect()
+    }
+
     pub(crate) fn new(micros: u64, cname: [u8; 8]) -> Self {
         Self {
             slots: Vec::new(),
@@ -319,6 +325,8 @@ impl Viewer {
 
     /// What has happened since this was last asked.
     pub(crate) fn take_counts(&mut self) -> Counts {
+        self.counts.untaken +=
+            self.slots.iter_mut().map(|slot| std::mem::take(&mut slot.untaken)).sum::<u64>();
         let absurd = self.estimator.take_absurd();
         Counts { absurd, ..std::mem::take(&mut self.counts) }
     }

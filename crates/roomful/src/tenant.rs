@@ -223,4 +223,11 @@ impl Credentials {
         }
         Ok(end)
     }
+
+    /// Checks a UserSig for the user a request names, which may have ended.
+    pub(crate) fn verify_once(&self, user: &str, sig: &str) -> Result<(), usersig::Error> {
+        let fresh = usersig::decode(sig)?;
+        let issued_at = fresh.unverified().issued_at;
+        fresh.verify(&self.key, issued_at)?.require(user, self.record.sdkappid.0)
+    }
 }

@@ -6,18 +6,14 @@ use std::time::Instant;
 
 use str0m::Rtc;
 use str0m::change::SdpOffer;
-use str0m::format::CodecConfig;
-use str0m::media::Mid;
-use str0m::rtp::Extension;
 
 use super::{FeedsPast, Peer, Publishing, Role, Shard};
 use crate::command::{Answer, Published, Watched};
-use crate::dependency;
 use crate::dynacast::Wants;
 use crate::error::Error;
-use crate::payload::CodecKey;
+use crate::keys::Client;
 use crate::publisher::{Publisher, Rights, Track};
-use crate::sdp::{self, Line, Way};
+use crate::sdp::{Extension, Library, Line, Media, Offer, Part, Sending};
 use crate::slot::{Extensions, Slot, Taken};
 use crate::source::{PeerId, RoomKey, Source, SourceKey, StreamKind};
 use crate::viewer::Viewer;
@@ -26,20 +22,21 @@ use crate::viewer::Viewer;
 const MAX_STREAMS: usize = 128;
 
 impl Shard {
-    /// Lets the library answer an offer, in which sound that is missing may be asked for or not, and notes the name under which
-    /// ICE will knock.
-    fn answer(
+    /// Connects with whoever offers, and notes the name under which ICE will knock.
+    fn connect(
         &mut self,
         at: usize,
         peer: &mut Peer,
-        offer: &str,
-        asks_for_sound: bool,
+        offer: &Offer,
+        (library, text): (Library, &str),
         now: Instant,
-    ) -> Result<String, Error> {
-        let offer =
-            SdpOffer::from_sdp_string(offer).map_err(|error| Error::Offer(reason(&error.to_string())))?;
+    ) -> Result<(), Error> {
+        let text = SdpOffer::from_sdp_string(text).map_err(|error| Error::Offer(error.to_string()))?;
         let answer =
-            peer.rtc.sdp_api().accept_offer(offer).map_err(|error| Error::Offer(error.to_string()))?;
+            peer.rtc.sdp_api().accept_offer(text).map_err(|error| Error::Offer(error.to_string()))?;
+        peer.library = library;
+        peer.fingerprints.clone_from(&offer.transport.fingerprints);
+        peer.ours.note(&answer.to_sdp_string());
         let name = peer.rtc.direct_api().local_ice_credentials().ufrag;
         if name != peer.ufrag {
             self.forget_ufrag(&peer.ufrag);
@@ -48,8 +45,7 @@ impl Shard {
             peer.ufrag = name;
         }
         self.drive(at, peer, None, now);
-        let answer = answer.to_sdp_string();
-        Ok(if asks_for_sound { answer } else { sdp::without_sound_asked_for(&answer) })
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -63,25 +59,21 @@ impl Shard {
         rights: Rights,
         now: Instant,
     ) -> Result<Answer, Error> {
-        sdp::require_reasonable(offer)?;
-        let (lines, offer) = sdp::read_offer(offer, Way::Sends);
-        let asks_for_sound = sdp::asks_for_sound(&offer);
-        let streams = assign(&lines, streams)?;
+        let mut offer = Offer::read(offer)?;
         let is_new = !self.by_id.contains_key(&id);
         let at = self.open(id, || Role::Publisher(Box::default()), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
         let micros = self.shared.micros(now);
-        let answer = match &peer.role {
-            Role::Publisher(_) => self.answer(at, &mut peer, &offer, asks_for_sound, now),
-            Role::Viewer(_) => Err(Error::Gone),
-        };
-        let result = answer.map(|sdp| {
-            if let Role::Publisher(publisher) = &mut peer.role {
+        let result = self.publish_on(at, &mut peer, &mut offer, streams, now);
+        let result = result.map(|streams| {
+            let Peer { role, rtc, ours, .. } = &mut *peer;
+            if let Role::Publisher(publisher) = role {
                 publisher.rights = rights;
-                publisher.renegotiated(&mut peer.rtc, asks_for_sound);
-                self.retrack(at, publisher, room, user, &streams, &lines, micros);
+                self.retrack(at, publisher, rtc, (room, user), &streams, &offer, micros);
             }
-            Answer { sdp, published: streams, mids: Vec::new() }
+            let is_active = |line: &Line| streams.iter().any(|stream| stream.mid == line.name);
+            let parts = parts(&offer, |line| if is_active(line) { Part::Takes } else { Part::Idle });
+            Answer { sdp: offer.answer(ours, &parts), published: streams, mids: Vec::new() }
         });
         self.put_back(at, peer);
         if result.is_err() && is_new {
@@ -90,59 +82,89 @@ impl Shard {
         result
     }
 
+    /// Sees what a publisher's offer has, and connects with it.
+    fn publish_on(
+        &mut self,
+        at: usize,
+        peer: &mut Peer,
+        offer: &mut Offer,
+        streams: &[Published],
+        now: Instant,
+    ) -> Result<Vec<Published>, Error> {
+        if matches!(peer.role, Role::Viewer(_)) {
+            return Err(Error::Gone);
+        }
+        for line in &mut offer.lines {
+            // Browsers send it with any codec where it is agreed on; only AV1's payloads do not say as much.
+            let is_needed = line.formats.first().is_some_and(|format| format.codec.needs_dependency());
+            line.extensions.retain(|agreed| is_needed || agreed.extension != Extension::Dependency);
+        }
+        let mut library = peer.library.clone();
+        let text = library.offer(offer);
+        let streams = assign(offer, streams)?;
+        for (line, place) in offer.lines.iter().zip(0..) {
+            let is_meant = streams.iter().any(|stream| stream.mid == line.name);
+            if let Some(trouble) = offer.trouble(place).filter(|_| is_meant) {
+                return Err(Error::Offer(trouble));
+            }
+        }
+        require_connectable(offer)?;
+        self.connect(at, peer, offer, (library, &text), now)?;
+        Ok(streams)
+    }
+
     /// Begins the publications that are new in an offer, and ends those that are gone from it.
     #[allow(clippy::too_many_arguments)]
     fn retrack(
         &mut self,
         at: usize,
         publisher: &mut Publisher,
-        room: RoomKey,
-        user: &Arc<str>,
+        rtc: &mut Rtc,
+        (room, user): (RoomKey, &Arc<str>),
         streams: &[Published],
-        lines: &[Line],
+        offer: &Offer,
         micros: u64,
     ) {
+        let line = |name: &str| offer.lines.iter().find(|line| line.name == name);
         let is_kept = |track: &Track| {
-            let mid = track.mid.to_string();
-            streams.iter().any(|stream| stream.mid == mid.trim() && stream.kind == track.kind)
+            let is_it = |stream: &Published| stream.mid == *track.name && stream.kind == track.kind;
+            streams.iter().any(is_it) && line(&track.name).is_some_and(|line| track.is_of(&line.layers))
         };
         publisher.tracks.retain(|track| {
             let kept = is_kept(track);
             if !kept {
                 track.source.unpublish(track.generation);
                 self.publishing.remove(&track.source.id);
+                track.forget_streams(rtc);
             }
             kept
         });
         for stream in streams {
-            let mid = Mid::from(stream.mid.as_str());
-            if let Some(known) = publisher.tracks.iter().find(|track| track.mid == mid) {
+            if let Some(known) = publisher.tracks.iter().find(|track| *track.name == *stream.mid) {
                 // Another session of the member may publish it by now.
                 if known.generation == known.source.generation() {
                     known.source.set_encrypted(stream.is_encrypted);
                 }
                 continue;
             }
-            let rids: &[String] =
-                lines.iter().find(|line| line.mid == stream.mid).map_or(&[], |line| line.rids.as_slice());
+            let layers = line(&stream.mid).map_or(&[][..], |line| line.layers.as_slice());
             let source = self.shared.sources.get(&SourceKey { room, user: user.clone(), kind: stream.kind });
-            let generation = self.shared.sources.publish(&source, self.index, rids.len(), stream.height);
+            let generation = self.shared.sources.publish(&source, self.index, layers.len(), stream.height);
             source.set_encrypted(stream.is_encrypted);
-            for (rid, layer) in rids.iter().zip(0..) {
-                let said = stream.layers.iter().find(|said| said.rid == *rid);
-                source.describe(
-                    layer,
-                    said.map_or(0, |said| said.height),
-                    said.map_or(0, |said| said.most_bits),
-                );
+            for (layer, place) in layers.iter().zip(0..) {
+                let said = stream.layers.iter().find(|said| said.rid == layer.rid);
+                let or = |said: Option<u32>, offered: u32| said.filter(|said| *said > 0).unwrap_or(offered);
+                let height = or(said.map(|said| said.height), layer.height);
+                source.describe(place, height, or(said.map(|said| said.most_bits), layer.most_bits));
             }
             let wants = stream.is_dynamic.then(|| Wants::new(&source, micros));
-            publisher.tracks.push(Track::new(mid, stream.kind, source, generation, rids, wants));
+            publisher.tracks.push(Track::new(&stream.mid, stream.kind, source, generation, layers, wants));
         }
         for (track, place) in publisher.tracks.iter().zip(0..) {
             let here = Publishing { source: track.source.clone(), peer: at, track: place };
             self.publishing.insert(track.source.id, here);
         }
+        publisher.agreed(&offer.lines);
     }
 
     pub(crate) fn watch(
@@ -153,29 +175,16 @@ impl Shard {
         most_speakers: Option<NonZeroU8>,
         now: Instant,
     ) -> Result<Answer, Error> {
-        sdp::require_reasonable(offer)?;
-        let (lines, offer) = sdp::read_offer(offer, Way::Receives);
-        let asks_for_sound = sdp::asks_for_sound(&offer);
-        if lines.len() > MAX_STREAMS {
-            return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
+        let mut offer = Offer::read(offer)?;
+        let live = offer.lines.iter().filter(|line| is_media(line) && !line.is_refused).count();
+        if live > MAX_STREAMS {
+            return Err(Error::TooManyStreams { given: live, most: MAX_STREAMS });
         }
         let is_new = !self.by_id.contains_key(&id);
         let (cname, micros) = (self.shared.cname(), self.shared.micros(now));
         let at = self.open(id, || Role::Viewer(Box::new(Viewer::new(micros, cname))), now);
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return Err(Error::Gone) };
-        let answer = match &peer.role {
-            Role::Viewer(_) => self.answer(at, &mut peer, &offer, asks_for_sound, now),
-            Role::Publisher(_) => Err(Error::Gone),
-        };
-        let result = answer.and_then(|sdp| {
-            let Role::Viewer(viewer) = &mut peer.role else { return Err(Error::Gone) };
-            for line in lines.iter().filter(|line| line.is_active) {
-                open_slot(viewer, &mut peer.rtc, line, asks_for_sound);
-            }
-            self.fill(at, viewer, streams, most_speakers, now)?;
-            let mids = lines.into_iter().filter(|line| line.is_active).map(|line| line.mid).collect();
-            Ok(Answer { sdp, published: Vec::new(), mids })
-        });
+        let result = self.watch_on(at, &mut peer, &mut offer, streams, most_speakers, now);
         // What can be sent from the first moment on is asked for now, not at the next tick.
         peer.tick_due = now;
         self.schedule(at, &peer);
@@ -184,6 +193,57 @@ impl Shard {
             self.remove(at);
         }
         result
+    }
+
+    fn watch_on(
+        &mut self,
+        at: usize,
+        peer: &mut Peer,
+        offer: &mut Offer,
+        streams: &[Watched],
+        most_speakers: Option<NonZeroU8>,
+        now: Instant,
+    ) -> Result<Answer, Error> {
+        if matches!(peer.role, Role::Publisher(_)) {
+            return Err(Error::Gone);
+        }
+        require_connectable(offer)?;
+        // The library sends nothing of a viewer's: it need not know how.
+        let mut library = peer.library.clone();
+        let text = library.offer(&mut offer.without_media());
+        self.connect(at, peer, offer, (library, &text), now)?;
+        // A browser's page says what belongs together; of a player's streams all do.
+        let is_one = self.shared.client_of(peer.id) == Client::Other;
+        let Peer { role: Role::Viewer(viewer), rtc, ours, .. } = peer else { return Err(Error::Gone) };
+        let is_open = |offer: &Offer, (line, place): (&Line, usize)| {
+            line.receives && is_media(line) && !line.is_refused && offer.trouble(place).is_none()
+        };
+        for (line, place) in offer.lines.iter().zip(0..) {
+            if is_open(offer, (line, place)) {
+                open_slot(viewer, rtc, line);
+            }
+        }
+        self.fill(at, viewer, streams, most_speakers, now)?;
+        let parts = parts(offer, |line| {
+            if !line.receives {
+                return Part::Idle;
+            }
+            let place = viewer.slots.iter().position(|slot| slot.mid.as_slice() == line.name.as_bytes());
+            let Some((place, slot)) = place.and_then(|place| Some((place, viewer.slots.get(place)?))) else {
+                return Part::Idle;
+            };
+            let cname = viewer.cname();
+            Part::Sends(Sending {
+                stream: if is_one { cname.clone() } else { format!("{cname}{place}") },
+                track: format!("{cname}-{place}"),
+                cname,
+                ssrc: slot.ssrc,
+                rtx_ssrc: slot.rtx_ssrc,
+            })
+        });
+        let open = offer.lines.iter().zip(0..).filter(|line| is_open(offer, *line));
+        let mids = open.map(|(line, _)| line.name.clone()).collect();
+        Ok(Answer { sdp: offer.answer(ours, &parts), published: Vec::new(), mids })
     }
 
     pub(super) fn rewatch(
@@ -253,47 +313,58 @@ impl Shard {
     }
 }
 
-/// Sound can be sent again too, to whom asks for that (`sdp.rs`): on its own stream, as there is no other for it. Browsers ask
-/// where it is agreed on for the codec, whether or not it comes within RED.
-pub(super) fn let_sound_be_asked_for(codecs: &mut CodecConfig) {
-    let mut params = codecs.params().to_vec();
-    params
-        .iter_mut()
-        .filter(|params| !params.spec().codec.is_video())
-        .for_each(|params| params.set_fb_nack(true));
-    *codecs = CodecConfig::new_from_payload_params(params);
+/// Whether an m-line is for sound or pictures.
+fn is_media(line: &Line) -> bool {
+    matches!(line.media, Media::Audio | Media::Video)
 }
 
-/// What is wrong with an offer, without where in the server's memory.
-fn reason(error: &str) -> String {
-    error.lines().filter(|line| !line.contains("PointerOffset")).collect::<Vec<_>>().join(", ")
+/// What becomes of each m-line, where `of` says what becomes of those that can be taken.
+fn parts(offer: &Offer, of: impl Fn(&Line) -> Part) -> Vec<Part> {
+    let part = |(line, place): (&Line, usize)| match line.media {
+        _ if line.is_refused || offer.trouble(place).is_some() => Part::Refused,
+        Media::Data => Part::Data,
+        _ => of(line),
+    };
+    offer.lines.iter().zip(0..).map(part).collect()
+}
+
+/// Refuses an offer of which no m-line would be taken: there would be nothing to be connected by.
+fn require_connectable(offer: &Offer) -> Result<(), Error> {
+    if offer.bundle.iter().any(|place| offer.trouble(*place).is_none()) {
+        return Ok(());
+    }
+    let trouble = (0..offer.lines.len()).find_map(|place| offer.trouble(place));
+    Err(Error::Offer(trouble.unwrap_or_else(|| "none of its m-lines can be taken".into())))
 }
 
 /// What each stream of a publisher's offer carries: as it says, else the first video is the camera and the second the
 /// screen.
-fn assign(lines: &[Line], named: &[Published]) -> Result<Vec<Published>, Error> {
-    if lines.len() > MAX_STREAMS {
-        return Err(Error::TooManyStreams { given: lines.len(), most: MAX_STREAMS });
+fn assign(offer: &Offer, named: &[Published]) -> Result<Vec<Published>, Error> {
+    let lines = || offer.lines.iter().filter(|line| is_media(line) && !line.is_refused);
+    if lines().count() > MAX_STREAMS {
+        return Err(Error::TooManyStreams { given: lines().count(), most: MAX_STREAMS });
     }
-    if let Some(stranger) = named.iter().find(|stream| lines.iter().all(|line| line.mid != stream.mid)) {
+    if let Some(stranger) = named.iter().find(|stream| offer.lines.iter().all(|line| line.name != stream.mid))
+    {
         return Err(Error::UnknownMid(stranger.mid.clone()));
     }
     let mut streams: Vec<Published> = Vec::new();
-    for line in lines.iter().filter(|line| line.is_active) {
-        let said = named.iter().find(|stream| stream.mid == line.mid).cloned();
+    for line in lines().filter(|line| line.sends) {
+        let is_video = line.media == Media::Video;
+        let said = named.iter().find(|stream| stream.mid == line.name).cloned();
         let is_free = |kind: StreamKind| {
             named.iter().all(|stream| stream.kind != kind) && streams.iter().all(|stream| stream.kind != kind)
         };
         let stream = match said {
-            Some(stream) if stream.kind.is_video() != line.is_video => {
+            Some(stream) if stream.kind.is_video() != is_video => {
                 return Err(Error::WrongKind(stream.mid));
             }
             Some(stream) => stream,
             None => {
-                let mut kinds = StreamKind::ALL.into_iter().filter(|kind| kind.is_video() == line.is_video);
+                let mut kinds = StreamKind::ALL.into_iter().filter(|kind| kind.is_video() == is_video);
                 let kind =
-                    kinds.find(|kind| is_free(*kind)).ok_or_else(|| Error::OneTooMany(line.mid.clone()))?;
-                Published { mid: line.mid.clone(), kind, ..Published::default() }
+                    kinds.find(|kind| is_free(*kind)).ok_or_else(|| Error::OneTooMany(line.name.clone()))?;
+                Published { mid: line.name.clone(), kind, ..Published::default() }
             }
         };
         if streams.iter().any(|other| other.kind == stream.kind) {
@@ -304,42 +375,48 @@ fn assign(lines: &[Line], named: &[Published]) -> Result<Vec<Published>, Error> 
     Ok(streams)
 }
 
-/// Makes room for a stream that has been agreed on; nothing when there is room already.
-fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line, asks_for_sound: bool) {
-    if viewer.slots.iter().any(|slot| slot.mid.as_slice() == line.mid.as_bytes()) {
-        return;
-    }
-    let mid = Mid::from(line.mid.as_str());
-    let Some((ssrc, rtx)) =
-        rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| (*stream.ssrc(), stream.rtx()))
-    else {
-        return;
+/// Makes room for a stream that has been agreed on, or notes what a later offer takes on it.
+fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
+    let is_video = line.media == Media::Video;
+    let is_it = |slot: &Slot| slot.mid.as_slice() == line.name.as_bytes();
+    let place = match viewer.slots.iter().position(is_it) {
+        Some(place) => place,
+        None => {
+            let direct = rtc.direct_api();
+            let is_free =
+                |ssrc: u32| viewer.slots.iter().all(|slot| slot.ssrc != ssrc && slot.rtx_ssrc != Some(ssrc));
+            let fresh = || std::iter::repeat_with(|| *direct.new_ssrc()).find(|ssrc| is_free(*ssrc));
+            let (Some(ssrc), rtx) = (fresh(), fresh()) else { return };
+            let rtx =
+                rtx.filter(|rtx| *rtx != ssrc && line.formats.iter().any(|format| format.rtx.is_some()));
+            viewer.slots.push(Slot::new(&line.name, is_video, ssrc, rtx));
+            viewer.slots.len() - 1
+        }
     };
-    let mut slot = Slot::new(&line.mid, line.is_video, ssrc, rtx.map(|ssrc| *ssrc));
-    let Some(media) = rtc.media(mid) else { return };
-    let ids = media.remote_extmap();
+    let Some(slot) = viewer.slots.get_mut(place) else { return };
+    let id = |wanted: Extension| {
+        line.extensions.iter().find(|agreed| agreed.extension == wanted).map(|agreed| agreed.id)
+    };
     slot.extensions = Extensions {
-        mid: ids.id_of(Extension::RtpMid),
-        transport_cc: ids.id_of(Extension::TransportSequenceNumber),
-        audio_level: ids.id_of(Extension::AudioLevel),
-        orientation: ids.id_of(Extension::VideoOrientation),
-        abs_send_time: ids.id_of(Extension::AbsoluteSendTime),
+        // Without a name of its own there is nothing to say.
+        mid: id(Extension::Mid).filter(|_| line.mid.is_some()),
+        transport_cc: id(Extension::TransportCc),
+        audio_level: id(Extension::Level),
+        orientation: id(Extension::Orientation),
+        abs_send_time: id(Extension::SendTime),
         // Long ones need the two-byte form (RFC 8285 4.3): without it a viewer would lack just those that the others refer to.
-        dependency: ids.id_of(dependency::extension()).filter(|_| line.allows_mixed),
+        dependency: id(Extension::Dependency).filter(|_| line.allows_mixed),
     };
-    slot.kept = (asks_for_sound && !line.is_video).then(Box::default);
-    let offered = media.remote_pts().to_vec();
-    for params in rtc.codec_config().params() {
-        if !offered.contains(&params.pt()) {
-            continue;
-        }
-        let codec = CodecKey::new(&params.spec(), false);
-        let rtx = params.resend().map(|pt| *pt);
-        slot.takes.push(Taken { codec, payload_type: *params.pt(), rtx });
-        if let Some(red) = params.red() {
-            let codec = CodecKey::new(&params.spec(), true);
-            slot.takes.push(Taken { codec, payload_type: *red, rtx: None });
-        }
+    let asks = line.formats.iter().any(|format| format.asks("nack"));
+    if asks && !is_video {
+        slot.kept.get_or_insert_default();
+    } else {
+        slot.kept = None;
     }
-    viewer.slots.push(slot);
+    let rtx_ssrc = slot.rtx_ssrc;
+    slot.set_takes(line.formats.iter().map(|format| Taken {
+        codec: format.codec,
+        payload_type: format.number,
+        rtx: format.rtx.filter(|_| rtx_ssrc.is_some()),
+    }));
 }

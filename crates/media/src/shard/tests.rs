@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod offers;
 mod sound;
 
 use rand::{RngExt as _, SeedableRng as _};
@@ -309,6 +310,103 @@ fn a_viewer_gets_what_is_published_packet_by_packet() {
     }
 }
 
+/// An encoder without the MID extension that announces no SSRC, as many a simple one: what it sends is found by its payload type.
+#[test]
+fn a_publisher_that_names_nothing_is_seen() {
+    let mut world = World::new();
+    let at = world.client();
+    let (offer, pending) = world.offer(at, Direction::SendOnly, &[]);
+    let names = |line: &&str| !line.contains("sdes:mid") && !line.starts_with("a=ssrc");
+    let offer: Vec<&str> = offer.lines().filter(names).collect();
+    let offer = offer.join("\r\n") + "\r\n";
+    let answer = world
+        .shard
+        .publish(PeerId(1), RoomKey(1), &"ann".into(), &offer, &[], Rights::ALL, world.now)
+        .unwrap();
+    world.accept(at, pending, &answer);
+    let ben = world.viewer(2, u32::MAX);
+
+    world.run(Duration::from_secs(2), &[(at, &[])]);
+
+    assert!(world.one_stream(ben).len() > 100);
+    assert_eq!(world.shard.shared.counters.unplaced_packets.load(Ordering::Relaxed), 0);
+}
+
+/// An encoder that begins anew has another SSRC, and other numbers and times: to viewers it is the same stream.
+#[test]
+fn a_publisher_may_change_its_streams_in_the_middle() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let ben = world.viewer(2, u32::MAX);
+    world.run(Duration::from_secs(2), &[(ann, &[])]);
+    let before = world.clients[ben].got.len();
+    for ssrc in [4711, 4713] {
+        world.run(Duration::from_millis(300), &[]);
+        let client = &mut world.clients[ann];
+        let mid = client.mid.unwrap();
+        client.rtc.direct_api().reset_stream_tx(mid, None, ssrc.into(), Some((ssrc + 1).into())).unwrap();
+        // The next is a keyframe, with lower numbers than all before.
+        client.written = [0; 2];
+        world.run(Duration::from_secs(2), &[(ann, &[])]);
+    }
+
+    let got = world.one_stream(ben);
+    assert!(before > 100 && got.len() > before + 200, "{before}, then {}", got.len());
+    assert_eq!(world.shard.events.iter().filter(|event| matches!(event, Event::Lost(..))).count(), 0);
+}
+
+/// What nobody can tell apart does not vanish without a word.
+#[test]
+fn a_publisher_whose_packets_belong_to_nothing_is_ended_with_the_reason() {
+    let mut world = World::new();
+    let ann = world.publisher(1, &[]);
+    let peer = world.shard.peers.iter_mut().flatten().next().unwrap();
+    let Role::Publisher(publisher) = &mut peer.role else { panic!("a viewer") };
+    // As if the offer had had other payload types than what is sent.
+    publisher.agreed(&[]);
+
+    world.run(Duration::from_secs(12), &[(ann, &[])]);
+
+    assert!(world.shard.shared.counters.unplaced_packets.load(Ordering::Relaxed) > 100);
+    let lost = world.shard.events.iter().find_map(|event| match event {
+        Event::Lost(peer, reason) => Some((*peer, reason.is_some())),
+        _ => None,
+    });
+    assert_eq!(lost, Some((PeerId(1), true)));
+}
+
+/// The certificate is checked by whatever hash the offer announces it with.
+#[test]
+fn only_the_certificate_that_was_announced_is_taken() {
+    let mut world = World::new();
+    for (forges, peer) in [(false, 1), (true, 2)] {
+        let at = world.client();
+        let (offer, pending) = world.offer(at, Direction::SendOnly, &[]);
+        let offer = match forges {
+            false => offer,
+            true => {
+                let start = offer.find("sha-256 ").unwrap() + 8;
+                offer.replace(&offer[start..start + 95], &["11"; 32].join(":"))
+            }
+        };
+        let user: Arc<str> = format!("user{peer}").into();
+        let answer = world
+            .shard
+            .publish(PeerId(peer), RoomKey(1), &user, &offer, &[], Rights::ALL, world.now)
+            .unwrap();
+        let answer = SdpAnswer::from_sdp_string(&answer.sdp).unwrap();
+        world.clients[at].rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        world.run(Duration::from_secs(2), &[]);
+    }
+    let ended = world.shard.events.iter().filter_map(|event| match event {
+        Event::Connected(peer) => Some((true, peer.0)),
+        Event::Lost(peer, _) => Some((false, peer.0)),
+        _ => None,
+    });
+    assert_eq!(ended.collect::<Vec<_>>(), [(true, 1), (false, 2)]);
+    assert_eq!(world.shard.shared.counters.foreign_certificates.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn nothing_is_allocated_for_what_goes_out() {
     let mut world = World::new();
@@ -590,7 +688,7 @@ fn everything_is_let_go_of_in_the_end() {
     world.run(SILENCE_TIMEOUT + Duration::from_secs(2), &[]);
 
     let shard = &world.shard;
-    assert_eq!(shard.events.iter().filter(|event| matches!(event, Event::Lost(_))).count(), 2);
+    assert_eq!(shard.events.iter().filter(|event| matches!(event, Event::Lost(..))).count(), 2);
     assert!(shard.by_id.is_empty() && shard.by_ufrag.is_empty() && shard.by_route.is_empty());
     assert!(shard.feeds.is_empty() && shard.publishing.is_empty());
     assert!(shard.shared.ufrags.read().is_empty());

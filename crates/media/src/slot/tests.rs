@@ -1,5 +1,4 @@
-use str0m::format::{Codec, CodecSpec, FormatParams};
-use str0m::media::Frequency;
+use str0m::format::Codec;
 
 use super::write::PADDED;
 use super::*;
@@ -10,8 +9,7 @@ const DEPENDENCY: u8 = 12;
 const ORIENTATION: u8 = 5;
 
 fn codec(codec: Codec) -> CodecKey {
-    let format = FormatParams::default();
-    CodecKey::new(&CodecSpec { codec, clock_rate: Frequency::NINETY_KHZ, channels: None, format }, false)
+    CodecKey::of(codec, 0, false)
 }
 
 /// A viewer's slot with a camera of so many layers, which came in the publication of that number.
@@ -103,6 +101,20 @@ fn the_dependency_descriptor_goes_along_where_there_is_room_and_its_numbers_go_o
     let fourth = send(&mut slot, 1, 901, Picture::default(), descriptor(3, 4));
     assert_eq!(fourth, (false, vec![orientation, (DEPENDENCY, vec![0xca, 2, 0])]), "numbers roll over");
     assert_eq!(send(&mut slot, 1, 902, Picture::default(), descriptor(2, 5)).1.len(), 1, "broken");
+}
+
+#[test]
+fn what_a_viewer_does_not_take_is_counted_and_what_it_takes_no_more_goes_on_in_something_else() {
+    let (mut slot, generation) = slot(1);
+    let h264 = packet(generation, Codec::H264, 0, 1, key());
+    assert!(written(&mut slot, &h264).is_none() && slot.untaken == 1);
+
+    assert!(written(&mut slot, &packet(generation, Codec::Vp8, 0, 2, key())).is_some());
+    slot.set_takes([Taken { codec: codec(Codec::Vp8), payload_type: 101, rtx: None }].into_iter());
+    assert!(written(&mut slot, &packet(generation, Codec::Vp8, 0, 3, Picture::default())).is_none());
+    let again = written(&mut slot, &packet(generation, Codec::Vp8, 0, 4, key())).unwrap();
+
+    assert_eq!((again[1] & 0x7f, u16::from_be_bytes([again[2], again[3]])), (101, 2));
 }
 
 #[test]

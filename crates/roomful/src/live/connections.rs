@@ -1,6 +1,7 @@
 //! The connections of the forwarding unit, and whose each of them is: carries out what rooms decide (`streams.rs`), and
 //! brings back what the unit reports.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -52,6 +53,8 @@ pub(crate) struct Resource {
     pub(crate) offer: String,
     /// Names the ICE session (RFC 9725 4.3.1).
     pub(crate) entity_tag: String,
+    /// It came by WHIP.
+    pub(crate) is_published: bool,
     /// What its user's UserSig was verified by.
     pub(crate) credentials: Arc<Credentials>,
     /// What it takes up of its user's.
@@ -71,6 +74,8 @@ pub(crate) struct Live {
     last_seq: AtomicU64,
     /// Sessions that were nothing but a connection which is closed.
     ended: Mutex<Vec<SessionId>>,
+    /// Why what came by WHIP or WHEP was ended, where there is more to say than that it was; the newest last.
+    reasons: Mutex<VecDeque<(String, &'static str)>>,
     wake: Notify,
 }
 
@@ -92,6 +97,7 @@ impl Live {
             last_room: AtomicU64::new(0),
             last_seq: AtomicU64::new(clock::now().unix_millis().saturating_mul(1000)),
             ended: Mutex::default(),
+            reasons: Mutex::default(),
             wake: Notify::new(),
         };
         Ok((Arc::new(live), happenings))
@@ -324,7 +330,10 @@ impl Live {
                 event = happenings.recv() => match event {
                     None => return,
                     Some(Event::Connected(_)) => {}
-                    Some(Event::Lost(peer)) => self.end(&hub, peer, LeaveCause::Interrupted),
+                    Some(Event::Lost(peer, reason)) => {
+                        self.note_reason(peer, reason);
+                        self.end(&hub, peer, LeaveCause::Interrupted);
+                    }
                     Some(Event::Wanted(peer, kind, layers)) => {
                         let whose = self.connections.lock().get(&peer).map(|one| (one.cell.upgrade(), one.session));
                         if let Some((Some(cell), Some(session))) = whose {
@@ -372,6 +381,27 @@ impl Live {
         if let (Some(cell), Some(session)) = (cell.upgrade(), hub.sessions.by_id(session)) {
             session.push(Frame::text(&what(&cell)));
         }
+    }
+
+    /// A connection was ended by the unit itself.
+    fn note_reason(&self, peer: PeerId, reason: Option<&'static str>) {
+        /// More than are asked for: a client asks soon.
+        const MOST: usize = 1000;
+        let Some(reason) = reason else { return };
+        tracing::info!(peer = peer.0, reason, "a connection of media was ended");
+        let name =
+            self.connections.lock().get(&peer).and_then(|one| Some(one.resource.as_ref()?.name.clone()));
+        let Some(name) = name else { return };
+        let mut reasons = self.reasons.lock();
+        if reasons.len() >= MOST {
+            reasons.pop_front();
+        }
+        reasons.push_back((name, reason));
+    }
+
+    /// Why what came by WHIP or WHEP under a name was ended.
+    pub(crate) fn reason(&self, resource: &str) -> Option<&'static str> {
+        self.reasons.lock().iter().find(|(name, _)| name == resource).map(|(_, reason)| *reason)
     }
 
     /// A connection is gone, and with it a session that was nothing else.

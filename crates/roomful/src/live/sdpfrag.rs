@@ -79,7 +79,10 @@ pub(super) fn read(text: &str) -> Option<Fragment<'_>> {
 /// What an answer says of ICE.
 pub(super) fn of_answer(answer: &str) -> String {
     let (session, media) = answer.split_once("\r\nm=").unwrap_or((answer, ""));
-    let first = media.split("\r\nm=").next().unwrap_or_default();
+    // M-lines that were turned down, and those that only go with the others, say nothing of it.
+    let sections = || media.split("\r\nm=");
+    let first = sections().find(|section| section.contains("a=candidate:")).or_else(|| sections().next());
+    let first = first.unwrap_or_default();
     let mut fragment = String::new();
     let mut keep = |line: &str, prefixes: &[&str]| {
         if prefixes.iter().any(|prefix| line.starts_with(prefix)) {
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn an_answer_is_cut_to_its_ice() {
         let answer = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\na=group:BUNDLE 0 1\r\na=ice-lite\r\na=fingerprint:x\r\n\
-            m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=candidate:1\r\na=recvonly\r\n\
+            m=text 0 RTP/AVP 0\r\na=mid:t\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=candidate:1\r\na=recvonly\r\n\
             m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=ice-ufrag:u\r\n";
 
         assert_eq!(

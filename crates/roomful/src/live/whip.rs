@@ -14,16 +14,16 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK,
-    LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_MATCH,
+    LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use axum::routing::any;
 use hall::{Command, Offer, Planned};
-use media::{SourceKey, StreamKind, Wanted, Watched};
+use media::{OfferedLine, SourceKey, StreamKind, Wanted, Watched};
 use rooms::{Device, LeaveCause, SdkAppId, UserId};
 use serde_json::json;
 
@@ -154,52 +154,104 @@ impl Way {
     }
 }
 
-pub(crate) fn routes(hub: Arc<Hub>) -> Router {
-    let endpoint = |way: Way| {
-        any(move |State(hub): State<Arc<Hub>>, Path(room): Path<String>, request: Request| async move {
-            match *request.method() {
-                Method::POST => {
-                    // To its end even when the client hangs up meanwhile: what was begun is either told or undone.
-                    let work = tokio::spawn(begin(hub, way, room, request));
-                    match work.await {
-                        Ok(Ok(response)) => response,
-                        Ok(Err(refusal)) => refusal.after_a_moment().await,
-                        Err(error) => Refusal::from(ApiError::internal(error)).response(),
-                    }
-                }
-                Method::GET | Method::HEAD => answer(StatusCode::NO_CONTENT, String::new()),
-                Method::OPTIONS => allowed("POST, GET, OPTIONS", ("accept-post", SDP), StatusCode::OK),
-                _ => allowed("POST, GET, OPTIONS", ("accept-post", SDP), StatusCode::METHOD_NOT_ALLOWED),
+/// What a URL stands for.
+enum Target {
+    Room(String),
+    /// A session in a room.
+    Session(String, String),
+    Nothing,
+}
+
+impl Target {
+    fn read(way: Way, path: &str) -> Self {
+        let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(way.name()));
+        let decoded =
+            |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().ok().map(String::from);
+        let parts: Option<Vec<String>> = rest
+            .and_then(|rest| rest.strip_prefix('/'))
+            .and_then(|rest| rest.split('/').map(decoded).collect());
+        match parts.as_deref() {
+            Some([room]) if !room.is_empty() => Self::Room(room.clone()),
+            Some([room, name]) if !room.is_empty() && !name.is_empty() => {
+                Self::Session(room.clone(), name.clone())
             }
-        })
-    };
-    let resource = any(
-        |State(hub): State<Arc<Hub>>, Path((_, resource)): Path<(String, String)>, request: Request| async move {
-            let accepted = ("accept-patch", SDP_FRAGMENT);
-            let result = match *request.method() {
-                Method::DELETE => end(&hub, &resource, request.headers()),
-                Method::PATCH => patch(&hub, &resource, request).await,
-                Method::GET | Method::HEAD => own(&hub, &resource, request.headers())
-                    .map(|_| answer(StatusCode::NO_CONTENT, String::new())),
-                Method::OPTIONS => return allowed("PATCH, DELETE, GET, OPTIONS", accepted, StatusCode::OK),
-                _ => return allowed("PATCH, DELETE, GET, OPTIONS", accepted, StatusCode::METHOD_NOT_ALLOWED),
-            };
-            match result {
+            _ => Self::Nothing,
+        }
+    }
+}
+
+pub(crate) fn routes(hub: Arc<Hub>) -> Router {
+    let serve = |way: Way| {
+        any(move |State(hub): State<Arc<Hub>>, request: Request| async move {
+            match serve(hub, way, request).await {
                 Ok(response) => response,
                 Err(refusal) => refusal.after_a_moment().await,
             }
-        },
-    );
-    Router::new()
-        .route("/whip/{room}", endpoint(Way::Whip))
-        .route("/whep/{room}", endpoint(Way::Whep))
-        .route("/whip/{room}/{resource}", resource.clone())
-        .route("/whep/{room}/{resource}", resource)
-        .with_state(hub)
+        })
+    };
+    let mut routes = Router::new();
+    for way in [Way::Whip, Way::Whep] {
+        for path in ["", "/", "/{*rest}"] {
+            routes = routes.route(&format!("/{}{path}", way.name()), serve(way));
+        }
+    }
+    routes.with_state(hub)
+}
+
+async fn serve(hub: Arc<Hub>, way: Way, request: Request) -> Result<Response<Body>, Refusal> {
+    const ENDPOINT: (&str, (&str, &str)) = ("POST, GET, OPTIONS", ("accept-post", SDP));
+    const SESSION: (&str, (&str, &str)) = ("PATCH, DELETE, GET, OPTIONS", ("accept-patch", SDP_FRAGMENT));
+    // RFC 9112 3.2: one, of whoever speaks HTTP/1.1.
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts != 1 {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the request needs one Host header"));
+    }
+    let target = Target::read(way, request.uri().path());
+    match (target, request.method().clone()) {
+        (Target::Room(room), Method::POST) => {
+            // To its end even when the client hangs up meanwhile: what was begun is either told or undone.
+            tokio::spawn(begin(hub, way, room, request)).await.map_err(ApiError::internal)?
+        }
+        (Target::Room(_), Method::GET | Method::HEAD) => Ok(answer(StatusCode::NO_CONTENT, String::new())),
+        (Target::Session(room, name), method)
+            if [Method::DELETE, Method::PATCH, Method::GET, Method::HEAD].contains(&method) =>
+        {
+            let whose = Whose { way, room, name };
+            match method {
+                Method::DELETE => end(&hub, &whose, request.headers()),
+                Method::PATCH => patch(&hub, &whose, request).await,
+                _ => own(&hub, &whose, request.headers())
+                    .map(|_| answer(StatusCode::NO_CONTENT, String::new())),
+            }
+        }
+        (Target::Session(..), method) => {
+            let status =
+                if method == Method::OPTIONS { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+            Ok(allowed(SESSION.0, SESSION.1, status))
+        }
+        (_, Method::OPTIONS) => Ok(allowed(ENDPOINT.0, ENDPOINT.1, StatusCode::OK)),
+        (Target::Room(_), _) => Ok(allowed(ENDPOINT.0, ENDPOINT.1, StatusCode::METHOD_NOT_ALLOWED)),
+        (Target::Nothing, _) => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "nothing is here: the URL is /whip/ROOM or /whep/ROOM, without a slash at its end",
+        )),
+    }
+}
+
+/// When a token has to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    Now,
+    /// What was begun with it can be ended with it: sessions are longer than UserSigs may be.
+    Once,
 }
 
 /// Whose the bearer token is.
-fn authorise(hub: &Hub, headers: &HeaderMap) -> Result<(Arc<App>, UserId, Arc<Credentials>), Refusal> {
+fn authorise(
+    hub: &Hub,
+    headers: &HeaderMap,
+    holding: Holding,
+) -> Result<(Arc<App>, UserId, Arc<Credentials>), Refusal> {
     let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = match token.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
@@ -215,7 +267,10 @@ fn authorise(hub: &Hub, headers: &HeaderMap) -> Result<(Arc<App>, UserId, Arc<Cr
     let app = rest::require_app(hub, SdkAppId(claims.sdkappid))?;
     let user = UserId::parse(&claims.identifier)?;
     let credentials = app.credentials();
-    credentials.verify(user.as_str(), token).map_err(ApiError::from)?;
+    match holding {
+        Holding::Now => _ = credentials.verify(user.as_str(), token).map_err(ApiError::from)?,
+        Holding::Once => credentials.verify_once(user.as_str(), token).map_err(ApiError::from)?,
+    }
     Ok((app, user, credentials))
 }
 
@@ -229,7 +284,7 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
     if hub.is_draining() {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
-    let (app, user, credentials) = authorise(&hub, request.headers())?;
+    let (app, user, credentials) = authorise(&hub, request.headers(), Holding::Now)?;
     let limits = &hub.config.limits;
     let quota = app.quotas.of(&user, limits);
     // It enters, may take a seat, and begins to publish: all of it is kept.
@@ -243,13 +298,14 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
         }
     };
     let watched = query(&request, "user");
-    let offer = read_body(&hub, &app, request).await?;
+    let offer = read_body(&hub, &app, request, Holding::Now).await?;
     quota.spend_command(limits, offer.len(), Instant::now())?;
 
     let cell = app.room(&room)?;
     hub.import_if_new(&app, &user).await?;
-    let resource =
-        Resource { name: secret()?, user, offer, entity_tag: secret()?, credentials, _place: place };
+    let is_published = way == Way::Whip;
+    let (name, entity_tag) = (secret()?, secret()?);
+    let resource = Resource { name, user, offer, entity_tag, is_published, credentials, _place: place };
     let sdp = match way {
         Way::Whip => publish(&hub, &cell, seat, &resource).await?,
         Way::Whep => watch(&hub, &cell, watched, &resource).await?,
@@ -281,7 +337,12 @@ fn require_type(headers: &HeaderMap, wanted: &str, trouble: &'static str) -> Res
 }
 
 /// The body, of one who may send it, also when it has come.
-async fn read_body(hub: &Arc<Hub>, app: &Arc<App>, request: Request) -> Result<String, Refusal> {
+async fn read_body(
+    hub: &Arc<Hub>,
+    app: &Arc<App>,
+    request: Request,
+    holding: Holding,
+) -> Result<String, Refusal> {
     let (head, body) = request.into_parts();
     let body = rest::read_body(body, MAX_OFFER, hub, app).await.map_err(|trouble| match trouble {
         BodyTrouble::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
@@ -292,7 +353,7 @@ async fn read_body(hub: &Arc<Hub>, app: &Arc<App>, request: Request) -> Result<S
         BodyTrouble::NoRoom => ApiError::from(trouble).into(),
     })?;
     if body.is_late {
-        authorise(hub, &head.headers)?;
+        authorise(hub, &head.headers, holding)?;
     }
     String::from_utf8(body.bytes.to_vec())
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is no UTF-8"))
@@ -328,7 +389,7 @@ async fn publish(
     resource: &Resource,
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
-    require_publishable(offer)?;
+    require_acceptable(offer, Way::Whip)?;
     let session = enter(hub, cell, user).await?;
     let published = async {
         let sit = Planned::SitToPublish { index: seat };
@@ -336,19 +397,12 @@ async fn publish(
         let (offered, kept) = (Offer::default(), Some(resource.clone()));
         let (answer, rights) =
             hub.live.publish(cell, &session, offer.clone(), Vec::new(), offered, kept).await?;
-        if is_partial(&answer.sdp) {
-            let trouble = "a part of the offer cannot be received: offer Opus, and VP8, VP9, H.264 or AV1";
-            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, trouble));
-        }
         if answer.published.iter().any(|stream| rights.allow(stream.kind)) {
             return Ok(answer.sdp);
         }
         let first = answer.published.first().map_or(StreamKind::Main, |stream| stream.kind);
         let refused = cell.read()?.require_may_publish(user, unit::device(first), clock::now());
-        Err(refused.err().map_or_else(
-            || Refusal::new(StatusCode::BAD_REQUEST, "the offer has nothing to publish"),
-            Refusal::from,
-        ))
+        Err(refused.err().map_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, NOTHING), Refusal::from))
     };
     let result = published.await;
     if result.is_err() {
@@ -364,6 +418,7 @@ async fn watch(
     resource: &Resource,
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
+    require_acceptable(offer, Way::Whep)?;
     let is_listed = {
         let room = cell.read()?;
         room.require_not_banned(user.as_str(), clock::now())?;
@@ -417,9 +472,10 @@ fn wanted(cell: &OpenRoom, offer: &str, whom: &str) -> Vec<Watched> {
         false => [StreamKind::Main, StreamKind::Sub],
     };
     let (mut sounds, mut pictures) = ([StreamKind::Audio].into_iter(), pictures.into_iter());
-    let kinds = media::receiving_lines(offer).into_iter().map(|(mid, is_video)| {
-        let kind = if is_video { pictures.next() } else { sounds.next() };
-        (mid, kind)
+    let lines = media::offered_lines(offer).unwrap_or_default().into_iter();
+    let kinds = lines.filter(|line| line.receives && line.trouble.is_none()).map(|line| {
+        let kind = if line.is_video { pictures.next() } else { sounds.next() };
+        (line.mid, kind)
     });
     kinds
         .filter_map(|(mid, kind)| {
@@ -429,32 +485,67 @@ fn wanted(cell: &OpenRoom, offer: &str, whom: &str) -> Vec<Watched> {
         .collect()
 }
 
-/// A microphone, a camera and a screen are all that one publishes (RFC 9725 4.4.2).
-fn require_publishable(offer: &str) -> Result<(), Refusal> {
-    let count = |kind: &str| offer.lines().filter(|line| line.starts_with(kind)).count();
-    if count("m=audio ") <= 1 && count("m=video ") <= 2 {
-        return Ok(());
+/// What an offer is told that sends nothing.
+const NOTHING: &str =
+    "the offer has nothing to publish: its m-lines are a=sendonly or a=sendrecv, of those that send";
+
+/// Refuses at once what would not come about, or only in part (RFC 9725 4.4.2, 4.4.3): a microphone, a camera and a screen are all
+/// that one publishes, all of which can be taken; and of a player's m-lines at least one.
+fn require_acceptable(offer: &str, way: Way) -> Result<(), Refusal> {
+    let lines = media::offered_lines(offer).map_err(ApiError::from)?;
+    let flows = |line: &&OfferedLine| if way == Way::Whip { line.sends } else { line.receives };
+    let count = |is_video: bool| lines.iter().filter(flows).filter(|line| line.is_video == is_video).count();
+    let not_acceptable = |message: String| Refusal {
+        status: StatusCode::NOT_ACCEPTABLE,
+        error: ApiError::new(Code::Invalid, message),
+    };
+    if count(false) + count(true) == 0 {
+        let trouble = match way {
+            Way::Whip => NOTHING,
+            Way::Whep => {
+                "the offer receives nothing: its m-lines are a=recvonly or a=sendrecv, of those that play"
+            }
+        };
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, trouble));
     }
-    let trouble =
-        "too many streams: one with sound and at most two with pictures (camera and screen) can be published";
-    Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, trouble))
+    if way == Way::Whip && (count(false) > 1 || count(true) > 2) {
+        let trouble = "too many streams: one with sound and at most two with pictures (camera and screen) can be published";
+        return Err(not_acceptable(trouble.into()));
+    }
+    let mut troubles = lines.iter().filter(flows).map(|line| line.trouble.clone());
+    match way {
+        Way::Whip => troubles.flatten().next().map_or(Ok(()), |trouble| Err(not_acceptable(trouble))),
+        Way::Whep if troubles.any(|trouble| trouble.is_none()) => Ok(()),
+        Way::Whep => {
+            let trouble = lines.iter().filter(flows).find_map(|line| line.trouble.clone());
+            Err(not_acceptable(trouble.unwrap_or_default()))
+        }
+    }
 }
 
-/// Whether an answer turns a part of its offer down (RFC 9725 4.4.3).
-fn is_partial(answer: &str) -> bool {
-    answer.lines().any(|line| line.starts_with("m=audio 0 ") || line.starts_with("m=video 0 "))
+/// A session, as its URL names it.
+struct Whose {
+    way: Way,
+    room: String,
+    name: String,
 }
 
-fn gone() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "there is no such session; it has ended")
+fn gone(hub: &Hub, name: &str) -> Refusal {
+    let ended = hub.live.reason(name).map(|reason| format!("this session was ended: {reason}"));
+    let message = ended.unwrap_or_else(|| "there is no such session; it has ended".into());
+    Refusal { status: StatusCode::NOT_FOUND, error: ApiError::new(Code::Invalid, message) }
 }
 
 /// What is there under a name, for whose it is.
-fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
-    let (app, user, _) = authorise(hub, headers)?;
+fn own(hub: &Hub, whose: &Whose, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
+    let (app, user, _) = authorise(hub, headers, Holding::Once)?;
     let limits = &hub.config.limits;
     app.quotas.of(&user, limits).spend_command(limits, 0, Instant::now())?;
-    let (cell, resource) = hub.live.resource(name).ok_or_else(gone)?;
+    let Whose { way, room, name } = whose;
+    let is_there = |(cell, resource): &(Arc<OpenRoom>, Resource)| {
+        resource.is_published == (*way == Way::Whip) && cell.room_id.as_str() == room
+    };
+    let (cell, resource) = hub.live.resource(name).filter(is_there).ok_or_else(|| gone(hub, name))?;
     if !Arc::ptr_eq(&cell.app, &app.tenant) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";
         return Err(ApiError::new(Code::NotAllowed, trouble).into());
@@ -463,8 +554,8 @@ fn own(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<(Arc<App>, Resource
 }
 
 /// Starts ICE over, when the client has a new name and password; else there is nothing to do (RFC 9725 4.3).
-async fn patch(hub: &Arc<Hub>, name: &str, request: Request) -> Result<Response<Body>, Refusal> {
-    let (app, resource) = own(hub, name, request.headers())?;
+async fn patch(hub: &Arc<Hub>, whose: &Whose, request: Request) -> Result<Response<Body>, Refusal> {
+    let (app, resource) = own(hub, whose, request.headers())?;
     let trouble = "the body must be a fragment of SDP, of type application/trickle-ice-sdpfrag";
     require_type(request.headers(), SDP_FRAGMENT, trouble)?;
     let matched = request.headers().get(IF_MATCH).and_then(|value| value.to_str().ok()).map(String::from);
@@ -477,7 +568,7 @@ async fn patch(hub: &Arc<Hub>, name: &str, request: Request) -> Result<Response<
         let trouble = "If-Match names an ICE session that is over: use the ETag of the latest answer";
         return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, trouble));
     }
-    let text = read_body(hub, &app, request).await?;
+    let text = read_body(hub, &app, request, Holding::Once).await?;
     let limits = &hub.config.limits;
     app.quotas.of(&resource.user, limits).spend_command(limits, text.len(), Instant::now())?;
     let fragment = sdpfrag::read(&text).ok_or_else(|| {
@@ -500,8 +591,8 @@ async fn patch(hub: &Arc<Hub>, name: &str, request: Request) -> Result<Response<
     Ok(response)
 }
 
-fn end(hub: &Arc<Hub>, name: &str, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    own(hub, name, headers)?;
-    hub.live.end_resource(hub, name, LeaveCause::Leave);
+fn end(hub: &Arc<Hub>, whose: &Whose, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    own(hub, whose, headers)?;
+    hub.live.end_resource(hub, &whose.name, LeaveCause::Leave);
     Ok(answer(StatusCode::OK, String::new()))
 }
