@@ -134,9 +134,16 @@ pub enum Write {
         place: u64,
         /// The last message it has.
         seen: u64,
+        /// It was not in before.
+        is_new: bool,
     },
     /// A session is in no more.
-    Absence(SessionId),
+    Absence {
+        /// Which.
+        session: SessionId,
+        /// Whose.
+        user: UserId,
+    },
     /// A message.
     Message(Message),
     /// Its numbers.
@@ -478,7 +485,7 @@ impl<T> Hall<T> {
             self.listeners += 1;
             events.extend(entered.event);
             let mut writes = vec![
-                Write::Presence { session, user: user.clone(), place, seen },
+                Write::Presence { session, user: user.clone(), place, seen, is_new },
                 Write::Counters(room.counters()),
             ];
             note_seat(room, entered.seated, &mut writes, &mut events);
@@ -493,7 +500,7 @@ impl<T> Hall<T> {
         let departure = room.leave(user, session, cause, self.now)?;
         self.listeners = self.listeners.saturating_sub(1);
         let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
-        let mut writes = vec![Write::Absence(session)];
+        let mut writes = vec![Write::Absence { session, user: user.clone() }];
         note_seat(room, departure.freed, &mut writes, &mut events);
         self.journal(writes, events.clone(), user.to_string());
         self.let_go(session, None);
@@ -535,7 +542,8 @@ impl<T> Hall<T> {
         let is_in = members.sessions(user.as_str()).contains(&session);
         let Some(place) = members.place(user.as_str()).filter(|_| is_in) else { return };
         self.note_behind(user);
-        let writes = vec![Write::Presence { session, user: user.clone(), place, seen }];
+        let user_id = user.clone();
+        let writes = vec![Write::Presence { session, user: user_id, place, seen, is_new: false }];
         self.journal(writes, told, user.to_string());
     }
 

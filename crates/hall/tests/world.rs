@@ -59,7 +59,7 @@ impl Kept {
             Write::Presence { session, user, place, .. } => {
                 self.presence.insert(*session, (user.clone(), *place));
             }
-            Write::Absence(session) => drop(self.presence.remove(session)),
+            Write::Absence { session, .. } => drop(self.presence.remove(session)),
             Write::Counters(counters) => self.counters = *counters,
             Write::Message(_) | Write::End(_) => {}
         }

@@ -150,10 +150,7 @@ async fn replay(
     Json(ids): Json<HashSet<u64>>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error);
-    let folder = hub.config.server.data.clone();
-    let dead = tokio::task::spawn_blocking(move || store::failed_event_ids(&folder)).await;
-    let mut dead =
-        dead.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    let mut dead = hub.store.dead_letters().await.map_err(|error| failed(error.to_string()))?;
     dead.retain(|id| ids.contains(id));
     let mut replayed = 0;
     for group in dead.chunks(REPLAY_GROUP) {

@@ -103,6 +103,7 @@ impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
         let code = match &error {
             store::Error::Behind => Code::TooOften,
+            store::Error::Over => Code::RoomNotFound,
             _ => Code::Internal,
         };
         Self::new(code, error.to_string())

@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 use media::RoomKey;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rooms::{Error, Event, Keep, LeaveCause, Room, RoomId, RoomType, SessionId, UserId};
-use store::{Change, Commit, Presence};
+use store::{Change, Commit, Presence, RoomScope};
 use tokio::sync::oneshot;
 
 use crate::alarm::Alarm;
@@ -81,6 +81,8 @@ pub(crate) struct OpenRoom {
     pub(crate) room_id: RoomId,
     /// The room as the forwarding unit knows it.
     pub(crate) media_key: RoomKey,
+    /// The room as the store knows it.
+    scope: RoomScope,
     hall: RwLock<Hall<Waiter>>,
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
@@ -97,11 +99,18 @@ pub(crate) struct OpenRoom {
 
 impl OpenRoom {
     /// `place` is what the room takes up of its maker's.
-    pub(crate) fn new(app: Arc<Tenant>, room: Room, place: Option<Place>, config: &Config) -> Arc<Self> {
+    pub(crate) fn new(
+        app: Arc<Tenant>,
+        scope: RoomScope,
+        room: Room,
+        place: Option<Place>,
+        config: &Config,
+    ) -> Arc<Self> {
         let room_id = room.info().room_id.clone();
         Arc::new(Self {
             room_id,
             media_key: app.live.new_room(),
+            scope,
             hall: RwLock::new(Hall::new(room, config.limits.sessions_per_room as usize)),
             first_page: Mutex::new(None),
             outgoing: Mutex::default(),
@@ -352,27 +361,27 @@ impl OpenRoom {
 
     /// What is written down, as the store has it.
     fn changes(&self, hall: &Hall<Waiter>, writes: Vec<Write>, operator: &str) -> Vec<Change> {
-        let (app, room) = (self.app.id, &self.room_id);
+        let scope = self.scope;
         let mut changes = Vec::with_capacity(writes.len() + 1);
         for write in writes {
             let change = match write {
-                Write::Keep(Keep::Info(info)) => Change::PutRoom(app, *info),
-                Write::Keep(Keep::Put(record)) => Change::PutRecord(app, room.clone(), record),
-                Write::Keep(Keep::Delete(key)) => Change::DeleteRecord(app, room.clone(), key),
-                Write::Keep(Keep::DeleteMember(user)) => Change::DeleteMember(app, room.clone(), user),
-                Write::Presence { session, user, place, seen } => {
-                    let room_id = room.clone();
-                    Change::PutPresence(Presence { session, sdkappid: app, room_id, user, place, seen })
+                Write::Keep(Keep::Info(info)) => Change::PutRoom(scope, *info),
+                Write::Keep(Keep::Put(record)) => Change::PutRecord(scope, record),
+                Write::Keep(Keep::Delete(key)) => Change::DeleteRecord(scope, key),
+                Write::Keep(Keep::DeleteMember(user)) => Change::DeleteMember(scope, user),
+                Write::Presence { session, user, place, seen, is_new } => {
+                    let presence = Presence { session, scope, user, place, seen };
+                    if is_new { Change::AddPresence(presence) } else { Change::PutPresence(presence) }
                 }
-                Write::Absence(session) => Change::DeletePresence(session, app, room.clone()),
-                Write::Message(message) => Change::PutMessage(app, room.clone(), message),
-                Write::Counters(counters) => Change::PutCounters(app, room.clone(), counters),
+                Write::Absence { session, user } => Change::DeletePresence(scope, user, session),
+                Write::Message(message) => Change::PutMessage(scope, message),
+                Write::Counters(counters) => Change::PutCounters(scope, counters),
                 Write::End(cause) => {
                     let ended = hall.room().and_then(|room| {
                         webhooks::room_destroyed(&self.app, room, operator, cause, clock::now())
                     });
                     changes.extend(ended);
-                    Change::DeleteRoom(app, room.clone())
+                    Change::DeleteRoom(scope)
                 }
             };
             changes.push(change);

@@ -16,7 +16,7 @@ use rooms::{
     Account, Battle, BattleStep, CatalogueChange, ConnectionStep, Fields, LeaveCause, Profile, Record, Room,
     RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
 };
-use store::{Change, Presence, Snapshot, Store, Webhook};
+use store::{Change, Presence, RoomScope, Snapshot, Store, Webhook};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::app::App;
@@ -129,31 +129,33 @@ impl Hub {
                 app.stage.connections.lock().put(connection);
             }
         }
-        for (app, info, mut counters) in snapshot.rooms {
-            let Some(app) = self.app(app) else { continue };
+        let mut cells: HashMap<RoomScope, Arc<OpenRoom>> = HashMap::new();
+        for (scope, info, mut counters) in snapshot.rooms {
+            let Some(app) = self.app(scope.app) else { continue };
             let mut room = Room::new(info, now);
             // Messages go out before they are on disk, so a few numbers more than it knows may have been given out.
             counters.last_seq += 1000 * u64::from(counters.last_seq > 0);
             room.restore_counters(counters);
             let made_by = room.info().made_by.as_ref();
             let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
-            app.put_room(OpenRoom::new(app.tenant.clone(), room, place, &self.config));
+            let cell = OpenRoom::new(app.tenant.clone(), scope, room, place, &self.config);
+            cells.insert(scope, cell.clone());
+            app.put_room(cell);
         }
-        let room = |app: SdkAppId, room_id: &RoomId| self.app(app)?.room(room_id.as_str()).ok();
-        for (app, room_id, record) in snapshot.records {
+        for (scope, record) in snapshot.records {
             // A robot whose account was deleted in the moment of a crash.
             if let Record::Robot { user, .. } = &record
-                && self.app(app).is_some_and(|app| app.account(user.as_str()).is_none())
+                && self.app(scope.app).is_some_and(|app| app.account(user.as_str()).is_none())
             {
-                self.store.journal(vec![Change::DeleteRecord(app, room_id, Record::robot_key(user))]);
+                self.store.journal(vec![Change::DeleteRecord(scope, Record::robot_key(user))]);
                 continue;
             }
-            if let Some(cell) = room(app, &room_id) {
+            if let Some(cell) = cells.get(&scope) {
                 cell.restore(|room| room.restore_record(record));
             }
         }
-        for (app, room_id, message) in snapshot.messages {
-            if let Some(cell) = room(app, &room_id) {
+        for (scope, message) in snapshot.messages {
+            if let Some(cell) = cells.get(&scope) {
                 cell.restore(|room| room.restore_message(message));
             }
         }
@@ -163,12 +165,13 @@ impl Hub {
             }
         }
         for presence in snapshot.presence {
-            let is_in = room(presence.sdkappid, &presence.room_id)
+            let is_in = cells
+                .get(&presence.scope)
                 .zip(self.sessions.by_id(presence.session))
                 .is_some_and(|(cell, session)| cell.restore_session(&session, presence.place, presence.seen));
             if !is_in {
-                let Presence { session, sdkappid, room_id, .. } = presence;
-                self.store.journal(vec![Change::DeletePresence(session, sdkappid, room_id)]);
+                let Presence { session, scope, user, .. } = presence;
+                self.store.journal(vec![Change::DeletePresence(scope, user, session)]);
             }
         }
         for app in self.apps() {
@@ -406,13 +409,14 @@ impl Hub {
                 info.lifetime_after_no_users = Some(limits.member_room_lifetime);
             }
         }
-        let mut changes = vec![Change::PutRoom(app.id, info.clone())];
+        let scope = self.store.room_scope(app.id)?;
+        let mut changes = vec![Change::CreateRoom(scope, info.clone())];
         changes.extend(webhooks::room_created(app, &info, operator, now));
         self.store.commit(changes).await?;
         let room = Room::new(info, clock::now());
         // Another call may destroy the room as soon as it can be found.
         let made = RoomInfoView::new(&room, app).json();
-        let cell = OpenRoom::new(app.tenant.clone(), room, place, &self.config);
+        let cell = OpenRoom::new(app.tenant.clone(), scope, room, place, &self.config);
         app.put_room(cell.clone());
         self.watch_lifetime(&cell);
         Ok(made)
@@ -662,7 +666,12 @@ impl Hub {
         self.expire_unless_resumed(session.clone(), generation);
     }
 
-    /// A session has begun, or has another token.
+    /// A session has begun of which the store knows nothing yet.
+    pub(crate) fn note_new_session(&self, session: &Session) {
+        self.store.journal(vec![Change::AddSession(session.stored())]);
+    }
+
+    /// A session has another token, or another end.
     pub(crate) fn note_session(&self, session: &Session) {
         self.store.journal(vec![Change::PutSession(session.stored())]);
     }

@@ -2,9 +2,7 @@
 
 use axum::Router;
 use axum::extract::Extension;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -66,8 +64,7 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(is_dev: bool) -> Router<S
     let files = FILES.into_iter().fold(Router::new(), |routes, (path, kind, text)| {
         routes.route(path, get(move || async move { asset(kind, text) }))
     });
-    files
-        .route("/", index)
+    files.route("/", index)
 }
 
 fn asset(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use rooms::{
     Account, Battle, CatalogueChange, CatalogueRecord, Connection, Content, Counters, Message, Record,
-    RecordKey, RoomId, RoomInfo, SdkAppId, SessionId, Time, UserId,
+    RecordKey, RoomInfo, SdkAppId, SessionId, Time, UserId,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::RoomScope;
 
 /// An app (tenant).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +63,8 @@ fn never() -> Time {
 pub struct Presence {
     /// The session.
     pub session: SessionId,
-    /// The room's app.
-    pub sdkappid: SdkAppId,
     /// The room.
-    pub room_id: RoomId,
+    pub scope: RoomScope,
     /// Whose session it is.
     pub user: UserId,
     /// The member's place in join order.
@@ -98,32 +98,41 @@ impl OutboxEvent {
 }
 
 /// One change to what is kept.
+///
+/// What a room's change says of an incarnation that is over is nothing: somebody who waits for it is refused
+/// ([`crate::Error::Over`]), and what nobody waits for is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the variants and their fields say it all")]
 pub enum Change {
     PutApp(App),
     PutAccount(SdkAppId, Account),
     DeleteAccount(SdkAppId, UserId),
-    PutRoom(SdkAppId, RoomInfo),
+    /// The beginning of an incarnation. There must be no other of that name.
+    CreateRoom(RoomScope, RoomInfo),
+    PutRoom(RoomScope, RoomInfo),
     /// With everything that belongs to it.
-    DeleteRoom(SdkAppId, RoomId),
-    PutRecord(SdkAppId, RoomId, Record),
-    DeleteRecord(SdkAppId, RoomId, RecordKey),
-    PutCounters(SdkAppId, RoomId, Counters),
+    DeleteRoom(RoomScope),
+    PutRecord(RoomScope, Record),
+    DeleteRecord(RoomScope, RecordKey),
+    PutCounters(RoomScope, Counters),
     /// The last [`rooms::RECENT_MESSAGES`] of a room are kept.
-    PutMessage(SdkAppId, RoomId, Message),
+    PutMessage(RoomScope, Message),
     Catalogue(SdkAppId, CatalogueChange),
     PutBattle(SdkAppId, Battle),
     DeleteBattle(SdkAppId, String),
     /// One with fewer than two rooms is deleted.
     PutConnection(SdkAppId, Connection),
+    /// A session that is not kept yet: if it is over before it is on disk, nothing of it needs to be written.
+    AddSession(StoredSession),
     PutSession(StoredSession),
-    /// With its presence.
+    /// It has left its rooms before. Presence without its session is nobody's, and is left out when a server begins.
     DeleteSession(SessionId),
+    /// A presence that is not kept yet: if it is over before it is on disk, nothing of it needs to be written.
+    AddPresence(Presence),
     PutPresence(Presence),
-    DeletePresence(SessionId, SdkAppId, RoomId),
+    DeletePresence(RoomScope, UserId, SessionId),
     /// All sessions of a user are out of a room.
-    DeleteMember(SdkAppId, RoomId, UserId),
+    DeleteMember(RoomScope, UserId),
     PutEvent(Arc<OutboxEvent>),
     DeleteEvent(u64),
     /// The event is given up: it goes to the dead letters.
@@ -136,30 +145,36 @@ pub enum Change {
 const CHANGE_BYTES: usize = 256;
 
 impl Change {
+    /// The room it is of, if it is a room's.
+    pub fn room(&self) -> Option<RoomScope> {
+        match self {
+            Self::CreateRoom(scope, _)
+            | Self::PutRoom(scope, _)
+            | Self::DeleteRoom(scope)
+            | Self::PutRecord(scope, _)
+            | Self::DeleteRecord(scope, _)
+            | Self::PutCounters(scope, _)
+            | Self::PutMessage(scope, _)
+            | Self::DeletePresence(scope, ..)
+            | Self::DeleteMember(scope, _) => Some(*scope),
+            Self::AddPresence(presence) | Self::PutPresence(presence) => Some(presence.scope),
+            _ => None,
+        }
+    }
+
     /// Whose it is, when it says so.
-    pub(crate) fn app(&self) -> Option<SdkAppId> {
+    pub fn app(&self) -> Option<SdkAppId> {
         match self {
             Self::PutApp(app) => Some(app.sdkappid),
-            Self::PutSession(session) => Some(session.sdkappid),
-            Self::PutPresence(presence) => Some(presence.sdkappid),
+            Self::AddSession(session) | Self::PutSession(session) => Some(session.sdkappid),
             Self::PutEvent(event) => Some(event.sdkappid),
             Self::PutAccount(app, _)
             | Self::DeleteAccount(app, _)
-            | Self::PutRoom(app, _)
-            | Self::DeleteRoom(app, _)
-            | Self::PutRecord(app, ..)
-            | Self::DeleteRecord(app, ..)
-            | Self::PutCounters(app, ..)
-            | Self::PutMessage(app, ..)
             | Self::Catalogue(app, _)
             | Self::PutBattle(app, _)
             | Self::DeleteBattle(app, _)
-            | Self::PutConnection(app, _)
-            | Self::DeletePresence(_, app, _)
-            | Self::DeleteMember(app, ..) => Some(*app),
-            Self::DeleteSession(_) | Self::DeleteEvent(_) | Self::FailEvent(_) | Self::ReviveEvent(..) => {
-                None
-            }
+            | Self::PutConnection(app, _) => Some(*app),
+            _ => self.room().map(|scope| scope.app),
         }
     }
 
@@ -167,13 +182,17 @@ impl Change {
     pub(crate) fn bytes(&self) -> usize {
         let held = match self {
             Self::PutEvent(event) => event.bytes(),
-            Self::PutMessage(_, _, message) => match &message.content {
+            Self::PutMessage(_, message) => match &message.content {
                 Content::Text { text, extension } => text.len() + extension.len(),
                 Content::Custom { business_id, data } => business_id.len() + data.len(),
                 Content::Elements { body, extension } => body.len() + extension.len(),
             },
-            Self::PutRecord(_, _, Record::Metadata { key, value }) => key.len() + value.len(),
-            Self::PutRoom(..) | Self::PutAccount(..) | Self::PutBattle(..) | Self::PutConnection(..) => 2048,
+            Self::PutRecord(_, Record::Metadata { key, value }) => key.len() + value.len(),
+            Self::CreateRoom(..)
+            | Self::PutRoom(..)
+            | Self::PutAccount(..)
+            | Self::PutBattle(..)
+            | Self::PutConnection(..) => 2048,
             _ => 0,
         };
         held + CHANGE_BYTES
@@ -219,11 +238,11 @@ pub struct Snapshot {
     /// All accounts.
     pub accounts: Vec<(SdkAppId, Account)>,
     /// All rooms, with their counters.
-    pub rooms: Vec<(SdkAppId, RoomInfo, Counters)>,
+    pub rooms: Vec<(RoomScope, RoomInfo, Counters)>,
     /// All facts about rooms.
-    pub records: Vec<(SdkAppId, RoomId, Record)>,
+    pub records: Vec<(RoomScope, Record)>,
     /// The kept messages of each room, oldest first.
-    pub messages: Vec<(SdkAppId, RoomId, Message)>,
+    pub messages: Vec<(RoomScope, Message)>,
     /// All gift catalogues.
     pub catalogues: Vec<(SdkAppId, CatalogueRecord)>,
     /// All battles.

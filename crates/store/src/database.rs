@@ -10,6 +10,9 @@ use rusqlite::{Connection, OpenFlags};
 use crate::Error;
 use crate::schema::{APPLICATION_ID, VERSION};
 
+/// The database's name in the data folder.
+pub const FILE_NAME: &str = "roomful.db";
+
 /// Refuses a database that is missing or empty while its write-ahead log is not: SQLite would delete the log.
 pub(crate) fn refuse_orphan(path: &Path) -> Result<(), Error> {
     let mut wal = path.as_os_str().to_owned();

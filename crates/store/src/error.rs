@@ -54,6 +54,12 @@ pub enum Error {
         /// Its write-ahead log.
         wal: PathBuf,
     },
+    /// What was to be kept is of a room that is over.
+    #[error("the room is over")]
+    Over,
+    /// The store was closed before the disk had said whether it was kept.
+    #[error("it is not known whether it was kept: the store was closed before the disk had said so")]
+    Unknown,
     /// What was to be kept cannot be, whatever the disk does.
     #[error("this cannot be kept: {0}")]
     Unfit(String),

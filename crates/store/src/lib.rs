@@ -1,17 +1,29 @@
 //! Durable records. A [`Change`] is acknowledged only when it is on disk; changes that arrive together are committed
-//! together (group commit), by one writer thread that owns the only connection that writes.
+//! together (group commit), by one writer thread.
 //!
-//! Presence is journalled through the same queue, in order with everything else, but nobody waits for it.
+//! Presence is journalled through the same queue, in order with everything else, but nobody waits for it. The queue, the
+//! journal and the answers know nothing of what keeps the changes: that is an [`Engine`], [`Sqlite`] today.
 
 mod change;
 mod database;
+mod engine;
 mod error;
+mod folder;
 mod health;
+mod job;
+#[cfg(any(test, feature = "memory"))]
+mod memory;
 mod outbox;
+#[cfg(test)]
+mod properties;
 mod queue;
+mod queued;
 mod reader;
 mod rows;
+#[cfg(test)]
+mod samples;
 mod schema;
+mod scope;
 mod sqlite;
 mod superseded;
 mod tables;
@@ -21,17 +33,32 @@ pub use change::{
     App, Change, EventPage, EventsWanted, OutboxEvent, Presence, Snapshot, StoredSession, WaitingEvent,
     Webhook,
 };
+pub use database::FILE_NAME;
+pub use engine::{Engine, Kept, Read, Refused};
 pub use error::Error;
-pub use sqlite::{FILE_NAME, Sqlite, backup, failed_event_ids, for_each_failed_event, read_apps};
+pub use folder::{backup, failed_event_ids, for_each_failed_event, read_apps};
+pub use job::Job;
+#[cfg(any(test, feature = "memory"))]
+pub use memory::{Disk, Fault, Memory};
+pub use queued::Queued;
+pub use scope::RoomScope;
+pub use sqlite::Sqlite;
 pub use writer::{Committed, OnCommit};
 
 use rooms::SdkAppId;
 
-/// Where durable records go. SQLite is the one implementation today; a cluster writes through the same trait.
+/// Where durable records go.
 pub trait Store: Send + Sync {
+    /// What a room that is about to be made is to the store. No other incarnation ever gets the same.
+    ///
+    /// # Errors
+    /// When there are no more.
+    fn room_scope(&self, app: SdkAppId) -> Result<RoomScope, Error>;
+
     /// Makes all of `changes` durable, or none. They are applied in the order of the calls.
     ///
-    /// Resolves to the error when the disk refused them; nothing has changed then.
+    /// Resolves to the error when they were refused; nothing has changed then, and nothing will. While it is not known
+    /// whether the disk has them, it does not resolve: only a store that is closed meanwhile says [`Error::Unknown`].
     fn commit(&self, changes: Vec<Change>) -> Commit;
 
     /// Makes `changes` durable by and by, in order with what is committed. Never refused: a disk that fails is tried
@@ -48,11 +75,14 @@ pub trait Store: Send + Sync {
     fn health(&self) -> Result<(), Error>;
 
     /// Reads events that were committed and not deleted since. Nobody who writes waits for it.
-    fn waiting_events(&self, wanted: EventsWanted) -> Reading;
+    fn waiting_events(&self, wanted: EventsWanted) -> Reading<EventPage>;
+
+    /// The ids of the events that were given up, oldest first. Nobody who writes waits for it.
+    fn dead_letters(&self) -> Reading<Vec<u64>>;
 }
 
 /// Resolves when a commit is on disk, or has failed.
 pub type Commit = std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Resolves when events were read.
-pub type Reading = std::pin::Pin<Box<dyn Future<Output = Result<EventPage, Error>> + Send>>;
+/// Resolves when something was read.
+pub type Reading<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;

@@ -126,7 +126,7 @@ impl Outbox {
         let counts = self.counts(event.sdkappid);
         let is_dead = counts.waiting.is_full(bytes);
         counts.of(is_dead).add(bytes);
-        // One that is there was written by a commit of which the disk said that it had failed.
+        // One that is there was written by a commit of which it was not known whether the disk had it.
         to.prepare_cached(
             "INSERT OR REPLACE INTO outbox (id, sdkappid, subject, command, body, at, failed, turn, bytes)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -240,6 +240,11 @@ pub(crate) fn page(connection: &Connection, wanted: &EventsWanted) -> Result<Eve
     }
     page.is_last = page.events.len() < PAGE as usize;
     Ok(page)
+}
+
+/// The ids of the dead letters, oldest first.
+pub(crate) fn dead_letters(connection: &Connection) -> Result<Vec<u64>, Error> {
+    rows(connection, "SELECT id FROM outbox WHERE failed = 1 ORDER BY id", |row| Ok(unsigned(row.get(0)?)))
 }
 
 fn waiting(row: &Row<'_>) -> Result<WaitingEvent, Error> {

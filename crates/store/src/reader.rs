@@ -1,19 +1,20 @@
-//! The reader: a thread with a connection of its own, which reads pages of the outbox while others write. A disk that
-//! is slow to read makes those wait who asked, and nobody else.
+//! The reader: a thread of its own, which reads what waits on the disk while others write. A disk that is slow to read
+//! makes those wait who asked, and nobody else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use futures_channel::oneshot;
-use rusqlite::Connection;
 
-use crate::{Error, EventPage, EventsWanted, Reading, database, outbox};
+use crate::engine::Read;
+use crate::{Error, EventPage, EventsWanted, Reading};
 
-struct Question {
-    wanted: EventsWanted,
-    answer: oneshot::Sender<Result<EventPage, Error>>,
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+enum Question {
+    Events(EventsWanted, Answer<EventPage>),
+    DeadLetters(Answer<Vec<u64>>),
 }
 
 #[derive(Debug)]
@@ -24,18 +25,25 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn start(path: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn start(reads: Box<dyn Read>) -> Result<Self, Error> {
         let (questions, asked) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("store-read".into()).spawn(move || run(path, asked))?;
+        let thread =
+            std::thread::Builder::new().name("store-read".into()).spawn(move || run(reads, asked))?;
         Ok(Self { questions: Some(questions), thread: Some(thread) })
     }
 
-    pub(crate) fn ask(&self, wanted: EventsWanted) -> Reading {
+    pub(crate) fn waiting_events(&self, wanted: EventsWanted) -> Reading<EventPage> {
+        self.ask(|answer| Question::Events(wanted, answer))
+    }
+
+    pub(crate) fn dead_letters(&self) -> Reading<Vec<u64>> {
+        self.ask(Question::DeadLetters)
+    }
+
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce(Answer<T>) -> Question) -> Reading<T> {
         let (answer, answered) = oneshot::channel();
-        let sent = self
-            .questions
-            .as_ref()
-            .is_some_and(|questions| questions.send(Question { wanted, answer }).is_ok());
+        let question = question(answer);
+        let sent = self.questions.as_ref().is_some_and(|questions| questions.send(question).is_ok());
         Box::pin(async move {
             if !sent {
                 return Err(Error::Closed);
@@ -54,29 +62,22 @@ impl Drop for Reader {
     }
 }
 
-fn run(path: PathBuf, asked: mpsc::Receiver<Question>) {
-    let mut kept: Option<Connection> = None;
-    for Question { wanted, answer } in asked {
-        // Nobody waits for what was asked before the store was closed.
-        if answer.is_canceled() {
-            continue;
+fn run(mut reads: Box<dyn Read>, asked: mpsc::Receiver<Question>) {
+    for question in asked {
+        match question {
+            Question::Events(wanted, to) => answer(to, || reads.waiting_events(&wanted)),
+            Question::DeadLetters(to) => answer(to, || reads.dead_letters()),
         }
-        let read = || {
-            let connection = match kept.take() {
-                Some(connection) => connection,
-                None => {
-                    let connection = database::connect(&path)?;
-                    connection.pragma_update(None, "query_only", true)?;
-                    connection
-                }
-            };
-            let page = outbox::page(&connection, &wanted)?;
-            kept = Some(connection);
-            Ok(page)
-        };
-        let unforeseen = |_| Err(Error::Other("reading failed in an unforeseen way".into()));
-        let page = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(unforeseen);
-        // The error is that nobody waits any more.
-        let _ = answer.send(page);
     }
+}
+
+fn answer<T>(to: Answer<T>, read: impl FnOnce() -> Result<T, Error>) {
+    // Nobody waits for what was asked before the store was closed.
+    if to.is_canceled() {
+        return;
+    }
+    let unforeseen = |_| Err(Error::Other("reading failed in an unforeseen way".into()));
+    let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(unforeseen);
+    // The error is that nobody waits any more.
+    let _ = to.send(read);
 }

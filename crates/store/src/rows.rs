@@ -1,6 +1,5 @@
 //! Rows as values, and values as what a row holds.
 
-use rooms::RoomId;
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,10 +26,6 @@ pub(crate) fn rows<T>(
 
 pub(crate) fn record<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T, Error> {
     serde_json::from_str(&row.get::<_, String>(column)?).map_err(unreadable)
-}
-
-pub(crate) fn room_id(row: &Row<'_>, column: usize) -> Result<RoomId, Error> {
-    RoomId::parse(&row.get::<_, String>(column)?).map_err(unreadable)
 }
 
 pub(crate) fn json<T: Serialize>(record: &T) -> Result<String, Error> {

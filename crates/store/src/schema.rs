@@ -101,6 +101,58 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX outbox_by_app ON outbox (sdkappid, failed, turn, bytes);
     CREATE INDEX outbox_by_subject ON outbox (sdkappid, subject, failed, turn);
 ",
+    // A room's number is given here, and its rows come along by its name. What is in a record is not looked at: incarnations
+    // beyond 2^63 are no integers to SQLite.
+    "
+    ALTER TABLE rooms RENAME TO former_rooms;
+    ALTER TABLE records RENAME TO former_records;
+    ALTER TABLE messages RENAME TO former_messages;
+    ALTER TABLE presence RENAME TO former_presence;
+    CREATE TABLE rooms (
+        scope INTEGER PRIMARY KEY AUTOINCREMENT,
+        sdkappid INTEGER NOT NULL,
+        room_id TEXT NOT NULL,
+        record TEXT NOT NULL,
+        counters TEXT NOT NULL DEFAULT '{}',
+        UNIQUE (sdkappid, room_id)
+    ) STRICT;
+    INSERT INTO rooms (sdkappid, room_id, record, counters)
+        SELECT sdkappid, room_id, record, counters FROM former_rooms ORDER BY sdkappid, room_id;
+    CREATE TABLE records (
+        scope INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (scope, kind, name)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO records (scope, kind, name, record)
+        SELECT rooms.scope, former.kind, former.name, former.record
+        FROM former_records AS former JOIN rooms USING (sdkappid, room_id);
+    CREATE TABLE messages (
+        scope INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (scope, seq)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO messages (scope, seq, record)
+        SELECT rooms.scope, former.seq, former.record
+        FROM former_messages AS former JOIN rooms USING (sdkappid, room_id);
+    CREATE TABLE presence (
+        scope INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        session INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        seen INTEGER NOT NULL,
+        PRIMARY KEY (scope, user, session)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO presence (scope, user, session, place, seen)
+        SELECT rooms.scope, former.user, former.session, former.place, former.seen
+        FROM former_presence AS former JOIN rooms USING (sdkappid, room_id);
+    DROP TABLE former_rooms;
+    DROP TABLE former_records;
+    DROP TABLE former_messages;
+    DROP TABLE former_presence;
+",
 ];
 
 /// The newest version this program knows.

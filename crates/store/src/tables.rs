@@ -1,11 +1,15 @@
 //! What changes are to the tables, and the tables as a server begins with them.
 
+use hashbrown::HashSet;
 use rooms::{CatalogueChange, RECENT_MESSAGES, SdkAppId, SessionId, UserId};
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::outbox::{Outbox, Told};
-use crate::rows::{json, record, records, room_id, rows, signed, unreadable, unsigned};
-use crate::{Change, Error, Presence, Snapshot};
+use crate::rows::{json, record, records, rows, signed, unreadable, unsigned};
+use crate::{Change, Error, Presence, RoomScope, Snapshot};
+
+/// The numbers of rooms.
+pub(crate) type Living = HashSet<i64, foldhash::fast::RandomState>;
 
 /// Applies a change; returns what has become of the event in it, when it is one.
 pub(crate) fn apply(
@@ -23,38 +27,38 @@ pub(crate) fn apply(
         Change::DeleteAccount(app, user) => to
             .prepare_cached("DELETE FROM accounts WHERE sdkappid = ? AND user = ?")?
             .execute(params![app.0, user.as_str()]),
-        Change::PutRoom(app, info) => to
-            .prepare_cached(
-                "INSERT INTO rooms (sdkappid, room_id, record) VALUES (?, ?, ?)
-                 ON CONFLICT DO UPDATE SET record = excluded.record",
-            )?
-            .execute(params![app.0, info.room_id.as_str(), json(info)?]),
-        Change::DeleteRoom(app, room_id) => {
+        Change::CreateRoom(scope, info) => to
+            .prepare_cached("INSERT INTO rooms (scope, sdkappid, room_id, record) VALUES (?, ?, ?, ?)")?
+            .execute(params![scope.number, scope.app.0, info.room_id.as_str(), json(info)?]),
+        Change::PutRoom(scope, info) => to
+            .prepare_cached("UPDATE rooms SET record = ? WHERE scope = ?")?
+            .execute(params![json(info)?, scope.number]),
+        Change::DeleteRoom(scope) => {
             for table in ["presence", "messages", "records", "rooms"] {
-                to.prepare_cached(&format!("DELETE FROM {table} WHERE sdkappid = ? AND room_id = ?"))?
-                    .execute(params![app.0, room_id.as_str()])?;
+                to.prepare_cached(&format!("DELETE FROM {table} WHERE scope = ?"))?
+                    .execute([scope.number])?;
             }
             Ok(0)
         }
-        Change::PutRecord(app, room_id, record) => {
+        Change::PutRecord(scope, record) => {
             let key = record.key();
             to.prepare_cached(
-                "INSERT OR REPLACE INTO records (sdkappid, room_id, kind, name, record) VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO records (scope, kind, name, record) VALUES (?, ?, ?, ?)",
             )?
-            .execute(params![app.0, room_id.as_str(), key.kind, key.name, json(record)?])
+            .execute(params![scope.number, key.kind, key.name, json(record)?])
         }
-        Change::DeleteRecord(app, room_id, key) => to
-            .prepare_cached("DELETE FROM records WHERE sdkappid = ? AND room_id = ? AND kind = ? AND name = ?")?
-            .execute(params![app.0, room_id.as_str(), key.kind, key.name]),
-        Change::PutCounters(app, room_id, counters) => to
-            .prepare_cached("UPDATE rooms SET counters = ? WHERE sdkappid = ? AND room_id = ?")?
-            .execute(params![json(counters)?, app.0, room_id.as_str()]),
-        Change::PutMessage(app, room_id, message) => {
-            to.prepare_cached("INSERT OR REPLACE INTO messages (sdkappid, room_id, seq, record) VALUES (?, ?, ?, ?)")?
-                .execute(params![app.0, room_id.as_str(), signed(message.seq), json(message)?])?;
+        Change::DeleteRecord(scope, key) => to
+            .prepare_cached("DELETE FROM records WHERE scope = ? AND kind = ? AND name = ?")?
+            .execute(params![scope.number, key.kind, key.name]),
+        Change::PutCounters(scope, counters) => to
+            .prepare_cached("UPDATE rooms SET counters = ? WHERE scope = ?")?
+            .execute(params![json(counters)?, scope.number]),
+        Change::PutMessage(scope, message) => {
+            to.prepare_cached("INSERT OR REPLACE INTO messages (scope, seq, record) VALUES (?, ?, ?)")?
+                .execute(params![scope.number, signed(message.seq), json(message)?])?;
             let last_forgotten = message.seq.saturating_sub(RECENT_MESSAGES as u64);
-            to.prepare_cached("DELETE FROM messages WHERE sdkappid = ? AND room_id = ? AND seq <= ?")?
-                .execute(params![app.0, room_id.as_str(), signed(last_forgotten)])
+            to.prepare_cached("DELETE FROM messages WHERE scope = ? AND seq <= ?")?
+                .execute(params![scope.number, signed(last_forgotten)])
         }
         Change::Catalogue(app, CatalogueChange::Put(record)) => to
             .prepare_cached("INSERT OR REPLACE INTO catalogues (sdkappid, key, record) VALUES (?, ?, ?)")?
@@ -65,40 +69,38 @@ pub(crate) fn apply(
         Change::PutBattle(app, battle) => to
             .prepare_cached("INSERT OR REPLACE INTO battles (sdkappid, id, record) VALUES (?, ?, ?)")?
             .execute(params![app.0, battle.id, json(battle)?]),
-        Change::DeleteBattle(app, id) => {
-            to.prepare_cached("DELETE FROM battles WHERE sdkappid = ? AND id = ?")?.execute(params![app.0, id])
-        }
+        Change::DeleteBattle(app, id) => to
+            .prepare_cached("DELETE FROM battles WHERE sdkappid = ? AND id = ?")?
+            .execute(params![app.0, id]),
         Change::PutConnection(app, connection) if connection.rooms.len() < 2 => to
             .prepare_cached("DELETE FROM connections WHERE sdkappid = ? AND id = ?")?
             .execute(params![app.0, signed(connection.id)]),
         Change::PutConnection(app, connection) => to
             .prepare_cached("INSERT OR REPLACE INTO connections (sdkappid, id, record) VALUES (?, ?, ?)")?
             .execute(params![app.0, signed(connection.id), json(connection)?]),
-        Change::PutSession(session) => to
+        Change::AddSession(session) | Change::PutSession(session) => to
             .prepare_cached("INSERT OR REPLACE INTO sessions (id, record) VALUES (?, ?)")?
             .execute(params![signed(session.id.0), json(session)?]),
         Change::DeleteSession(id) => {
-            to.prepare_cached("DELETE FROM presence WHERE session = ?")?.execute(params![signed(id.0)])?;
             to.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute(params![signed(id.0)])
         }
-        Change::PutPresence(presence) => to
+        Change::AddPresence(presence) | Change::PutPresence(presence) => to
             .prepare_cached(
-                "INSERT OR REPLACE INTO presence (sdkappid, room_id, user, session, place, seen) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO presence (scope, user, session, place, seen) VALUES (?, ?, ?, ?, ?)",
             )?
             .execute(params![
-                presence.sdkappid.0,
-                presence.room_id.as_str(),
+                presence.scope.number,
                 presence.user.as_str(),
                 signed(presence.session.0),
                 signed(presence.place),
                 signed(presence.seen)
             ]),
-        Change::DeletePresence(session, app, room_id) => to
-            .prepare_cached("DELETE FROM presence WHERE session = ? AND sdkappid = ? AND room_id = ?")?
-            .execute(params![signed(session.0), app.0, room_id.as_str()]),
-        Change::DeleteMember(app, room_id, user) => to
-            .prepare_cached("DELETE FROM presence WHERE sdkappid = ? AND room_id = ? AND user = ?")?
-            .execute(params![app.0, room_id.as_str(), user.as_str()]),
+        Change::DeletePresence(scope, user, session) => to
+            .prepare_cached("DELETE FROM presence WHERE scope = ? AND user = ? AND session = ?")?
+            .execute(params![scope.number, user.as_str(), signed(session.0)]),
+        Change::DeleteMember(scope, user) => to
+            .prepare_cached("DELETE FROM presence WHERE scope = ? AND user = ?")?
+            .execute(params![scope.number, user.as_str()]),
         Change::PutEvent(event) => return outbox.put(to, event).map(Some),
         Change::DeleteEvent(id) => return outbox.delete(to, *id).map(|()| None),
         Change::FailEvent(id) => return outbox.fail(to, *id).map(|()| None),
@@ -108,24 +110,41 @@ pub(crate) fn apply(
     Ok(None)
 }
 
+/// The rooms there are.
+pub(crate) fn living(connection: &Connection) -> Result<Living, Error> {
+    Ok(rows(connection, "SELECT scope FROM rooms", |row| Ok(row.get(0)?))?.into_iter().collect())
+}
+
+/// The highest number that a room ever had.
+pub(crate) fn last_scope(connection: &Connection) -> Result<i64, Error> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'rooms'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
 /// All that is kept.
 pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot, Error> {
     let app = |row: &Row<'_>| row.get(0).map(SdkAppId);
+    let scope = |row: &Row<'_>| Ok::<_, Error>(RoomScope { app: SdkAppId(row.get(0)?), number: row.get(1)? });
     let last_event = connection.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
     Ok(Snapshot {
         apps: records(connection, "SELECT record FROM apps ORDER BY sdkappid")?,
         accounts: rows(connection, "SELECT sdkappid, record FROM accounts", |row| {
             Ok((app(row)?, record(row, 1)?))
         })?,
-        rooms: rows(connection, "SELECT sdkappid, record, counters FROM rooms", |row| {
-            Ok((app(row)?, record(row, 1)?, record(row, 2)?))
+        rooms: rows(connection, "SELECT sdkappid, scope, record, counters FROM rooms", |row| {
+            Ok((scope(row)?, record(row, 2)?, record(row, 3)?))
         })?,
-        records: rows(connection, "SELECT sdkappid, room_id, record FROM records", |row| {
-            Ok((app(row)?, room_id(row, 1)?, record(row, 2)?))
-        })?,
-        messages: rows(connection, "SELECT sdkappid, room_id, record FROM messages ORDER BY seq", |row| {
-            Ok((app(row)?, room_id(row, 1)?, record(row, 2)?))
-        })?,
+        records: rows(
+            connection,
+            "SELECT rooms.sdkappid, scope, records.record FROM records JOIN rooms USING (scope)",
+            |row| Ok((scope(row)?, record(row, 2)?)),
+        )?,
+        messages: rows(
+            connection,
+            "SELECT rooms.sdkappid, scope, messages.record FROM messages JOIN rooms USING (scope)
+             ORDER BY scope, seq",
+            |row| Ok((scope(row)?, record(row, 2)?)),
+        )?,
         catalogues: rows(connection, "SELECT sdkappid, record FROM catalogues", |row| {
             Ok((app(row)?, record(row, 1)?))
         })?,
@@ -138,11 +157,10 @@ pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot,
         sessions: records(connection, "SELECT record FROM sessions")?,
         presence: rows(
             connection,
-            "SELECT sdkappid, room_id, user, session, place, seen FROM presence",
+            "SELECT rooms.sdkappid, scope, user, session, place, seen FROM presence JOIN rooms USING (scope)",
             |row| {
                 Ok(Presence {
-                    sdkappid: app(row)?,
-                    room_id: room_id(row, 1)?,
+                    scope: scope(row)?,
                     user: UserId::parse(&row.get::<_, String>(2)?).map_err(unreadable)?,
                     session: SessionId(unsigned(row.get(3)?)),
                     place: unsigned(row.get(4)?),

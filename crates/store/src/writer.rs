@@ -1,25 +1,23 @@
-//! The writer: the one thread that changes the database.
+//! The writer: the one thread that writes.
 //!
-//! It takes whatever has queued up, applies it in one transaction and answers everyone at once, so the cost of reaching
-//! the disk is shared. A transaction that fails is rolled back whole and each of its callers hears why; the next one is
-//! tried afresh, so the store heals as soon as the disk does. One change that can never be kept costs nobody else
-//! anything, and neither does a panic.
+//! It takes whatever has queued up, has the engine keep it and answers everyone at once, so the cost of reaching the disk is
+//! shared. Whoever is refused hears why; the next group is tried afresh, so the store heals as soon as the disk does. Nobody
+//! hears anything of what is neither kept nor refused: it is written again, before all else, until it is one of the two.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::TransactionBehavior;
-
+use crate::engine::{Engine, Kept, Refused};
 use crate::health::Health;
-use crate::outbox::{Outbox, Told};
-use crate::queue::{Job, Queue};
-use crate::superseded::superseded;
-use crate::{Change, Error, WaitingEvent, database, tables};
+use crate::queue::{Done, Group, Queue, answer};
+use crate::{Error, Job, WaitingEvent};
 
 /// How long the writer waits before it tries again what the disk refused.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
+
+/// How often it tries to find out what has become of a group once the store is being closed.
+const LAST_TRIES: u32 = 4;
 
 /// How many events are kept for a listener that panics; the oldest of more are on disk alone.
 const MOST_UNHEARD: usize = 10_000;
@@ -32,7 +30,7 @@ pub struct Committed {
     pub changes: usize,
     /// The events among them that wait to be sent, in order. One may come twice, the second time with a later group.
     pub events: Vec<WaitingEvent>,
-    /// How many events are dead letters from the beginning, since too many of their app wait.
+    /// How many events are given up from the beginning, since too many of their app wait.
     pub given_up: u64,
     /// How many events wait by now, of all apps.
     pub waiting: u64,
@@ -48,32 +46,15 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
 }
 
-/// The connection, and what is known of what is behind it.
-pub(crate) struct Database {
-    pub(crate) connection: rusqlite::Connection,
-    pub(crate) outbox: Outbox,
-}
-
-impl Database {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let connection = database::connect(path)?;
-        database::trust(&connection)?;
-        let outbox = Outbox::read(&connection)?;
-        Ok(Self { connection, outbox })
-    }
-}
-
 pub(crate) struct Writer {
-    path: PathBuf,
-    /// Gone after a failure that may have left it unusable; opened again for the next group.
-    database: Option<Database>,
-    /// Whether the last write failed.
-    is_failing: bool,
-    /// The next event's turn.
-    turn: u64,
+    engine: Box<dyn Engine>,
     on_commit: OnCommit,
+    /// How long it waits before it tries again.
+    retry: Duration,
     /// Events that are on disk and of which nobody has heard.
     unheard: Vec<WaitingEvent>,
+    /// How many were given up of which nobody has heard.
+    given_up: u64,
 }
 
 /// Says that nothing will be written any more, however the thread ends.
@@ -88,9 +69,8 @@ impl Drop for Last {
 }
 
 impl Writer {
-    pub(crate) fn new(path: PathBuf, database: Database, on_commit: OnCommit) -> Self {
-        let turn = database.outbox.next_turn();
-        Self { path, database: Some(database), is_failing: false, turn, on_commit, unheard: Vec::new() }
+    pub(crate) fn new(engine: Box<dyn Engine>, on_commit: OnCommit, retry: Duration) -> Self {
+        Self { engine, on_commit, retry, unheard: Vec::new(), given_up: 0 }
     }
 
     pub(crate) fn run(mut self, shared: Arc<Shared>) {
@@ -99,112 +79,141 @@ impl Writer {
         loop {
             // While nobody else writes, trouble is looked after: who waits for the server to be well sends it nothing.
             let is_uneasy = health.is_failing() || !self.unheard.is_empty();
-            let Some(group) = queue.take(is_uneasy.then(|| Instant::now() + RETRY)) else { return };
-            health.note_begin();
-            let result = self.write(&group);
-            let is_hopeless = matches!(result, Err(Error::Unfit(_))) && !group.is_empty();
-            if !is_hopeless {
-                health.note_end(&result);
+            let Some(group) = queue.take(is_uneasy.then(|| Instant::now() + self.retry)) else { return };
+            self.given_up += group.given_up;
+            let goes_on = if group.jobs.is_empty() {
+                self.probe(queue, health)
+            } else {
+                self.write(group, queue, health)
+            };
+            if !goes_on {
+                return;
             }
-            match result {
-                Ok(()) => group.into_iter().for_each(|job| job.answer(Ok(()))),
-                Err(_) if is_hopeless => {
-                    let result = self.write_each(group, queue);
-                    health.note_end(&result);
-                }
-                Err(error) => {
-                    if !give_back(queue, group, &error) {
-                        return;
+        }
+    }
+
+    fn probe(&mut self, queue: &Queue, health: &Health) -> bool {
+        let started = Instant::now();
+        health.note_begin();
+        let probed = self.engine.probe();
+        let probed = probed.map_err(|refused| refused.error().clone());
+        health.note_end(&probed);
+        match probed {
+            Ok(()) => {
+                self.tell(started, 0, Vec::new());
+                true
+            }
+            Err(error) => self.give_back(queue, Vec::new(), &error),
+        }
+    }
+
+    /// Writes a group until each of its jobs is kept or refused. `false` when nothing more will be written.
+    fn write(&mut self, group: Group, queue: &Queue, health: &Health) -> bool {
+        let Group { mut jobs, mut waiting, .. } = group;
+        for tries in 1.. {
+            let started = Instant::now();
+            health.note_begin();
+            let results = self.engine.write(&jobs);
+            debug_assert_eq!(results.len(), jobs.len(), "a result for each");
+            health.note_end(&trouble(&results));
+            self.tell_kept(started, &jobs, &results);
+
+            let (mut refused, mut unknown, mut why) = (Vec::new(), Vec::new(), Error::Unknown);
+            for ((job, done), result) in jobs.into_iter().zip(waiting).zip(results) {
+                match result {
+                    Ok(_) => answer(done, Ok(())),
+                    Err(Refused::Ever(error)) => answer(done, Err(error)),
+                    Err(Refused::Now(error)) => {
+                        refused.push((job, done));
+                        why = error;
+                    }
+                    Err(Refused::Unknown(error)) => {
+                        unknown.push((job, done));
+                        why = error;
                     }
                 }
             }
+            if unknown.is_empty() {
+                return refused.is_empty() || self.give_back(queue, refused, &why);
+            }
+            (jobs, waiting) = unknown.into_iter().unzip();
+            if queue.is_closed() && tries >= LAST_TRIES {
+                return leave_open(waiting, &why);
+            }
+            log(
+                || tracing::error!(error = %why, "it is not known whether a commit is on disk; it is written again"),
+            );
+            match queue.is_closed() {
+                true => std::thread::sleep(self.retry),
+                false => queue.pause(self.retry),
+            }
+        }
+        false
+    }
+
+    fn tell_kept(&mut self, started: Instant, jobs: &[Job], results: &[Result<Kept, Refused>]) {
+        let (mut changes, mut events, mut is_any) = (0, Vec::new(), false);
+        for (job, result) in jobs.iter().zip(results) {
+            let Ok(kept) = result else { continue };
+            is_any = true;
+            changes += job.len();
+            events.extend(kept.events.iter().cloned());
+            self.given_up += kept.given_up;
+        }
+        if is_any {
+            self.tell(started, changes, events);
         }
     }
 
-    /// Writes the jobs one by one: at least one of them can never be kept, and is given up.
-    fn write_each(&mut self, group: Vec<Job>, queue: &Queue) -> Result<(), Error> {
-        let mut jobs = group.into_iter();
-        while let Some(job) = jobs.next() {
-            match self.write(std::slice::from_ref(&job)) {
-                Ok(()) => job.answer(Ok(())),
-                Err(error @ Error::Unfit(_)) => {
-                    log(|| tracing::error!(%error, awaited = job.is_awaited(), "a change was given up"));
-                    job.answer(Err(error));
-                }
-                Err(error) => {
-                    give_back(queue, std::iter::once(job).chain(jobs).collect(), &error);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Commits a group and says so. A panic is an error: [`Error::Unfit`], for it may come again.
-    fn write(&mut self, group: &[Job]) -> Result<(), Error> {
-        let started = Instant::now();
-        let changes = group.iter().map(|job| job.changes.len()).sum();
-        let committed = catch_unwind(AssertUnwindSafe(|| self.commit(group)));
-        let told =
-            committed.unwrap_or_else(|_| Err(Error::Unfit("writing it failed in an unforeseen way".into())));
-        self.is_failing = told.is_err();
-        let told = told.inspect_err(|error| {
-            log(|| tracing::error!(%error, changes, "commit failed; what somebody waits for is refused"));
-        })?;
-        let mut given_up = 0;
-        for told in told {
-            match told {
-                Told::Waits(event) => self.unheard.push(event),
-                Told::GivenUp => given_up += 1,
-            }
-        }
-        let events = self.unheard.clone();
-        let waiting = self.database.as_ref().map_or(0, |database| database.outbox.waiting());
-        let committed = Committed { took: started.elapsed(), changes, events, given_up, waiting };
+    fn tell(&mut self, started: Instant, changes: usize, events: Vec<WaitingEvent>) {
+        self.unheard.extend(events);
+        let committed = Committed {
+            took: started.elapsed(),
+            changes,
+            events: self.unheard.clone(),
+            given_up: self.given_up,
+            waiting: self.engine.waiting(),
+        };
         // It is on disk, whatever becomes of those who listen.
         if catch_unwind(AssertUnwindSafe(|| (self.on_commit)(committed))).is_ok() {
             self.unheard.clear();
+            self.given_up = 0;
         }
         let too_many = self.unheard.len().saturating_sub(MOST_UNHEARD);
         self.unheard.drain(..too_many);
-        Ok(())
     }
 
-    fn commit(&mut self, group: &[Job]) -> Result<Vec<Told>, Error> {
-        let mut database = match self.database.take() {
-            Some(database) => database,
-            None => Database::open(&self.path)?,
-        };
-        self.turn = self.turn.max(database.outbox.next_turn());
-        database.outbox.set_next_turn(self.turn);
-        let transaction = database.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let changes: Vec<&Change> = group.iter().flat_map(|job| &job.changes).collect();
-        if group.is_empty() || self.is_failing {
-            // Whether it can be written is seen by writing; what there is may change nothing.
-            transaction.pragma_update(None, "user_version", crate::schema::VERSION)?;
+    /// Puts back what was journalled and refuses the rest, then waits a little. `false` when it is too late to try again.
+    fn give_back(&self, queue: &Queue, refused: Vec<(Job, Option<Done>)>, error: &Error) -> bool {
+        let is_closed = queue.is_closed();
+        log(|| {
+            let jobs = refused.len();
+            tracing::error!(%error, jobs, "commit failed; what somebody waits for is refused");
+        });
+        queue.put_back(refused, error);
+        if is_closed {
+            log(|| tracing::error!("the end of the presence journal could not be written"));
+            return false;
         }
-        let pointless = superseded(changes.iter().copied());
-        let mut told = Vec::new();
-        for (change, _) in changes.into_iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless) {
-            told.extend(tables::apply(&transaction, &mut database.outbox, change)?);
-        }
-        transaction.commit()?;
-        self.turn = database.outbox.next_turn();
-        self.database = Some(database);
-        Ok(told)
+        queue.pause(self.retry);
+        true
     }
 }
 
-/// Puts back what was journalled and refuses the rest, then waits a little. `false` when it is too late to try again.
-fn give_back(queue: &Queue, group: Vec<Job>, error: &Error) -> bool {
-    let is_closed = queue.is_closed();
-    queue.put_back(group, error);
-    if is_closed {
-        log(|| tracing::error!("the end of the presence journal could not be written"));
-        return false;
+/// What the disk is to be blamed for.
+fn trouble(results: &[Result<Kept, Refused>]) -> Result<(), Error> {
+    let refused = results.iter().filter_map(|result| result.as_ref().err());
+    match refused.into_iter().find(|refused| refused.is_trouble()) {
+        Some(refused) => Err(refused.error().clone()),
+        None => Ok(()),
     }
-    queue.pause(RETRY);
-    true
+}
+
+/// The store is being closed, and nobody will know.
+fn leave_open(waiting: Vec<Option<Done>>, error: &Error) -> bool {
+    waiting.into_iter().for_each(|done| answer(done, Err(Error::Unknown)));
+    log(|| tracing::error!(%error, "it is not known whether the last commit is on disk"));
+    false
 }
 
 /// Says something, if that can be done: where a log goes may be gone.

@@ -15,13 +15,13 @@ use rooms::{
     SessionId, Time, UserId,
 };
 use store::{
-    App, Change, Error, EventPage, EventsWanted, FILE_NAME, OutboxEvent, Presence, Snapshot, Sqlite,
-    Store as _, StoredSession, for_each_failed_event,
+    App, Change, Error, EventPage, EventsWanted, FILE_NAME, OutboxEvent, Presence, Queued, RoomScope,
+    Snapshot, Sqlite, Store as _, StoredSession, for_each_failed_event,
 };
 
 const APP: SdkAppId = SdkAppId(1_400_000_001);
 
-fn open(folder: &Path) -> Result<(Sqlite, Snapshot), Error> {
+fn open(folder: &Path) -> Result<(Queued, Snapshot), Error> {
     Sqlite::open(folder, Box::new(|_| {}))
 }
 
@@ -43,7 +43,7 @@ fn event(app: SdkAppId, subject: &str, id: u64) -> OutboxEvent {
 }
 
 /// What waits of an app after that turn, of one subject or of all.
-fn waiting(store: &Sqlite, app: SdkAppId, subject: Option<&str>, after: u64, most_bytes: usize) -> EventPage {
+fn waiting(store: &Queued, app: SdkAppId, subject: Option<&str>, after: u64, most_bytes: usize) -> EventPage {
     let subject = subject.map(String::from);
     block_on(store.waiting_events(EventsWanted { sdkappid: app, subject, after, most_bytes })).unwrap()
 }
@@ -60,8 +60,9 @@ fn account(name: &str) -> Account {
     Account { user: user(name), profile: Profile::default(), created_at: Time::from_unix_seconds(5) }
 }
 
-fn id(room: &str) -> RoomId {
-    RoomId::parse(room).unwrap()
+/// A scope by its number.
+const fn scope(number: i64) -> RoomScope {
+    RoomScope { app: APP, number }
 }
 
 fn room(id: &str) -> RoomInfo {
@@ -87,14 +88,15 @@ fn what_was_acknowledged_is_read_back() {
         token_hash: [7; 32],
         valid_until: Time::from_unix_seconds(9),
     };
-    let presence = |session, room: &str| Presence {
+    let (r1, r2) = (scope(1), scope(2));
+    let presence = |session, scope| Presence {
         session: SessionId(session),
-        sdkappid: APP,
-        room_id: id(room),
+        scope,
         user: user("ann"),
         place: 3,
         seen: 4,
     };
+    let renamed = RoomInfo { room_name: "another".into(), ..room("r1") };
     let counters = Counters { views: 9, last_seq: 8, ..Counters::default() };
     let mute = Record::Mute { user: user("ben"), until: Time::from_unix_seconds(9) };
     let message = |seq| Message {
@@ -113,24 +115,25 @@ fn what_was_acknowledged_is_read_back() {
             Change::PutAccount(APP, account("ann")),
             Change::PutAccount(APP, account("ben")),
             Change::DeleteAccount(APP, user("ben")),
-            Change::PutRoom(APP, room("r1")),
-            Change::PutRoom(APP, room("r2")),
-            Change::PutCounters(APP, id("r1"), Counters::default()),
-            Change::PutCounters(APP, id("r1"), counters),
+            Change::CreateRoom(r1, room("r1")),
+            Change::CreateRoom(r2, room("r2")),
+            Change::PutCounters(r1, Counters::default()),
+            Change::PutCounters(r1, counters),
             // An update of the record leaves the counters alone.
-            Change::PutRoom(APP, room("r1")),
-            Change::PutRecord(APP, id("r1"), mute.clone()),
-            Change::PutRecord(APP, id("r1"), Record::Admin(user("ben"))),
-            Change::DeleteRecord(APP, id("r1"), Record::Admin(user("ben")).key()),
+            Change::PutRoom(r1, renamed.clone()),
+            Change::PutRecord(r1, mute.clone()),
+            Change::PutRecord(r1, Record::Admin(user("ben"))),
+            Change::DeleteRecord(r1, Record::Admin(user("ben")).key()),
             Change::PutSession(session.clone()),
             Change::PutSession(StoredSession { id: SessionId(2), ..session.clone() }),
-            Change::PutPresence(presence(u64::MAX - 1, "r1")),
-            Change::PutPresence(presence(u64::MAX - 1, "r2")),
-            Change::PutPresence(presence(2, "r1")),
+            Change::AddPresence(presence(u64::MAX - 1, r1)),
+            Change::PutPresence(presence(u64::MAX - 1, r2)),
+            Change::PutPresence(presence(2, r1)),
+            Change::DeletePresence(r1, user("ann"), SessionId(2)),
             Change::DeleteSession(SessionId(2)),
-            Change::PutRecord(APP, id("r2"), mute.clone()),
-            Change::PutMessage(APP, id("r2"), message(1)),
-            Change::DeleteRoom(APP, id("r2")),
+            Change::PutRecord(r2, mute.clone()),
+            Change::PutMessage(r2, message(1)),
+            Change::DeleteRoom(r2),
             Change::PutEvent(event(5).into()),
             Change::PutEvent(event(6).into()),
             Change::PutEvent(event(7).into()),
@@ -138,7 +141,7 @@ fn what_was_acknowledged_is_read_back() {
             Change::FailEvent(6),
         ];
         block_on(store.commit(changes)).unwrap();
-        store.journal((1..=60).map(|seq| Change::PutMessage(APP, id("r1"), message(seq))).collect());
+        store.journal((1..=60).map(|seq| Change::PutMessage(r1, message(seq))).collect());
         block_on(store.commit(Vec::new())).unwrap();
     }
 
@@ -147,11 +150,11 @@ fn what_was_acknowledged_is_read_back() {
     let expected = Snapshot {
         apps: vec![app],
         accounts: vec![(APP, account("ann"))],
-        rooms: vec![(APP, room("r1"), counters)],
-        records: vec![(APP, id("r1"), mute)],
-        messages: (11..=60).map(|seq| (APP, id("r1"), message(seq))).collect(),
+        rooms: vec![(r1, renamed, counters)],
+        records: vec![(r1, mute)],
+        messages: (11..=60).map(|seq| (r1, message(seq))).collect(),
         sessions: vec![session],
-        presence: vec![presence(u64::MAX - 1, "r1")],
+        presence: vec![presence(u64::MAX - 1, r1)],
         waiting: vec![(APP, 3)],
         last_event: 7,
         ..Snapshot::default()
@@ -161,6 +164,54 @@ fn what_was_acknowledged_is_read_back() {
     assert_eq!((ids(&page), page.is_last), (vec![7], true));
     assert_eq!(*page.events[0].event, event(7));
     assert_eq!(failed_events(folder.path()), [event(6)]);
+    assert_eq!(block_on(store.dead_letters()).unwrap(), [6]);
+}
+
+#[test]
+fn a_room_s_number_is_never_another_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let commit = |store: &Queued, changes| block_on(store.commit(changes)).unwrap();
+    let former = {
+        let (store, _) = open(folder.path()).unwrap();
+        let scopes = [(); 3].map(|()| store.room_scope(APP).unwrap());
+        assert_eq!(scopes.map(|scope| scope.number), [1, 2, 3]);
+        // One is never made, and the last is over.
+        commit(
+            &store,
+            vec![Change::CreateRoom(scopes[0], room("a")), Change::CreateRoom(scopes[2], room("b"))],
+        );
+        commit(&store, vec![Change::DeleteRoom(scopes[2])]);
+        scopes[2]
+    };
+    let (store, snapshot) = open(folder.path()).unwrap();
+    assert_eq!(snapshot.rooms.len(), 1);
+
+    let next = store.room_scope(APP).unwrap();
+    assert_eq!(next.number, 4);
+    commit(&store, vec![Change::CreateRoom(next, room("b"))]);
+    // The former's, written late.
+    let message = Record::Mute { user: user("ann"), until: Time::from_unix_seconds(9) };
+    store.journal(vec![Change::PutRecord(former, message), Change::PutRoom(former, room("b"))]);
+    let late = Change::PutPresence(Presence {
+        session: SessionId(1),
+        scope: former,
+        user: user("ann"),
+        place: 1,
+        seen: 0,
+    });
+    store.journal(vec![late, Change::PutCounters(former, Counters { views: 9, ..Counters::default() })]);
+    assert!(matches!(block_on(store.commit(vec![Change::PutRoom(former, room("b"))])), Err(Error::Over)));
+    let twice = store.room_scope(APP).unwrap();
+    let taken = block_on(store.commit(vec![Change::CreateRoom(twice, room("b"))]));
+    assert!(matches!(taken, Err(Error::Unfit(_))), "{taken:?}");
+    commit(&store, Vec::new());
+    drop(store);
+
+    let (_store, snapshot) = open(folder.path()).unwrap();
+    let rooms: Vec<_> =
+        snapshot.rooms.iter().map(|(scope, _, counters)| (scope.number, counters.views)).collect();
+    assert_eq!(rooms, [(1, 0), (4, 0)]);
+    assert!(snapshot.records.is_empty() && snapshot.presence.is_empty());
 }
 
 #[test]
@@ -444,28 +495,4 @@ fn a_clean_end_leaves_everything_in_the_database_and_a_refused_one_stays_as_it_i
 
     assert_eq!(fs::read(copy.path().join(FILE_NAME)).unwrap(), before.0);
     assert_eq!(fs::read(copy.path().join(format!("{FILE_NAME}-wal"))).unwrap(), before.1);
-}
-
-#[test]
-fn a_database_of_the_version_before_is_brought_up_to_date() {
-    let folder = tempfile::tempdir().unwrap();
-    {
-        let (store, _) = open(folder.path()).unwrap();
-        let put = |id| Change::PutEvent(event(APP, "a", id).into());
-        block_on(store.commit(vec![put(30), put(20)])).unwrap();
-    }
-    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
-    connection
-        .execute_batch(
-            "DROP INDEX outbox_by_app; DROP INDEX outbox_by_subject; ALTER TABLE outbox DROP COLUMN turn;
-             ALTER TABLE outbox DROP COLUMN bytes;
-             PRAGMA user_version = 2",
-        )
-        .unwrap();
-    drop(connection);
-
-    let (store, snapshot) = open(folder.path()).unwrap();
-
-    assert_eq!(snapshot.waiting, [(APP, 30)]);
-    assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [20, 30]);
 }

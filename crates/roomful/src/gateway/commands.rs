@@ -188,7 +188,10 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
     let (sender, outbox) =
         mpsc::channel(OUTBOX_FRAMES + session.rooms().len().saturating_mul(rooms::RECENT_MESSAGES));
     let generation = hub.attach(&session, sender, closer.clone(), &login.seen);
-    hub.note_session(&session);
+    match login.resume_token {
+        Some(_) => hub.note_session(&session),
+        None => hub.note_new_session(&session),
+    }
     Ok((Member { session, generation, outbox }, token))
 }
 

@@ -374,7 +374,7 @@ fn quoted(entity_tag: &str) -> Option<HeaderValue> {
 /// A session of `user` in the room, which nothing but its media will keep.
 async fn enter(hub: &Arc<Hub>, cell: &Arc<OpenRoom>, user: &UserId) -> Result<Arc<Session>, Refusal> {
     let session = hub.begin_media_session(&cell.app, user)?;
-    hub.note_session(&session);
+    hub.note_new_session(&session);
     if let Err(error) = hub.enter_room(&session, cell, None).await {
         hub.end_session(&session, LeaveCause::Leave);
         return Err(error.into());
