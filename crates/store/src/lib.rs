@@ -8,6 +8,8 @@ mod change;
 mod database;
 mod engine;
 mod error;
+#[cfg(test)]
+mod faults;
 mod folder;
 mod health;
 mod job;
