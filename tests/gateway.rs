@@ -174,7 +174,7 @@ async fn a_page_that_goes_away_without_a_connection_is_off_the_list_at_once() {
     let again = server.connect().await.call("login", json!({"ResumeToken": token})).await;
     assert_eq!(again["ErrorCode"], 70003, "{again}");
     let mut told = ann.event("members_changed").await;
-    while names(&told["Left"]) != ["ben"] {
+    while !names(&told["Left"]).iter().any(|name| name == "ben") {
         told = ann.event("members_changed").await;
     }
 }
