@@ -257,7 +257,8 @@ fn h264_height(unit: &[u8]) -> Option<u32> {
     if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
         chroma = bits.number()?;
         has_planes = chroma == 3 && bits.bit()? == 1;
-        (bits.number()?, bits.number()?, bits.bit()?);
+        bits.skip_numbers(2)?;
+        bits.bit()?;
         if bits.bit()? == 1 {
             for list in 0..if chroma == 3 { 12 } else { 8 } {
                 if bits.bit()? == 1 {
@@ -270,14 +271,16 @@ fn h264_height(unit: &[u8]) -> Option<u32> {
     match bits.number()? {
         0 => _ = bits.number()?,
         1 => {
-            (bits.bit()?, bits.number()?, bits.number()?);
-            for _ in 0..bits.number()?.min(255) {
-                bits.number()?;
-            }
+            bits.bit()?;
+            bits.skip_numbers(2)?;
+            let count = bits.number()?.min(255);
+            bits.skip_numbers(count)?;
         }
         _ => {}
     }
-    (bits.number()?, bits.bit()?, bits.number()?);
+    bits.number()?;
+    bits.bit()?;
+    bits.number()?;
     let units = bits.number()?;
     let is_frames = bits.bit()?;
     if is_frames == 0 {
@@ -286,7 +289,7 @@ fn h264_height(unit: &[u8]) -> Option<u32> {
     bits.bit()?;
     let mut cut = 0;
     if bits.bit()? == 1 {
-        (bits.number()?, bits.number()?);
+        bits.skip_numbers(2)?;
         let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
         cut = (bits.number()?.checked_add(bits.number()?)?).checked_mul(rows * (2 - is_frames))?;
     }
@@ -318,6 +321,10 @@ impl Bits<'_> {
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
         Some(bit.into())
+    }
+
+    fn skip_numbers(&mut self, count: u32) -> Option<()> {
+        (0..count).try_for_each(|_| self.number().map(drop))
     }
 
     /// An Exp-Golomb number (ITU-T H.264 9.1).
