@@ -24,6 +24,9 @@ const PAUSE_AFTER_US: u64 = 500_000;
 /// How long a picture that has paused does so at least.
 const PAUSED_US: u64 = 3_000_000;
 
+/// How much more than it gets a link has to carry, for smaller pictures not to be kept ready.
+const STARVED_SPARE: f64 = 2.5;
+
 /// What a picture needs to go on with a share of its frame rate, of what it takes then.
 const SPARE: f64 = 2.5;
 
@@ -62,8 +65,9 @@ struct Choice {
     layer: Option<usize>,
     /// The share of the frame rate of the lowest.
     share: u8,
-    /// The highest that is wanted.
+    /// The highest that is wanted of those that come, or would; and of all, those among them that its publisher cannot send now.
     top: usize,
+    hoped: usize,
 }
 
 /// Gives out what a viewer's link carries.
@@ -138,17 +142,24 @@ impl Allocation {
             };
             let height = slot.grant.height(slot.wanted.max_height, now);
             let lowest = lowest(slot);
-            let mut top = lowest;
-            for layer in lowest + 1..source.layer_count() {
-                let below = source.height_or_usual(top);
-                let is_enough = below > 0 && below >= height;
-                if source.known_bits(layer) > 0 && !is_enough && slot.grant.may_step_to(layer, now) {
+            let is_enough = |layer| {
+                let below = source.height_or_usual(layer);
+                below > 0 && below >= height
+            };
+            let (mut top, mut hoped) = (lowest, lowest);
+            for layer in
+                (lowest + 1..source.layer_count()).filter(|layer| slot.grant.may_step_to(*layer, now))
+            {
+                if source.known_bits(layer) > 0 && !is_enough(top) {
                     top = layer;
+                }
+                if source.hoped_bits(layer) > 0 && !is_enough(hoped) {
+                    hoped = layer;
                 }
             }
             let is_camera = source.key.kind != StreamKind::Sub;
             let rank = (is_camera, std::cmp::Reverse(slot.wanted.priority), std::cmp::Reverse(height), at);
-            self.choices.push(Choice { at, rank, layer: None, share: ALL, top });
+            self.choices.push(Choice { at, rank, layer: None, share: ALL, top, hoped });
         }
         self.choices.sort_unstable_by_key(|choice| choice.rank);
     }
@@ -203,16 +214,22 @@ impl Allocation {
         self.choices.iter().filter_map(more).sum()
     }
 
-    /// Notes which layers are wanted: those that are given and all below, and the next that fits, if its publisher was told that
-    /// nobody wants it.
+    /// Notes which layers are wanted: those that are given and all below, and the next that fits, be it that its publisher was told
+    /// that nobody wants it, or that it has no room to send it: then it will come by itself, and to take it back and want it again
+    /// would make the browser begin all layers anew each time.
     fn seek(&self, slots: &[Slot], now: u64, room: Room, used: f64) {
         for choice in &self.choices {
             let Some(slot) = slots.get(choice.at) else { continue };
             let Some(source) = &slot.source else { continue };
             let given = choice.layer.unwrap_or(0).max(usize::from(slot.current_layer().unwrap_or(0)));
-            (0..=given).for_each(|layer| source.seek(layer, now));
-            let more = |layer: usize| bits(slot, layer) - bits(slot, given);
-            let next = (given + 1..=choice.top).find(|layer| bits(slot, *layer) > 0.0);
+            // Where the publisher has no room for more, what is below takes it from what is watched: who has room to spare does
+            // without it.
+            let is_starved = choice.hoped > choice.top && room.estimate > STARVED_SPARE * used;
+            let least = if is_starved && choice.layer == Some(given) { given } else { 0 };
+            (least..=given).for_each(|layer| source.seek(layer, now));
+            let hoped = |layer: usize| f64::from(source.hoped_bits(layer));
+            let more = |layer: usize| hoped(layer) - bits(slot, given);
+            let next = (given + 1..=choice.hoped).find(|layer| hoped(*layer) > 0.0);
             if let Some(next) = next.filter(|next| used + more(*next) <= room.up_to(false)) {
                 source.seek(next, now);
             }
@@ -312,6 +329,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::dynacast::Wants;
     use crate::slot::Wanted;
     use crate::source::{RoomKey, SourceKey, Sources};
 
@@ -371,6 +389,43 @@ mod tests {
         ];
 
         assert_eq!(granted(&mut slots, 900e3), [Some(1), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn a_layer_that_its_publisher_has_no_room_for_is_left_to_come_by_itself() {
+        let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
+        let source = slots[0].source.clone().unwrap();
+        source.describe(2, 720, 1_000_000);
+        source.layers[2].bits.store(0, Ordering::Relaxed);
+        let mut wants = Wants::new(&source, 0);
+        let mut allocation = Allocation::default();
+        let mut told = Vec::new();
+        for tenth in 1..600 {
+            allocation.allot(&mut slots, tenth * 100_000, room(5e6));
+            if wants.look(&source, false, tenth * 100_000) {
+                told.push(wants.told().collect::<Vec<_>>());
+            }
+        }
+
+        // What is not needed either leaves its room to what is watched.
+        assert_eq!(told, [[false, true, true]]);
+        assert_eq!(slots[0].grant.layer, Some(1));
+    }
+
+    #[test]
+    fn a_smaller_picture_is_kept_ready_where_the_link_may_need_it() {
+        let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
+        let source = slots[0].source.clone().unwrap();
+        source.describe(2, 720, 1_000_000);
+        source.layers[2].bits.store(0, Ordering::Relaxed);
+        let mut wants = Wants::new(&source, 0);
+        let mut allocation = Allocation::default();
+        for tenth in 1..200 {
+            allocation.allot(&mut slots, tenth * 100_000, room(500e3));
+            wants.look(&source, false, tenth * 100_000);
+        }
+
+        assert_eq!(wants.told().collect::<Vec<_>>(), [true, true, false]);
     }
 
     #[test]

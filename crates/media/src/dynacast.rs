@@ -12,7 +12,7 @@ use crate::source::{MAX_LAYERS, Source};
 const OFF_AFTER_US: u64 = 4_000_000;
 
 /// A layer that was asked for and does not come in this time is one that its publisher cannot send.
-const GIVEN_UP_AFTER_US: u64 = 5_000_000;
+const GIVEN_UP_AFTER_US: u64 = 3_000_000;
 
 /// What a publisher was told of each layer, lowest first: whether it is wanted, and since when.
 #[derive(Debug, Clone)]
@@ -28,11 +28,16 @@ impl Wants {
         Self { layers: layers.map(|_| (true, now)).collect() }
     }
 
-    /// Looks at what is wanted of the source. `true` when that is not what the publisher was told.
-    pub(crate) fn look(&mut self, source: &Source, now: u64) -> bool {
+    /// Looks at what is wanted of the source, whose packets may get lost on their way here. `true` when that is not what the
+    /// publisher was told.
+    ///
+    /// The lowest layer is not switched off where packets get lost: a browser that has sent next to nothing there takes half a
+    /// minute to find its rate again.
+    pub(crate) fn look(&mut self, source: &Source, is_lossy: bool, now: u64) -> bool {
         let mut has_changed = false;
         for (at, (is_wanted, since)) in self.layers.iter_mut().enumerate() {
-            let wanted = now.saturating_sub(source.sought_at(at)) < OFF_AFTER_US;
+            let is_kept = is_lossy && at == 0 && *is_wanted;
+            let wanted = now.saturating_sub(source.sought_at(at)) < OFF_AFTER_US || is_kept;
             if wanted != *is_wanted {
                 (*is_wanted, *since) = (wanted, now);
                 has_changed = true;
@@ -83,18 +88,29 @@ mod tests {
         let mut wants = Wants::new(&source, SECOND);
         for tenth in 0..39 {
             source.seek(0, SECOND + tenth * SECOND / 10);
-            assert!(!wants.look(&source, SECOND + tenth * SECOND / 10));
+            assert!(!wants.look(&source, false, SECOND + tenth * SECOND / 10));
         }
 
-        assert!(wants.look(&source, 5 * SECOND));
+        assert!(wants.look(&source, false, 5 * SECOND));
         assert_eq!(told(&wants), [true, false, false]);
-        assert!(!wants.look(&source, 5 * SECOND + 1), "it is told once");
+        assert!(!wants.look(&source, false, 5 * SECOND + 1), "it is told once");
 
         source.seek(1, 6 * SECOND);
-        assert!(wants.look(&source, 6 * SECOND));
+        assert!(wants.look(&source, false, 6 * SECOND));
         assert_eq!(told(&wants), [true, true, false]);
-        assert!(wants.look(&source, 20 * SECOND));
+        assert!(wants.look(&source, false, 20 * SECOND));
         assert_eq!(told(&wants), [false, false, false], "nobody watches");
+    }
+
+    #[test]
+    fn the_lowest_layer_stays_where_packets_get_lost() {
+        let source = camera();
+        let mut wants = Wants::new(&source, SECOND);
+
+        assert!(wants.look(&source, true, 10 * SECOND));
+        assert_eq!(told(&wants), [true, false, false]);
+        assert!(wants.look(&source, false, 11 * SECOND));
+        assert!(!wants.look(&source, true, 12 * SECOND), "what is off stays off");
     }
 
     #[test]
@@ -107,9 +123,9 @@ mod tests {
         source.seek(2, 4 * SECOND);
         source.seek(0, 4 * SECOND);
 
-        assert!(!wants.look(&source, 6 * SECOND));
+        assert!(!wants.look(&source, false, 6 * SECOND));
         assert_eq!(told(&wants), [true]);
-        assert!(wants.look(&source, 9 * SECOND));
+        assert!(wants.look(&source, false, 9 * SECOND));
         assert_eq!(told(&wants), [false]);
     }
 
@@ -119,7 +135,7 @@ mod tests {
         source.describe(2, 720, 900_000);
         source.layers[2].bits.store(0, Ordering::Relaxed);
 
-        Wants::new(&source, 0).look(&source, 5 * SECOND);
+        Wants::new(&source, 0).look(&source, false, 5 * SECOND);
 
         assert_eq!((source.known_bits(1), source.known_bits(2)), (300_000, 900_000));
     }
@@ -128,13 +144,13 @@ mod tests {
     fn what_a_layer_took_is_remembered_while_it_is_off_and_not_for_ever_when_it_does_not_come_back() {
         let source = camera();
         let mut wants = Wants::new(&source, 0);
-        wants.look(&source, 5 * SECOND);
+        wants.look(&source, false, 5 * SECOND);
         source.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
         assert_eq!(source.known_bits(2), 1_000_000);
 
         for second in 6..13 {
             source.seek(2, second * SECOND);
-            wants.look(&source, second * SECOND);
+            wants.look(&source, false, second * SECOND);
         }
 
         assert_eq!(source.known_bits(2), 0);

@@ -31,8 +31,16 @@ const FALL: f64 = 0.95;
 const KEYFRAMES_EXCUSED: usize = 2;
 const KEYFRAME_EXCUSE: Duration = Duration::from_secs(5);
 
-/// How long a layer may be without a packet before it counts as gone.
+/// How long a layer may be without a packet before it counts as gone; and how long if a smaller one has had so many pictures since.
 const LAYER_TIMEOUT: Duration = Duration::from_millis(1500);
+const LAYER_PASSED_TIMEOUT: Duration = Duration::from_millis(700);
+const LAYER_PASSED: u32 = 5;
+
+/// What a half second of what comes in weighs in the next, how many packets tell anything, and what of them gets lost on a way that
+/// loses packets.
+const UPLINK_KEPT: f64 = 0.9;
+const FEWEST_OF_UPLINK: f64 = 100.0;
+const LOSSY_UPLINK: f64 = 0.02;
 
 /// Who may send what, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,14 +88,24 @@ pub(crate) struct Inflow {
     former: Option<f64>,
     bits: f64,
     last_at: Option<Instant>,
+    /// Pictures of a smaller layer since then.
+    passed: u32,
     asked_at: Option<Instant>,
     /// A keyframe was asked for while another was on its way.
     is_asked_again: bool,
 }
 
 impl Inflow {
-    pub(crate) fn note(&mut self, payload: usize, timestamp: u32, starts_key: bool, share: u8, now: Instant) {
-        self.last_at = Some(now);
+    /// Notes a packet. Returns whether it is the first of its picture.
+    pub(crate) fn note(
+        &mut self,
+        payload: usize,
+        timestamp: u32,
+        starts_key: bool,
+        share: u8,
+        now: Instant,
+    ) -> bool {
+        (self.last_at, self.passed) = (Some(now), 0);
         let has_passed = |at| now.saturating_duration_since(at) > KEYFRAME_EXCUSE;
         if starts_key && let Some(oldest) = self.excused.iter_mut().find(|at| at.is_none_or(has_passed)) {
             *oldest = Some(now);
@@ -104,6 +122,7 @@ impl Inflow {
         if let Some(above) = above {
             *above += (payload + AROUND) as u64;
         }
+        is_new
     }
 
     /// What the lower shares of the frame rate take of all of it.
@@ -115,6 +134,12 @@ impl Inflow {
             *share = left;
         }
         shares
+    }
+
+    /// Nothing comes any more: its publisher has stopped, or has no room for it.
+    fn is_gone(&self, now: Instant) -> bool {
+        let patience = if self.passed < LAYER_PASSED { LAYER_TIMEOUT } else { LAYER_PASSED_TIMEOUT };
+        self.last_at.is_none_or(|at| now.saturating_duration_since(at) > patience)
     }
 
     /// What it takes on a viewer's wire, in bits a second: the mean of the last second; 0 when nothing comes any more. A keyframe
@@ -133,7 +158,7 @@ impl Inflow {
             _ => bytes as f64 * f64::from(pictures + keys) / f64::from(pictures),
         };
         let fresh = bytes * 8.0 / elapsed.as_secs_f64().max(0.001);
-        if self.last_at.is_none_or(|at| now.saturating_duration_since(at) > LAYER_TIMEOUT) {
+        if self.is_gone(now) {
             (self.former, self.bits) = (None, 0.0);
             return 0;
         }
@@ -154,10 +179,13 @@ pub(crate) fn note(
 ) {
     let part = picture.part.unwrap_or_default();
     let lowest = inflows.first().and_then(|inflow| inflow.newest_key);
-    let Some(inflow) = inflows.get_mut(usize::from(layer.max(part.spatial))) else { return };
+    let at = usize::from(layer.max(part.spatial));
+    let Some(inflow) = inflows.get_mut(at) else { return };
     // A keyframe is one in all its sizes.
     let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
-    inflow.note(payload, timestamp, starts_key || is_of_key, part.temporal, now);
+    if inflow.note(payload, timestamp, starts_key || is_of_key, part.temporal, now) {
+        inflows.iter_mut().skip(at + 1).for_each(|above| above.passed += 1);
+    }
 }
 
 /// Tells viewers what each layer takes: what comes in of it, and of those that it needs.
@@ -179,6 +207,28 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
     }
 }
 
+/// What gets lost on the way here: it comes late, once it has been asked for. Of the last seconds, each half weighing less.
+#[derive(Default)]
+struct Uplink {
+    late: f64,
+    all: f64,
+}
+
+impl Uplink {
+    fn take(&mut self, is_late: bool) {
+        self.late += f64::from(u8::from(is_late));
+        self.all += 1.0;
+    }
+
+    fn settle(&mut self) {
+        (self.late, self.all) = (UPLINK_KEPT * self.late, UPLINK_KEPT * self.all);
+    }
+
+    fn is_lossy(&self) -> bool {
+        self.all >= FEWEST_OF_UPLINK && self.late > LOSSY_UPLINK * self.all
+    }
+}
+
 /// A stream being published.
 pub(crate) struct Track {
     /// The m-line's.
@@ -193,6 +243,8 @@ pub(crate) struct Track {
     keyframes_by: KeyframeRequestKind,
     inflows: [Inflow; MAX_LAYERS],
     fillers: [Filler; MAX_LAYERS],
+    /// The newest that has come of each.
+    newest: [u64; MAX_LAYERS],
     /// What the newest keyframe of each stream says of its frames.
     structures: [Option<Box<Structure>>; MAX_LAYERS],
     /// Of the pictures that came, in pixels; 0 before the first.
@@ -241,6 +293,7 @@ impl Track {
             keyframes_by: KeyframeRequestKind::Pli,
             inflows: Default::default(),
             fillers: Default::default(),
+            newest: Default::default(),
             structures: Default::default(),
             heights: Default::default(),
             loudest: None,
@@ -375,6 +428,7 @@ pub(crate) struct Publisher {
     mapping: Mapping,
     /// Of packets that belong to nothing, since the last that did: when the first came and the newest, and how many.
     lost: Option<(Instant, Instant, u32)>,
+    uplink: Uplink,
     measured_at: Option<Instant>,
 }
 
@@ -466,6 +520,10 @@ impl Publisher {
         }
         let filler = track.fillers.get_mut(usize::from(layer)).ok_or(Refusal::Unknown)?;
         let seq = filler.number(*rtp.seq_no, rtp.payload.is_empty()).ok_or(Refusal::Padding)?;
+        if let Some(newest) = track.newest.get_mut(usize::from(layer)) {
+            self.uplink.take(seq < *newest);
+            *newest = seq.max(*newest);
+        }
         let values = &rtp.header.ext_vals;
         let audio_level = values.audio_level.map(|level| {
             let quiet = level.unsigned_abs().min(127);
@@ -582,6 +640,7 @@ impl Publisher {
             return;
         }
         self.measured_at = Some(now);
+        self.uplink.settle();
         for track in &mut self.tracks {
             if track.source.generation() != track.generation {
                 continue;
@@ -595,9 +654,10 @@ impl Publisher {
         &mut self,
         micros: u64,
     ) -> impl Iterator<Item = (StreamKind, Vec<(String, bool)>)> + '_ {
+        let is_lossy = self.uplink.is_lossy();
         self.tracks.iter_mut().filter_map(move |track| {
             let wants = track.wants.as_mut()?;
-            if !wants.look(&track.source, micros) {
+            if !wants.look(&track.source, is_lossy, micros) {
                 return None;
             }
             let names = track.streams.rids.iter().map(|rid| rid.clone().unwrap_or_default());
@@ -659,6 +719,42 @@ mod tests {
         let told: Vec<_> = (0..3).map(|_| publisher.take_level().map(|(_, level)| level)).collect();
 
         assert_eq!(told, [Some(90), Some(0), None]);
+    }
+
+    #[test]
+    fn a_way_that_loses_packets_is_told_by_those_that_come_late() {
+        for (late_of, all, is_lossy) in [(20, 400, true), (1000, 400, false), (20, 40, false)] {
+            let mut uplink = Uplink::default();
+            (1..=all).for_each(|packet: u32| uplink.take(packet.is_multiple_of(late_of)));
+
+            assert_eq!(uplink.is_lossy(), is_lossy, "one in {late_of} of {all}");
+        }
+    }
+
+    #[test]
+    fn a_layer_that_stops_while_a_smaller_one_goes_on_is_soon_known_to_be_gone() {
+        let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
+        let began = Instant::now();
+        let mut gone_after = None;
+        // Two layers of 15 pictures a second, of which the larger one stops after 2 s, and pauses for half a second before.
+        for ms in (0..5000).step_by(10) {
+            let now = began + Duration::from_millis(ms);
+            let (is_picture, timestamp) = (ms % 70 == 0, ms as u32 * 90);
+            if is_picture {
+                note(&mut inflows, 0, &Picture::default(), ms == 0, (500, timestamp), now);
+            }
+            if is_picture && ms < 2000 && !(500..1000).contains(&ms) {
+                note(&mut inflows, 1, &Picture::default(), ms == 0, (1500, timestamp), now);
+            }
+            if ms > 0 && ms % 500 == 0 {
+                inflows[0].measure(now, MEASURE_INTERVAL);
+                if inflows[1].measure(now, MEASURE_INTERVAL) == 0 {
+                    gone_after.get_or_insert(ms - 1960);
+                }
+            }
+        }
+
+        assert_eq!(gone_after, Some(1040));
     }
 
     #[test]

@@ -198,6 +198,15 @@ impl Source {
         }
     }
 
+    /// The same; of a layer that is not known to come, what its publisher says that it takes at most.
+    pub(crate) fn hoped_bits(&self, layer: usize) -> u32 {
+        let said = |layer: &Layer| layer.most_bits.load(Ordering::Relaxed);
+        match self.known_bits(layer) {
+            0 => self.layers.get(layer).map_or(0, said),
+            bits => bits,
+        }
+    }
+
     /// What a layer takes with the lower shares of its frame rate; all of it, where it has none.
     pub(crate) fn share_bits(&self, layer: usize, share: u8) -> u32 {
         let of =
