@@ -114,7 +114,10 @@ fn figure(scenario: &Scenario, run: &Run, must: Must, viewer: &Viewer, others: &
             at_most("sound concealed", percent(concealed), percent(most), " %")
         }
         Must::Sent(most) => at_most("sent beside what fits", sent_of_capacity(scenario, run), most, ""),
-        Must::Keyframes(most) => at_most("keyframes", viewer.last().0.key_frames_decoded, most, ""),
+        Must::Keyframes(most) => {
+            let made = run.seen.sent().iter().map(|sent| sent.keyframes).fold(0.0, f64::max);
+            at_most("keyframes asked of the publisher", made, most, "")
+        }
         Must::Dropped(most, from) => {
             let dropped = dropped(since(&run.offered, from.as_secs_f64()));
             at_most("dropped by the link", percent(dropped), percent(most), " %")

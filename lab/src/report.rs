@@ -57,6 +57,10 @@ pub(crate) struct Series {
     pub(crate) offered_kbits: Vec<f64>,
     pub(crate) through_kbits: Vec<f64>,
     pub(crate) capacity_kbits: Vec<f64>,
+    /// What else was on the way: signalling, and a download where there is one.
+    pub(crate) tcp_kbits: Vec<f64>,
+    pub(crate) dropped_packets: Vec<f64>,
+    pub(crate) queue_ms: Vec<f64>,
     pub(crate) frames: Vec<f64>,
     pub(crate) height: Vec<f64>,
     /// Milliseconds from painted to decoded, the most of each step; 0 without a picture.
@@ -214,6 +218,13 @@ fn series(scenario: &Scenario, run: &Run, viewer: Option<&Viewer>) -> Series {
             .map(|slots| kbits(slots.iter().map(|slot| slot.udp_through_bytes).sum()))
             .collect(),
         capacity_kbits: starts.iter().map(|start| capacity(*start)).collect(),
+        tcp_kbits: chunks().map(|slots| kbits(slots.iter().map(|slot| slot.tcp_bytes).sum())).collect(),
+        dropped_packets: chunks()
+            .map(|slots| slots.iter().map(|slot| slot.udp_dropped).sum::<usize>() as f64)
+            .collect(),
+        queue_ms: chunks()
+            .map(|slots| slots.iter().map(|slot| slot.queue_ms).fold(0.0, f64::max).round())
+            .collect(),
         frames: starts.iter().map(|start| frames_in(*start).count() as f64 / STEP).collect(),
         height: starts
             .iter()

@@ -73,7 +73,7 @@ pub(crate) enum Must {
     Concealed(f64, Duration),
     /// Bytes sent towards the viewer after the first second, beside what the link carries.
     Sent(f64),
-    /// Keyframes decoded.
+    /// Keyframes that the publisher had to make of any of its sizes: what a viewer is given from a cache costs others nothing.
     Keyframes(f64),
     /// The share of packets that the link dropped, from a moment on.
     Dropped(f64, Duration),
