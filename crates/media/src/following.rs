@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::slot::Slot;
 use crate::speakers::Speakers;
 
@@ -16,13 +14,15 @@ pub(crate) struct Following {
     most: u8,
     seen: u32,
     seen_at: u64,
+    /// Where the sounds that are wanted stand, and which slots have them: kept for its room.
+    places: Vec<(u16, usize)>,
 }
 
 impl Following {
     pub(crate) fn new(speakers: Arc<Speakers>, most: u8) -> Self {
         speakers.follow();
         let seen = speakers.changes();
-        Self { speakers, most, seen, seen_at: 0 }
+        Self { speakers, most, seen, seen_at: 0, places: Vec::new() }
     }
 
     /// Whether the order has changed, and it is time to look at it.
@@ -37,15 +37,25 @@ impl Following {
     }
 
     /// Lets the loudest of a viewer's sounds through.
-    pub(crate) fn choose(&self, slots: &mut [Slot]) {
-        let mut places: SmallVec<[(u16, usize); 64]> = SmallVec::new();
-        for (at, slot) in slots.iter().enumerate().filter(|(_, slot)| slot.is_sound_wanted()) {
-            places.push((slot.source.as_ref().map_or(u16::MAX, |source| source.place.get()), at));
-        }
-        places.sort_unstable();
-        places.truncate(self.most.into());
+    pub(crate) fn choose(&mut self, slots: &mut [Slot]) {
+        self.places.clear();
         for (at, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_video) {
-            slot.set_quiet(!places.iter().any(|(_, chosen)| *chosen == at));
+            match slot.is_sound_wanted() {
+                true => {
+                    let place = slot.source.as_ref().map_or(u16::MAX, |source| source.place.get());
+                    self.places.push((place, at));
+                }
+                false => slot.set_quiet(true),
+            }
+        }
+        let most = usize::from(self.most);
+        if most < self.places.len() {
+            self.places.select_nth_unstable(most);
+        }
+        for (rank, (_, at)) in self.places.iter().enumerate() {
+            if let Some(slot) = slots.get_mut(*at) {
+                slot.set_quiet(rank >= most);
+            }
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::source::Packet;
 /// wide link may lose by chance.
 const FACTOR: f64 = 2.5;
 const LIMIT_FACTOR: f64 = 1.25;
+/// Where bursts as short as probes are lost, a keyframe keeps below what the link carries.
+const SHORT_LIMIT_FACTOR: f64 = 0.95;
 const SHALLOW_FACTOR: f64 = 1.15;
 const SHALLOW_SHARE: f64 = 0.5;
 
@@ -23,17 +25,32 @@ const FAST_DEPTH_US: f64 = 40_000.0;
 
 /// What may wait, in bytes and time; a screen that changes as a whole may take longer.
 const MOST_BYTES: usize = 256 * 1024;
+/// What a packet counts at least: also one that will be left out takes a place.
+const LEAST_BYTES: usize = 64;
 const LONGEST_US: u64 = 300_000;
 const LONGEST_SCREEN_US: u64 = 1_000_000;
 
 /// How often what waits is looked at.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
 
+/// What is known of the link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// What it is thought to carry, in bits a second.
+    pub(crate) bits: f64,
+    /// What is to be sent, where the queue is short.
+    pub(crate) shallow: Option<f64>,
+    /// What it carried when it was full, and whether it loses even short bursts.
+    pub(crate) limit: Option<f64>,
+    pub(crate) loses_bursts: bool,
+}
+
 /// A packet that waits, not yet numbered for the viewer.
 pub(crate) struct Held {
     pub(crate) slot: usize,
     pub(crate) packet: Arc<Packet>,
     since: u64,
+    bytes: usize,
 }
 
 /// A bucket of bytes that fills with time, and what waits for it. Times are in microseconds of one clock.
@@ -56,19 +73,19 @@ impl Pacer {
             held: VecDeque::new(),
             held_bytes: 0,
         };
-        pacer.set_rate(bits, None, None);
+        pacer.set_pace(Pace { bits, shallow: None, limit: None, loses_bursts: false });
         pacer.left = pacer.most;
         pacer
     }
 
-    /// The link is thought to carry so many bits a second; `shallow` is what is to be sent where its queue is short, and `limit`
-    /// what it carried when it was full.
-    pub(crate) fn set_rate(&mut self, bits: f64, shallow: Option<f64>, limit: Option<f64>) {
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        let Pace { bits, shallow, limit, loses_bursts } = pace;
         let rate = match shallow {
             Some(needed) => (SHALLOW_FACTOR * needed).max(SHALLOW_SHARE * bits),
             None => FACTOR * bits,
         };
-        self.bytes_a_us = limit.map_or(rate, |limit| rate.min(LIMIT_FACTOR * limit)) / 8e6;
+        let factor = if loses_bursts { SHORT_LIMIT_FACTOR } else { LIMIT_FACTOR };
+        self.bytes_a_us = limit.map_or(rate, |limit| rate.min(factor * limit)) / 8e6;
         self.most = self.bytes_a_us * if bits > FAST && shallow.is_none() { FAST_DEPTH_US } else { DEPTH_US };
     }
 
@@ -92,14 +109,14 @@ impl Pacer {
         self.left = (self.left - bytes as f64).max(-(LONGEST_SCREEN_US as f64) * self.bytes_a_us);
     }
 
-    /// A packet has to wait. `false` when too much does already.
-    pub(crate) fn hold(&mut self, slot: usize, packet: &Arc<Packet>, now: u64) -> bool {
-        let bytes = packet.payload.len();
+    /// A packet has to wait, of which so many bytes will leave. `false` when too much does already.
+    pub(crate) fn hold(&mut self, slot: usize, packet: &Arc<Packet>, bytes: usize, now: u64) -> bool {
+        let bytes = bytes.max(LEAST_BYTES);
         if self.held_bytes + bytes > MOST_BYTES {
             return false;
         }
         self.held_bytes += bytes;
-        self.held.push_back(Held { slot, packet: packet.clone(), since: now });
+        self.held.push_back(Held { slot, packet: packet.clone(), since: now, bytes });
         true
     }
 
@@ -121,14 +138,14 @@ impl Pacer {
             return None;
         }
         let held = self.held.pop_front()?;
-        self.held_bytes -= held.packet.payload.len();
+        self.held_bytes -= held.bytes;
         Some((held, is_late))
     }
 
     /// Nothing of a slot waits any more.
     pub(crate) fn forget(&mut self, slot: usize) {
         self.held.retain(|held| held.slot != slot);
-        self.held_bytes = self.held.iter().map(|held| held.packet.payload.len()).sum();
+        self.held_bytes = self.held.iter().map(|held| held.bytes).sum();
     }
 }
 
@@ -150,7 +167,7 @@ mod tests {
                 pacer.charge(1250);
                 left.push(slot);
             } else {
-                assert!(pacer.hold(slot, &packet(1250), 0));
+                assert!(pacer.hold(slot, &packet(1250), 1250, 0));
             }
         }
         let at_once = left.len();
@@ -170,7 +187,7 @@ mod tests {
     #[test]
     fn neither_too_much_nor_for_too_long() {
         let mut pacer = Pacer::new(0, 30e3);
-        let held = (0..1000).filter(|_| pacer.hold(3, &packet(1000), 0)).count();
+        let held = (0..1000).filter(|_| pacer.hold(3, &packet(1000), 1000, 0)).count();
 
         assert_eq!(held, MOST_BYTES / 1000);
         pacer.charge(100_000);
@@ -178,7 +195,12 @@ mod tests {
         assert!(pacer.take(LONGEST_US + 1, |_| true).is_none(), "a screen may take longer");
         assert!(pacer.take(LONGEST_US + 1, |_| false).is_some_and(|(_, is_late)| is_late));
         pacer.forget(3);
-        assert!(!pacer.is_holding() && pacer.hold(3, &packet(1000), 0));
+        assert!(!pacer.is_holding() && pacer.hold(3, &packet(1000), 1000, 0));
+
+        // What will be left out of a stream waits with the rest, and takes no room from it.
+        pacer.forget(3);
+        assert!((0..2000).all(|_| pacer.hold(3, &packet(1000), 0, 0)));
+        assert!(!(0..4000).all(|_| pacer.hold(3, &packet(1000), 0, 0)));
 
         // Sound that takes more than there is, for minutes, is not paid back for as long.
         pacer.forget(3);

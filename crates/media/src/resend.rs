@@ -27,6 +27,7 @@ const LEAST: f64 = 5_000.0;
 /// more than a share of next to nothing. It fills at 4 kbit/s.
 const MOST_CREDIT: f64 = 24_000.0;
 const CREDIT_A_SECOND: f64 = 500.0;
+const ENOUGH_CREDIT: f64 = 0.75 * MOST_CREDIT;
 
 /// How often a packet is sent again, and the shortest time between.
 const MOST_TIMES: u8 = 4;
@@ -104,14 +105,25 @@ impl Budget {
         self.long.add(now, bytes);
     }
 
-    /// Takes up to `bytes` for padding, on a link that loses so much; returns how many it may be.
-    pub(crate) fn pad(&mut self, now: u64, bytes: usize, loss: f64) -> usize {
+    /// What padding may take of the share, on a link that loses so much; and the credit grows.
+    fn of_stream(&mut self, now: u64, loss: f64) -> f64 {
         let passed = now.saturating_sub(self.credit_at) as f64 / 1e6;
         self.credit_at = now;
         self.credit = (self.credit + CREDIT_A_SECOND * passed).min(MOST_CREDIT);
         let spent = self.long.sum(now) + self.padded.sum(now);
         let share = SHARE_OF_STREAM - LOST_AGAIN * loss;
-        let of_stream = (share * self.streamed.sum(now) as f64 - spent as f64).max(0.0);
+        (share * self.streamed.sum(now) as f64 - spent as f64).max(0.0)
+    }
+
+    /// Whether there may be padding of so many bytes, or of most of the credit where they are more: with less, a probe would tell
+    /// nothing and leave nothing for the next.
+    pub(crate) fn allows_padding(&mut self, now: u64, bytes: f64, loss: f64) -> bool {
+        self.of_stream(now, loss) + self.credit >= bytes.min(ENOUGH_CREDIT)
+    }
+
+    /// Takes up to `bytes` for padding, on a link that loses so much; returns how many it may be.
+    pub(crate) fn pad(&mut self, now: u64, bytes: usize, loss: f64) -> usize {
+        let of_stream = self.of_stream(now, loss);
         let bytes = bytes.min((of_stream + self.credit) as usize);
         self.credit -= (bytes as f64 - of_stream).max(0.0);
         self.padded.add(now, bytes.min(of_stream as usize));

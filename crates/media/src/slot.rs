@@ -325,6 +325,12 @@ impl Slot {
         !self.is_off() && (packet.layer == self.stream(self.target) || Some(packet.layer) == current)
     }
 
+    /// How many bytes of a packet are meant to be sent: none of those parts of a stream that are left out.
+    pub(crate) fn meant_bytes(&self, packet: &Packet) -> usize {
+        let is_meant = packet.picture.part.is_none_or(|part| self.caps().admit(part));
+        if is_meant { packet.payload.len() } else { 0 }
+    }
+
     /// Whether what is wanted can begin with it.
     pub(crate) fn can_begin_with(&self, packet: &Packet) -> bool {
         packet.picture.starts_keyframe && packet.layer == self.stream(self.target)

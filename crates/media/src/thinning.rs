@@ -26,7 +26,7 @@ pub(crate) struct Caps {
 impl Caps {
     pub(crate) const ALL: Self = Self { spatial: ALL, temporal: ALL };
 
-    fn admit(self, part: Part) -> bool {
+    pub(crate) fn admit(self, part: Part) -> bool {
         part.spatial <= self.spatial && part.temporal <= self.temporal
     }
 

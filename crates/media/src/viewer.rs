@@ -14,7 +14,7 @@ use crate::bwe::{Estimator, INITIAL, News};
 use crate::following::Following;
 use crate::keys::Agreed;
 use crate::outbox::{AROUND, Outbox, Route};
-use crate::pacer::Pacer;
+use crate::pacer::{Pace, Pacer};
 use crate::resend::Budget;
 use crate::rtcp::{self, Report};
 use crate::showing::Showing;
@@ -88,8 +88,8 @@ pub(crate) struct Viewer {
     /// Of all sounds at most so many are sent, the loudest.
     pub(crate) most_speakers: Option<NonZeroU8>,
     following: Option<Following>,
-    /// Numbers that are to be sent again, kept for its room: of a keyframe first, then the newest.
-    wanted: Vec<(bool, u64)>,
+    /// What is to be sent again, kept for its room: whether it is of a keyframe, and under which number it was sent.
+    wanted: Vec<(bool, u64, Arc<Packet>)>,
 }
 
 /// Where and when something is sent.
@@ -187,7 +187,7 @@ impl Viewer {
         }
         let Some(slot) = self.slots.get_mut(at) else { return false };
         if slot.is_video && !self.pacer.is_open(aim.micros) {
-            if slot.may_want(packet) && !self.pacer.hold(at, packet, aim.micros) {
+            if slot.may_want(packet) && !self.pacer.hold(at, packet, slot.meant_bytes(packet), aim.micros) {
                 // A picture with a hole in it is of no use.
                 self.pacer.forget(at);
                 slot.halt();
@@ -325,10 +325,10 @@ impl Viewer {
 
     /// What has happened since this was last asked.
     pub(crate) fn take_counts(&mut self) -> Counts {
-        self.counts.untaken +=
-            self.slots.iter_mut().map(|slot| std::mem::take(&mut slot.untaken)).sum::<u64>();
-        let absurd = self.estimator.take_absurd();
-        Counts { absurd, ..std::mem::take(&mut self.counts) }
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.untaken += self.slots.iter_mut().map(|slot| std::mem::take(&mut slot.untaken)).sum::<u64>();
+        counts.absurd += self.estimator.take_absurd();
+        counts
     }
 
     /// Whether a probe waits to be filled.
@@ -415,25 +415,26 @@ impl Viewer {
             if is_over || is_old {
                 is_hopeless |= slot.hangs_on(&packet) && slot.again(&packet, seq).is_some();
             } else {
-                wanted.push((slot.is_of_keyframe(&packet), seq));
+                wanted.push((slot.is_of_keyframe(&packet), seq, packet));
             }
         });
-        wanted.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
-        wanted.dedup();
+        // Of keyframes first, then the newest.
+        wanted.sort_unstable_by_key(|(is_of_key, seq, _)| std::cmp::Reverse((*is_of_key, *seq)));
+        wanted.dedup_by_key(|(_, seq, _)| *seq);
         let estimate = self.estimator.bits();
-        for (_, seq) in &wanted {
-            let Some((at, slot)) = at.and_then(|at| Some((at, self.slots.get(at)?))) else { break };
-            let Some(packet) = find(slot, *seq, past) else { continue };
+        for (_, seq, packet) in &wanted {
+            let Some(at) = at else { break };
             if !self.resends.allows(aim.micros, packet.payload.len() + AROUND + 2, estimate) {
                 break;
             }
-            let Some(bytes) = self.resend(at, &packet, *seq, aim, out) else { continue };
+            let Some(bytes) = self.resend(at, packet, *seq, aim, out) else { continue };
             self.resends.note_again(aim.micros, bytes);
             self.counts.resent += 1;
             if let Some(slot) = self.slots.get_mut(at) {
                 slot.repeats.note(*seq, aim.micros);
             }
         }
+        wanted.clear();
         self.wanted = wanted;
         is_hopeless
     }
@@ -476,19 +477,26 @@ impl Viewer {
         let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
         let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
-        self.pacer.set_rate(estimate, shallow, self.estimator.limit(aim.micros));
+        let (limit, loses_bursts) =
+            (self.estimator.limit(aim.micros), self.estimator.loses_bursts(aim.micros));
+        self.pacer.set_pace(Pace { bits: estimate, shallow, limit, loses_bursts });
         let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
         let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
         if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {
-            self.estimator.seek(aim.micros, missing);
+            let (budget, loss) = (&mut self.resends, self.estimator.loss());
+            self.estimator.seek(aim.micros, missing, |bytes| budget.allows_padding(aim.micros, bytes, loss));
         }
     }
 
-    /// Pictures that wait go on from a keyframe that is there, or ask for one.
+    /// Pictures that wait go on from a keyframe that is there, or ask for one. A larger one waits while the link is seen to carry
+    /// more and more, since each size on the way would take a keyframe.
     fn go_on(&mut self, aim: Aim, past: &dyn Past, ask: AskKeyframe<'_>, out: &mut Outbox) {
+        let is_climbing = self.estimator.is_climbing();
         for at in 0..self.slots.len() {
             let is_coming = |slot: &Slot| self.pacer.of(at).any(|packet| slot.can_begin_with(packet));
-            if self.slots.get(at).is_some_and(|slot| slot.waits() && !is_coming(slot))
+            let may_grow = |slot: &Slot| slot.current_layer().is_some_and(|layer| layer < slot.target);
+            let is_due = |slot: &Slot| slot.waits() && !is_coming(slot) && !(is_climbing && may_grow(slot));
+            if self.slots.get(at).is_some_and(is_due)
                 && self.start(at, aim, past, out).is_none()
                 && let Some(slot) = self.slots.get_mut(at)
             {

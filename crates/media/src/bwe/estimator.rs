@@ -34,12 +34,21 @@ const ABOVE_FOR_US: u64 = 3_000_000;
 const PROBE_QUEUED: Duration = Duration::from_millis(100);
 const PROBE_QUEUED_SHALLOW: Duration = Duration::from_millis(20);
 
+/// What of its padding a probe has to have to begin: frames may fall into it.
+const PADDED_AT_LEAST: f64 = 0.8;
+
 /// A policer lets a burst through and throws the rest away: more than was known before is on probation for so long, if next to
 /// nothing was lost before. When much is lost in that time, it is not believed again for a while, each time for longer.
 const PROBATION_US: u64 = 3_000_000;
 const PROBATION_LOSS: f64 = 0.02;
 const POLICED: f64 = 0.95;
 const QUEUED_MS: f64 = 25.0;
+
+/// A link whose queue grows so long in its first moments, while no more than this share of the first estimate arrives, is that
+/// narrow: our own burst explains the queue, but not what arrives of it.
+const YOUNG_US: u64 = 2_000_000;
+const NARROW_QUEUE_MS: f64 = 70.0;
+const NARROW: f64 = 0.6;
 
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
@@ -291,6 +300,14 @@ impl Estimator {
             self.seek.note_policed(now);
             return;
         }
+        if let Some(arriving) = self.narrow_from_the_start(now) {
+            self.seek.note_full(now, self.rate.bits(), arriving);
+            self.rate.set(arriving);
+            self.news.is_full = true;
+            self.limit = Some((arriving, now));
+            self.probe.stop();
+            return;
+        }
         match self.trend.usage() {
             // A queue that is full grows no more, but loses.
             usage if stands && is_heavy || usage == Usage::Over && (stands || is_heavy) => {
@@ -310,6 +327,14 @@ impl Estimator {
             // An alarm that is not confirmed, or a queue that drains.
             _ => self.rate.hold(now),
         }
+    }
+
+    /// What arrives on a link that the first packets have shown to be far narrower than was assumed.
+    fn narrow_from_the_start(&self, now: u64) -> Option<f64> {
+        let is_young = self.began.is_some_and(|at| now.saturating_sub(at) < YOUNG_US);
+        let is_queued = self.standing.newest_ms() > NARROW_QUEUE_MS;
+        let arriving = self.rate.arriving().filter(|_| is_young && is_queued && self.limit.is_none());
+        arriving.filter(|arriving| *arriving < NARROW * INITIAL)
     }
 
     /// A queue that is full, and stays so, does not grow: what arrives of what is lost in it is all there is to know.
@@ -334,8 +359,11 @@ impl Estimator {
     }
 
     fn take_finding(&mut self, now: u64, told: u64) {
+        let was_climbing = self.is_climbing();
         let Some(finding) = self.probe.take(now, told) else { return };
         let before = self.rate.bits();
+        // What has waited for it need not any longer, whatever it is.
+        self.news.has_more |= was_climbing;
         self.shallow.note_probe(now, self.probe.lost(), self.loss.share(), self.standing.newest_ms());
         match finding {
             Finding::Limit(bits) => self.limit = Some((bits / probe::USED, now)),
@@ -414,18 +442,27 @@ impl Estimator {
     }
 
     /// Looks for what is missing, when it is time: sends faster for a moment, to see what arrives. `missing` is what all that is
-    /// wanted takes.
-    pub(crate) fn seek(&mut self, now: u64, missing: Option<f64>) {
+    /// wanted takes, and `may_pad` says whether there may be so many bytes of padding.
+    pub(crate) fn seek(&mut self, now: u64, missing: Option<f64>, may_pad: impl FnOnce(f64) -> bool) {
         // The first goes out before anything can have come back.
         let is_young = self.began.is_none_or(|at| now.saturating_sub(at) < SILENCE_US);
         let can_tell = self.has_feedback || is_young;
         let Some(missing) = missing.filter(|_| can_tell && !self.probe.is_running()) else { return };
         let estimate = self.bits();
-        if let Some(rate) = self.seek.take(now, missing, estimate) {
-            let queued =
-                if self.shallow.is_seen_by_probes(now) { PROBE_QUEUED_SHALLOW } else { PROBE_QUEUED };
-            self.probe.start(now, rate, estimate, queued);
+        let Some(rate) = self.seek.due(now, missing, estimate) else { return };
+        let queued = if self.loses_bursts(now) { PROBE_QUEUED_SHALLOW } else { PROBE_QUEUED };
+        let span = Probe::span(rate, estimate, queued);
+        // The rest is media.
+        let padding = (rate - self.sending(now)).max(0.0) * span / 8e6;
+        if may_pad(PADDED_AT_LEAST * padding) {
+            self.seek.begin(now);
+            self.probe.start(now, rate, span);
         }
+    }
+
+    /// Whether more has just been found, and still more is being looked for: it will be known in a moment.
+    pub(crate) fn is_climbing(&self) -> bool {
+        self.seek.is_climbing() && self.probe.is_running()
     }
 
     /// Something is wanted that was not before.
@@ -443,6 +480,11 @@ impl Estimator {
         let (bits, at) = self.limit?;
         let is_exceeded = || self.rate.arriving().is_some_and(|arriving| arriving > LIMIT_EXCEEDED * bits);
         (now.saturating_sub(at) < LIMIT_COUNTS_US && !is_exceeded()).then_some(bits)
+    }
+
+    /// Whether even bursts as short as a probe are lost in the link.
+    pub(crate) fn loses_bursts(&self, now: u64) -> bool {
+        self.shallow.is_seen_by_probes(now)
     }
 
     /// Whether bursts are lost in the link.

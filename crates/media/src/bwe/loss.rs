@@ -24,9 +24,9 @@ const NONE_BELOW: f64 = 0.02;
 const HEAVY: f64 = 0.25;
 const FEWEST_HEAVY: f64 = 8.0;
 
-/// The same where nothing else speaks for it.
+/// The same where nothing else speaks for it: of fewer packets, a link that loses one in ten by chance now and then loses as many.
 const SURELY_HEAVY: f64 = 0.3;
-const FEWEST_SURELY: f64 = 16.0;
+const FEWEST_SURELY: f64 = 24.0;
 
 pub(super) struct Loss {
     since: u64,

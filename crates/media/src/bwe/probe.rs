@@ -86,13 +86,17 @@ impl Probe {
         self.lost
     }
 
-    /// Begins one, above an estimate; on a link that carries no more than that, at most so much of it queues.
-    pub(super) fn start(&mut self, now: u64, rate: f64, estimate: f64, most_queued: Duration) {
-        let rate = rate.clamp(MINIMUM, MAXIMUM);
+    /// How long one takes, in microseconds, above an estimate; on a link that carries no more than that, at most so much of it queues.
+    pub(super) fn span(rate: f64, estimate: f64, most_queued: Duration) -> f64 {
         let excess = (rate - estimate).max(1.0);
         let span = (most_queued.as_micros() as f64 * estimate / excess).clamp(SHORTEST_US, LONGEST_US);
         // Below that it could tell nothing.
-        let span = span.max(PACKETS * SMALLEST * 8e6 / rate).min(LONGEST_US);
+        span.max(PACKETS * SMALLEST * 8e6 / rate.max(MINIMUM)).min(LONGEST_US)
+    }
+
+    /// Begins one that takes so long.
+    pub(super) fn start(&mut self, now: u64, rate: f64, span: f64) {
+        let rate = rate.clamp(MINIMUM, MAXIMUM);
         self.numbers = self.numbers.wrapping_add(1).max(1);
         self.running = Some(Running {
             number: self.numbers,

@@ -33,8 +33,8 @@ const DROP_COUNTS_US: u64 = 30_000_000;
 const DROP: f64 = 0.66;
 
 /// After the link has turned out to be policed, for how long nothing is looked for, twice as long each time, up to a limit.
-const POLICED_US: u64 = 10_000_000;
-const MOST_POLICED_US: u64 = 160_000_000;
+const POLICED_US: u64 = 8_000_000;
+const MOST_POLICED_US: u64 = 128_000_000;
 
 pub(super) struct Seek {
     next_at: u64,
@@ -43,6 +43,8 @@ pub(super) struct Seek {
     patience_us: u64,
     again: u32,
     has_begun: bool,
+    /// The last one has found what it looked for, so that the next goes on from there.
+    is_climbing: bool,
     /// What the estimate was before it fell last, and when it fell so far that this was a drop.
     before: f64,
     dropped_at: Option<u64>,
@@ -56,6 +58,7 @@ impl Seek {
             patience_us: PATIENCE_US,
             again: 0,
             has_begun: false,
+            is_climbing: false,
             before: 0.0,
             dropped_at: None,
         }
@@ -86,6 +89,11 @@ impl Seek {
         self.policed = (now + span, span);
     }
 
+    /// Whether the last one has found what it looked for.
+    pub(super) fn is_climbing(&self) -> bool {
+        self.is_climbing
+    }
+
     fn pause(&self, now: u64) -> u64 {
         let has_dropped = self.dropped_at.is_some_and(|at| now.saturating_sub(at) < DROP_COUNTS_US);
         if has_dropped { AFTER_DROP_US } else { self.patience_us }
@@ -93,6 +101,7 @@ impl Seek {
 
     /// A probe has told something, of a link that was estimated at `before`.
     pub(super) fn note_finding(&mut self, now: u64, finding: Finding, before: f64, standing_ms: f64) {
+        self.is_climbing = matches!(finding, Finding::Found(_));
         match finding {
             Finding::Found(_) => {
                 self.next_at = now;
@@ -113,13 +122,17 @@ impl Seek {
     }
 
     /// The rate to look for now, when it is time, all that is wanted takes `missing` and `estimate` is known.
-    pub(super) fn take(&mut self, now: u64, missing: f64, estimate: f64) -> Option<f64> {
+    pub(super) fn due(&self, now: u64, missing: f64, estimate: f64) -> Option<f64> {
         if now < self.next_at.max(self.policed.0) || missing <= estimate {
             return None;
         }
-        let times = if std::mem::replace(&mut self.has_begun, true) { NEXT } else { FIRST };
-        // Until something else is known.
-        self.next_at = now + Duration::from_secs(2).as_micros() as u64;
+        let times = if self.has_begun { NEXT } else { FIRST };
         Some((missing * BEYOND).min(times * estimate))
+    }
+
+    /// It is looked for; until something else is known, nothing else is.
+    pub(super) fn begin(&mut self, now: u64) {
+        self.has_begun = true;
+        self.next_at = now + Duration::from_secs(2).as_micros() as u64;
     }
 }

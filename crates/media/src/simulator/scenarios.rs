@@ -86,6 +86,14 @@ fn what_fits_is_found_at_once_and_held() {
 }
 
 #[test]
+fn what_fits_is_gone_to_at_once_and_not_size_by_size() {
+    hold(&["5M", "2M", "1.5M"], |world| {
+        let between = world.tenths.iter().filter(|tenth| tenth.layer == Some(1)).count();
+        (between > 0).then(|| format!("{between} tenths at a layer on the way"))
+    });
+}
+
+#[test]
 fn a_narrow_link_begins_with_the_lowest_layer_and_keeps_it() {
     hold(&["400k", "200k"], of(0, 59.0, 58.0));
     hold(&["250k"], |world| {
@@ -135,6 +143,21 @@ fn a_viewer_is_told_what_its_link_does_to_its_pictures() {
     assert!((20.0..26.0).contains(&again) && matches!(showing, Showing::Playing(_)), "{told:?}");
     assert!(told.len() < 12 && links.len() < 20, "{told:?} {links:?}");
     assert!(links.iter().any(|(at, bits)| (10.0..20.0).contains(at) && *bits < 120_000), "{links:?}");
+}
+
+#[test]
+fn a_narrow_link_is_known_by_what_is_sent_first() {
+    for (name, capacity, most) in
+        [("one layer into 150k", 150e3, 2.0), ("150k", 150e3, 1.25), ("60k", 60e3, 3.0)]
+    {
+        for seed in 1..=4 {
+            let mut world = on(name, seed);
+            world.run(4.0);
+
+            let sent = world.rate(0, 1) / capacity;
+            assert!(sent < most, "{name}, seed {seed}: {sent} times what fits\n{}", world.story());
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{Aim, Past, Viewer};
 use crate::following::Following;
 use crate::kept::Sound;
@@ -29,7 +31,7 @@ impl Viewer {
 
     /// The order of the room's speakers may have changed.
     pub(super) fn choose_speakers(&mut self) {
-        match &self.following {
+        match &mut self.following {
             Some(following) => following.choose(&mut self.slots),
             None => self.slots.iter_mut().for_each(|slot| slot.set_quiet(false)),
         }
@@ -44,8 +46,7 @@ impl Viewer {
         past: &dyn Past,
         out: &mut Outbox,
     ) {
-        let mut wanted = std::mem::take(&mut self.wanted);
-        wanted.clear();
+        let mut wanted: SmallVec<[u64; SOUNDS]> = SmallVec::new();
         rtcp::for_missing(pairs, |short| {
             let slot = self.slots.get(at);
             let seq = slot.and_then(|slot| slot.sent(short));
@@ -55,18 +56,17 @@ impl Viewer {
             if let Some(seq) = seq.filter(is_kept)
                 && is_heard
                 && wanted.len() < SOUNDS
-                && !wanted.contains(&(false, seq))
+                && !wanted.contains(&seq)
             {
-                wanted.push((false, seq));
+                wanted.push(seq);
             }
         });
-        for (_, seq) in &wanted {
-            let is_missing = |seq| wanted.contains(&(false, seq));
+        for seq in &wanted {
+            let is_missing = |seq| wanted.contains(&seq);
             if self.resend_one(at, *seq, is_missing, aim, past, out).is_some() {
                 self.counts.resent += 1;
             }
         }
-        self.wanted = wanted;
     }
 
     fn resend_one(
