@@ -12,6 +12,7 @@
 
 mod allocation;
 mod bwe;
+mod carried;
 mod command;
 mod dependency;
 mod dtls;

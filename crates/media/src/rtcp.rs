@@ -1,5 +1,5 @@
 //! RTCP of viewers: what they report is read, sender reports are written (RFC 3550 6, RFC 4585 6, RFC 5104 4.3.1,
-//! draft-holmer-rmcat-transport-wide-cc-extensions-01 3.1).
+//! draft-holmer-rmcat-transport-wide-cc-extensions-01 3.1, RFC 8888 3.1).
 //!
 //! Reports come as borrowed views over the packet, so that reading them allocates nothing.
 
@@ -25,6 +25,8 @@ pub(crate) enum Report<'a> {
     Keyframe { ssrc: u32 },
     /// When packets arrived, over all streams of the connection.
     Arrivals(Arrivals<'a>),
+    /// The same, stream by stream.
+    StreamArrivals(StreamArrivals<'a>),
     /// The receiver's own estimate of what its link carries, in bits a second.
     Bandwidth { bits: u64 },
 }
@@ -56,6 +58,11 @@ fn read_one<'a>(packet: &'a [u8], take: &mut impl FnMut(Report<'a>)) {
         (205, 15) => {
             if let Some(arrivals) = Arrivals::new(packet) {
                 take(Report::Arrivals(arrivals));
+            }
+        }
+        (205, 11) => {
+            if let Some(arrivals) = StreamArrivals::new(packet) {
+                take(Report::StreamArrivals(arrivals));
             }
         }
         (206, 1) => {
@@ -184,6 +191,53 @@ impl<'a> Arrivals<'a> {
     }
 }
 
+/// A congestion control feedback packet (RFC 8888 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamArrivals<'a> {
+    /// When it was made, in 1/65,536 s of the receiver's clock.
+    at: u32,
+    /// Of each stream: its SSRC, the first number, how many, and two bytes for each packet.
+    blocks: &'a [u8],
+}
+
+/// What a packet that has arrived has set, and the times that say no more than that it has: before what can be told, and after the
+/// report (RFC 8888 3.1).
+const RECEIVED: u16 = 0x8000;
+const OFFSET: u16 = 0x1fff;
+const LONGEST_OFFSET: u16 = 0x1ffd;
+
+impl<'a> StreamArrivals<'a> {
+    fn new(packet: &'a [u8]) -> Option<Self> {
+        let end = packet.len().checked_sub(4)?;
+        Some(Self { at: u32_at(packet, end)?, blocks: packet.get(8..end)? })
+    }
+
+    /// Calls `take` with the SSRC and the number of each packet it tells of, until it breaks off.
+    pub(crate) fn for_each(&self, mut take: impl FnMut(u32, u16, Arrival)) {
+        let at = i64::from(self.at) * 1_000_000 / 65_536;
+        let mut rest = self.blocks;
+        while let (Some(ssrc), Some(first), Some(count)) = (u32_at(rest, 0), u16_at(rest, 4), u16_at(rest, 6))
+        {
+            let told = 2 * usize::from(count);
+            let Some(packets) = rest.get(8..8 + told) else { return };
+            for (packet, place) in packets.chunks_exact(2).zip(0_u16..) {
+                let Some(packet) = u16_at(packet, 0) else { return };
+                let offset = packet & OFFSET;
+                let arrival = match packet & RECEIVED {
+                    0 => Some(None),
+                    // It is there, but nobody knows since when: that tells nothing of the link.
+                    _ if offset > LONGEST_OFFSET => None,
+                    _ => Some(Some(at - i64::from(offset) * 1_000_000 / 1024)),
+                };
+                if let Some(arrival) = arrival {
+                    take(ssrc, first.wrapping_add(place), arrival);
+                }
+            }
+            rest = rest.get(8 + told.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
 fn chunk_length(chunk: u16) -> usize {
     match (chunk >> 15, chunk >> 14 & 1) {
         (0, _) => usize::from(chunk & 0x1fff),
@@ -308,6 +362,40 @@ mod tests {
         assert_eq!(told[10].0, 8);
     }
 
+    fn stream_arrivals(packet: &[u8]) -> Vec<(u32, u16, Arrival)> {
+        let mut told = Vec::new();
+        read(packet, |report| {
+            if let Report::StreamArrivals(arrivals) = report {
+                arrivals.for_each(|ssrc, seq, at| told.push((ssrc, seq, at)));
+            }
+        });
+        told
+    }
+
+    #[test]
+    fn arrivals_are_read_stream_by_stream() {
+        // Made at 2 s. Of one stream three packets from 0xffff on: half a second before, missing, at an unknown time.
+        let mut packet = vec![0x8b, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 9, 0xff, 0xff, 0, 3];
+        packet.extend([0x82, 0x00, 0, 0, 0x9f, 0xff, 0, 0]);
+        // Of another one, just now, with a mark of congestion.
+        packet.extend([0, 0, 0, 7, 0, 5, 0, 1, 0xe0, 0x00, 0, 0]);
+        packet.extend([0, 2, 0, 0]);
+        packet[3] = (packet.len() / 4 - 1) as u8;
+
+        let told = stream_arrivals(&packet);
+
+        assert_eq!(told, [(9, 0xffff, Some(1_500_000)), (9, 0, None), (7, 5, Some(2_000_000))]);
+    }
+
+    #[test]
+    fn arrivals_that_say_more_than_there_is_break_off() {
+        let mut packet = vec![0x8b, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0xff, 0xff];
+        packet.extend([0x80, 0, 0x80, 0, 0, 2, 0, 0]);
+
+        assert_eq!(stream_arrivals(&packet), []);
+        assert_eq!(stream_arrivals(&[0x8b, 205, 0, 1, 0, 0, 0, 1]), []);
+    }
+
     #[test]
     fn the_other_reports_are_read() {
         let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 9, 64, 0xff, 0xff, 0xfe];
@@ -345,6 +433,7 @@ mod tests {
                     [0x80 | random.random_range(0..32), random.random_range(199..208), 0, (length / 4) as u8];
             }
             arrivals(&bytes);
+            stream_arrivals(&bytes);
             read(&bytes, |report| {
                 if let Report::Missing { pairs, .. } = report {
                     for_missing(pairs, |_| {});

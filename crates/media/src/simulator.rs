@@ -189,6 +189,14 @@ impl World {
         self
     }
 
+    /// The player tells of packets by their streams' numbers.
+    fn with_stream_feedback(mut self) -> Self {
+        self = self.without_transport_cc();
+        self.viewer.slots.iter_mut().for_each(|slot| slot.carried = Some(Box::default()));
+        self.player.streams = Some(BTreeMap::new());
+        self
+    }
+
     fn seconds(&self) -> f64 {
         self.now as f64 / 1000.0
     }

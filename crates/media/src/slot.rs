@@ -16,6 +16,7 @@ use str0m::format::Codec;
 
 use self::squeeze::SQUEEZED;
 pub(crate) use self::squeeze::Squeeze;
+use crate::carried::Carried;
 use crate::grant::Grant;
 use crate::kept::Kept;
 use crate::numbers::Numbers;
@@ -165,6 +166,8 @@ pub(crate) struct Slot {
     pub(crate) kept: Option<Box<Kept>>,
     /// Packets that could have been a beginning, had the viewer their codec.
     pub(crate) untaken: u64,
+    /// For a viewer whose feedback names packets by stream.
+    pub(crate) carried: Option<Box<Carried>>,
 }
 
 impl Slot {
@@ -204,6 +207,7 @@ impl Slot {
             repeats: Repeats::default(),
             kept: None,
             untaken: 0,
+            carried: None,
         }
     }
 
@@ -214,6 +218,11 @@ impl Slot {
         if !self.segments.last().is_none_or(is_taken) {
             self.halt();
         }
+    }
+
+    /// Whether its viewer tells of each packet, by which the link is known.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.extensions.transport_cc.is_some() || self.carried.is_some()
     }
 
     /// Another source fills it, or none.

@@ -16,7 +16,7 @@ use crate::keys::Agreed;
 use crate::outbox::{AROUND, Outbox, Route};
 use crate::pacer::{Pace, Pacer};
 use crate::resend::Budget;
-use crate::rtcp::{self, Report};
+use crate::rtcp::{self, Arrival, Report, StreamArrivals};
 use crate::showing::Showing;
 use crate::slot::{Slot, Squeeze, Stamps};
 use crate::source::{Packet, Recent, Source, SourceKey, StreamKind};
@@ -90,6 +90,8 @@ pub(crate) struct Viewer {
     following: Option<Following>,
     /// What is to be sent again, kept for its room: whether it is of a keyframe, and under which number it was sent.
     wanted: Vec<(bool, u64, Arc<Packet>)>,
+    /// What a report tells of packets, by their transport-wide numbers; kept for its room.
+    told: Vec<(u16, Arrival)>,
 }
 
 /// Where and when something is sent.
@@ -145,6 +147,7 @@ impl Viewer {
             most_speakers: None,
             following: None,
             wanted: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -165,7 +168,7 @@ impl Viewer {
     fn stamps(&mut self, at: usize, aim: Aim, bytes: usize) -> Stamps {
         let slot = self.slots.get(at);
         let has_mid = slot.is_some_and(|slot| !slot.is_known);
-        let is_counted = slot.is_some_and(|slot| slot.extensions.transport_cc.is_some());
+        let is_counted = slot.is_some_and(Slot::is_counted);
         let transport_cc = match is_counted {
             true => Some(self.estimator.note_sent(aim.micros, bytes)),
             false => {
@@ -211,6 +214,9 @@ impl Viewer {
                 out.finish(aim.route, start);
                 if let Some(kept) = &mut slot.kept {
                     kept.note(packet, &rewrite, stamps, aim.micros);
+                }
+                if let Some(carried) = &mut slot.carried {
+                    carried.note(false, rewrite.seq, stamps.transport_cc);
                 }
                 self.resends.note_streamed(aim.micros, bytes);
                 self.pacer.charge(bytes);
@@ -263,6 +269,9 @@ impl Viewer {
         let slot = self.slots.get_mut(at)?;
         let sent = slot.write_again(&mut out.buffer, packet, &rewrite, stamps);
         let sealed = sent.and_then(|(header, ssrc, index)| {
+            if let Some(carried) = &mut slot.carried {
+                carried.note(true, index, stamps.transport_cc);
+            }
             self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
         });
         match sealed {
@@ -298,7 +307,10 @@ impl Viewer {
                         }
                     }
                     Report::Keyframe { ssrc } => self.renew(ssrc, KEYFRAME_INTERVAL, aim.now, ask),
-                    Report::Arrivals(arrivals) => self.estimator.note_arrivals(aim.micros, &arrivals),
+                    Report::Arrivals(arrivals) => {
+                        self.estimator.note_arrivals(aim.micros, |take| arrivals.for_each(take));
+                    }
+                    Report::StreamArrivals(arrivals) => self.note_stream_arrivals(&arrivals, aim),
                     Report::Bandwidth { bits } => self.estimator.note_bandwidth(bits),
                 });
                 Some(())
@@ -340,6 +352,26 @@ impl Viewer {
     pub(crate) fn note_wanted(&mut self, micros: u64) {
         self.estimator.renew_seek(micros);
         self.allotted_at = None;
+    }
+
+    /// Feedback that names packets by stream and number is put into the order in which they were sent.
+    fn note_stream_arrivals(&mut self, arrivals: &StreamArrivals<'_>, aim: Aim) {
+        let mut told = std::mem::take(&mut self.told);
+        told.clear();
+        arrivals.for_each(|ssrc, seq, arrival| {
+            let of = |slot: &Slot| slot.carried.as_ref()?.number(slot.ssrc != ssrc, seq);
+            let slot = self.slots.iter().find(|slot| slot.ssrc == ssrc || slot.rtx_ssrc == Some(ssrc));
+            match slot.and_then(of) {
+                Some(number) => told.push((number, arrival)),
+                None => self.counts.absurd += 1,
+            }
+        });
+        let next = self.estimator.next_number();
+        told.sort_unstable_by_key(|(number, _)| number.wrapping_sub(next));
+        self.estimator.note_arrivals(aim.micros, |take| {
+            told.iter().for_each(|(number, arrival)| take(*number, *arrival));
+        });
+        self.told = told;
     }
 
     fn note_reception(&mut self, ssrc: u32, came: (u32, i32), echo: (u32, u32), aim: Aim) {
@@ -552,9 +584,7 @@ impl Viewer {
 
     /// The slot on which padding can go out: one with retransmissions, and numbers to count by.
     fn padded(&self) -> Option<usize> {
-        let can = |slot: &Slot| {
-            slot.rtx_ssrc.is_some() && slot.extensions.transport_cc.is_some() && slot.rtx().is_some()
-        };
+        let can = |slot: &Slot| slot.rtx_ssrc.is_some() && slot.is_counted() && slot.rtx().is_some();
         self.slots.iter().position(can)
     }
 
@@ -606,9 +636,14 @@ impl Viewer {
         let bytes = padding + AROUND;
         let stamps = self.stamps(at, aim, bytes);
         let start = out.start();
-        let sealed = self.slots.get_mut(at)?.write_padding(&mut out.buffer, padding as u8, stamps).and_then(
-            |(header, ssrc, index)| self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index),
-        );
+        let slot = self.slots.get_mut(at)?;
+        let sent = slot.write_padding(&mut out.buffer, padding as u8, stamps);
+        let sealed = sent.and_then(|(header, ssrc, index)| {
+            if let Some(carried) = &mut slot.carried {
+                carried.note(true, index, stamps.transport_cc);
+            }
+            self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
+        });
         match sealed {
             Some(()) => out.finish(aim.route, start),
             None => out.abandon(start),

@@ -13,7 +13,7 @@ use super::shallow::Shallow;
 use super::standing::Standing;
 use super::trend::{Trend, Usage};
 use crate::meter::Meter;
-use crate::rtcp::Arrivals;
+use crate::rtcp::Arrival;
 
 /// A queue that stands for so long confirms what the trend suspects. Jitter of 60 ms stays below 40.
 const STANDING_MS: f64 = 50.0;
@@ -238,8 +238,8 @@ impl Estimator {
         self.sent.note_again(number);
     }
 
-    /// Feedback came.
-    pub(crate) fn note_arrivals(&mut self, now: u64, arrivals: &Arrivals<'_>) {
+    /// Feedback came, which calls what it is given with the transport-wide number of each packet that it tells of, in their order.
+    pub(crate) fn note_arrivals(&mut self, now: u64, told: impl FnOnce(&mut dyn FnMut(u16, Arrival))) {
         let Self { sent, groups, trend, standing, rate, probe, shallow, .. } = self;
         let take = |packet| {
             rate.take(&packet);
@@ -253,7 +253,7 @@ impl Estimator {
                 Step::Restart => trend.restart(),
             }
         };
-        let tally = sent.settle(arrivals, take, |fate| shallow.take(fate));
+        let tally = sent.settle(told, take, |fate| shallow.take(fate));
         self.absurd += u64::from(tally.absurd);
         let Some(newest) = tally.newest else { return };
         self.heard_at = Some(now);
@@ -429,6 +429,11 @@ impl Estimator {
         if !self.has_feedback {
             self.told = Some((bits as f64).clamp(MINIMUM, MAXIMUM));
         }
+    }
+
+    /// The transport-wide number of the next packet.
+    pub(crate) fn next_number(&self) -> u16 {
+        self.sent.next()
     }
 
     /// How many numbers were told of that never were, since this was last asked.

@@ -1,6 +1,6 @@
 //! What was sent, under which transport-wide number, and what became of it.
 
-use crate::rtcp::Arrivals;
+use crate::rtcp::Arrival;
 
 /// Packets that are remembered: 2 s of what is sent, within bounds. 8,192 packets are 2 s at 40 Mbit/s.
 const FEWEST: usize = 1024;
@@ -119,18 +119,18 @@ impl Sent {
         (back > 0 && usize::from(back) <= self.ring.len()).then_some(seq)
     }
 
-    /// Feedback came: `take` is called for each packet that arrived, and `end` for each of which it is known what became of it,
+    /// Feedback came, which calls what it is given for each number that it tells of: `take` is called for each packet that arrived, and `end` for each of which it is known what became of it,
     /// those of probes apart: what is lost of a probe is the probe's doing.
     pub(super) fn settle(
         &mut self,
-        arrivals: &Arrivals<'_>,
+        told: impl FnOnce(&mut dyn FnMut(u16, Arrival)),
         mut take: impl FnMut(Arrived),
         mut end: impl FnMut(Fate),
     ) -> Tally {
         let mut tally = Tally::default();
         let mut fresh = std::mem::take(&mut self.fresh);
         fresh.clear();
-        arrivals.for_each(|short, arrival| {
+        told(&mut |short, arrival| {
             let Some(seq) = self.whole(short) else {
                 tally.absurd += 1;
                 return;
@@ -175,6 +175,11 @@ impl Sent {
         }
         self.fresh = missing;
         tally
+    }
+
+    /// The last 16 bits of the next packet's number.
+    pub(super) fn next(&self) -> u16 {
+        self.next as u16
     }
 
     /// A packet goes out again as it was, its number and all.

@@ -147,6 +147,10 @@ impl Line {
         for format in &self.formats {
             format.write(side, out);
         }
+        if side == Side::Sends && self.tells_by_stream {
+            // It is for all formats (RFC 8888 6).
+            line(out, format_args!("a=rtcp-fb:* ack ccfb"));
+        }
         match part {
             Part::Takes if !self.layers.is_empty() => self.accept_layers(out),
             Part::Sends(sending) => sending.write(out),

@@ -68,6 +68,8 @@ pub(crate) struct Line {
     pub(crate) formats: Vec<Format>,
     pub(crate) extensions: Vec<Agreed>,
     pub(crate) allows_mixed: bool,
+    /// Whoever receives on it can tell of each packet by its stream (RFC 8888 6).
+    pub(crate) tells_by_stream: bool,
     /// The simulcast layers it sends (RFC 8853), lowest quality first; none where one cannot tell them apart.
     pub(crate) layers: Vec<Layer>,
     /// Their syntax is that of a draft, which those who use it wait for in the answer.
@@ -221,6 +223,7 @@ impl<'a> Section<'a> {
             formats,
             extensions,
             allows_mixed: self.allows_mixed || session.allows_mixed,
+            tells_by_stream: self.feedback.iter().any(|(_, feedback)| *feedback == "ack ccfb"),
             layers: simulcast.layers,
             is_draft: simulcast.is_draft,
             ssrcs: self.streams(),

@@ -408,6 +408,11 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
         dependency: id(Extension::Dependency).filter(|_| line.allows_mixed),
     };
     let asks = line.formats.iter().any(|format| format.asks("nack"));
+    if line.tells_by_stream {
+        slot.carried.get_or_insert_default();
+    } else {
+        slot.carried = None;
+    }
     if asks && !is_video {
         slot.kept.get_or_insert_default();
     } else {

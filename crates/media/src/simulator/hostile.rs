@@ -143,6 +143,63 @@ fn feedback_that_cannot_be_gains_nothing() {
     }
 }
 
+/// Feedback on packets of a stream (RFC 8888 3.1), made at a moment in 1/65,536 s.
+fn by_stream(ssrc: u32, first: u16, told: &[u16], at: u32) -> Vec<u8> {
+    let mut packet = vec![0x8b, 205, 0, 0, 0, 0, 0, 1];
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend([first.to_be_bytes(), (told.len() as u16).to_be_bytes()].concat());
+    told.iter().for_each(|told| packet.extend(told.to_be_bytes()));
+    packet.resize(packet.len().next_multiple_of(4), 0);
+    packet.extend(at.to_be_bytes());
+    let words = (packet.len() / 4 - 1) as u16;
+    packet[2..4].copy_from_slice(&words.to_be_bytes());
+    packet
+}
+
+#[test]
+fn feedback_by_stream_that_cannot_be_gains_nothing() {
+    type Told = fn(u16) -> (u16, u32);
+    let lies: [(&str, Told); 5] = [
+        ("all came at once", |_| (0x8000, 7 << 16)),
+        ("nothing ever came", |_| (0, 7 << 16)),
+        ("nobody knows when", |_| (0x9fff, 7 << 16)),
+        ("long ago", |_| (0x9ffd, 0)),
+        ("time jumps", |number| (0x8000 | number.wrapping_mul(7919) & 0x1fff, u32::from(number) << 18)),
+    ];
+    for (name, told) in lies {
+        for layers in [ONE_LAYER, LAYERS] {
+            let mut world = World::new(layers, Link::new(50e6), 1).with_stream_feedback();
+            world.player.is_mute = true;
+
+            let (sent, streamed) = attack(&mut world, 0.05, |world| {
+                let report = for_the_last(world, 900);
+                world.report(report);
+                let last = world.viewer.slots[1].newest_number().unwrap_or(30) as u16;
+                let (packet, at) = told(last);
+                by_stream(VIDEO, last.wrapping_sub(30), &[packet; 31], at)
+            });
+
+            let most = 1.3 * streamed + 24_000.0;
+            assert!(sent <= most, "{name}: {sent} bytes for {streamed}\n{}", world.story());
+        }
+    }
+}
+
+#[test]
+fn feedback_on_packets_of_strangers_changes_nothing() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut world = World::new(LAYERS, Link::new(5e6), 1).with_stream_feedback();
+
+    let (sent, streamed) = attack(&mut world, 0.01, |_| {
+        let (ssrc, first) = (random.random_range(1000..u32::MAX), random.random_range(0..u16::MAX));
+        by_stream(ssrc, first, &[0; 51], random.random())
+    });
+
+    assert!(sent <= 1.1 * streamed, "{sent} bytes for {streamed}");
+    assert!(world.at_least(2) > 12.0, "{}", world.story());
+    assert_eq!(world.viewer.take_counts().absurd, 51 * 3000, "and is counted");
+}
+
 #[test]
 fn feedback_on_numbers_by_chance_changes_nothing() {
     let mut random = ChaCha8Rng::seed_from_u64(7);

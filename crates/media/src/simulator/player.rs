@@ -29,6 +29,13 @@ struct Part {
     is_last: bool,
 }
 
+/// Packets of a stream that are to be told of.
+#[derive(Default)]
+pub(super) struct Stream {
+    came: Vec<(u16, f64)>,
+    next: Option<u16>,
+}
+
 pub(super) struct Player {
     /// Opens control packets, and payloads.
     open: Open,
@@ -36,6 +43,8 @@ pub(super) struct Player {
     /// When packets came, by their transport-wide number, since the last feedback.
     came: BTreeMap<u64, f64>,
     newest: u64,
+    /// Instead, stream by stream, where it tells so: when packets came, and which number it tells of next.
+    pub(super) streams: Option<BTreeMap<u32, Stream>>,
     told: u64,
     feedback_at: f64,
     /// Feedback packets so far.
@@ -79,6 +88,7 @@ impl Player {
             protect,
             came: BTreeMap::new(),
             newest: 0,
+            streams: None,
             told: 0,
             feedback_at: 0.0,
             feedbacks: 0,
@@ -150,6 +160,9 @@ impl Player {
         let is_last = datagram[1] & 0x80 != 0;
         let seq = u16::from_be_bytes([datagram[2], datagram[3]]);
         let ssrc = u32_at(&datagram, 8).unwrap();
+        if let Some(streams) = &mut self.streams {
+            streams.entry(ssrc).or_default().came.push((seq, at));
+        }
         let words = usize::from(u16::from_be_bytes([datagram[14], datagram[15]]));
         let header = 16 + 4 * words;
         let mut extensions = &datagram[16..header];
@@ -269,7 +282,10 @@ impl Player {
         }
         if now - self.feedback_at >= FEEDBACK_INTERVAL && !self.forgets_feedback {
             self.feedback_at = now;
-            reports.extend(self.feedback());
+            reports.extend(match &mut self.streams {
+                Some(streams) => stream_feedback(streams, now),
+                None => self.feedback(),
+            });
         }
         if now - self.reported_at >= 1.0 {
             self.reported_at = now;
@@ -328,6 +344,33 @@ impl Player {
         self.feedbacks = self.feedbacks.wrapping_add(1);
         Some(feedback(base, self.newest, self.feedbacks, |number| came.get(&number).copied()))
     }
+}
+
+/// Feedback on what has come of each stream since the last (RFC 8888 3.1).
+fn stream_feedback(streams: &mut BTreeMap<u32, Stream>, now: f64) -> Option<Vec<u8>> {
+    let mut packet = vec![0x8b, 205, 0, 0, 0, 0, 0, 1];
+    for (ssrc, Stream { came, next }) in streams.iter_mut().filter(|(_, stream)| !stream.came.is_empty()) {
+        let (first, last) = (next.unwrap_or(came[0].0), came[came.len() - 1].0);
+        let count = last.wrapping_sub(first).wrapping_add(1);
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend(first.to_be_bytes());
+        packet.extend(count.to_be_bytes());
+        for place in 0..count {
+            let seq = first.wrapping_add(place);
+            let told = came
+                .iter()
+                .find(|(known, _)| *known == seq)
+                .map_or(0, |(_, at)| 0x8000 | (((now - at) * 1024.0).round() as u16).min(0x1ffd));
+            packet.extend(told.to_be_bytes());
+        }
+        packet.resize(packet.len().next_multiple_of(4), 0);
+        came.clear();
+        *next = Some(last.wrapping_add(1));
+    }
+    packet.extend(((now * 65_536.0) as u32).to_be_bytes());
+    let words = (packet.len() / 4 - 1) as u16;
+    packet[2..4].copy_from_slice(&words.to_be_bytes());
+    (packet.len() > 12).then_some(packet)
 }
 
 /// The number nearest to one that is known which has these 16 bits.

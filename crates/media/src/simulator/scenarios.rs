@@ -242,6 +242,22 @@ fn feedback_that_was_agreed_on_and_never_comes_is_done_without() {
 }
 
 #[test]
+fn feedback_by_stream_tells_as_much() {
+    for (name, layer, most_dropped) in [("5M", 2, 0.01), ("600k", 1, 0.02), ("250k", 0, 0.02)] {
+        for seed in 1..=2 {
+            let mut world = on(name, seed).with_stream_feedback();
+
+            world.run(SECONDS);
+
+            let (at, dropped) = (world.at_least(layer), world.dropped(0));
+            let above = world.tenths[50..600].iter().filter(|tenth| tenth.layer > Some(layer)).count();
+            let is_well = at > 57.0 && dropped <= most_dropped && above < 20;
+            assert!(is_well, "{name}, seed {seed}: {at} s, {dropped} dropped, {above}\n{}", world.story());
+        }
+    }
+}
+
+#[test]
 fn reports_alone_keep_to_a_narrow_link() {
     for seed in 1..=4 {
         let mut world = World::new(LAYERS, Link::new(600e3), seed).without_transport_cc();
