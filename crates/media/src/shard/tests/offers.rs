@@ -1153,3 +1153,20 @@ fn packets_are_told_apart_by_name_then_by_ssrc_then_by_payload_type() {
         [None, Some((Main, 0))]
     );
 }
+
+/// Feedback by stream is for whoever receives, and answered where it is offered (RFC 8888 6).
+#[test]
+fn feedback_by_stream_is_answered_to_who_receives() {
+    let mut world = World::new();
+    let asking = format!("{VP8}a=rtcp-fb:* ack ccfb\r\n");
+    for (peer, way, more, count) in
+        [(20, Watch, asking.as_str(), 1), (21, Watch, VP8, 0), (22, Publish, asking.as_str(), 0)]
+    {
+        let video = line("video 9 UDP/TLS/RTP/SAVPF 96 97", "0", way_of(way), more);
+        let back = if way == Publish { "recvonly" } else { "sendonly" };
+        let row = row("feedback", way, offer("", &[video]), &format!("video {back} 96,97"));
+        let got = answer(&mut world.shard, peer, &row, world.now);
+        assert_eq!(trouble(&row, &got), None);
+        assert_eq!(got.unwrap().matches("a=rtcp-fb:* ack ccfb\r\n").count(), count, "{way:?}");
+    }
+}
