@@ -330,7 +330,6 @@ async fn max_height_chooses_among_the_layers_of_an_encoder() {
     let server = Server::start().await;
     server.import(&["ann", "ben"]).await;
     server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
-    let mut ben = server.enter("ben", "r").await;
     let mut browser = browser(&server);
     let encodings = json!([
         {"rid": "0", "scaleResolutionDownBy": 4, "maxBitrate": 150_000},
@@ -345,6 +344,8 @@ async fn max_height_chooses_among_the_layers_of_an_encoder() {
     browser.act(json!({"do": "answer", "id": "ann", "sdp": answer}));
     let layers = json!({"0": 180, "abitoflength": 720, "2": 360});
     browser.act(json!({"do": "heights", "id": "ann", "wait": layers}));
+    // Only now: whoever has a connection to the gateway has to be read from.
+    let mut ben = server.enter("ben", "r").await;
     let plays = browser.text(json!({"do": "watch", "id": "ben", "kinds": ["video"]}));
     let watch = |height: u32| {
         let stream = json!({"Mid": "0", "Member_Account": "ann", "StreamType": "main", "MaxHeight": height});

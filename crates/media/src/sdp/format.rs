@@ -105,7 +105,7 @@ impl<'a> Said<'a> {
                 let is_it = |(of, feedback): &(Option<u8>, &str)| {
                     of.is_none_or(|of| of == *number) && feedback == *wanted
                 };
-                self.feedback.iter().any(|one| is_it(one))
+                self.feedback.iter().any(is_it)
             };
             let feedback = known.iter().filter(asked).map(|feedback| (*feedback).to_owned()).collect();
             let rtx = self.repairs.get(number).copied().filter(|_| is_video);
