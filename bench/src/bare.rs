@@ -44,7 +44,7 @@ pub(crate) async fn sockets(size: usize) -> anyhow::Result<()> {
     println!("listening on {}", listener.local_addr()?);
     let (mut trigger, _) = listener.accept().await?;
     let mut others = Vec::new();
-    let frame = crate::member::text_frame(&format!("{:<width$}", r#"{"event":"text_msg""#, width = size));
+    let frame = load::text_frame(&format!("{:<width$}", r#"{"event":"text_msg""#, width = size));
     loop {
         tokio::select! {
             accepted = listener.accept() => {

@@ -13,7 +13,9 @@ use futures_util::future::join_all;
 
 use crate::calls::{self, MEASURED, ROUNDS, WARM_UP};
 use crate::figure::{Figure, Pairs, Target};
-use crate::member::Member;
+use load::Member;
+
+use crate::member;
 use crate::process::Roomful;
 
 /// How many a second enter, and as many leave.
@@ -24,7 +26,7 @@ pub(crate) async fn run(server: &Roomful) -> anyhow::Result<Figure> {
     let request = server.list_request("r")?;
     let mut movers = Vec::new();
     for number in 0..MOVERS {
-        movers.push(Member::log_in(server, &format!("moves-{number}")).await?);
+        movers.push(member::log_in(server, &format!("moves-{number}")).await?);
     }
     let mut pairs = Pairs::default();
     for _ in 0..ROUNDS {

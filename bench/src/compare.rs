@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::calls::{self, call};
 use crate::figure::median;
-use crate::member::Member;
+use load::Member;
+
+use crate::member;
 use crate::process::Roomful;
 use crate::{http, mixed, one_room};
 
@@ -35,9 +37,9 @@ impl Side {
         let heard = Arc::new(AtomicU64::new(0));
         call(&server, "create_room", &json!({"RoomInfo": {"RoomId": "talk", "RoomType": "Live"}})).await?;
         for number in 0..MEMBERS {
-            inside.push(Member::enter(&server, &format!("hears-{number}"), "talk", &heard).await?);
+            inside.push(member::enter(&server, &format!("hears-{number}"), "talk", &heard).await?);
         }
-        let comer = Member::log_in(&server, "comer").await?;
+        let comer = member::log_in(&server, "comer").await?;
         Ok(Self { server, inside, comer, heard })
     }
 

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::calls::{ROUNDS, call, load};
 use crate::figure::{Figure, Pairs, Target};
-use crate::member::Member;
+use load::Member;
+
+use crate::member;
 use crate::nginx::Nginx;
 use crate::process::{Process, Roomful};
 use crate::{bare, churn};
@@ -76,7 +78,7 @@ pub(crate) async fn fill(server: &Roomful, members: usize) -> anyhow::Result<Vec
     call(server, "create_room", &json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}})).await?;
     let mut inside = Vec::with_capacity(members);
     for number in 0..members {
-        inside.push(Member::enter(server, &format!("user-{number:06}"), "r", &Default::default()).await?);
+        inside.push(member::enter(server, &format!("user-{number:06}"), "r", &member::deaf()).await?);
     }
     Ok(inside)
 }

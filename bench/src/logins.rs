@@ -5,7 +5,9 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use crate::figure::{Figure, Target, median};
-use crate::member::Member;
+use load::Member;
+
+use crate::member;
 use crate::process::Roomful;
 
 const USERS: usize = 10_000;
@@ -49,7 +51,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
 async fn log_in(address: String, logins: Vec<String>, is_kept: bool) -> anyhow::Result<Vec<Member>> {
     let mut members = Vec::new();
     for login in logins {
-        let member = Member::connect(&address, &login, &Default::default()).await?;
+        let member = member::connect(&address, &login, &member::deaf()).await?;
         if is_kept {
             members.push(member);
         }

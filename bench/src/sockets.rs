@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::calls::call;
 use crate::figure::{Figure, Target, median};
-use crate::member::{self, Member};
+use crate::member;
 use crate::process::{Process, Roomful};
 
 const MEMBERS: usize = 10_000;
@@ -23,14 +23,14 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     call(&server, "create_room", &json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}})).await?;
     let heard = Arc::new(AtomicU64::new(0));
     // One more, and a moment, so that what is measured is members and not the first use of things.
-    let mut speaker = Member::enter(&server, "speaker", "r", &Arc::default()).await?;
+    let mut speaker = member::enter(&server, "speaker", "r", &member::deaf()).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = server.process.resident_bytes()?;
     let mut members = Vec::with_capacity(MEMBERS);
     while members.len() < MEMBERS {
         let wave = members.len()..(members.len() + AT_ONCE).min(MEMBERS);
         let names: Vec<String> = wave.map(|number| format!("user-{number:06}")).collect();
-        let entering = names.iter().map(|name| Member::enter(&server, name, "r", &heard));
+        let entering = names.iter().map(|name| member::enter(&server, name, "r", &heard));
         for member in futures_util::future::join_all(entering).await {
             members.push(member?);
         }
@@ -91,7 +91,7 @@ async fn bare_loop(text: &str, pace: Duration) -> anyhow::Result<(f64, f64)> {
     let mut readers = Vec::with_capacity(MEMBERS);
     for _ in 0..MEMBERS {
         let stream = TcpStream::connect(&bare.address).await?;
-        readers.push(tokio::spawn(member::read(stream, heard.clone(), None)));
+        readers.push(tokio::spawn(load::read(stream, heard.clone(), None)));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut rates = Vec::new();

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{BURST, PACKETS_A_SECOND, PAYLOAD};
+use load::PAYLOAD;
+
+use super::{BURST, PACKETS_A_SECOND};
 
 /// Sends a burst to each port, 90 times a second, for ever.
 pub(crate) fn run(ports: &str) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Janus (VideoRoom), driven over its HTTP interface. It speaks on no loopback address, so it is measured in a network
 //! namespace that has another (`bench/namespace.sh`).
 
+use std::net::IpAddr;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::peer::{Offered, Peer, Stats};
 use super::{Signalling, http};
+use load::{Offered, Peer, Stats};
 
 const PORT: u16 = 18_088;
 
@@ -18,7 +19,7 @@ const PORT: u16 = 18_088;
 pub(crate) struct Janus {
     child: Child,
     _folder: TempDir,
-    ip: String,
+    ip: IpAddr,
     room: u64,
     feed: Value,
 }
@@ -33,6 +34,7 @@ impl Drop for Janus {
 /// Starts it; `None` where it is not installed, or has no network.
 pub(crate) async fn start() -> anyhow::Result<Option<Janus>> {
     let Ok(ip) = std::env::var("BENCH_ADDRESS") else { return Ok(None) };
+    let ip: IpAddr = ip.parse()?;
     let folder = TempDir::new()?;
     let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text);
     let nat = "nat: { ice_lite = false full_trickle = false }\nmedia: { ipv6 = false }\n";
@@ -122,7 +124,7 @@ impl Janus {
 impl Signalling for Janus {
     async fn publish(&mut self, stats: &Arc<Stats>) -> anyhow::Result<Peer> {
         let (session, handle) = Self::handle().await?;
-        let (offer, offered) = Offered::publisher(&self.ip, stats).await?;
+        let (offer, offered) = Offered::publisher(self.ip, stats).await?;
         let body = json!({"request": "joinandconfigure", "room": self.room, "ptype": "publisher"});
         let message = json!({"janus": "message", "body": body, "jsep": {"type": "offer", "sdp": offer}});
         Self::call(&handle, message).await?;
@@ -138,7 +140,7 @@ impl Signalling for Janus {
         Self::call(&handle, json!({"janus": "message", "body": body})).await?;
         let event = Self::event(&session, |event| at(event, "/jsep/sdp").is_string()).await?;
         let offer = at(&event, "/jsep/sdp").as_str().context("an offer")?;
-        let (answer, peer) = Peer::answer(&self.ip, offer, is_sampled, stats).await?;
+        let (answer, peer) = Peer::answer(self.ip, offer, is_sampled, stats).await?;
         let start = json!({"janus": "message", "body": {"request": "start"}, "jsep": {"type": "answer", "sdp": answer}});
         Self::call(&handle, start).await?;
         Ok(peer)

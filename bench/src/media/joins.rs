@@ -1,15 +1,13 @@
 //! What a viewer's joining costs: the server's computing time from the offer by WHEP until it is connected, beside its end of
 //! a bare DTLS handshake, which nobody who joins can do without.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinSet;
 
-use super::peer::Stats;
-use super::{Signalling as _, Whip};
+use super::{Signalling as _, Whip, sending};
 use crate::figure::{Figure, Pairs, Target, median};
 
 const VIEWERS: usize = 500;
@@ -35,7 +33,7 @@ pub(crate) async fn run() -> anyhow::Result<Figure> {
 async fn join_us() -> anyhow::Result<f64> {
     let mut whip = Whip::start().await?;
     // A publisher that sends nothing, so that nothing is forwarded meanwhile.
-    let stats = Arc::new(Stats::sending(0));
+    let stats = sending(0);
     let mut tasks = JoinSet::new();
     tasks.spawn(whip.publish(&stats).await?.run());
     tokio::time::timeout(Duration::from_secs(10), stats.wait_connected(1)).await.context("the publisher")?;

@@ -6,8 +6,8 @@
 pub(crate) mod bare;
 mod janus;
 mod joins;
-mod peer;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,17 +18,16 @@ use tokio::task::JoinSet;
 
 use crate::figure::{Figure, Pairs, Target, median};
 use crate::process::{Process, Roomful};
-use peer::{Peer, Stats};
+use load::{FRAMES_A_SECOND, Offered, Peer, Sending, Stats};
 
-/// What a viewer's packet holds: at 2.5 Mbit/s, 30 frames a second of 9 packets each.
-pub(crate) const PAYLOAD: usize = 1157;
-pub(crate) const PACKETS_A_FRAME: usize = 9;
-pub(crate) const PACKETS_A_SECOND: usize = 270;
+/// At 2.5 Mbit/s.
+const PACKETS_A_FRAME: usize = 9;
+pub(crate) const PACKETS_A_SECOND: usize = PACKETS_A_FRAME * FRAMES_A_SECOND;
 
 /// How many packets the publisher sends at once: like a browser's pacer, a third of a frame.
 const BURST: usize = 3;
 
-const LOOPBACK: &str = "127.0.0.1";
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// All viewers open what they get, for only they who tell of it are sent more; of these it is noted how late it is and what
 /// is missing, spread over the order in which they came.
@@ -78,12 +77,12 @@ impl Whip {
 
 impl Signalling for Whip {
     async fn publish(&mut self, stats: &Arc<Stats>) -> anyhow::Result<Peer> {
-        let (offer, peer) = peer::Offered::publisher(LOOPBACK, stats).await?;
+        let (offer, peer) = Offered::publisher(LOOPBACK, stats).await?;
         peer.accept(&self.post("/whip/r", "publisher", offer).await?)
     }
 
     async fn watch(&mut self, number: usize, is_sampled: bool, stats: &Arc<Stats>) -> anyhow::Result<Peer> {
-        let (offer, peer) = peer::Offered::viewer(LOOPBACK, is_sampled, stats).await?;
+        let (offer, peer) = Offered::viewer(LOOPBACK, is_sampled, stats).await?;
         peer.accept(&self.post("/whep/r?user=publisher", &format!("v{number}"), offer).await?)
     }
 }
@@ -123,7 +122,7 @@ async fn measure(
     viewers: usize,
     burst: usize,
 ) -> anyhow::Result<Run> {
-    let stats = Arc::new(Stats::sending(burst));
+    let stats = sending(burst);
     let mut tasks = JoinSet::new();
     let publisher = signalling.publish(&stats).await?;
     tasks.spawn(publisher.run());
@@ -150,7 +149,9 @@ async fn measure(
     tokio::time::sleep(MEASURED).await;
     let (cpu, _) = process()?;
     let packets = stats.received.load(Ordering::Relaxed) - before;
-    let (lost, p99_ms) = stats.sampled();
+    let seen = stats.sampled();
+    let lost = seen.missing as f64 / (seen.delays.count() + seen.missing).max(1) as f64;
+    let p99_ms = seen.delays.percentile_us(0.99) as f64 / 1000.0;
     let sent = (viewers * PACKETS_A_SECOND) as u64 * MEASURED.as_secs();
     let received = packets as f64 / sent as f64;
     if received < 0.98 {
@@ -177,13 +178,13 @@ async fn ours(viewers: usize, burst: usize) -> anyhow::Result<Run> {
 
 /// CPU seconds that a bare sender takes for a million packets.
 async fn bare_cost(viewers: usize) -> anyhow::Result<f64> {
-    let stats = Arc::new(Stats::sending(BURST));
+    let stats = sending(BURST);
     let mut tasks = JoinSet::new();
     let mut ports = Vec::new();
     for _ in 0..viewers {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
         ports.push(socket.local_addr()?.port().to_string());
-        tasks.spawn(peer::count(socket, stats.clone()));
+        tasks.spawn(count(socket, stats.clone()));
     }
     let process = Process::bare(&["bare-media", &ports.join(",")])?;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -194,6 +195,21 @@ async fn bare_cost(viewers: usize) -> anyhow::Result<f64> {
     let packets = stats.received.load(Ordering::Relaxed) - before;
     tasks.abort_all();
     Ok((cpu - cpu_before) / packets as f64 * 1e6)
+}
+
+/// What a publisher and its viewers note, when so many packets are sent at once.
+fn sending(burst: usize) -> Arc<Stats> {
+    Arc::new(Stats::new(Sending { packets_a_frame: PACKETS_A_FRAME, burst }))
+}
+
+/// Counts what comes in, as a viewer that is not sampled does.
+async fn count(socket: tokio::net::UdpSocket, stats: Arc<Stats>) {
+    let mut buffer = vec![0; 2000];
+    while socket.readable().await.is_ok() {
+        while socket.try_recv_from(&mut buffer).is_ok() {
+            stats.received.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 fn per_core(cost: f64) -> f64 {

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,8 @@ use axum::extract::{Path as UrlPath, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use rooms::SdkAppId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -79,8 +79,6 @@ pub(crate) async fn call(folder: &Path, path: &str, body: Option<&Value>) -> any
         format!("no server runs on {folder}; start one with `roomful serve --data {folder}`")
     })?;
     drop(opened);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
     let method = if body.is_some() { "POST" } else { "GET" };
     let body = Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default()));
     let request = Request::builder()
@@ -89,9 +87,7 @@ pub(crate) async fn call(folder: &Path, path: &str, body: Option<&Value>) -> any
         .header("host", "localhost")
         .header("content-type", "application/json")
         .body(body)?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let text = response.into_body().collect().await?.to_bytes();
+    let (status, text) = load::exchange(stream, request).await?;
     if status != StatusCode::OK {
         bail!("{}", String::from_utf8_lossy(&text));
     }
@@ -101,13 +97,48 @@ pub(crate) async fn call(folder: &Path, path: &str, body: Option<&Value>) -> any
 /// How many dead letters are revived in one commit.
 const REPLAY_GROUP: usize = 500;
 
-pub(crate) fn routes(hub: Arc<Hub>) -> Router {
+/// Where the server is, for those who ask it on its socket.
+#[derive(Clone)]
+pub(crate) struct About {
+    pub(crate) listen: SocketAddr,
+    pub(crate) is_tls: bool,
+}
+
+pub(crate) fn routes(hub: Arc<Hub>, about: About) -> Router {
+    let asked = hub.clone();
+    let about = move || async move { Json(about_server(&asked, &about)) };
     Router::new()
+        .route("/control/about", get(about))
         .route("/control/apps", post(save_app))
         .route("/control/rooms/{app}", get(list_rooms))
         .route("/control/webhooks/replay", post(replay))
         .route("/control/webhooks/test/{app}", post(test_webhook))
         .with_state(hub)
+}
+
+/// What `roomful doctor` and `roomful load-test` need to know: where clients come in, and whether all is well.
+fn about_server(hub: &Hub, about: &About) -> Value {
+    let About { listen, is_tls } = about;
+    let ip = if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
+    // A certificate holds for a name, not for an address.
+    let name = is_tls.then(|| crate::tls::name(&hub.config.tls)).flatten();
+    let host = name.map_or_else(
+        || SocketAddr::new(ip, listen.port()).to_string(),
+        |name| format!("{name}:{}", listen.port()),
+    );
+    let scheme = if *is_tls { "https" } else { "http" };
+    let media = hub.live.media();
+    let (udp, tcp) = media.addresses();
+    let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let trouble = match hub.is_draining() {
+        true => "it drains, and will stop".to_string(),
+        false => hub.store.health().err().map(|error| error.to_string()).unwrap_or_default(),
+    };
+    json!({
+        "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "url": format!("{scheme}://{host}"),
+        "listen": [listen.to_string()], "udp": texts(udp), "tcp": texts(tcp), "turn_udp": texts(media.relay_addresses()),
+        "turn": crate::live::relay_urls(&hub.config, media, *listen), "trouble": trouble,
+    })
 }
 
 #[derive(Serialize, Deserialize)]

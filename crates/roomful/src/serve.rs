@@ -92,7 +92,8 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         routes: TowerToHyperService::new(routes),
     };
     let open_metrics = || Router::new().route("/metrics", get(show_metrics)).with_state(shown.clone());
-    let control_routes = control::routes(hub.clone()).merge(open_metrics());
+    let about = control::About { listen: address, is_tls: tls.is_some() };
+    let control_routes = control::routes(hub.clone(), about).merge(open_metrics());
     let control_socket = control::bind(&folder)?;
     let door = Arc::new(Door { places, workers: Workers::start()? });
     hub.begin_grace();

@@ -1,11 +1,12 @@
 //! TLS by certificate files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
@@ -13,9 +14,41 @@ use crate::demux;
 
 /// The first name that the certificate holds for, and no pattern of names.
 pub(crate) fn name(files: &Tls) -> Option<String> {
-    let certificate = CertificateDer::pem_file_iter(files.cert.as_ref()?).ok()?.next()?.ok()?;
+    names(files).into_iter().find(|name| !name.contains('*'))
+}
+
+/// All names that the certificate holds for.
+pub(crate) fn names(files: &Tls) -> Vec<String> {
+    let read = |certificate: CertificateDer<'_>| {
+        let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
+        Some(certificate.valid_dns_names().map(String::from).collect())
+    };
+    certificate(files).and_then(read).unwrap_or_default()
+}
+
+fn certificate(files: &Tls) -> Option<CertificateDer<'static>> {
+    CertificateDer::pem_file_iter(files.cert.as_ref()?).ok()?.next()?.ok()
+}
+
+/// From when until when the certificate holds, since 1970.
+pub(crate) fn dates(files: &Tls) -> Option<(Duration, Duration)> {
+    let certificate = certificate(files)?;
     let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
-    certificate.valid_dns_names().find(|name| !name.contains('*')).map(String::from)
+    // The parser has them, and tells them to whom they are a trouble: at the beginning of all time, and at its end.
+    let trouble_at = |time: Duration| {
+        let (usage, time) = (webpki::KeyUsage::server_auth(), UnixTime::since_unix_epoch(time));
+        certificate.verify_for_usage(&[], &[], &[], time, usage, None, None).err()
+    };
+    let from = match trouble_at(Duration::ZERO)? {
+        webpki::Error::CertNotValidYet { not_before, .. } => not_before.as_secs(),
+        _ => 0,
+    };
+    match trouble_at(Duration::from_secs(u64::from(u32::MAX) * 60))? {
+        webpki::Error::CertExpired { not_after, .. } => {
+            Some((Duration::from_secs(from), Duration::from_secs(not_after.as_secs())))
+        }
+        _ => None,
+    }
 }
 
 /// What accepts TLS connections; `None` when no certificate is configured.

@@ -8,7 +8,7 @@ use rooms::{SdkAppId, UserId};
 use serde_json::json;
 use store::{App, Change, Sqlite, Store as _};
 
-use super::say;
+use super::show::{Format, Set, Table, say, say_json};
 use crate::first_app::{FIRST_APP, random_key, with_admins};
 use crate::{control, serve};
 
@@ -16,9 +16,8 @@ use crate::{control, serve};
 pub(super) enum Command {
     /// List the apps with their keys
     List {
-        /// Print a JSON array
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: Format,
     },
     /// Make an app with a random SecretKey
     Create {
@@ -45,7 +44,7 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
         match self {
-            Command::List { json } => list(folder, json),
+            Command::List { format } => list(folder, &format),
             Command::Create { name, sdkappid, admins } => {
                 let apps = if store_exists(folder) { store::read_apps(folder)? } else { Vec::new() };
                 let next = apps.iter().map(|app| app.sdkappid.0 + 1).max().unwrap_or(FIRST_APP);
@@ -73,24 +72,18 @@ fn store_exists(folder: &Path) -> bool {
     folder.join(store::FILE_NAME).exists()
 }
 
-fn list(folder: &Path, as_json: bool) -> anyhow::Result<()> {
+fn list(folder: &Path, format: &Format) -> anyhow::Result<()> {
     let apps = store::read_apps(folder)?;
-    if as_json {
-        say(serde_json::to_string_pretty(&apps)?)?;
-        return Ok(());
+    if format.json {
+        return say_json(&apps);
     }
-    say(format_args!("{:<12} {:<66} {:<20} ADMINS", "SDKAPPID", "SECRET KEY", "NAME"))?;
-    for app in apps {
+    let mut table = Table::new(&[("SDKAPPID", Set::Number), ("NAME", Set::Text), ("ADMINS", Set::Text)]);
+    for app in &apps {
         let admins: Vec<_> = app.admins.iter().map(UserId::as_str).collect();
-        say(format_args!(
-            "{:<12} {:<66} {:<20} {}",
-            app.sdkappid,
-            app.secret_key,
-            app.name,
-            admins.join(", ")
-        ))?;
+        table.row([app.sdkappid.to_string(), app.name.clone(), admins.join(", ")]);
     }
-    Ok(())
+    // A key is as long as a line.
+    table.print_with(|row| apps.get(row).map(|app| format!("          key {}", app.secret_key)))
 }
 
 /// Makes an app, or changes it in anything but its key.

@@ -1,18 +1,25 @@
 //! The command line. `serve` runs the server; everything else looks at a data folder or talks to the server on it.
 
 mod apps;
+mod doctor;
+mod load_test;
+mod members;
 mod rooms;
+mod show;
+mod target;
+mod top;
 mod usersig;
 mod webhooks;
 
-use std::fmt::Display;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use show::{Enough, Format, say, say_json};
 
 use crate::config::Config;
 use crate::{logging, serve};
@@ -56,13 +63,23 @@ enum Command {
     },
     /// Sign or verify a UserSig
     Usersig(usersig::Options),
-    /// Look at rooms of the running server
-    Rooms {
+    /// List, make, look at, change and end rooms
+    #[command(alias = "rooms")]
+    Room {
         #[command(subcommand)]
         command: rooms::Command,
     },
-    /// List who is in a room of the running server
-    Members(rooms::Members),
+    /// List, kick, ban, silence and seat the members of a room
+    Member {
+        #[command(subcommand)]
+        command: members::Command,
+    },
+    /// List who is in a room, once or until interrupted
+    Members(members::Members),
+    /// Say something to everyone in a room
+    Send(rooms::Send),
+    /// Show the rooms with the most members, live
+    Top(top::Top),
     /// Set who hears of an app's events, and see what became of them
     Webhook {
         #[command(subcommand)]
@@ -72,6 +89,23 @@ enum Command {
     Backup {
         /// The file to write; it must not exist yet
         file: PathBuf,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Check the configuration, ports, certificate, TURN, disk, clock and limits, and say what to do
+    Doctor(doctor::Doctor),
+    /// Put members, publishers and viewers on a server, and report what they saw
+    LoadTest(load_test::LoadTest),
+    /// Print what completes this command line in a shell
+    Completions {
+        /// Of which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages, one for each command
+    Man {
+        /// Into this folder
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
     },
 }
 
@@ -88,10 +122,19 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars())?;
-    if let Some(data) = cli.common.data {
+    match cli.command {
+        Command::Completions { shell } => return completions(shell),
+        Command::Man { out } => return manual(&out),
+        _ => {}
+    }
+    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars());
+    if let (Ok(config), Some(data)) = (&mut config, cli.common.data) {
         config.server.data = data;
     }
+    if let Command::Doctor(doctor) = cli.command {
+        return block_on(doctor.run(config));
+    }
+    let mut config = config?;
     let folder = config.server.data.clone();
     match cli.command {
         Command::Serve { listen, dev } => {
@@ -103,29 +146,40 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             result
         }
         Command::Usersig(options) => options.run(&folder),
-        Command::Backup { file } => {
+        Command::Backup { file, format } => {
             store::backup(&folder, &file)?;
-            say(file.display())?;
-            Ok(())
+            match format.json {
+                true => say_json(&serde_json::json!({"file": file})),
+                false => say(file.display()),
+            }
         }
         Command::App { command } => block_on(command.run(&folder)),
-        Command::Rooms { command } => block_on(command.run(&folder)),
+        Command::Room { command } => block_on(command.run(&folder)),
+        Command::Member { command } => block_on(command.run(&folder)),
+        Command::Send(send) => block_on(send.run(&folder)),
+        Command::Top(top) => block_on(top.run(&folder)),
+        Command::LoadTest(test) => {
+            // Its clients have all cores.
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(test.run(&folder))
+        }
         Command::Webhook { command } => block_on(command.run(&config)),
         Command::Members(members) => block_on(members.run(&folder)),
+        // These three need no data folder, and are done.
+        Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 
-/// Whoever reads the output has had enough of it (`| head`), which is no failure.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads on")]
-struct Enough;
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "roomful", &mut text);
+    say(String::from_utf8_lossy(&text).trim_end())
+}
 
-/// Prints a line of what was asked for.
-fn say(line: impl Display) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Enough.into()),
-        written => written.context("the output cannot be written"),
-    }
+/// `roomful.1`, `roomful-room.1`, `roomful-room-create.1` and so on.
+fn manual(folder: &Path) -> anyhow::Result<()> {
+    let trouble = || format!("cannot write the manual into {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(trouble)?;
+    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), folder).with_context(trouble)
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

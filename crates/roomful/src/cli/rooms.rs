@@ -1,158 +1,267 @@
-//! `roomful rooms list` and `roomful members ROOM`: what the running server says, over its own API.
+//! `roomful room`: list, create, look at, change, destroy rooms; `roomful send`.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::bail;
-use clap::{Args, Subcommand};
-use rooms::UserId;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use usersig::{Claims, SecretKey};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
 
-use super::apps;
-use super::say;
-use crate::{clock, control};
+use super::show::{BOLD, Format, Set, Table, printable, say, say_json};
+use super::target::{Api, CONFERENCE, LIVE, Target};
+use crate::control;
 
-/// How often `--watch` looks again.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    Live,
+    Conference,
+}
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List all rooms of an app
+    /// List rooms: all of an app by its data folder, over a URL its public Live rooms
     List {
-        /// Of which app; the first if not given
-        #[arg(long)]
-        sdkappid: Option<u32>,
-        /// Print a JSON array
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Make a room
+    Create {
+        /// Its id
+        room: String,
+        /// What kind of room
+        #[arg(long, value_enum, default_value = "live")]
+        r#type: Kind,
+        #[command(flatten)]
+        fields: Fields,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show a room's record
+    Info {
+        /// The room
+        room: String,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Change fields of a room's record
+    Update {
+        /// The room
+        room: String,
+        #[command(flatten)]
+        fields: Fields,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// End a room; everyone is put out
+    Destroy {
+        /// The room
+        room: String,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        target: Target,
     },
 }
 
+/// What a room is to be.
 #[derive(Args)]
-pub(super) struct Members {
-    /// The room
-    room: String,
-    /// Of which app; the first if not given
+#[command(next_help_heading = "Fields")]
+pub(super) struct Fields {
+    /// What people call it
     #[arg(long)]
-    sdkappid: Option<u32>,
-    /// Print the member list as JSON
+    name: Option<String>,
+    /// Whose it is: an account that is known
+    #[arg(long, value_name = "USER")]
+    owner: Option<String>,
+    /// A seat template, as VideoDynamicGrid9Seats or AudioSalon
+    #[arg(long, value_name = "TEMPLATE")]
+    seats: Option<String>,
+    /// How many members at most; 0 is no limit
+    #[arg(long, value_name = "COUNT")]
+    max_members: Option<u32>,
+    /// What stands at its door
     #[arg(long)]
-    json: bool,
-    /// Show the list anew twice a second, until interrupted
+    notice: Option<String>,
+    /// What those who enter have to give; "" for nothing
     #[arg(long)]
-    watch: bool,
+    password: Option<String>,
+    /// Whether it is in the public list
+    #[arg(long, value_name = "BOOL")]
+    public: Option<bool>,
+    /// Any other field of RoomInfo, as IsMessageDisabled=true (repeatable)
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = field)]
+    others: Vec<(String, Value)>,
+}
+
+/// A field by its name in the API, with JSON or else a text as its value.
+fn field(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("is no FIELD=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
+    Ok((name.to_string(), value))
+}
+
+impl Fields {
+    /// A `RoomInfo` of what is given.
+    fn info(self, room: &str) -> Value {
+        let mut info = Map::from_iter([("RoomId".to_string(), json!(room))]);
+        let wants_password = self.password.as_ref().map(|password| !password.is_empty());
+        let given = [
+            ("RoomName", self.name.map(Value::from)),
+            ("Owner_Account", self.owner.map(Value::from)),
+            ("SeatTemplate", self.seats.map(Value::from)),
+            ("MaxMemberCount", self.max_members.map(Value::from)),
+            ("Notice", self.notice.map(Value::from)),
+            ("Password", self.password.map(Value::from)),
+            ("IsPasswordEnabled", wants_password.map(Value::from)),
+            ("IsPublicVisible", self.public.map(Value::from)),
+        ];
+        info.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))));
+        info.extend(self.others);
+        Value::Object(info)
+    }
 }
 
 impl Command {
     pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
-        let Command::List { sdkappid, json } = self;
-        let app = apps::find(folder, sdkappid)?;
-        let rooms = control::call(folder, &format!("/control/rooms/{}", app.sdkappid), None).await?;
-        if json {
-            say(serde_json::to_string_pretty(&rooms)?)?;
-            return Ok(());
+        match self {
+            Command::List { format, target } => {
+                let rooms = list(&target.api(folder)?).await?;
+                if format.json {
+                    return say_json(&rooms);
+                }
+                table(&rooms).print()
+            }
+            Command::Create { room, r#type, fields, format, target } => {
+                let api = target.api(folder)?;
+                if let Some(owner) = &fields.owner {
+                    api.import(std::slice::from_ref(owner)).await?;
+                }
+                let service = if r#type == Kind::Live { LIVE } else { CONFERENCE };
+                let body = json!({"RoomInfo": fields.info(&room)});
+                show(&api.call(&format!("{service}/create_room"), &body).await?, &format)
+            }
+            Command::Info { room, format, target } => {
+                show(&info(&target.api(folder)?, &room).await?, &format)
+            }
+            Command::Update { room, fields, format, target } => {
+                let api = target.api(folder)?;
+                let body = json!({"RoomInfo": fields.info(&room)});
+                api.call_either("update_room_info", "update_room_info", &body).await?;
+                show(&info(&api, &room).await?, &format)
+            }
+            Command::Destroy { room, format, target } => {
+                let api = target.api(folder)?;
+                let ended = api.call_either("destroy_room", "destroy_room", &json!({"RoomId": room})).await?;
+                if format.json {
+                    return say_json(&ended);
+                }
+                say(format_args!("room {room} is over"))
+            }
         }
-        let rooms = rooms.as_array().map(Vec::as_slice).unwrap_or_default();
-        say(format_args!(
-            "{:<48} {:<10} {:>8} {:>8} {:<20} NAME",
-            "ROOM", "TYPE", "MEMBERS", "VIEWS", "OWNER"
-        ))?;
-        for room in rooms {
-            let text = |field: &str| room.get(field).and_then(Value::as_str).unwrap_or_default().to_string();
-            let number = |field: &str| room.get(field).and_then(Value::as_u64).unwrap_or_default();
-            say(format_args!(
-                "{:<48} {:<10} {:>8} {:>8} {:<20} {}",
-                text("RoomId"),
-                text("RoomType"),
-                number("MemberCount"),
-                number("ViewCount"),
-                text("Owner_Account"),
-                text("RoomName"),
-            ))?;
-        }
-        Ok(())
     }
 }
 
-impl Members {
+async fn info(api: &Api, room: &str) -> anyhow::Result<Value> {
+    api.call_either("get_room_info", "get_room_info", &json!({"RoomId": room})).await
+}
+
+/// A record, a field a line.
+fn show(answer: &Value, format: &Format) -> anyhow::Result<()> {
+    let info = answer.get("RoomInfo").unwrap_or(answer);
+    if format.json {
+        return say_json(info);
+    }
+    let fields = info.as_object().into_iter().flatten();
+    for (name, value) in fields {
+        let text = value.as_str().map_or_else(|| value.to_string(), String::from);
+        say(format_args!("{BOLD}{name:<26}{BOLD:#} {}", printable(&text)))?;
+    }
+    Ok(())
+}
+
+/// All rooms of an app, or over a URL those of its public list.
+pub(super) async fn list(api: &Api) -> anyhow::Result<Vec<Value>> {
+    if let Some(folder) = api.folder() {
+        let rooms = control::call(folder, &format!("/control/rooms/{}", api.app), None).await?;
+        return Ok(rooms.as_array().cloned().unwrap_or_default());
+    }
+    let (mut rooms, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = api.call(&format!("{LIVE}/get_room_list"), &json!({"Next": next, "Count": 20})).await?;
+        rooms.extend(page.get("RoomList").and_then(Value::as_array).into_iter().flatten().cloned());
+        next = page.get("Next").and_then(Value::as_str).unwrap_or_default().to_string();
+        if next.is_empty() {
+            return Ok(rooms);
+        }
+        // Its documented frequency is ten a second.
+        tokio::time::sleep(std::time::Duration::from_millis(110)).await;
+    }
+}
+
+pub(super) fn text_of(room: &Value, field: &str) -> String {
+    room.get(field).and_then(Value::as_str).unwrap_or_default().to_string()
+}
+
+pub(super) fn number_of(room: &Value, field: &str) -> u64 {
+    room.get(field).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn table(rooms: &[Value]) -> Table {
+    let mut table = Table::new(&[
+        ("ROOM", Set::Text),
+        ("TYPE", Set::Text),
+        ("MEMBERS", Set::Number),
+        ("VIEWS", Set::Number),
+        ("OWNER", Set::Text),
+        ("NAME", Set::Text),
+    ]);
+    for room in rooms {
+        table.row([
+            text_of(room, "RoomId"),
+            text_of(room, "RoomType"),
+            number_of(room, "MemberCount").to_string(),
+            number_of(room, "ViewCount").to_string(),
+            text_of(room, "Owner_Account"),
+            text_of(room, "RoomName"),
+        ]);
+    }
+    table
+}
+
+#[derive(Args)]
+pub(super) struct Send {
+    /// The room
+    room: String,
+    /// What is said
+    text: String,
+    /// In whose name; an administrator's if not given
+    #[arg(long, value_name = "USER")]
+    from: Option<String>,
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Send {
     pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
-        let app = apps::find(folder, self.sdkappid)?;
-        let Some(admin) = app.admins.first() else { bail!("app {} has no administrator", app.sdkappid) };
-        loop {
-            let list = self.list(folder, &app, admin).await?;
-            if self.watch {
-                // Home, then clear to the end of the screen, so that nothing flickers.
-                print!("\x1b[H\x1b[2J");
-            }
-            self.show(&list)?;
-            if !self.watch {
-                return Ok(());
-            }
-            tokio::time::sleep(WATCH_INTERVAL).await;
+        let api = self.target.api(folder)?;
+        if let Some(from) = &self.from {
+            api.import(std::slice::from_ref(from)).await?;
         }
+        let body = json!({
+            "RoomId": self.room, "Sender_Account": self.from.unwrap_or_default(), "TextContent": self.text,
+        });
+        let sent = api.call_either("send_text_msg", "send_text_msg", &body).await?;
+        if self.format.json {
+            return say_json(&sent);
+        }
+        say(format_args!("sent as message {} of room {}", number_of(&sent, "Seq"), self.room))
     }
-
-    /// All pages together.
-    async fn list(&self, folder: &Path, app: &store::App, admin: &UserId) -> anyhow::Result<MemberList> {
-        let claims = Claims::new(admin.as_str(), app.sdkappid.0, clock::now().unix_seconds(), 60);
-        let sig = ::usersig::sign(&SecretKey::new(app.secret_key.clone()), &claims)?;
-        let admin = percent_encoding::utf8_percent_encode(admin.as_str(), percent_encoding::NON_ALPHANUMERIC);
-        let path = format!(
-            "/v4/live_engine_http_srv/get_member_list?sdkappid={}&identifier={admin}&usersig={sig}&random=1&contenttype=json",
-            app.sdkappid
-        );
-        let mut whole = MemberList::default();
-        loop {
-            let request = json!({"RoomId": self.room, "Next": whole.next});
-            let answer = control::call(folder, &path, Some(&request)).await?;
-            let answer: Answer = serde_json::from_value(answer)?;
-            let Some(page) = answer.response else { bail!("{}: {}", answer.error_code, answer.error_info) };
-            whole.member_list.extend(page.member_list);
-            whole.member_count = page.member_count;
-            whole.next = page.next;
-            if whole.next.is_empty() {
-                return Ok(whole);
-            }
-        }
-    }
-
-    fn show(&self, list: &MemberList) -> anyhow::Result<()> {
-        if self.json {
-            say(serde_json::to_string_pretty(list)?)?;
-            return Ok(());
-        }
-        say(format_args!("room {}: {} members\n\n{:>8}  MEMBER", self.room, list.member_count, "#"))?;
-        for (number, member) in (1..).zip(&list.member_list) {
-            say(format_args!("{number:>8}  {}", member.member_account))?;
-        }
-        if list.member_count > list.member_list.len() {
-            say(format_args!("\n... the list ends here (member_list.cap); set it to 0 to see everyone"))?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    error_code: u32,
-    error_info: String,
-    response: Option<MemberList>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct MemberList {
-    #[serde(skip_serializing)]
-    next: String,
-    member_count: usize,
-    member_list: Vec<Member>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Member {
-    #[serde(rename = "Member_Account")]
-    member_account: String,
 }

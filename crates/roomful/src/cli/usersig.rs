@@ -8,7 +8,7 @@ use serde_json::json;
 use usersig::{Claims, SecretKey};
 
 use super::apps;
-use super::say;
+use super::show::{Format, say, say_json};
 use crate::clock;
 use crate::error::ApiError;
 
@@ -26,6 +26,8 @@ pub(super) struct Options {
     /// Of which app; the first if not given
     #[arg(long)]
     sdkappid: Option<u32>,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Subcommand)]
@@ -46,8 +48,12 @@ impl Options {
                 let user = rooms::UserId::parse_field("--user", &self.user.unwrap_or_default())?;
                 let claims =
                     Claims::new(user.as_str(), app.sdkappid.0, clock::now().unix_seconds(), self.expire);
-                say(::usersig::sign(&SecretKey::new(app.secret_key), &claims)?)?;
-                Ok(())
+                let sig = ::usersig::sign(&SecretKey::new(app.secret_key), &claims)?;
+                if self.format.json {
+                    let app = app.sdkappid;
+                    return say_json(&json!({"SdkAppId": app, "UserId": user.as_str(), "UserSig": sig}));
+                }
+                say(sig)
             }
         }
     }

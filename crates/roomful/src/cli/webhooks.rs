@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 use store::Webhook;
 
 use super::apps;
+use super::show::{Format, Set, Table, say, say_json};
 use crate::config::Config;
 use crate::webhooks::{self, Sender, check_url, unknown_event};
 use crate::{control, serve};
 
 /// How many dead letters one call to the server names.
 const REPLAYED_AT_ONCE: usize = 10_000;
+
+/// How many dead letters make a table; more make more of them, since they may be more than memory holds.
+const LISTED_AT_ONCE: usize = 1000;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -29,6 +33,8 @@ pub(super) enum Command {
         /// Of which app; the first if not given
         #[arg(long)]
         sdkappid: Option<u32>,
+        #[command(flatten)]
+        format: Format,
     },
     /// Show who hears of which events
     List {
@@ -44,6 +50,8 @@ pub(super) enum Command {
         /// Of which app; the first if not given
         #[arg(long)]
         sdkappid: Option<u32>,
+        #[command(flatten)]
+        format: Format,
     },
     /// List the dead letters: events that were given up
     Failed {
@@ -55,6 +63,8 @@ pub(super) enum Command {
     Replay {
         /// Which, as `failed` shows them; all if not given
         ids: Vec<String>,
+        #[command(flatten)]
+        format: Format,
     },
 }
 
@@ -62,7 +72,7 @@ impl Command {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let folder = &config.server.data;
         match self {
-            Command::Set { url, events, token, sdkappid } => {
+            Command::Set { url, events, token, sdkappid, format } => {
                 let mut app = apps::find(folder, sdkappid)?;
                 // A running server goes by its own configuration.
                 if !url.is_empty() && !serve::is_running(folder) {
@@ -73,51 +83,63 @@ impl Command {
                 }
                 app.webhook = Some(Webhook { url, events, token });
                 apps::save(folder, &app).await?;
-                show(&app, config);
-                Ok(())
+                if format.json {
+                    return say_json(&described(&app, config));
+                }
+                show(&app, config)
             }
             Command::List { events: true, .. } => {
-                for (name, when) in crate::webhooks::EVENTS {
-                    println!("{name:<45} {when}");
-                }
-                Ok(())
+                let mut table = Table::new(&[("EVENT", Set::Whole), ("WHEN", Set::Text)]);
+                webhooks::EVENTS.iter().for_each(|(name, when)| table.row([*name, *when].map(String::from)));
+                table.print()
             }
             Command::List { json, .. } => {
                 let all = store::read_apps(folder)?;
                 if json {
-                    let list: Vec<Value> = all
-                        .iter()
-                        .map(|app| json!({"sdkappid": app.sdkappid, "webhook": receiver(app, config)}))
-                        .collect();
-                    println!("{}", serde_json::to_string_pretty(&list)?);
-                } else {
-                    all.iter().for_each(|app| show(app, config));
+                    return say_json(&all.iter().map(|app| described(app, config)).collect::<Vec<_>>());
                 }
-                Ok(())
+                all.iter().try_for_each(|app| show(app, config))
             }
-            Command::Test { sdkappid } => test(config, sdkappid).await,
+            Command::Test { sdkappid, format } => test(config, sdkappid, &format).await,
             Command::Failed { json } => {
                 // One by one: they may be more than memory holds.
                 if json {
-                    let mut separator = "[\n";
+                    let (mut separator, mut printed) = ("[\n", Ok(()));
                     store::for_each_failed_event(folder, |event| {
-                        println!("{separator}{}", serde_json::to_string(&event).unwrap_or_default());
+                        if printed.is_ok() {
+                            let json = serde_json::to_string(&event).unwrap_or_default();
+                            printed = say(format_args!("{separator}{json}"));
+                        }
                         separator = ",\n";
                     })?;
-                    println!("{}]", if separator == "[\n" { "[" } else { "" });
-                    return Ok(());
+                    printed?;
+                    return say(if separator == "[\n" { "[]" } else { "]" });
                 }
-                println!("{:<18} {:<12} {:<16} {:<40} SUBJECT", "ID", "APP", "TIME", "EVENT");
+                let heads = [
+                    ("ID", Set::Number),
+                    ("APP", Set::Number),
+                    ("TIME", Set::Number),
+                    ("EVENT", Set::Text),
+                    ("SUBJECT", Set::Text),
+                ];
+                let (mut table, mut printed) = (Table::new(&heads), Ok(()));
                 store::for_each_failed_event(folder, |event| {
-                    let (id, time) = (event.id, event.at.unix_seconds());
-                    println!(
-                        "{id:<18} {:<12} {time:<16} {:<40} {}",
-                        event.sdkappid, event.command, event.subject
-                    );
+                    let (id, app, time) = (event.id, event.sdkappid, event.at.unix_seconds());
+                    table.row([
+                        id.to_string(),
+                        app.to_string(),
+                        time.to_string(),
+                        event.command,
+                        event.subject,
+                    ]);
+                    if table.len() >= LISTED_AT_ONCE && printed.is_ok() {
+                        printed = std::mem::replace(&mut table, Table::new(&heads)).print();
+                    }
                 })?;
-                Ok(())
+                printed?;
+                table.print()
             }
-            Command::Replay { ids } => {
+            Command::Replay { ids, format } => {
                 let ids: Vec<u64> = match ids.is_empty() {
                     true => store::failed_event_ids(folder)?,
                     false => ids.iter().map(|id| Ok(id.parse()?)).collect::<anyhow::Result<_>>()?,
@@ -127,8 +149,10 @@ impl Command {
                     let answer = control::call(folder, "/control/webhooks/replay", Some(&json!(ids))).await?;
                     replayed += answer.get("replayed").and_then(Value::as_u64).unwrap_or(0);
                 }
-                println!("{replayed} events are sent again");
-                Ok(())
+                if format.json {
+                    return say_json(&json!({"replayed": replayed}));
+                }
+                say(format_args!("{replayed} events are sent again"))
             }
         }
     }
@@ -138,16 +162,20 @@ fn receiver(app: &store::App, config: &Config) -> Webhook {
     app.webhook.clone().unwrap_or_else(|| config.webhooks.default_receiver())
 }
 
-fn show(app: &store::App, config: &Config) {
+fn described(app: &store::App, config: &Config) -> Value {
+    json!({"sdkappid": app.sdkappid, "webhook": receiver(app, config)})
+}
+
+fn show(app: &store::App, config: &Config) -> anyhow::Result<()> {
     let Webhook { url, events, token } = receiver(app, config);
     let url = if url.is_empty() { "nowhere".into() } else { url };
     let events = if events.is_empty() { "all events".into() } else { events.join(", ") };
     let signed = if token.is_empty() { "unsigned" } else { "signed" };
-    println!("app {}: {events} to {url}, {signed}", app.sdkappid);
+    say(format_args!("app {}: {events} to {url}, {signed}", app.sdkappid))
 }
 
 /// By the running server, whose network it is about; else from here.
-async fn test(config: &Config, sdkappid: Option<u32>) -> anyhow::Result<()> {
+async fn test(config: &Config, sdkappid: Option<u32>, format: &Format) -> anyhow::Result<()> {
     let folder = &config.server.data;
     let app = apps::find(folder, sdkappid)?;
     let answer = if serve::is_running(folder) {
@@ -159,6 +187,8 @@ async fn test(config: &Config, sdkappid: Option<u32>) -> anyhow::Result<()> {
         let answer = webhooks::test(&sender, app.sdkappid, &receiver(&app, config)).await;
         answer.map_err(|trouble| anyhow!(trouble))?
     };
-    println!("the receiver answered: {answer}");
-    Ok(())
+    if format.json {
+        return say_json(&json!({"answer": answer}));
+    }
+    say(format_args!("the receiver answered: {answer}"))
 }

@@ -2,12 +2,13 @@
 //! its own.
 
 use std::io::IoSliceMut;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use quinn_udp::{RecvMeta, UdpSocketState};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
@@ -16,16 +17,39 @@ use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
-use super::{PACKETS_A_FRAME, PACKETS_A_SECOND, PAYLOAD};
+use crate::delays::Delays;
 
-/// What all connections have seen together.
-#[derive(Default)]
-pub(crate) struct Stats {
-    /// How many packets the publisher sends at once.
-    burst: usize,
-    pub(crate) received: AtomicU64,
+/// What a viewer's packet holds.
+pub const PAYLOAD: usize = 1157;
+
+/// How many frames a publisher sends.
+pub const FRAMES_A_SECOND: usize = 30;
+
+/// How a publisher sends.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// How many packets make a frame.
+    pub packets_a_frame: usize,
+    /// How many are sent at once; 0 sends nothing.
+    pub burst: usize,
+}
+
+impl Sending {
+    /// How many packets there are a second.
+    pub fn packets_a_second(self) -> usize {
+        self.packets_a_frame * FRAMES_A_SECOND
+    }
+}
+
+/// What a publisher and its viewers have seen together.
+pub struct Stats {
+    sending: Sending,
+    /// Packets that the publisher has sent.
+    pub sent: AtomicU64,
+    /// Packets of a picture that came to viewers.
+    pub received: AtomicU64,
     connected: AtomicUsize,
     changed: Notify,
     samples: Mutex<Samples>,
@@ -34,42 +58,60 @@ pub(crate) struct Stats {
 #[derive(Default)]
 struct Samples {
     is_on: bool,
-    delays_us: Vec<u32>,
-    missing: u64,
+    seen: Sampled,
+}
+
+/// What was seen of packets.
+#[derive(Debug, Clone, Default)]
+pub struct Sampled {
+    /// How long those took that came.
+    pub delays: Delays,
+    /// How many did not come.
+    pub missing: u64,
 }
 
 impl Stats {
-    pub(crate) fn sending(burst: usize) -> Self {
-        Self { burst, ..Self::default() }
+    /// Of a publisher that sends like that.
+    pub fn new(sending: Sending) -> Self {
+        Self {
+            sending,
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            connected: AtomicUsize::new(0),
+            changed: Notify::new(),
+            samples: Mutex::default(),
+        }
     }
 
-    pub(crate) async fn wait_connected(&self, count: usize) {
-        while self.connected.load(Ordering::Relaxed) < count {
+    /// How many have been connected.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many have been connected.
+    pub async fn wait_connected(&self, count: usize) {
+        while self.connected() < count {
             let _ = tokio::time::timeout(Duration::from_millis(20), self.changed.notified()).await;
         }
     }
 
-    pub(crate) fn start_sampling(&self) {
-        if let Ok(mut samples) = self.samples.try_lock() {
-            *samples = Samples { is_on: true, ..Samples::default() };
-        }
+    /// From now on what comes to sampled viewers is noted, anew.
+    pub fn start_sampling(&self) {
+        *self.samples.lock() = Samples { is_on: true, ..Samples::default() };
     }
 
-    /// The share of packets that did not come, and the p99 of the delay of those that did, in ms.
-    pub(crate) fn sampled(&self) -> (f64, f64) {
-        let Ok(mut samples) = self.samples.try_lock() else { return (1.0, f64::MAX) };
-        samples.delays_us.sort_unstable();
-        let count = samples.delays_us.len();
-        let p99 = samples.delays_us.get(count * 99 / 100).copied().unwrap_or(u32::MAX);
-        (samples.missing as f64 / (count as f64 + samples.missing as f64).max(1.0), f64::from(p99) / 1000.0)
+    /// What has been noted.
+    pub fn sampled(&self) -> Sampled {
+        self.samples.lock().seen.clone()
     }
 }
 
-fn now_us() -> u64 {
+/// This machine's clock, in microseconds since 1970: what a packet and a message say of when they were sent.
+pub fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
-async fn connection(ip: &str) -> anyhow::Result<(Rtc, UdpSocket, SocketAddr)> {
+async fn connection(ip: IpAddr) -> anyhow::Result<(Rtc, UdpSocket, SocketAddr)> {
     let socket = UdpSocket::bind((ip, 0)).await?;
     let address = socket.local_addr()?;
     let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).build(Instant::now());
@@ -78,26 +120,30 @@ async fn connection(ip: &str) -> anyhow::Result<(Rtc, UdpSocket, SocketAddr)> {
 }
 
 /// A connection whose offer waits for its answer.
-pub(crate) struct Offered {
+pub struct Offered {
     peer: Peer,
     pending: SdpPendingOffer,
 }
 
 impl Offered {
-    pub(crate) async fn publisher(ip: &str, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
+    /// Of one that publishes a picture from this machine's address `ip`; returns the offer too.
+    ///
+    /// # Errors
+    /// When there is no socket to be had.
+    pub async fn publisher(ip: IpAddr, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
         Self::new(ip, Direction::SendOnly, false, stats).await
     }
 
-    pub(crate) async fn viewer(
-        ip: &str,
-        is_sampled: bool,
-        stats: &Arc<Stats>,
-    ) -> anyhow::Result<(String, Self)> {
+    /// Of one that watches a picture.
+    ///
+    /// # Errors
+    /// As [`Self::publisher`].
+    pub async fn viewer(ip: IpAddr, is_sampled: bool, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
         Self::new(ip, Direction::RecvOnly, is_sampled, stats).await
     }
 
     async fn new(
-        ip: &str,
+        ip: IpAddr,
         direction: Direction,
         is_sampled: bool,
         stats: &Arc<Stats>,
@@ -111,7 +157,11 @@ impl Offered {
         Ok((offer.to_sdp_string(), Self { peer, pending }))
     }
 
-    pub(crate) fn accept(mut self, answer: &str) -> anyhow::Result<Peer> {
+    /// The connection, as answered.
+    ///
+    /// # Errors
+    /// When the answer does not fit.
+    pub fn accept(mut self, answer: &str) -> anyhow::Result<Peer> {
         let answer = SdpAnswer::from_sdp_string(answer)?;
         self.peer.rtc.sdp_api().accept_answer(self.pending, answer)?;
         Ok(self.peer)
@@ -119,7 +169,7 @@ impl Offered {
 }
 
 /// A connection that is agreed on.
-pub(crate) struct Peer {
+pub struct Peer {
     rtc: Rtc,
     socket: UdpSocket,
     address: SocketAddr,
@@ -133,8 +183,11 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A viewer that answers an offer. Returns its answer too.
-    pub(crate) async fn answer(
-        ip: &str,
+    ///
+    /// # Errors
+    /// When the offer cannot be answered.
+    pub async fn answer(
+        ip: IpAddr,
         offer: &str,
         is_sampled: bool,
         stats: &Arc<Stats>,
@@ -147,18 +200,19 @@ impl Peer {
     }
 
     /// Sends and takes in until it is aborted.
-    pub(crate) async fn run(mut self) {
+    pub async fn run(mut self) {
         // To the runtime that this runs on, which need not be the one that made it.
         let Ok(Ok(socket)) = self.socket.into_std().map(UdpSocket::from_std) else { return };
         let Ok(state) = UdpSocketState::new((&socket).into()) else { return };
         self.socket = socket;
         let mut buffer = vec![0; 65_536];
         let mut is_connected = false;
+        let sending = self.stats.sending;
         let mut bursts = tokio::time::interval(Duration::from_micros(
-            (1_000_000 * self.stats.burst.max(1) / PACKETS_A_SECOND) as u64,
+            (1_000_000 * sending.burst.max(1) / sending.packets_a_second().max(1)) as u64,
         ));
         let mut sent = Sent::default();
-        let mut expected: Option<u64> = None;
+        let mut expected: Option<Expected> = None;
         loop {
             let Some(due) = self.drain(&mut is_connected, &mut expected).await else { return };
             tokio::select! {
@@ -205,7 +259,7 @@ impl Peer {
     }
 
     /// Takes what the library has; returns when it wants to be called again, `None` when it is over.
-    async fn drain(&mut self, is_connected: &mut bool, expected: &mut Option<u64>) -> Option<Instant> {
+    async fn drain(&mut self, is_connected: &mut bool, expected: &mut Option<Expected>) -> Option<Instant> {
         loop {
             match self.rtc.poll_output().ok()? {
                 Output::Timeout(due) => return Some(due),
@@ -219,7 +273,7 @@ impl Peer {
                 }
                 Output::Event(Event::RtpPacket(packet)) if self.is_sampled => {
                     let seq = *packet.seq_no;
-                    self.sample(&packet.payload, seq, expected).await;
+                    self.sample(&packet.payload, seq, expected);
                 }
                 Output::Event(_) => {}
             }
@@ -234,8 +288,10 @@ impl Peer {
         };
         let mut direct = self.rtc.direct_api();
         let Some(stream) = direct.stream_tx_by_mid(mid, None) else { return };
-        for _ in 0..self.stats.burst {
-            let (frame, at) = (sent.packets / PACKETS_A_FRAME, sent.packets % PACKETS_A_FRAME);
+        let sending = self.stats.sending;
+        let packets_a_frame = sending.packets_a_frame.max(1);
+        for _ in 0..sending.burst {
+            let (frame, at) = (sent.packets / packets_a_frame, sent.packets % packets_a_frame);
             let mut payload = vec![0x5a; PAYLOAD];
             // VP8: a first packet starts partition 0 of a keyframe.
             let head = if at == 0 { [0x10, 0] } else { [0, 0x5a] };
@@ -244,42 +300,43 @@ impl Peer {
                 descriptor.copy_from_slice(&head);
                 time.copy_from_slice(&now_us().to_be_bytes());
             }
-            let time = (frame * PACKETS_A_FRAME * 90_000 / PACKETS_A_SECOND) as u32;
+            let time = (frame * 90_000 / FRAMES_A_SECOND) as u32;
             sent.packets += 1;
             let seq = sent.packets as u64;
             let packet = RtpWrite::new(payload_type, seq.into(), time, Instant::now(), payload);
-            stream.write_rtp(packet.marker(at + 1 == PACKETS_A_FRAME).nackable(true));
+            stream.write_rtp(packet.marker(at + 1 == packets_a_frame).nackable(true));
         }
+        self.stats.sent.fetch_add(sending.burst as u64, Ordering::Relaxed);
     }
 
-    async fn sample(&self, payload: &[u8], seq: u64, expected: &mut Option<u64>) {
+    fn sample(&self, payload: &[u8], seq: u64, expected: &mut Option<Expected>) {
         let Some(time) = payload.get(2..10).and_then(|time| time.try_into().ok()).map(u64::from_be_bytes)
         else {
             return;
         };
-        let mut samples = self.stats.samples.lock().await;
+        let before = *expected;
+        let Expected { first, next } = before.unwrap_or(Expected { first: seq, next: seq });
+        *expected = Some(Expected { first, next: next.max(seq + 1) });
+        let mut samples = self.stats.samples.lock();
         if samples.is_on {
-            samples.delays_us.push(self.arrived_us.saturating_sub(time) as u32);
-            if let Some(expected) = *expected {
-                samples.missing += seq.saturating_sub(expected);
-            }
+            samples.seen.delays.record(self.arrived_us.saturating_sub(time));
+            let skipped = seq.saturating_sub(next);
+            // One that was missed comes after all.
+            let late = u64::from((first..next).contains(&seq));
+            samples.seen.missing = (samples.seen.missing + skipped).saturating_sub(late);
         }
-        *expected = Some(expected.map_or(seq + 1, |expected| expected.max(seq + 1)));
     }
+}
+
+/// Which packets of a stream a viewer has had.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    first: u64,
+    next: u64,
 }
 
 /// How many packets a publisher has sent.
 #[derive(Default)]
 struct Sent {
     packets: usize,
-}
-
-/// Counts what comes in, as a viewer that is not sampled does.
-pub(crate) async fn count(socket: UdpSocket, stats: Arc<Stats>) {
-    let mut buffer = vec![0; 2000];
-    while socket.readable().await.is_ok() {
-        while socket.try_recv_from(&mut buffer).is_ok() {
-            stats.received.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
