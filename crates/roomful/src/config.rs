@@ -371,21 +371,25 @@ impl Config {
             }
         };
         for (section, value) in &table {
-            let keys =
-                value.as_table().with_context(|| format!("{section} must be a section: [{section}]"))?;
+            let Some(keys) = value.as_table() else {
+                bail!("{section} must be a section: [{section}]{}", instead_of_a_section(section));
+            };
             for key in keys.keys() {
-                require_known(section, key, |section, key| format!("{section}.{key}"))?;
+                require_known(section, key, in_file)?;
+            }
+            if !KEYS.iter().any(|(known, _)| known == section) {
+                // It has no key by which it would have been found out.
+                require_known(section, "", in_file)?;
             }
         }
         for (name, value) in environment {
-            let Some((section, key)) = name.strip_prefix("ROOMFUL_").and_then(|rest| rest.split_once("__"))
-            else {
+            let Some(rest) = name.strip_prefix("ROOMFUL_") else { continue };
+            let Some((section, key)) = rest.split_once("__") else {
+                refuse_single_underscore(&name, rest)?;
                 continue;
             };
             let (section, key) = (section.to_lowercase(), key.to_lowercase());
-            require_known(&section, &key, |section, key| {
-                format!("ROOMFUL_{}__{}", section.to_uppercase(), key.to_uppercase())
-            })?;
+            require_known(&section, &key, in_environment)?;
             let value = match (value.parse::<i64>(), value.parse::<bool>()) {
                 (Ok(number), _) => Value::Integer(number),
                 (_, Ok(switch)) => Value::Boolean(switch),
@@ -461,18 +465,60 @@ fn is_ice_url(url: &str) -> bool {
     ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme))
 }
 
+/// A key as it is written in a file.
+fn in_file(section: &str, key: &str) -> String {
+    format!("{section}.{key}")
+}
+
+/// ... and in the environment.
+fn in_environment(section: &str, key: &str) -> String {
+    format!("ROOMFUL_{}__{}", section.to_uppercase(), key.to_uppercase())
+}
+
+fn all_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)))
+}
+
 /// Refuses a key that does not exist, with the nearest that does.
 fn require_known(section: &str, key: &str, show: impl Fn(&str, &str) -> String) -> anyhow::Result<()> {
-    let all = || KEYS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)));
-    if all().any(|known| known == (section, key)) {
+    if all_keys().any(|known| known == (section, key)) {
         return Ok(());
     }
+    let away = |known: &(&str, &str)| distance(known.0, section) + distance(known.1, key);
+    let nearest = all_keys().min_by_key(away).map(|(section, key)| show(section, key)).unwrap_or_default();
     let asked = show(section, key);
-    let nearest = all()
-        .map(|(section, key)| show(section, key))
-        .min_by_key(|known| strsim::damerau_levenshtein(known, &asked))
-        .unwrap_or_default();
-    bail!("unknown configuration key {asked}; did you mean {nearest}?")
+    bail!("unknown configuration key {}; did you mean {nearest}?", asked.trim_end_matches('.'))
+}
+
+/// How far what was written is from a name: letters that are wrong, missing or exchanged, and where only some of its words were
+/// written (`calls` of `calls_per_second`), one for the others. So a short name is no nearer by being short.
+fn distance(name: &str, written: &str) -> usize {
+    let words: Vec<&str> = name.split('_').collect();
+    let count = words.len();
+    let runs = (0..count).flat_map(|from| (from + 1..=count).map(move |to| (from, to)));
+    let of_run = |(from, to): (usize, usize)| {
+        let run = words.get(from..to).unwrap_or_default().join("_");
+        strsim::damerau_levenshtein(&run, written) + usize::from(to - from < count)
+    };
+    runs.map(of_run).min().unwrap_or(usize::MAX / 2)
+}
+
+/// What may be meant by a key that stands outside all sections.
+fn instead_of_a_section(key: &str) -> String {
+    let found = all_keys().find(|(_, known)| *known == key);
+    found.map(|(section, key)| format!("; did you mean {section}.{key}?")).unwrap_or_default()
+}
+
+/// A name of the environment with one underscore where there have to be two sets nothing. Other names that begin alike are for others
+/// (Kubernetes sets `ROOMFUL_PORT` and such for a service called roomful).
+fn refuse_single_underscore(name: &str, rest: &str) -> anyhow::Result<()> {
+    let is_meant = |(section, key): &(&str, &str)| rest.eq_ignore_ascii_case(&format!("{section}_{key}"));
+    match all_keys().find(is_meant) {
+        Some((section, key)) => {
+            bail!("unknown configuration key {name}; did you mean {}?", in_environment(section, key))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A list, or its entries with commas between them (the environment has no lists).
@@ -544,6 +590,20 @@ mod tests {
             ("[limit]\ncalls_per_second = 1", vec![], "did you mean limits.calls_per_second?"),
             ("listen = 'x'", vec![], "listen must be a section"),
             ("", vec![("ROOMFUL_MEMBERLIST__CAP", "0")], "did you mean ROOMFUL_MEMBER_LIST__CAP?"),
+            ("", vec![("ROOMFUL_LIMIT__CALLS", "0")], "did you mean ROOMFUL_LIMITS__CALLS_PER_SECOND?"),
+            (
+                "",
+                vec![("ROOMFUL_LIMITS_CALLS_PER_SECOND", "0")],
+                "did you mean ROOMFUL_LIMITS__CALLS_PER_SECOND?",
+            ),
+            ("", vec![("ROOMFUL_TLS__CERTIFICATE", "x")], "did you mean ROOMFUL_TLS__CERT?"),
+            ("", vec![("ROOMFUL_WEBHOOK__URI", "x")], "did you mean ROOMFUL_WEBHOOKS__URL?"),
+            ("", vec![("ROOMFUL_MEDIA__ADVERTISED", "x")], "did you mean ROOMFUL_MEDIA__ADVERTISE?"),
+            ("[presence]\ngrace = '5s'", vec![], "did you mean presence.resume_grace?"),
+            ("[presence]\npnig_interval = '5s'", vec![], "did you mean presence.ping_interval?"),
+            ("[limits]\nrooms = 5", vec![], "did you mean limits.rooms_per_user?"),
+            ("[meda]", vec![], "unknown configuration key meda; did you mean media."),
+            ("listen = '0.0.0.0:8480'", vec![], "did you mean server.listen?"),
             ("[presence]\nsilent_timeout = '30s'", vec![], "more than 40 s"),
             ("[presence]\nsilent_timeout = 'soon'", vec![], "presence.silent_timeout"),
             ("[webhooks]\nwaiting_bytes = 1000", vec![], "webhooks.waiting_bytes must be at least 65536"),
@@ -560,6 +620,12 @@ mod tests {
             assert!(error.contains(trouble) || file.contains("soon"), "{error}");
         }
         assert!(load("[presence]\nsilent_timeout = '60s'\nallow_slow = true", &[]).is_ok());
+        let of_others = [
+            ("ROOMFUL_PORT", "tcp://10.0.0.1:8480"),
+            ("ROOMFUL_SERVICE_HOST", "10.0.0.1"),
+            ("ROOMFUL_KEY", "x"),
+        ];
+        assert!(load("", &of_others).is_ok(), "not ours to judge");
     }
 
     #[test]
