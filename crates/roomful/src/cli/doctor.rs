@@ -112,6 +112,12 @@ impl Doctor {
                 config.server.listen = self.listen.unwrap_or(config.server.listen);
                 findings.good("configuration", "every key is known, and their values fit together");
                 let about = running(&config, &mut findings).await;
+                // It may have been started with --listen.
+                if let Some(listen) =
+                    about.as_ref().and_then(|about| about.addresses("listen").first().copied())
+                {
+                    config.server.listen = listen;
+                }
                 data_folder(&config.server.data, &mut findings);
                 match &about {
                     Some(about) => reachable(about, &mut findings),
@@ -218,7 +224,7 @@ fn data_folder(folder: &Path, findings: &mut Findings) {
                 "make room, or put the data folder on a larger disk: what cannot be written is refused";
             match free {
                 ..LEAST_FREE_BYTES => findings.bad("disk space", found, remedy),
-                ..SOON_FULL_BYTES => findings.doubtful("disk space", found, remedy),
+                LEAST_FREE_BYTES..SOON_FULL_BYTES => findings.doubtful("disk space", found, remedy),
                 _ => findings.good("disk space", found),
             }
         }
