@@ -33,8 +33,8 @@ const DROP_COUNTS_US: u64 = 30_000_000;
 const DROP: f64 = 0.66;
 
 /// After the link has turned out to be policed, for how long nothing is looked for, twice as long each time, up to a limit.
-const POLICED_US: u64 = 8_000_000;
-const MOST_POLICED_US: u64 = 128_000_000;
+const POLICED_US: u64 = 9_000_000;
+const MOST_POLICED_US: u64 = 144_000_000;
 
 pub(super) struct Seek {
     next_at: u64,
