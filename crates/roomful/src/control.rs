@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use store::Change;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::hub::Hub;
+use crate::server::Server;
 use crate::webhooks::{self, check_url};
 
 const SOCKET: &str = "control.sock";
@@ -104,8 +104,8 @@ pub(crate) struct About {
     pub(crate) is_tls: bool,
 }
 
-pub(crate) fn routes(hub: Arc<Hub>, about: About) -> Router {
-    let asked = hub.clone();
+pub(crate) fn routes(server: Arc<Server>, about: About) -> Router {
+    let asked = server.clone();
     let about = move || async move { Json(about_server(&asked, &about)) };
     Router::new()
         .route("/control/about", get(about))
@@ -113,31 +113,31 @@ pub(crate) fn routes(hub: Arc<Hub>, about: About) -> Router {
         .route("/control/rooms/{app}", get(list_rooms))
         .route("/control/webhooks/replay", post(replay))
         .route("/control/webhooks/test/{app}", post(test_webhook))
-        .with_state(hub)
+        .with_state(server)
 }
 
 /// What `roomful doctor` and `roomful load-test` need to know: where clients come in, and whether all is well.
-fn about_server(hub: &Hub, about: &About) -> Value {
+fn about_server(server: &Server, about: &About) -> Value {
     let About { listen, is_tls } = about;
     let ip = if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
     // A certificate holds for a name, not for an address.
-    let name = is_tls.then(|| crate::tls::name(&hub.config.tls)).flatten();
+    let name = is_tls.then(|| crate::tls::name(&server.config.tls)).flatten();
     let host = name.map_or_else(
         || SocketAddr::new(ip, listen.port()).to_string(),
         |name| format!("{name}:{}", listen.port()),
     );
     let scheme = if *is_tls { "https" } else { "http" };
-    let media = hub.live.media();
+    let media = server.live.media();
     let (udp, tcp) = media.addresses();
     let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let trouble = match hub.is_draining() {
+    let trouble = match server.is_draining() {
         true => "it drains, and will stop".to_string(),
-        false => hub.store.health().err().map(|error| error.to_string()).unwrap_or_default(),
+        false => server.store.health().err().map(|error| error.to_string()).unwrap_or_default(),
     };
     json!({
         "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "url": format!("{scheme}://{host}"),
         "listen": [listen.to_string()], "udp": texts(udp), "tcp": texts(tcp), "turn_udp": texts(media.relay_addresses()),
-        "turn": crate::live::relay_urls(&hub.config, media, *listen), "trouble": trouble,
+        "turn": crate::live::relay_urls(&server.config, media, *listen), "trouble": trouble,
     })
 }
 
@@ -151,14 +151,15 @@ pub(crate) struct SaveApp {
 
 /// Makes or changes an app.
 async fn save_app(
-    State(hub): State<Arc<Hub>>,
+    State(server): State<Arc<Server>>,
     Json(SaveApp { app, keep_sessions }): Json<SaveApp>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     if let Some(webhook) = app.webhook.as_ref().filter(|webhook| !webhook.url.is_empty()) {
-        check_url(&webhook.url, hub.config.webhooks.allow_private)
+        check_url(&webhook.url, server.config.webhooks.allow_private)
             .map_err(|trouble| (StatusCode::BAD_REQUEST, trouble))?;
     }
-    hub.save_app(app, keep_sessions)
+    server
+        .save_app(app, keep_sessions)
         .await
         .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.message.into_owned()))?;
     Ok(Json(json!({})))
@@ -166,22 +167,22 @@ async fn save_app(
 
 /// Sends an app's receiver a test event; answers with what it answered.
 async fn test_webhook(
-    State(hub): State<Arc<Hub>>,
+    State(server): State<Arc<Server>>,
     UrlPath(app): UrlPath<u32>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
-    let app = hub.app(SdkAppId(app)).ok_or((StatusCode::NOT_FOUND, format!("there is no app {app}")))?;
+    let app = server.app(SdkAppId(app)).ok_or((StatusCode::NOT_FOUND, format!("there is no app {app}")))?;
     let webhook = app.webhook();
-    let answer = webhooks::test(&hub.sender, app.id, &webhook).await;
+    let answer = webhooks::test(&server.sender, app.id, &webhook).await;
     answer.map(|answer| Json(json!({"answer": answer}))).map_err(|trouble| (StatusCode::BAD_GATEWAY, trouble))
 }
 
 /// Sends dead letters again: those of the given ids.
 async fn replay(
-    State(hub): State<Arc<Hub>>,
+    State(server): State<Arc<Server>>,
     Json(ids): Json<HashSet<u64>>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error);
-    let mut dead = hub.store.dead_letters().await.map_err(|error| failed(error.to_string()))?;
+    let mut dead = server.store.dead_letters().await.map_err(|error| failed(error.to_string()))?;
     dead.retain(|id| ids.contains(id));
     let mut replayed = 0;
     for group in dead.chunks(REPLAY_GROUP) {
@@ -189,15 +190,15 @@ async fn replay(
         let now = crate::clock::now();
         let revived = group.iter().map(|id| Change::ReviveEvent(*id, now)).collect();
         let trouble = |error| failed(format!("{replayed} events are sent again; then {error}"));
-        hub.store.commit(revived).await.map_err(trouble)?;
+        server.store.commit(revived).await.map_err(trouble)?;
         replayed += group.len();
     }
     Ok(Json(json!({"replayed": replayed})))
 }
 
 /// All rooms of an app, also those that no public list shows.
-async fn list_rooms(State(hub): State<Arc<Hub>>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
-    let mut cells = hub.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default();
+async fn list_rooms(State(server): State<Arc<Server>>, UrlPath(app): UrlPath<u32>) -> Json<Value> {
+    let mut cells = server.app(SdkAppId(app)).map(|app| app.rooms()).unwrap_or_default();
     cells.sort_by(|one, other| one.room_id.cmp(&other.room_id));
     let mut rooms = Vec::with_capacity(cells.len());
     for cell in cells {

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::door::Peer;
-use crate::hub::Hub;
+use crate::server::Server;
 
 /// For how long what it signs holds: a day's work.
 const SECONDS: u64 = 24 * 3600;
@@ -41,7 +41,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[derive(Clone)]
 struct SignIn {
-    hub: Arc<Hub>,
+    server: Arc<Server>,
     app: SdkAppId,
 }
 
@@ -52,11 +52,11 @@ struct Asked {
 }
 
 /// `POST /dev/sign-in {"UserId": "ann"}` answers `{"SdkAppId", "UserId", "UserSig"}` of `app`.
-pub(crate) fn routes(hub: Arc<Hub>, app: SdkAppId) -> Router {
+pub(crate) fn routes(server: Arc<Server>, app: SdkAppId) -> Router {
     Router::new()
         .route("/dev/sign-in", post(sign_in))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(SignIn { hub, app })
+        .with_state(SignIn { server, app })
 }
 
 /// Whether a request comes from this machine and was meant for it.
@@ -66,7 +66,7 @@ pub(crate) fn is_local(peer: IpAddr, uri: &Uri, headers: &HeaderMap) -> bool {
 
 /// JSON alone is taken, which pages of other origins cannot send without asking first.
 async fn sign_in(
-    State(SignIn { hub, app }): State<SignIn>,
+    State(SignIn { server, app }): State<SignIn>,
     Extension(Peer(peer)): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
@@ -80,7 +80,7 @@ async fn sign_in(
         Ok(user) => user,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let Some(app) = hub.app(app) else {
+    let Some(app) = server.app(app) else {
         return refusal(StatusCode::NOT_FOUND, "the app that the server began with is there no more");
     };
     let credentials = app.credentials();

@@ -23,11 +23,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use crate::demux::{self, Opened};
-use crate::hub::{Hub, drained};
 use crate::metrics::{self, Metrics};
 use crate::patience::Patient;
 use crate::places::Places;
 use crate::rest;
+use crate::server::{Server, drained};
 use crate::workers::Workers;
 
 /// How long a client may take from one request to the end of the next one's head. Longer than proxies keep a connection
@@ -61,7 +61,7 @@ const BACKLOG: u32 = 4096;
 /// What every connection is served with.
 #[derive(Clone)]
 pub(crate) struct Served {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) server: Arc<Server>,
     /// What records REST calls; `None` where there are none.
     pub(crate) calls: Option<Arc<Metrics>>,
     pub(crate) routes: TowerToHyperService<Router>,
@@ -124,7 +124,7 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, serv
                 // For the operator, not for clients: nothing but HTTP is there.
                 return serve(Patient::new(stream, Some(place)), served, Some(peer)).await;
             }
-            match demux::open(stream, tls.as_ref(), served.hub.live.media()).await {
+            match demux::open(stream, tls.as_ref(), served.server.live.media()).await {
                 Some(Opened::Plain(stream)) => {
                     serve(Patient::new(stream, Some(place)), served, Some(peer)).await
                 }
@@ -178,10 +178,10 @@ async fn serve<S>(stream: Patient<S>, served: Served, peer: Option<Peer>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut draining = served.hub.draining.subscribe();
+    let mut draining = served.server.draining.subscribe();
     let endless = stream.endless();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let Served { hub, calls, routes } = served.clone();
+        let Served { server, calls, routes } = served.clone();
         let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
         if calls.is_none() {
             request.extensions_mut().insert(endless.clone());
@@ -191,7 +191,7 @@ where
         }
         async move {
             let mut response = match calls {
-                Some(metrics) => rest::handle(hub, &metrics, request).await.map(Either::Left),
+                Some(metrics) => rest::handle(server, &metrics, request).await.map(Either::Left),
                 None => match routes.call(request).await {
                     Ok(response) => response.map(Either::Right),
                     Err(never) => match never {},

@@ -1,7 +1,9 @@
 //! The `roomful` binary: a self-hosted live-room server. See ARCHITECTURE.md for the map.
 
+mod accounts;
 mod alarm;
 mod app;
+mod between;
 mod budget;
 mod cli;
 mod clock;
@@ -15,21 +17,24 @@ mod error;
 mod first_app;
 mod gateway;
 mod halls;
-mod hub;
 mod limit;
 mod live;
+mod lives;
 mod locks;
 mod logging;
 mod metrics;
+mod opening;
 mod page;
 mod patience;
 mod places;
+mod presence;
 mod pulse;
 mod quota;
 mod repeats;
 mod rest;
 mod sdk;
 mod serve;
+mod server;
 mod session;
 mod signals;
 mod stage;

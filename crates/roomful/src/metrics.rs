@@ -5,9 +5,9 @@ use std::time::Duration;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::hub::Hub;
 use crate::logging;
 use crate::places::{Full, Places};
+use crate::server::Server;
 
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: &[f64] =
@@ -56,15 +56,15 @@ impl Metrics {
     }
 
     /// The page, with the gauges as they are now.
-    pub(crate) fn render(&self, hub: &Hub, places: &Places) -> String {
-        let (rooms, members) = hub.totals();
+    pub(crate) fn render(&self, server: &Server, places: &Places) -> String {
+        let (rooms, members) = server.totals();
         gauge!("roomful_rooms").set(rooms as f64);
         gauge!("roomful_members").set(members as f64);
-        gauge!("roomful_sessions").set(hub.sessions.len() as f64);
+        gauge!("roomful_sessions").set(server.sessions.len() as f64);
         gauge!("roomful_connections").set(places.taken() as f64);
-        gauge!("roomful_body_budget_bytes").set(hub.bodies.left() as f64);
+        gauge!("roomful_body_budget_bytes").set(server.bodies.left() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
-        let media = hub.live.media();
+        let media = server.live.media();
         gauge!("roomful_media_connections").set(media.connections() as f64);
         for (what, count) in media.counters().all() {
             counter!("roomful_media_total", "what" => what).absolute(count);

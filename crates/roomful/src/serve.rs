@@ -1,4 +1,4 @@
-//! `roomful serve`: the store, the hub, the listeners, and the way down again.
+//! `roomful serve`: the store, the server, the listeners, and the way down again.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,11 +20,11 @@ use store::{Sqlite, Store as _};
 use crate::config::Config;
 use crate::door::{Door, Served, accept, accept_control, listen};
 use crate::first_app::{first_app, print_welcome};
-use crate::hub::Hub;
 use crate::live::{self, Live};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
@@ -81,25 +81,25 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
     live.set_relay_urls(live::relay_urls(&config, live.media(), address));
-    let hub = Hub::new(config, rest::frequencies(), store.clone(), snapshot, live.clone());
-    outbox.start(hub.clone(), undelivered);
+    let server = Server::new(config, rest::frequencies(), store.clone(), snapshot, live.clone());
+    outbox.start(server.clone(), undelivered);
 
-    let shown = Shown { hub: hub.clone(), metrics: metrics.clone(), places: places.clone() };
+    let shown = Shown { server: server.clone(), metrics: metrics.clone(), places: places.clone() };
     let dev = first_app.as_ref().filter(|_| is_dev).map(|app| app.sdkappid);
     let served = |calls: bool, routes: Router| Served {
-        hub: hub.clone(),
+        server: server.clone(),
         calls: calls.then(|| metrics.clone()),
         routes: TowerToHyperService::new(routes),
     };
     let open_metrics = || Router::new().route("/metrics", get(show_metrics)).with_state(shown.clone());
     let about = control::About { listen: address, is_tls: tls.is_some() };
-    let control_routes = control::routes(hub.clone(), about).merge(open_metrics());
+    let control_routes = control::routes(server.clone(), about).merge(open_metrics());
     let control_socket = control::bind(&folder)?;
     let door = Arc::new(Door { places, workers: Workers::start()? });
-    hub.begin_grace();
+    server.begin_grace();
     let mut background = vec![
         tokio::spawn(Metrics::upkeep(metrics.handle())),
-        tokio::spawn(live.clone().run(hub.clone(), happenings)),
+        tokio::spawn(live.clone().run(server.clone(), happenings)),
         tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone(), dev)), door.clone())),
         tokio::spawn(accept_control(control_socket, served(true, control_routes))),
     ];
@@ -125,12 +125,12 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         }
     });
     tracing::info!("draining: no new work, connections are told to come back");
-    hub.draining.send_replace(true);
+    server.draining.send_replace(true);
     for listener in background.drain(2..) {
         listener.abort();
     }
-    if tokio::time::timeout(DRAIN_TIMEOUT, hub.draining.closed()).await.is_err() {
-        tracing::warn!(connections = hub.draining.receiver_count(), "connections were cut off");
+    if tokio::time::timeout(DRAIN_TIMEOUT, server.draining.closed()).await.is_err() {
+        tracing::warn!(connections = server.draining.receiver_count(), "connections were cut off");
     }
     background.iter().for_each(tokio::task::JoinHandle::abort);
     // Everything that was journalled is on disk when this is.
@@ -191,26 +191,26 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
 
 #[derive(Clone)]
 struct Shown {
-    hub: Arc<Hub>,
+    server: Arc<Server>,
     metrics: Arc<Metrics>,
     places: Arc<Places>,
 }
 
 /// With the app for which the development sign-in is, if there is one.
 fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
-    let hub = shown.hub.clone();
-    let token = hub.config.metrics.token.clone();
+    let server = shown.server.clone();
+    let token = server.config.metrics.token.clone();
     let mut routes = Router::new()
         .route(
             "/v1/connect",
             get(|State(shown): State<Shown>, request: Request| async move {
-                gateway::upgrade(shown.hub, request)
+                gateway::upgrade(shown.server, request)
             }),
         )
         .route(
             "/v1/leave",
             post(|State(shown): State<Shown>, request: Request| async move {
-                gateway::leave(shown.hub, request).await
+                gateway::leave(shown.server, request).await
             }),
         )
         .route("/healthz", get(|| async { "ok\n" }))
@@ -220,22 +220,22 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
         .merge(sdk::routes());
     if !token.is_empty() {
         let show = |state: State<Shown>, headers: HeaderMap| async move {
-            if !has_token(&headers, &state.hub.config.metrics.token) {
+            if !has_token(&headers, &state.server.config.metrics.token) {
                 return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
             }
             show_metrics(state).await.into_response()
         };
         routes = routes.route("/metrics", get(show));
     }
-    let routes = routes.with_state(shown).merge(live::whip::routes(hub.clone()));
+    let routes = routes.with_state(shown).merge(live::whip::routes(server.clone()));
     match dev {
-        Some(app) => routes.merge(dev::routes(hub, app)),
+        Some(app) => routes.merge(dev::routes(server, app)),
         None => routes,
     }
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.hub, &shown.places))
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.server, &shown.places))
 }
 
 /// Whether a request has the bearer token. Digests are compared, so that the time it takes says nothing of the token.
@@ -247,10 +247,10 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
 
 /// 200 once calls will succeed; the listener is open only after the store was read.
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
-    if shown.hub.is_draining() {
+    if shown.server.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_string());
     }
-    if let Err(error) = shown.hub.store.health() {
+    if let Err(error) = shown.server.store.health() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("the store cannot write: {error}\n"));
     }
     (StatusCode::OK, "ready\n".to_string())

@@ -17,9 +17,9 @@ use super::member::Member;
 use super::{media, seats, speak, stage};
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::hub::Hub;
 use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
+use crate::server::Server;
 use crate::session::{Closer, OUTBOX_FRAMES, ResumeToken, Session};
 use crate::wire;
 
@@ -89,7 +89,11 @@ fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> An
 }
 
 /// Answers a frame of a connection that has not logged in yet; with the member, once it has.
-pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> (Answered, Option<Member>) {
+pub(super) async fn log_in(
+    server: &Arc<Server>,
+    text: &str,
+    closer: &Arc<Closer>,
+) -> (Answered, Option<Member>) {
     let request = match Request::parse(text) {
         Ok(request) => request,
         Err((id, error)) => return (reply(id, "?", Err(error)), None),
@@ -98,7 +102,7 @@ pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> 
         let error = ApiError::new(Code::NoAccount, "log in first: the command login is expected");
         return (reply(request.id, "?", Err(error)), None);
     }
-    match begin(hub, request.body, closer).await {
+    match begin(server, request.body, closer).await {
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token)) => {
             let rooms = member.session.rooms();
@@ -108,8 +112,8 @@ pub(super) async fn log_in(hub: &Arc<Hub>, text: &str, closer: &Arc<Closer>) -> 
                 member.session.id.0,
                 token.text,
                 clock::now().unix_millis(),
-                hub.config.presence.ping_interval.as_millis(),
-                hub.live.server_id,
+                server.config.presence.ping_interval.as_millis(),
+                server.live.server_id,
                 json!(rooms),
             );
             (reply(request.id, "login", Ok(response)), Some(member))
@@ -129,21 +133,25 @@ struct Login {
     seen: HashMap<String, u64>,
 }
 
-async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Member, ResumeToken), ApiError> {
+async fn begin(
+    server: &Arc<Server>,
+    body: &str,
+    closer: &Arc<Closer>,
+) -> Result<(Member, ResumeToken), ApiError> {
     let login: Login = parse_json(body)?;
     // A session is journalled whenever it begins or comes back.
     let (session, token) = match &login.resume_token {
         Some(token) => {
             let mut refused = None;
             let resumable = |session: &Session| {
-                let spent = session.quota.spend_command(&hub.config.limits, body.len(), Instant::now());
-                refused = spent.and_then(|()| hub.require_store(&session.app)).err();
+                let spent = session.quota.spend_command(&server.config.limits, body.len(), Instant::now());
+                refused = spent.and_then(|()| server.require_store(&session.app)).err();
                 refused.is_none()
                     && clock::now() < session.valid_until()
                     && login.user_id.as_deref().is_none_or(|user| user == session.user.as_str())
                     && login.sdk_app_id.as_ref().is_none_or(|app| read_app(app) == Some(session.app.id))
             };
-            let resumed = hub.sessions.resume(token, resumable).map_err(ApiError::internal)?;
+            let resumed = server.sessions.resume(token, resumable).map_err(ApiError::internal)?;
             if let Some(refused) = refused {
                 return Err(refused);
             }
@@ -164,21 +172,21 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
                 .user_id
                 .as_deref()
                 .ok_or_else(|| ApiError::new(Code::NoAccount, "UserId is missing"))?;
-            let app = rest::require_app(hub, app)?;
+            let app = rest::require_app(server, app)?;
             let user = UserId::parse(user)?;
             let sig = login.user_sig.as_deref().unwrap_or_default();
             let credentials = app.credentials();
             let valid_until = credentials.verify(user.as_str(), sig)?;
-            let quota = app.quotas.of(&user, &hub.config.limits);
-            quota.spend_command(&hub.config.limits, body.len(), Instant::now())?;
-            hub.require_store(&app)?;
-            hub.import_if_new(&app, &user).await?;
-            let begun = hub.begin_session(&app, &user, valid_until)?;
+            let quota = app.quotas.of(&user, &server.config.limits);
+            quota.spend_command(&server.config.limits, body.len(), Instant::now())?;
+            server.require_store(&app)?;
+            server.import_if_new(&app, &user).await?;
+            let begun = server.begin_session(&app, &user, valid_until)?;
             // The key may have been changed meanwhile, and all its sessions ended, but for this one.
             if !Arc::ptr_eq(&credentials, &app.credentials())
                 && let Err(error) = app.credentials().verify(user.as_str(), sig)
             {
-                hub.end_session(&begun.0, rooms::LeaveCause::Kicked);
+                server.end_session(&begun.0, rooms::LeaveCause::Kicked);
                 return Err(error.into());
             }
             begun
@@ -187,10 +195,10 @@ async fn begin(hub: &Arc<Hub>, body: &str, closer: &Arc<Closer>) -> Result<(Memb
     // Whatever a resuming member missed fits its queue, for it is drained only after this.
     let (sender, outbox) =
         mpsc::channel(OUTBOX_FRAMES + session.rooms().len().saturating_mul(rooms::RECENT_MESSAGES));
-    let generation = hub.attach(&session, sender, closer.clone(), &login.seen);
+    let generation = server.attach(&session, sender, closer.clone(), &login.seen);
     match login.resume_token {
-        Some(_) => hub.note_session(&session),
-        None => hub.note_new_session(&session),
+        Some(_) => server.note_session(&session),
+        None => server.note_new_session(&session),
     }
     Ok((Member { session, generation, outbox }, token))
 }
@@ -224,14 +232,14 @@ where
 }
 
 /// Answers a frame of a member.
-pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Reply {
+pub(super) fn answer(server: &Arc<Server>, session: &Arc<Session>, text: &str) -> Reply {
     let request = Request::parse(text);
     let id = match &request {
         Ok(request) => request.id,
         Err((id, _)) => *id,
     };
     // What cannot be read costs its user as much.
-    if let Err(error) = session.quota.spend_command(&hub.config.limits, text.len(), Instant::now()) {
+    if let Err(error) = session.quota.spend_command(&server.config.limits, text.len(), Instant::now()) {
         return Reply::Now(reply(id, "?", Err(error)));
     }
     let request = match request {
@@ -240,13 +248,13 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
     };
     let now = |command, result| Reply::Now(reply(id, command, result));
     match request.command.as_str() {
-        "get_member_list" => return now("get_member_list", get_member_list(hub, session, request.body)),
+        "get_member_list" => return now("get_member_list", get_member_list(server, session, request.body)),
         "login" => {
             return now("login", Err(ApiError::invalid("login", "was done already on this connection")));
         }
         _ => {}
     }
-    let asked = Asked { hub: hub.clone(), session: session.clone(), body: request.body.into() };
+    let asked = Asked { server: server.clone(), session: session.clone(), body: request.body.into() };
     let (command, work) = match request.command.as_str() {
         "enter_room" => ("enter_room", at_once(enter_room, asked)),
         "leave_room" => ("leave_room", at_once(leave_room, asked)),
@@ -301,13 +309,13 @@ pub(super) fn answer(hub: &Arc<Hub>, session: &Arc<Session>, text: &str) -> Repl
 /// A command that is the REST API's own: the same body, the same answer, and the right to call it by what the member is in the
 /// room. Who makes a room owns it.
 async fn shared(called: &'static MemberCommand, asked: Asked) -> Result<String, ApiError> {
-    let Asked { hub, session, body } = asked;
-    if called.name == "create_room" && !hub.config.media.members_may_create_rooms {
+    let Asked { server, session, body } = asked;
+    if called.name == "create_room" && !server.config.media.members_may_create_rooms {
         let trouble =
             "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
         return Err(ApiError::new(Code::NotAllowed, trouble));
     }
-    rest::run_for_member(called, hub, session, body).await
+    rest::run_for_member(called, server, session, body).await
 }
 
 #[derive(Deserialize)]
@@ -322,11 +330,11 @@ async fn enter_room(asked: Asked) -> Result<String, ApiError> {
     let request: RoomRequest = asked.parse()?;
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = asked.app()?.room(room_id.as_str())?;
-    let (hub, session) = (&asked.hub, &asked.session);
-    let entered = hub.enter_room(session, &cell, request.password).await;
+    let (server, session) = (&asked.server, &asked.session);
+    let entered = server.enter_room(session, &cell, request.password).await;
     entered.map(|welcome| welcome.json).inspect_err(|error| {
         if error.code == Code::WrongPassword {
-            session.quota.spend_guess(&hub.config.limits, Instant::now());
+            session.quota.spend_guess(&server.config.limits, Instant::now());
         }
     })
 }
@@ -344,20 +352,20 @@ async fn renew_user_sig(asked: Asked) -> Result<String, ApiError> {
     let sig = request.user_sig.ok_or_else(|| ApiError::invalid("UserSig", "is missing"))?;
     let valid_until = session.app.credentials().verify(session.user.as_str(), &sig)?;
     session.renew(valid_until);
-    asked.hub.note_session(session);
+    asked.server.note_session(session);
     Ok(json!({"ExpireTime": valid_until.unix_seconds()}).to_string())
 }
 
 async fn leave_room(asked: Asked) -> Result<String, ApiError> {
     let request: RoomRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
-    asked.hub.leave_room(&asked.session, &cell, rooms::LeaveCause::Leave).await?;
+    asked.server.leave_room(&asked.session, &cell, rooms::LeaveCause::Leave).await?;
     Ok("{}".into())
 }
 
-fn get_member_list(hub: &Arc<Hub>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
+fn get_member_list(server: &Arc<Server>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
     let request: ListRequest = parse_json(body)?;
-    let cell = require_inside(hub, session, request.room_id.as_deref())?;
+    let cell = require_inside(server, session, request.room_id.as_deref())?;
     let page = cell.page(None, request.next.as_deref().unwrap_or_default())?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

@@ -26,8 +26,8 @@ use super::entrance::Entrance;
 use super::member::Member;
 use super::silence::Silence;
 use crate::clock;
-use crate::hub::{Hub, drained};
 use crate::quota::REFUSED_PAUSE;
+use crate::server::{Server, drained};
 use crate::session::{Close, Closer, Frame, Loss, Session};
 
 type Stream = WebSocketStream<Entrance>;
@@ -84,21 +84,21 @@ enum End {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
+pub(super) async fn serve(server: Arc<Server>, stream: Stream) {
     let mut socket = Socket { stream, rest: Bytes::new() };
     // The drain waits until every receiver is gone.
-    let _alive = hub.draining.subscribe();
+    let _alive = server.draining.subscribe();
     let closer = Arc::new(Closer::default());
     // Boxed, so that a member does not carry the way it came in.
-    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&hub, &mut socket, &closer))).await;
+    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&server, &mut socket, &closer))).await;
     let (answer, mut member) = match login.unwrap_or(Err(End::Close(Close::NO_LOGIN))) {
         Ok(logged_in) => logged_in,
         Err(end) => return finish(&mut socket, &end).await,
     };
     // From here on the session has a connection to lose, also before it has its answer.
-    let greeting = timeout(hub.config.presence.silent_timeout, socket.write(answer.wire));
+    let greeting = timeout(server.config.presence.silent_timeout, socket.write(answer.wire));
     let end = match greeting.await {
-        Ok(Ok(())) => Box::pin(converse(&hub, &mut socket, &mut member, &closer)).await,
+        Ok(Ok(())) => Box::pin(converse(&server, &mut socket, &mut member, &closer)).await,
         Ok(Err(_)) => End::Lost(Loss::Reset),
         Err(_) => End::Close(Close::SILENT),
     };
@@ -107,10 +107,12 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: Stream) {
     drop(outbox);
     match &end {
         // Off the list before the close is answered.
-        End::Clean => hub.end_session_at(&session, generation, LeaveCause::Leave),
-        End::Close(Close::SIG_EXPIRED) => hub.end_session_at(&session, generation, LeaveCause::Interrupted),
-        End::Lost(loss) => hub.detach(&session, generation, *loss),
-        End::Close(_) => hub.detach(&session, generation, Loss::Silent),
+        End::Clean => server.end_session_at(&session, generation, LeaveCause::Leave),
+        End::Close(Close::SIG_EXPIRED) => {
+            server.end_session_at(&session, generation, LeaveCause::Interrupted)
+        }
+        End::Lost(loss) => server.detach(&session, generation, *loss),
+        End::Close(_) => server.detach(&session, generation, Loss::Silent),
     }
     finish(&mut socket, &end).await;
 }
@@ -136,8 +138,12 @@ async fn finish(socket: &mut Socket, end: &End) {
 }
 
 /// Answers until a login succeeds; its answer is yet to be sent.
-async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Result<(Frame, Member), End> {
-    let mut draining = hub.draining.subscribe();
+async fn log_in(
+    server: &Arc<Server>,
+    socket: &mut Socket,
+    closer: &Arc<Closer>,
+) -> Result<(Frame, Member), End> {
+    let mut draining = server.draining.subscribe();
     let mut tries = 0;
     loop {
         let incoming = tokio::select! {
@@ -146,10 +152,10 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
         };
         tries += 1;
         if let Incoming::Text(text) = incoming {
-            let (answer, member) = commands::log_in(hub, &text, closer).await;
+            let (answer, member) = commands::log_in(server, &text, closer).await;
             let answer = Frame::text(&answer.text);
             if let Some(member) = member {
-                socket.stream.get_mut().open(hub.config.limits.bytes_per_second());
+                socket.stream.get_mut().open(server.config.limits.bytes_per_second());
                 return Ok((answer, member));
             }
             socket.write(answer.wire).await.map_err(|_| End::Lost(Loss::Reset))?;
@@ -162,9 +168,9 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut Socket, closer: &Arc<Closer>) -> Re
 }
 
 /// Everything between the login and the end.
-async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, closer: &Closer) -> End {
-    let presence = &hub.config.presence;
-    let mut draining = hub.draining.subscribe();
+async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member, closer: &Closer) -> End {
+    let presence = &server.config.presence;
+    let mut draining = server.draining.subscribe();
     let mut silence = Silence::new(presence.silent_timeout);
     let mut ping_at = Instant::now() + presence.ping_interval;
     let mut timer = pin!(sleep_until(ping_at));
@@ -182,11 +188,11 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
                 silence.begin_anew();
                 match incoming {
                     Err(end) => return end,
-                    Ok(Incoming::Pong | Incoming::Other) if !may_say_more(hub, &member.session) => Write::Nothing,
+                    Ok(Incoming::Pong | Incoming::Other) if !may_say_more(server, &member.session) => Write::Nothing,
                     Ok(Incoming::Pong) => { member.session.note_pong(); continue }
                     Ok(Incoming::Other) => continue,
                     Ok(Incoming::Text(text)) => {
-                        match commands::answer(hub, &member.session, &text) {
+                        match commands::answer(server, &member.session, &text) {
                             Reply::Now(answer) => Write::answer(answer),
                             Reply::Later(work) => {
                                 pending = Some(work);
@@ -238,7 +244,7 @@ async fn converse(hub: &Arc<Hub>, socket: &mut Socket, member: &mut Member, clos
             }
         };
         if let Write::Answer { frame, .. } = &written {
-            let limits = &hub.config.limits;
+            let limits = &server.config.limits;
             member.session.quota.note_answer(limits, frame.wire.len(), std::time::Instant::now());
         }
         // A write that the client does not take is cut short from outside, or by the silence that goes with it.
@@ -295,8 +301,8 @@ enum Write {
 }
 
 /// Whether a frame that is no command is still within what its user may send.
-fn may_say_more(hub: &Hub, session: &Session) -> bool {
-    session.quota.spend_command(&hub.config.limits, 0, std::time::Instant::now()).is_ok()
+fn may_say_more(server: &Server, session: &Session) -> bool {
+    session.quota.spend_command(&server.config.limits, 0, std::time::Instant::now()).is_ok()
 }
 
 impl Write {

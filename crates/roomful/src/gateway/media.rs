@@ -168,8 +168,8 @@ async fn ask(asked: &Asked, cell: &Arc<OpenRoom>, what: Passing) -> Result<(), A
 /// `{}` -> the servers that help a browser through its network.
 pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
     let user = asked.session.user.as_str();
-    let (config, session) = (&asked.hub.config.media, format!("s{}", asked.session.id.0));
-    let servers = live::ice_servers(config, &asked.hub.live, user, &session, clock::now().unix_seconds());
+    let (config, session) = (&asked.server.config.media, format!("s{}", asked.session.id.0));
+    let servers = live::ice_servers(config, &asked.server.live, user, &session, clock::now().unix_seconds());
     Ok(json!({"IceServers": servers}).to_string())
 }
 
@@ -179,7 +179,7 @@ pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
     let (offer, streams, offered) = (request.offer()?, request.published()?, request.offered()?);
     require_some_right(&cell, &asked, &streams)?;
     let (answer, rights) =
-        asked.hub.live.publish(&cell, &asked.session, offer, streams, offered, None).await?;
+        asked.server.live.publish(&cell, &asked.session, offer, streams, offered, None).await?;
     let streams = answer.published.iter().map(|stream| {
         let is_allowed = rights.allow(stream.kind);
         json!({"Mid": stream.mid, "StreamType": stream_type(unit::device(stream.kind)), "Allowed": is_allowed})
@@ -218,7 +218,7 @@ pub(super) async fn watch(asked: Asked) -> Result<String, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let (offer, streams, most_speakers) =
         (request.offer()?, request.watched(&cell)?, request.most_speakers()?);
-    let answer = asked.hub.live.watch(&cell, &asked.session, offer, streams, most_speakers, None).await?;
+    let answer = asked.server.live.watch(&cell, &asked.session, offer, streams, most_speakers, None).await?;
     Ok(json!({"Sdp": answer.sdp}).to_string())
 }
 
@@ -227,7 +227,7 @@ pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let (streams, most_speakers) = (request.watched(&cell)?, request.most_speakers()?);
     let peer = cell.hall().streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
-    asked.hub.live.media().rewatch(unit::peer(peer), streams, most_speakers).await?;
+    asked.server.live.media().rewatch(unit::peer(peer), streams, most_speakers).await?;
     Ok("{}".into())
 }
 

@@ -29,8 +29,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use entrance::Entrance;
 
-use crate::hub::Hub;
 use crate::patience::Endless;
+use crate::server::Server;
 use crate::session::Close;
 
 /// The most bytes a client's message may have.
@@ -46,7 +46,7 @@ const MAX_LEAVE_BYTES: usize = 256;
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers `GET /v1/connect` (RFC 6455 4.2) and serves the connection.
-pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Body> {
+pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Response<Body> {
     let headers = request.headers();
     let has = |name: HeaderName, token: &str| has_token(headers, name, token);
     let key = headers.get(SEC_WEBSOCKET_KEY);
@@ -56,7 +56,7 @@ pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Bod
     if !has(SEC_WEBSOCKET_VERSION, "13") {
         return refuse(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is needed");
     }
-    if hub.is_draining() {
+    if server.is_draining() {
         return refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "the server is shutting down; connect again in a moment",
@@ -80,7 +80,7 @@ pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Bod
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let stream = Entrance::new(TokioIo::new(upgraded));
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        connection::serve(hub, socket).await;
+        connection::serve(server, socket).await;
     });
 
     let mut response = refuse(StatusCode::SWITCHING_PROTOCOLS, "");
@@ -93,12 +93,12 @@ pub(crate) fn upgrade(hub: Arc<Hub>, mut request: Request<Body>) -> Response<Bod
 
 /// Answers `POST /v1/leave`, by which a page says that it goes away when it has no connection to say so: its body is the
 /// ResumeToken of a session, which ends. Whether there was one is not said.
-pub(crate) async fn leave(hub: Arc<Hub>, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn leave(server: Arc<Server>, request: Request<Body>) -> Response<Body> {
     let body = Limited::new(request.into_body(), MAX_LEAVE_BYTES).collect().await;
     let token = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let token = std::str::from_utf8(&token).unwrap_or_default().trim();
-    if let Some(session) = hub.sessions.by_token(token) {
-        hub.end_session(&session, LeaveCause::Leave);
+    if let Some(session) = server.sessions.by_token(token) {
+        server.end_session(&session, LeaveCause::Leave);
         session.close(Close::LEFT);
     }
     let mut response = refuse(StatusCode::NO_CONTENT, "");

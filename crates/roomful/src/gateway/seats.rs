@@ -54,7 +54,7 @@ impl SeatRequestBody {
 /// Makes a durable change, in the member's name.
 async fn change(asked: &Asked, cell: &Arc<OpenRoom>, what: Planned) -> Result<Answer, ApiError> {
     asked.spend_change()?;
-    asked.hub.ask(cell, asked.session.as_member(), None, Command::Planned(what)).await
+    asked.server.ask(cell, asked.session.as_member(), None, Command::Planned(what)).await
 }
 
 /// Where whoever was meant sits now.

@@ -58,7 +58,7 @@ pub(super) async fn send_group_msg(asked: Asked) -> Result<String, ApiError> {
 
 async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<String, ApiError> {
     let cell = asked.room(room_id)?;
-    asked.hub.require_store(&cell.app)?;
+    asked.server.require_store(&cell.app)?;
     let user = &asked.session.user;
     let room_type = {
         let room = cell.read()?;
@@ -72,7 +72,7 @@ async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<
         operator: user.as_str(),
         content,
     };
-    let Some(content) = webhooks::before_message(&asked.hub, &cell.app, question).await? else {
+    let Some(content) = webhooks::before_message(&asked.server, &cell.app, question).await? else {
         // The app's server drops it, and its sender is not to know.
         return Ok(json!({"MsgId": "", "Seq": 0}).to_string());
     };
@@ -93,7 +93,7 @@ struct LikeRequest {
 pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
     let request: LikeRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
-    asked.hub.require_store(&cell.app)?;
+    asked.server.require_store(&cell.app)?;
     let like = Command::Said(Said::Like(request.count.unwrap_or(1)));
     match cell.ask(asked.session.as_member(), None, like).await? {
         Answer::Likes(total) => Ok(json!({"TotalLikesReceived": total}).to_string()),
@@ -132,9 +132,9 @@ pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
         room.require_member(user)?;
         room.check_give(count)?;
     }
-    webhooks::before_gift(&asked.hub, &cell.app, cell.room_id.as_str(), &gift, count, user, &to).await?;
+    webhooks::before_gift(&asked.server, &cell.app, cell.room_id.as_str(), &gift, count, user, &to).await?;
     let give = Planned::Give { gift: Box::new(gift), count, from: user.clone(), to };
-    match asked.hub.ask(&cell, asked.session.as_member(), None, Command::Planned(give)).await? {
+    match asked.server.ask(&cell, asked.session.as_member(), None, Command::Planned(give)).await? {
         Answer::Sequence(sequence) => Ok(json!({"Sequence": sequence}).to_string()),
         other => Err(ApiError::internal(format_args!("a gift is answered {other:?}"))),
     }

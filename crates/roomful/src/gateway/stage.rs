@@ -120,7 +120,7 @@ pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> 
         connections.close(&from.room_id, &to.room_id, clock::now())?;
         connection
     };
-    asked.hub.save_connection(&app, connection, &[]).await?;
+    asked.server.save_connection(&app, connection, &[]).await?;
     tell(ConnectionStep::Accepted, &from, &to, &from, "");
     Ok(json!({"RoomList": wire::connected(&app.connected(&to.room_id))}).to_string())
 }
@@ -149,7 +149,7 @@ pub(super) async fn leave_connection(asked: Asked) -> Result<String, ApiError> {
     let app = asked.app()?;
     let _lane = app.stage.lane.lock().await;
     let cell = require_owned(&asked, request.room_id.as_deref())?;
-    asked.hub.disconnect(&app, &cell.room_id).await?;
+    asked.server.disconnect(&app, &cell.room_id).await?;
     Ok("{}".into())
 }
 
@@ -177,7 +177,7 @@ pub(super) async fn request_battle(asked: Asked) -> Result<String, ApiError> {
     asked.spend_change()?;
     let user = asked.session.user.as_str();
     let created = battle
-        .create(&asked.hub, &app, user, false, || require_owned(&asked, room_id.as_deref()).map(drop))
+        .create(&asked.server, &app, user, false, || require_owned(&asked, room_id.as_deref()).map(drop))
         .await?;
     Ok(serde_json::to_string(&created).unwrap_or_default())
 }
@@ -202,7 +202,7 @@ async fn answer_battle(asked: Asked, accepted: bool) -> Result<String, ApiError>
     }
     let mut battle = app.stage.battle(&id)?;
     let steps = battle.answer(&cell.room_id, accepted, clock::now())?;
-    asked.hub.save_battle(&app, battle, &steps, asked.session.user.as_str()).await?;
+    asked.server.save_battle(&app, battle, &steps, asked.session.user.as_str()).await?;
     Ok("{}".into())
 }
 
@@ -215,6 +215,6 @@ pub(super) async fn exit_battle(asked: Asked) -> Result<String, ApiError> {
     let cell = require_owned(&asked, request.room_id.as_deref())?;
     let mut battle = app.stage.battle(&id)?;
     let steps = battle.leave(&cell.room_id, clock::now())?;
-    asked.hub.save_battle(&app, battle, &steps, asked.session.user.as_str()).await?;
+    asked.server.save_battle(&app, battle, &steps, asked.session.user.as_str()).await?;
     Ok("{}".into())
 }

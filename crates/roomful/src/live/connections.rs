@@ -18,8 +18,8 @@ use super::unit;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::halls::{OpenRoom, SYSTEM};
-use crate::hub::Hub;
 use crate::quota::{self, Place};
+use crate::server::Server;
 use crate::session::{Frame, Session};
 use crate::tenant::Credentials;
 use crate::wire;
@@ -237,7 +237,7 @@ impl Live {
     /// A player that is only counted watches in `cell`.
     pub(crate) async fn play(
         &self,
-        hub: &Hub,
+        server: &Server,
         cell: &Arc<OpenRoom>,
         user: &UserId,
         offer: String,
@@ -245,7 +245,7 @@ impl Live {
         resource: Resource,
     ) -> Result<Answer, ApiError> {
         let credentials = resource.credentials.clone();
-        let most = hub.config.limits.sessions_per_room as usize;
+        let most = server.config.limits.sessions_per_room as usize;
         let peer = self.adopt(cell, None, false, &offer, Some(resource));
         let answer = match self.media.watch(peer, offer, streams, None).await {
             Ok(answer) => answer,
@@ -259,7 +259,7 @@ impl Live {
         if let Err(refusal) = played {
             self.close([peer]);
             return Err(match refusal {
-                hall::Refusal::PlaysEnough => quota::too_many_in_room(&hub.config.limits),
+                hall::Refusal::PlaysEnough => quota::too_many_in_room(&server.config.limits),
                 refusal => cell.error(refusal),
             });
         }
@@ -287,12 +287,12 @@ impl Live {
     }
 
     /// Starts ICE over on what came by WHIP or WHEP, with an offer that differs in nothing else.
-    pub(crate) async fn restart_ice(&self, hub: &Hub, resource: Resource) -> Result<Answer, ApiError> {
+    pub(crate) async fn restart_ice(&self, server: &Server, resource: Resource) -> Result<Answer, ApiError> {
         let peer = self.peer_of(&resource.name).ok_or(media::Error::Gone)?;
         let publisher = {
             let connections = self.connections.lock();
             let connection = connections.get(&peer).filter(|connection| connection.is_publisher);
-            connection.and_then(|one| Some((one.cell.upgrade()?, hub.sessions.by_id(one.session?)?)))
+            connection.and_then(|one| Some((one.cell.upgrade()?, server.sessions.by_id(one.session?)?)))
         };
         let offer = resource.offer.clone();
         let answer = match publisher {
@@ -308,10 +308,10 @@ impl Live {
     }
 
     /// Ends what came by WHIP or WHEP under a name, as if its client had gone. `false` when there is no such thing.
-    pub(crate) fn end_resource(&self, hub: &Arc<Hub>, resource: &str, cause: LeaveCause) -> bool {
+    pub(crate) fn end_resource(&self, server: &Arc<Server>, resource: &str, cause: LeaveCause) -> bool {
         let Some(peer) = self.peer_of(resource) else { return false };
         self.media.close(peer);
-        self.end(hub, peer, cause);
+        self.end(server, peer, cause);
         true
     }
 
@@ -321,7 +321,7 @@ impl Live {
     }
 
     /// Brings what happens in the unit to the rooms, until it ends.
-    pub(crate) async fn run(self: Arc<Self>, hub: Arc<Hub>, mut happenings: Happenings) {
+    pub(crate) async fn run(self: Arc<Self>, server: Arc<Server>, mut happenings: Happenings) {
         let mut speakers: HashMap<RoomKey, Vec<(Arc<str>, u8)>> = HashMap::new();
         let mut tick = tokio::time::interval(SPEAKERS_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -332,7 +332,7 @@ impl Live {
                     Some(Event::Connected(_)) => {}
                     Some(Event::Lost(peer, reason)) => {
                         self.note_reason(peer, reason);
-                        self.end(&hub, peer, LeaveCause::Interrupted);
+                        self.end(&server, peer, LeaveCause::Interrupted);
                     }
                     Some(Event::Wanted(peer, kind, layers)) => {
                         let whose = self.connections.lock().get(&peer).map(|one| (one.cell.upgrade(), one.session));
@@ -344,10 +344,10 @@ impl Live {
                         }
                     }
                     Some(Event::Watching(peer, pictures)) => {
-                        self.tell(&hub, peer, |cell| wire::watch_changed(&cell.room_id, &pictures));
+                        self.tell(&server, peer, |cell| wire::watch_changed(&cell.room_id, &pictures));
                     }
                     Some(Event::Link(peer, link)) => {
-                        self.tell(&hub, peer, |cell| wire::link_changed(&cell.room_id, &link));
+                        self.tell(&server, peer, |cell| wire::link_changed(&cell.room_id, &link));
                     }
                     Some(Event::Levels(levels)) => {
                         for (room, user, level) in levels {
@@ -357,8 +357,8 @@ impl Live {
                 },
                 () = self.wake.notified() => {
                     let ended = std::mem::take(&mut *self.ended.lock());
-                    for session in ended.into_iter().filter_map(|id| hub.sessions.by_id(id)) {
-                        hub.end_session(&session, LeaveCause::Kicked);
+                    for session in ended.into_iter().filter_map(|id| server.sessions.by_id(id)) {
+                        server.end_session(&session, LeaveCause::Kicked);
                     }
                 }
                 _ = tick.tick() => {
@@ -375,10 +375,10 @@ impl Live {
     }
 
     /// Tells whoever has a connection something of it.
-    fn tell(&self, hub: &Hub, peer: PeerId, what: impl FnOnce(&OpenRoom) -> String) {
+    fn tell(&self, server: &Server, peer: PeerId, what: impl FnOnce(&OpenRoom) -> String) {
         let whose = self.connections.lock().get(&peer).map(|one| (one.cell.clone(), one.session));
         let Some((cell, Some(session))) = whose else { return };
-        if let (Some(cell), Some(session)) = (cell.upgrade(), hub.sessions.by_id(session)) {
+        if let (Some(cell), Some(session)) = (cell.upgrade(), server.sessions.by_id(session)) {
             session.push(Frame::text(&what(&cell)));
         }
     }
@@ -405,16 +405,16 @@ impl Live {
     }
 
     /// A connection is gone, and with it a session that was nothing else.
-    fn end(&self, hub: &Arc<Hub>, peer: PeerId, cause: LeaveCause) {
+    fn end(&self, server: &Arc<Server>, peer: PeerId, cause: LeaveCause) {
         let Some(connection) = self.connections.lock().remove(&peer) else { return };
         let Some(cell) = connection.cell.upgrade() else { return };
         let (peer, was_publisher) = (hall::PeerId(peer.0), connection.is_publisher);
         let lose = Passing::LosePeer { peer, session: connection.session, was_publisher };
         cell.order(Command::Passing(lose));
         if connection.resource.is_some()
-            && let Some(session) = connection.session.and_then(|id| hub.sessions.by_id(id))
+            && let Some(session) = connection.session.and_then(|id| server.sessions.by_id(id))
         {
-            hub.end_session(&session, cause);
+            server.end_session(&session, cause);
         }
     }
 }

@@ -32,9 +32,9 @@ use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::halls::OpenRoom;
-use crate::hub::Hub;
 use crate::quota::{Place, REFUSED_PAUSE};
 use crate::rest::{self, BodyTrouble};
+use crate::server::Server;
 use crate::session::Session;
 use crate::tenant::Credentials;
 
@@ -180,10 +180,10 @@ impl Target {
     }
 }
 
-pub(crate) fn routes(hub: Arc<Hub>) -> Router {
+pub(crate) fn routes(server: Arc<Server>) -> Router {
     let serve = |way: Way| {
-        any(move |State(hub): State<Arc<Hub>>, request: Request| async move {
-            match serve(hub, way, request).await {
+        any(move |State(server): State<Arc<Server>>, request: Request| async move {
+            match serve(server, way, request).await {
                 Ok(response) => response,
                 Err(refusal) => refusal.after_a_moment().await,
             }
@@ -195,10 +195,10 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
             routes = routes.route(&format!("/{}{path}", way.name()), serve(way));
         }
     }
-    routes.with_state(hub)
+    routes.with_state(server)
 }
 
-async fn serve(hub: Arc<Hub>, way: Way, request: Request) -> Result<Response<Body>, Refusal> {
+async fn serve(server: Arc<Server>, way: Way, request: Request) -> Result<Response<Body>, Refusal> {
     const ENDPOINT: (&str, (&str, &str)) = ("POST, GET, OPTIONS", ("accept-post", SDP));
     const SESSION: (&str, (&str, &str)) = ("PATCH, DELETE, GET, OPTIONS", ("accept-patch", SDP_FRAGMENT));
     // RFC 9112 3.2: one, of whoever speaks HTTP/1.1.
@@ -210,7 +210,7 @@ async fn serve(hub: Arc<Hub>, way: Way, request: Request) -> Result<Response<Bod
     match (target, request.method().clone()) {
         (Target::Room(room), Method::POST) => {
             // To its end even when the client hangs up meanwhile: what was begun is either told or undone.
-            tokio::spawn(begin(hub, way, room, request)).await.map_err(ApiError::internal)?
+            tokio::spawn(begin(server, way, room, request)).await.map_err(ApiError::internal)?
         }
         (Target::Room(_), Method::GET | Method::HEAD) => Ok(answer(StatusCode::NO_CONTENT, String::new())),
         (Target::Session(room, name), method)
@@ -218,9 +218,9 @@ async fn serve(hub: Arc<Hub>, way: Way, request: Request) -> Result<Response<Bod
         {
             let whose = Whose { way, room, name };
             match method {
-                Method::DELETE => end(&hub, &whose, request.headers()),
-                Method::PATCH => patch(&hub, &whose, request).await,
-                _ => own(&hub, &whose, request.headers())
+                Method::DELETE => end(&server, &whose, request.headers()),
+                Method::PATCH => patch(&server, &whose, request).await,
+                _ => own(&server, &whose, request.headers())
                     .map(|_| answer(StatusCode::NO_CONTENT, String::new())),
             }
         }
@@ -248,7 +248,7 @@ enum Holding {
 
 /// Whose the bearer token is.
 fn authorise(
-    hub: &Hub,
+    server: &Server,
     headers: &HeaderMap,
     holding: Holding,
 ) -> Result<(Arc<App>, UserId, Arc<Credentials>), Refusal> {
@@ -264,7 +264,7 @@ fn authorise(
     }
     let decoded = usersig::decode(token).map_err(ApiError::from)?;
     let claims = decoded.unverified();
-    let app = rest::require_app(hub, SdkAppId(claims.sdkappid))?;
+    let app = rest::require_app(server, SdkAppId(claims.sdkappid))?;
     let user = UserId::parse(&claims.identifier)?;
     let credentials = app.credentials();
     match holding {
@@ -280,12 +280,17 @@ fn query(request: &Request, name: &str) -> Option<String> {
     Some(percent_encoding::percent_decode_str(value).decode_utf8().ok()?.into_owned())
 }
 
-async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Result<Response<Body>, Refusal> {
-    if hub.is_draining() {
+async fn begin(
+    server: Arc<Server>,
+    way: Way,
+    room: String,
+    request: Request,
+) -> Result<Response<Body>, Refusal> {
+    if server.is_draining() {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
-    let (app, user, credentials) = authorise(&hub, request.headers(), Holding::Now)?;
-    let limits = &hub.config.limits;
+    let (app, user, credentials) = authorise(&server, request.headers(), Holding::Now)?;
+    let limits = &server.config.limits;
     let quota = app.quotas.of(&user, limits);
     // It enters, may take a seat, and begins to publish: all of it is kept.
     quota.spend_change(limits, Instant::now())?;
@@ -298,17 +303,17 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
         }
     };
     let watched = query(&request, "user");
-    let offer = read_body(&hub, &app, request, Holding::Now).await?;
+    let offer = read_body(&server, &app, request, Holding::Now).await?;
     quota.spend_command(limits, offer.len(), Instant::now())?;
 
     let cell = app.room(&room)?;
-    hub.import_if_new(&app, &user).await?;
+    server.import_if_new(&app, &user).await?;
     let is_published = way == Way::Whip;
     let (name, entity_tag) = (secret()?, secret()?);
     let resource = Resource { name, user, offer, entity_tag, is_published, credentials, _place: place };
     let sdp = match way {
-        Way::Whip => publish(&hub, &cell, seat, &resource).await?,
-        Way::Whep => watch(&hub, &cell, watched, &resource).await?,
+        Way::Whip => publish(&server, &cell, seat, &resource).await?,
+        Way::Whep => watch(&server, &cell, watched, &resource).await?,
     };
 
     let mut response = answer(StatusCode::CREATED, sdp);
@@ -319,8 +324,8 @@ async fn begin(hub: Arc<Hub>, way: Way, room: String, request: Request) -> Resul
     headers.extend(location.map(|location| (LOCATION, location)));
     headers.extend(quoted(&resource.entity_tag).map(|tag| (ETAG, tag)));
     let user = resource.user.as_str();
-    let (config, session) = (&hub.config.media, &resource.entity_tag);
-    for server in super::ice_servers(config, &hub.live, user, session, clock::now().unix_seconds()) {
+    let (config, session) = (&server.config.media, &resource.entity_tag);
+    for server in super::ice_servers(config, &server.live, user, session, clock::now().unix_seconds()) {
         for link in server.links() {
             headers.extend(HeaderValue::try_from(link).map(|link| (LINK, link)));
         }
@@ -338,13 +343,13 @@ fn require_type(headers: &HeaderMap, wanted: &str, trouble: &'static str) -> Res
 
 /// The body, of one who may send it, also when it has come.
 async fn read_body(
-    hub: &Arc<Hub>,
+    server: &Arc<Server>,
     app: &Arc<App>,
     request: Request,
     holding: Holding,
 ) -> Result<String, Refusal> {
     let (head, body) = request.into_parts();
-    let body = rest::read_body(body, MAX_OFFER, hub, app).await.map_err(|trouble| match trouble {
+    let body = rest::read_body(body, MAX_OFFER, server, app).await.map_err(|trouble| match trouble {
         BodyTrouble::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         BodyTrouble::TooSlow => {
             Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s")
@@ -353,7 +358,7 @@ async fn read_body(
         BodyTrouble::NoRoom => ApiError::from(trouble).into(),
     })?;
     if body.is_late {
-        authorise(hub, &head.headers, holding)?;
+        authorise(server, &head.headers, holding)?;
     }
     String::from_utf8(body.bytes.to_vec())
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is no UTF-8"))
@@ -372,31 +377,31 @@ fn quoted(entity_tag: &str) -> Option<HeaderValue> {
 }
 
 /// A session of `user` in the room, which nothing but its media will keep.
-async fn enter(hub: &Arc<Hub>, cell: &Arc<OpenRoom>, user: &UserId) -> Result<Arc<Session>, Refusal> {
-    let session = hub.begin_media_session(&cell.app, user)?;
-    hub.note_new_session(&session);
-    if let Err(error) = hub.enter_room(&session, cell, None).await {
-        hub.end_session(&session, LeaveCause::Leave);
+async fn enter(server: &Arc<Server>, cell: &Arc<OpenRoom>, user: &UserId) -> Result<Arc<Session>, Refusal> {
+    let session = server.begin_media_session(&cell.app, user)?;
+    server.note_new_session(&session);
+    if let Err(error) = server.enter_room(&session, cell, None).await {
+        server.end_session(&session, LeaveCause::Leave);
         return Err(error.into());
     }
     Ok(session)
 }
 
 async fn publish(
-    hub: &Arc<Hub>,
+    server: &Arc<Server>,
     cell: &Arc<OpenRoom>,
     seat: Option<u32>,
     resource: &Resource,
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
     require_acceptable(offer, Way::Whip)?;
-    let session = enter(hub, cell, user).await?;
+    let session = enter(server, cell, user).await?;
     let published = async {
         let sit = Planned::SitToPublish { index: seat };
-        hub.ask(cell, session.as_member(), None, Command::Planned(sit)).await?;
+        server.ask(cell, session.as_member(), None, Command::Planned(sit)).await?;
         let (offered, kept) = (Offer::default(), Some(resource.clone()));
         let (answer, rights) =
-            hub.live.publish(cell, &session, offer.clone(), Vec::new(), offered, kept).await?;
+            server.live.publish(cell, &session, offer.clone(), Vec::new(), offered, kept).await?;
         if answer.published.iter().any(|stream| rights.allow(stream.kind)) {
             return Ok(answer.sdp);
         }
@@ -406,13 +411,13 @@ async fn publish(
     };
     let result = published.await;
     if result.is_err() {
-        hub.end_session(&session, LeaveCause::Leave);
+        server.end_session(&session, LeaveCause::Leave);
     }
     result
 }
 
 async fn watch(
-    hub: &Arc<Hub>,
+    server: &Arc<Server>,
     cell: &Arc<OpenRoom>,
     watched: Option<String>,
     resource: &Resource,
@@ -430,14 +435,14 @@ async fn watch(
     };
     let streams = wanted(cell, offer, &whom);
     if !is_listed {
-        let answer = hub.live.play(hub, cell, user, offer.clone(), streams, resource.clone()).await?;
+        let answer = server.live.play(server, cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
     }
-    let session = enter(hub, cell, user).await?;
-    match hub.live.watch(cell, &session, offer.clone(), streams, None, Some(resource.clone())).await {
+    let session = enter(server, cell, user).await?;
+    match server.live.watch(cell, &session, offer.clone(), streams, None, Some(resource.clone())).await {
         Ok(answer) => Ok(answer.sdp),
         Err(error) => {
-            hub.end_session(&session, LeaveCause::Leave);
+            server.end_session(&session, LeaveCause::Leave);
             Err(error.into())
         }
     }
@@ -530,22 +535,22 @@ struct Whose {
     name: String,
 }
 
-fn gone(hub: &Hub, name: &str) -> Refusal {
-    let ended = hub.live.reason(name).map(|reason| format!("this session was ended: {reason}"));
+fn gone(server: &Server, name: &str) -> Refusal {
+    let ended = server.live.reason(name).map(|reason| format!("this session was ended: {reason}"));
     let message = ended.unwrap_or_else(|| "there is no such session; it has ended".into());
     Refusal { status: StatusCode::NOT_FOUND, error: ApiError::new(Code::Invalid, message) }
 }
 
 /// What is there under a name, for whose it is.
-fn own(hub: &Hub, whose: &Whose, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
-    let (app, user, _) = authorise(hub, headers, Holding::Once)?;
-    let limits = &hub.config.limits;
+fn own(server: &Server, whose: &Whose, headers: &HeaderMap) -> Result<(Arc<App>, Resource), Refusal> {
+    let (app, user, _) = authorise(server, headers, Holding::Once)?;
+    let limits = &server.config.limits;
     app.quotas.of(&user, limits).spend_command(limits, 0, Instant::now())?;
     let Whose { way, room, name } = whose;
     let is_there = |(cell, resource): &(Arc<OpenRoom>, Resource)| {
         resource.is_published == (*way == Way::Whip) && cell.room_id.as_str() == room
     };
-    let (cell, resource) = hub.live.resource(name).filter(is_there).ok_or_else(|| gone(hub, name))?;
+    let (cell, resource) = server.live.resource(name).filter(is_there).ok_or_else(|| gone(server, name))?;
     if !Arc::ptr_eq(&cell.app, &app.tenant) || resource.user != user {
         let trouble = "this session is another user's: use the UserSig that it was begun with";
         return Err(ApiError::new(Code::NotAllowed, trouble).into());
@@ -554,8 +559,8 @@ fn own(hub: &Hub, whose: &Whose, headers: &HeaderMap) -> Result<(Arc<App>, Resou
 }
 
 /// Starts ICE over, when the client has a new name and password; else there is nothing to do (RFC 9725 4.3).
-async fn patch(hub: &Arc<Hub>, whose: &Whose, request: Request) -> Result<Response<Body>, Refusal> {
-    let (app, resource) = own(hub, whose, request.headers())?;
+async fn patch(server: &Arc<Server>, whose: &Whose, request: Request) -> Result<Response<Body>, Refusal> {
+    let (app, resource) = own(server, whose, request.headers())?;
     let trouble = "the body must be a fragment of SDP, of type application/trickle-ice-sdpfrag";
     require_type(request.headers(), SDP_FRAGMENT, trouble)?;
     let matched = request.headers().get(IF_MATCH).and_then(|value| value.to_str().ok()).map(String::from);
@@ -568,8 +573,8 @@ async fn patch(hub: &Arc<Hub>, whose: &Whose, request: Request) -> Result<Respon
         let trouble = "If-Match names an ICE session that is over: use the ETag of the latest answer";
         return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, trouble));
     }
-    let text = read_body(hub, &app, request, Holding::Once).await?;
-    let limits = &hub.config.limits;
+    let text = read_body(server, &app, request, Holding::Once).await?;
+    let limits = &server.config.limits;
     app.quotas.of(&resource.user, limits).spend_command(limits, text.len(), Instant::now())?;
     let fragment = sdpfrag::read(&text).ok_or_else(|| {
         Refusal::new(
@@ -582,8 +587,9 @@ async fn patch(hub: &Arc<Hub>, whose: &Whose, request: Request) -> Result<Respon
 
     let entity_tag = secret()?;
     let tag = quoted(&entity_tag);
-    let agreed =
-        hub.live.restart_ice(hub, Resource { offer: fresh.restart(&resource.offer), entity_tag, ..resource });
+    let agreed = server
+        .live
+        .restart_ice(server, Resource { offer: fresh.restart(&resource.offer), entity_tag, ..resource });
     let mut response = answer(StatusCode::OK, sdpfrag::of_answer(&agreed.await?.sdp));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP_FRAGMENT));
@@ -591,8 +597,8 @@ async fn patch(hub: &Arc<Hub>, whose: &Whose, request: Request) -> Result<Respon
     Ok(response)
 }
 
-fn end(hub: &Arc<Hub>, whose: &Whose, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    own(hub, whose, headers)?;
-    hub.live.end_resource(hub, &whose.name, LeaveCause::Leave);
+fn end(server: &Arc<Server>, whose: &Whose, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    own(server, whose, headers)?;
+    server.live.end_resource(server, &whose.name, LeaveCause::Leave);
     Ok(answer(StatusCode::OK, String::new()))
 }

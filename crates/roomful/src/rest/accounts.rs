@@ -76,7 +76,7 @@ fn require_few<T>(field: &str, accounts: Option<Vec<T>>) -> Result<Vec<T>, ApiEr
 }
 
 pub(super) async fn account_import(call: Call, request: Import) -> Result<TopLevel<Nothing>, ApiError> {
-    call.hub.save_accounts(&call.app, vec![request.read()?]).await?;
+    call.server.save_accounts(&call.app, vec![request.read()?]).await?;
     Ok(TopLevel(Nothing {}))
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn multiaccount_import(
         }
     }
     if !good.is_empty() {
-        call.hub.save_accounts(&call.app, good).await?;
+        call.server.save_accounts(&call.app, good).await?;
     }
     Ok(TopLevel(Imported { fail_accounts: failed }))
 }
@@ -166,7 +166,7 @@ pub(super) async fn account_delete(call: Call, request: Deletion) -> Result<TopL
         } else if call.app.credentials().is_admin(user.as_str()) {
             (Code::NotAnAdmin.number(), "an administrator of the app cannot be deleted")
         } else {
-            call.hub.delete_account(&call.app, &user).await?;
+            call.server.delete_account(&call.app, &user).await?;
             (0, "")
         };
         results.push(ItemResult {
@@ -314,6 +314,6 @@ pub(super) async fn portrait_set(call: Call, request: PortraitSet) -> Result<Top
             }
         }
     };
-    call.hub.save_accounts(&call.app, vec![(user, update)]).await?;
+    call.server.save_accounts(&call.app, vec![(user, update)]).await?;
     Ok(TopLevel(Nothing {}))
 }

@@ -70,7 +70,7 @@ pub(super) async fn create_battle(call: Call, request: CreateRequest) -> Result<
 }
 
 async fn create(call: &Call, request: CreateRequest) -> Result<Created, ApiError> {
-    request.create(&call.hub, &call.app, call.caller.as_str(), true, || Ok(())).await
+    request.create(&call.server, &call.app, call.caller.as_str(), true, || Ok(())).await
 }
 
 impl CreateRequest {
@@ -79,7 +79,7 @@ impl CreateRequest {
     /// The caller's right is what `check` says when nothing else changes battles any more. Without `may_command`, rooms that are not co-hosting with the caller's are asked, whatever `NeedResponse` says.
     pub(crate) async fn create(
         self,
-        hub: &std::sync::Arc<crate::hub::Hub>,
+        server: &std::sync::Arc<crate::server::Server>,
         app: &std::sync::Arc<App>,
         operator: &str,
         may_command: bool,
@@ -143,7 +143,7 @@ impl CreateRequest {
         let id = wire::hex(&random);
         let (battle, steps) =
             Battle::create(id.clone(), caller, sides, duration, timeout, extension, clock::now());
-        hub.save_battle(app, battle, &steps, operator).await?;
+        server.save_battle(app, battle, &steps, operator).await?;
         Ok(Created { battle_id: id, result })
     }
 }
@@ -197,7 +197,7 @@ pub(super) async fn set_battle_score(
     let _lane = call.app.stage.lane.lock().await;
     let mut battle = call.app.stage.battle(&id)?;
     let (known, steps) = battle.score(&scores, add)?;
-    call.hub.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
+    call.server.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
     let result = scores.iter().zip(known).map(|((room, _), known)| RoomResult {
         room_id: room.to_string(),
         result_code: u32::from(!known),
@@ -269,6 +269,6 @@ pub(super) async fn end_battle(call: Call, request: BattleRequest) -> Result<Don
     let _lane = call.app.stage.lane.lock().await;
     let mut battle = request.find(&call)?;
     let steps = battle.stop(clock::now())?;
-    call.hub.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
+    call.server.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
     Ok(Done)
 }

@@ -15,7 +15,7 @@ use super::Call;
 use super::integers::Loose;
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::hub::Hub;
+use crate::server::Server;
 
 /// The most bytes a body may have.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -34,7 +34,7 @@ const UNCOUNTED_BYTES: usize = 8 * 1024;
 
 /// What a body has taken from the budgets, until it is dropped.
 struct Held {
-    hub: Arc<Hub>,
+    server: Arc<Server>,
     app: Arc<App>,
     bytes: usize,
 }
@@ -46,7 +46,7 @@ impl Held {
         if !self.app.bodies.take(more) {
             return Err(Trouble::NoRoom);
         }
-        if !self.hub.bodies.take(more) {
+        if !self.server.bodies.take(more) {
             self.app.bodies.give_back(more);
             return Err(Trouble::NoRoom);
         }
@@ -58,7 +58,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.app.bodies.give_back(self.bytes);
-        self.hub.bodies.give_back(self.bytes);
+        self.server.bodies.give_back(self.bytes);
     }
 }
 
@@ -103,18 +103,18 @@ impl From<Trouble> for ApiError {
 }
 
 /// Reads a command's body, of one who may call it.
-pub(super) async fn read_command<B>(body: B, hub: &Arc<Hub>, app: &Arc<App>) -> Result<Whole, Trouble>
+pub(super) async fn read_command<B>(body: B, server: &Arc<Server>, app: &Arc<App>) -> Result<Whole, Trouble>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    read(body, MAX_BYTES, hub, app).await
+    read(body, MAX_BYTES, server, app).await
 }
 
 /// Reads a body whole, of at most `most` bytes, of one who may send it.
 pub(crate) async fn read<B>(
     mut body: B,
     most: usize,
-    hub: &Arc<Hub>,
+    server: &Arc<Server>,
     app: &Arc<App>,
 ) -> Result<Whole, Trouble>
 where
@@ -123,7 +123,7 @@ where
     if body.is_end_stream() {
         return Ok(Whole::default());
     }
-    let whole = within_time(collect(&mut body, most, hub, app)).await;
+    let whole = within_time(collect(&mut body, most, server, app)).await;
     match whole {
         Some((Ok(whole), is_late)) => Ok(Whole { is_late, ..whole }),
         Some((Err(trouble), _)) => {
@@ -157,7 +157,7 @@ async fn within_time<T>(reading: impl Future<Output = T>) -> Option<(T, bool)> {
     tokio::time::timeout(TIMEOUT, reading).await.ok().map(|read| (read, true))
 }
 
-async fn collect<B>(body: &mut B, most: usize, hub: &Arc<Hub>, app: &Arc<App>) -> Result<Whole, Trouble>
+async fn collect<B>(body: &mut B, most: usize, server: &Arc<Server>, app: &Arc<App>) -> Result<Whole, Trouble>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -173,7 +173,7 @@ where
             return Err(Trouble::TooLong);
         }
         if length > UNCOUNTED_BYTES {
-            let new = || Held { hub: hub.clone(), app: app.clone(), bytes: 0 };
+            let new = || Held { server: server.clone(), app: app.clone(), bytes: 0 };
             held.get_or_insert_with(new).grow_to(length)?;
         }
         if whole.is_empty() {

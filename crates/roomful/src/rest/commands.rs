@@ -15,7 +15,7 @@ use super::{
     Call, accounts, battles, conference, gifts, members, messages, metadata, moderation, robots, rooms, seats,
 };
 use crate::error::{ApiError, Code};
-use crate::hub::to_its_end;
+use crate::server::to_its_end;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
 type Schema = fn(&mut SchemaGenerator) -> Value;

@@ -55,7 +55,7 @@ pub(super) async fn get_room_member_list(
 ) -> Result<Response<MemberList>, ApiError> {
     let cell = call.app.room(require_room_id(request.room_id.as_deref())?.as_str())?;
     let room = call.read(&cell, CONFERENCE)?;
-    let page = room.page(request.next.as_deref().unwrap_or_default(), call.hub.config.member_list.cap)?;
+    let page = room.page(request.next.as_deref().unwrap_or_default(), call.server.config.member_list.cap)?;
     let mut member_list = Vec::with_capacity(page.member_count.min(PAGE_SIZE));
     member_list.extend(page.members().map(|user| {
         let card = room.card(user.as_str()).cloned().unwrap_or_default();

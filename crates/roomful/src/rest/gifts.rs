@@ -137,7 +137,7 @@ async fn change(
     call: &Call,
     plan: impl FnOnce(&Catalogue) -> Result<Vec<CatalogueChange>, ::rooms::Error>,
 ) -> Result<Done, ApiError> {
-    call.hub.change_catalogue(&call.app, plan).await?;
+    call.server.change_catalogue(&call.app, plan).await?;
     Ok(Done)
 }
 
@@ -503,7 +503,7 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
     let count = request.count.unwrap_or(1);
     let gift = call.app.catalogue.read().gift(&gift_id)?.clone();
     cell.read()?.check_give(count)?;
-    webhooks::before_gift(&call.hub, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
+    webhooks::before_gift(&call.server, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
     let give = Planned::Give { gift: Box::new(gift), count, from, to };
     call.change(&room_id, LIVE, give).await?;
     Ok(Done)

@@ -218,7 +218,7 @@ impl<'a> Draft<'a> {
         kind: Option<RoomType>,
     ) -> Result<Self, ApiError> {
         let room_id = require_room_id(room_id)?;
-        call.hub.require_store(&call.app)?;
+        call.server.require_store(&call.app)?;
         let cell = call.app.room(room_id.as_str())?;
         let (room_type, incarnation) = {
             let room = cell.read_as(kind)?;
@@ -253,7 +253,7 @@ impl<'a> Draft<'a> {
         let content = if asked {
             let room_id = cell.room_id.as_str();
             let question = MessageQuestion { room_id, room_type: self.room_type, from, operator, content };
-            let Some(content) = webhooks::before_message(&call.hub, &call.app, question).await? else {
+            let Some(content) = webhooks::before_message(&call.server, &call.app, question).await? else {
                 // The app's server drops it, and its sender is not to know.
                 return Ok(Ok(SentAs { id: String::new(), seq: 0, time: now.unix_seconds() }));
             };

@@ -46,8 +46,8 @@ pub(crate) use seats::read_index;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::server::Server;
 use crate::session::Session;
 use crate::tenant::Credentials;
 use hall::By;
@@ -58,7 +58,7 @@ use query::Query;
 /// What a caller may do is checked where it is done: by [`Call::read`] and [`Call::change`], on the room that the handler
 /// has read from the body, under the same lock.
 pub(crate) struct Call {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) server: Arc<Server>,
     pub(crate) app: Arc<App>,
     /// Who calls.
     pub(crate) caller: UserId,
@@ -67,13 +67,13 @@ pub(crate) struct Call {
 }
 
 /// Answers one request to `/v4/...`.
-pub(crate) async fn handle<B>(hub: Arc<Hub>, metrics: &Metrics, request: Request<B>) -> Response<Body>
+pub(crate) async fn handle<B>(server: Arc<Server>, metrics: &Metrics, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let started = Instant::now();
     let request_id = answer::RequestId::next();
-    let (index, result) = serve(hub, request).await;
+    let (index, result) = serve(server, request).await;
     let code = result.as_ref().map_or_else(|error| error.code.number(), |_| 0);
     metrics.record(index, code, started.elapsed());
     let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
@@ -89,13 +89,13 @@ where
     answer::envelope(&request_id, result)
 }
 
-async fn serve<B>(hub: Arc<Hub>, request: Request<B>) -> (Option<usize>, Result<Answer, ApiError>)
+async fn serve<B>(server: Arc<Server>, request: Request<B>) -> (Option<usize>, Result<Answer, ApiError>)
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let (head, mut body) = request.into_parts();
     let index = commands::find(head.uri.path());
-    let (command, app, caller) = match admit(&hub, &head, index) {
+    let (command, app, caller) = match admit(&server, &head, index) {
         Ok(admitted) => admitted,
         Err(error) => {
             // So that the connection can serve the next request.
@@ -104,14 +104,14 @@ where
         }
     };
     let answer = async {
-        let body = body::read_command(body, &hub, &app).await?;
+        let body = body::read_command(body, &server, &app).await?;
         if body.is_late {
             // Who was an administrator when the head came may be none any more.
-            authorise(&hub, head.uri.query().unwrap_or_default())?;
+            authorise(&server, head.uri.query().unwrap_or_default())?;
         }
         require_json_object(&body.bytes)?;
         let by = By::App(caller.as_str().into());
-        let answered = (command.run)(Call { hub, app, caller, by, body }).await;
+        let answered = (command.run)(Call { server, app, caller, by, body }).await;
         answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
     };
     (index, answer.await)
@@ -124,7 +124,7 @@ fn called_too_often(command: &Command) -> ApiError {
 
 /// Which command is called, and by whom, if it may be: all that can be said before there is a body.
 fn admit(
-    hub: &Hub,
+    server: &Server,
     head: &Parts,
     index: Option<usize>,
 ) -> Result<(&'static Command, Arc<App>, UserId), ApiError> {
@@ -136,11 +136,11 @@ fn admit(
         let message = format!("there is no command at {}; check the URL", head.uri.path());
         ApiError::new(Code::NoSuchCommand, message)
     })?;
-    let (app, caller) = authorise(hub, head.uri.query().unwrap_or_default())?;
+    let (app, caller) = authorise(server, head.uri.query().unwrap_or_default())?;
     if !app.limits.accept(index, Instant::now()) {
         return Err(called_too_often(command));
     }
-    if hub.is_draining() {
+    if server.is_draining() {
         let message = "the server is shutting down; retry on another connection";
         return Err(ApiError::new(Code::Internal, message));
     }
@@ -150,7 +150,7 @@ fn admit(
 /// Runs a command for a member. Which row of the table it is depends on the room's type, which the command itself looks at.
 pub(crate) async fn run_for_member(
     called: &MemberCommand,
-    hub: Arc<Hub>,
+    server: Arc<Server>,
     session: Arc<Session>,
     body: String,
 ) -> Result<String, ApiError> {
@@ -161,14 +161,15 @@ pub(crate) async fn run_for_member(
         let Some(command) = COMMANDS.get(*index) else { continue };
         if command.is_change && !is_counted {
             is_counted = true;
-            session.quota.spend_change(&hub.config.limits, Instant::now())?;
+            session.quota.spend_change(&server.config.limits, Instant::now())?;
             if !session.app.member_limits.accept(*index, Instant::now()) {
                 return Err(called_too_often(command));
             }
         }
-        let (app, caller) = (hub.app_of(&session)?, session.user.clone());
+        let (app, caller) = (server.app_of(&session)?, session.user.clone());
         let by = session.as_at_least(called.least);
-        match (command.run)(Call { hub: hub.clone(), app, caller, by, body: body.clone().into() }).await {
+        match (command.run)(Call { server: server.clone(), app, caller, by, body: body.clone().into() }).await
+        {
             Err(error) if error.is_for_other_type => refused = error,
             result => return result.map(Answer::into_member_json),
         }
@@ -177,7 +178,7 @@ pub(crate) async fn run_for_member(
 }
 
 /// Who calls: an administrator of an app, by a UserSig of its own.
-fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
+fn authorise(server: &Server, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
     let query = Query::parse(query)?;
     let app_id = match query.sdkappid.as_deref() {
         None | Some("") => return Err(ApiError::new(Code::AppIdMissing, "sdkappid is missing in the URL")),
@@ -194,15 +195,15 @@ fn authorise(hub: &Hub, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
     if query.contenttype.as_deref().is_some_and(|form| form != "json") {
         return Err(ApiError::new(Code::UrlMalformed, "contenttype in the URL must be json"));
     }
-    let app = require_app(hub, app_id)?;
+    let app = require_app(server, app_id)?;
     let credentials = app.credentials();
     credentials.verify(identifier.as_str(), query.usersig.as_deref().unwrap_or_default())?;
     require_admin(&credentials, &identifier)?;
     Ok((app, identifier))
 }
 
-pub(crate) fn require_app(hub: &Hub, app: SdkAppId) -> Result<Arc<App>, ApiError> {
-    hub.app(app).ok_or_else(|| {
+pub(crate) fn require_app(server: &Server, app: SdkAppId) -> Result<Arc<App>, ApiError> {
+    server.app(app).ok_or_else(|| {
         let message = format!("SDKAppID {app} does not exist on this server; see `roomful app list`");
         ApiError::new(Code::AppNotFound, message)
     })

@@ -14,7 +14,7 @@ use super::Call;
 use super::answer::{Done, Rendered, Response};
 use super::integers::integer;
 use crate::error::{ApiError, Code};
-use crate::hub::NewRoom;
+use crate::lives::NewRoom;
 use crate::wire::{RoomInfoView, Statistic};
 
 /// What most commands are for.
@@ -220,7 +220,7 @@ pub(super) async fn create(
     let made_by = call.is_member().then(|| call.caller.clone());
     let operator = call.caller.as_str();
     let new = NewRoom { room_id, room_type, owner, fields: &fields, operator, made_by };
-    Ok(room_info(&call.hub.create_room(&call.app, new).await?))
+    Ok(room_info(&call.server.create_room(&call.app, new).await?))
 }
 
 /// Destroys a room of either type.
@@ -230,7 +230,7 @@ pub(super) async fn destroy(
     room_type: RoomType,
 ) -> Result<Response<Statistics>, ApiError> {
     let room_id = request.room_id()?;
-    let statistic = call.hub.destroy_room(&call.app, room_id.as_str(), room_type, call.by.clone()).await?;
+    let statistic = call.server.destroy_room(&call.app, room_id.as_str(), room_type, call.by.clone()).await?;
     Ok(Response(Statistics { statistic }))
 }
 

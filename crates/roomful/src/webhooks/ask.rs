@@ -9,7 +9,7 @@ use super::receiver::Delivery;
 
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::hub::Hub;
+use crate::server::Server;
 use crate::tenant::Tenant;
 use crate::wire;
 
@@ -28,11 +28,11 @@ struct Answer {
 }
 
 /// Asks; `None` when nobody is to be asked, or the one who is did not answer sensibly.
-async fn ask(hub: &Hub, app: &Tenant, command: &str, body: Value) -> Option<Answer> {
+async fn ask(server: &Server, app: &Tenant, command: &str, body: Value) -> Option<Answer> {
     let webhook = app.webhook_for(command)?;
     let body = body.to_string();
     let delivery = Delivery { app: app.id, command, body: &body, id: app.event_ids.next(), attempt: 1 };
-    match hub.sender.ask(&webhook, &delivery, hub.config.webhooks.deadline).await {
+    match server.sender.ask(&webhook, &delivery, server.config.webhooks.deadline).await {
         Ok(answer) => serde_json::from_slice(&answer)
             .inspect_err(|error| {
                 if app.may_log_webhook() {
@@ -60,7 +60,7 @@ pub(crate) struct MessageQuestion<'a> {
 
 /// May this message be sent? Returns what is sent (the receiver may change it); `None` drops it without a word.
 pub(crate) async fn before_message(
-    hub: &Hub,
+    server: &Server,
     app: &Tenant,
     question: MessageQuestion<'_>,
 ) -> Result<Option<Content>, ApiError> {
@@ -75,7 +75,7 @@ pub(crate) async fn before_message(
         "Random": getrandom::u32().unwrap_or_default(), "MsgBody": elements, "CloudCustomData": extension,
         "EventTime": clock::now().unix_millis(),
     });
-    let Some(answer) = ask(hub, app, BEFORE_MESSAGE, body).await else { return Ok(Some(content)) };
+    let Some(answer) = ask(server, app, BEFORE_MESSAGE, body).await else { return Ok(Some(content)) };
     match answer.error_code {
         0 => Ok(Some(match answer.msg_body {
             Some(body @ Value::Array(_)) => match (wire::text_of(&body), &content) {
@@ -97,7 +97,7 @@ pub(crate) async fn before_message(
 
 /// May this gift be given?
 pub(crate) async fn before_gift(
-    hub: &Hub,
+    server: &Server,
     app: &Tenant,
     room_id: &str,
     gift: &Gift,
@@ -117,7 +117,7 @@ pub(crate) async fn before_gift(
         },
         "EventTime": clock::now().unix_millis(),
     });
-    match ask(hub, app, BEFORE_GIFT, body).await {
+    match ask(server, app, BEFORE_GIFT, body).await {
         Some(answer) if answer.error_code != 0 => {
             Err(refusal(Code::of_refused_gift(answer.error_code), answer.error_info))
         }

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use super::backlog::{Backlog, Next, Read};
 use super::receiver::Delivery;
 use crate::clock;
-use crate::hub::Hub;
+use crate::server::Server;
 
 /// How long one may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -42,20 +42,20 @@ pub(crate) struct Outbox {
     runtime: Handle,
     /// How many bytes of an app's events are in memory at most.
     most_bytes: usize,
-    hub: OnceLock<Arc<Hub>>,
+    server: OnceLock<Arc<Server>>,
     lines: Mutex<HashMap<SdkAppId, Arc<Line>, foldhash::fast::RandomState>>,
 }
 
 impl Outbox {
     /// An outbox whose work is done on `runtime`.
     pub(crate) fn new(runtime: Handle, most_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { runtime, most_bytes, hub: OnceLock::new(), lines: Mutex::default() })
+        Arc::new(Self { runtime, most_bytes, server: OnceLock::new(), lines: Mutex::default() })
     }
 
     /// From now on events are sent: first those that were waiting when the server ended, up to the turns in `waiting`.
-    pub(crate) fn start(self: &Arc<Self>, hub: Arc<Hub>, waiting: Vec<(SdkAppId, u64)>) {
+    pub(crate) fn start(self: &Arc<Self>, server: Arc<Server>, waiting: Vec<(SdkAppId, u64)>) {
         let mut lines = self.lines.lock();
-        let _ = self.hub.set(hub);
+        let _ = self.server.set(server);
         for (app, newest) in waiting {
             self.line(&mut lines, app).backlog.lock().note_on_disk(newest);
         }
@@ -74,7 +74,7 @@ impl Outbox {
             let line = self.line(&mut lines, event.event.sdkappid);
             let mut backlog = line.backlog.lock();
             // Nothing is sent before what is older is known of.
-            if self.hub.get().is_none() {
+            if self.server.get().is_none() {
                 backlog.note_on_disk(event.turn);
                 continue;
             }
@@ -119,12 +119,12 @@ impl Outbox {
 
     /// Tries until it is read; `None` once the store is closed.
     async fn read(&self, line: &Line, subject: Option<&str>, read: &Read) -> Option<EventPage> {
-        let hub = self.hub.get()?;
+        let server = self.server.get()?;
         loop {
             let (after, most_bytes) = (read.after, read.most_bytes);
             let subject = subject.map(String::from);
             let wanted = EventsWanted { sdkappid: line.app, subject, after, most_bytes };
-            match hub.store.waiting_events(wanted).await {
+            match server.store.waiting_events(wanted).await {
                 Ok(page) => return Some(page),
                 Err(store::Error::Closed) => return None,
                 Err(error) => tracing::warn!(app = %line.app, %error, "webhook events cannot be read"),
@@ -134,7 +134,7 @@ impl Outbox {
     }
 
     async fn deliver(self: &Arc<Self>, line: &Arc<Line>, subject: &str) {
-        let Some(hub) = self.hub.get() else { return };
+        let Some(server) = self.server.get() else { return };
         loop {
             let next = line.backlog.lock().next(subject);
             match next {
@@ -144,13 +144,13 @@ impl Outbox {
                     line.backlog.lock().read(subject, &read, page);
                 }
                 Next::Send(event) => {
-                    let arrived = self.send(hub, &event).await;
+                    let arrived = self.send(server, &event).await;
                     // What cannot be noted as sent is sent again after a restart: nothing more is sent until it can.
-                    while hub.store.health().is_err() {
+                    while server.store.health().is_err() {
                         tokio::time::sleep(STORE_PAUSE).await;
                     }
                     // The row goes before the next event does, so that a crash repeats at most this one.
-                    hub.store.journal(vec![if arrived {
+                    server.store.journal(vec![if arrived {
                         Change::DeleteEvent(event.id)
                     } else {
                         Change::FailEvent(event.id)
@@ -163,12 +163,12 @@ impl Outbox {
     }
 
     /// Tries until the event has arrived (`true`) or is given up.
-    async fn send(&self, hub: &Hub, event: &OutboxEvent) -> bool {
+    async fn send(&self, server: &Server, event: &OutboxEvent) -> bool {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             // Who gets the event is asked when its turn has come: one that hangs may have been replaced.
-            let place = hub.sender.event_place(event.sdkappid).await;
-            let Some(app) = hub.app(event.sdkappid) else { break };
+            let place = server.sender.event_place(event.sdkappid).await;
+            let Some(app) = server.app(event.sdkappid) else { break };
             let webhook = app.webhook();
             if webhook.url.is_empty() {
                 break;
@@ -180,7 +180,7 @@ impl Outbox {
                 id: event.id,
                 attempt,
             };
-            let result = hub.sender.send(&webhook, &delivery, DEADLINE).await;
+            let result = server.sender.send(&webhook, &delivery, DEADLINE).await;
             drop(place);
             match result {
                 Ok(_) => {

@@ -1,0 +1,126 @@
+//! What was kept is put together again when the server starts.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use rooms::{CatalogueChange, Record, Room, RoomId};
+use store::{Change, Presence, RoomScope, Snapshot};
+
+use crate::app::App;
+use crate::clock;
+use crate::halls::OpenRoom;
+use crate::quota::Place;
+use crate::server::Server;
+
+impl Server {
+    /// Takes over what the store has kept.
+    pub(crate) fn restore(&self, snapshot: Snapshot) {
+        let now = clock::now();
+        snapshot.apps.into_iter().for_each(|app| self.put_app(app));
+        for (app, account) in snapshot.accounts {
+            if let Some(app) = self.app(app) {
+                app.put_account(account);
+            }
+        }
+        for (app, record) in snapshot.catalogues {
+            if let Some(app) = self.app(app) {
+                app.catalogue.write().apply(CatalogueChange::Put(record));
+            }
+        }
+        for (app, battle) in snapshot.battles {
+            if let Some(app) = self.app(app) {
+                app.stage.put_battle(battle);
+            }
+        }
+        for (app, connection) in snapshot.connections {
+            if let Some(app) = self.app(app) {
+                app.stage.connections.lock().put(connection);
+            }
+        }
+        let mut cells: HashMap<RoomScope, Arc<OpenRoom>> = HashMap::new();
+        for (scope, info, mut counters) in snapshot.rooms {
+            let Some(app) = self.app(scope.app) else { continue };
+            let mut room = Room::new(info, now);
+            // Messages go out before they are on disk, so a few numbers more than it knows may have been given out.
+            counters.last_seq += 1000 * u64::from(counters.last_seq > 0);
+            room.restore_counters(counters);
+            let made_by = room.info().made_by.as_ref();
+            let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
+            let cell = OpenRoom::new(app.tenant.clone(), scope, room, place, &self.config);
+            cells.insert(scope, cell.clone());
+            app.put_room(cell);
+        }
+        for (scope, record) in snapshot.records {
+            // A robot whose account was deleted in the moment of a crash.
+            if let Record::Robot { user, .. } = &record
+                && self.app(scope.app).is_some_and(|app| app.account(user.as_str()).is_none())
+            {
+                self.store.journal(vec![Change::DeleteRecord(scope, Record::robot_key(user))]);
+                continue;
+            }
+            if let Some(cell) = cells.get(&scope) {
+                cell.restore(|room| room.restore_record(record));
+            }
+        }
+        for (scope, message) in snapshot.messages {
+            if let Some(cell) = cells.get(&scope) {
+                cell.restore(|room| room.restore_message(message));
+            }
+        }
+        for stored in &snapshot.sessions {
+            if let Some(app) = self.app(stored.sdkappid) {
+                self.sessions.restore(app.tenant.clone(), stored, &self.config.limits);
+            }
+        }
+        for presence in snapshot.presence {
+            let is_in = cells
+                .get(&presence.scope)
+                .zip(self.sessions.by_id(presence.session))
+                .is_some_and(|(cell, session)| cell.restore_session(&session, presence.place, presence.seen));
+            if !is_in {
+                let Presence { session, scope, user, .. } = presence;
+                self.store.journal(vec![Change::DeletePresence(scope, user, session)]);
+            }
+        }
+        for app in self.apps() {
+            app.rooms().iter().for_each(|cell| cell.finish_restore());
+            self.restore_stage(&app);
+        }
+    }
+
+    /// What is between rooms of which one was destroyed in the moment of a crash goes on without it.
+    fn restore_stage(&self, app: &App) {
+        let is_gone = |room: &RoomId| app.room(room.as_str()).is_err();
+        let connected = app.stage.connections.lock().all().cloned().collect::<Vec<_>>();
+        for mut connection in connected {
+            let before = connection.rooms.len();
+            connection.rooms.retain(|room| !is_gone(room));
+            if connection.rooms.len() < before {
+                app.stage.connections.lock().put(connection.clone());
+                self.store.journal(vec![Change::PutConnection(app.id, connection)]);
+            }
+        }
+        for mut battle in app.stage.open_battles() {
+            let gone: Vec<RoomId> =
+                battle.sides.iter().map(|side| side.room.clone()).filter(is_gone).collect();
+            let has_left = gone.iter().filter(|room| battle.leave(room, clock::now()).is_ok()).count() > 0;
+            if has_left {
+                app.stage.put_battle(battle.clone());
+                self.store.journal(vec![Change::PutBattle(app.id, battle)]);
+            }
+        }
+    }
+
+    /// Starts the clocks of what was there before the restart: resume graces and lifetimes of rooms.
+    pub(crate) fn begin_grace(self: &Arc<Self>) {
+        for session in self.sessions.all() {
+            self.expire_unless_resumed(session, 0);
+        }
+        for app in self.apps() {
+            for cell in app.rooms() {
+                self.watch_lifetime(&cell);
+            }
+            self.watch_battles(&app);
+        }
+    }
+}

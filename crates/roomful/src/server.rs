@@ -1,0 +1,177 @@
+//! What the server knows: all apps, all sessions, and what they share.
+//!
+//! What changes accounts, and what makes rooms and ends them, takes its *lane* (one of many, by the name), so that two of the
+//! same name come one after the other. A lane is no lock on any state: a hall asks nobody for one.
+
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use rooms::SdkAppId;
+use store::{Snapshot, Store, Webhook};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use crate::app::App;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::halls::OpenRoom;
+use crate::live::Live;
+use crate::session::{InRoom, Session, Sessions};
+use crate::tenant::Tenant;
+use crate::webhooks::{EventIds, Sender};
+
+/// How many lanes there are: enough that two commands seldom meet in one by chance.
+const LANES: usize = 1024;
+
+/// Resolves once the server drains.
+pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
+    // The error is that the server is gone, which is the same to a connection.
+    let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Carries out what must not be left between its commit and what follows from that, whoever waits for it.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal(error)))
+}
+
+/// Everything the server knows.
+pub(crate) struct Server {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sessions: Sessions,
+    /// Carries sound and pictures.
+    pub(crate) live: Arc<Live>,
+    /// Sends to webhook receivers.
+    pub(crate) sender: Sender,
+    event_ids: Arc<EventIds>,
+    default_webhook: Arc<Webhook>,
+    /// The documented frequency of each command.
+    frequencies: Vec<u32>,
+    apps: RwLock<HashMap<SdkAppId, Arc<App>, foldhash::fast::RandomState>>,
+    /// For the bodies of all apps' calls.
+    pub(crate) bodies: Budget,
+    lanes: Box<[Mutex<()>]>,
+    lane_of: foldhash::fast::RandomState,
+    /// True once the server drains; every connection holds a receiver, so that their end can be waited for.
+    pub(crate) draining: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Takes over what the store has kept. Sessions of before wait to be resumed from [`Self::begin_grace`] on.
+    pub(crate) fn new(
+        config: Config,
+        frequencies: Vec<u32>,
+        store: Arc<dyn Store>,
+        snapshot: Snapshot,
+        live: Arc<Live>,
+    ) -> Arc<Self> {
+        let server = Arc::new(Self {
+            store,
+            sessions: Sessions::default(),
+            sender: Sender::new(config.webhooks.allow_private),
+            event_ids: Arc::new(EventIds::after(snapshot.last_event)),
+            default_webhook: Arc::new(config.webhooks.default_receiver()),
+            frequencies,
+            apps: RwLock::default(),
+            bodies: Budget::of_all(),
+            lanes: (0..LANES).map(|_| Mutex::default()).collect(),
+            lane_of: foldhash::fast::RandomState::default(),
+            draining: watch::Sender::new(false),
+            config,
+            live,
+        });
+        server.restore(snapshot);
+        server
+    }
+
+    pub(crate) fn app(&self, id: SdkAppId) -> Option<Arc<App>> {
+        self.apps.read().get(&id).cloned()
+    }
+
+    /// The app of a session.
+    ///
+    /// # Errors
+    /// When there is none any more, which does not happen.
+    pub(crate) fn app_of(&self, session: &Session) -> Result<Arc<App>, ApiError> {
+        self.app(session.app.id).ok_or_else(|| ApiError::internal("the session's app is gone"))
+    }
+
+    /// A room that a session is in, unless it is over.
+    pub(crate) fn cell_of(&self, session: &Session, room: &InRoom) -> Option<Arc<OpenRoom>> {
+        let cell = self.app(session.app.id)?.room(room.room_id.as_str()).ok()?;
+        (cell.media_key == room.key).then_some(cell)
+    }
+
+    pub(crate) fn apps(&self) -> Vec<Arc<App>> {
+        self.apps.read().values().cloned().collect()
+    }
+
+    /// Takes over an app's record that is durable by now.
+    pub(crate) fn put_app(&self, record: store::App) {
+        if let Some(app) = self.app(record.sdkappid) {
+            return app.set_record(record);
+        }
+        let app = Arc::new(App::new(Tenant::new(
+            record,
+            &self.frequencies,
+            self.config.limits.calls_per_second,
+            self.store.clone(),
+            self.event_ids.clone(),
+            self.default_webhook.clone(),
+            self.live.clone(),
+        )));
+        self.apps.write().insert(app.id, app);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    pub(crate) async fn lane(&self, app: SdkAppId, name: &str) -> Option<MutexGuard<'_, ()>> {
+        let lane = self.lane_index(app, name);
+        Some(self.lanes.get(lane)?.lock().await)
+    }
+
+    /// The lanes of all of `names`, in one order and each once, so that two calls cannot wait for each other.
+    pub(crate) async fn lanes_of<'a>(
+        &self,
+        app: SdkAppId,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        let mut lanes: Vec<usize> = names.map(|name| self.lane_index(app, name)).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let mut held = Vec::with_capacity(lanes.len());
+        for lane in lanes.into_iter().filter_map(|lane| self.lanes.get(lane)) {
+            held.push(lane.lock().await);
+        }
+        held
+    }
+
+    fn lane_index(&self, app: SdkAppId, name: &str) -> usize {
+        usize::try_from(self.lane_of.hash_one((app, name))).unwrap_or_default() % LANES
+    }
+
+    /// Refuses what would be written when so much of the app's waits for the disk already.
+    ///
+    /// # Errors
+    /// [`Code::TooOften`].
+    pub(crate) fn require_store(&self, app: &Tenant) -> Result<(), ApiError> {
+        if self.store.is_behind(app.id) { Err(store::Error::Behind.into()) } else { Ok(()) }
+    }
+
+    /// How many rooms and members there are.
+    pub(crate) fn totals(&self) -> (usize, usize) {
+        let (mut rooms, mut members) = (0, 0);
+        for app in self.apps() {
+            rooms += app.room_count();
+            members +=
+                app.rooms().iter().filter_map(|cell| Some(cell.read().ok()?.members().len())).sum::<usize>();
+        }
+        (rooms, members)
+    }
+}
