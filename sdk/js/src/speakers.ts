@@ -15,7 +15,8 @@ export async function setSpeaker(id: string): Promise<void> {
 
 /** Tells a page which speaker plays: the one that was chosen, or the first, which is the system's own choice. */
 export async function tellSpeaker(stage: Stage): Promise<void> {
-  const devices = await navigator.mediaDevices.enumerateDevices().catch(() => []);
+  // Pages that are not from a secure place have no devices to tell of.
+  const devices = await (globalThis.navigator?.mediaDevices?.enumerateDevices() ?? Promise.resolve([])).catch((): MediaDeviceInfo[] => []);
   const all = devices.filter(({ kind }) => kind === 'audiooutput');
   const device = all.find(({ deviceId }) => deviceId === speakerId) ?? all[0];
   if (device) stage.tell('device-changed', { type: 'speaker', action: 'active', device });
