@@ -123,11 +123,12 @@ impl Writer {
                 match result {
                     Ok(_) => answer(done, Ok(())),
                     Err(Refused::Ever(error)) => answer(done, Err(error)),
-                    Err(Refused::Now(error)) => {
+                    // Of one that may be there already, a refusal says nothing.
+                    Err(Refused::Now(error)) if tries == 1 => {
                         refused.push((job, done));
                         why = error;
                     }
-                    Err(Refused::Unknown(error)) => {
+                    Err(Refused::Now(error) | Refused::Unknown(error)) => {
                         unknown.push((job, done));
                         why = error;
                     }
