@@ -183,9 +183,11 @@ async function meeting() {
   await shoot(ben, 'nine-390-dark');
   const full = await open('/?room=salon&name=kai', DESKTOP);
   await full.waitForFunction(() => document.querySelector('#preview video')?.videoWidth > 0);
+  // It stays for a few seconds only.
+  const told = full.waitForSelector('.toast span');
   await join(full);
-  await full.waitForSelector('.toast');
-  seen.full = [await full.textContent('#role'), await full.textContent('.toast span')];
+  const text = await (await told).textContent();
+  seen.full = [await full.textContent('#role'), text];
   await full.context().close();
 
   // The host switches a microphone off, then takes its owner off the stage.
