@@ -12,7 +12,7 @@ use crate::source::{MAX_LAYERS, Source};
 const OFF_AFTER_US: u64 = 4_000_000;
 
 /// A layer that was asked for and does not come in this time is one that its publisher cannot send.
-const GIVEN_UP_AFTER_US: u64 = 3_000_000;
+const GIVEN_UP_AFTER_US: u64 = 5_000_000;
 
 /// What a publisher was told of each layer, lowest first: whether it is wanted, and since when.
 #[derive(Debug, Clone)]

@@ -51,6 +51,11 @@ function isSame(one: string | Uint8Array | undefined, other: string | Uint8Array
   return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }
 
+function noWorker(): RtcError {
+  const message = "the worker that encrypts did not start: a Content Security Policy has to allow 'worker-src blob:', and scripts without trusted types";
+  return new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message });
+}
+
 /** End-to-end encryption of what one sends and gets in one room. */
 export class Encryption {
   readonly #sdkAppId: number;
@@ -68,13 +73,17 @@ export class Encryption {
     this.#sdkAppId = sdkAppId;
     this.#room = room;
     this.#userId = userId;
-    this.#worker = new SealingWorker();
+    try {
+      this.#worker = new SealingWorker();
+    } catch {
+      // Where a page's policy wants trusted types, it says no at once.
+      throw noWorker();
+    }
   }
 
   #begin(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const message = "the worker that encrypts did not start: a Content Security Policy has to allow 'worker-src blob:'";
-      const fail = () => reject(new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message }));
+      const fail = () => reject(noWorker());
       const timer = setTimeout(fail, START_WITHIN_MS);
       this.#worker.onerror = fail;
       this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
