@@ -346,9 +346,13 @@ impl Mapping {
         if let Some(former) = main.rtx.replace(ssrc) {
             self.places.remove(&former);
         }
-        if main.ssrc.is_none() {
-            // Encoders fill a link with retransmissions of nothing before their first picture: they are to be reported.
-            main.ssrc = Some(*rtc.direct_api().new_ssrc());
+        if main.ssrc.is_none() || main.stands_in {
+            // Encoders fill a link with retransmissions of nothing before their first picture: they are to be reported. What stands
+            // in is a stream of the publisher's own: the library's reports may name it, and browsers pass over those that name none
+            // of theirs.
+            if let Some(former) = main.ssrc.replace(ssrc) {
+                rtc.direct_api().remove_stream_rx(former.into());
+            }
             main.stands_in = true;
         }
         self.expect(rtc, main, (track, layer), kind);
@@ -361,7 +365,7 @@ impl Mapping {
         let rid = Rid::from(format!("{track}x{layer}").as_str());
         rtc.direct_api().expect_stream_rx(
             Ssrc::from(ssrc),
-            main.rtx.map(Ssrc::from),
+            main.rtx.filter(|_| !main.stands_in).map(Ssrc::from),
             medium.into(),
             Some(rid),
         );
@@ -372,6 +376,7 @@ impl Mapping {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -393,6 +398,49 @@ mod tests {
         assert_eq!(read(&short), (7, Some("v-1".into()), Some("h".into()), None));
         assert_eq!(read(&long), (7, Some("ab".into()), None, Some("f".into())));
         assert_eq!(read(&plain), (7, None, None, None));
+    }
+
+    struct Track(Mains);
+
+    impl AsRef<Mains> for Track {
+        fn as_ref(&self) -> &Mains {
+            &self.0
+        }
+    }
+
+    impl AsMut<Mains> for Track {
+        fn as_mut(&mut self) -> &mut Mains {
+            &mut self.0
+        }
+    }
+
+    #[test]
+    fn what_stands_in_for_a_layer_that_has_not_come_is_a_stream_of_the_publisher() {
+        let codec = CodecKey::plain_vp8();
+        let number = |is_repair| Number { codec, is_repair, only: Some(0) };
+        let mut mapping = Mapping { ids: IDS, ..Mapping::default() };
+        mapping.numbers.extend([(96, number(false)), (97, number(true))]);
+        let rids = vec![Some("h".to_owned()), Some("f".to_owned())];
+        let (name, kind) = ("v".into(), StreamKind::Main);
+        let mut tracks = [Track(Mains { name, kind, rids, mains: Default::default(), asks_again: true })];
+        let now = Instant::now();
+        let mut rtc = str0m::RtcConfig::new().set_rtp_mode(true).build(now);
+        rtc.direct_api().declare_media(crate::sdp::PICTURE.into(), str0m::media::MediaKind::Video);
+        let packet = |number: u8, ssrc: u8, id: u8| {
+            let head = [0x90, number, 0, 1, 0, 0, 0, 0, 0, 0, 0, ssrc, 0xbe, 0xde, 0, 1];
+            [&head[..], &[0x40, b'v', id << 4, b'f']].concat()
+        };
+        let streams =
+            |tracks: &[Track]| tracks.iter().map(|one| (one.0.mains[1].ssrc, one.0.mains[1].rtx)).next();
+
+        assert_eq!(mapping.admit(&mut rtc, &packet(97, 9, 11), &mut tracks, now), Placing::Known);
+        assert_eq!(streams(&tracks), Some((Some(9), Some(9))));
+        assert_eq!(mapping.place(9), None, "nothing of it is taken for a picture");
+
+        assert_eq!(mapping.admit(&mut rtc, &packet(96, 7, 10), &mut tracks, now), Placing::Known);
+        assert_eq!(streams(&tracks), Some((Some(7), Some(9))));
+        assert_eq!((mapping.place(7), mapping.place(9)), (Some((0, 1)), None));
+        assert!(rtc.direct_api().stream_rx(&9.into()).is_none(), "it is the other's retransmissions now");
     }
 
     #[test]
