@@ -17,6 +17,9 @@ use crate::source::{MAX_LAYERS, StreamKind};
 /// has stopped the former; whoever sends two at a time is heard on one.
 const SILENCE: Duration = Duration::from_millis(250);
 
+/// How many streams of a connection are remembered by what they have called themselves.
+const MOST_REMEMBERED: usize = 64;
+
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Under which numbers an offer's header extensions name streams.
@@ -156,6 +159,14 @@ struct Number {
     only: Option<usize>,
 }
 
+/// What a stream has called itself.
+#[derive(Debug, Clone)]
+struct Names {
+    mid: Arc<str>,
+    rid: Option<String>,
+    is_repair: bool,
+}
+
 /// What became of a packet before it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placing {
@@ -175,12 +186,15 @@ pub(crate) struct Mapping {
     places: Map<u32, Place>,
     /// What the offer says of SSRCs.
     announced: Map<u32, (usize, bool)>,
+    /// Publishers name a stream until it is reported to them, and no more when it pauses and goes on, which may be after the m-line
+    /// was agreed on anew.
+    remembered: Map<u32, Names>,
 }
 
 impl Mapping {
     /// Something else was agreed on. `tracks` are what is published, each of one of `lines`.
     pub(crate) fn agreed<'a>(&mut self, lines: &[Line], tracks: impl Iterator<Item = &'a Mains>) {
-        *self = Self::default();
+        *self = Self { remembered: std::mem::take(&mut self.remembered), ..Self::default() };
         for (track, place) in tracks.zip(0..) {
             let Some(line) = lines.iter().find(|line| *line.name == *track.name) else { continue };
             for format in &line.formats {
@@ -258,16 +272,18 @@ impl Mapping {
                 return Placing::Known;
             }
         }
-        let Some((track, is_repair)) = self.track(&header, tracks) else { return Placing::Unknown };
+        let names = self.remembered.get(&header.ssrc).filter(|_| header.mid.is_none()).cloned();
+        let Some((track, is_repair)) = self.track(&header, names.as_ref(), tracks) else {
+            return Placing::Unknown;
+        };
         let Some(mains) = tracks.get_mut(track).map(AsMut::as_mut) else { return Placing::Unknown };
         let mut placing = Placing::Known;
-        let layer = match mains.layer(header.rid.or(header.repaired)) {
+        let remembered = names.as_ref().filter(|names| mains.rids.contains(&names.rid));
+        let remembered = remembered.and_then(|names| names.rid.as_deref()).map(str::as_bytes);
+        let rid = header.rid.or(header.repaired).or(remembered);
+        let layer = match mains.layer(rid) {
             Some(layer) => layer,
-            None if header.rid.is_none()
-                && header.repaired.is_none()
-                && !is_repair
-                && mains.is_silent_all() =>
-            {
+            None if rid.is_none() && !is_repair && mains.is_silent_all() => {
                 mains.collapse();
                 placing = Placing::Collapsed(track);
                 0
@@ -282,6 +298,12 @@ impl Mapping {
         if !is_taken {
             return Placing::Unknown;
         }
+        if self.remembered.len() >= MOST_REMEMBERED {
+            self.remembered.clear();
+        }
+        let names =
+            Names { mid: mains.name.clone(), rid: mains.rids.get(layer).cloned().flatten(), is_repair };
+        self.remembered.insert(header.ssrc, names);
         let (ssrc, asks_again) = (main.ssrc.unwrap_or_default(), mains.asks_again);
         if let Some(stream) = rtc.direct_api().stream_rx(&ssrc.into()) {
             stream.suppress_nack(!asks_again);
@@ -290,16 +312,23 @@ impl Mapping {
     }
 
     /// The publication a packet is of, and whether it repeats another.
-    fn track(&self, header: &Header<'_>, tracks: &[impl AsRef<Mains>]) -> Option<(usize, bool)> {
+    fn track(
+        &self,
+        header: &Header<'_>,
+        names: Option<&Names>,
+        tracks: &[impl AsRef<Mains>],
+    ) -> Option<(usize, bool)> {
         let number = self.numbers.get(&header.number)?;
         let is_repair = header.repaired.is_some() || number.is_repair;
         let announced = self.announced.get(&header.ssrc);
+        let of = |mid: &[u8]| tracks.iter().position(|track| track.as_ref().name.as_bytes() == mid);
         let track = match (header.mid, announced) {
-            (Some(mid), _) => tracks.iter().position(|track| track.as_ref().name.as_bytes() == mid)?,
+            (Some(mid), _) => of(mid)?,
             (None, Some((track, _))) => *track,
-            (None, None) => number.only?,
+            (None, None) => names.and_then(|names| of(names.mid.as_bytes())).or(number.only)?,
         };
-        Some((track, is_repair || announced.is_some_and(|(_, is_repair)| *is_repair)))
+        let is_known_repair = announced.is_some_and(|(_, is_repair)| *is_repair);
+        Some((track, is_repair || is_known_repair || names.is_some_and(|names| names.is_repair)))
     }
 
     fn take_main(
@@ -441,6 +470,34 @@ mod tests {
         assert_eq!(streams(&tracks), Some((Some(7), Some(9))));
         assert_eq!((mapping.place(7), mapping.place(9)), (Some((0, 1)), None));
         assert!(rtc.direct_api().stream_rx(&9.into()).is_none(), "it is the other's retransmissions now");
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_is_known_without_its_name() {
+        let codec = CodecKey::plain_vp8();
+        let number = Number { codec, is_repair: false, only: None };
+        let mut mapping = Mapping { ids: IDS, ..Mapping::default() };
+        mapping.numbers.insert(96, number);
+        let rids = vec![Some("h".to_owned()), Some("f".to_owned())];
+        let mains = || {
+            let (name, kind, rids) = ("v".into(), StreamKind::Main, rids.clone());
+            [Track(Mains { name, kind, rids, mains: Default::default(), asks_again: true })]
+        };
+        let now = Instant::now();
+        let mut rtc = str0m::RtcConfig::new().set_rtp_mode(true).build(now);
+        rtc.direct_api().declare_media(crate::sdp::PICTURE.into(), str0m::media::MediaKind::Video);
+        let named = [0x90, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xbe, 0xde, 0, 1, 0x40, b'v', 0xa0, b'f'];
+        let plain = [0x80, 96, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7];
+        let other = [0x80, 96, 0, 2, 0, 0, 0, 0, 0, 0, 0, 8];
+
+        assert_eq!(mapping.admit(&mut rtc, &named, &mut mains(), now), Placing::Known);
+        mapping.agreed(&[], std::iter::empty());
+        mapping.numbers.insert(96, number);
+        let mut tracks = mains();
+
+        assert_eq!(mapping.admit(&mut rtc, &plain, &mut tracks, now), Placing::Known);
+        assert_eq!((mapping.place(7), tracks[0].0.rids.len()), (Some((0, 1)), 2));
+        assert_eq!(mapping.admit(&mut rtc, &other, &mut tracks, now), Placing::Unknown);
     }
 
     #[test]
