@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rooms::{
-    Content, Counters, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Role, Room, RoomType,
+    Content, Counters, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Role, Room,
     SeatLocks, SeatRequest, SessionId, Time, UserId,
 };
 
 use crate::plans::{Touch, Touches};
 use crate::streams::{Offer, PeerId, Rights, WantedLayers};
+
+const NOT_A_MEMBER: Error = Error::NotAllowed("only a member of the room can do this");
 
 /// In whose name a command is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +83,15 @@ impl By {
     fn member(&self) -> Result<&UserId, Error> {
         match self {
             By::Member { user, .. } | By::User(user) => Ok(user),
-            By::App(_) => Err(Error::NotAllowed("only a member of the room can do this")),
+            By::App(_) => Err(NOT_A_MEMBER),
+        }
+    }
+
+    /// Who acts and by which session, for what lasts as long as that.
+    pub(crate) fn session(&self) -> Result<(&UserId, SessionId), Error> {
+        match self {
+            By::Member { user, session, .. } => Ok((user, *session)),
+            By::User(_) | By::App(_) => Err(NOT_A_MEMBER),
         }
     }
 }
@@ -570,12 +580,4 @@ impl Said {
 /// A request about a seat was made.
 pub(crate) fn requested(request: SeatRequest) -> (Answer, Event) {
     (Answer::Request(request.id), Event::SeatRequested(request))
-}
-
-/// Whether a command is for rooms of the type that this is.
-///
-/// # Errors
-/// [`Error::WrongRoomType`].
-pub(crate) fn require_type(room: &Room, wanted: Option<RoomType>) -> Result<(), Error> {
-    wanted.map_or(Ok(()), |wanted| room.require_type(wanted))
 }

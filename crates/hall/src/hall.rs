@@ -297,6 +297,8 @@ pub struct Hall<T> {
     likes: Likes,
     flushed_at: Option<Time>,
     streams: Streams,
+    /// Nothing has changed by which what may flow is decided since that was looked at.
+    is_settled: bool,
     /// When the rules of what may flow are to be looked at again, because a mute ends.
     settle_at: Option<Time>,
     /// The latest time there was.
@@ -338,6 +340,7 @@ impl<T> Hall<T> {
             likes: Likes::default(),
             flushed_at: None,
             streams: Streams::default(),
+            is_settled: true,
             settle_at: None,
             now: Time::from_unix_millis(0),
             effects: VecDeque::new(),
@@ -405,7 +408,10 @@ impl<T> Hall<T> {
         self.now = self.now.max(now);
         self.take(input);
         self.plan_what_may();
-        self.settle();
+        // What is said and kept changes nothing of it, and is most of what happens.
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.settle();
+        }
     }
 
     fn take(&mut self, input: Input<T>) {
@@ -420,6 +426,7 @@ impl<T> Hall<T> {
             }
             return self.turn_away(input, Refusal::Busy);
         }
+        self.is_settled &= !matches!(input, Input::Enter { .. } | Input::Leave { .. } | Input::Time);
         match input {
             Input::Enter { user, session, password, ticket } => {
                 let result = self.enter(&user, session, password.as_deref());
@@ -551,7 +558,7 @@ impl<T> Hall<T> {
 
     fn ask(&mut self, by: By, room_type: Option<RoomType>, command: Command, ticket: T) {
         let Some(room) = &mut self.room else { return self.answer(ticket, Err(Refusal::Gone)) };
-        if let Err(error) = command::require_type(room, room_type) {
+        if let Err(error) = room.require_type(room_type) {
             return self.answer(ticket, Err(error.into()));
         }
         match command {
@@ -632,24 +639,21 @@ impl<T> Hall<T> {
         let now = self.now;
         let room = self.room.as_mut().ok_or(Refusal::Gone)?;
         by.require_right(room)?;
-        let member = || match by {
-            By::Member { user, session, .. } => Ok((user, *session)),
-            _ => Err(Error::NotAllowed("only a member of the room can do this")),
-        };
+        self.is_settled &= matches!(passing, Passing::Want { .. });
         let mut answer = Answer::Done;
         match passing {
             Passing::ApplyForSeat { index, timeout } => {
-                let request = room.apply_for_seat(member()?.0, index, timeout, now)?;
+                let request = room.apply_for_seat(by.session()?.0, index, timeout, now)?;
                 let (answer, event) = command::requested(request);
                 return Ok((answer, Some(event)));
             }
             Passing::InviteToSeat { guest, index, timeout } => {
-                let request = room.invite_to_seat(member()?.0, &guest, index, timeout, now)?;
+                let request = room.invite_to_seat(by.session()?.0, &guest, index, timeout, now)?;
                 let (answer, event) = command::requested(request);
                 return Ok((answer, Some(event)));
             }
             Passing::Publish { peer, offer } => {
-                let (user, session) = member()?;
+                let (user, session) = by.session()?;
                 let former = self.streams.publish(session, user, peer, &offer);
                 self.close(former);
                 self.settle();
@@ -659,16 +663,16 @@ impl<T> Hall<T> {
                 answer = Answer::Rights(rights);
             }
             Passing::Unpublish => {
-                let peer = self.streams.unpublish(member()?.1);
+                let peer = self.streams.unpublish(by.session()?.1);
                 self.close(peer);
             }
             Passing::Watch { peer } => {
-                let (user, session) = member()?;
+                let (user, session) = by.session()?;
                 let former = self.streams.watch(Some(session), user, peer);
                 self.close(former);
             }
             Passing::Unwatch => {
-                let peer = self.streams.unwatch(member()?.1);
+                let peer = self.streams.unwatch(by.session()?.1);
                 self.close(peer);
             }
             Passing::Play { user, peer, most } => {
@@ -680,13 +684,13 @@ impl<T> Hall<T> {
             }
             Passing::EndPlayers(users) => users.iter().for_each(|user| room.end_all_play(user)),
             Passing::MuteStream { device, is_muted } => {
-                if !self.streams.set_muted(member()?.1, device, is_muted) {
+                if !self.streams.set_muted(by.session()?.1, device, is_muted) {
                     let trouble = "is of a stream that you do not publish";
                     return Err(Error::invalid("StreamType", trouble).into());
                 }
             }
             Passing::CloseStream { user, device } => {
-                room.require_above(member()?.0, std::slice::from_ref(&user))?;
+                room.require_above(by.session()?.0, std::slice::from_ref(&user))?;
                 room.require_member(&user)?;
                 self.streams.close(user.as_str(), device);
             }
@@ -726,7 +730,7 @@ impl<T> Hall<T> {
                 self.plans.end(id);
                 continue;
             };
-            let planned = command::require_type(room, room_type).map_err(Refusal::Rule);
+            let planned = room.require_type(room_type).map_err(Refusal::Rule);
             match planned.and_then(|()| command.plan(&by, room, now)) {
                 Ok((upshot, outcome)) => self.hand_over(id, by, upshot, outcome, ticket),
                 Err(refusal) => {
@@ -785,6 +789,7 @@ impl<T> Hall<T> {
             && self.made.get(&id).is_some_and(|made| made.result.is_some())
             && let Some(mut made) = self.made.remove(&id)
         {
+            self.is_settled = false;
             match made.result.take().unwrap_or(Ok(())) {
                 Ok(()) => self.apply(made),
                 Err(refused) => self.give_up(made, refused),

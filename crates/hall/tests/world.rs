@@ -4,7 +4,7 @@
 //!
 //! Held at every step, or when all is quiet: every ticket is answered once; what was acknowledged is on disk and in the room;
 //! what was refused left nothing; disk = memory; told = listed; nobody acts by a right that is being taken away; of accept and
-//! cancel one succeeds; nothing is written behind a room's end; messages come in order and without a gap.
+//! cancel one succeeds; nothing is written behind a room's end; messages come in order and without a gap; what flows is what may.
 //!
 //! A failing history is reproduced with `HALL_SEED=<the printed seed>`. `HALL_SEEDS=<n>` runs more of them.
 
@@ -14,19 +14,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use hall::{
-    Answer, Audience, By, Command, Durably, Effect, Hall, Input, Passing, PlanId, Planned, Refusal, Refused,
-    Said, Told, Write,
+    Answer, Audience, By, Command, Durably, Effect, Hall, Input, Offer, Passing, PeerId, PlanId, Planned,
+    Refusal, Refused, Rights, Said, Told, Write,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Content, Counters, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Record, RecordKey, RequestKind, Role,
-    Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Record, RecordKey,
+    RequestKind, Role, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
 const ROOMS: usize = 2;
 const USERS: usize = 8;
 const STEPS: usize = 2_000;
 const SEEDS: u64 = 100;
+
+/// What those publish who do.
+const OFFERED: [Device; 2] = [Device::Microphone, Device::Camera];
 
 fn user(number: usize) -> UserId {
     UserId::parse(&format!("user-{number}")).unwrap()
@@ -131,6 +134,9 @@ struct Place {
     pages: HashMap<u64, BTreeSet<UserId>>,
     /// How often each was told to have given something, and had before.
     given: HashMap<UserId, u64>,
+    /// Every connection that somebody has published on, and what flows on each.
+    publishing: Vec<(PeerId, UserId, SessionId)>,
+    flows: HashMap<PeerId, Rights>,
     ends: bool,
 }
 
@@ -202,6 +208,8 @@ impl World {
             answered: HashMap::new(),
             given,
             pages: HashMap::new(),
+            publishing: Vec::new(),
+            flows: HashMap::new(),
             ends: false,
         });
         self.carry_out(room);
@@ -209,7 +217,10 @@ impl World {
 
     fn drive(&mut self, room: usize, input: Input<u64>) {
         if let Some(place) = &mut self.places[room] {
+            let is_time = matches!(input, Input::Time);
             place.hall.handle(input, self.now);
+            let is_due = place.hall.deadline().is_some_and(|at| at <= self.now);
+            assert!(!is_time || !is_due, "time is due for ever");
             self.carry_out(room);
         }
     }
@@ -219,6 +230,9 @@ impl World {
         let Some(place) = &mut self.places[at] else { return };
         while let Some(effect) = place.hall.poll() {
             let Effect::Store { how, writes, operator, .. } = effect else {
+                if let Effect::Rights { peer, rights } = effect {
+                    place.flows.insert(peer, rights);
+                }
                 if let (Effect::Answer { ticket, result: Ok(Answer::Entered(_)) }, Some(room)) =
                     (&effect, place.hall.room())
                 {
@@ -452,6 +466,10 @@ impl World {
                 assert!(room.members().contains(occupant.as_str()), "{occupant} sits and is not in");
                 assert!(seated.insert(occupant), "{occupant} sits twice");
             }
+            // A mute may have ended of which the hall is told in a moment.
+            if place.hall.deadline().is_none_or(|at| at > self.now) {
+                self.check_streams(place, room);
+            }
             if place.outgoing.is_empty() {
                 let open: BTreeSet<u64> = room.seat_applications(self.now).map(|one| one.id).collect();
                 for (id, expires) in &place.applications {
@@ -459,6 +477,29 @@ impl World {
                 }
             }
         }
+    }
+
+    /// What flows, and what is told to be published, is what the rules allow.
+    fn check_streams(&self, place: &Place, room: &Room) {
+        let streams = place.hall.streams();
+        let mut shown = BTreeMap::new();
+        for (peer, user, session) in &place.publishing {
+            if streams.publisher(*session) != Some(*peer) {
+                continue;
+            }
+            let may = Device::ALL.map(|device| room.require_may_publish(user, device, self.now).is_ok());
+            let flows = place.flows.get(peer).copied().unwrap_or_default();
+            assert_eq!(Device::ALL.map(|device| flows.allow(device)), may, "what {user} may send");
+            let allowed: Vec<Device> = OFFERED.into_iter().filter(|device| flows.allow(*device)).collect();
+            if !allowed.is_empty() {
+                shown.insert(user, allowed);
+            }
+        }
+        let told = streams.told().iter().map(|member| {
+            let devices: Vec<Device> = member.streams.iter().map(|stream| stream.device).collect();
+            (&member.member, devices)
+        });
+        assert_eq!(told.collect::<BTreeMap<_, _>>(), shown, "what is told to be published");
     }
 
     /// All that was asked for is done: the disk answers, everything is told.
@@ -591,7 +632,7 @@ impl World {
         };
         let applicant = applicant(request).unwrap_or_else(|| user_id.clone());
         let planned = |planned| Command::Planned(planned);
-        let (by, command) = match self.rng.random_range(0..40) {
+        let (by, command) = match self.rng.random_range(0..43) {
             0..8 => {
                 self.last += 1;
                 let ticket = self.last;
@@ -654,6 +695,14 @@ impl World {
             }
             35 => (member(Role::Member), Command::Said(Said::Like(2))),
             36 if self.rng.random_bool(0.2) => (app(), planned(Planned::Destroy)),
+            40 => (member(Role::Member), Command::Passing(Passing::Unpublish)),
+            41..43 => {
+                let peer = PeerId(self.last);
+                place.publishing.push((peer, user_id.clone(), session));
+                let streams = OFFERED.map(|device| (device, device.as_str().to_owned())).to_vec();
+                let offer = Offer { streams, ..Offer::default() };
+                (member(Role::Member), Command::Passing(Passing::Publish { peer, offer }))
+            }
             _ => {
                 let text = Content::Text { text: "hello".into(), extension: String::new() };
                 (member(Role::Member), Command::Said(Said::Message(text)))

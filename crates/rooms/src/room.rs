@@ -406,16 +406,18 @@ impl Room {
         self.version
     }
 
-    /// Checks that a command for rooms of `wanted` type may be used on this one.
+    /// Checks that a command for rooms of `wanted` type, or of any, may be used on this one.
     ///
     /// # Errors
     /// [`Error::WrongRoomType`].
-    pub fn require_type(&self, wanted: RoomType) -> Result<(), Error> {
-        if self.info.room_type == wanted {
-            return Ok(());
+    pub fn require_type(&self, wanted: impl Into<Option<RoomType>>) -> Result<(), Error> {
+        let found = self.info.room_type;
+        match wanted.into() {
+            Some(wanted) if wanted != found => {
+                Err(Error::WrongRoomType { room_id: self.info.room_id.to_string(), found, wanted })
+            }
+            _ => Ok(()),
         }
-        let room_id = self.info.room_id.to_string();
-        Err(Error::WrongRoomType { room_id, found: self.info.room_type, wanted })
     }
 
     /// Checks that `user` is in.
