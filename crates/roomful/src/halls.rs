@@ -50,6 +50,12 @@ pub(crate) enum Waiter {
     Newcomer(Arc<Session>, oneshot::Sender<Result<Welcome, Refusal>>),
 }
 
+/// A command is answered as only another may be, which cannot happen.
+pub(crate) fn unexpected(answer: &Answer) -> ApiError {
+    debug_assert!(false, "a command is answered {answer:?}");
+    ApiError::internal(format_args!("the command is answered {answer:?}"))
+}
+
 /// What a member gets on entering.
 pub(crate) struct Welcome {
     /// `{"RoomInfo": .., "Next": .., "MemberCount": .., "MemberList": .., ..}`
@@ -133,7 +139,7 @@ impl OpenRoom {
     /// The room, to look at, if it is of type `wanted`.
     pub(crate) fn read_as(&self, wanted: Option<RoomType>) -> Result<ReadRoom<'_>, Error> {
         let room = self.read()?;
-        wanted.map_or(Ok(()), |wanted| room.require_type(wanted))?;
+        room.require_type(wanted)?;
         Ok(room)
     }
 

@@ -10,7 +10,7 @@ use store::Change;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
-use crate::halls::{OpenRoom, SYSTEM};
+use crate::halls::{OpenRoom, SYSTEM, unexpected};
 use crate::locks::ReadRoom;
 use crate::quota::Place;
 use crate::server::{Server, to_its_end};
@@ -103,7 +103,7 @@ impl Server {
         });
         match answer.await? {
             Answer::Statistic { counters, senders } => Ok(wire::Statistic::new(counters, senders)),
-            other => Err(ApiError::internal(format_args!("the end of a room is answered {other:?}"))),
+            other => Err(unexpected(&other)),
         }
     }
 

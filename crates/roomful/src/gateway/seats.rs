@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
-use crate::halls::OpenRoom;
+use crate::halls::{OpenRoom, unexpected};
 use crate::rest::read_index;
 use crate::wire;
 
@@ -57,20 +57,19 @@ async fn change(asked: &Asked, cell: &Arc<OpenRoom>, what: Planned) -> Result<An
     asked.server.ask(cell, asked.session.as_member(), None, Command::Planned(what)).await
 }
 
-/// Where whoever was meant sits now.
-fn seat(answer: &Answer) -> String {
-    let index = match answer {
-        Answer::Seat(index) => *index,
-        _ => None,
-    };
-    json!({"Index": index.map_or(-1, i64::from)}).to_string()
+/// The same; answers where whoever was meant sits now.
+async fn seat(asked: &Asked, cell: &Arc<OpenRoom>, what: Planned) -> Result<String, ApiError> {
+    match change(asked, cell, what).await? {
+        Answer::Seat(index) => Ok(json!({"Index": index.map_or(-1, i64::from)}).to_string()),
+        other => Err(unexpected(&other)),
+    }
 }
 
 pub(super) async fn take_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     let index = read_index(request.index)?;
-    Ok(seat(&change(&asked, &cell, Planned::TakeSeat { index }).await?))
+    seat(&asked, &cell, Planned::TakeSeat { index }).await
 }
 
 pub(super) async fn leave_seat(asked: Asked) -> Result<String, ApiError> {
@@ -84,7 +83,7 @@ pub(super) async fn move_to_seat(asked: Asked) -> Result<String, ApiError> {
     let request: SeatRequestBody = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     let index = read_index(request.index)?.ok_or_else(|| ApiError::invalid("Index", "is missing"))?;
-    Ok(seat(&change(&asked, &cell, Planned::ChangeSeat { index }).await?))
+    seat(&asked, &cell, Planned::ChangeSeat { index }).await
 }
 
 pub(super) async fn apply_for_seat(asked: Asked) -> Result<String, ApiError> {
@@ -104,19 +103,17 @@ pub(super) async fn invite_to_seat(asked: Asked) -> Result<String, ApiError> {
 
 /// Makes a request.
 async fn open(asked: &Asked, cell: &Arc<OpenRoom>, what: Passing) -> Result<String, ApiError> {
-    let answer = cell.ask(asked.session.as_member(), None, Command::Passing(what)).await?;
-    let id = match answer {
-        Answer::Request(id) => id.to_string(),
-        _ => String::new(),
-    };
-    Ok(json!({"RequestId": id}).to_string())
+    match cell.ask(asked.session.as_member(), None, Command::Passing(what)).await? {
+        Answer::Request(id) => Ok(json!({"RequestId": id.to_string()}).to_string()),
+        other => Err(unexpected(&other)),
+    }
 }
 
 pub(super) async fn accept_seat_request(asked: Asked) -> Result<String, ApiError> {
     let body: SeatRequestBody = asked.parse()?;
     let cell = asked.room(body.room_id.as_deref())?;
     let id = body.request_id()?;
-    Ok(seat(&change(&asked, &cell, Planned::AcceptSeat { id }).await?))
+    seat(&asked, &cell, Planned::AcceptSeat { id }).await
 }
 
 pub(super) async fn reject_seat_request(asked: Asked) -> Result<String, ApiError> {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::asked::Asked;
 use crate::clock;
 use crate::error::ApiError;
+use crate::halls::unexpected;
 use crate::rest::Elements;
 use crate::webhooks::{self, MessageQuestion};
 
@@ -79,7 +80,7 @@ async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<
     let message = Command::Said(Said::Message(content));
     match cell.ask(asked.session.as_member(), None, message).await? {
         Answer::Message { id, seq, .. } => Ok(json!({"MsgId": id, "Seq": seq}).to_string()),
-        other => Err(ApiError::internal(format_args!("a message is answered {other:?}"))),
+        other => Err(unexpected(&other)),
     }
 }
 
@@ -97,7 +98,7 @@ pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
     let like = Command::Said(Said::Like(request.count.unwrap_or(1)));
     match cell.ask(asked.session.as_member(), None, like).await? {
         Answer::Likes(total) => Ok(json!({"TotalLikesReceived": total}).to_string()),
-        other => Err(ApiError::internal(format_args!("likes are answered {other:?}"))),
+        other => Err(unexpected(&other)),
     }
 }
 
@@ -136,6 +137,6 @@ pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
     let give = Planned::Give { gift: Box::new(gift), count, from: user.clone(), to };
     match asked.server.ask(&cell, asked.session.as_member(), None, Command::Planned(give)).await? {
         Answer::Sequence(sequence) => Ok(json!({"Sequence": sequence}).to_string()),
-        other => Err(ApiError::internal(format_args!("a gift is answered {other:?}"))),
+        other => Err(unexpected(&other)),
     }
 }

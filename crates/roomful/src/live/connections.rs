@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use super::unit;
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::halls::{OpenRoom, SYSTEM};
+use crate::halls::{OpenRoom, SYSTEM, unexpected};
 use crate::quota::{self, Place};
 use crate::server::Server;
 use crate::session::{Frame, Session};
@@ -173,10 +173,9 @@ impl Live {
         let publish = Passing::Publish { peer: hall::PeerId(peer.0), offer: Offer { streams, ..offered } };
         match cell.ask(session.as_member(), None, Command::Passing(publish)).await {
             Ok(hall::Answer::Rights(rights)) => Ok((answer, unit::rights(rights))),
-            Ok(_) => Ok((answer, Rights::default())),
-            Err(error) => {
+            other => {
                 self.close([peer]);
-                Err(error)
+                Err(other.map_or_else(|error| error, |other| unexpected(&other)))
             }
         }
     }

@@ -14,7 +14,7 @@ use super::answer::{Response, TopLevel};
 use super::integers::integer;
 use super::rooms::{LIVE, require_room_id};
 use crate::error::ApiError;
-use crate::halls::OpenRoom;
+use crate::halls::{OpenRoom, unexpected};
 use crate::repeats::{Fingerprint, Outcome, SentAs};
 use crate::webhooks::{self, MessageQuestion};
 use crate::wire;
@@ -267,7 +267,7 @@ impl<'a> Draft<'a> {
             Ok(Answer::Message { id, seq, sent_at }) => {
                 Ok(Ok(SentAs { id, seq, time: sent_at.unix_seconds() }))
             }
-            Ok(other) => Err(ApiError::internal(format_args!("a message is answered {other:?}"))),
+            Ok(other) => Err(unexpected(&other)),
             Err(hall::Refusal::NotYetKept) => Ok(Err(cell.error(hall::Refusal::NotYetKept))),
             Err(refusal) => Err(cell.error(refusal)),
         }
