@@ -15,6 +15,11 @@ use crate::server::Server;
 use crate::session::{Close, Closer, Frame, Loss, ResumeToken, Session};
 use crate::tenant::Tenant;
 
+fn new_id() -> Result<SessionId, ApiError> {
+    // 0 stands for robots.
+    Ok(SessionId(getrandom::u64().map_err(ApiError::internal)?.max(1)))
+}
+
 impl Server {
     /// A user that has shown its UserSig begins a session. Where it has as many as are allowed, the oldest that has lost
     /// its connection makes room.
@@ -26,13 +31,9 @@ impl Server {
     ) -> Result<(Arc<Session>, ResumeToken), ApiError> {
         let limits = &self.config.limits;
         let quota = app.quotas.of(user, limits);
-        // 0 stands for robots.
-        let id = SessionId(getrandom::u64().map_err(ApiError::internal)?.max(1));
+        let id = new_id()?;
         while let Err(own) = quota.begin_session(limits, id) {
-            let lost = own.into_iter().filter_map(|id| self.sessions.by_id(id)).find(|one| one.is_lost());
-            let lost = lost.ok_or_else(|| quota::too_many_sessions(limits))?;
-            lost.close(Close::REPLACED);
-            self.end_session(&lost, LeaveCause::Interrupted);
+            self.end_a_lost_one(own).ok_or_else(|| quota::too_many_sessions(limits))?;
         }
         let tenant = app.tenant.clone();
         let begun = self.sessions.begin(id, tenant, user.clone(), quota.clone(), Some(valid_until));
@@ -50,8 +51,7 @@ impl Server {
         user: &UserId,
     ) -> Result<Arc<Session>, ApiError> {
         let quota = app.quotas.of(user, &self.config.limits);
-        let id = SessionId(getrandom::u64().map_err(ApiError::internal)?.max(1));
-        let begun = self.sessions.begin(id, app.clone(), user.clone(), quota, None);
+        let begun = self.sessions.begin(new_id()?, app.clone(), user.clone(), quota, None);
         Ok(begun.map_err(ApiError::internal)?.0)
     }
 
@@ -76,12 +76,16 @@ impl Server {
                 session.note_left(cell.media_key);
             }
             let Refusal::Crowded(own) = refusal else { return Err(cell.error(refusal)) };
-            let known = own.into_iter().filter_map(|id| self.sessions.by_id(id));
-            let lost = known.into_iter().find(|one| one.is_lost());
-            let lost = lost.ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
-            lost.close(Close::REPLACED);
-            self.end_session(&lost, LeaveCause::Interrupted);
+            self.end_a_lost_one(own).ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
         }
+    }
+
+    /// Of a user's sessions the first that has lost its connection ends, for another to begin. `None` when none has.
+    fn end_a_lost_one(self: &Arc<Self>, own: Vec<SessionId>) -> Option<()> {
+        let lost = own.into_iter().filter_map(|id| self.sessions.by_id(id)).find(|one| one.is_lost())?;
+        lost.close(Close::REPLACED);
+        self.end_session(&lost, LeaveCause::Interrupted);
+        Some(())
     }
 
     /// All sessions of an app are over.
