@@ -394,7 +394,7 @@ async fn publish(
     resource: &Resource,
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
-    require_acceptable(offer, Way::Whip)?;
+    require_acceptable(&read_lines(offer)?, Way::Whip)?;
     let session = enter(server, cell, user).await?;
     let published = async {
         let sit = Planned::SitToPublish { index: seat };
@@ -423,7 +423,8 @@ async fn watch(
     resource: &Resource,
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
-    require_acceptable(offer, Way::Whep)?;
+    let lines = read_lines(offer)?;
+    require_acceptable(&lines, Way::Whep)?;
     let is_listed = {
         let room = cell.read()?;
         room.require_not_banned(user.as_str(), clock::now())?;
@@ -433,7 +434,7 @@ async fn watch(
         Some(name) => UserId::parse_field("user", &name)?.to_string(),
         None => first_publisher(cell)?,
     };
-    let streams = wanted(cell, offer, &whom);
+    let streams = wanted(cell, lines, &whom);
     if !is_listed {
         let answer = server.live.play(server, cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
@@ -466,7 +467,7 @@ fn first_publisher(cell: &OpenRoom) -> Result<String, Refusal> {
 
 /// What fills a player's m-lines: its first sound and first picture are the member's, a second picture its screen. A
 /// member that shows only its screen is seen by that.
-fn wanted(cell: &OpenRoom, offer: &str, whom: &str) -> Vec<Watched> {
+fn wanted(cell: &OpenRoom, lines: Vec<OfferedLine>, whom: &str) -> Vec<Watched> {
     let has = |kind: StreamKind| {
         let hall = cell.hall();
         let own = hall.streams().told().iter().find(|member| member.member.as_str() == whom);
@@ -477,8 +478,7 @@ fn wanted(cell: &OpenRoom, offer: &str, whom: &str) -> Vec<Watched> {
         false => [StreamKind::Main, StreamKind::Sub],
     };
     let (mut sounds, mut pictures) = ([StreamKind::Audio].into_iter(), pictures.into_iter());
-    let lines = media::offered_lines(offer).unwrap_or_default().into_iter();
-    let kinds = lines.filter(|line| line.receives && line.trouble.is_none()).map(|line| {
+    let kinds = lines.into_iter().filter(|line| line.receives && line.trouble.is_none()).map(|line| {
         let kind = if line.is_video { pictures.next() } else { sounds.next() };
         (line.mid, kind)
     });
@@ -494,10 +494,13 @@ fn wanted(cell: &OpenRoom, offer: &str, whom: &str) -> Vec<Watched> {
 const NOTHING: &str =
     "the offer has nothing to publish: its m-lines are a=sendonly or a=sendrecv, of those that send";
 
+fn read_lines(offer: &str) -> Result<Vec<OfferedLine>, Refusal> {
+    Ok(media::offered_lines(offer).map_err(ApiError::from)?)
+}
+
 /// Refuses at once what would not come about, or only in part (RFC 9725 4.4.2, 4.4.3): a microphone, a camera and a screen are all
 /// that one publishes, all of which can be taken; and of a player's m-lines at least one.
-fn require_acceptable(offer: &str, way: Way) -> Result<(), Refusal> {
-    let lines = media::offered_lines(offer).map_err(ApiError::from)?;
+fn require_acceptable(lines: &[OfferedLine], way: Way) -> Result<(), Refusal> {
     let flows = |line: &&OfferedLine| if way == Way::Whip { line.sends } else { line.receives };
     let count = |is_video: bool| lines.iter().filter(flows).filter(|line| line.is_video == is_video).count();
     let not_acceptable = |message: String| Refusal {
