@@ -7,36 +7,28 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::show::{Format, Set, Table, clear_screen, say, say_json};
-use super::target::{Api, Target};
+use super::show::{Set, Table, clear_screen, say, say_json};
+use super::target::{Api, On};
 
 /// How often `--watch` looks again.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub(super) struct Members {
-    /// The room
-    room: String,
+    #[command(flatten)]
+    on: On,
     /// Show the list anew twice a second, until interrupted
     #[arg(long)]
     watch: bool,
-    #[command(flatten)]
-    format: Format,
-    #[command(flatten)]
-    target: Target,
 }
 
 #[derive(Args)]
 pub(super) struct Named {
-    /// The room
-    room: String,
+    #[command(flatten)]
+    on: On,
     /// Who
     #[arg(required = true)]
     users: Vec<String>,
-    #[command(flatten)]
-    format: Format,
-    #[command(flatten)]
-    target: Target,
 }
 
 #[derive(Subcommand)]
@@ -68,8 +60,8 @@ pub(super) enum Command {
     },
     /// Put a member on a seat, or take it off
     Seat {
-        /// The room
-        room: String,
+        #[command(flatten)]
+        on: On,
         /// Who
         user: String,
         /// Which seat, counted from 0; any that is free if not given
@@ -78,10 +70,6 @@ pub(super) enum Command {
         /// Take it off its seat
         #[arg(long)]
         off: bool,
-        #[command(flatten)]
-        format: Format,
-        #[command(flatten)]
-        target: Target,
     },
 }
 
@@ -95,17 +83,17 @@ impl Named {
         rest: Value,
         done: &str,
     ) -> anyhow::Result<()> {
-        let api = self.target.api(folder)?;
+        let api = self.on.target.api(folder)?;
         api.import(&self.users).await?;
-        let mut body = json!({"RoomId": self.room, "MemberList_Account": self.users});
+        let mut body = json!({"RoomId": self.on.room, "MemberList_Account": self.users});
         if let (Some(body), Value::Object(rest)) = (body.as_object_mut(), rest) {
             body.extend(rest);
         }
         let answer = api.call_either(live, conference, &body).await?;
-        if self.format.json {
+        if self.on.format.json {
             return say_json(&answer);
         }
-        say(format_args!("{} {done} in room {}", self.users.join(", "), self.room))
+        say(format_args!("{} {done} in room {}", self.users.join(", "), self.on.room))
     }
 }
 
@@ -133,7 +121,7 @@ impl Command {
                 let rest = json!({"MuteTime": lasts.as_secs()});
                 named.call(folder, "mute_member", "mute_room_member", rest, &done).await
             }
-            Command::Seat { room, user, index, off, format, target } => {
+            Command::Seat { on: On { room, format, target }, user, index, off } => {
                 let api = target.api(folder)?;
                 api.import(std::slice::from_ref(&user)).await?;
                 let command = if off { "kick_user_off_seat" } else { "pick_user_on_seat" };
@@ -168,7 +156,7 @@ fn show_seats(seats: &Value) -> anyhow::Result<()> {
 
 impl Members {
     pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
-        let api = self.target.api(folder)?;
+        let api = self.on.target.api(folder)?;
         loop {
             let list = self.list(&api).await?;
             if self.watch {
@@ -186,7 +174,7 @@ impl Members {
     async fn list(&self, api: &Api) -> anyhow::Result<MemberList> {
         let mut whole = MemberList::default();
         loop {
-            let request = json!({"RoomId": self.room, "Next": whole.next});
+            let request = json!({"RoomId": self.on.room, "Next": whole.next});
             let page = api.call_either("get_member_list", "get_room_member_list", &request).await?;
             let page: MemberList = serde_json::from_value(page)?;
             whole.member_list.extend(page.member_list);
@@ -199,10 +187,10 @@ impl Members {
     }
 
     fn show(&self, list: &MemberList) -> anyhow::Result<()> {
-        if self.format.json {
+        if self.on.format.json {
             return say_json(list);
         }
-        say(format_args!("room {}: {} members\n", self.room, list.member_count))?;
+        say(format_args!("room {}: {} members\n", self.on.room, list.member_count))?;
         let mut table = Table::new(&[("#", Set::Number), ("MEMBER", Set::Text)]);
         for (number, member) in (1..).zip(&list.member_list) {
             // Names stand under each other however many there are, also when the list is read again.

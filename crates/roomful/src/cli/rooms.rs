@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::show::{BOLD, Format, Set, Table, printable, say, say_json};
-use super::target::{Api, CONFERENCE, LIVE, Target};
+use super::target::{Api, CONFERENCE, LIVE, On, Target};
 use crate::control;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,47 +26,25 @@ pub(super) enum Command {
     },
     /// Make a room
     Create {
-        /// Its id
-        room: String,
+        #[command(flatten)]
+        on: On,
         /// What kind of room
         #[arg(long, value_enum, default_value = "live")]
         r#type: Kind,
         #[command(flatten)]
         fields: Fields,
-        #[command(flatten)]
-        format: Format,
-        #[command(flatten)]
-        target: Target,
     },
     /// Show a room's record
-    Info {
-        /// The room
-        room: String,
-        #[command(flatten)]
-        format: Format,
-        #[command(flatten)]
-        target: Target,
-    },
+    Info(On),
     /// Change fields of a room's record
     Update {
-        /// The room
-        room: String,
+        #[command(flatten)]
+        on: On,
         #[command(flatten)]
         fields: Fields,
-        #[command(flatten)]
-        format: Format,
-        #[command(flatten)]
-        target: Target,
     },
     /// End a room; everyone is put out
-    Destroy {
-        /// The room
-        room: String,
-        #[command(flatten)]
-        format: Format,
-        #[command(flatten)]
-        target: Target,
-    },
+    Destroy(On),
 }
 
 /// What a room is to be.
@@ -137,7 +115,7 @@ impl Command {
                 }
                 table(&rooms).print()
             }
-            Command::Create { room, r#type, fields, format, target } => {
+            Command::Create { on: On { room, format, target }, r#type, fields } => {
                 let api = target.api(folder)?;
                 if let Some(owner) = &fields.owner {
                     api.import(std::slice::from_ref(owner)).await?;
@@ -146,16 +124,16 @@ impl Command {
                 let body = json!({"RoomInfo": fields.info(&room)});
                 show(&api.call(&format!("{service}/create_room"), &body).await?, &format)
             }
-            Command::Info { room, format, target } => {
+            Command::Info(On { room, format, target }) => {
                 show(&info(&target.api(folder)?, &room).await?, &format)
             }
-            Command::Update { room, fields, format, target } => {
+            Command::Update { on: On { room, format, target }, fields } => {
                 let api = target.api(folder)?;
                 let body = json!({"RoomInfo": fields.info(&room)});
                 api.call_either("update_room_info", "update_room_info", &body).await?;
                 show(&info(&api, &room).await?, &format)
             }
-            Command::Destroy { room, format, target } => {
+            Command::Destroy(On { room, format, target }) => {
                 let api = target.api(folder)?;
                 let ended = api.call_either("destroy_room", "destroy_room", &json!({"RoomId": room})).await?;
                 if format.json {
@@ -236,32 +214,29 @@ fn table(rooms: &[Value]) -> Table {
 
 #[derive(Args)]
 pub(super) struct Send {
-    /// The room
-    room: String,
+    #[command(flatten)]
+    on: On,
     /// What is said
     text: String,
     /// In whose name; an administrator's if not given
     #[arg(long, value_name = "USER")]
     from: Option<String>,
-    #[command(flatten)]
-    format: Format,
-    #[command(flatten)]
-    target: Target,
 }
 
 impl Send {
     pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
-        let api = self.target.api(folder)?;
+        let On { room, format, target } = self.on;
+        let api = target.api(folder)?;
         if let Some(from) = &self.from {
             api.import(std::slice::from_ref(from)).await?;
         }
         let body = json!({
-            "RoomId": self.room, "Sender_Account": self.from.unwrap_or_default(), "TextContent": self.text,
+            "RoomId": room, "Sender_Account": self.from.unwrap_or_default(), "TextContent": self.text,
         });
         let sent = api.call_either("send_text_msg", "send_text_msg", &body).await?;
-        if self.format.json {
+        if format.json {
             return say_json(&sent);
         }
-        say(format_args!("sent as message {} of room {}", number_of(&sent, "Seq"), self.room))
+        say(format_args!("sent as message {} of room {}", number_of(&sent, "Seq"), room))
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use usersig::{Claims, SecretKey};
 
 use super::apps;
+use super::show::Format;
 use crate::{clock, control};
 
 /// The service of Live rooms, and that of Conference rooms.
@@ -43,6 +44,17 @@ pub(super) struct Target {
     /// A PEM file of certificates to trust besides the usual ones
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
+}
+
+/// A room of a server, and how to say what comes of it.
+#[derive(Args)]
+pub(super) struct On {
+    /// The room
+    pub(super) room: String,
+    #[command(flatten)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) target: Target,
 }
 
 /// An app of a server, and the right to call it.
