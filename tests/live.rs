@@ -5,68 +5,14 @@
 
 mod harness;
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use harness::script::Script;
 use harness::{ADMIN, Server, names};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/third-party")
-}
-
-/// A script that is talked to line by line.
-struct Script {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Script {
-    fn start(program: &str, arguments: &[&str], input: &Value) -> Self {
-        Self::start_in(program, arguments, input, &[])
-    }
-
-    fn start_in(program: &str, arguments: &[&str], input: &Value, environment: &[(&str, &str)]) -> Self {
-        let program = if program == "python" { folder().join(".venv/bin/python") } else { program.into() };
-        let child = Command::new(&program)
-            .current_dir(folder())
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child =
-            child.unwrap_or_else(|error| panic!("{program:?} cannot run ({error}); `make test` installs it"));
-        let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut script = Self { input: child.stdin.take().unwrap(), child, output };
-        script.say(input);
-        script
-    }
-
-    fn say(&mut self, line: &Value) {
-        writeln!(self.input, "{line}").unwrap();
-        self.input.flush().unwrap();
-    }
-
-    /// The next line; the script's own words about a failure are on stderr.
-    fn hear(&mut self) -> Value {
-        let line = self.output.next().expect("the script failed; see above").unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 async fn server() -> Server {
     let server = Server::start().await;

@@ -5,11 +5,9 @@
 
 mod harness;
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use harness::script::Script;
 use harness::{Server, offer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,64 +16,8 @@ use usersig::Claims;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/third-party")
-}
-
-/// A script that is talked to line by line.
-struct Script {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Script {
-    fn start(program: &str, script: &str, input: &Value) -> Self {
-        let program = if program == "python" { folder().join(".venv/bin/python") } else { program.into() };
-        let child = Command::new(&program)
-            .current_dir(folder())
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child =
-            child.unwrap_or_else(|error| panic!("{program:?} cannot run ({error}); `make test` installs it"));
-        let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut script = Self { input: child.stdin.take().unwrap(), child, output };
-        script.say(input);
-        script
-    }
-
-    fn say(&mut self, line: &Value) {
-        writeln!(self.input, "{line}").unwrap();
-        self.input.flush().unwrap();
-    }
-
-    fn hear(&mut self) -> Value {
-        let line = self.output.next().expect("the script failed; see above").unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    /// Has the browser do something; what comes of it.
-    fn act(&mut self, request: Value) -> Value {
-        self.say(&request);
-        self.hear()["value"].take()
-    }
-
-    fn text(&mut self, request: Value) -> String {
-        self.act(request).as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn browser(server: &Server) -> Script {
-    Script::start("node", "sdp.mjs", &json!({"url": format!("http://{}", server.address)}))
+    Script::start("node", &["sdp.mjs"], &json!({"url": format!("http://{}", server.address)}))
 }
 
 /// An offer's answer by WHIP or WHEP.
@@ -374,7 +316,7 @@ async fn a_player_whose_port_changes_goes_on() {
         "publisher": server.sig("ann"), "player": server.sig("ben"),
     });
 
-    let saw = Script::start("python", "moves.py", &request).hear();
+    let saw = Script::start("python", &["moves.py"], &request).hear();
 
     assert!(saw["before"].as_u64().unwrap() >= 30 && saw["after"].as_u64().unwrap() >= 30, "{saw}");
 }

@@ -5,11 +5,11 @@
 mod harness;
 
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use harness::script::{folder, interpreter, spawn};
 use harness::{ADMIN, Server, now};
 use serde_json::{Value, json};
 use usersig::{Claims, PrivateMapKey, Room, SecretKey};
@@ -18,20 +18,9 @@ const APP: u32 = 1_400_000_001;
 const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const USERS: [&str; 6] = ["administrator", "user_1", "张三", "a\"b\\c", "with space & +%=", "ünïcode😀"];
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/third-party")
-}
-
 /// Runs a script with JSON in and JSON out.
 fn run(program: &str, script: &str, input: &Value) -> Value {
-    let program = if program == "python" { folder().join(".venv/bin/python") } else { program.into() };
-    let child = Command::new(&program)
-        .arg(folder().join(script))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child =
-        child.unwrap_or_else(|error| panic!("{program:?} cannot run ({error}); `make test` installs it"));
+    let mut child = spawn(interpreter(program).arg(script));
     child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{script} failed; `make test` installs what it needs");
