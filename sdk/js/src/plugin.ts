@@ -8,6 +8,7 @@ import type { check } from './options.js';
 import type { SCREEN_PROFILES, VIDEO_PROFILES, profileOf } from './profiles.js';
 import type { openCamera, openScreen } from './capture.js';
 import type { TRTC } from './trtc.js';
+import type { elements } from './views.js';
 
 /** What a plugin does to each picture of the camera before it is sent, and shown to oneself. */
 export interface Effect {
@@ -39,6 +40,7 @@ export interface Core {
   readonly wrongMoment: typeof wrongMoment;
   readonly log: typeof log;
   readonly check: typeof check;
+  readonly elements: typeof elements;
   readonly openCamera: typeof openCamera;
   readonly openScreen: typeof openScreen;
   readonly profileOf: typeof profileOf;

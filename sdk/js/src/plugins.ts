@@ -6,6 +6,7 @@ import { check } from './options.js';
 import type { Core, Plugin, PluginClass } from './plugin.js';
 import { SCREEN_PROFILES, VIDEO_PROFILES, profileOf } from './profiles.js';
 import { Turns } from './turns.js';
+import { elements } from './views.js';
 
 interface Running {
   plugin: Plugin;
@@ -34,6 +35,7 @@ export class Plugins {
       wrongMoment,
       log,
       check,
+      elements,
       openCamera,
       openScreen,
       profileOf,

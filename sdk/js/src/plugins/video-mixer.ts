@@ -182,7 +182,7 @@ export class VideoMixer implements Plugin {
         }
       }
     }
-    if (options.view !== undefined) this.#show(functionName, options.view);
+    if (options.view !== undefined) this.#show(options.view);
     const failed = new Set(failedDetails.map(({ id }) => id));
     const successOptions: UpdateVideoMixerOptions = { ...options };
     for (const kind of KINDS) {
@@ -271,12 +271,11 @@ export class VideoMixer implements Plugin {
     return { track: video, sound: audio, isOwn: true };
   }
 
-  #show(functionName: string, view: VideoMixerOptions['view']): void {
+  #show(view: VideoMixerOptions['view']): void {
     this.#view?.remove();
     this.#view = undefined;
-    if (!view || !this.#track) return;
-    const place = typeof view === 'string' ? document.getElementById(view) : view;
-    if (!place) throw this.#core.invalid(functionName, `there is no element with id ${JSON.stringify(view)} on the page`, 5009);
+    const [place] = this.#core.elements(view || null);
+    if (!place || !this.#track) return;
     const player = document.createElement('video');
     Object.assign(player, { muted: true, autoplay: true, playsInline: true, srcObject: new MediaStream([this.#track]) });
     Object.assign(player.style, { width: '100%', height: '100%', objectFit: 'contain' });
