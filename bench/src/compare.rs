@@ -96,11 +96,12 @@ const KINDS: [&str; 5] = [
     "64 connections changing one room, a call",
 ];
 
-pub(crate) async fn run(other: &Path) -> anyhow::Result<()> {
+/// Measures each figure, or those whose names have `only` in them.
+pub(crate) async fn run(other: &Path, only: &str) -> anyhow::Result<()> {
     let mut ours = Side::start(&Roomful::binary()?).await?;
     let mut theirs = Side::start(other).await?;
     println!("{:<45} {:>10} {:>10} {:>7}", "microseconds of the server", "this", "other", "ratio");
-    for (kind, name) in KINDS.iter().enumerate() {
+    for (kind, name) in KINDS.iter().enumerate().filter(|(_, name)| name.contains(only)) {
         let (mut this, mut that, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             // In turn, and each first as often as the other.

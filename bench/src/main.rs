@@ -32,7 +32,8 @@ async fn main() -> anyhow::Result<()> {
         ["bare-http", members] => bare::http(members.parse()?).await,
         ["bare-sockets", size] => bare::sockets(size.parse()?).await,
         ["bare-media", ports] => media::bare::run(ports),
-        ["compare", other] => compare::run(other.as_ref()).await,
+        ["compare", other] => compare::run(other.as_ref(), "").await,
+        ["compare", other, only] => compare::run(other.as_ref(), only).await,
         [] => all(&USUAL).await,
         parts => all(parts).await,
     }

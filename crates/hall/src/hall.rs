@@ -389,13 +389,14 @@ impl<T> Hall<T> {
     /// When [`Input::Time`] is due.
     pub fn deadline(&self) -> Option<Time> {
         let room = self.room.as_ref()?;
-        let unknown = self.made.values().filter(|made| made.ticket.is_some() && made.result.is_none());
+        let mut made = self.plans.on_their_way().filter_map(|id| self.made.get(&id));
+        let unknown = made.find(|made| made.ticket.is_some() && made.result.is_none());
         let keeping = self.keeping.iter().find(|keeping| keeping.ticket.is_some());
         [
             self.flush_at(),
             self.settle_at,
             room.next_request_deadline(),
-            unknown.map(|made| made.since + UNKNOWN_AFTER).min(),
+            unknown.map(|made| made.since + UNKNOWN_AFTER),
             keeping.map(|keeping| keeping.since + NOT_KEPT_AFTER),
         ]
         .into_iter()

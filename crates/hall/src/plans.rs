@@ -149,9 +149,14 @@ impl Plans {
         None
     }
 
+    /// Those on their way, in the order in which they were made.
+    pub(crate) fn on_their_way(&self) -> impl Iterator<Item = PlanId> {
+        self.on_the_way.iter().map(|plan| plan.id)
+    }
+
     /// The plan that is to be applied next, of those on their way.
     pub(crate) fn first(&self) -> Option<PlanId> {
-        self.on_the_way.front().map(|plan| plan.id)
+        self.on_their_way().next()
     }
 
     /// A plan was applied, given up, or is wanted no more.

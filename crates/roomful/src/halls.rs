@@ -10,9 +10,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hall::{
-    Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, Planned, Refusal, Refused, Told,
-    Write,
+    Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, PlanId, Planned, Refusal, Refused,
+    Told, Write,
 };
 use hashbrown::HashMap;
 use media::RoomKey;
@@ -50,6 +51,14 @@ pub(crate) enum Waiter {
     Newcomer(Arc<Session>, oneshot::Sender<Result<Welcome, Refusal>>),
 }
 
+fn stored(id: PlanId, result: Result<(), store::Error>) -> Input<Waiter> {
+    let result = result.map_err(|error| Refused {
+        is_behind: matches!(error, store::Error::Behind),
+        text: error.to_string(),
+    });
+    Input::Stored { id, result }
+}
+
 /// A command is answered as only another may be, which cannot happen.
 pub(crate) fn unexpected(answer: &Answer) -> ApiError {
     debug_assert!(false, "a command is answered {answer:?}");
@@ -79,6 +88,22 @@ struct Outgoing {
     is_draining: bool,
 }
 
+/// What the store has of the room and has not answered, in order, which is that of its answers.
+#[derive(Default)]
+struct Commits {
+    queue: VecDeque<(PlanId, Commit)>,
+    is_reporting: bool,
+}
+
+impl Commits {
+    /// The first, if it is answered.
+    fn pop_answered(&mut self) -> Option<(PlanId, Result<(), store::Error>)> {
+        let (_, commit) = self.queue.front_mut()?;
+        let result = commit.now_or_never()?;
+        self.queue.pop_front().map(|(id, _)| (id, result))
+    }
+}
+
 type Links = HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>;
 
 /// A room that exists, with what drives it.
@@ -93,6 +118,7 @@ pub(crate) struct OpenRoom {
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
     outgoing: Mutex<Outgoing>,
+    commits: Mutex<Commits>,
     /// Who listens. Locked by whoever drains.
     links: Mutex<Links>,
     alarm: Alarm,
@@ -120,6 +146,7 @@ impl OpenRoom {
             hall: RwLock::new(Hall::new(room, config.limits.sessions_per_room as usize)),
             first_page: Mutex::new(None),
             outgoing: Mutex::default(),
+            commits: Mutex::default(),
             links: Mutex::default(),
             alarm: Alarm::default(),
             lifetime_alarm: Alarm::default(),
@@ -271,12 +298,18 @@ impl OpenRoom {
 
     /// Lets something happen, and performs what follows.
     pub(crate) fn drive(self: &Arc<Self>, input: Input<Waiter>) {
+        self.drive_all([input]);
+    }
+
+    fn drive_all(self: &Arc<Self>, inputs: impl IntoIterator<Item = Input<Waiter>>) {
         let mut gone = Vec::new();
         let deadline = {
             let mut hall = locks::write(&self.hall);
-            hall.handle(input, clock::now());
-            while let Some(effect) = hall.poll() {
-                self.carry_out(&hall, effect, &mut gone);
+            for input in inputs {
+                hall.handle(input, clock::now());
+                while let Some(effect) = hall.poll() {
+                    self.carry_out(&hall, effect, &mut gone);
+                }
             }
             hall.deadline()
         };
@@ -353,16 +386,30 @@ impl OpenRoom {
         }
     }
 
-    /// Brings the store's answer back.
-    fn report(self: &Arc<Self>, id: hall::PlanId, commit: Commit) {
-        let room = self.clone();
-        tokio::spawn(async move {
-            let result = commit.await.map_err(|error| Refused {
-                is_behind: matches!(error, store::Error::Behind),
-                text: error.to_string(),
-            });
-            room.drive(Input::Stored { id, result });
-        });
+    /// Has the store's answer brought back.
+    fn report(self: &Arc<Self>, id: PlanId, commit: Commit) {
+        let mut commits = self.commits.lock();
+        commits.queue.push_back((id, commit));
+        if !std::mem::replace(&mut commits.is_reporting, true) {
+            tokio::spawn(self.clone().report_all());
+        }
+    }
+
+    /// Brings the store's answers back until none is awaited. Those that come together are taken together.
+    async fn report_all(self: Arc<Self>) {
+        loop {
+            let next = {
+                let mut commits = self.commits.lock();
+                let next = commits.queue.pop_front();
+                commits.is_reporting = next.is_some();
+                next
+            };
+            let Some((id, commit)) = next else { return };
+            let mut answered = vec![stored(id, commit.await)];
+            let others = std::iter::from_fn(|| self.commits.lock().pop_answered());
+            answered.extend(others.map(|(id, result)| stored(id, result)));
+            self.drive_all(answered);
+        }
     }
 
     /// What is written down, as the store has it.
