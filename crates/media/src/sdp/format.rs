@@ -164,6 +164,11 @@ fn video(map: &str, params: &[String]) -> Option<CodecKey> {
 }
 
 impl Format {
+    /// One kind of feedback is not wanted.
+    pub(crate) fn ask_no(&mut self, feedback: &str) {
+        self.feedback.retain(|asked| asked != feedback);
+    }
+
     /// Whether its receiver may ask for something, in RTCP.
     pub(crate) fn asks(&self, feedback: &str) -> bool {
         self.feedback.iter().any(|one| one == feedback)

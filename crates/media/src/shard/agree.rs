@@ -98,6 +98,12 @@ impl Shard {
             // Browsers send it with any codec where it is agreed on; only AV1's payloads do not say as much.
             let is_needed = line.formats.first().is_some_and(|format| format.codec.needs_dependency());
             line.extensions.retain(|agreed| is_needed || agreed.extension != Extension::Dependency);
+            // A browser that hears of its sound alone, while nobody watches its pictures, takes the rate of that for what
+            // its link carries, and needs a second and more to send the largest picture again.
+            if line.media == Media::Audio {
+                line.extensions.retain(|agreed| agreed.extension != Extension::TransportCc);
+                line.formats.iter_mut().for_each(|format| format.ask_no("transport-cc"));
+            }
         }
         let mut library = peer.library.clone();
         let text = library.offer(offer);

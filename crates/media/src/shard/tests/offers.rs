@@ -1170,3 +1170,25 @@ fn feedback_by_stream_is_answered_to_who_receives() {
         assert_eq!(got.unwrap().matches("a=rtcp-fb:* ack ccfb\r\n").count(), count, "{way:?}");
     }
 }
+
+/// What a browser learns of the way it sends on, it learns from its pictures: while only sound goes, it would forget it.
+#[test]
+fn only_pictures_of_publishers_have_feedback_of_the_whole_transport() {
+    let mut world = World::new();
+    let numbered = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\na=rtcp-fb:* transport-cc\r\n";
+    for (peer, way, expected) in [(20, Publish, [0, 1]), (21, Watch, [1, 1])] {
+        let lines = [sound("0", way_of(way)) + numbered, picture("1", way_of(way)) + numbered];
+        let back = if way == Publish { "recvonly" } else { "sendonly" };
+        let summary = format!("audio {back} 111; video {back} 96,97");
+        let row = row("feedback", way, offer("", &lines), &summary);
+        let got = answer(&mut world.shard, peer, &row, world.now);
+        assert_eq!(trouble(&row, &got), None);
+        let got = got.unwrap();
+        let sections: Vec<&str> = got.split("\r\nm=").skip(1).collect();
+        for (section, expected) in sections.iter().zip(expected) {
+            for text in ["a=extmap:3 ", " transport-cc\r\n"] {
+                assert_eq!(section.matches(text).count(), expected, "{way:?} {text}: {section}");
+            }
+        }
+    }
+}
