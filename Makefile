@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api soak sdk lint bench bench-compare bench-media lab lab-short deps
+.PHONY: run test test-api soak sdk generated lint bench bench-compare bench-media lab lab-short deps
 
 run: sdk ## Start the server for development; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve --dev
@@ -24,6 +24,9 @@ sdk/js/dist/roomful-client.js: sdk/js/package-lock.json sdk/js/vite.config.ts sd
 sdk/js/node_modules/.installed: sdk/js/package-lock.json
 	cd sdk/js && npm ci --no-audit --no-fund
 	touch $@
+
+generated: ## Write the files anew that are made from tables: settings
+	ROOMFUL_REGENERATE=1 $(CARGO) test --package roomful --bin roomful generated
 
 lint:
 	$(CARGO) fmt --check

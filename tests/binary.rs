@@ -4,6 +4,8 @@
 
 mod harness;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,6 +203,21 @@ async fn what_is_wrong_with_the_configuration_is_said() {
     assert!(run(&[("ROOMFUL_LIMITS__CALL_PER_SECOND", "1")]).contains("ROOMFUL_LIMITS__CALLS_PER_SECOND"));
     assert!(run(&[("ROOMFUL_PRESENCE__RESUME_GRACE", "30s")]).contains("presence.allow_slow"));
     assert!(run(&[("ROOMFUL_TLS__CERT", "a")]).contains("tls.key"));
+    let wrong = run(&[("ROOMFUL_LIMITS__CONNECTIONS", "many")]);
+    assert!(
+        wrong.contains(r#"ROOMFUL_LIMITS__CONNECTIONS is "many"; it must be a whole number from 0 to"#),
+        "{wrong}"
+    );
+
+    // What is no text is refused where it is ours, and nothing to us where it is not.
+    let no_text = |name: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["app", "list", "--data"]).arg(data.path()).env(name, OsStr::from_bytes(b"\xff"));
+        command.output().unwrap()
+    };
+    assert!(stderr(&no_text("ROOMFUL_LOG__LEVEL")).contains("ROOMFUL_LOG__LEVEL is no UTF-8"));
+    let said = String::from_utf8(no_text("OTHER").stderr).unwrap();
+    assert!(!said.contains("UTF-8") && !said.contains("panicked"), "{said}");
 
     let server = Server::on(Arc::new(data), Vec::new()).await;
     let second = cli_on(server.data.path(), &["serve", "--listen", "127.0.0.1:0"]);

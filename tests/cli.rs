@@ -284,6 +284,11 @@ async fn what_is_wrong_is_found_with_what_to_do() {
     );
     assert!(!output.status.success());
 
+    // A key that does nothing for want of another.
+    let idle = [("ROOMFUL_WEBHOOKS__TOKEN", "x")];
+    let found = findings(&doctor(other.path(), &idle, &["--listen", "127.0.0.1:0"]));
+    assert!(has(&found, "configuration", "doubtful", "does nothing without webhooks.url"), "{found:#?}");
+
     // A folder that is none.
     let file = other.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -296,6 +301,24 @@ async fn what_is_wrong_is_found_with_what_to_do() {
     let environment = [("ROOMFUL_MEDIA__ICE_URLS", turn.as_str()), ("ROOMFUL_MEDIA__TURN_SECRET", "x")];
     let found = findings(&doctor(other.path(), &environment, &["--listen", "127.0.0.1:0"]));
     assert!(has(&found, "TURN", "bad", &turn), "{found:#?}");
+}
+
+#[test]
+fn settings_are_printed_as_a_file_that_changes_nothing() {
+    let settings = |arguments: &[&str]| {
+        let output = Command::new(BINARY).arg("settings").args(arguments).output().unwrap();
+        stdout(&output)
+    };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("roomful.toml");
+    std::fs::write(&file, settings(&[])).unwrap();
+
+    let all: Vec<Value> = serde_json::from_str(&settings(&["--json"])).unwrap();
+    assert!(
+        all.iter().any(|one| one["environment"] == "ROOMFUL_MEMBER_LIST__CAP" && one["default"] == "1000")
+    );
+    let found = doctor(folder.path(), &[], &["--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+    assert!(has(&findings(&found), "configuration", "good", ""));
 }
 
 #[tokio::test]

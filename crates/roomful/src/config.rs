@@ -1,414 +1,330 @@
-//! Configuration: defaults, then a TOML file, then the environment (`ROOMFUL_<SECTION>__<KEY>`), then flags.
-//! An unknown key is an error that suggests the nearest known one.
+//! The settings, each declared once, in the table below: what it is called, what it may be, its default, and what it is for. The
+//! structs, the names in the environment, the checks, `roomful.example.toml` and `docs/settings.md` all come of that table.
+//!
+//! Defaults give way to a TOML file, that to the environment (`ROOMFUL_<SECTION>__<KEY>`), and that to flags. Invariant: what is said
+//! is taken or refused, never passed over.
 
+mod documents;
+mod keys;
+mod kind;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use serde::Deserialize;
-use toml::{Table, Value};
+use anyhow::{Context as _, anyhow, bail};
+use toml::Table;
+
+pub(crate) use documents::Setting;
+use keys::{in_environment, in_file};
+pub(crate) use kind::{Advertised, Listening, Said};
+use kind::{
+    Kind, Written, address, address_or_none, advertised, duration, file, folder, host, ice_urls, listening,
+    log_level, names, number, secret, switch, text, unless_said, word,
+};
 
 use crate::webhooks;
 
-/// Every key there is, by section: what is not here is refused.
-const KEYS: &[(&str, &[&str])] = &[
-    ("server", &["listen", "data"]),
-    (
-        "limits",
-        &[
-            "calls_per_second",
-            "commands_per_second",
-            "changes_per_second",
-            "bytes_per_second",
-            "answer_bytes_per_second",
-            "sessions_per_user",
-            "sessions_per_room",
-            "media_sessions_per_user",
-            "rooms_per_user",
-            "member_room_lifetime",
-            "connections",
-            "connections_per_address",
-        ],
-    ),
-    ("member_list", &["cap"]),
-    ("presence", &["ping_interval", "silent_timeout", "resume_grace", "allow_slow"]),
-    ("webhooks", &["url", "events", "token", "deadline", "waiting_bytes", "allow_private"]),
-    (
-        "media",
-        &[
-            "udp",
-            "tcp",
-            "advertise",
-            "turn",
-            "turn_udp",
-            "turn_host",
-            "workers",
-            "ice_urls",
-            "turn_secret",
-            "turn_lifetime",
-            "members_may_create_rooms",
-        ],
-    ),
-    ("tls", &["cert", "key"]),
-    ("log", &["level", "format"]),
-    ("metrics", &["listen", "token"]),
-];
-
-/// The documented longest time for which a member whose connection died silently may stay listed.
-const FRESHNESS: Duration = Duration::from_secs(40);
-
-/// What `media.advertise` has for this machine's own addresses.
-const AUTO: &str = "auto";
-
-/// The least `webhooks.waiting_bytes`: room for a few of the longest events.
-const LEAST_WAITING_BYTES: usize = 64 << 10;
-
-/// What the server is told. The keys are described in `roomful.example.toml`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Config {
-    pub(crate) server: Server,
-    pub(crate) limits: Limits,
-    pub(crate) member_list: MemberList,
-    pub(crate) presence: Presence,
-    pub(crate) webhooks: Webhooks,
-    pub(crate) media: Media,
-    pub(crate) tls: Tls,
-    pub(crate) log: Log,
-    pub(crate) metrics: Metrics,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct Server {
-    pub(crate) listen: SocketAddr,
-    pub(crate) data: PathBuf,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct Limits {
-    /// Calls of one command a second and app; 0 is none, and none for a user's rates below that are not set.
-    pub(crate) calls_per_second: u32,
-    /// What one user may do a second over the gateway; 0 is no limit. See [`Limits::commands_per_second`] and the like.
-    pub(crate) commands_per_second: Option<u32>,
-    pub(crate) changes_per_second: Option<u32>,
-    pub(crate) bytes_per_second: Option<u32>,
-    pub(crate) answer_bytes_per_second: Option<u32>,
-    /// What one user may have at once; 0 is no limit.
-    pub(crate) sessions_per_user: u32,
-    pub(crate) sessions_per_room: u32,
-    pub(crate) media_sessions_per_user: u32,
-    pub(crate) rooms_per_user: u32,
-    /// How long a member's room goes on that nobody is in, unless it says so itself; 0 is for ever.
-    #[serde(deserialize_with = "duration")]
-    pub(crate) member_room_lifetime: Duration,
-    /// Open connections in all; 0 is no limit.
-    pub(crate) connections: usize,
-    /// Open connections of one address; 0 is no limit. Private addresses are held to it only when it is set.
-    pub(crate) connections_per_address: Option<usize>,
-}
-
-impl Limits {
-    /// A rate that is not set is lifted with that of calls.
-    fn rate(&self, set: Option<u32>, default: u32) -> u32 {
-        set.unwrap_or(if self.calls_per_second == 0 { 0 } else { default })
-    }
-
-    /// Commands of a user.
-    pub(crate) fn commands_per_second(&self) -> u32 {
-        self.rate(self.commands_per_second, 50)
-    }
-
-    /// Those of them that change what is kept of rooms.
-    pub(crate) fn changes_per_second(&self) -> u32 {
-        self.rate(self.changes_per_second, 10)
-    }
-
-    /// Their bytes.
-    pub(crate) fn bytes_per_second(&self) -> u32 {
-        self.rate(self.bytes_per_second, 256 * 1024)
-    }
-
-    /// The bytes of what they are answered.
-    pub(crate) fn answer_bytes_per_second(&self) -> u32 {
-        self.rate(self.answer_bytes_per_second, 1024 * 1024)
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct MemberList {
-    /// How many members get_member_list lists at most; 0 is all.
-    pub(crate) cap: usize,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct Presence {
-    #[serde(deserialize_with = "duration")]
-    pub(crate) ping_interval: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) silent_timeout: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) resume_grace: Duration,
-    pub(crate) allow_slow: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct Webhooks {
-    /// Who hears of events of apps that have no receiver of their own; empty is nobody.
-    pub(crate) url: String,
-    /// Which events; empty is all.
-    #[serde(deserialize_with = "list")]
-    pub(crate) events: Vec<String>,
-    pub(crate) token: String,
-    /// How long a before-event may take.
-    #[serde(deserialize_with = "duration")]
-    pub(crate) deadline: Duration,
-    /// How many bytes of an app's events wait in memory; the others wait on the disk.
-    pub(crate) waiting_bytes: usize,
-    pub(crate) allow_private: bool,
-}
-
-impl Webhooks {
-    pub(crate) fn default_receiver(&self) -> store::Webhook {
-        store::Webhook { url: self.url.clone(), events: self.events.clone(), token: self.token.clone() }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct Media {
-    /// Where media comes in over UDP; empty is the address and port number of `server.listen`.
-    pub(crate) udp: String,
-    /// ... and over TCP; empty is the port after that, "off" is nowhere.
-    pub(crate) tcp: String,
-    /// The addresses clients are told; empty or "auto" is this machine's own.
-    #[serde(deserialize_with = "list")]
-    pub(crate) advertise: Vec<String>,
-    /// Whether to relay for clients whose network lets nothing else through.
-    pub(crate) turn: bool,
-    /// Where the relay is over UDP; empty is the address and the port number of `tcp`.
-    pub(crate) turn_udp: String,
-    /// Under which name clients find the relay, and its port over TLS; empty is the advertised addresses, and the
-    /// certificate's name.
-    pub(crate) turn_host: String,
-    /// 0 is one a core.
-    pub(crate) workers: usize,
-    /// STUN and TURN servers that clients are told of.
-    #[serde(deserialize_with = "list")]
-    pub(crate) ice_urls: Vec<String>,
-    /// What the TURN servers have as `static-auth-secret`.
-    pub(crate) turn_secret: String,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) turn_lifetime: Duration,
-    /// Whether a member may create a room over the gateway.
-    pub(crate) members_may_create_rooms: bool,
-}
-
-impl Default for Media {
-    fn default() -> Self {
-        Self {
-            udp: String::new(),
-            tcp: String::new(),
-            advertise: Vec::new(),
-            turn: true,
-            turn_udp: String::new(),
-            turn_host: String::new(),
-            workers: 0,
-            ice_urls: Vec::new(),
-            turn_secret: String::new(),
-            turn_lifetime: Duration::from_secs(24 * 3600),
-            members_may_create_rooms: true,
+/// A macro, since structs and a list of their fields cannot come of one table otherwise.
+macro_rules! settings {
+    ($($of_section:literal [$section:ident] $Section:ident {
+        $($key:ident: $type:ty = $default:expr, $kind:expr, $about:literal;)*
+    })*) => {
+        /// What the server is told.
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub(crate) struct Config {
+            $(#[doc = $of_section] pub(crate) $section: $Section,)*
         }
-    }
-}
 
-impl Media {
-    /// What the forwarding unit is told, beside a server at `listen`.
-    pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
-        let address = |key: &str, text: &str, default: SocketAddr| match text {
-            "" => Ok(default),
-            text => {
-                text.parse().with_context(|| format!("media.{key} is {text:?}, which is no ADDRESS:PORT"))
+        $(
+            #[doc = $of_section]
+            #[derive(Debug, Clone, PartialEq)]
+            pub(crate) struct $Section {
+                $(#[doc = $about] pub(crate) $key: $type,)*
             }
-        };
-        let udp: SocketAddr = address("udp", &self.udp, listen)?;
-        let after = SocketAddr::new(udp.ip(), if udp.port() == 0 { 0 } else { udp.port().wrapping_add(1) });
-        let tcp = if self.tcp == "off" { None } else { Some(address("tcp", &self.tcp, after)?) };
-        let turn =
-            self.turn.then(|| address("turn_udp", &self.turn_udp, tcp.unwrap_or(after))).transpose()?;
-        if turn.is_some_and(|turn| turn == udp && turn.port() != 0) {
-            bail!("media.turn_udp is the port of media.udp; browsers need the relay at another");
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($key: $default,)* }
+                }
+            }
+        )*
+
+        /// The names of all settings.
+        const NAMES: &[keys::Name] = &[$($((stringify!($section), stringify!($key)),)*)*];
+
+        /// The sections, each with what it is about.
+        const SECTIONS: &[(&str, &str)] = &[$((stringify!($section), $of_section),)*];
+
+        /// Every setting there is, in the order of the table.
+        pub(crate) fn all() -> Vec<Setting> {
+            let defaults = Config::default();
+            vec![$($({
+                let kind: Kind<$type> = $kind;
+                Setting {
+                    section: stringify!($section),
+                    key: stringify!($key),
+                    environment: in_environment(stringify!($section), stringify!($key)),
+                    about: $about,
+                    default: kind.show(&defaults.$section.$key),
+                    unit: kind.unit,
+                    may_be_unsaid: kind.may_be_unsaid,
+                    right: kind.right,
+                }
+            },)*)*]
         }
-        let advertised = self.advertise.iter().filter(|text| *text != AUTO).map(|text| {
-            text.parse().with_context(|| {
-                format!("media.advertise has {text:?}, which is no IP address, nor {AUTO:?}")
-            })
-        });
-        let advertised = advertised.collect::<anyhow::Result<Vec<_>>>()?;
-        let advertises_own = self.advertise.is_empty() || self.advertise.iter().any(|text| text == AUTO);
-        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, workers: self.workers })
+
+        impl Config {
+            /// Sets a setting to what is written; `None` when there is none of that name.
+            fn set(&mut self, section: &str, key: &str, written: &Written<'_>) -> Option<Result<(), String>> {
+                match (section, key) {
+                    $($((stringify!($section), stringify!($key)) => {
+                        let kind: Kind<$type> = $kind;
+                        Some(kind.read(written).map(|value| self.$section.$key = value))
+                    })*)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// More of anything than there can be.
+const MANY: u32 = 1_000_000_000;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+settings! {
+    "Where the server is."
+    [server] Server {
+        listen: SocketAddr = ([127, 0, 0, 1], 8480).into(), address(),
+            "Where to listen, for REST calls, the gateway and the page alike. 0.0.0.0 is all addresses of this machine.";
+        data: PathBuf = "data".into(), folder(),
+            "The data folder; made on the first start, readable only by its owner.";
+    }
+
+    "What one app, one user, and everybody together may do. 0 lifts a limit."
+    [limits] Limits {
+        calls_per_second: u32 = 200, number(0..=MANY, "calls a second"),
+            "How often each app may call each command in any one second; more is answered with 60007. Commands with a lower \
+             documented limit keep it (those of the gift catalogue, one a second each, answer with 100012). What members change \
+             over the gateway keeps to the same numbers, counted apart. 0 is no limit for any; then those of the next four that \
+             nobody has set are lifted too.";
+        commands_per_second: Said<u32> = Said::by_nobody(50), unless_said(number(0..=MANY, "commands a second")),
+            "What one user may do in any second, over the gateway, WHIP and WHEP and all its connections together. Two seconds' \
+             worth may be saved up. More is answered with 60007, and the connection is read again a moment later.";
+        changes_per_second: Said<u32> = Said::by_nobody(10), unless_said(number(0..=MANY, "commands a second")),
+            "Those of a user's commands that change what is kept of rooms: make, change, seats, moderation, battles.";
+        bytes_per_second: Said<u32> = Said::by_nobody(256 << 10), unless_said(number(0..=MANY, "bytes a second")),
+            "The bytes of a user's commands.";
+        answer_bytes_per_second: Said<u32> = Said::by_nobody(1 << 20), unless_said(number(0..=MANY, "bytes a second")),
+            "The bytes of what they are answered: a page of a large room has some 40,000, entering it up to 600,000. Four \
+             seconds' worth may be saved up.";
+        sessions_per_user: u32 = 20, number(0..=MANY, "sessions"),
+            "What one user may have at once over the gateway; more is answered with 60007. A session that has lost its \
+             connection makes room for a new one.";
+        sessions_per_room: u32 = 10, number(0..=MANY, "sessions"),
+            "The same in one room.";
+        media_sessions_per_user: u32 = 50, number(0..=MANY, "sessions"),
+            "The same by WHIP and WHEP; more is answered with 503.";
+        rooms_per_user: u32 = 50, number(0..=MANY, "rooms"),
+            "Rooms that a user has made over the gateway and that are still there, whoever owns them now.";
+        member_room_lifetime: Duration = 10 * MINUTE, duration(Duration::ZERO..=YEAR),
+            "A room made over the gateway ends when nobody was in it for so long, unless it was made with LifetimeAfterNoUsers. \
+             \"0s\" is never.";
+        connections: usize = 50_000, number(0..=MANY as usize, "connections"),
+            "Open connections in all. More are answered 503, or closed. There are never more than the open files allow.";
+        connections_per_address: Said<usize> = Said::by_nobody(1000),
+            unless_said(number(0..=MANY as usize, "connections")),
+            "Open connections of one address; an IPv6 /64 counts as one. Loopback and private addresses, where proxies are, are \
+             held to it only when it is set.";
+    }
+
+    "The list of a room's members."
+    [member_list] MemberList {
+        cap: usize = 1000, number(0..=MANY as usize, "members"),
+            "How many members get_member_list lists of a room at most. 0 is all, page by page.";
+    }
+
+    "When a member whose connection is lost is gone."
+    [presence] Presence {
+        ping_interval: Duration = 5 * SECOND, duration(Duration::from_millis(10)..=HOUR),
+            "How often the server pings a connection.";
+        silent_timeout: Duration = 15 * SECOND, duration(Duration::from_millis(20)..=HOUR),
+            "A connection from which nothing came for so long counts as lost. Longer than ping_interval.";
+        resume_grace: Duration = 20 * SECOND, duration(Duration::ZERO..=24 * HOUR),
+            "A member whose connection was lost stays listed for so long, and may resume.";
+        allow_slow: bool = false, switch(),
+            "silent_timeout and resume_grace may add up to more than the documented 40 s only if this says that it is meant.";
+    }
+
+    "Who hears of events of apps that have no receiver of their own."
+    [webhooks] Webhooks {
+        url: String = String::new(), text(),
+            "Where events go of apps that have no receiver of their own (`roomful webhook set`); \"\" is nowhere.";
+        events: Vec<String> = Vec::new(), names("names of events"),
+            "The events that are sent there; [] is all. `roomful webhook list --events` names them.";
+        token: String = String::new(), secret(),
+            "The secret of their signatures; \"\" sends none.";
+        deadline: Duration = 2 * SECOND, duration(Duration::from_millis(1)..=10 * MINUTE),
+            "How long a before-event is waited for, of any app. Without an answer the message or gift goes through.";
+        waiting_bytes: usize = 8 << 20, number(64 << 10..=1 << 30, "bytes"),
+            "How many bytes of each app's events wait in memory for their receiver; more wait on the disk.";
+        allow_private: bool = false, switch(),
+            "Receivers at loopback, private and link-local addresses are refused unless this is true.";
+    }
+
+    "Sound and pictures."
+    [media] Media {
+        udp: Option<SocketAddr> = None, address_or_none(),
+            "Where sound and pictures come in: one UDP port for everyone. \"\" is the address and the port number of \
+             server.listen.";
+        tcp: Listening = Listening::Usual, listening(),
+            "The same over TCP, for networks without UDP. \"\" is the port after that of media.udp; \"off\" is nowhere.";
+        advertise: Vec<Advertised> = vec![Advertised::Own], advertised(),
+            "The IP addresses that clients are told. \"auto\" (or none) are this machine's own; behind address translation it is \
+             the public one, and [\"203.0.113.5\", \"auto\"] for clients on both sides.";
+        turn: bool = true, switch(),
+            "Whether to relay for clients whose network lets nothing else through (TURN): over TCP and TLS at the port of \
+             media.tcp and at that of server.listen, over UDP at a port of its own. It relays to the media port of this server \
+             and nowhere else, and only for members.";
+        turn_udp: Option<SocketAddr> = None, address_or_none(),
+            "That port of its own: browsers need it to differ from media.udp. \"\" is the address and the port number of \
+             media.tcp.";
+        turn_host: String = String::new(), host(),
+            "The name under which clients find that relay, and the port over TLS when it is not that of server.listen. \"\" is \
+             the advertised addresses, and over TLS the first name of the certificate.";
+        workers: usize = 0, number(0..=64, "threads"),
+            "Threads that forward packets; 0 is one for each core.";
+        ice_urls: Vec<String> = Vec::new(), ice_urls(),
+            "STUN and TURN servers that clients are told of, such as \"turn:turn.example.org:3478?transport=udp\".";
+        turn_secret: String = String::new(), secret(),
+            "The secret that these TURN servers (coturn: static-auth-secret) have too; clients get credentials made with it.";
+        turn_lifetime: Duration = 24 * HOUR, duration(MINUTE..=YEAR),
+            "How long credentials hold, for this server's relay and for these.";
+        members_may_create_rooms: bool = true, switch(),
+            "Whether a member may create rooms over the gateway, as the cloud lets whoever enters first.";
+    }
+
+    "TLS. Without a certificate the server speaks plain HTTP."
+    [tls] Tls {
+        cert: Option<PathBuf> = None, file(),
+            "The certificate chain, in PEM: \"/etc/roomful/cert.pem\". \"\" is none.";
+        key: Option<PathBuf> = None, file(),
+            "Its private key, in PEM.";
+    }
+
+    "The log, on stderr."
+    [log] Log {
+        level: String = "info".into(), log_level(),
+            "What is logged.";
+        format: LogFormat = LogFormat::Text, word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+            "For people, or for machines.";
+    }
+
+    "What the server counts, for Prometheus."
+    [metrics] Metrics {
+        listen: Option<SocketAddr> = None, address_or_none(),
+            "Where /metrics is shown to whoever can connect: an address and port of its own, such as \"127.0.0.1:9480\". \"\" is \
+             nowhere.";
+        token: String = String::new(), secret(),
+            "With a token, /metrics is also on the server's own port, for those who send it (Authorization: Bearer <token>). \
+             Without one it is not there. `curl --unix-socket data/control.sock http://localhost/metrics` always shows it.";
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Tls {
-    pub(crate) cert: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub(crate) struct Log {
-    pub(crate) level: String,
-    pub(crate) format: LogFormat,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Metrics {
-    /// Where they are shown besides the control socket; empty is nowhere.
-    pub(crate) listen: String,
-    /// What opens them on the public port, as a bearer token; empty is that nothing does.
-    pub(crate) token: String,
-}
-
-impl Metrics {
-    pub(crate) fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
-        if self.listen.is_empty() {
-            return Ok(None);
-        }
-        let trouble = || format!("metrics.listen is {:?}, which is no ADDRESS:PORT", self.listen);
-        self.listen.parse().map(Some).with_context(trouble)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Text,
     Json,
 }
 
-impl Default for Server {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8480)), data: "data".into() }
-    }
+/// A file that has them all, each with its default.
+pub(crate) fn example() -> String {
+    documents::example(SECTIONS, &all())
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            calls_per_second: 200,
-            commands_per_second: None,
-            changes_per_second: None,
-            bytes_per_second: None,
-            answer_bytes_per_second: None,
-            sessions_per_user: 20,
-            sessions_per_room: 10,
-            media_sessions_per_user: 50,
-            rooms_per_user: 50,
-            member_room_lifetime: Duration::from_secs(600),
-            connections: 50_000,
-            connections_per_address: None,
-        }
-    }
-}
-
-impl Default for MemberList {
-    fn default() -> Self {
-        Self { cap: 1000 }
-    }
-}
-
-impl Default for Presence {
-    fn default() -> Self {
-        Self {
-            ping_interval: Duration::from_secs(5),
-            silent_timeout: Duration::from_secs(15),
-            resume_grace: Duration::from_secs(20),
-            allow_slow: false,
-        }
-    }
-}
-
-impl Default for Webhooks {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            events: Vec::new(),
-            token: String::new(),
-            deadline: Duration::from_secs(2),
-            waiting_bytes: 8 << 20,
-            allow_private: false,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Text }
-    }
-}
+/// The documented longest time for which a member whose connection died silently may stay listed.
+const FRESHNESS: Duration = Duration::from_secs(40);
 
 impl Config {
     /// Reads the file (if one is named) and the environment.
+    ///
+    /// # Errors
+    /// What is wrong: which setting, what it is, and what would be right.
     pub(crate) fn load(
         file: Option<&Path>,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> anyhow::Result<Self> {
-        let mut table = match file {
-            None => Table::new(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                text.parse().with_context(|| format!("{} is not valid TOML", path.display()))?
-            }
-        };
-        for (section, value) in &table {
-            let Some(keys) = value.as_table() else {
-                bail!("{section} must be a section: [{section}]{}", instead_of_a_section(section));
-            };
-            for key in keys.keys() {
-                require_known(section, key, in_file)?;
-            }
-            if !KEYS.iter().any(|(known, _)| known == section) {
-                // It has no key by which it would have been found out.
-                require_known(section, "", in_file)?;
-            }
+        let mut config = Self::default();
+        if let Some(path) = file {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let table = text.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
+            config.read_file(&table)?;
         }
-        for (name, value) in environment {
-            let Some(rest) = name.strip_prefix("ROOMFUL_") else { continue };
-            let Some((section, key)) = rest.split_once("__") else {
-                refuse_single_underscore(&name, rest)?;
-                continue;
-            };
-            let (section, key) = (section.to_lowercase(), key.to_lowercase());
-            require_known(&section, &key, in_environment)?;
-            let value = match (value.parse::<i64>(), value.parse::<bool>()) {
-                (Ok(number), _) => Value::Integer(number),
-                (_, Ok(switch)) => Value::Boolean(switch),
-                _ => Value::String(value),
-            };
-            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let Some(section) = section.as_table_mut() {
-                section.insert(key, value);
-            }
-        }
-        let config: Config = Value::Table(table).try_into().context("the configuration has a wrong value")?;
+        config.read_environment(environment)?;
         config.check()?;
         Ok(config)
     }
 
+    fn read_file(&mut self, table: &Table) -> anyhow::Result<()> {
+        for (section, value) in table {
+            let Some(keys) = value.as_table() else {
+                let meant = keys::instead_of_a_section(NAMES, section);
+                bail!("{section} must be a section: [{section}]{meant}");
+            };
+            for (key, value) in keys {
+                self.take(section, key, &Written::File(value), in_file)?;
+            }
+            if !NAMES.iter().any(|(known, _)| known == section) {
+                // It has no key by which it would have been found out.
+                return Err(keys::unknown(NAMES, section, "", in_file));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_environment(
+        &mut self,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> anyhow::Result<()> {
+        let mut set_by = HashMap::new();
+        for (name, value) in environment {
+            let name = name.to_string_lossy();
+            let Some((section, key)) = keys::of_environment(NAMES, &name)? else { continue };
+            let value = value.to_str().ok_or_else(|| anyhow!("{name} is no UTF-8"))?;
+            self.take(&section, &key, &Written::Environment(value), in_environment)?;
+            if let Some(other) = set_by.insert((section, key), name.to_string()) {
+                bail!("{other} and {name} are the same setting; unset one of them");
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        section: &str,
+        key: &str,
+        written: &Written<'_>,
+        show: impl Fn(&str, &str) -> String,
+    ) -> anyhow::Result<()> {
+        match self.set(section, key, written) {
+            None => Err(keys::unknown(NAMES, section, key, show)),
+            Some(taken) => taken.map_err(|trouble| anyhow!("{} {trouble}", show(section, key))),
+        }
+    }
+
+    /// What has to fit together.
     fn check(&self) -> anyhow::Result<()> {
         let Presence { ping_interval, silent_timeout, resume_grace, allow_slow } = self.presence;
-        if ping_interval.is_zero() || silent_timeout <= ping_interval {
-            bail!("presence.silent_timeout must be longer than presence.ping_interval, which must not be 0");
+        if silent_timeout <= ping_interval {
+            bail!("presence.silent_timeout must be longer than presence.ping_interval");
         }
         if silent_timeout + resume_grace > FRESHNESS && !allow_slow {
             bail!(
@@ -418,152 +334,109 @@ impl Config {
         }
         if !self.webhooks.url.is_empty() {
             webhooks::check_url(&self.webhooks.url, self.webhooks.allow_private)
-                .map_err(|trouble| anyhow::anyhow!("webhooks.url: {trouble}"))?;
+                .map_err(|trouble| anyhow!("webhooks.url: {trouble}"))?;
         }
         if let Some(unknown) = webhooks::unknown_event(&self.webhooks.events) {
             bail!("webhooks.events: {unknown}");
         }
-        if self.webhooks.deadline.is_zero() {
-            bail!("webhooks.deadline must not be 0");
-        }
-        if self.webhooks.waiting_bytes < LEAST_WAITING_BYTES {
-            bail!("webhooks.waiting_bytes must be at least {LEAST_WAITING_BYTES}");
-        }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         self.media.unit(any)?;
-        if !is_host(&self.media.turn_host) {
-            let host = &self.media.turn_host;
-            bail!(
-                "media.turn_host is {host:?}, which is no name as in live.example.org or live.example.org:443"
-            );
-        }
-        if let Some(url) = self.media.ice_urls.iter().find(|url| !is_ice_url(url)) {
-            bail!("media.ice_urls has {url:?}, which does not begin with stun:, stuns:, turn: or turns:");
-        }
         if self.media.turn_secret.is_empty() && self.media.ice_urls.iter().any(|url| url.starts_with("turn"))
         {
             bail!(
                 "media.turn_secret is needed for the TURN servers of media.ice_urls: their static-auth-secret"
             );
         }
-        self.metrics.address()?;
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             bail!("tls.cert and tls.key go together; only one of them is set");
         }
         Ok(())
     }
-}
 
-/// A name, maybe with a port, or nothing at all.
-fn is_host(text: &str) -> bool {
-    let (name, port) = text.split_once(':').unwrap_or((text, "443"));
-    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_');
-    text.is_empty() || !name.is_empty() && name.chars().all(is_of_name) && port.parse::<u16>().is_ok()
-}
-
-fn is_ice_url(url: &str) -> bool {
-    ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme))
-}
-
-/// A key as it is written in a file.
-fn in_file(section: &str, key: &str) -> String {
-    format!("{section}.{key}")
-}
-
-/// ... and in the environment.
-fn in_environment(section: &str, key: &str) -> String {
-    format!("ROOMFUL_{}__{}", section.to_uppercase(), key.to_uppercase())
-}
-
-fn all_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
-    KEYS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)))
-}
-
-/// Refuses a key that does not exist, with the nearest that does.
-fn require_known(section: &str, key: &str, show: impl Fn(&str, &str) -> String) -> anyhow::Result<()> {
-    if all_keys().any(|known| known == (section, key)) {
-        return Ok(());
+    /// What is set and does nothing, for want of something else, with what it wants.
+    pub(crate) fn idle(&self) -> Vec<(&'static str, &'static str)> {
+        let Self { webhooks, media, .. } = self;
+        let receives = !webhooks.url.is_empty();
+        let relays = media.ice_urls.iter().any(|url| url.starts_with("turn"));
+        let all = [
+            ("webhooks.events", "webhooks.url", receives || webhooks.events.is_empty()),
+            ("webhooks.token", "webhooks.url", receives || webhooks.token.is_empty()),
+            ("media.turn_udp", "media.turn = true", media.turn || media.turn_udp.is_none()),
+            ("media.turn_host", "media.turn = true", media.turn || media.turn_host.is_empty()),
+            ("media.turn_secret", "a TURN server in media.ice_urls", relays || media.turn_secret.is_empty()),
+        ];
+        all.into_iter().filter(|(.., is_used)| !is_used).map(|(key, wants, _)| (key, wants)).collect()
     }
-    let away = |known: &(&str, &str)| distance(known.0, section) + distance(known.1, key);
-    let nearest = all_keys().min_by_key(away).map(|(section, key)| show(section, key)).unwrap_or_default();
-    let asked = show(section, key);
-    bail!("unknown configuration key {}; did you mean {nearest}?", asked.trim_end_matches('.'))
 }
 
-/// How far what was written is from a name: letters that are wrong, missing or exchanged, and where only some of its words were
-/// written (`calls` of `calls_per_second`), one for the others. So a short name is no nearer by being short.
-fn distance(name: &str, written: &str) -> usize {
-    let words: Vec<&str> = name.split('_').collect();
-    let count = words.len();
-    let runs = (0..count).flat_map(|from| (from + 1..=count).map(move |to| (from, to)));
-    let of_run = |(from, to): (usize, usize)| {
-        let run = words.get(from..to).unwrap_or_default().join("_");
-        strsim::damerau_levenshtein(&run, written) + usize::from(to - from < count)
-    };
-    runs.map(of_run).min().unwrap_or(usize::MAX / 2)
+impl Limits {
+    /// A rate that nobody has set is lifted with that of calls.
+    fn rate(&self, rate: Said<u32>) -> u32 {
+        if self.calls_per_second == 0 && !rate.is_said() { 0 } else { rate.value() }
+    }
+
+    /// Commands of a user.
+    pub(crate) fn commands_per_second(&self) -> u32 {
+        self.rate(self.commands_per_second)
+    }
+
+    /// Those of them that change what is kept of rooms.
+    pub(crate) fn changes_per_second(&self) -> u32 {
+        self.rate(self.changes_per_second)
+    }
+
+    /// Their bytes.
+    pub(crate) fn bytes_per_second(&self) -> u32 {
+        self.rate(self.bytes_per_second)
+    }
+
+    /// The bytes of what they are answered.
+    pub(crate) fn answer_bytes_per_second(&self) -> u32 {
+        self.rate(self.answer_bytes_per_second)
+    }
 }
 
-/// What may be meant by a key that stands outside all sections.
-fn instead_of_a_section(key: &str) -> String {
-    let found = all_keys().find(|(_, known)| *known == key);
-    found.map(|(section, key)| format!("; did you mean {section}.{key}?")).unwrap_or_default()
+impl Webhooks {
+    pub(crate) fn default_receiver(&self) -> store::Webhook {
+        store::Webhook { url: self.url.clone(), events: self.events.clone(), token: self.token.clone() }
+    }
 }
 
-/// A name of the environment with one underscore where there have to be two sets nothing. Other names that begin alike are for others
-/// (Kubernetes sets `ROOMFUL_PORT` and such for a service called roomful).
-fn refuse_single_underscore(name: &str, rest: &str) -> anyhow::Result<()> {
-    let is_meant = |(section, key): &(&str, &str)| rest.eq_ignore_ascii_case(&format!("{section}_{key}"));
-    match all_keys().find(is_meant) {
-        Some((section, key)) => {
-            bail!("unknown configuration key {name}; did you mean {}?", in_environment(section, key))
+impl Media {
+    /// What the forwarding unit is told, beside a server at `listen`.
+    pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
+        let udp = self.udp.unwrap_or(listen);
+        let after = SocketAddr::new(udp.ip(), if udp.port() == 0 { 0 } else { udp.port().wrapping_add(1) });
+        let tcp = match self.tcp {
+            Listening::Usual => Some(after),
+            Listening::Nowhere => None,
+            Listening::At(address) => Some(address),
+        };
+        let turn = self.turn.then(|| self.turn_udp.or(tcp).unwrap_or(after));
+        if turn.is_some_and(|turn| turn == udp && turn.port() != 0) {
+            bail!("media.turn_udp is the port of media.udp; browsers need the relay at another");
         }
-        None => Ok(()),
-    }
-}
-
-/// A list, or its entries with commas between them (the environment has no lists).
-fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        List(Vec<String>),
-        Text(String),
-    }
-    Ok(match Form::deserialize(deserializer)? {
-        Form::List(list) => list,
-        Form::Text(text) => {
-            text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(String::from).collect()
-        }
-    })
-}
-
-/// `15s`, `500ms`, or a whole number of seconds.
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Seconds(u32),
-        Text(String),
-    }
-    match Form::deserialize(deserializer)? {
-        Form::Seconds(seconds) => Ok(Duration::from_secs(seconds.into())),
-        Form::Text(text) => humantime::parse_duration(&text).map_err(serde::de::Error::custom),
+        let advertised = self.advertise.iter().filter_map(|entry| match entry {
+            Advertised::Own => None,
+            Advertised::Address(address) => Some(*address),
+        });
+        let advertised: Vec<_> = advertised.collect();
+        let advertises_own = advertised.len() < self.advertise.len() || advertised.is_empty();
+        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, workers: self.workers })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generated::require_current;
 
     fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
-        let folder = std::env::temp_dir().join(format!("roomful-config-{:?}", std::thread::current().id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("roomful.toml");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("roomful.toml");
         std::fs::write(&path, file).unwrap();
-        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-        let loaded = Config::load(Some(&path), environment).map_err(|error| format!("{error:#}"));
-        std::fs::remove_dir_all(folder).unwrap();
-        loaded
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        Config::load(Some(&path), environment).map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -584,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_explained() {
+    fn a_name_that_does_not_exist_is_refused_with_the_nearest() {
         for (file, environment, trouble) in [
             ("[limits]\ncals_per_second = 1", vec![], "did you mean limits.calls_per_second?"),
             ("[limit]\ncalls_per_second = 1", vec![], "did you mean limits.calls_per_second?"),
@@ -604,22 +477,10 @@ mod tests {
             ("[limits]\nrooms = 5", vec![], "did you mean limits.rooms_per_user?"),
             ("[meda]", vec![], "unknown configuration key meda; did you mean media."),
             ("listen = '0.0.0.0:8480'", vec![], "did you mean server.listen?"),
-            ("[presence]\nsilent_timeout = '30s'", vec![], "more than 40 s"),
-            ("[presence]\nsilent_timeout = 'soon'", vec![], "presence.silent_timeout"),
-            ("[webhooks]\nwaiting_bytes = 1000", vec![], "webhooks.waiting_bytes must be at least 65536"),
-            ("[tls]\ncert = 'a.pem'", vec![], "go together"),
-            ("[media]\nudp = 'here'", vec![], "media.udp"),
-            ("[metrics]\nlisten = '9090'", vec![], "metrics.listen"),
-            ("[media]\nadvertise = ['example.org']", vec![], "media.advertise"),
-            ("[media]\nturn_host = 'https://example.org'", vec![], "media.turn_host"),
-            ("[media]\nturn_host = 'example.org:https'", vec![], "media.turn_host"),
-            ("[media]\nice_urls = ['http://x']", vec![], "media.ice_urls"),
-            ("[media]\nice_urls = ['turn:x:3478']", vec![], "media.turn_secret"),
         ] {
             let error = load(file, &environment).unwrap_err();
-            assert!(error.contains(trouble) || file.contains("soon"), "{error}");
+            assert!(error.contains(trouble), "{error}");
         }
-        assert!(load("[presence]\nsilent_timeout = '60s'\nallow_slow = true", &[]).is_ok());
         let of_others = [
             ("ROOMFUL_PORT", "tcp://10.0.0.1:8480"),
             ("ROOMFUL_SERVICE_HOST", "10.0.0.1"),
@@ -629,9 +490,142 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_value_is_refused_with_what_it_is_and_what_is_right() {
+        for (name, file, text, right) in [
+            (
+                "limits.calls_per_second",
+                "'many'",
+                "many",
+                "a whole number from 0 to 1,000,000,000 (calls a second)",
+            ),
+            ("limits.calls_per_second", "-1", "-1", "a whole number from 0"),
+            ("limits.calls_per_second", "1.5", "1.5", "a whole number from 0"),
+            ("limits.connections", "1000000001", "1000000001", "(connections)"),
+            ("presence.silent_timeout", "'soon'", "soon", "a time from 20ms to 1h"),
+            ("presence.ping_interval", "0", "0", "a time from 10ms to 1h"),
+            ("presence.ping_interval", "true", "", "a time from 10ms to 1h"),
+            ("presence.resume_grace", "-5", "-5", "a time from 0s to 24h"),
+            ("presence.allow_slow", "'yes'", "yes", "true or false"),
+            ("webhooks.waiting_bytes", "1000", "1000", "a whole number from 65,536 to 1,073,741,824 (bytes)"),
+            ("webhooks.deadline", "'0s'", "0s", "a time from 1ms to 10m"),
+            ("media.turn_lifetime", "0", "0", "a time from 1m to 1y"),
+            ("media.workers", "65", "65", "from 0 to 64 (threads)"),
+            ("media.udp", "'here'", "here", "an address with a port"),
+            ("media.tcp", "'on'", "on", r#""off", or """#),
+            ("media.advertise", "['auto', 'example.org']", "auto, example.org", "a list of IP addresses"),
+            ("media.advertise", "[1]", ",1", "a list of IP addresses"),
+            ("media.turn_host", "'https://example.org'", "https://example.org", "a name as in"),
+            ("media.turn_host", "'example.org:https'", "example.org:https", "a name as in"),
+            ("media.ice_urls", "['http://x']", "http://x", "a list of addresses that begin with stun:"),
+            ("server.listen", "8480", "8480", "an address with a port"),
+            ("server.data", "''", "", "the path of a folder"),
+            ("tls.cert", "5", "", ""),
+            ("log.level", "'inof'", "inof", "off, error, warn, info"),
+            ("log.level", "'info,roomful=loud'", "info,roomful=loud", "off, error, warn, info"),
+            ("log.format", "'xml'", "xml", r#""text" or "json""#),
+            ("metrics.listen", "'9090'", "9090", "an address with a port"),
+        ] {
+            let (section, key) = name.split_once('.').unwrap();
+            let error = load(&format!("[{section}]\n{key} = {file}"), &[]).unwrap_err();
+            assert!(error.starts_with(&format!("{name} is ")) && error.contains(right), "{error}");
+            if right.is_empty() {
+                continue;
+            }
+            let variable = super::in_environment(section, key);
+            let error = load("", &[(variable.as_str(), text)]).unwrap_err();
+            let begin = format!("{variable} is {text:?}; it must be ");
+            assert!(error.starts_with(&begin) && error.contains(right), "{error}");
+        }
+        for (secret, section) in [("turn_secret", "media"), ("token", "webhooks"), ("token", "metrics")] {
+            let error = load(&format!("[{section}]\n{secret} = 4711"), &[]).unwrap_err();
+            assert_eq!(error, format!("{section}.{secret} must be a text in quotes"), "and is not shown");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        for (file, trouble) in [
+            ("[presence]\nsilent_timeout = '30s'", "more than 40 s"),
+            ("[presence]\nsilent_timeout = '5s'", "must be longer than presence.ping_interval"),
+            ("[tls]\ncert = 'a.pem'", "go together"),
+            ("[media]\nice_urls = ['turn:x:3478']", "media.turn_secret"),
+            ("[media]\nudp = '0.0.0.0:1'\nturn_udp = '0.0.0.0:1'", "media.turn_udp is the port of media.udp"),
+            ("[webhooks]\nurl = 'http://10.0.0.1/'", "webhooks.url: "),
+            (
+                "[webhooks]\nevents = ['Live.CallbackAfterCreatRoom']",
+                "did you mean Live.CallbackAfterCreateRoom?",
+            ),
+        ] {
+            let error = load(file, &[]).unwrap_err();
+            assert!(error.contains(trouble), "{error}");
+        }
+        assert!(load("[presence]\nsilent_timeout = '60s'\nallow_slow = true", &[]).is_ok());
+    }
+
+    #[test]
+    fn texts_of_the_environment_are_texts_whatever_they_look_like() {
+        let config = load(
+            "",
+            &[
+                ("ROOMFUL_MEDIA__TURN_SECRET", "0042"),
+                ("ROOMFUL_METRICS__TOKEN", "true"),
+                ("ROOMFUL_WEBHOOKS__EVENTS", "Live.CallbackAfterCreateRoom, Live.CallbackAfterDestroyRoom"),
+                ("ROOMFUL_SERVER__DATA", "2026"),
+                ("ROOMFUL_PRESENCE__RESUME_GRACE", "5"),
+                ("roomful_member_list__cap", "7"),
+            ],
+        )
+        .unwrap();
+
+        assert_eq!((config.media.turn_secret.as_str(), config.metrics.token.as_str()), ("0042", "true"));
+        assert_eq!((config.webhooks.events.len(), config.server.data), (2, "2026".into()));
+        assert_eq!((config.presence.resume_grace, config.member_list.cap), (5 * SECOND, 7));
+    }
+
+    #[test]
+    fn one_setting_is_not_said_twice_by_the_environment() {
+        let twice = [("ROOMFUL_MEMBER_LIST__CAP", "0"), ("roomful_member_list__cap", "7")];
+
+        let error = load("", &twice).unwrap_err();
+
+        assert!(error.contains("are the same setting"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_that_nobody_has_set_is_lifted_with_that_of_calls() {
+        for (file, commands, bytes) in [
+            ("", 50, 262_144),
+            ("calls_per_second = 0", 0, 0),
+            ("calls_per_second = 0\ncommands_per_second = 50", 50, 0),
+        ] {
+            let limits = load(&format!("[limits]\n{file}"), &[]).unwrap().limits;
+            assert_eq!(
+                (limits.commands_per_second(), limits.bytes_per_second()),
+                (commands, bytes),
+                "{file}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_set_and_does_nothing_is_known() {
+        let idle = |file: &str| load(file, &[]).unwrap().idle();
+
+        assert_eq!(idle("[webhooks]\ntoken = 'x'"), [("webhooks.token", "webhooks.url")]);
+        assert_eq!(
+            idle("[media]\nturn = false\nturn_host = 'a.example'"),
+            [("media.turn_host", "media.turn = true")]
+        );
+        assert_eq!(idle("[media]\nturn_secret = 'x'").len(), 1);
+        let used = "[webhooks]\nurl = 'https://a.example/'\ntoken = 'x'\n[media]\nturn_host = 'b.example'";
+        assert!(idle(used).is_empty());
+    }
+
+    #[test]
     fn own_addresses_are_advertised_alone_or_beside_others() {
         for (text, own, others) in [
             ("", true, 0),
+            ("[media]\nadvertise = []", true, 0),
             ("[media]\nadvertise = 'auto'", true, 0),
             ("[media]\nadvertise = ['auto', '203.0.113.5']", true, 1),
             ("[media]\nadvertise = ['203.0.113.5', '2001:db8::5']", false, 2),
@@ -643,19 +637,66 @@ mod tests {
     }
 
     #[test]
-    fn the_example_file_names_every_key_with_its_default() {
-        let example = include_str!("../../../roomful.example.toml");
-        let uncommented: String = example
-            .lines()
-            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
-            .collect::<Vec<_>>()
-            .join("\n");
-        for (section, keys) in KEYS {
-            let table: Table = uncommented.parse().unwrap();
-            for key in *keys {
-                assert!(table[*section].get(key).is_some(), "{section}.{key} is not in roomful.example.toml");
+    fn every_setting_reads_what_it_shows_in_both_ways() {
+        for setting in all() {
+            let Setting { section, key, default, .. } = &setting;
+            let value: Table = format!("it = {default}").parse().unwrap();
+            let value = &value["it"];
+            let bare = match value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Array(entries) => {
+                    entries.iter().map(|entry| entry.as_str().unwrap()).collect::<Vec<_>>().join(",")
+                }
+                other => other.to_string(),
+            };
+            for written in [Written::File(value), Written::Environment(&bare)] {
+                let mut config = Config::default();
+                config.set(section, key, &written).unwrap().unwrap();
+                assert!(config == Config::default() || setting.may_be_unsaid, "{section}.{key}");
             }
         }
-        assert!(load(example, &[]).is_ok());
+    }
+
+    #[test]
+    fn generated_files_have_every_setting() {
+        require_current("roomful.example.toml", &example());
+        require_current("docs/settings.md", &documents::page(SECTIONS, &all()));
+
+        assert_eq!(load(&example(), &[]).unwrap(), Config::default(), "the example changes nothing");
+        assert!(load(&example().replace("#= ", ""), &[]).is_ok());
+    }
+
+    /// The README's tables of limits: `key`, `key` | default, default and more words.
+    #[test]
+    fn the_readme_says_the_defaults_that_are_true() {
+        const README: &str = include_str!("../../../README.md");
+        let for_people = |setting: &Setting| match setting.default.trim_matches('"').parse::<u64>() {
+            Ok(bytes) if setting.unit.starts_with("bytes") && bytes >= 1 << 20 => {
+                format!("{} MiB", bytes >> 20)
+            }
+            Ok(bytes) if setting.unit.starts_with("bytes") => format!("{} KiB", bytes >> 10),
+            Ok(number) => kind::grouped(number),
+            Err(_) => setting.default.trim_matches('"').replace('m', " min"),
+        };
+        let mut found = 0;
+        for line in README.lines().filter(|line| line.starts_with("| `")) {
+            let mut cells = line.trim_matches('|').split('|');
+            let (names, said) = (cells.next().unwrap(), cells.next().unwrap().trim());
+            let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+            let of = |name: &&str| {
+                let name = name.strip_prefix("limits.").unwrap_or(name);
+                all().into_iter().find(|setting| {
+                    setting.key == name && setting.section == "limits"
+                        || format!("{}.{}", setting.section, setting.key) == name
+                })
+            };
+            let meant: Vec<Setting> = names.iter().filter_map(of).collect();
+            let defaults: Vec<String> = meant.iter().map(for_people).collect();
+            if meant.len() == names.len() {
+                assert!(said.starts_with(&defaults.join(", ")), "{names:?}: {said}, and it is {defaults:?}");
+                found += names.len();
+            }
+        }
+        assert!(found >= 13, "{found}");
     }
 }

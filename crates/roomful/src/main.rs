@@ -16,6 +16,8 @@ mod door;
 mod error;
 mod first_app;
 mod gateway;
+#[cfg(test)]
+mod generated;
 mod halls;
 mod limit;
 mod live;

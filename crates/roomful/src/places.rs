@@ -12,9 +12,6 @@ use parking_lot::Mutex;
 
 use crate::config::Limits;
 
-/// How many connections one public address may have unless it was set.
-const PER_ADDRESS: usize = 1000;
-
 /// Of the files that may be open, one in so many is kept from clients: for the store, webhooks and the command line.
 const RESERVED_FILES: u64 = 8;
 
@@ -58,8 +55,8 @@ impl Places {
         let files = usize::try_from(files - files / RESERVED_FILES).unwrap_or(usize::MAX);
         Arc::new(Self {
             most: limit(limits.connections).min(files),
-            most_per_address: limit(limits.connections_per_address.unwrap_or(PER_ADDRESS)),
-            holds_private: limits.connections_per_address.is_some(),
+            most_per_address: limit(limits.connections_per_address.value()),
+            holds_private: limits.connections_per_address.is_said(),
             taken: Mutex::default(),
         })
     }
@@ -127,9 +124,17 @@ fn is_private(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Said;
+
+    /// How many connections one public address may have unless it was set.
+    const PER_ADDRESS: usize = 1000;
 
     fn places(connections: usize, connections_per_address: Option<usize>) -> Arc<Places> {
-        Places::new(&Limits { connections, connections_per_address, ..Limits::default() }, 100_000)
+        let mut limits = Limits { connections, ..Limits::default() };
+        if let Some(most) = connections_per_address {
+            limits.connections_per_address = Said::by_operator(most);
+        }
+        Places::new(&limits, 100_000)
     }
 
     fn take(places: &Arc<Places>, address: &str) -> Result<Place, Full> {

@@ -292,6 +292,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Said;
 
     fn user(name: &str) -> UserId {
         UserId::parse(name).unwrap()
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_saved_up_and_refilled() {
-        let limits = Limits { commands_per_second: Some(10), ..Limits::default() };
+        let limits = Limits { commands_per_second: Said::by_operator(10), ..Limits::default() };
         let (quota, start) = (Quota::new(), Instant::now());
         let burst = |at: Duration| {
             (0..1000).take_while(|_| quota.spend_command(&limits, 1, start + at).is_ok()).count()
@@ -312,8 +313,11 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_the_budget_is_paid_back_first() {
-        let limits =
-            Limits { answer_bytes_per_second: Some(1000), commands_per_second: Some(0), ..Limits::default() };
+        let limits = Limits {
+            answer_bytes_per_second: Said::by_operator(1000),
+            commands_per_second: Said::by_operator(0),
+            ..Limits::default()
+        };
         let (quota, start) = (Quota::new(), Instant::now());
 
         quota.spend_command(&limits, 1, start).unwrap();
@@ -325,7 +329,7 @@ mod tests {
 
     #[test]
     fn connecting_anew_gives_no_new_budget() {
-        let limits = Limits { commands_per_second: Some(1), ..Limits::default() };
+        let limits = Limits { commands_per_second: Said::by_operator(1), ..Limits::default() };
         let quotas = Quotas::default();
         let now = Instant::now();
         while quotas.of(&user("eve"), &limits).spend_command(&limits, 1, now).is_ok() {}

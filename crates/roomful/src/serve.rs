@@ -17,7 +17,7 @@ use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
 use store::{Sqlite, Store as _};
 
-use crate::config::Config;
+use crate::config::{Config, Listening};
 use crate::door::{Door, Served, accept, accept_control, listen};
 use crate::first_app::{first_app, print_welcome};
 use crate::live::{self, Live};
@@ -49,6 +49,9 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     if places.most() < config.limits.connections {
         tracing::info!(files, connections = places.most(), "more connections would need more open files");
     }
+    for (key, wants) in config.idle() {
+        tracing::warn!("{key} is set and does nothing without {wants}");
+    }
     let tls = tls::load(&config.tls)?;
     let metrics = Arc::new(Metrics::install(rest::names())?);
     let _lock = control::lock(&folder)?;
@@ -74,7 +77,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let first_app = snapshot.apps.first().cloned();
     let listener = listen(config.server.listen, "choose another with --listen")?;
     let address = listener.local_addr()?;
-    let metrics_listener = match config.metrics.address()? {
+    let metrics_listener = match config.metrics.listen {
         Some(address) => Some(listen(address, "choose another with metrics.listen")?),
         None => None,
     };
@@ -149,14 +152,14 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
     let any = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
     let mut tries = vec![usual.clone()];
     let mut next = usual.clone();
-    if config.media.turn_udp.is_empty() {
+    if config.media.turn_udp.is_none() {
         next.turn = next.turn.map(any);
         tries.push(next.clone());
     }
-    if config.media.tcp.is_empty() {
+    if config.media.tcp == Listening::Usual {
         next.tcp = next.tcp.map(any);
         tries.push(next.clone());
-        if config.media.udp.is_empty() {
+        if config.media.udp.is_none() {
             next.udp = any(next.udp);
             tries.push(next);
         }

@@ -106,11 +106,15 @@ impl Doctor {
             Err(error) => findings.bad(
                 "configuration",
                 format!("{error:#}"),
-                "mend the key that is named; roomful.example.toml has them all",
+                "mend the key that is named; `roomful settings` has them all",
             ),
             Ok(mut config) => {
                 config.server.listen = self.listen.unwrap_or(config.server.listen);
                 findings.good("configuration", "every key is known, and their values fit together");
+                for (key, wants) in config.idle() {
+                    let found = format!("{key} is set and does nothing without {wants}");
+                    findings.doubtful("configuration", found, format!("set {wants}, or take {key} out"));
+                }
                 let about = running(&config, &mut findings).await;
                 // It may have been started with --listen.
                 if let Some(listen) =
@@ -267,7 +271,7 @@ fn ports(config: &Config, findings: &mut Findings) {
             check("UDP for the relay", address, "media.turn_udp", udp(address));
         }
     }
-    if let Ok(Some(address)) = config.metrics.address() {
+    if let Some(address) = config.metrics.listen {
         check("TCP for metrics", address, "metrics.listen", tcp(address));
     }
 }

@@ -21,7 +21,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use show::{Enough, Format, say, say_json};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::{logging, serve};
 
 /// Roomful: a self-hosted live-room server.
@@ -40,7 +40,7 @@ pub(crate) struct Common {
     /// The data folder [default: data]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// A configuration file (TOML); roomful.example.toml shows every key
+    /// A configuration file (TOML); `roomful settings` prints one with every key
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -94,6 +94,8 @@ enum Command {
     },
     /// Check the configuration, ports, certificate, TURN, disk, clock and limits, and say what to do
     Doctor(doctor::Doctor),
+    /// Print every setting with its default, as a configuration file
+    Settings(Format),
     /// Put members, publishers and viewers on a server, and report what they saw
     LoadTest(load_test::LoadTest),
     /// Print what completes this command line in a shell
@@ -125,9 +127,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Completions { shell } => return completions(shell),
         Command::Man { out } => return manual(&out),
+        Command::Settings(Format { json: true }) => return say_json(&config::all()),
+        Command::Settings(Format { json: false }) => return say(config::example().trim_end()),
         _ => {}
     }
-    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars());
+    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars_os());
     if let (Ok(config), Some(data)) = (&mut config, cli.common.data) {
         config.server.data = data;
     }
@@ -164,8 +168,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Webhook { command } => block_on(command.run(&config)),
         Command::Members(members) => block_on(members.run(&folder)),
-        // These three need no data folder, and are done.
-        Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        // These need no data folder, and are done.
+        Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } | Command::Settings(_) => {
+            Ok(())
+        }
     }
 }
 
