@@ -25,7 +25,7 @@ sdk/js/node_modules/.installed: sdk/js/package-lock.json
 	cd sdk/js && npm ci --no-audit --no-fund
 	touch $@
 
-generated: ## Write the files anew that are made from tables: settings
+generated: ## Write the files anew that are made from tables: settings, and the types of the browser client
 	ROOMFUL_REGENERATE=1 $(CARGO) test --package roomful --bin roomful generated
 
 lint:

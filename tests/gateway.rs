@@ -484,3 +484,69 @@ async fn joins_and_leaves_come_at_most_ten_times_a_second() {
         );
     }
 }
+
+/// A body with what a schema requires.
+fn sample(name: &str, schema: &Value, schemas: &Value) -> Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return sample(name, &schemas[reference.rsplit('/').next().unwrap()], schemas);
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        return sample(name, &any[0], schemas);
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
+    match (name, kind) {
+        ("RoomId", _) => "r".into(),
+        ("OpType", _) => "add".into(),
+        (_, Some("object")) => {
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            let of = |field: &Value| {
+                let field = field.as_str().unwrap();
+                (field.to_string(), sample(field, &schema["properties"][field], schemas))
+            };
+            required.iter().map(of).collect()
+        }
+        (_, Some("array")) => json!([sample(name, &schema["items"], schemas)]),
+        (name, Some("string")) if name.ends_with("_Account") => "ben".into(),
+        (_, Some("string")) => schema["enum"].get(0).cloned().unwrap_or("1".into()),
+        (_, Some("boolean")) => true.into(),
+        _ => 1.into(),
+    }
+}
+
+/// A member is refused what is for those in charge, and nothing else, for want of a right.
+#[tokio::test]
+async fn who_may_is_what_the_document_says() {
+    let server = Server::start().await;
+    server.import(&["own", "ann", "ben"]).await;
+    let seats = json!({"Owner_Account": "own", "SeatTemplate": "AudioSalon", "MaxSeatCount": 4});
+    server.create_room_with("r", seats).await;
+    let (mut ann, _ben) = (server.enter("ann", "r").await, server.enter("ben", "r").await);
+    let document: Value = serde_json::from_str(&server.get("/asyncapi.json").await.1).unwrap();
+
+    let (mut wrong, mut asked) = (Vec::new(), 0);
+    for (name, operation) in document["operations"].as_object().unwrap() {
+        // Of rooms of the other type; and this one would put it out.
+        let is_apart = ["login", "update_room_member_info", "leave_room"].contains(&name.as_str());
+        if operation["action"] == "send" || is_apart {
+            continue;
+        }
+        let body = &document["channels"]["gateway"]["messages"][name]["payload"]["properties"]["body"];
+        let mut body = sample("", body, &document["components"]["schemas"]);
+        match name.as_str() {
+            "ban_member" => body["Duration"] = 60.into(),
+            "mute_member" => body["MuteTime"] = 60.into(),
+            "lock_seat" => body["ForbidTaken"] = true.into(),
+            "move_user_to_seat" => body["Index"] = 0.into(),
+            _ => {}
+        }
+        let is_for_others = operation["description"].as_str().unwrap().contains("owner");
+        let answer = ann.call(name, body.clone()).await;
+        if (answer["ErrorCode"] == 100_006) != is_for_others {
+            wrong.push(format!("{name} {body}: {} and {answer}", operation["description"]));
+        }
+        asked += 1;
+    }
+
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(asked > 60, "{asked}");
+}

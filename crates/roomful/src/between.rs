@@ -9,11 +9,11 @@ use store::Change;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
+use crate::events;
 use crate::halls::SYSTEM;
 use crate::server::Server;
 use crate::session::Frame;
 use crate::webhooks;
-use crate::wire;
 
 /// How long the end of a battle waits that the disk refused.
 const RETRY: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ impl Server {
         }
         self.watch_battles(app);
         for step in steps {
-            let frame = Frame::text(&wire::battle_event(&battle, step));
+            let frame = Frame::text(&events::battle_event(&battle, step));
             for side in &battle.sides {
                 if let Ok(cell) = app.room(side.room.as_str()) {
                     cell.tell_all(frame.clone());
@@ -80,7 +80,7 @@ impl Server {
                 false => (ConnectionStep::Expired, &from),
             };
             if let Ok(other) = app.room(other.as_str()) {
-                other.tell_managers(Frame::text(&wire::connection_event(step, &from, &to, "")));
+                other.tell_managers(Frame::text(&events::connection_event(step, &from, &to, "")));
             }
         }
     }
@@ -122,7 +122,7 @@ impl Server {
         for room in rooms {
             if let Ok(cell) = app.room(room.as_str()) {
                 let connected = app.connected(&room);
-                cell.tell_all(Frame::text(&wire::connection_changed(&room, &connected)));
+                cell.tell_all(Frame::text(&events::connection_changed(&room, &connected)));
             }
         }
         Ok(())

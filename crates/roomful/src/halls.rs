@@ -26,6 +26,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::config::Config;
 use crate::error::{ApiError, Code};
+use crate::events;
 use crate::live::unit;
 use crate::locks::{self, Locked, ReadRoom};
 use crate::quota::Place;
@@ -357,12 +358,12 @@ impl OpenRoom {
                 }
             }
             Effect::Unlisten { session, cause } => {
-                let frame = cause.map(|cause| Frame::text(&wire::room_closed(&self.room_id, cause)));
+                let frame = cause.map(|cause| Frame::text(&events::room_closed(&self.room_id, cause)));
                 self.send_out(Out::Unlisten(session, frame));
             }
             Effect::CatchUp { session, messages, wanted } => {
                 let messages = messages.iter().map(|message| Frame::message(&self.room_id, message));
-                let wanted = wanted.iter().map(|one| Frame::text(&wire::layers_wanted(&self.room_id, one)));
+                let wanted = wanted.iter().map(|one| Frame::text(&events::layers_wanted(&self.room_id, one)));
                 self.send_out(Out::CatchUp(session, messages.chain(wanted).collect()));
             }
             Effect::Answer { ticket: Waiter::Asker(asker), result } => {
@@ -373,7 +374,7 @@ impl OpenRoom {
                     (Answer::Entered(entry), Some(room)) => {
                         let page = self.render(room, "").map_err(Refusal::Rule)?;
                         let streams = hall.streams().told();
-                        let json = wire::welcome(room, &self.app, &page, streams, clock::now());
+                        let json = events::welcome(room, &self.app, &page, streams, clock::now());
                         Ok((entry, Welcome { json }))
                     }
                     _ => Err(Refusal::Gone),
@@ -446,13 +447,13 @@ impl OpenRoom {
         let room_id = &self.room_id;
         Some(match what {
             Told::Event(Event::Message(message)) => Frame::message(room_id, message),
-            Told::Event(event) => Frame::text(&wire::event(hall.room()?, &self.app, event)?),
-            Told::Members(changed) => Frame::text(&wire::members_changed(room_id, changed)),
-            Told::Likes { total, by } => Frame::text(&wire::likes_changed(room_id, *total, by)),
-            Told::Streams(member) => Frame::text(&wire::streams_changed(room_id, member)),
-            Told::Rights(rights) => Frame::text(&wire::publishing_changed(room_id, *rights)),
-            Told::Wanted(wanted) => Frame::text(&wire::layers_wanted(room_id, wanted)),
-            Told::MediaLost(was_publisher) => Frame::text(&wire::media_lost(room_id, *was_publisher)),
+            Told::Event(event) => Frame::text(&events::event(hall.room()?, &self.app, event)?),
+            Told::Members(changed) => Frame::text(&events::members_changed(room_id, changed)),
+            Told::Likes { total, by } => Frame::text(&events::likes_changed(room_id, *total, by)),
+            Told::Streams(member) => Frame::text(&events::streams_changed(room_id, member)),
+            Told::Rights(rights) => Frame::text(&events::publishing_changed(room_id, *rights)),
+            Told::Wanted(wanted) => Frame::text(&events::layers_wanted(room_id, wanted)),
+            Told::MediaLost(was_publisher) => Frame::text(&events::media_lost(room_id, *was_publisher)),
         })
     }
 

@@ -14,6 +14,7 @@ mod demux;
 mod dev;
 mod door;
 mod error;
+mod events;
 mod first_app;
 mod gateway;
 #[cfg(test)]

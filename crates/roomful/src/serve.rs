@@ -35,6 +35,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Made once: whoever asks, signed or not, shares it.
 static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rest::openapi().to_string().into());
+static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| gateway::asyncapi().to_string().into());
 
 /// Runs the server until it is told to stop; with `is_dev`, the page signs people in by their names.
 pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyhow::Result<()> {
@@ -219,6 +220,7 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
+        .route("/asyncapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], ASYNCAPI.clone()) }))
         .merge(page::routes(dev.is_some()))
         .merge(sdk::routes());
     if !token.is_empty() {

@@ -14,6 +14,7 @@ use store::StoredSession;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::Limits;
+use crate::events;
 use crate::limit::RateLimit;
 use crate::quota::Quota;
 use crate::tenant::Tenant;
@@ -41,7 +42,7 @@ impl Frame {
     }
 
     pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
-        let wire = wire::text_frame(&wire::message(room_id, message));
+        let wire = wire::text_frame(&events::message(room_id, message));
         Self { wire, message: Some((room_id.clone(), message.seq)) }
     }
 }

@@ -1,24 +1,29 @@
-//! What a member may ask for, in the REST API's vocabulary: one function a command, each parse, apply, answer.
+//! What a member may ask for, in the REST API's vocabulary: the table of it, how a frame is answered by it, and how sessions begin and
+//! rooms are entered and left. A command is a row and a handler: a request that is parsed, and an answer.
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use futures_util::FutureExt as _;
-use rooms::{SdkAppId, UserId};
-use serde::Deserialize;
+use hashbrown::HashMap as FastMap;
+use rooms::{Role, SdkAppId, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::asked::{Asked, require_inside};
+use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
+use super::owners::{Connect, Connected, FromRoom, InBattle, RequestBattle, ToRoom};
+use super::table::{Command, Run, Who, at_once, later, of, row, shaped};
 use super::{media, seats, speak, stage};
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::events::{Entered, MemberPage, to_json};
 use crate::metrics::record_gateway;
-use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
+use crate::rest::{self, BattleCreated, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::server::Server;
 use crate::session::{Closer, OUTBOX_FRAMES, ResumeToken, Session};
 use crate::wire;
@@ -105,25 +110,39 @@ pub(super) async fn log_in(
     match begin(server, request.body, closer).await {
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token)) => {
-            let rooms = member.session.rooms();
-            let rooms: Vec<&str> = rooms.iter().map(|room| room.room_id.as_str()).collect();
-            let response = format!(
-                r#"{{"SessionId":"{:016x}","ResumeToken":"{}","ServerTime":{},"PingInterval":{},"ServerId":"{}","Rooms":{}}}"#,
-                member.session.id.0,
-                token.text,
-                clock::now().unix_millis(),
-                server.config.presence.ping_interval.as_millis(),
-                server.live.server_id,
-                json!(rooms),
-            );
+            let response = to_json(&LoggedIn {
+                session_id: format!("{:016x}", member.session.id.0),
+                resume_token: token.text,
+                server_time: clock::now().unix_millis(),
+                ping_interval: server.config.presence.ping_interval.as_millis() as u64,
+                server_id: &server.live.server_id,
+                rooms: member.session.rooms().iter().map(|room| room.room_id.to_string()).collect(),
+            });
             (reply(request.id, "login", Ok(response)), Some(member))
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct LoggedIn<'a> {
+    session_id: String,
+    /// Works once.
+    resume_token: String,
+    server_time: u64,
+    /// Milliseconds.
+    ping_interval: u64,
+    /// Another after each start of the server.
+    server_id: &'a str,
+    /// The rooms that the session is in.
+    rooms: Vec<String>,
+}
+
+/// `SdkAppId`, `UserId` and `UserSig` begin a session; `ResumeToken` resumes one.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Login {
+    #[schemars(with = "Option<u32>")]
     sdk_app_id: Option<Value>,
     user_id: Option<String>,
     user_sig: Option<String>,
@@ -207,30 +226,6 @@ fn read_app(value: &Value) -> Option<SdkAppId> {
     rest::integer(value).map(SdkAppId)
 }
 
-/// A member's command that waits for something.
-type Later = Pin<Box<dyn Future<Output = Result<String, ApiError>> + Send>>;
-
-/// Makes a command's future one that goes on to its end even when the connection is lost.
-fn later<F, A>(work: impl FnOnce(A) -> F, asked: A) -> Later
-where
-    F: Future<Output = Result<String, ApiError>> + Send + 'static,
-{
-    let work = tokio::spawn(work(asked));
-    Box::pin(async move { work.await.unwrap_or_else(|error| Err(ApiError::internal(error))) })
-}
-
-/// The same for what is seldom waited for: it begins here and now.
-fn at_once<F>(work: impl FnOnce(Asked) -> F, asked: Asked) -> Later
-where
-    F: Future<Output = Result<String, ApiError>> + Send + 'static,
-{
-    let mut work: Later = Box::pin(work(asked));
-    match (&mut work).now_or_never() {
-        Some(result) => Box::pin(std::future::ready(result)),
-        None => later(|()| work, ()),
-    }
-}
-
 /// Answers a frame of a member.
 pub(super) fn answer(server: &Arc<Server>, session: &Arc<Session>, text: &str) -> Reply {
     let request = Request::parse(text);
@@ -246,64 +241,137 @@ pub(super) fn answer(server: &Arc<Server>, session: &Arc<Session>, text: &str) -
         Ok(request) => request,
         Err((id, error)) => return Reply::Now(reply(id, "?", Err(error))),
     };
-    let now = |command, result| Reply::Now(reply(id, command, result));
-    match request.command.as_str() {
-        "get_member_list" => return now("get_member_list", get_member_list(server, session, request.body)),
-        "login" => {
-            return now("login", Err(ApiError::invalid("login", "was done already on this connection")));
-        }
-        _ => {}
-    }
-    let asked = Asked { server: server.clone(), session: session.clone(), body: request.body.into() };
-    let (command, work) = match request.command.as_str() {
-        "enter_room" => ("enter_room", at_once(enter_room, asked)),
-        "leave_room" => ("leave_room", at_once(leave_room, asked)),
-        "send_text_msg" => ("send_text_msg", later(speak::send_text_msg, asked)),
-        "send_custom_msg" => ("send_custom_msg", later(speak::send_custom_msg, asked)),
-        "send_group_msg" => ("send_group_msg", later(speak::send_group_msg, asked)),
-        "send_like" => ("send_like", later(speak::send_like, asked)),
-        "send_gift" => ("send_gift", later(speak::send_gift, asked)),
-        "take_seat" => ("take_seat", later(seats::take_seat, asked)),
-        "leave_seat" => ("leave_seat", later(seats::leave_seat, asked)),
-        "move_to_seat" => ("move_to_seat", later(seats::move_to_seat, asked)),
-        "apply_for_seat" => ("apply_for_seat", later(seats::apply_for_seat, asked)),
-        "invite_to_seat" => ("invite_to_seat", later(seats::invite_to_seat, asked)),
-        "accept_seat_request" => ("accept_seat_request", later(seats::accept_seat_request, asked)),
-        "reject_seat_request" => ("reject_seat_request", later(seats::reject_seat_request, asked)),
-        "cancel_seat_request" => ("cancel_seat_request", later(seats::cancel_seat_request, asked)),
-        "get_seat_applications" => ("get_seat_applications", later(seats::get_seat_applications, asked)),
-        "request_connection" => ("request_connection", later(stage::request_connection, asked)),
-        "accept_connection" => ("accept_connection", later(stage::accept_connection, asked)),
-        "reject_connection" => ("reject_connection", later(stage::reject_connection, asked)),
-        "cancel_connection" => ("cancel_connection", later(stage::cancel_connection, asked)),
-        "leave_connection" => ("leave_connection", later(stage::leave_connection, asked)),
-        "get_connected_rooms" => ("get_connected_rooms", later(stage::get_connected_rooms, asked)),
-        "request_battle" => ("request_battle", later(stage::request_battle, asked)),
-        "accept_battle" => ("accept_battle", later(stage::accept_battle, asked)),
-        "reject_battle" => ("reject_battle", later(stage::reject_battle, asked)),
-        "exit_battle" => ("exit_battle", later(stage::exit_battle, asked)),
-        "get_media_config" => ("get_media_config", later(media::get_media_config, asked)),
-        "publish" => ("publish", later(media::publish, asked)),
-        "unpublish" => ("unpublish", later(media::unpublish, asked)),
-        "watch" => ("watch", later(media::watch, asked)),
-        "update_watch" => ("update_watch", later(media::update_watch, asked)),
-        "unwatch" => ("unwatch", later(media::unwatch, asked)),
-        "mute_stream" => ("mute_stream", later(media::mute_stream, asked)),
-        "close_device" => ("close_device", later(media::close_device, asked)),
-        "open_device" => ("open_device", later(media::open_device, asked)),
-        "send_data" => ("send_data", later(media::send_data, asked)),
-        "renew_user_sig" => ("renew_user_sig", later(renew_user_sig, asked)),
-        other => match rest::for_members(other) {
-            Some(called) => (called.name, later(move |asked| shared(called, asked), asked)),
+    let asked = |body: &str| Asked { server: server.clone(), session: session.clone(), body: body.into() };
+    let (command, work) = match find(&request.command) {
+        Some(command) => match &command.run {
+            Run::First => {
+                let refused = ApiError::invalid(command.name, "was done already on this connection");
+                return Reply::Now(reply(id, command.name, Err(refused)));
+            }
+            Run::Now(run) => return Reply::Now(reply(id, command.name, run(server, session, request.body))),
+            Run::Later(run) => (command.name, run(asked(request.body))),
+        },
+        None => match rest::for_members(&request.command) {
+            Some(called) => (called.name, later(Box::pin(shared(called, asked(request.body))))),
             None => {
-                return now(
-                    "?",
-                    Err(ApiError::new(Code::NoSuchCommand, format!("there is no command {other:?}"))),
-                );
+                let trouble = format!("there is no command {:?}", request.command);
+                return Reply::Now(reply(id, "?", Err(ApiError::new(Code::NoSuchCommand, trouble))));
             }
         },
     };
     Reply::Later(Box::pin(async move { reply(id, command, work.await) }))
+}
+
+const MEMBERS: Who = Who::InRoom(Role::Member);
+const MANAGERS: Who = Who::InRoom(Role::Admin);
+const OWNER: Who = Who::InRoom(Role::Owner);
+
+/// The table: every command that is no other's. What is the REST API's own is in its table, in the column for members.
+/// `/asyncapi.json`, the browser client's types and the check of `docs/protocol.md` follow from both.
+pub(super) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
+    vec![
+        Command {
+            name: "login",
+            who: Who::Nobody,
+            about: "Begin a session, or resume one.",
+            run: Run::First,
+            request: of::<Login>,
+            answer: of::<LoggedIn>,
+        },
+        row("renew_user_sig", Who::Anyone, "Stay until the end of a newer UserSig.", renew_user_sig),
+        at_once("enter_room", Who::Anyone, "Enter a room.", enter_room),
+        at_once("leave_room", MEMBERS, "Leave a room.", leave_room),
+        Command {
+            name: "get_member_list",
+            who: MEMBERS,
+            about: "Who is in a room, in join order.",
+            run: Run::Now(get_member_list),
+            request: of::<ListRequest>,
+            answer: of::<MemberPage>,
+        },
+        row("send_text_msg", MEMBERS, "Say something to everyone in a room.", speak::send_text_msg),
+        row("send_custom_msg", MEMBERS, "Send data of the app's own to a room.", speak::send_custom_msg),
+        row("send_group_msg", MEMBERS, "Send elements to a room.", speak::send_group_msg),
+        row("send_like", MEMBERS, "Like what happens in a room.", speak::send_like),
+        row("send_gift", MEMBERS, "Give a gift in a room.", speak::send_gift),
+        row("take_seat", MEMBERS, "Sit down.", seats::take_seat),
+        row("leave_seat", MEMBERS, "Get up.", seats::leave_seat),
+        row("move_to_seat", MEMBERS, "Sit on another seat.", seats::move_to_seat),
+        row("apply_for_seat", MEMBERS, "Ask those in charge for a seat.", seats::apply_for_seat),
+        row("invite_to_seat", MANAGERS, "Ask a member to sit.", seats::invite_to_seat),
+        row("accept_seat_request", MEMBERS, "Say yes to a request for a seat.", seats::accept_seat_request),
+        row("reject_seat_request", MEMBERS, "Say no to a request for a seat.", seats::reject_seat_request),
+        row("cancel_seat_request", MEMBERS, "Take back a request for a seat.", seats::cancel_seat_request),
+        row("get_seat_applications", MANAGERS, "Who asks for a seat.", seats::get_seat_applications),
+        shaped::<Connect, Done, _>(
+            "request_connection",
+            OWNER,
+            "Ask another room to co-host.",
+            stage::request_connection,
+        ),
+        shaped::<FromRoom, Connected, _>(
+            "accept_connection",
+            OWNER,
+            "Co-host with a room that has asked.",
+            stage::accept_connection,
+        ),
+        shaped::<FromRoom, Done, _>(
+            "reject_connection",
+            OWNER,
+            "Do not co-host with a room that has asked.",
+            stage::reject_connection,
+        ),
+        shaped::<ToRoom, Done, _>(
+            "cancel_connection",
+            OWNER,
+            "Take back a request to co-host.",
+            stage::cancel_connection,
+        ),
+        shaped::<InRoom, Done, _>("leave_connection", OWNER, "Co-host no more.", stage::leave_connection),
+        shaped::<InRoom, Connected, _>(
+            "get_connected_rooms",
+            MEMBERS,
+            "Which rooms co-host.",
+            stage::get_connected_rooms,
+        ),
+        shaped::<RequestBattle, BattleCreated, _>(
+            "request_battle",
+            OWNER,
+            "Ask rooms to a battle.",
+            stage::request_battle,
+        ),
+        shaped::<InBattle, Done, _>("accept_battle", OWNER, "Take part in a battle.", stage::accept_battle),
+        shaped::<InBattle, Done, _>(
+            "reject_battle",
+            OWNER,
+            "Take no part in a battle.",
+            stage::reject_battle,
+        ),
+        shaped::<InBattle, Done, _>("exit_battle", OWNER, "Leave a battle.", stage::exit_battle),
+        row(
+            "get_media_config",
+            Who::Anyone,
+            "What helps a browser through its network.",
+            media::get_media_config,
+        ),
+        row("publish", MEMBERS, "Publish, or change what is published.", media::publish),
+        row("unpublish", MEMBERS, "Publish no more.", media::unpublish),
+        row("watch", MEMBERS, "Watch, or change what is watched.", media::watch),
+        row("update_watch", MEMBERS, "Change what is watched, without an offer.", media::update_watch),
+        row("unwatch", MEMBERS, "Watch no more.", media::unwatch),
+        row("mute_stream", MEMBERS, "Switch one's own stream off for a while, or on.", media::mute_stream),
+        row("close_device", MANAGERS, "Switch a member's stream off.", media::close_device),
+        row("open_device", MANAGERS, "Ask a member to switch a stream on.", media::open_device),
+        row("send_data", MEMBERS, "Send bytes to the others in a room, not kept.", media::send_data),
+    ]
+});
+
+/// The command of a name.
+fn find(name: &str) -> Option<&'static Command> {
+    type Table = FastMap<&'static str, &'static Command, foldhash::fast::RandomState>;
+    static BY_NAME: LazyLock<Table> =
+        LazyLock::new(|| COMMANDS.iter().map(|command| (command.name, command)).collect());
+    BY_NAME.get(name).copied()
 }
 
 /// A command that is the REST API's own: the same body, the same answer, and the right to call it by what the member is in the
@@ -318,49 +386,55 @@ async fn shared(called: &'static MemberCommand, asked: Asked) -> Result<String, 
     rest::run_for_member(called, server, session, body).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct RoomRequest {
+struct EnterRequest {
+    #[schemars(required)]
     room_id: Option<String>,
-    /// To enter.
+    /// Of a room that has one.
     password: Option<String>,
 }
 
-async fn enter_room(asked: Asked) -> Result<String, ApiError> {
-    let request: RoomRequest = asked.parse()?;
+async fn enter_room(asked: Asked, request: EnterRequest) -> Result<Rendered<Entered>, ApiError> {
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = asked.app()?.room(room_id.as_str())?;
     let (server, session) = (&asked.server, &asked.session);
     let entered = server.enter_room(session, &cell, request.password).await;
-    entered.map(|welcome| welcome.json).inspect_err(|error| {
+    entered.map(|welcome| Rendered::new(welcome.json)).inspect_err(|error| {
         if error.code == Code::WrongPassword {
             session.quota.spend_guess(&server.config.limits, Instant::now());
         }
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RenewRequest {
+    #[schemars(required)]
     user_sig: Option<String>,
 }
 
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct Renewed {
+    /// Unix seconds.
+    expire_time: u64,
+}
+
 /// A session goes on beyond the UserSig that it began with.
-async fn renew_user_sig(asked: Asked) -> Result<String, ApiError> {
-    let request: RenewRequest = asked.parse()?;
+async fn renew_user_sig(asked: Asked, request: RenewRequest) -> Result<Renewed, ApiError> {
     let session = &asked.session;
     let sig = request.user_sig.ok_or_else(|| ApiError::invalid("UserSig", "is missing"))?;
     let valid_until = session.app.credentials().verify(session.user.as_str(), &sig)?;
     session.renew(valid_until);
     asked.server.note_session(session);
-    Ok(json!({"ExpireTime": valid_until.unix_seconds()}).to_string())
+    Ok(Renewed { expire_time: valid_until.unix_seconds() })
 }
 
-async fn leave_room(asked: Asked) -> Result<String, ApiError> {
-    let request: RoomRequest = asked.parse()?;
+async fn leave_room(asked: Asked, request: InRoom) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     asked.server.leave_room(&asked.session, &cell, rooms::LeaveCause::Leave).await?;
-    Ok("{}".into())
+    Ok(Done {})
 }
 
 fn get_member_list(server: &Arc<Server>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
@@ -368,4 +442,18 @@ fn get_member_list(server: &Arc<Server>, session: &Arc<Session>, body: &str) -> 
     let cell = require_inside(server, session, request.room_id.as_deref())?;
     let page = cell.page(None, request.next.as_deref().unwrap_or_default())?;
     Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest;
+
+    #[test]
+    fn no_command_is_there_twice() {
+        for command in COMMANDS.iter() {
+            assert!(std::ptr::eq(find(command.name).unwrap(), command), "{}", command.name);
+            assert!(rest::for_members(command.name).is_none(), "{}", command.name);
+        }
+    }
 }

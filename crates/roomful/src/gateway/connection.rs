@@ -26,6 +26,7 @@ use super::entrance::Entrance;
 use super::member::Member;
 use super::silence::Silence;
 use crate::clock;
+use crate::events;
 use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
 use crate::session::{Close, Closer, Frame, Loss, Session};
@@ -180,7 +181,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
         let written = tokio::select! {
             why = closer.closed() => return End::Close(why),
             () = drained(&mut draining) => {
-                let event = format!(r#"{{"event":"reconnect","body":{{"After":{RECONNECT_AFTER_MS}}}}}"#);
+                let event = events::reconnect(RECONNECT_AFTER_MS);
                 let _ = timeout(CLOSE_TIMEOUT, socket.write(Frame::text(&event).wire)).await;
                 return End::Close(Close::RESTART);
             }

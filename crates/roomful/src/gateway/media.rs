@@ -6,59 +6,46 @@ use std::sync::Arc;
 
 use hall::{Command, Offer, Passing};
 use media::{Published, PublishedLayer, SourceKey, StreamKind, Wanted, Watched};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::asked::Asked;
+use super::asked::{Asked, Done, InRoom, Nothing};
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::events::{self, DeviceBody, MemberEvent, StreamType};
 use crate::halls::OpenRoom;
 use crate::live::unit::stream_type;
-use crate::live::{self, unit};
+use crate::live::{self, IceServer, unit};
 use crate::session::Frame;
-use crate::wire;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct MediaRequest {
+pub(super) struct PublishRequest {
+    #[schemars(required)]
     room_id: Option<String>,
+    /// The offer of an RTCPeerConnection.
+    #[schemars(required)]
     sdp: Option<String>,
     #[serde(default)]
-    streams: Vec<StreamRequest>,
-    stream_type: Option<String>,
-    muted: Option<bool>,
-    #[serde(rename = "Member_Account")]
-    member: Option<String>,
-    /// Of all sounds at most so many are sent to it, the loudest.
-    max_speakers: Option<u32>,
+    streams: Vec<PublishedStream>,
 }
 
-/// The most that `MaxSpeakers` can be: whoever wants to hear more is sent all.
-const MOST_SPEAKERS: u8 = 50;
-
-/// A stream of an offer.
-#[derive(Deserialize)]
+/// A stream of an offer to publish.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct StreamRequest {
+struct PublishedStream {
+    #[schemars(required)]
     mid: Option<String>,
+    #[schemars(required, with = "StreamType")]
     stream_type: Option<String>,
-    /// Of the picture, in pixels: as it is sent, or as it is shown.
+    /// Of the full picture, in pixels.
     #[serde(default)]
     height: Option<u32>,
-    #[serde(default)]
-    max_height: Option<u32>,
-    #[serde(default)]
-    paused: bool,
-    /// Where not all that is watched fits, the higher goes first.
-    #[serde(default)]
-    priority: u8,
     #[serde(default)]
     muted: bool,
     /// From end to end: only members with the publisher's key can see or hear it.
     #[serde(default)]
     encrypted: bool,
-    #[serde(rename = "Member_Account")]
-    member: Option<String>,
     /// What is published follows what is watched: the event `layers_wanted` says.
     #[serde(default)]
     dynacast: bool,
@@ -67,7 +54,7 @@ struct StreamRequest {
 }
 
 /// A simulcast layer of an offer.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct LayerRequest {
     rid: String,
@@ -79,6 +66,55 @@ struct LayerRequest {
     max_bitrate: u32,
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WatchRequest {
+    #[schemars(required)]
+    room_id: Option<String>,
+    /// The offer of an RTCPeerConnection.
+    #[schemars(required)]
+    sdp: Option<String>,
+    #[serde(default)]
+    streams: Vec<WatchedStream>,
+    /// Of all sounds at most so many are sent to it, the loudest.
+    max_speakers: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UpdateRequest {
+    #[schemars(required)]
+    room_id: Option<String>,
+    #[serde(default)]
+    streams: Vec<WatchedStream>,
+    /// Of all sounds at most so many are sent to it, the loudest.
+    max_speakers: Option<u32>,
+}
+
+/// A stream that is watched.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct WatchedStream {
+    #[schemars(required)]
+    mid: Option<String>,
+    /// None is nobody's: the m-line is empty.
+    #[serde(rename = "Member_Account")]
+    member: Option<String>,
+    #[schemars(with = "Option<StreamType>")]
+    stream_type: Option<String>,
+    /// At which the picture is shown, in pixels.
+    #[serde(default)]
+    max_height: Option<u32>,
+    #[serde(default)]
+    paused: bool,
+    /// Where not all that is watched fits, the higher goes first.
+    #[serde(default)]
+    priority: u8,
+}
+
+/// The most that `MaxSpeakers` can be: whoever wants to hear more is sent all.
+const MOST_SPEAKERS: u8 = 50;
+
 /// The most layers that are looked at of one stream.
 const MAX_LAYERS: usize = 3;
 
@@ -89,16 +125,18 @@ fn read_kind(text: Option<&str>) -> Result<StreamKind, ApiError> {
     })
 }
 
-impl MediaRequest {
-    fn offer(&mut self) -> Result<String, ApiError> {
-        self.sdp
-            .take()
-            .ok_or_else(|| ApiError::invalid("Sdp", "is missing; it is the offer of an RTCPeerConnection"))
-    }
+fn read_offer(sdp: Option<String>) -> Result<String, ApiError> {
+    sdp.ok_or_else(|| ApiError::invalid("Sdp", "is missing; it is the offer of an RTCPeerConnection"))
+}
 
+fn read_mid(mid: Option<&String>) -> Result<String, ApiError> {
+    mid.cloned().ok_or_else(|| ApiError::invalid("Mid", "is missing"))
+}
+
+impl PublishRequest {
     fn published(&self) -> Result<Vec<Published>, ApiError> {
-        let read = |stream: &StreamRequest| {
-            let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
+        let read = |stream: &PublishedStream| {
+            let mid = read_mid(stream.mid.as_ref())?;
             let kind = read_kind(stream.stream_type.as_deref())?;
             let layers = stream.layers.iter().take(MAX_LAYERS);
             let read = |layer: &LayerRequest| PublishedLayer {
@@ -116,7 +154,7 @@ impl MediaRequest {
 
     /// What else is said of the streams.
     fn offered(&self) -> Result<Offer, ApiError> {
-        let kinds = |is_meant: fn(&StreamRequest) -> bool| {
+        let kinds = |is_meant: fn(&PublishedStream) -> bool| {
             let meant = self.streams.iter().filter(|stream| is_meant(stream));
             meant
                 .map(|stream| read_kind(stream.stream_type.as_deref()).map(unit::device))
@@ -125,39 +163,36 @@ impl MediaRequest {
         let (muted, encrypted) = (kinds(|stream| stream.muted)?, kinds(|stream| stream.encrypted)?);
         Ok(Offer { streams: Vec::new(), muted, encrypted })
     }
+}
 
-    fn most_speakers(&self) -> Result<Option<NonZeroU8>, ApiError> {
-        let Some(most) = self.max_speakers else { return Ok(None) };
-        let read = u8::try_from(most).ok().filter(|most| *most <= MOST_SPEAKERS).and_then(NonZeroU8::new);
-        let refused = || {
-            ApiError::invalid(
-                "MaxSpeakers",
-                format_args!("is {most}; it is a number from 1 to {MOST_SPEAKERS}"),
-            )
-        };
-        read.map(Some).ok_or_else(refused)
-    }
+fn read_most_speakers(most: Option<u32>) -> Result<Option<NonZeroU8>, ApiError> {
+    let Some(most) = most else { return Ok(None) };
+    let read = u8::try_from(most).ok().filter(|most| *most <= MOST_SPEAKERS).and_then(NonZeroU8::new);
+    let refused = || {
+        ApiError::invalid("MaxSpeakers", format_args!("is {most}; it is a number from 1 to {MOST_SPEAKERS}"))
+    };
+    read.map(Some).ok_or_else(refused)
+}
 
-    fn watched(&self, cell: &OpenRoom) -> Result<Vec<Watched>, ApiError> {
-        let read = |stream: &StreamRequest| {
-            let mid = stream.mid.clone().ok_or_else(|| ApiError::invalid("Mid", "is missing"))?;
-            let source = match stream.member.as_deref() {
-                None | Some("") => None,
-                Some(member) => {
-                    let user = rooms::UserId::parse_field("Member_Account", member)?;
-                    let kind = read_kind(stream.stream_type.as_deref())?;
-                    Some(SourceKey { room: cell.media_key, user: user.as_str().into(), kind })
-                }
-            };
-            let wanted = Wanted {
-                max_height: stream.max_height.unwrap_or(u32::MAX),
-                is_paused: stream.paused,
-                priority: stream.priority,
-            };
-            Ok(Watched { mid, source, wanted })
+fn read_watched(streams: &[WatchedStream], cell: &OpenRoom) -> Result<Vec<Watched>, ApiError> {
+    let read = |stream: &WatchedStream| {
+        let mid = read_mid(stream.mid.as_ref())?;
+        let source = match stream.member.as_deref() {
+            None | Some("") => None,
+            Some(member) => {
+                let user = rooms::UserId::parse_field("Member_Account", member)?;
+                let kind = read_kind(stream.stream_type.as_deref())?;
+                Some(SourceKey { room: cell.media_key, user: user.as_str().into(), kind })
+            }
         };
-        self.streams.iter().map(read).collect()
-    }
+        let wanted = Wanted {
+            max_height: stream.max_height.unwrap_or(u32::MAX),
+            is_paused: stream.paused,
+            priority: stream.priority,
+        };
+        Ok(Watched { mid, source, wanted })
+    };
+    streams.iter().map(read).collect()
 }
 
 /// What lives in memory alone, in the member's name.
@@ -165,27 +200,50 @@ async fn ask(asked: &Asked, cell: &Arc<OpenRoom>, what: Passing) -> Result<(), A
     cell.ask(asked.session.as_member(), None, Command::Passing(what)).await.map(drop)
 }
 
-/// `{}` -> the servers that help a browser through its network.
-pub(super) async fn get_media_config(asked: Asked) -> Result<String, ApiError> {
-    let user = asked.session.user.as_str();
-    let (config, session) = (&asked.server.config.media, format!("s{}", asked.session.id.0));
-    let servers = live::ice_servers(config, &asked.server.live, user, &session, clock::now().unix_seconds());
-    Ok(json!({"IceServers": servers}).to_string())
+/// The servers that help a browser through its network.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MediaConfig {
+    ice_servers: Vec<IceServer>,
 }
 
-pub(super) async fn publish(asked: Asked) -> Result<String, ApiError> {
-    let mut request: MediaRequest = asked.parse()?;
+pub(super) async fn get_media_config(asked: Asked, _: Nothing) -> Result<MediaConfig, ApiError> {
+    let user = asked.session.user.as_str();
+    let (config, session) = (&asked.server.config.media, format!("s{}", asked.session.id.0));
+    let now = clock::now().unix_seconds();
+    Ok(MediaConfig { ice_servers: live::ice_servers(config, &asked.server.live, user, &session, now) })
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Publishing {
+    /// The answer to the offer.
+    sdp: String,
+    streams: Vec<PublishingStream>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct PublishingStream {
+    mid: String,
+    stream_type: StreamType,
+    /// Whether it may flow now.
+    allowed: bool,
+}
+
+pub(super) async fn publish(asked: Asked, request: PublishRequest) -> Result<Publishing, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
-    let (offer, streams, offered) = (request.offer()?, request.published()?, request.offered()?);
+    let (streams, offered) = (request.published(), request.offered());
+    let (offer, streams, offered) = (read_offer(request.sdp)?, streams?, offered?);
     require_some_right(&cell, &asked, &streams)?;
     let (answer, rights) =
         asked.server.live.publish(&cell, &asked.session, offer, streams, offered, None).await?;
-    let streams = answer.published.iter().map(|stream| {
-        let is_allowed = rights.allow(stream.kind);
-        json!({"Mid": stream.mid, "StreamType": stream_type(unit::device(stream.kind)), "Allowed": is_allowed})
+    let streams = answer.published.into_iter().map(|stream| PublishingStream {
+        allowed: rights.allow(stream.kind),
+        stream_type: unit::device(stream.kind).into(),
+        mid: stream.mid,
     });
-    let streams: Vec<Value> = streams.collect();
-    Ok(json!({"Sdp": answer.sdp, "Streams": streams}).to_string())
+    Ok(Publishing { streams: streams.collect(), sdp: answer.sdp })
 }
 
 /// Refuses an offer of which nothing would flow, with the reason.
@@ -206,95 +264,126 @@ fn require_some_right(cell: &OpenRoom, asked: &Asked, streams: &[Published]) -> 
     refusal.map_or(Ok(()), |error| Err(error.into()))
 }
 
-pub(super) async fn unpublish(asked: Asked) -> Result<String, ApiError> {
-    let request: MediaRequest = asked.parse()?;
+pub(super) async fn unpublish(asked: Asked, request: InRoom) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     ask(&asked, &cell, Passing::Unpublish).await?;
-    Ok("{}".into())
+    Ok(Done {})
 }
 
-pub(super) async fn watch(asked: Asked) -> Result<String, ApiError> {
-    let mut request: MediaRequest = asked.parse()?;
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Watching {
+    /// The answer to the offer.
+    sdp: String,
+}
+
+pub(super) async fn watch(asked: Asked, request: WatchRequest) -> Result<Watching, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
-    let (offer, streams, most_speakers) =
-        (request.offer()?, request.watched(&cell)?, request.most_speakers()?);
+    let offer = read_offer(request.sdp)?;
+    let (streams, most_speakers) =
+        (read_watched(&request.streams, &cell)?, read_most_speakers(request.max_speakers)?);
     let answer = asked.server.live.watch(&cell, &asked.session, offer, streams, most_speakers, None).await?;
-    Ok(json!({"Sdp": answer.sdp}).to_string())
+    Ok(Watching { sdp: answer.sdp })
 }
 
-pub(super) async fn update_watch(asked: Asked) -> Result<String, ApiError> {
-    let request: MediaRequest = asked.parse()?;
+pub(super) async fn update_watch(asked: Asked, request: UpdateRequest) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
-    let (streams, most_speakers) = (request.watched(&cell)?, request.most_speakers()?);
+    let (streams, most_speakers) =
+        (read_watched(&request.streams, &cell)?, read_most_speakers(request.max_speakers)?);
     let peer = cell.hall().streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
     asked.server.live.media().rewatch(unit::peer(peer), streams, most_speakers).await?;
-    Ok("{}".into())
+    Ok(Done {})
 }
 
-pub(super) async fn unwatch(asked: Asked) -> Result<String, ApiError> {
-    let request: MediaRequest = asked.parse()?;
+pub(super) async fn unwatch(asked: Asked, request: InRoom) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     ask(&asked, &cell, Passing::Unwatch).await?;
-    Ok("{}".into())
+    Ok(Done {})
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MuteRequest {
+    #[schemars(required)]
+    room_id: Option<String>,
+    #[schemars(required, with = "StreamType")]
+    stream_type: Option<String>,
+    /// On again when it is false.
+    muted: Option<bool>,
 }
 
 /// A member switches its own stream off for a while, or on again.
-pub(super) async fn mute_stream(asked: Asked) -> Result<String, ApiError> {
-    let request: MediaRequest = asked.parse()?;
+pub(super) async fn mute_stream(asked: Asked, request: MuteRequest) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let kind = read_kind(request.stream_type.as_deref())?;
     let is_muted = request.muted.unwrap_or(true);
     ask(&asked, &cell, Passing::MuteStream { device: unit::device(kind), is_muted }).await?;
-    Ok("{}".into())
+    Ok(Done {})
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DeviceRequest {
+    #[schemars(required)]
+    room_id: Option<String>,
+    #[serde(rename = "Member_Account")]
+    #[schemars(required)]
+    member: Option<String>,
+    #[schemars(required, with = "StreamType")]
+    stream_type: Option<String>,
 }
 
 /// One in charge switches a member's stream off; the member may switch it on again.
-pub(super) async fn close_device(asked: Asked) -> Result<String, ApiError> {
-    let (request, cell, kind) = read_device(&asked)?;
+pub(super) async fn close_device(asked: Asked, request: DeviceRequest) -> Result<Done, ApiError> {
+    let (cell, kind) = request.read(&asked)?;
     let user = asked.session.app.require_account_field("Member_Account", request.member.as_deref())?;
     ask(&asked, &cell, Passing::CloseStream { user: user.clone(), device: unit::device(kind) }).await?;
-    tell_device(&asked, &cell, &user, kind, "device_closed");
-    Ok("{}".into())
+    let told = MemberEvent::DeviceClosed(device_body(&asked, &cell, kind));
+    cell.tell_user(&user, Frame::text(&told.text()));
+    Ok(Done {})
 }
 
 /// One in charge asks a member to switch a stream on.
-pub(super) async fn open_device(asked: Asked) -> Result<String, ApiError> {
-    let (request, cell, kind) = read_device(&asked)?;
+pub(super) async fn open_device(asked: Asked, request: DeviceRequest) -> Result<Done, ApiError> {
+    let (cell, kind) = request.read(&asked)?;
     let user = asked.session.app.require_account_field("Member_Account", request.member.as_deref())?;
     cell.read()?.require_member(&user)?;
-    tell_device(&asked, &cell, &user, kind, "device_requested");
-    Ok("{}".into())
+    let told = MemberEvent::DeviceRequested(device_body(&asked, &cell, kind));
+    cell.tell_user(&user, Frame::text(&told.text()));
+    Ok(Done {})
 }
 
-fn read_device(asked: &Asked) -> Result<(MediaRequest, Arc<OpenRoom>, StreamKind), ApiError> {
-    let request: MediaRequest = asked.parse()?;
-    let cell = asked.room(request.room_id.as_deref())?;
-    cell.read()?.require_manager(&asked.session.user)?;
-    let kind = read_kind(request.stream_type.as_deref())?;
-    Ok((request, cell, kind))
+impl DeviceRequest {
+    fn read(&self, asked: &Asked) -> Result<(Arc<OpenRoom>, StreamKind), ApiError> {
+        let cell = asked.room(self.room_id.as_deref())?;
+        cell.read()?.require_manager(&asked.session.user)?;
+        let kind = read_kind(self.stream_type.as_deref())?;
+        Ok((cell, kind))
+    }
 }
 
-fn tell_device(asked: &Asked, cell: &Arc<OpenRoom>, user: &rooms::UserId, kind: StreamKind, event: &str) {
-    let operator = asked.session.user.as_str();
-    let device = unit::device(kind);
-    cell.tell_user(user, Frame::text(&wire::device_event(&cell.room_id, device, operator, event)));
+fn device_body<'a>(asked: &'a Asked, cell: &'a OpenRoom, kind: StreamKind) -> DeviceBody<'a> {
+    DeviceBody::new(&cell.room_id, unit::device(kind), &asked.session.user)
 }
 
 /// Bytes for everyone in the room, at once and not kept: for what is worth nothing a moment later.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct DataRequest {
+pub(super) struct DataRequest {
+    #[schemars(required)]
     room_id: Option<String>,
+    /// 0 to 10.
+    #[schemars(required)]
     cmd_id: Option<u8>,
     /// Base64.
+    #[schemars(required)]
     data: Option<String>,
 }
 
 /// The most that one `send_data` carries, in bytes of base64.
 const MAX_DATA: usize = 16 * 1024;
 
-pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
-    let request: DataRequest = asked.parse()?;
+pub(super) async fn send_data(asked: Asked, request: DataRequest) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let cmd_id = request.cmd_id.filter(|id| *id <= 10);
     let cmd_id = cmd_id.ok_or_else(|| ApiError::invalid("CmdId", "must be a number from 0 to 10"))?;
@@ -309,8 +398,8 @@ pub(super) async fn send_data(asked: Asked) -> Result<String, ApiError> {
             "send_data: at most 30 a second are allowed; send less often",
         ));
     }
-    let frame = Frame::text(&wire::data_received(&cell.room_id, &asked.session.user, cmd_id, &data));
+    let frame = Frame::text(&events::data_received(&cell.room_id, &asked.session.user, cmd_id, &data));
     let may_speak = |room: &rooms::Room| room.require_may_speak(&asked.session.user, clock::now());
     cell.tell_others(asked.session.id, frame, may_speak)?;
-    Ok("{}".into())
+    Ok(Done {})
 }

@@ -1,15 +1,20 @@
 //! The gateway (`docs/protocol.md`): one WebSocket a client, one task a connection, one bounded queue to it.
 
 mod asked;
+mod asyncapi;
 mod commands;
 mod connection;
 mod entrance;
 mod media;
 mod member;
+mod owners;
 mod seats;
 mod silence;
 mod speak;
 mod stage;
+mod table;
+#[cfg(test)]
+mod typescript;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +32,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+pub(crate) use asyncapi::document as asyncapi;
 use entrance::Entrance;
 
 use crate::patience::Endless;

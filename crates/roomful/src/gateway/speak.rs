@@ -2,8 +2,8 @@
 
 use hall::{Answer, Command, Planned, Said};
 use rooms::{Content, UserId};
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
 use crate::clock;
@@ -12,52 +12,64 @@ use crate::halls::unexpected;
 use crate::rest::Elements;
 use crate::webhooks::{self, MessageQuestion};
 
-#[derive(Deserialize)]
+/// A message that was sent.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct TextRequest {
+pub(super) struct Sent {
+    /// Empty when the app's server has dropped it.
+    msg_id: String,
+    /// Its place in the room's one order; 0 when the app's server has dropped it.
+    seq: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TextRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(alias = "TextContent")]
+    #[schemars(required)]
     text: Option<String>,
     #[serde(default)]
     extension_info: String,
 }
 
-pub(super) async fn send_text_msg(asked: Asked) -> Result<String, ApiError> {
-    let request: TextRequest = asked.parse()?;
+pub(super) async fn send_text_msg(asked: Asked, request: TextRequest) -> Result<Sent, ApiError> {
     let text = request.text.ok_or_else(|| ApiError::invalid("Text", "is missing"))?;
     send(&asked, request.room_id.as_deref(), Content::Text { text, extension: request.extension_info }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct CustomRequest {
+pub(super) struct CustomRequest {
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(default)]
     business_id: String,
+    #[schemars(required)]
     data: Option<String>,
 }
 
-pub(super) async fn send_custom_msg(asked: Asked) -> Result<String, ApiError> {
-    let request: CustomRequest = asked.parse()?;
+pub(super) async fn send_custom_msg(asked: Asked, request: CustomRequest) -> Result<Sent, ApiError> {
     let data = request.data.ok_or_else(|| ApiError::invalid("Data", "is missing"))?;
     send(&asked, request.room_id.as_deref(), Content::Custom { business_id: request.business_id, data }).await
 }
 
-#[derive(Deserialize)]
-struct GroupRequest {
-    #[serde(rename = "GroupId", alias = "RoomId")]
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct GroupRequest {
+    #[serde(rename = "RoomId", alias = "GroupId")]
+    #[schemars(required)]
     room_id: Option<String>,
     #[serde(flatten)]
     elements: Elements,
 }
 
-pub(super) async fn send_group_msg(asked: Asked) -> Result<String, ApiError> {
-    let request: GroupRequest = asked.parse()?;
+pub(super) async fn send_group_msg(asked: Asked, request: GroupRequest) -> Result<Sent, ApiError> {
     let content = request.elements.read()?;
     send(&asked, request.room_id.as_deref(), content).await
 }
 
-async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<String, ApiError> {
+async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<Sent, ApiError> {
     let cell = asked.room(room_id)?;
     asked.server.require_store(&cell.app)?;
     let user = &asked.session.user;
@@ -75,50 +87,64 @@ async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<
     };
     let Some(content) = webhooks::before_message(&asked.server, &cell.app, question).await? else {
         // The app's server drops it, and its sender is not to know.
-        return Ok(json!({"MsgId": "", "Seq": 0}).to_string());
+        return Ok(Sent { msg_id: String::new(), seq: 0 });
     };
     let message = Command::Said(Said::Message(content));
     match cell.ask(asked.session.as_member(), None, message).await? {
-        Answer::Message { id, seq, .. } => Ok(json!({"MsgId": id, "Seq": seq}).to_string()),
+        Answer::Message { id, seq, .. } => Ok(Sent { msg_id: id, seq }),
         other => Err(unexpected(&other)),
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct LikeRequest {
+pub(super) struct LikeRequest {
+    #[schemars(required)]
     room_id: Option<String>,
+    /// 1 to 1,000.
     count: Option<u64>,
 }
 
-pub(super) async fn send_like(asked: Asked) -> Result<String, ApiError> {
-    let request: LikeRequest = asked.parse()?;
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Liked {
+    total_likes_received: u64,
+}
+
+pub(super) async fn send_like(asked: Asked, request: LikeRequest) -> Result<Liked, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     asked.server.require_store(&cell.app)?;
     let like = Command::Said(Said::Like(request.count.unwrap_or(1)));
     match cell.ask(asked.session.as_member(), None, like).await? {
-        Answer::Likes(total) => Ok(json!({"TotalLikesReceived": total}).to_string()),
+        Answer::Likes(total) => Ok(Liked { total_likes_received: total }),
         other => Err(unexpected(&other)),
     }
 }
 
-#[derive(Deserialize)]
-struct GiftRequest {
-    #[serde(rename = "RoomId")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GiftRequest {
+    #[schemars(required)]
     room_id: Option<String>,
-    #[serde(rename = "GiftId")]
+    #[schemars(required)]
     gift_id: Option<String>,
-    #[serde(rename = "Count")]
     count: Option<u64>,
+    /// The owner, when nobody is named.
     #[serde(rename = "ReceiverList_Account", default)]
     receivers: Vec<String>,
+}
+
+/// A gift that was given.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Given {
+    sequence: u64,
 }
 
 /// How many receivers a gift may have.
 const MAX_RECEIVERS: usize = 100;
 
-pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
-    let request: GiftRequest = asked.parse()?;
+pub(super) async fn send_gift(asked: Asked, request: GiftRequest) -> Result<Given, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
     let user = &asked.session.user;
     let gift_id = request.gift_id.ok_or_else(|| ApiError::invalid("GiftId", "is missing"))?;
@@ -136,7 +162,7 @@ pub(super) async fn send_gift(asked: Asked) -> Result<String, ApiError> {
     webhooks::before_gift(&asked.server, &cell.app, cell.room_id.as_str(), &gift, count, user, &to).await?;
     let give = Planned::Give { gift: Box::new(gift), count, from: user.clone(), to };
     match asked.server.ask(&cell, asked.session.as_member(), None, Command::Planned(give)).await? {
-        Answer::Sequence(sequence) => Ok(json!({"Sequence": sequence}).to_string()),
+        Answer::Sequence(sequence) => Ok(Given { sequence }),
         other => Err(unexpected(&other)),
     }
 }

@@ -12,10 +12,10 @@ use super::asked::Asked;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
+use crate::events;
 use crate::halls::OpenRoom;
 use crate::rest::CreateBattle;
 use crate::session::Frame;
-use crate::wire;
 
 /// How long a request waits when its maker does not say, and at most.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 30;
@@ -57,7 +57,7 @@ fn other_room(asked: &Asked, field: &str, room_id: Option<&str>) -> Result<Arc<O
 }
 
 fn tell(step: ConnectionStep, from: &OpenRoom, to: &OpenRoom, whom: &Arc<OpenRoom>, extension: &str) {
-    whom.tell_managers(Frame::text(&wire::connection_event(step, &from.room_id, &to.room_id, extension)));
+    whom.tell_managers(Frame::text(&events::connection_event(step, &from.room_id, &to.room_id, extension)));
 }
 
 /// Lets requests run out.
@@ -122,7 +122,7 @@ pub(super) async fn accept_connection(asked: Asked) -> Result<String, ApiError> 
     };
     asked.server.save_connection(&app, connection, &[]).await?;
     tell(ConnectionStep::Accepted, &from, &to, &from, "");
-    Ok(json!({"RoomList": wire::connected(&app.connected(&to.room_id))}).to_string())
+    Ok(json!({"RoomList": events::connected(&app.connected(&to.room_id))}).to_string())
 }
 
 pub(super) async fn reject_connection(asked: Asked) -> Result<String, ApiError> {
@@ -157,7 +157,7 @@ pub(super) async fn get_connected_rooms(asked: Asked) -> Result<String, ApiError
     let request: ConnectionRequest = asked.parse()?;
     let cell = asked.room(request.room_id.as_deref())?;
     let rooms = asked.app()?.connected(&cell.room_id);
-    Ok(json!({"RoomList": wire::connected(&rooms)}).to_string())
+    Ok(json!({"RoomList": events::connected(&rooms)}).to_string())
 }
 
 /// `RoomId` is the caller's; whoever is called is asked, unless `NeedResponse` is false and the rooms are co-hosting.

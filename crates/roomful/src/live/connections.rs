@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use super::unit;
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::events;
 use crate::halls::{OpenRoom, SYSTEM, unexpected};
 use crate::quota::{self, Place};
 use crate::server::Server;
@@ -343,10 +344,10 @@ impl Live {
                         }
                     }
                     Some(Event::Watching(peer, pictures)) => {
-                        self.tell(&server, peer, |cell| wire::watch_changed(&cell.room_id, &pictures));
+                        self.tell(&server, peer, |cell| events::watch_changed(&cell.room_id, &pictures));
                     }
                     Some(Event::Link(peer, link)) => {
-                        self.tell(&server, peer, |cell| wire::link_changed(&cell.room_id, &link));
+                        self.tell(&server, peer, |cell| events::link_changed(&cell.room_id, &link));
                     }
                     Some(Event::Levels(levels)) => {
                         for (room, user, level) in levels {
@@ -364,7 +365,7 @@ impl Live {
                     for (room, speakers) in speakers.drain() {
                         let cell = self.rooms.lock().get(&room).and_then(Weak::upgrade);
                         if let Some(cell) = cell {
-                            let frame = Frame::text(&wire::speakers_changed(&cell.room_id, &speakers));
+                            let frame = Frame::text(&events::speakers_changed(&cell.room_id, &speakers));
                             cell.tell_all(frame);
                         }
                     }

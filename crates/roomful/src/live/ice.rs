@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use media::Media;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha1::Sha1;
 
@@ -18,7 +19,7 @@ use crate::config::{self, Config};
 use crate::tls;
 
 /// An entry of a browser's `iceServers`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct IceServer {
     urls: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,4 +10,4 @@ pub(crate) mod unit;
 pub(crate) mod whip;
 
 pub(crate) use connections::{Happenings, Live, Resource};
-pub(crate) use ice::{relay_urls, servers as ice_servers};
+pub(crate) use ice::{IceServer, relay_urls, servers as ice_servers};

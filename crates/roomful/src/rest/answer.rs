@@ -129,6 +129,13 @@ fn fields<T: Serialize>(object: &T) -> String {
     }
 }
 
+/// The schema of what a member gets of an answer: [`Answer::into_member_json`].
+pub(super) fn for_members(schema: Value) -> Value {
+    let of = |schema: &Value| schema.pointer("/properties/Response").cloned();
+    let of_both = || schema.get("allOf")?.as_array()?.iter().find_map(of);
+    of(&schema).or_else(of_both).unwrap_or(schema)
+}
+
 fn under_response(schema: Value) -> Value {
     json!({"type": "object", "properties": {"Response": schema}})
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ::rooms::{Battle, MAX_BATTLE, RoomId, RoomType, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Call;
 use super::answer::{Done, Response};
@@ -13,7 +12,7 @@ use super::rooms::require_room_id;
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
-use crate::wire;
+use crate::wire::{self, BattleView};
 
 /// How many rooms may be called to one battle.
 const MAX_CALLED: usize = 8;
@@ -241,27 +240,10 @@ impl BattleRequest {
     }
 }
 
-/// How a battle stands. `Duration` in milliseconds, times in Unix seconds.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
-pub(super) struct BattleInfo {
-    battle_id: String,
-    duration: u64,
-    extension_info: String,
-    create_time: u64,
-    start_time: u64,
-    end_time: u64,
-    /// 1 waits for answers, 2 runs, 3 is over.
-    status: u32,
-    from_room_info: Value,
-    to_room_list: Vec<Value>,
-}
-
 pub(super) async fn get_battle_info(
     call: Call,
     request: BattleRequest,
-) -> Result<super::answer::Rendered<BattleInfo>, ApiError> {
+) -> Result<super::answer::Rendered<BattleView<'static>>, ApiError> {
     Ok(super::answer::Rendered::new(wire::battle(&request.find(&call)?).to_string()))
 }
 

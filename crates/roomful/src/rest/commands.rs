@@ -33,8 +33,18 @@ pub(crate) struct Command {
     pub(super) run: Box<dyn Fn(Call) -> Answering + Send + Sync>,
     pub(super) request: Schema,
     pub(super) response: Schema,
-    /// What members call it, and what one must be in the room to call it.
-    member: Option<(&'static str, Role)>,
+    /// What it is for members, when it is for them too.
+    member: Option<ForMembers>,
+}
+
+/// What a command is for members.
+#[derive(Clone, Copy)]
+struct ForMembers {
+    name: &'static str,
+    /// What one must be in the room to call it.
+    least: Role,
+    /// It is of a room that one is in.
+    is_in_room: bool,
 }
 
 /// The documented frequency of each command of the table.
@@ -51,7 +61,13 @@ impl Command {
     /// Members of the room may call it too, by this name, who are at least this there. Several commands may have one name:
     /// which of them it is depends on the type of the room.
     fn for_members(mut self, name: &'static str, least: Role) -> Self {
-        self.member = Some((name, least));
+        self.member = Some(ForMembers { name, least, is_in_room: true });
+        self
+    }
+
+    /// Whoever has logged in may call it too: it is of no room, or of one that is not there yet.
+    fn for_everyone(mut self, name: &'static str) -> Self {
+        self.member = Some(ForMembers { name, least: Role::Member, is_in_room: false });
         self
     }
 
@@ -134,8 +150,7 @@ const RARELY: u32 = 1;
 pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
     vec![
         row((LIVE, "get_member_list"), 200, "Who is in a room, in join order.", members::get_member_list),
-        change((LIVE, "create_room"), 200, "Make a room.", rooms::create_room)
-            .for_members("create_room", Role::Member),
+        change((LIVE, "create_room"), 200, "Make a room.", rooms::create_room).for_everyone("create_room"),
         change((LIVE, "destroy_room"), 200, "End a room; everyone is put out.", rooms::destroy_room)
             .for_members("destroy_room", Role::Owner),
         row((LIVE, "get_room_info"), 200, "A room's record.", rooms::get_room_info)
@@ -234,7 +249,7 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
         change((LIVE, "del_gift"), RARELY, "Delete a gift.", gifts::del_gift),
         row((LIVE, "get_gift"), RARELY, "A gift.", gifts::get_gift),
         row((LIVE, "get_gift_info_list"), 200, "The whole catalogue.", gifts::get_gift_info_list)
-            .for_members("get_gift_info_list", Role::Member),
+            .for_everyone("get_gift_info_list"),
         change((LIVE, "set_gift_language"), RARELY, "A gift's name in a language.", gifts::set_gift_language),
         row((LIVE, "get_gift_language"), RARELY, "A gift's names.", gifts::get_gift_language),
         change(
@@ -412,9 +427,43 @@ pub(super) fn find(path: &str) -> Option<usize> {
 pub(crate) struct MemberCommand {
     pub(crate) name: &'static str,
     /// What one must be in the room to call it.
-    pub(super) least: Role,
+    pub(crate) least: Role,
+    /// It is of a room that one is in.
+    pub(crate) is_in_room: bool,
     /// The rows of the table that it is, for rooms of one type or the other.
     pub(super) rows: Vec<usize>,
+}
+
+impl MemberCommand {
+    fn commands(&self) -> impl Iterator<Item = &'static Command> {
+        self.rows.iter().filter_map(|at| COMMANDS.get(*at))
+    }
+
+    /// What it does, in a line.
+    pub(crate) fn about(&self) -> &'static str {
+        self.commands().next().map_or("", |command| command.about)
+    }
+
+    /// What may be asked for, one for each type of room where they differ.
+    pub(crate) fn requests(&self, generator: &mut SchemaGenerator) -> Vec<Value> {
+        self.commands().map(|command| (command.request)(generator)).collect()
+    }
+
+    /// What is answered, without what REST has around it.
+    pub(crate) fn answers(&self, generator: &mut SchemaGenerator) -> Vec<Value> {
+        self.commands().map(|command| super::answer::for_members((command.response)(generator))).collect()
+    }
+}
+
+/// The commands that members may call, in the order of the table.
+pub(crate) fn of_members() -> Vec<&'static MemberCommand> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for member in COMMANDS.iter().filter_map(|command| command.member) {
+        if !names.contains(&member.name) {
+            names.push(member.name);
+        }
+    }
+    names.into_iter().filter_map(for_members).collect()
 }
 
 /// The command that members call by a name.
@@ -423,8 +472,9 @@ pub(crate) fn for_members(name: &str) -> Option<&'static MemberCommand> {
     static BY_NAME: LazyLock<Table> = LazyLock::new(|| {
         let mut table = Table::default();
         for (at, command) in COMMANDS.iter().enumerate() {
-            let Some((name, least)) = command.member else { continue };
-            let known = table.entry(name).or_insert(MemberCommand { name, least, rows: Vec::new() });
+            let Some(ForMembers { name, least, is_in_room }) = command.member else { continue };
+            let known =
+                table.entry(name).or_insert(MemberCommand { name, least, is_in_room, rows: Vec::new() });
             known.rows.push(at);
         }
         table

@@ -30,13 +30,13 @@ use hyper::{Method, Request, Response};
 
 use answer::Answer;
 pub(crate) use answer::Body;
-pub(crate) use battles::CreateRequest as CreateBattle;
+pub(crate) use battles::{CreateRequest as CreateBattle, Created as BattleCreated};
 pub(crate) use body::{
     Trouble as BodyTrouble, Whole as WholeBody, parse as parse_json, read as read_body, require_json_object,
 };
 use commands::COMMANDS;
 use commands::Command;
-pub(crate) use commands::{MemberCommand, for_members, frequencies, names};
+pub(crate) use commands::{MemberCommand, for_members, frequencies, names, of_members};
 pub(crate) use integers::integer;
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
