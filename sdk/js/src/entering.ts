@@ -1,9 +1,8 @@
 /** What `enterRoom` is given: whether it is complete, and what it means. */
 import type { EnterRoomConfig, Role, TurnServer } from './api.js';
 import { invalid } from './errors.js';
-import type { Body } from './gateway.js';
 import { OPTIONS, check } from './options.js';
-import type { SessionOptions } from './session.js';
+import type { RoomFields, SessionOptions } from './session.js';
 
 /** What browsers let a jitter buffer hold (WebRTC extensions 6.1). */
 const LONGEST_DELAY_MS = 4_000;
@@ -58,7 +57,7 @@ export function roomIdOf(config: { roomId?: number; strRoomId?: string }, functi
 }
 
 /** What a room is made with that does not exist when somebody enters it. */
-export function makeRoom(scene: 'live' | 'rtc', roomId: string): Body {
+export function makeRoom(scene: 'live' | 'rtc', roomId: string): RoomFields {
   const common = { RoomName: roomId, LifetimeAfterNoUsers: 60 };
   if (scene === 'rtc') return { RoomType: 'Conference', ...common };
   return { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake', ...common };

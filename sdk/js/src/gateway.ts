@@ -1,9 +1,21 @@
 import { CODE } from './codes.js';
 import { ERROR_CODE, RtcError } from './errors.js';
 import { log } from './log.js';
+import type { Commands, Events } from './protocol.js';
 
-/** An object of the wire; its fields are read where they are used. */
+/** An object of which nothing is known. */
 export type Body = Record<string, unknown>;
+
+export type Command = keyof Commands;
+
+/** What goes with a command. */
+export type Asked<Name extends Command> = Commands[Name]['body'];
+
+/** What is answered to it. */
+export type Answered<Name extends Command> = Commands[Name]['answer'];
+
+/** An event with its body. */
+export type Told = { [Name in keyof Events]: { event: Name; body: Events[Name] } }[keyof Events];
 
 export interface Credentials {
   sdkAppId: number;
@@ -19,11 +31,11 @@ export interface GatewayListener {
   onReconnected(how: { isResumed: boolean; isSameServer: boolean }): void;
   /** There will be no other: the account, or its UserSig, is not taken any more. */
   onEnded(error: RtcError): void;
-  onEvent(event: string, body: Body): void;
+  onEvent(told: Told): void;
 }
 
 interface Pending {
-  resolve(response: Body): void;
+  resolve(response: unknown): void;
   reject(error: RtcError): void;
   timer: ReturnType<typeof setTimeout>;
 }
@@ -117,7 +129,7 @@ export class Gateway {
   }
 
   /** Sends a command; waits for a connection when there is none at the moment. */
-  async request(command: string, body: Body): Promise<Body> {
+  async request<Name extends Command>(command: Name, body: Asked<Name>): Promise<Answered<Name>> {
     if (this.#isClosed) throw lost('the connection was closed');
     if (!this.#isReady) await this.#whenReady();
     return this.#send(command, body);
@@ -169,7 +181,7 @@ export class Gateway {
     const credentials = this.#credentials;
     if (!credentials) throw lost('there are no credentials');
     const { sdkAppId, userId, userSig } = credentials;
-    let answer: Body | undefined;
+    let answer: Answered<'login'> | undefined;
     let isResumed = false;
     if (this.#resumeToken) {
       try {
@@ -182,10 +194,9 @@ export class Gateway {
       }
     }
     answer ??= await this.#send('login', { SdkAppId: sdkAppId, UserId: userId, UserSig: userSig });
-    this.#resumeToken = String(answer['ResumeToken'] ?? '');
-    const serverId = String(answer['ServerId'] ?? '');
-    const isSameServer = serverId === this.#serverId;
-    this.#serverId = serverId;
+    this.#resumeToken = answer.ResumeToken;
+    const isSameServer = answer.ServerId === this.#serverId;
+    this.#serverId = answer.ServerId;
     return { isResumed, isSameServer };
   }
 
@@ -196,7 +207,7 @@ export class Gateway {
     for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
 
-  #send(command: string, body: Body): Promise<Body> {
+  #send<Name extends Command>(command: Name, body: Asked<Name>): Promise<Answered<Name>> {
     const socket = this.#socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return Promise.reject(lost('there is no connection'));
     const id = this.#nextId++;
@@ -212,9 +223,9 @@ export class Gateway {
         const message = `${command} was not answered within ${REQUEST_TIMEOUT_MS / 1000} s; try again`;
         reject(new RtcError({ code: ERROR_CODE.OPERATION_FAILED, message }));
       }, REQUEST_TIMEOUT_MS);
-      const settle = (response: Body) => {
+      const settle = (response: unknown) => {
         this.roundTripMs = performance.now() - sentAt;
-        resolve(response);
+        resolve(response as Answered<Name>);
       };
       this.#pending.set(id, { resolve: settle, reject, timer });
       socket.send(text);
@@ -234,7 +245,7 @@ export class Gateway {
       const body = (frame['body'] ?? {}) as Body;
       const seq = body['Seq'];
       if (typeof seq === 'number') this.#seen.set(String(body['RoomId']), seq);
-      this.#listener.onEvent(frame['event'], body);
+      this.#listener.onEvent({ event: frame['event'], body } as unknown as Told);
       return;
     }
     const pending = this.#pending.get(frame['id'] as number);
@@ -242,7 +253,7 @@ export class Gateway {
     this.#pending.delete(frame['id'] as number);
     clearTimeout(pending.timer);
     const code = Number(frame['ErrorCode'] ?? 0);
-    if (code === 0) pending.resolve((frame['Response'] ?? {}) as Body);
+    if (code === 0) pending.resolve(frame['Response'] ?? {});
     else {
       const message = String(frame['ErrorInfo'] ?? `the server answered ${code}`);
       pending.reject(new RtcError({ code: ERROR_CODE.SERVER_ERROR, extraCode: code, message }));

@@ -1,7 +1,7 @@
 import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
 import { RtcError } from './errors.js';
-import type { Body, Gateway } from './gateway.js';
+import type { Asked, Gateway } from './gateway.js';
 import { type VideoCodec, prefer } from './layering.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
@@ -59,6 +59,9 @@ interface Outgoing {
   unwanted: { seq: number; rids: Set<string> };
   failure: unknown;
 }
+
+/** What the server is told of a stream. */
+type PublishedStream = NonNullable<Asked<'publish'>['Streams']>[number];
 
 const KINDS: StreamKind[] = ['audio', 'main', 'sub'];
 
@@ -275,19 +278,19 @@ export class Publisher {
 
   async #exchange(offer: string): Promise<string> {
     this.#encryption?.takeCodecs(offer);
-    const streams: Body[] = [];
+    const streams: PublishedStream[] = [];
     const told: [Outgoing, boolean][] = [];
     for (const kind of KINDS) {
       const outgoing = this.#outgoing.get(kind);
       const mid = outgoing?.transceiver?.mid;
       if (!outgoing || mid == null) continue;
       const { encoding, isMuted = false } = outgoing.how;
-      const stream: Body = { Mid: mid, StreamType: kind, Height: encoding?.height ?? 0, Muted: isMuted };
+      const stream: PublishedStream = { Mid: mid, StreamType: kind, Height: encoding?.height ?? 0, Muted: isMuted };
       if (kind !== 'audio') {
-        stream['Dynacast'] = true;
-        stream['Layers'] = layersOf(encoding);
+        stream.Dynacast = true;
+        stream.Layers = layersOf(encoding);
       }
-      if (this.#encryption) stream['Encrypted'] = true;
+      if (this.#encryption) stream.Encrypted = true;
       streams.push(stream);
       told.push([outgoing, isMuted]);
     }
@@ -302,7 +305,7 @@ export class Publisher {
       sound.isDiscontinuous = sound.how.isDiscontinuous === true;
       sound.isStereo = isStereo;
     }
-    const sdp = String(answer['Sdp'] ?? '');
+    const sdp = answer.Sdp;
     return sound?.isDiscontinuous ? withSilenceLeftOut(sdp) : sdp;
   }
 
@@ -359,10 +362,10 @@ export function withStereoTold(sdp: string): string {
 }
 
 /** What the server is told of the sizes of a video. */
-function layersOf(encoding: Encoding | undefined): Body[] {
+function layersOf(encoding: Encoding | undefined): PublishedStream['Layers'] {
   if (!encoding) return [];
   const named = encodings(encoding).filter((layer) => layer.rid !== undefined);
-  return named.map(({ rid, maxBitrate, scaleResolutionDownBy = 1 }) => ({
+  return named.map(({ rid = '', maxBitrate = 0, scaleResolutionDownBy = 1 }) => ({
     Rid: rid,
     MaxBitrate: maxBitrate,
     Height: Math.round(encoding.height / scaleResolutionDownBy),

@@ -1,9 +1,10 @@
 import { CODE, giftCode } from './codes.js';
 import { Emitter } from './emitter.js';
 import { RtcError, named, wrongMoment } from './errors.js';
-import type { Body, Credentials } from './gateway.js';
+import type { Answered, Command, Credentials, Told } from './gateway.js';
 import type { StreamKind } from './peer.js';
-import { type Seat, Session, type SessionEvents, list, strings } from './session.js';
+import type { Events, RoomInfoView } from './protocol.js';
+import { type AskedHere, type Seat, Session, type SessionEvents } from './session.js';
 import { inRoom } from './stage.js';
 import { steady } from './steady.js';
 import type { TRTCOptions } from './api.js';
@@ -47,15 +48,15 @@ export interface RoomEvents {
   onUserSigExpired: [];
   onDeviceRequested: [{ device: Device; operator: string }];
   onReceiveLikes: [{ totalLikes: number; likes: { userId: string; count: number }[] }];
-  onReceiveGift: [Body];
-  onConnectionRequest: [Body];
-  onConnectionChanged: [{ roomList: Body[] }];
-  onBattleRequest: [Body];
-  onBattleChanged: [Body];
+  onReceiveGift: [Events['gift_received']];
+  onConnectionRequest: [Events['connection_requested']];
+  onConnectionChanged: [{ roomList: Events['connection_changed']['RoomList'] }];
+  onBattleRequest: [Events['battle_requested']];
+  onBattleChanged: [Events['battle_ended']];
 }
 
 const KINDS: Record<Device, StreamKind> = { microphone: 'audio', camera: 'main', screen: 'sub' };
-const DEVICES: Record<string, Device> = { audio: 'microphone', main: 'camera', sub: 'screen' };
+const DEVICES: Record<StreamKind, Device> = { audio: 'microphone', main: 'camera', sub: 'screen' };
 const VOLUME_INTERVAL_MS = 400;
 
 /**
@@ -136,7 +137,7 @@ export class Room extends Emitter<RoomEvents> {
     session.close();
   }
 
-  async #ask(command: string, body: Body = {}): Promise<Body> {
+  async #ask<Name extends Command>(command: Name, body: AskedHere<Name>): Promise<Answered<Name>> {
     const session = inRoom(this.#session, command);
     return named(command, () => session.request(command, body));
   }
@@ -146,13 +147,13 @@ export class Room extends Emitter<RoomEvents> {
   /** Everyone in the room, page by page; `nextSequence` is empty after the last. */
   async getUserList({ nextSequence = '' }: { nextSequence?: string } = {}): Promise<{ userInfoList: UserInfo[]; nextSequence: string }> {
     const page = await this.#ask('get_member_list', { Next: nextSequence });
-    const users = list(page['MemberList']).map((member) => this.#describe(String(member['Member_Account'])));
-    return { userInfoList: users, nextSequence: String(page['Next'] ?? '') };
+    const users = page.MemberList.map((member) => this.#describe(member.Member_Account));
+    return { userInfoList: users, nextSequence: page.Next };
   }
 
   #describe(userId: string): UserInfo {
     const session = this.#session;
-    const isOwner = session?.roomInfo['Owner_Account'] === userId;
+    const isOwner = session?.roomInfo.Owner_Account === userId;
     const has = (kind: StreamKind) => session?.streams.get(userId)?.get(kind)?.isMuted === false;
     return {
       userId,
@@ -200,7 +201,7 @@ export class Room extends Emitter<RoomEvents> {
     }
     const answer = await this.#ask('apply_for_seat', { Index: seatIndex, Timeout: timeout });
     const userId = this.#session?.userId ?? '';
-    return { requestId: String(answer['RequestId']), requestAction: 'takeSeat', userId, index: seatIndex };
+    return { requestId: answer.RequestId, requestAction: 'takeSeat', userId, index: seatIndex };
   }
 
   async leaveSeat(): Promise<void> {
@@ -215,7 +216,7 @@ export class Room extends Emitter<RoomEvents> {
   /** Invites a member to a seat; the request waits for its answer. */
   async takeUserOnSeatByAdmin({ userId, seatIndex = -1, timeout = 30 }: { userId: string; seatIndex?: number; timeout?: number }): Promise<Request> {
     const answer = await this.#ask('invite_to_seat', { Member_Account: userId, Index: seatIndex, Timeout: timeout });
-    return { requestId: String(answer['RequestId']), requestAction: 'inviteToSeat', userId, index: seatIndex };
+    return { requestId: answer.RequestId, requestAction: 'inviteToSeat', userId, index: seatIndex };
   }
 
   async kickUserOffSeatByAdmin({ userId }: { userId: string; seatIndex?: number }): Promise<void> {
@@ -233,8 +234,8 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async getSeatApplicationList(): Promise<Request[]> {
-    const answer = await this.#ask('get_seat_applications');
-    return list(answer['ApplicationList']).map(readRequest);
+    const answer = await this.#ask('get_seat_applications', {});
+    return answer.ApplicationList.map(readRequest);
   }
 
   async responseRemoteRequest({ requestId, agree }: { requestId: string; agree: boolean }): Promise<void> {
@@ -272,13 +273,13 @@ export class Room extends Emitter<RoomEvents> {
   // The room
 
   /** What there is to know of it, and of one's own place in it. */
-  getRoomInfo(): { roomId: string; name: string; ownerId: string; isAdmin: boolean; hasSeats: boolean; info: Body } {
+  getRoomInfo(): { roomId: string; name: string; ownerId: string; isAdmin: boolean; hasSeats: boolean; info: Partial<RoomInfoView> } {
     const session = this.#session;
     const info = session?.roomInfo ?? {};
     return {
       roomId: session?.roomId ?? '',
-      name: String(info['RoomName'] ?? ''),
-      ownerId: String(info['Owner_Account'] ?? ''),
+      name: info.RoomName ?? '',
+      ownerId: info.Owner_Account ?? '',
       isAdmin: session?.admins.has(session.userId) ?? false,
       hasSeats: session?.hasSeats ?? false,
       info,
@@ -287,7 +288,7 @@ export class Room extends Emitter<RoomEvents> {
 
   async getRoomMetadata({ keys = [] }: { keys?: string[] } = {}): Promise<Record<string, string>> {
     const answer = await this.#ask('get_room_metadata', { Keys: keys });
-    return Object.fromEntries(list(answer['Metadata']).map((entry) => [String(entry['Key']), String(entry['Value'])]));
+    return Object.fromEntries(answer.Metadata.map(({ Key, Value }) => [Key, Value]));
   }
 
   async setRoomMetadataByAdmin({ metadata }: { metadata: Record<string, string> }): Promise<void> {
@@ -313,12 +314,12 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Leaves the rooms that one's own is connected with. */
   async disconnect(): Promise<void> {
-    await this.#ask('leave_connection');
+    await this.#ask('leave_connection', {});
   }
 
   async requestBattle({ roomIdList, durationMs, timeout = 30, needResponse = true }: { roomIdList: string[]; durationMs: number; timeout?: number; needResponse?: boolean }): Promise<{ battleId: string }> {
     const answer = await this.#ask('request_battle', { ToRoomIdList: roomIdList, Duration: durationMs, Timeout: timeout * 1000, NeedResponse: needResponse });
-    return { battleId: String(answer['BattleId'] ?? '') };
+    return { battleId: answer.BattleId };
   }
 
   async acceptBattle({ battleId }: { battleId: string }): Promise<void> {
@@ -360,7 +361,7 @@ export class Room extends Emitter<RoomEvents> {
         }
       }
     });
-    on('event', (event, body) => this.#take(event, body));
+    on('event', (told) => this.#take(told));
     on('out', (reason) => {
       this.#end(session);
       if (reason === 'room_disband') this.emit('onRoomDismissed', { roomId: session.roomId });
@@ -383,47 +384,33 @@ export class Room extends Emitter<RoomEvents> {
     if (own && !session.isLeavingSeat) this.emit('onKickedOffSeat', { index: own.index });
   }
 
-  #take(event: string, body: Body): void {
+  #take({ event, body }: Told): void {
     switch (event) {
       case 'members_changed':
-        this.emit('onRoomUserCountChanged', { userCount: Number(body['MemberCount']) });
+        this.emit('onRoomUserCountChanged', { userCount: body.MemberCount });
         break;
       case 'text_msg':
-        this.emit('onReceiveTextMessage', {
-          userId: String(body['From_Account']),
-          message: String(body['Text']),
-          messageId: String(body['MsgId']),
-          timestamp: Number(body['Time']),
-        });
+        this.emit('onReceiveTextMessage', { userId: body.From_Account, message: body.Text, messageId: body.MsgId, timestamp: body.Time });
         break;
       case 'custom_msg':
-        this.emit('onReceiveCustomMessage', {
-          userId: String(body['From_Account']),
-          businessId: String(body['BusinessId']),
-          data: String(body['Data']),
-          messageId: String(body['MsgId']),
-        });
+        this.emit('onReceiveCustomMessage', { userId: body.From_Account, businessId: body.BusinessId, data: body.Data, messageId: body.MsgId });
         break;
       case 'members_muted':
-        for (const member of list(body['MemberList'])) {
-          const userId = String(member['Member_Account']);
-          this.emit('onSendMessageForUserDisableChanged', { userId, isDisable: Number(body['MutedUntil']) > 0 });
+        for (const { Member_Account: userId } of body.MemberList) {
+          this.emit('onSendMessageForUserDisableChanged', { userId, isDisable: body.MutedUntil > 0 });
         }
         break;
       case 'metadata_changed':
-        for (const entry of list(body['Metadata'])) {
-          this.emit('onRoomMetadataChanged', { key: String(entry['Key']), value: String(entry['Value']) });
-        }
-        for (const key of strings(body['DeletedKeys'])) this.emit('onRoomMetadataChanged', { key, value: '' });
+        for (const { Key, Value } of body.Metadata) this.emit('onRoomMetadataChanged', { key: Key, value: Value });
+        for (const key of body.DeletedKeys) this.emit('onRoomMetadataChanged', { key, value: '' });
         break;
       case 'seat_request_received':
         this.emit('onRequestReceived', { request: readRequest(body) });
         break;
       case 'seat_request_ended': {
         const request = readRequest(body);
-        if (body['Result'] === 'accepted' || body['Result'] === 'rejected') {
-          const operateUser = String(body['Operator_Account']);
-          this.emit('onRequestProcessed', { request, isAccepted: body['Result'] === 'accepted', operateUser });
+        if (body.Result === 'accepted' || body.Result === 'rejected') {
+          this.emit('onRequestProcessed', { request, isAccepted: body.Result === 'accepted', operateUser: body.Operator_Account });
         } else this.emit('onRequestCancelled', { request });
         break;
       }
@@ -431,22 +418,17 @@ export class Room extends Emitter<RoomEvents> {
         const now = Date.now();
         if (now - this.#volumesAt < VOLUME_INTERVAL_MS / 2) break;
         this.#volumesAt = now;
-        const userVolumeList = list(body['Speakers']).map((speaker) => ({
-          userId: String(speaker['Member_Account']),
-          volume: Number(speaker['Level']),
-        }));
+        const userVolumeList = body.Speakers.map((speaker) => ({ userId: speaker.Member_Account, volume: speaker.Level }));
         this.emit('onUserVoiceVolumeChanged', { userVolumeList });
         break;
       }
-      case 'device_requested': {
-        const device = DEVICES[String(body['StreamType'])];
-        if (device) this.emit('onDeviceRequested', { device, operator: String(body['Operator_Account']) });
+      case 'device_requested':
+        this.emit('onDeviceRequested', { device: DEVICES[body.StreamType], operator: body.Operator_Account });
         break;
-      }
       case 'likes_changed':
         this.emit('onReceiveLikes', {
-          totalLikes: Number(body['TotalLikesReceived']),
-          likes: list(body['Likes']).map((like) => ({ userId: String(like['From_Account']), count: Number(like['Count']) })),
+          totalLikes: body.TotalLikesReceived,
+          likes: body.Likes.map((like) => ({ userId: like.From_Account, count: like.Count })),
         });
         break;
       case 'gift_received':
@@ -456,23 +438,29 @@ export class Room extends Emitter<RoomEvents> {
         this.emit('onConnectionRequest', body);
         break;
       case 'connection_changed':
-        this.emit('onConnectionChanged', { roomList: list(body['RoomList']) });
+        this.emit('onConnectionChanged', { roomList: body.RoomList });
         break;
       case 'battle_requested':
         this.emit('onBattleRequest', body);
         break;
-      default:
-        if (event.startsWith('battle_')) this.emit('onBattleChanged', body);
+      case 'battle_accepted':
+      case 'battle_rejected':
+      case 'battle_started':
+      case 'battle_score_changed':
+      case 'battle_exited':
+      case 'battle_ended':
+        this.emit('onBattleChanged', body);
+        break;
     }
   }
 }
 
-function readRequest(body: Body): Request {
-  const isInvitation = body['Kind'] === 'invitation';
+function readRequest(request: Answered<'get_seat_applications'>['ApplicationList'][number]): Request {
+  const isInvitation = request.Kind === 'invitation';
   return {
-    requestId: String(body['RequestId']),
+    requestId: request.RequestId,
     requestAction: isInvitation ? 'inviteToSeat' : 'takeSeat',
-    userId: String(isInvitation ? body['Member_Account'] : body['From_Account']),
-    index: Number(body['Index'] ?? -1),
+    userId: isInvitation ? request.Member_Account : request.From_Account,
+    index: request.Index,
   };
 }

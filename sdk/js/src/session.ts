@@ -3,9 +3,10 @@ import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
 import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted } from './errors.js';
-import { type Body, type Credentials, Gateway, gatewayUrl } from './gateway.js';
+import { type Answered, type Asked, type Command, type Credentials, Gateway, type Told, gatewayUrl } from './gateway.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
+import type { Events, RoomInfoView } from './protocol.js';
 import { Publisher } from './publisher.js';
 import { Watcher } from './watcher.js';
 
@@ -37,8 +38,8 @@ export type Streams = Map<StreamKind, { isMuted: boolean; isEncrypted: boolean }
 export interface SessionEvents {
   /** Before, now, and whether a connection that was lost is sought again. */
   state: [ConnectionState, ConnectionState, boolean];
-  /** Something that the server said of the room, with its name on the wire. */
-  event: [string, Body];
+  /** Something that the server said of the room. */
+  event: [Told];
   /** With the cause, in the server's words, for which somebody left. */
   members: [{ entered: string[]; left: string[]; causes?: Map<string, string> }];
   streams: [string, Streams];
@@ -64,8 +65,15 @@ export interface SessionOptions {
   playoutDelay?: PlayoutDelay | undefined;
 }
 
+/** What a room that is made is to be, but for its name. */
+export type RoomFields = Omit<Asked<'create_room'>['RoomInfo'], 'RoomId'>;
+
 /** Makes a room that does not exist yet, as the cloud does for whoever enters first. */
-export type MakeRoom = (() => Body) | undefined;
+export type MakeRoom = (() => RoomFields) | undefined;
+
+/** What goes with a command about the room one is in, but for its name. */
+export type AskedHere<Name extends Command> = Unnamed<Asked<Name>>;
+type Unnamed<Body> = Body extends unknown ? Omit<Body, 'RoomId'> : never;
 
 /** One user in one room: what there is to know of it, and the media connections. */
 export class Session extends Emitter<SessionEvents> {
@@ -83,7 +91,7 @@ export class Session extends Emitter<SessionEvents> {
   isReconnecting = false;
   /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */
   link: { bitrate: number; rtt: number; loss: number } | undefined;
-  roomInfo: Body = {};
+  roomInfo: Partial<RoomInfoView> = {};
   readonly members = new Set<string>();
   readonly streams = new Map<string, Streams>();
   seats: Seat[] = [];
@@ -107,7 +115,7 @@ export class Session extends Emitter<SessionEvents> {
         this.#setState('DISCONNECTED');
         this.emit('ended', error);
       },
-      onEvent: (event, body) => this.#take(event, body),
+      onEvent: (told) => this.#take(told),
     });
   }
 
@@ -156,7 +164,7 @@ export class Session extends Emitter<SessionEvents> {
     // Before entering: what is published in a room is sealed from its first frame on.
     const keys = encryption?.keys.values();
     this.#encryption = encryption && keys && (await Encryption.start(encryption.sdkAppId, roomId, this.userId, keys));
-    let answer: Body;
+    let answer: Answered<'enter_room'>;
     try {
       answer = await this.#enter(roomId, makeRoom);
       if (this.#isClosed) throw aborted('', 'the room was left');
@@ -185,7 +193,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#welcome(answer);
   }
 
-  async #enter(roomId: string, makeRoom: MakeRoom): Promise<Body> {
+  async #enter(roomId: string, makeRoom: MakeRoom): Promise<Answered<'enter_room'>> {
     try {
       return await this.gateway.request('enter_room', { RoomId: roomId });
     } catch (error) {
@@ -233,16 +241,16 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   /** A command about the room one is in. */
-  async request(command: string, body: Body = {}): Promise<Body> {
+  async request<Name extends Command>(command: Name, body: AskedHere<Name>): Promise<Answered<Name>> {
     if (!this.isInRoom) throw notInside();
-    return this.gateway.request(command, { RoomId: this.roomId, ...body });
+    return this.gateway.request(command, { RoomId: this.roomId, ...body } as unknown as Asked<Name>);
   }
 
   /** Sits, where there are seats; who sits already stays there. The list of seats may be a moment behind. */
   async takeSeat(): Promise<void> {
     if (!this.hasSeats) return;
     try {
-      await this.request('take_seat');
+      await this.request('take_seat', {});
     } catch (error) {
       const isSeated = this.ownSeat !== undefined || (error instanceof RtcError && error.extraCode === 100203);
       if (!isSeated) throw error;
@@ -262,7 +270,7 @@ export class Session extends Emitter<SessionEvents> {
   async leaveSeat(): Promise<void> {
     this.isLeavingSeat = true;
     try {
-      await this.request('leave_seat');
+      await this.request('leave_seat', {});
     } catch (error) {
       this.isLeavingSeat = false;
       throw error;
@@ -284,21 +292,20 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   /** Takes over what the server says of the room on entering. */
-  #welcome(answer: Body): void {
-    this.roomInfo = (answer['RoomInfo'] ?? {}) as Body;
+  #welcome(answer: Answered<'enter_room'>): void {
+    this.roomInfo = answer.RoomInfo;
     const entered: string[] = [];
-    for (const member of list(answer['MemberList'])) {
-      const name = String(member['Member_Account']);
+    for (const { Member_Account: name } of answer.MemberList) {
       if (!this.members.has(name)) entered.push(name);
       this.members.add(name);
     }
-    this.admins = new Set(strings(answer['Admin_Account']));
-    this.metadata = new Map(list(answer['Metadata']).map((entry) => [String(entry['Key']), String(entry['Value'])]));
-    this.#setSeats(answer['SeatList']);
+    this.admins = new Set(answer.Admin_Account);
+    this.metadata = new Map(answer.Metadata.map(({ Key, Value }) => [Key, Value]));
+    this.#setSeats(answer.SeatList);
     this.emit('members', { entered: entered.filter((name) => name !== this.userId), left: [] });
-    const now = new Map(list(answer['StreamList']).map((entry) => [String(entry['Member_Account']), entry]));
+    const now = new Map(answer.StreamList.map((entry) => [entry.Member_Account, entry.Streams]));
     for (const name of [...this.streams.keys()]) if (!now.has(name)) this.#setStreams(name, []);
-    for (const [name, entry] of now) this.#setStreams(name, entry['Streams']);
+    for (const [name, streams] of now) this.#setStreams(name, streams);
   }
 
   async #comeBack({ isResumed, isSameServer }: { isResumed: boolean; isSameServer: boolean }): Promise<void> {
@@ -306,10 +313,10 @@ export class Session extends Emitter<SessionEvents> {
       if (this.isInRoom) {
         // Entering again changes nothing, and says what was missed.
         const answer = await this.gateway.request('enter_room', { RoomId: this.roomId });
-        const names = new Set(list(answer['MemberList']).map((member) => String(member['Member_Account'])));
+        const names = new Set(answer.MemberList.map((member) => member.Member_Account));
         const left = [...this.members].filter((name) => !names.has(name));
         // Of a large room only the first page came, which says nothing about the others.
-        if (answer['Next'] === '' && left.length > 0) {
+        if (answer.Next === '' && left.length > 0) {
           for (const name of left) this.members.delete(name);
           this.emit('members', { entered: [], left });
         }
@@ -354,97 +361,95 @@ export class Session extends Emitter<SessionEvents> {
     this.emit('state', before, state, this.isReconnecting);
   }
 
-  #setSeats(value: unknown): void {
-    this.seats = list(value).map((seat) => ({
-      index: Number(seat['Index']),
-      userId: String(seat['Member_Account'] ?? ''),
-      userName: String(seat['Member_Account'] ?? ''),
+  #setSeats(seats: Events['seats_changed']['SeatList']): void {
+    this.seats = seats.map((seat) => ({
+      index: seat.Index,
+      userId: seat.Member_Account ?? '',
+      userName: seat.Member_Account ?? '',
       nameCard: '',
       avatarUrl: '',
-      isLocked: seat['IsTakenDisabled'] === true,
-      isVideoLocked: seat['IsVideoDisabled'] === true,
-      isAudioLocked: seat['IsAudioDisabled'] === true,
+      isLocked: seat.IsTakenDisabled,
+      isVideoLocked: seat.IsVideoDisabled,
+      isAudioLocked: seat.IsAudioDisabled,
     }));
     this.emit('seats', this.seats);
     if (!this.ownSeat) this.isLeavingSeat = false;
   }
 
-  #setStreams(userId: string, value: unknown): void {
+  #setStreams(userId: string, all: Events['streams_changed']['Streams']): void {
     const streams: Streams = new Map();
-    for (const stream of list(value)) {
-      streams.set(String(stream['StreamType']) as StreamKind, { isMuted: stream['Muted'] === true, isEncrypted: stream['Encrypted'] === true });
+    for (const { StreamType, Muted, Encrypted } of all) {
+      streams.set(StreamType, { isMuted: Muted, isEncrypted: Encrypted === true });
     }
     if (streams.size > 0) this.streams.set(userId, streams);
     else this.streams.delete(userId);
     this.emit('streams', userId, streams);
   }
 
-  #take(event: string, body: Body): void {
-    if (body['RoomId'] !== undefined && body['RoomId'] !== this.roomId) return;
+  #take(told: Told): void {
+    const { event, body } = told;
+    // The room of a battle's event is the one that has answered or left, which may be another.
+    const isOfBattle = event.startsWith('battle_');
+    if (!isOfBattle && 'RoomId' in body && body.RoomId !== this.roomId) return;
     switch (event) {
       case 'members_changed': {
-        const names = (key: string) => list(body[key]).map((entry) => String(entry['Member_Account']));
-        const entered = names('Entered').filter((name) => !this.members.has(name));
-        const left = names('Left').filter((name) => this.members.has(name));
+        const entered = body.Entered.map((member) => member.Member_Account).filter((name) => !this.members.has(name));
+        const left = body.Left.map((member) => member.Member_Account).filter((name) => this.members.has(name));
         for (const name of entered) this.members.add(name);
         for (const name of left) this.members.delete(name);
-        this.roomInfo['MemberCount'] = body['MemberCount'];
-        const causes = new Map(list(body['Left']).map((entry) => [String(entry['Member_Account']), String(entry['Cause'])]));
+        this.roomInfo.MemberCount = body.MemberCount;
+        const causes = new Map<string, string>(body.Left.map(({ Member_Account, Cause }) => [Member_Account, Cause]));
         if (entered.length + left.length > 0) this.emit('members', { entered, left, causes });
         break;
       }
       case 'streams_changed':
-        this.#setStreams(String(body['Member_Account']), body['Streams']);
+        this.#setStreams(body.Member_Account, body.Streams);
         break;
       case 'seats_changed':
-        this.#setSeats(body['SeatList']);
+        this.#setSeats(body.SeatList);
         break;
       case 'publishing_changed':
-        this.emit('allowed', new Set(strings(body['Allowed']) as StreamKind[]));
+        this.emit('allowed', new Set(body.Allowed));
         break;
       case 'watch_changed':
-        for (const stream of list(body['Streams'])) {
-          const reason = stream['State'] === 'paused' ? String(stream['Reason'] ?? 'network') : undefined;
-          this.#watcher?.takeShown(String(stream['Member_Account']), String(stream['StreamType']) as StreamKind, reason);
+        for (const { Member_Account, StreamType, State, Reason = 'network' } of body.Streams) {
+          this.#watcher?.takeShown(Member_Account, StreamType, State === 'paused' ? Reason : undefined);
         }
         break;
       case 'link_changed':
-        this.link = { bitrate: Math.round(Number(body['Bitrate'] ?? 0) / 1000), rtt: Number(body['Rtt'] ?? 0), loss: Number(body['Loss'] ?? 0) };
+        this.link = { bitrate: Math.round(body.Bitrate / 1000), rtt: body.Rtt, loss: body.Loss };
         break;
       case 'layers_wanted': {
-        const layers = list(body['Layers']).map((layer) => ({
-          rid: String(layer['Rid'] ?? ''),
-          isWanted: layer['Wanted'] !== false,
-        }));
-        this.#publisher?.takeWanted(String(body['StreamType']) as StreamKind, Number(body['Seq']), layers);
+        const layers = body.Layers.map(({ Rid, Wanted }) => ({ rid: Rid, isWanted: Wanted }));
+        this.#publisher?.takeWanted(body.StreamType, body.Seq, layers);
         break;
       }
       case 'media_lost':
         void this.#rebuild();
         break;
       case 'room_info_changed':
-        this.roomInfo = (body['RoomInfo'] ?? {}) as Body;
+        this.roomInfo = body.RoomInfo;
         break;
       case 'owner_changed':
-        this.roomInfo['Owner_Account'] = body['CurrentOwner_Account'];
+        this.roomInfo.Owner_Account = body.CurrentOwner_Account;
         break;
       case 'admins_changed':
-        for (const name of strings(body['Admin_Account'])) {
-          if (body['OpType'] === 'add') this.admins.add(name);
+        for (const name of body.Admin_Account) {
+          if (body.OpType === 'add') this.admins.add(name);
           else this.admins.delete(name);
         }
         break;
       case 'metadata_changed':
-        for (const entry of list(body['Metadata'])) this.metadata.set(String(entry['Key']), String(entry['Value']));
-        for (const key of strings(body['DeletedKeys'])) this.metadata.delete(key);
+        for (const { Key, Value } of body.Metadata) this.metadata.set(Key, Value);
+        for (const key of body.DeletedKeys) this.metadata.delete(key);
         break;
       case 'room_closed': {
-        const cause = String(body['Cause']);
+        const { Cause: cause } = body;
         this.#goOut(cause === 'banned' ? 'banned' : cause === 'kicked' ? 'kick' : 'room_disband');
         break;
       }
     }
-    this.emit('event', event, body);
+    this.emit('event', told);
   }
 
   #goOut(reason: string): void {
@@ -457,21 +462,13 @@ export class Session extends Emitter<SessionEvents> {
     if (this.options.iceServers) return Promise.resolve(this.options.iceServers);
     this.#mediaConfig ??= this.gateway
       .request('get_media_config', {})
-      .then((config) => (config['IceServers'] ?? []) as RTCIceServer[])
+      .then((config) => config.IceServers)
       .catch((error: unknown) => {
         this.#mediaConfig = undefined;
         throw error;
       });
     return this.#mediaConfig;
   }
-}
-
-export function list(value: unknown): Body[] {
-  return Array.isArray(value) ? (value as Body[]) : [];
-}
-
-export function strings(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
 }
 
 function notInside(): RtcError {

@@ -30,7 +30,8 @@ import {
 import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
-import { type Body, fileUrl } from './gateway.js';
+import { fileUrl } from './gateway.js';
+import type { Events } from './protocol.js';
 import { makeRoom, networkOf, requireEntry, roleOf, roomIdOf } from './entering.js';
 import { HeldNews } from './held.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
@@ -42,7 +43,7 @@ import { Plugins } from './plugins.js';
 import type { StreamKind } from './peer.js';
 import { RemoteMedia } from './remote.js';
 import { Room } from './room.js';
-import { Session } from './session.js';
+import { type MakeRoom, Session } from './session.js';
 import { type Choice, type Stage, inRoom } from './stage.js';
 import { setSpeaker } from './speakers.js';
 import { StatisticsReader } from './statistics.js';
@@ -432,7 +433,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 
   /** What a room is made with when it does not exist yet. */
-  #roomMaker(roomId: string): (() => Body) | undefined {
+  #roomMaker(roomId: string): MakeRoom {
     if (this.#options.createRooms === false) return undefined;
     const scene = this.#entering?.scene ?? 'rtc';
     return () => makeRoom(scene, roomId);
@@ -600,16 +601,16 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     return sent;
   }
 
-  #takeData(body: Body): void {
-    const userId = String(body['From_Account']);
+  #takeData(body: Events['data_received']): void {
+    const userId = body.From_Account;
     const bytes = bytesOf(body);
-    if (body['CmdId'] === SEI_CMD_ID) {
+    if (body.CmdId === SEI_CMD_ID) {
       const streamType = bytes[1] === 1 ? 'sub' : 'main';
       this.emit('sei-message', { userId, streamType, seiPayloadType: bytes[0] ?? 0, data: bytes.slice(2).buffer });
       return;
     }
     this.#seq += 1;
-    this.emit('custom-message', { userId, cmdId: Number(body['CmdId']), seq: this.#seq, data: bytes.buffer });
+    this.emit('custom-message', { userId, cmdId: body.CmdId, seq: this.#seq, data: bytes.buffer });
   }
 
   // Levels and statistics
@@ -717,13 +718,13 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       session.close();
       return true;
     };
-    session.on('event', (event, body) => {
+    session.on('event', ({ event, body }) => {
       if (event === 'data_received' && !isTakeOver(body)) this.#takeData(body);
-      else if (event === 'data_received' && body['From_Account'] === session.userId) {
+      else if (event === 'data_received' && body.From_Account === session.userId) {
         session.leave().catch((error: unknown) => log.info('the server could not be told', error));
         if (isOver()) this.emit('kicked-out', { reason: 'kick' });
       }
-      if (event === 'device_closed') void this.#local.closeDevice(String(body['StreamType']) as StreamKind);
+      if (event === 'device_closed') void this.#local.closeDevice(body.StreamType);
     });
     session.on('out', (reason) => {
       if (isOver()) this.emit('kicked-out', { reason: reason as 'kick' });
@@ -754,12 +755,12 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   }
 }
 
-function bytesOf(data: Body): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(String(data['Data'])), (char) => char.charCodeAt(0));
+function bytesOf(data: Events['data_received']): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(data.Data), (char) => char.charCodeAt(0));
 }
 
-function isTakeOver(data: Body): boolean {
-  return data['CmdId'] === SEI_CMD_ID && bytesOf(data)[1] === CAME_IN_ELSEWHERE;
+function isTakeOver(data: Events['data_received']): boolean {
+  return data.CmdId === SEI_CMD_ID && bytesOf(data)[1] === CAME_IN_ELSEWHERE;
 }
 
 function requireBytes(functionName: string, data: unknown, most: number): void {

@@ -1,7 +1,7 @@
 import type { PlayoutDelay } from './api.js';
 import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
-import type { Body, Gateway } from './gateway.js';
+import type { Asked, Gateway } from './gateway.js';
 import { JitterKeeper } from './jitter.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
@@ -15,6 +15,9 @@ export interface Watched {
   maxHeight: number;
   isPaused: boolean;
 }
+
+/** What the server is told of what is watched. */
+type WatchedStream = NonNullable<Asked<'watch'>['Streams']>[number];
 
 interface Slot {
   transceiver: RTCRtpTransceiver;
@@ -264,15 +267,15 @@ export class Watcher {
     }
   }
 
-  #describe(): { slot: Slot; stream: Body; text: string; isNew: boolean }[] {
+  #describe(): { slot: Slot; stream: WatchedStream; text: string; isNew: boolean }[] {
     return this.#slots.map((slot) => {
       const watched = slot.key === undefined ? undefined : this.#wanted.get(slot.key);
-      const stream: Body = { Mid: slot.transceiver.mid };
+      const stream: WatchedStream = { Mid: slot.transceiver.mid ?? '' };
       if (watched) {
-        stream['Member_Account'] = watched.userId;
-        stream['StreamType'] = watched.kind;
-        if (watched.maxHeight > 0) stream['MaxHeight'] = Math.ceil(watched.maxHeight);
-        if (watched.isPaused || this.#sealed.has(keyOf(watched.userId, watched.kind))) stream['Paused'] = true;
+        stream.Member_Account = watched.userId;
+        stream.StreamType = watched.kind;
+        if (watched.maxHeight > 0) stream.MaxHeight = Math.ceil(watched.maxHeight);
+        if (watched.isPaused || this.#sealed.has(keyOf(watched.userId, watched.kind))) stream.Paused = true;
       }
       const text = JSON.stringify(stream);
       return { slot, stream, text, isNew: text !== slot.told };
@@ -280,13 +283,13 @@ export class Watcher {
   }
 
   async #exchange(offer: string): Promise<string> {
-    const entries = this.#describe().filter((entry) => entry.stream['Mid'] != null);
+    const entries = this.#describe().filter((entry) => entry.stream.Mid !== '');
     const streams = entries.map((entry) => entry.stream);
-    const body: Body = { RoomId: this.#roomId, Sdp: offer, Streams: streams };
-    if (this.#maxSpeakers !== undefined) body['MaxSpeakers'] = this.#maxSpeakers;
+    const body: Asked<'watch'> = { RoomId: this.#roomId, Sdp: offer, Streams: streams };
+    if (this.#maxSpeakers !== undefined) body.MaxSpeakers = this.#maxSpeakers;
     const answer = await this.#gateway.request('watch', body);
     for (const entry of entries) entry.slot.told = entry.text;
-    return String(answer['Sdp'] ?? '');
+    return answer.Sdp;
   }
 
   #tellTracks(which: (slot: Slot) => boolean = () => true): void {

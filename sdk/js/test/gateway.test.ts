@@ -112,7 +112,7 @@ describe('the gateway', () => {
     const { gateway } = await loggedIn();
     Socket.last.close(1006);
 
-    const waits = gateway.request('leave_room', {}).catch((error: unknown) => error);
+    const waits = gateway.request('leave_room', { RoomId: 'r' }).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(11_000);
 
     expect(await waits).toMatchObject({ code: 5998 });

@@ -12,10 +12,16 @@ async function entered() {
   await turns();
   Socket.last.answer({ ResumeToken: 'first', ServerId: 'a' });
   await turns();
-  Socket.last.answer({ MemberList: [{ Member_Account: 'ann' }], Next: '', SeatList: seats('ann') });
+  Socket.last.answer(welcome({ MemberList: [{ Member_Account: 'ann' }], SeatList: seats('ann') }));
   await entering;
   return room;
 }
+
+/** What the server says to who enters a room of which nothing else is to be known. */
+const welcome = (known: object) => ({
+  RoomInfo: {}, Next: '', MemberCount: 1, MemberList: [], Messages: [], SeatList: [], Metadata: [], Admin_Account: [], MutedAccountList: [],
+  Statistic: {}, StreamList: [], ...known,
+});
 
 const seats = (member?: string) => [{ Index: 0, ...(member ? { Member_Account: member } : {}) }];
 
@@ -51,6 +57,17 @@ describe('the room layer', () => {
     await turns();
     expect(Socket.last.sent[0]).toMatchObject({ command: 'login', body: { UserSig: 'sig' } });
     await Promise.all([expect(again).rejects.toThrow(), room.exitRoom().then(() => Socket.last.close(1006))]);
+  });
+
+  test('tells of a battle also what another room has done, which is what the event names', async () => {
+    const room = await entered();
+    const changed = vi.fn();
+    room.on('onBattleChanged', changed);
+
+    Socket.last.say({ event: 'battle_accepted', body: { RoomId: 'other', BattleId: 'b' } });
+    Socket.last.say({ event: 'battle_started', body: { BattleId: 'b' } });
+
+    expect(changed.mock.calls.map(([battle]) => battle.RoomId)).toEqual(['other', undefined]);
   });
 
   test('tells a kick off a seat from leaving it', async () => {

@@ -6,6 +6,7 @@ import { Emitter } from '../emitter.js';
 import { makeRoom, networkOf, roomIdOf } from '../entering.js';
 import { invalid } from '../errors.js';
 import type { Body } from '../gateway.js';
+import type { Events } from '../protocol.js';
 import { log } from '../log.js';
 import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
 import { type ConnectionState, Session, type Streams } from '../session.js';
@@ -382,7 +383,7 @@ export class Client extends Emitter<ClientEvents> {
       this.#compare(session, userId, streams);
     });
     session.on('track', (userId, kind) => this.#remote.get(keyOf(userId, kind === 'sub' ? 'sub' : 'main'))?.refresh());
-    session.on('event', (event, body) => {
+    session.on('event', ({ event, body }) => {
       if (event === 'data_received') this.#takeData(body);
     });
     session.on('out', (reason) => {
@@ -399,12 +400,12 @@ export class Client extends Emitter<ClientEvents> {
     });
   }
 
-  #takeData(body: Body): void {
-    const userId = String(body['From_Account']);
-    const bytes = Uint8Array.from(atob(String(body['Data'])), (char) => char.charCodeAt(0));
-    if (body['CmdId'] !== SEI_CMD_ID) {
+  #takeData(body: Events['data_received']): void {
+    const userId = body.From_Account;
+    const bytes = Uint8Array.from(atob(body.Data), (char) => char.charCodeAt(0));
+    if (body.CmdId !== SEI_CMD_ID) {
       this.#seq += 1;
-      this.emit('custom-message', { userId, cmdId: Number(body['CmdId']), seq: this.#seq, data: bytes.buffer });
+      this.emit('custom-message', { userId, cmdId: body.CmdId, seq: this.#seq, data: bytes.buffer });
     } else if ((bytes[1] ?? 0) <= 1) {
       this.emit('sei-message', { userId, data: bytes.slice(2).buffer, streamType: bytes[1] === 1 ? 'auxiliary' : 'main' });
     }
