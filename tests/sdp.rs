@@ -10,7 +10,6 @@ use std::time::Duration;
 use harness::script::Script;
 use harness::{Server, offer};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use usersig::Claims;
 
@@ -74,20 +73,6 @@ async fn every_url_below_whip_and_whep_answers_in_the_form_that_pages_can_read()
         200,
         "a page has to be let ask before it hears of a mistake"
     );
-}
-
-/// RFC 9112 3.2.
-#[tokio::test]
-async fn a_request_names_one_host() {
-    let server = Server::start().await;
-    for (hosts, status) in [("", 400), ("Host: a\r\nHost: b\r\n", 400), ("Host: a\r\n", 204)] {
-        let mut stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
-        let request = format!("GET /whip/r HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{hosts:?}: {answer}");
-    }
 }
 
 #[tokio::test]

@@ -106,6 +106,62 @@ async fn headers_are_bounded_and_who_sends_more_is_told() {
     assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 431 "));
 }
 
+/// RFC 9112 3.2: whatever is asked for, before anything else of it is looked at.
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::with(&[("ROOMFUL_METRICS__TOKEN", "north")]).await;
+    server.create_room("r").await;
+    let called = target(&server, "get_member_list");
+    let asked = [
+        ("GET", "/healthz"),
+        ("GET", "/"),
+        ("GET", "/metrics"),
+        ("GET", "/nowhere"),
+        ("GET", "/v1/connect"),
+        ("POST", "/v1/leave"),
+        ("GET", "/openapi.json"),
+        ("GET", "/sdk/roomful-client.js"),
+        ("POST", called.as_str()),
+        ("POST", "/v4/nothing"),
+        ("GET", "/whip/r"),
+        ("POST", "/whip/r/"),
+        ("DELETE", "/whep/r/0123"),
+        ("OPTIONS", "/whep/r"),
+    ];
+    let hosts = [
+        ("HTTP/1.1", "", true),
+        ("HTTP/1.1", "Host: a\r\nHost: b\r\n", true),
+        ("HTTP/1.1", "Host: ann@a\r\n", true),
+        ("HTTP/1.0", "Host: a\r\nHost: a\r\n", true),
+        ("HTTP/1.0", "", false),
+        ("HTTP/1.1", "Host:\r\n", false),
+        ("HTTP/1.1", "Host: a\r\n", false),
+    ];
+    for (method, path) in asked {
+        for (version, hosts, is_refused) in hosts {
+            let mut stream = connect(&server).await;
+            let body = r#"{"RoomId":"r","Next":""}"#;
+            let head = format!("{method} {path} {version}\r\n{hosts}Content-Length: {}\r\n", body.len());
+            let request = format!("{head}Connection: close\r\n\r\n{body}");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let answer = read_to_end(&mut stream).await;
+            let is_it = answer.split(' ').nth(1) == Some("400") && answer.contains("Host header");
+            assert_eq!(is_it, is_refused, "{method} {path} {version} {hosts:?}: {answer}");
+            if is_refused {
+                let lower = answer.to_lowercase();
+                for header in ["content-type: application/problem+json", "access-control-allow-origin: *"] {
+                    assert!(lower.contains(header), "{method} {path}: {answer}");
+                }
+            }
+        }
+    }
+    // What comes behind such a request is no request.
+    let mut stream = connect(&server).await;
+    let two = "GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.write_all(two.as_bytes()).await.unwrap();
+    assert_eq!(read_to_end(&mut stream).await.matches("HTTP/1.1 ").count(), 1);
+}
+
 #[tokio::test]
 async fn a_refused_caller_gets_its_answer() {
     let server = Server::start().await;

@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::host;
+
 /// How TLS's clients say that they want the relay (RFC 7443).
 pub(crate) const TURN: &[u8] = b"stun.turn";
 
@@ -91,7 +93,8 @@ async fn redirect(stream: TcpStream) {
     let service = service_fn(|request: Request<Incoming>| async move {
         let mut response = Response::new(Empty::<Bytes>::new());
         *response.status_mut() = StatusCode::BAD_REQUEST;
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = request.headers().get(HOST).filter(|_| host::trouble(&request).is_none());
+        let host = host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let place = host.map(|host| HeaderValue::try_from(format!("https://{host}{path}")));
         if let Some(Ok(place)) = place {

@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use crate::demux::{self, Opened};
+use crate::host;
 use crate::metrics::{self, Metrics};
 use crate::patience::Patient;
 use crate::places::Places;
@@ -183,6 +184,7 @@ where
     let service = service_fn(move |mut request: Request<Incoming>| {
         let Served { server, calls, routes } = served.clone();
         let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
+        let trouble = host::trouble(&request);
         if calls.is_none() {
             request.extensions_mut().insert(endless.clone());
             if let Some(peer) = peer {
@@ -190,9 +192,10 @@ where
             }
         }
         async move {
-            let mut response = match calls {
-                Some(metrics) => rest::handle(server, &metrics, request).await.map(Either::Left),
-                None => match routes.call(request).await {
+            let mut response = match (trouble, calls) {
+                (Some(trouble), _) => host::refusal(trouble).map(Either::Right),
+                (None, Some(metrics)) => rest::handle(server, &metrics, request).await.map(Either::Left),
+                (None, None) => match routes.call(request).await {
                     Ok(response) => response.map(Either::Right),
                     Err(never) => match never {},
                 },

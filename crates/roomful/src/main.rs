@@ -20,6 +20,7 @@ mod gateway;
 #[cfg(test)]
 mod generated;
 mod halls;
+mod host;
 mod limit;
 mod live;
 mod lives;

@@ -17,10 +17,10 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_MATCH,
-    LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK,
+    LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
 use hall::{Command, Offer, Planned};
 use media::{OfferedLine, SourceKey, StreamKind, Wanted, Watched};
@@ -201,11 +201,6 @@ pub(crate) fn routes(server: Arc<Server>) -> Router {
 async fn serve(server: Arc<Server>, way: Way, request: Request) -> Result<Response<Body>, Refusal> {
     const ENDPOINT: (&str, (&str, &str)) = ("POST, GET, OPTIONS", ("accept-post", SDP));
     const SESSION: (&str, (&str, &str)) = ("PATCH, DELETE, GET, OPTIONS", ("accept-patch", SDP_FRAGMENT));
-    // RFC 9112 3.2: one, of whoever speaks HTTP/1.1.
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if request.version() == Version::HTTP_11 && hosts != 1 {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the request needs one Host header"));
-    }
     let target = Target::read(way, request.uri().path());
     match (target, request.method().clone()) {
         (Target::Room(room), Method::POST) => {
