@@ -177,7 +177,7 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
     cases.push("a body over 1 MiB", &format!("{LIVE}/get_member_list"), big, 60008, "1048576");
 
     // Room ids, for every command that takes one.
-    let long = "r".repeat(49);
+    let long = "r".repeat(65);
     let ids = [
         ("missing", None, 100_002),
         ("null", Some(Value::Null), 100_002),
@@ -187,7 +187,7 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
         ("an object", Some(json!({})), 100_002),
         ("true", Some(json!(true)), 100_002),
         ("too long", Some(json!(long)), 100_002),
-        ("too long in bytes", Some(json!("张".repeat(17))), 100_002),
+        ("too long in bytes", Some(json!("张".repeat(22))), 100_002),
         ("with a control character", Some(json!("a\u{0}b")), 100_002),
     ];
     for command in ["get_member_list", "get_room_info", "destroy_room"] {
@@ -210,8 +210,11 @@ fn table(server: &Server, commands: &[String]) -> Vec<Case> {
             );
         }
     }
+    // Only a page may make a room with as long a name.
+    let of_pages = ("as long as those of pages", Some(json!("r".repeat(49))), 100_002);
     for command in ["create_room", "update_room_info"] {
-        for (what, id, code) in ids.iter().cloned() {
+        let more = (command == "create_room").then(|| of_pages.clone());
+        for (what, id, code) in ids.iter().cloned().chain(more) {
             let mut info = json!({"RoomType": "Live"});
             if let Some(id) = id {
                 info["RoomId"] = id;
@@ -748,7 +751,7 @@ fn family(cases: &mut Cases) {
             ("RoomId", Value::Null, 100_002, "RoomId"),
             ("RoomId", json!(""), 100_002, "RoomId"),
             ("RoomId", json!(5), 100_002, "RoomId"),
-            ("RoomId", text(49), 100_002, "48"),
+            ("RoomId", text(65), 100_002, "64"),
             ("RoomId", json!("nowhere"), 100_004, "exist"),
         ];
         if is_conference {

@@ -48,6 +48,56 @@ fn agree() -> Answer {
     Answer::Json(json!({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}))
 }
 
+/// Pages may name rooms by 64 bytes, app servers by 48: what such a room is, it is to everybody.
+#[tokio::test]
+async fn a_room_with_as_long_a_name_as_pages_give_is_a_room_like_any() {
+    let receiver = Receiver::start().await;
+    let server = told(&receiver).await;
+    let (long, longest) = ("房间/".repeat(7), "r".repeat(64));
+    assert_eq!(long.len(), 49);
+    let mut ann = server.log_in("ann").await;
+    server.import(&["ben"]).await;
+    let info = |room: &str| json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}});
+    for room in [&long, &longest] {
+        assert_eq!(server.code("create_room", info(room)).await, 100_002, "an app server's has 48: {room}");
+        ann.ok("create_room", info(room)).await;
+    }
+    assert_eq!(ann.code("create_room", info(&"r".repeat(65))).await, 100_002);
+    let server = server.restart_in_place().await;
+    let mut ann = server.log_in("ann").await;
+
+    // A cursor is the last room of its page.
+    let mut listed = Vec::new();
+    let mut next = json!("");
+    for _ in 0..2 {
+        let page = server.ok("get_room_list", json!({"Next": next, "Count": 1})).await;
+        listed.push(page["RoomList"][0]["RoomId"].as_str().unwrap().to_owned());
+        next = page["Next"].clone();
+    }
+    listed.sort_unstable();
+    assert_eq!(listed, [longest.clone(), long.clone()]);
+    for room in [&long, &longest] {
+        ann.ok("enter_room", json!({"RoomId": room})).await;
+        let page = server.ok("get_member_list", json!({"RoomId": room, "Next": ""})).await;
+        assert_eq!(page["MemberCount"], 1);
+        server.ok("update_room_info", json!({"RoomInfo": {"RoomId": room, "RoomName": "two"}})).await;
+        server.ok("set_room_metadata", json!({"RoomId": room, "Metadata": [{"Key": "k", "Value": "v"}]})).await;
+        let body = json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}]);
+        server.ok("group_open_http_svc/send_group_msg", json!({"GroupId": room, "MsgBody": body})).await;
+        ann.event("group_msg").await;
+        let path = percent_encoding::utf8_percent_encode(room, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let (status, location) = server.whep(&path, "ben").await;
+        assert_eq!(status, 201);
+        assert_eq!(server.resource(&location, "ben").await, 204, "{location}");
+        server.end_resource(&location, "ben").await;
+        server.ok("destroy_room", json!({"RoomId": room})).await;
+    }
+    let ends = receiver.wait_for("Live.CallbackAfterDestroyRoom", 2).await;
+    let mut ended: Vec<&str> = ends.iter().map(|end| end.body["RoomId"].as_str().unwrap()).collect();
+    ended.sort_unstable();
+    assert_eq!(ended, [&longest, &long]);
+}
+
 #[tokio::test]
 async fn every_event_is_told_with_its_documented_body() {
     let receiver = Receiver::start().await;

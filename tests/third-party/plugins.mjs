@@ -194,6 +194,8 @@ export async function odds(browser) {
   const sent = await ann.evaluate(() => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(3) }) instanceof Promise);
   await ann.evaluate(() => trtc.exitRoom());
   await ben.evaluate(() => trtc.exitRoom());
+  // A name as long as those of pages may be.
+  const long = await ben.evaluate(async () => { await enter('r'.repeat(64), 'anchor', { scene: 'rtc' }); await trtc.exitRoom(); return enter('r'.repeat(65), 'anchor').then(() => 'nothing', ({ extraCode }) => extraCode); });
   // Muted before entering, in the room of that number; that of its digits is another.
   await ann.evaluate(() => enter(undefined, 'anchor', { scene: 'rtc', roomId: 123 }));
   await ann.evaluate(() => trtc.startLocalAudio());
@@ -224,5 +226,5 @@ export async function odds(browser) {
   const leftAt = Date.now();
   await other.goto('about:blank');
   await until('her to be off the list', async () => (await listed()).length === 0, 5_000);
-  return { sent, muted, alone, before, tookMs: Date.now() - leftAt };
+  return { sent, long, muted, alone, before, tookMs: Date.now() - leftAt };
 }

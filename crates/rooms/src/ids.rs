@@ -147,8 +147,9 @@ text_id!(
     UserId, "UserId", 32
 );
 text_id!(
-    /// A room's id, unique in its app.
-    RoomId, "RoomId", 48
+    /// A room's id, unique in its app. Those that clients make may be longer than those of the REST API
+    /// (`spec/rtc/room-management.md`).
+    RoomId, "RoomId", 64
 );
 
 #[cfg(test)]
@@ -159,12 +160,12 @@ mod tests {
     fn an_id_is_checked_where_it_enters() {
         for (text, trouble) in [
             ("", "RoomId is empty"),
-            (&"r".repeat(61), "RoomId is 61 bytes; at most 48 are allowed"),
+            (&"r".repeat(65), "RoomId is 65 bytes; at most 64 are allowed"),
             ("a\nb", "RoomId has a control character"),
         ] {
             assert_eq!(RoomId::parse(text).unwrap_err().to_string(), trouble);
         }
-        assert!(RoomId::parse(&"r".repeat(48)).is_ok());
+        assert!(RoomId::parse(&"r".repeat(64)).is_ok());
         assert!(UserId::parse("张三").is_ok());
         assert!(UserId::parse(&"张".repeat(11)).is_err(), "bytes count, not characters");
     }

@@ -38,8 +38,9 @@ export function roleOf({ scene = 'rtc', role = 'anchor' }: EnterRoomConfig): Rol
   return scene === 'live' ? role : 'anchor';
 }
 
-/** Names of rooms that are texts have no such sign (docs/protocol.md): the room of a number is another one than that of its digits. */
+/** What the room of a number is called (docs/protocol.md). No text is: the room of a number is another one than that of its digits. */
 const NUMBERED = '*';
+const IS_NUMBERED = /^\*\d+$/;
 
 /** The name of a room; where both are given, that of its number. */
 export function roomIdOf(config: { roomId?: number; strRoomId?: string }, functionName: string): string {
@@ -53,6 +54,7 @@ export function roomIdOf(config: { roomId?: number; strRoomId?: string }, functi
   if (typeof strRoomId !== 'string') throw invalid(functionName, 'strRoomId must be a string', 5002);
   const bytes = new TextEncoder().encode(strRoomId).length;
   if (bytes > LONGEST_ROOM_ID) throw invalid(functionName, `strRoomId has ${bytes} bytes; at most ${LONGEST_ROOM_ID} are allowed`, 5012);
+  if (IS_NUMBERED.test(strRoomId)) throw invalid(functionName, `strRoomId must not be * and a number: that is the room of roomId ${strRoomId.slice(1)}`, 5012);
   return strRoomId;
 }
 

@@ -1,5 +1,6 @@
 import { CODE, giftCode } from './codes.js';
 import { Emitter } from './emitter.js';
+import { roomIdOf } from './entering.js';
 import { RtcError, named, wrongMoment } from './errors.js';
 import type { Answered, Command, Credentials, Told } from './gateway.js';
 import type { StreamKind } from './peer.js';
@@ -83,13 +84,14 @@ export class Room extends Emitter<RoomEvents> {
   /** Logs in and enters, without any media. */
   async enterRoom(config: Credentials & { roomId?: number; strRoomId?: string }): Promise<void> {
     if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first');
-    const { sdkAppId, userId, userSig, roomId, strRoomId } = config;
+    const { sdkAppId, userId, userSig } = config;
+    const roomId = roomIdOf(config, 'enterRoom');
     const session = new Session({ server: this.#options.server });
     this.#isOwn = true;
     this.attach(session);
     try {
       await session.login({ sdkAppId, userId, userSig });
-      await session.enter(strRoomId ?? String(roomId), undefined);
+      await session.enter(roomId, undefined);
     } catch (error) {
       this.detach();
       session.close();

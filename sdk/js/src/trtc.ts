@@ -341,7 +341,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         if (config.userSig) session.gateway.renew(config.userSig);
         await session.leave();
         const { roomId: number, strRoomId } = config;
-        this.#entering = { ...this.#entering, ...(strRoomId === undefined ? { roomId: number, strRoomId } : { strRoomId, roomId: undefined }) } as EnterRoomConfig;
+        this.#entering = { ...this.#entering, ...(number ? { roomId: number, strRoomId: undefined } : { strRoomId, roomId: undefined }) } as EnterRoomConfig;
         try {
           await session.enter(roomId, this.#roomMaker(roomId));
         } catch (error) {

@@ -198,6 +198,9 @@ pub(super) async fn update_room_info(call: Call, request: InfoRequest) -> Result
     update(call, request, RoomType::Live).await
 }
 
+/// How many bytes the id of a room may have that an app's server makes (`spec/live-rest-api.md`).
+const LONGEST_OF_APPS: usize = 48;
+
 /// Creates a room of either type.
 pub(super) async fn create(
     call: Call,
@@ -207,6 +210,11 @@ pub(super) async fn create(
     // A member has one command for both types.
     let room_type = if call.is_member() { request.room_type().unwrap_or(room_type) } else { room_type };
     let (room_id, owner, fields) = request.read(&call, room_type)?;
+    let bytes = room_id.as_str().len();
+    if !call.is_member() && bytes > LONGEST_OF_APPS {
+        let trouble = format!("is {bytes} bytes; at most {LONGEST_OF_APPS} are allowed");
+        return Err(ApiError::invalid("RoomId", trouble));
+    }
     let owner = owner.unwrap_or_else(|| call.caller.clone());
     if call.is_member() && owner != call.caller {
         return Err(ApiError::invalid("Owner_Account", "must be you, or absent"));

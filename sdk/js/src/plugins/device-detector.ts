@@ -110,20 +110,20 @@ export class DeviceDetector implements Plugin {
 
   /** Sends a tone that nobody hears into a room of its own, and looks at how it does. */
   async #tryNetwork({ sdkAppId, userId, userSig, roomId, downlinkUserId, downlinkUserSig }: NonNullable<DeviceDetectorOptions['networkDetect']>): Promise<DeviceDetectorResult['network']> {
-    const strRoomId = roomId === undefined ? `try-${Math.random().toString(36).slice(2)}` : String(roomId);
+    const room = roomId === undefined ? { strRoomId: `try-${Math.random().toString(36).slice(2)}` } : { roomId };
     const clients = [];
     const context = new AudioContext();
     try {
       const up = this.#core.another();
       clients.push(up);
-      await up.enterRoom({ sdkAppId, userId, userSig, strRoomId });
+      await up.enterRoom({ sdkAppId, userId, userSig, ...room });
       const tone = context.createMediaStreamDestination();
       const [audioTrack] = tone.stream.getAudioTracks();
       await up.startLocalAudio({ option: { audioTrack } });
       if (downlinkUserId && downlinkUserSig) {
         const down = this.#core.another();
         clients.push(down);
-        await down.enterRoom({ sdkAppId, userId: downlinkUserId, userSig: downlinkUserSig, strRoomId });
+        await down.enterRoom({ sdkAppId, userId: downlinkUserId, userSig: downlinkUserSig, ...room });
       }
       let result = { quality: 0, rtt: 0 };
       up.on('network-quality', ({ uplinkNetworkQuality, uplinkRTT }) => (result = { quality: uplinkNetworkQuality, rtt: uplinkRTT }));
