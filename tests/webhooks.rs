@@ -81,11 +81,14 @@ async fn a_room_with_as_long_a_name_as_pages_give_is_a_room_like_any() {
         let page = server.ok("get_member_list", json!({"RoomId": room, "Next": ""})).await;
         assert_eq!(page["MemberCount"], 1);
         server.ok("update_room_info", json!({"RoomInfo": {"RoomId": room, "RoomName": "two"}})).await;
-        server.ok("set_room_metadata", json!({"RoomId": room, "Metadata": [{"Key": "k", "Value": "v"}]})).await;
+        server
+            .ok("set_room_metadata", json!({"RoomId": room, "Metadata": [{"Key": "k", "Value": "v"}]}))
+            .await;
         let body = json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}]);
         server.ok("group_open_http_svc/send_group_msg", json!({"GroupId": room, "MsgBody": body})).await;
-        ann.event("group_msg").await;
-        let path = percent_encoding::utf8_percent_encode(room, percent_encoding::NON_ALPHANUMERIC).to_string();
+        ann.event("text_msg").await;
+        let path =
+            percent_encoding::utf8_percent_encode(room, percent_encoding::NON_ALPHANUMERIC).to_string();
         let (status, location) = server.whep(&path, "ben").await;
         assert_eq!(status, 201);
         assert_eq!(server.resource(&location, "ben").await, 204, "{location}");

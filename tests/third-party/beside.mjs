@@ -72,6 +72,7 @@ function calls() {
   })) for (const value of values) rejects('enterRoom', `${name} ${JSON.stringify(value)}`, { ...entry, ...(name === 'strRoomId' ? { roomId: undefined } : {}), [name]: value });
   rejects('enterRoom', 'an empty strRoomId', { ...without('roomId'), strRoomId: '' });
   rejects('enterRoom', 'a long strRoomId', { ...without('roomId'), strRoomId: 'r'.repeat(65) });
+  rejects('enterRoom', 'a strRoomId like the name of a number\'s room', { ...without('roomId'), strRoomId: '*123' });
   rejects('enterRoom', 'a strange strRoomId', { ...without('roomId'), strRoomId: '房间' });
   call('enterRoom twice', async (trtc) => { trtc.enterRoom(entry).catch(() => undefined); await trtc.enterRoom(entry); });
   call('enterRoom and exitRoom', async (trtc) => { const entering = trtc.enterRoom(entry); await new Promise((done) => setTimeout(done, 20)); await trtc.exitRoom(); await entering; });

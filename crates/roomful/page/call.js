@@ -105,6 +105,9 @@ export function openClient(createRooms = true) {
   update();
 }
 
+/** A room as the client calls it: those of numbers have names of their own on the server (docs/protocol.md). */
+const called = (id) => (/^\*\d+$/.test(id) ? { roomId: Number(id.slice(1)) } : { strRoomId: id });
+
 /** Enters; unless it only watches, on stage with the devices of the preview. */
 export async function join({ name, room: id, isWatching }) {
   const before = state.me;
@@ -118,7 +121,7 @@ export async function join({ name, room: id, isWatching }) {
   Object.assign(state, fresh(), { me });
   try {
     await client.enterRoom({
-      sdkAppId: me.app, userId: me.user, userSig: me.sig, strRoomId: id, scene: 'live', role: 'audience', enableAutoPlayDialog: false,
+      sdkAppId: me.app, userId: me.user, userSig: me.sig, ...called(id), scene: 'live', role: 'audience', enableAutoPlayDialog: false,
     });
   } catch (error) {
     state.me = before;

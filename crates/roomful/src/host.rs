@@ -63,9 +63,7 @@ mod tests {
             (&["a, b"], false, false),
         ];
         for (lines, is_taken, is_taken_of_older) in hosts {
-            for (version, expected) in
-                [(Version::HTTP_11, is_taken), (Version::HTTP_10, is_taken_of_older)]
-            {
+            for (version, expected) in [(Version::HTTP_11, is_taken), (Version::HTTP_10, is_taken_of_older)] {
                 let mut request = Request::builder().version(version);
                 for line in lines {
                     request = request.header(HOST, *line);

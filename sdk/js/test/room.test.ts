@@ -37,6 +37,18 @@ describe('the room layer', () => {
     vi.unstubAllGlobals();
   });
 
+  test('enters the room of a number by its name', async () => {
+    const room = new Room({ server: 'ws://server' });
+    void room.enterRoom({ ...ME, strRoomId: undefined, roomId: 123 });
+    Socket.last.open();
+    await turns();
+    Socket.last.answer({ ResumeToken: 'first', ServerId: 'a' });
+    await turns();
+
+    expect(Socket.last.sent.at(-1)).toMatchObject({ command: 'enter_room', body: { RoomId: '*123' } });
+    await expect(new Room().enterRoom({ ...ME, strRoomId: '*123' })).rejects.toMatchObject({ extraCode: 5012 });
+  });
+
   test('says when a signature has run out that is needed to come back, and can enter again', async () => {
     const room = await entered();
     const expired = vi.fn();
