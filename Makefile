@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api soak sdk generated lint bench bench-compare bench-media lab lab-short deps
+.PHONY: run test test-api public-pages soak sdk generated lint bench bench-compare bench-media lab lab-short deps
 
 run: sdk ## Start the server for development; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve --dev
@@ -31,6 +31,9 @@ generated: ## Write the files anew that are made from tables: settings, and the 
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+public-pages: deps sdk ## Pages that others wrote for the cloud's Web SDK: CLONE=a clone of Tencent-RTC/TRTC_Web
+	ROOMFUL_PUBLIC_PAGES=$(abspath $(CLONE)) $(CARGO) test --package roomful --test live public_pages -- --ignored --nocapture
 
 soak: ## Everything hostile at once, for ten minutes
 	$(CARGO) test --release --package roomful --test attacks -- --ignored --nocapture soak

@@ -600,6 +600,30 @@ async fn calls_are_answered_as_the_clouds_own_sdk_answers_them() {
     );
 }
 
+/// Twelve pages that were written for the cloud, of which only the SDK's address and its `create` are changed (`public.mjs`).
+/// `make public-pages CLONE=folder` runs it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "wants a clone of the cloud's repository of Web samples"]
+async fn public_pages_move_by_their_import_and_their_create() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+    let clone =
+        std::env::var("ROOMFUL_PUBLIC_PAGES").expect("ROOMFUL_PUBLIC_PAGES is the folder of the clone");
+    let input = json!({
+        "url": format!("http://{}", server.address), "app": server.app, "secret": server.key.expose(),
+        "shots": std::env::temp_dir().join("public-pages"),
+    });
+
+    let saw = Script::start("node", &["public.mjs", &clone], &input).hear()["result"].take();
+
+    let pages = saw.as_object().unwrap();
+    assert_eq!(pages.len(), 12, "{saw}");
+    for (page, result) in pages {
+        assert_eq!(result["ok"], true, "{page}: {result}");
+        println!("{page}: {result}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_version_4_meet_those_of_today() {
     let _turn = ONE_AT_A_TIME.lock().await;

@@ -1,14 +1,27 @@
-// Public pages that were written for the cloud's Web SDK, against this server: `node public.mjs FOLDER`, with a line of JSON on
-// the standard input as for the other scripts, and `secret`, the app's SecretKey, by which these pages sign for themselves. FOLDER
-// holds checkouts of the cloud's repository of Web samples: the newest as `web`, and of version 4 `old/v4/quick-demo-js` and
-// `old/base-js`, of the last commits that have them. Nothing of them is kept here. Their files are served as they are, but for the
-// address of the SDK and `server` in its `create`.
+// Public pages that were written for the cloud's Web SDK, against this server: `node public.mjs CLONE`, with a line of JSON on
+// the standard input as for the other scripts, and `secret`, the app's SecretKey, by which these pages sign for themselves. CLONE is a
+// clone of the cloud's repository of Web samples, Tencent-RTC/TRTC_Web; nothing of it is kept here. Its files are served as they are, but
+// for the address of the SDK and `server` in its `create`.
+import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { input, launch, until } from './browsers.mjs';
 
-const [folder] = process.argv.slice(2);
+/** The newest pages as `web`, and as `old` those of version 4, of the last commit that has them. */
+function checkOut(clone) {
+  const folder = mkdtempSync(join(tmpdir(), 'pages-'));
+  const git = (...args) => execFileSync('git', ['-C', clone, ...args], { maxBuffer: 2 ** 30 });
+  const removed = git('log', '-1', '--format=%H', '--diff-filter=D', '--', 'v4/quick-demo-js/index.html').toString().trim();
+  for (const [commit, name, ...paths] of [['HEAD', 'web', 'samples', 'quick-demo-js'], [`${removed}^`, 'old', 'v4/quick-demo-js', 'v4/base-js']]) {
+    mkdirSync(join(folder, name));
+    execFileSync('tar', ['-x', '-C', join(folder, name)], { input: git('archive', commit, ...paths) });
+  }
+  return folder;
+}
+
+const folder = checkOut(process.argv[2]);
 const shots = input.shots ?? 'shots';
 mkdirSync(shots, { recursive: true });
 
@@ -106,6 +119,8 @@ await sample('quick-start', 'basic-features/quick-start', 101, async (one, other
   await one.click('start-screen-btn');
   await until('the screen to be gone', () => other.page.evaluate(() => document.querySelectorAll('#remote-screen-view video').length === 0));
   await one.click('mute-video-btn');
+  // The page does what its button says, which changes when it is done.
+  await until('the camera to be off', () => one.page.evaluate(() => !isVideoStarted));
   await one.click('mute-video-btn');
   await plays(other.page, '#remote-video-view video');
 });
@@ -248,7 +263,7 @@ await run('version-4-quick-demo', async ({ visit, shot }) => {
 });
 
 await run('version-4-base', async ({ visit, shot }) => {
-  const all = [await visit('old/base-js/index.html?userId=base1&roomId=505', 'o1'), await visit('old/base-js/index.html?userId=base2&roomId=505', 'o2')];
+  const all = [await visit('old/v4/base-js/index.html?userId=base1&roomId=505', 'o1'), await visit('old/v4/base-js/index.html?userId=base2&roomId=505', 'o2')];
   for (const who of all) {
     await until('the page to be ready', () => who.page.evaluate(() => document.readyState === 'complete'));
     await who.page.evaluate(() => { const box = document.getElementById('device-testing-root'); if (box) box.style.display = 'none'; });
