@@ -56,8 +56,9 @@ pub fn rtcp(bytes: &[u8]) {
 
 /// Payloads of publishers.
 pub fn payload(bytes: &[u8]) {
-    for codec in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1, Codec::Opus] {
+    for codec in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1, Codec::Opus] {
         let _ = payload::read(codec, bytes);
+        let _ = payload::height(codec, bytes);
     }
     let _ = payload::red_primary(bytes);
     let _ = payload::vp9_heights(bytes);

@@ -24,11 +24,13 @@ mod following;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grant;
+mod h265;
 mod kept;
 mod keys;
 mod loudest;
 mod mapping;
 mod meter;
+mod nal;
 mod numbers;
 mod outbox;
 mod pacer;

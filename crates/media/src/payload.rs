@@ -4,18 +4,21 @@
 use smallvec::SmallVec;
 use str0m::format::Codec;
 
+use crate::h265;
+use crate::nal::{Bits, units};
+
 /// A codec as two connections agree on it: what must be alike for a payload to be passed on as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CodecKey {
     pub(crate) codec: Codec,
-    /// H.264: profile and packetization mode; VP9 and AV1: the profile; else 0.
+    /// H.264: profile and packetization mode; H.265, VP9 and AV1: the profile; else 0.
     profile: u32,
     /// Opus within RED (RFC 2198).
     pub(crate) red: bool,
 }
 
 impl CodecKey {
-    /// `profile` is, of H.264, that (without its constraints and level) and the packetization mode.
+    /// `profile` is, of H.264, that (without its constraints and level) and the packetization mode, and of H.265 its space and number.
     pub(crate) fn of(codec: Codec, profile: u32, red: bool) -> Self {
         Self { codec, profile, red }
     }
@@ -23,6 +26,19 @@ impl CodecKey {
     #[cfg(test)]
     pub(crate) fn plain_vp8() -> Self {
         Self { codec: Codec::Vp8, profile: 0, red: false }
+    }
+
+    /// Whether who takes this takes the other too: its decoder has to be one for the other (AV1 7.2.3 of its RTP specification; Main 10 of
+    /// H.265 is one for Main). Of H.264, another profile most likely plays as well as none.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        let is_alike = (self.codec, self.red) == (other.codec, other.red);
+        is_alike
+            && match self.codec {
+                Codec::H264 => true,
+                Codec::Av1 => other.profile <= self.profile,
+                Codec::H265 => other.profile >> 8 == self.profile >> 8 && other.profile <= self.profile,
+                _ => other.profile == self.profile,
+            }
     }
 
     /// Its payloads do not say which layer they belong to: the dependency descriptor does.
@@ -37,6 +53,20 @@ impl CodecKey {
 
     pub(crate) fn is_video(self) -> bool {
         self.codec.is_video()
+    }
+
+    /// As people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self.codec {
+            Codec::Opus if self.red => "Opus in RED",
+            Codec::Opus => "Opus",
+            Codec::Vp8 => "VP8",
+            Codec::Vp9 => "VP9",
+            Codec::Av1 => "AV1",
+            Codec::H264 => "H.264",
+            Codec::H265 => "H.265",
+            _ => "another codec",
+        }
     }
 
     /// RTP clock, in Hz.
@@ -98,6 +128,9 @@ pub(crate) fn read(codec: Codec, payload: &[u8]) -> Picture {
         Codec::Vp8 => vp8(payload),
         Codec::Vp9 => vp9(payload),
         Codec::H264 => Some(Picture { starts_keyframe: h264_starts_keyframe(payload), ..Picture::default() }),
+        Codec::H265 => {
+            Some(Picture { starts_keyframe: h265::starts_keyframe(payload), ..Picture::default() })
+        }
         // The N bit of the aggregation header: the first packet of a coded video sequence (AV1 RTP 4.4).
         Codec::Av1 => payload
             .first()
@@ -200,6 +233,7 @@ pub(crate) fn height(codec: Codec, payload: &[u8]) -> Option<u32> {
         Codec::H264 => h264_units(payload)
             .find(|unit| unit.first().is_some_and(|unit| unit & 0x1f == 7))
             .and_then(h264_height),
+        Codec::H265 => h265::height(payload),
         _ => None,
     };
     height.filter(|height| (1..=16_384).contains(height))
@@ -225,33 +259,16 @@ fn vp8_height(payload: &[u8]) -> Option<u32> {
     }
 }
 
-/// The units that a payload begins (RFC 6184 5.6 to 5.8), without those of which it has a part only.
+/// The units that a payload begins (RFC 6184 5.6, 5.7).
 fn h264_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_many = payload.first().is_some_and(|header| header & 0x1f == 24);
-    let mut rest = if is_many { payload.get(1..).unwrap_or_default() } else { payload };
-    std::iter::from_fn(move || {
-        if !is_many {
-            return Some(std::mem::take(&mut rest)).filter(|unit| !unit.is_empty());
-        }
-        let (length, tail) = rest.split_first_chunk::<2>()?;
-        let (unit, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        rest = tail;
-        Some(unit)
-    })
+    units(payload, 1, payload.first().is_some_and(|header| header & 0x1f == 24))
 }
 
 /// The height in a sequence parameter set (ITU-T H.264 7.3.2.1.1).
 fn h264_height(unit: &[u8]) -> Option<u32> {
-    // A byte 3 after two zeros is only there so that nothing looks like a start code (7.4.1).
-    let mut zeros = 0;
-    let is_real = |byte: &&u8| {
-        let is_added = zeros >= 2 && **byte == 3;
-        zeros = if **byte == 0 { zeros + 1 } else { 0 };
-        !is_added
-    };
-    let bytes: SmallVec<[u8; 64]> = unit.get(1..)?.iter().filter(is_real).copied().take(64).collect();
-    let mut bits = Bits { bytes: &bytes, at: 24 };
-    let profile = *bytes.first()?;
+    let mut bits = Bits::of(unit, 1);
+    let profile = bits.bits(8)?;
+    bits.skip(16);
     bits.number()?;
     let (mut chroma, mut has_planes) = (1, false);
     if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
@@ -296,7 +313,7 @@ fn h264_height(unit: &[u8]) -> Option<u32> {
     (2 - is_frames).checked_mul(units.checked_add(1)?)?.checked_mul(16)?.checked_sub(cut)
 }
 
-fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
+fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
     let (mut last, mut next) = (8_i32, 8_i32);
     for _ in 0..size {
         if next != 0 {
@@ -307,41 +324,6 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
         last = if next == 0 { last } else { next };
     }
     Some(())
-}
-
-/// Bits, the highest of each byte first.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn bit(&mut self) -> Option<u32> {
-        let byte = self.bytes.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(bit.into())
-    }
-
-    fn skip_numbers(&mut self, count: u32) -> Option<()> {
-        (0..count).try_for_each(|_| self.number().map(drop))
-    }
-
-    /// An Exp-Golomb number (ITU-T H.264 9.1).
-    fn number(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.bit()? == 0 {
-            zeros += 1;
-            if zeros > 20 {
-                return None;
-            }
-        }
-        let mut value = 1;
-        for _ in 0..zeros {
-            value = value << 1 | self.bit()?;
-        }
-        Some(value - 1)
-    }
 }
 
 /// The heights of a VP9 stream's sizes, the smallest first, where its scalability structure says them (RFC 9628 4.2.1). Streams
@@ -378,23 +360,11 @@ pub(crate) fn vp9_heights(payload: &[u8]) -> Option<SmallVec<[u16; 8]>> {
 fn h264_starts_keyframe(payload: &[u8]) -> bool {
     const IDR: u8 = 5;
     const SPS: u8 = 7;
-    let begins = |unit: Option<&u8>| unit.is_some_and(|unit| matches!(unit & 0x1f, IDR | SPS));
-    match payload.first().map(|header| header & 0x1f) {
-        // STAP-A: units, each after its length.
-        Some(24) => {
-            let mut rest = payload.get(1..).unwrap_or_default();
-            while let Some((length, units)) = rest.split_at_checked(2) {
-                if begins(units.first()) {
-                    return true;
-                }
-                let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-                rest = units.get(length..).unwrap_or_default();
-            }
-            false
-        }
+    let begins = |unit: &u8| matches!(unit & 0x1f, IDR | SPS);
+    match payload {
         // FU-A: the unit's type is in the second byte, with the start bit.
-        Some(28) => payload.get(1).is_some_and(|unit| unit & 0x80 != 0 && begins(Some(unit))),
-        _ => begins(payload.first()),
+        [first, unit, ..] if first & 0x1f == 28 => unit & 0x80 != 0 && begins(unit),
+        _ => h264_units(payload).any(|unit| unit.first().is_some_and(begins)),
     }
 }
 
@@ -544,7 +514,7 @@ mod tests {
         for _ in 0..200_000 {
             let length = random.random_range(0..40);
             let bytes: Vec<u8> = (0..length).map(|_| random.random()).collect();
-            for codec in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1] {
+            for codec in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1] {
                 let picture = read(codec, &bytes);
                 let within = |at: u8| usize::from(at) < bytes.len();
                 assert!(picture.id.is_none_or(|id| within(id.at)), "{codec:?} {bytes:x?}");
@@ -555,6 +525,9 @@ mod tests {
             red_primary(&bytes);
             let mut set = vec![0x67];
             set.extend(&bytes);
+            let mut other = vec![0x42, 1];
+            other.extend(&bytes);
+            let _ = height(Codec::H265, &other);
             let _ = (height(Codec::H264, &set), height(Codec::Vp8, &bytes), height(Codec::Vp9, &bytes));
             let heights = vp9_heights(&bytes);
             assert!(heights.is_none_or(|heights| (1..=8).contains(&heights.len())));

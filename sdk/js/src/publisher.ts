@@ -270,10 +270,11 @@ export class Publisher {
   #seal(transceiver: RTCRtpTransceiver, kind: StreamKind): void {
     if (!this.#encryption) return;
     this.#encryption.seal(transceiver.sender, kind);
-    if (kind !== 'audio') return;
-    // Browsers seal what is doubled already, so that the server could not take the second copy off for who has no room for it.
-    const codecs = RTCRtpSender.getCapabilities?.('audio')?.codecs.filter(({ mimeType }) => mimeType !== 'audio/red');
-    if (codecs?.length) transceiver.setCodecPreferences?.(codecs);
+    // Browsers seal what is doubled already, so that the server could not take the second copy off for who has no room for it. And what
+    // cannot be sealed (`codecOf`) would not be sent at all.
+    const codecs = RTCRtpSender.getCapabilities?.(kind === 'audio' ? 'audio' : 'video')?.codecs;
+    const used = codecs?.filter(({ mimeType }) => !/^(audio\/red|video\/h26[56])$/i.test(mimeType));
+    if (used?.length) transceiver.setCodecPreferences?.(used);
   }
 
   async #exchange(offer: string): Promise<string> {

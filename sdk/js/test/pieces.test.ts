@@ -134,7 +134,9 @@ describe('offers', () => {
     expect([codec('video/VP9', 'profile-id=0'), codec('video/VP9', 'profile-id=2')]).toEqual([true, false]);
     expect(codec('video/H264', 'packetization-mode=1;profile-level-id=42e01f')).toBe(true);
     expect(codec('video/H264', 'packetization-mode=0;profile-level-id=42e01f')).toBe(false);
-    expect(codec('video/H265')).toBe(false);
+    expect(codec('video/H265', 'level-id=180;profile-id=1;tier-flag=0;tx-mode=SRST')).toBe(true);
+    expect([codec('video/H265'), codec('video/H265', 'level-id=180;profile-id=2')]).toEqual([true, false]);
+    expect(codec('video/H266')).toBe(false);
   });
 });
 

@@ -177,7 +177,7 @@ describe('what is published', () => {
     vi.restoreAllMocks();
   });
 
-  test('is sealed before the server is told of it, and without RED', async () => {
+  test('is sealed before the server is told of it, and without RED and what cannot be sealed', async () => {
     const happened: unknown[] = [];
     const encryption = {
       configuration: {}, takeCodecs: () => undefined, seal: (_: RTCRtpSender, kind: StreamKind) => happened.push(['seal', kind]),
@@ -186,7 +186,9 @@ describe('what is published', () => {
       happened.push([command, ...(Streams as Body[]).map((stream) => stream['Encrypted'])]);
       return { Sdp: '' };
     } } as unknown as Gateway;
-    vi.stubGlobal('RTCRtpSender', { getCapabilities: () => ({ codecs: ['audio/opus', 'audio/red', 'audio/PCMU'].map((mimeType) => ({ mimeType })) }) });
+    vi.stubGlobal('RTCRtpSender', { getCapabilities: (kind: string) => ({
+      codecs: (kind === 'audio' ? ['audio/opus', 'audio/red', 'audio/PCMU'] : ['video/H265', 'video/VP8', 'video/rtx']).map((mimeType) => ({ mimeType })),
+    }) });
     const prefer = vi.fn();
     const native = Connection.prototype.addTransceiver;
     vi.spyOn(Connection.prototype, 'addTransceiver').mockImplementation(function (this: Connection, ...how) { return Object.assign(native.apply(this, how), { setCodecPreferences: prefer }); });
@@ -201,7 +203,8 @@ describe('what is published', () => {
       ['seal', 'audio'], ['publish', true], ['seal', 'main'], ['publish', true, true],
       ['seal', 'audio'], ['seal', 'main'], ['publish', true, true],
     ]);
-    expect(prefer.mock.calls.map(([codecs]) => codecs.map(({ mimeType }: RTCRtpCodec) => mimeType))).toEqual(Array(2).fill(['audio/opus', 'audio/PCMU']));
+    const [sounds, pictures] = [['audio/opus', 'audio/PCMU'], ['video/VP8', 'video/rtx']];
+    expect(prefer.mock.calls.map(([codecs]) => codecs.map(({ mimeType }: RTCRtpCodec) => mimeType))).toEqual([sounds, pictures, sounds, pictures]);
     vi.restoreAllMocks();
   });
 

@@ -159,6 +159,14 @@ fn video(map: &str, params: &[String]) -> Option<CodecKey> {
             let mode = number("packetization-mode").filter(|mode| *mode < 2)?;
             Some(CodecKey::of(Codec::H264, profile << 8 | mode, false))
         }
+        "H265" => {
+            // Several streams of one, or units out of their order, are more than is looked through (RFC 7798 7.1).
+            let is_one = value(params, "tx-mode").is_none_or(|mode| mode.eq_ignore_ascii_case("SRST"));
+            let is_in_order = number("sprop-max-don-diff") == Some(0);
+            let profile = value(params, "profile-id").map_or(Some(1), |id| id.parse::<u32>().ok());
+            let (profile, space) = profile.zip(number("profile-space")).filter(|_| is_one && is_in_order)?;
+            (profile < 32 && space < 4).then(|| CodecKey::of(Codec::H265, space << 8 | profile, false))
+        }
         _ => None,
     }
 }
@@ -198,6 +206,16 @@ impl Format {
                 return params;
             }
             Codec::H264 => &["level-asymmetry-allowed", "packetization-mode", "profile-level-id"],
+            // As offered, but for what a sender says of its own stream (RFC 7798 7.2.2).
+            Codec::H265 => &[
+                "profile-space",
+                "profile-id",
+                "tier-flag",
+                "level-id",
+                "interop-constraints",
+                "profile-compatibility-indicator",
+                "tx-mode",
+            ],
             Codec::Vp9 => &["profile-id"],
             Codec::Av1 => &["level-idx", "profile", "tier"],
             _ => &[],

@@ -376,7 +376,7 @@ impl Offer {
                 "the m-line with mid {name:?} has no a=rtcp-mux (RFC 8858): RTCP has no port of its own here"
             )),
             _ if line.formats.is_empty() => Some(format!(
-                "the m-line with mid {name:?} has no format that is taken: offer Opus, and VP8, VP9, H.264 or AV1"
+                "the m-line with mid {name:?} has no format that is taken: offer Opus, and VP8, VP9, H.264, H.265 or AV1"
             )),
             _ => None,
         }

@@ -21,6 +21,7 @@ const VP8: &str = "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 na
 const VP9: &str = "a=rtpmap:98 VP9/90000\r\na=fmtp:98 profile-id=0\r\n";
 const H264: &str = "a=rtpmap:102 H264/90000\r\na=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n";
 const AV1: &str = "a=rtpmap:45 AV1/90000\r\na=fmtp:45 level-idx=5;profile=0;tier=0\r\n";
+const H265: &str = "a=rtpmap:49 H265/90000\r\na=rtcp-fb:49 nack pli\r\na=fmtp:49 level-id=180;profile-id=1;tier-flag=0;tx-mode=SRST\r\n";
 const RIDS: &str = "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n\
     a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\n";
 
@@ -226,6 +227,7 @@ fn agents() -> Vec<Row> {
     };
     let h264 = "a=rtpmap:96 H264/90000\r\na=fmtp:96 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1\r\n";
     let av1 = "a=rtpmap:96 AV1/90000\r\n";
+    let hevc = "a=rtpmap:96 H265/90000\r\na=fmtp:96 level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST\r\n";
     let layers = format!("{RIDS}a=rid:0 send\r\na=rid:1 send\r\na=rid:2 send\r\na=simulcast:send 0;1;2\r\n");
     let ffmpeg = |profile: &str, setup: &str| {
         format!(
@@ -240,20 +242,36 @@ fn agents() -> Vec<Row> {
     // A browser's list of codecs, with all that is not taken.
     let browser = format!(
         "{VP8}{VP9}a=rtpmap:99 rtx/90000\r\na=fmtp:99 apt=98\r\n{H264}a=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\n{AV1}\
-        a=rtpmap:46 rtx/90000\r\na=fmtp:46 apt=45\r\na=rtpmap:49 H265/90000\r\na=rtpmap:114 red/90000\r\na=rtpmap:115 rtx/90000\r\n\
+        a=rtpmap:46 rtx/90000\r\na=fmtp:46 apt=45\r\na=rtpmap:114 red/90000\r\na=rtpmap:115 rtx/90000\r\n\
         a=fmtp:115 apt=114\r\na=rtpmap:116 ulpfec/90000\r\na=rtpmap:117 flexfec-03/90000\r\na=fmtp:117 repair-window=10000000\r\n"
     );
     let browser_sound = format!(
         "{OPUS}a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
         a=rtpmap:13 CN/8000\r\na=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 telephone-event/8000\r\n"
     );
+    // As those have it that decode H.265 in hardware (Chrome from 136 on), also in ten bits; and as Safari had it first.
+    let with_h265 = format!(
+        "{browser}{H265}a=rtpmap:50 rtx/90000\r\na=fmtp:50 apt=49\r\n\
+        a=rtpmap:51 H265/90000\r\na=fmtp:51 level-id=180;profile-id=2;tier-flag=0;tx-mode=SRST\r\na=rtpmap:52 rtx/90000\r\na=fmtp:52 apt=51\r\n"
+    );
+    let of_safari =
+        format!("{browser}a=rtpmap:49 H265/90000\r\na=rtpmap:50 rtx/90000\r\na=fmtp:50 apt=49\r\n");
+    let chrome_136 = |way: Way, order: &str| {
+        offer(
+            "a=extmap-allow-mixed\r\na=msid-semantic: WMS\r\n",
+            &[
+                line("audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126", "0", way_of(way), &browser_sound),
+                line(&format!("video 9 UDP/TLS/RTP/SAVPF {order}"), "1", way_of(way), &with_h265),
+            ],
+        )
+    };
     let chrome = |way: Way| {
         offer(
             "a=extmap-allow-mixed\r\na=msid-semantic: WMS\r\n",
             &[
                 line("audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126", "0", way_of(way), &browser_sound),
                 line(
-                    "video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 102 103 45 46 49 114 115 116 117",
+                    "video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 102 103 45 46 114 115 116 117",
                     "1",
                     way_of(way),
                     &browser,
@@ -267,10 +285,10 @@ fn agents() -> Vec<Row> {
             &[
                 line("audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126", "0", way_of(way), &browser_sound),
                 line(
-                    "video 9 UDP/TLS/RTP/SAVPF 102 103 49 96 97 98 99 45 46 114 115 116",
+                    "video 9 UDP/TLS/RTP/SAVPF 102 103 49 50 96 97 98 99 45 46 114 115 116",
                     "1",
                     way_of(way),
-                    &browser,
+                    &of_safari,
                 ),
             ],
         )
@@ -300,9 +318,15 @@ fn agents() -> Vec<Row> {
             ],
         )
     };
-    let larix = |way: &str| {
+    let larix = |way: &str, order: &str| {
         let pictures = format!("{H264}a=rtpmap:104 H265/90000\r\n");
-        offer("", &[sound("audio", way), line("video 9 UDP/TLS/RTP/SAVPF 104 102", "video", way, &pictures)])
+        offer(
+            "",
+            &[
+                sound("audio", way),
+                line(&format!("video 9 UDP/TLS/RTP/SAVPF {order}"), "video", way, &pictures),
+            ],
+        )
     };
     let datachannel = |way: Way| {
         format!(
@@ -358,12 +382,20 @@ fn agents() -> Vec<Row> {
             "audio recvonly 111; video recvonly 96",
         )
         .has(&["a=simulcast:recv 2;1;0"]),
-        refused(
+        row(
             "obs with HEVC",
             Publish,
-            obs("", "a=rtpmap:96 H265/90000\r\n"),
-            "has no format that is taken",
-        ),
+            obs("a=ssrc:12 cname:a\r\n", hevc),
+            "audio recvonly 111; video recvonly 96",
+        )
+        .has(&["a=fmtp:96 level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST\r\n"]),
+        row(
+            "obs with three layers of HEVC",
+            Publish,
+            obs(&layers, hevc),
+            "audio recvonly 111; video recvonly 96",
+        )
+        .has(&["a=simulcast:recv 2;1;0"]),
         row(
             "gstreamer's whipsink",
             Publish,
@@ -387,8 +419,14 @@ fn agents() -> Vec<Row> {
             "audio recvonly 111; video recvonly 106",
         )
         .has(&["a=setup:passive"]),
-        row("larix", Publish, larix("sendonly"), "audio recvonly 111; video recvonly 102"),
-        row("larix both ways", Publish, larix("sendrecv"), "audio recvonly 111; video recvonly 102"),
+        row("larix", Publish, larix("sendonly", "102"), "audio recvonly 111; video recvonly 102"),
+        row("larix both ways", Publish, larix("sendrecv", "102"), "audio recvonly 111; video recvonly 102"),
+        row(
+            "larix with HEVC",
+            Publish,
+            larix("sendonly", "104 102"),
+            "audio recvonly 111; video recvonly 104,102",
+        ),
         row(
             "libdatachannel publishes",
             Publish,
@@ -421,13 +459,35 @@ fn agents() -> Vec<Row> {
             "safari publishes",
             Publish,
             safari(Publish),
-            "audio recvonly 63,111; video recvonly 102,103,96,97,98,99,45,46",
+            "audio recvonly 63,111; video recvonly 102,103,49,50,96,97,98,99,45,46",
         ),
         row(
             "safari watches",
             Watch,
             safari(Watch),
-            "audio sendonly 63,111; video sendonly 102,103,96,97,98,99,45,46",
+            "audio sendonly 63,111; video sendonly 102,103,49,50,96,97,98,99,45,46",
+        ),
+        row(
+            "chrome 136 publishes",
+            Publish,
+            chrome_136(Publish, "96 97 98 99 102 103 49 50 51 52 45 46 114 115 116 117"),
+            "audio recvonly 63,111; video recvonly 96,97,98,99,102,103,49,50,51,52,45,46",
+        )
+        .has(&[
+            "a=fmtp:49 level-id=180;profile-id=1;tier-flag=0;tx-mode=SRST\r\n",
+            "a=fmtp:51 level-id=180;profile-id=2;",
+        ]),
+        row(
+            "chrome 136 publishes H.265 by preference",
+            Publish,
+            chrome_136(Publish, "49 50 96 97"),
+            "audio recvonly 63,111; video recvonly 49,50,96,97",
+        ),
+        row(
+            "chrome 136 watches",
+            Watch,
+            chrome_136(Watch, "96 97 98 99 102 103 49 50 51 52 45 46 114 115 116 117"),
+            "audio sendonly 63,111; video sendonly 96,97,98,99,102,103,49,50,51,52,45,46",
         ),
         row("gstreamer's whepsrc", Watch, gstreamer_plays("42c01f"), "video sendonly 96; audio sendonly 97"),
         row(
@@ -510,6 +570,48 @@ fn names() -> Vec<Row> {
                 row(format!("H.264 {profile}"), way, offer, &format!("video {back} 100"))
                     .has(&[&format!("a=fmtp:100 packetization-mode=1;profile-level-id={profile}\r\n")]),
             );
+        }
+    }
+    for (params, answer) in [
+        ("", Some("")),
+        ("profile-id=1", Some("profile-id=1")),
+        (
+            "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST",
+            Some("level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"),
+        ),
+        ("profile-id=2; level-id=120; tier-flag=1", Some("profile-id=2;level-id=120;tier-flag=1")),
+        (
+            "profile-space=0;profile-id=4;interop-constraints=B00000000000;profile-compatibility-indicator=4;level-id=93",
+            Some(
+                "profile-space=0;profile-id=4;interop-constraints=B00000000000;profile-compatibility-indicator=4;level-id=93",
+            ),
+        ),
+        // What a sender says of its own stream is none of ours.
+        (
+            "profile-id=1;sprop-vps=QAEMAf;sprop-sps=QgEB;sprop-pps=RAHB;sprop-max-don-diff=0",
+            Some("profile-id=1"),
+        ),
+        ("tx-mode=MRST", None),
+        ("sprop-max-don-diff=2", None),
+        ("profile-id=main", None),
+        ("profile-id=32", None),
+    ] {
+        for way in [Publish, Watch] {
+            let (to, back) = (way_of(way), if way == Publish { "recvonly" } else { "sendonly" });
+            let said = if params.is_empty() { String::new() } else { format!("a=fmtp:100 {params}\r\n") };
+            let codec = format!("a=rtpmap:100 H265/90000\r\n{said}");
+            // By WHEP one m-line that cannot be taken is refused alone.
+            let lines = [sound("0", to), line("video 9 UDP/TLS/RTP/SAVPF 100", "1", to, &codec)];
+            let name = format!("H.265 {params:?}");
+            rows.push(match (answer, way) {
+                (Some(answer), _) => {
+                    let row =
+                        row(name, way, offer("", &lines), &format!("audio {back} 111; video {back} 100"));
+                    if answer.is_empty() { row } else { row.has(&[&format!("a=fmtp:100 {answer}\r\n")]) }
+                }
+                (None, Publish) => refused(name, way, offer("", &lines), "no format that is taken"),
+                (None, Watch) => row(name, way, offer("", &lines), &format!("audio {back} 111; video 0")),
+            });
         }
     }
     for (params, is_taken) in [
