@@ -158,6 +158,25 @@ async fn what_would_not_come_about_is_refused_at_once() {
     );
 }
 
+/// An encoder's H.265 is taken, and a player that lacks what is published is told instead of left in the dark.
+#[tokio::test]
+async fn a_player_without_the_codec_is_told_so_before_it_enters() {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let with = |way: &str, codec: &str| offer(way).replace("VP8/90000", &format!("{codec}/90000"));
+    let answer = agree(&server, "/whip/r", "ann", with("sendonly", "H265")).await;
+    assert!(answer.contains("H265/90000"), "{answer}");
+
+    let response = post(&server, "/whep/r?user=ann", "ben", with("recvonly", "VP8")).await;
+    assert_eq!(response.status(), 406);
+    let problem: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert!(problem["detail"].as_str().unwrap().contains("ann sends H.265"), "{problem}");
+    assert_eq!(server.members("r").await.0, ["ann"]);
+    agree(&server, "/whep/r?user=ann", "ben", with("recvonly", "H265")).await;
+    assert_eq!(server.members("r").await.0, ["ann", "ben"]);
+}
+
 #[tokio::test]
 async fn names_of_users_stay_out_of_headers() {
     let server = Server::with(&[

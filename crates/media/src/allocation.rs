@@ -134,8 +134,10 @@ impl Allocation {
     /// The pictures: screens first, then by what the viewer says, by size, and by age.
     fn list(&mut self, slots: &mut [Slot], now: u64) {
         self.choices.clear();
-        for (at, slot) in
-            slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_video && !slot.wanted.is_paused)
+        for (at, slot) in slots
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_video && !slot.wanted.is_paused && !slot.lacks)
         {
             let Some(source) = slot.source.clone().filter(|source| source.owner().is_some()) else {
                 continue;

@@ -14,10 +14,11 @@ use crate::command::{Answer, Command, Published, Watched};
 use crate::error::Error;
 use crate::keys::Client;
 use crate::publisher::Rights;
+use crate::sdp::Offer;
 use crate::shared::{Config, Counters, Event, Order, Shared};
 use crate::source::{PeerId, RoomKey};
 use crate::turn::{Turn, TurnCounters};
-use crate::{relay, worker};
+use crate::{relay, taking, worker};
 
 /// How long a worker may take over an offer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -139,6 +140,16 @@ impl Media {
         most_speakers: Option<NonZeroU8>,
     ) -> Result<Answer, Error> {
         self.ask(peer, |reply| Command::Watch { peer, offer, streams, most_speakers, reply }).await
+    }
+
+    /// Why nothing of what a viewer wants could be sent to it by its offer: it comes by codecs that the offer does not take. `None`
+    /// where some of it comes by others, and where nobody knows yet.
+    ///
+    /// # Errors
+    /// [`Error::Offer`]
+    pub fn untaken(&self, offer: &str, streams: &[Watched]) -> Result<Option<String>, Error> {
+        let wanted = streams.iter().filter_map(|stream| Some((stream.mid.as_str(), stream.source.as_ref()?)));
+        Ok(taking::untaken(&Offer::read(offer)?, wanted, &self.shared.sources))
     }
 
     /// Changes what a viewer's m-lines are filled with, and how many sounds it gets when that is said, without an offer.

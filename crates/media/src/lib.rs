@@ -56,6 +56,7 @@ mod source;
 mod speakers;
 mod srtp;
 mod stun;
+mod taking;
 mod telling;
 mod thinning;
 mod turn;

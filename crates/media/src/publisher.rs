@@ -14,7 +14,7 @@ use crate::dynacast::Wants;
 use crate::filler::Filler;
 use crate::mapping::{Mains, Mapping, Placing};
 use crate::outbox::AROUND;
-use crate::payload::{self, Picture};
+use crate::payload::{self, CodecKey, Picture};
 use crate::sdp::{Layer, Line};
 use crate::source::{MAX_LAYERS, Packet, SHARES, SenderClock, Source, Sources, StreamKind};
 
@@ -107,7 +107,9 @@ impl Inflow {
     ) -> bool {
         (self.last_at, self.passed) = (Some(now), 0);
         let has_passed = |at| now.saturating_duration_since(at) > KEYFRAME_EXCUSE;
-        if starts_key && let Some(oldest) = self.excused.iter_mut().find(|at| at.is_none_or(has_passed)) {
+        // Parameter sets and the picture behind them are one.
+        let is_another = starts_key && self.newest_key != Some(timestamp);
+        if is_another && let Some(oldest) = self.excused.iter_mut().find(|at| at.is_none_or(has_passed)) {
             *oldest = Some(now);
             self.newest_key = Some(timestamp);
         }
@@ -249,6 +251,8 @@ pub(crate) struct Track {
     structures: [Option<Box<Structure>>; MAX_LAYERS],
     /// Of the pictures that came, in pixels; 0 before the first.
     heights: [u32; MAX_LAYERS],
+    /// By which codec each came last, as the source was told.
+    codecs: [Option<CodecKey>; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
     loudest: Option<u8>,
     /// It was told to be loud, and since then nothing else.
@@ -296,6 +300,7 @@ impl Track {
             newest: Default::default(),
             structures: Default::default(),
             heights: Default::default(),
+            codecs: Default::default(),
             loudest: None,
             is_told_loud: false,
             wants,
@@ -348,6 +353,7 @@ impl Track {
         permute(&mut self.fillers, &from);
         permute(&mut self.structures, &from);
         permute(&mut self.heights, &from);
+        self.codecs = Default::default();
         for (height, layer) in self.heights.iter().zip(0..count) {
             self.source.note_height(layer, *height);
         }
@@ -437,6 +443,11 @@ impl Publisher {
     pub(crate) fn agreed(&mut self, lines: &[Line]) {
         for track in &mut self.tracks {
             let Some(line) = lines.iter().find(|line| *line.name == *track.name) else { continue };
+            // Another session of the member may publish it by now.
+            if track.generation == track.source.generation() {
+                track.source.agree(line.formats.iter().map(|format| format.codec));
+            }
+            track.codecs = Default::default();
             let asks = |feedback: &str| line.formats.iter().any(|format| format.asks(feedback));
             track.streams.asks_again = asks("nack");
             track.keyframes_by = match asks("ccm fir") && !asks("nack pli") {
@@ -512,6 +523,11 @@ impl Publisher {
             self.begin_anew(rtc, sources, at, now);
         }
         let track = self.tracks.get_mut(at).ok_or(Refusal::Unknown)?;
+        if let Some(known) = track.codecs.get_mut(usize::from(layer))
+            && known.replace(codec) != Some(codec)
+        {
+            track.source.note_codec(layer.into(), codec);
+        }
         // Who cannot be sent it whole could be sent nothing of it.
         let is_whole =
             !codec.red || track.source.is_encrypted() || payload::red_primary(&rtp.payload).is_some();
@@ -755,6 +771,23 @@ mod tests {
         }
 
         assert_eq!(gone_after, Some(1040));
+    }
+
+    #[test]
+    fn parameter_sets_and_the_picture_behind_them_are_one_keyframe() {
+        let mut inflow = Inflow::default();
+        let now = Instant::now();
+
+        for timestamp in [0, 0, 90_000, 90_000] {
+            inflow.note(1000, timestamp, true, 0, now);
+        }
+        inflow.note(1000, 180_000, true, 0, now);
+
+        assert_eq!(
+            (inflow.keys, inflow.pictures),
+            (2, 1),
+            "two are excused, the third is a picture like any"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc
 
 use crate::command::Command;
 use crate::dependency;
-use crate::keys;
+use crate::keys::{self, Client};
 use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
@@ -44,6 +44,9 @@ const CONSENT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Why a connection is ended whose packets cannot be told apart.
 const UNPLACED: &str = "none of its packets belongs to an m-line of its offer: they have no MID (RFC 9143 9.2) or another, no SSRC \
     that the offer announces, and a payload type that no m-line or several have";
+
+/// Why a player is ended to which nothing can be sent.
+const UNTAKEN: &str = "all that it watches comes by codecs that its offer does not take";
 
 /// How often publishers' connections are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -646,12 +649,14 @@ impl Shard {
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
         let since = peer.heard_at.unwrap_or(peer.created_at);
         let limit = if peer.heard_at.is_some() { SILENCE_TIMEOUT } else { SETUP_TIMEOUT };
-        let is_lost = matches!(&peer.role, Role::Publisher(publisher) if publisher.is_lost());
-        if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit || is_lost {
-            let reason = match is_lost {
-                true => Some(UNPLACED),
-                false => None,
-            };
+        let reason = match &peer.role {
+            Role::Publisher(publisher) => publisher.is_lost().then_some(UNPLACED),
+            // A page hears of it and may watch something else.
+            Role::Viewer(viewer) => {
+                (viewer.is_useless(now) && self.shared.client_of(peer.id) == Client::Other).then_some(UNTAKEN)
+            }
+        };
+        if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit || reason.is_some() {
             self.events.push(Event::Lost(peer.id, reason));
             self.put_back(at, peer);
             self.remove(at);

@@ -99,6 +99,8 @@ pub struct Counters {
     pub unknown_nacks: AtomicU64,
     /// Beginnings of sounds and pictures that a viewer was not sent, because it does not take their codec.
     pub untaken_packets: AtomicU64,
+    /// Streams of which a viewer was sent nothing, because it takes none of the codecs by which they come.
+    pub untaken_streams: AtomicU64,
     /// Packets that a viewer told of but that never were, or long ago.
     pub absurd_feedback: AtomicU64,
 }
@@ -106,13 +108,14 @@ pub struct Counters {
 impl Counters {
     /// What a viewer has had in the meantime.
     pub(crate) fn add(&self, counts: Counts) {
-        let Counts { resent, padding, unknown, absurd, untaken } = counts;
+        let Counts { resent, padding, unknown, absurd, untaken, lacking } = counts;
         for (counter, more) in [
             (&self.resent_packets, resent),
             (&self.padding_packets, padding),
             (&self.unknown_nacks, unknown),
             (&self.absurd_feedback, absurd),
             (&self.untaken_packets, untaken),
+            (&self.untaken_streams, lacking),
         ] {
             if more > 0 {
                 counter.fetch_add(more, Ordering::Relaxed);
@@ -121,7 +124,7 @@ impl Counters {
     }
 
     /// All of them, by name.
-    pub fn all(&self) -> [(&'static str, u64); 19] {
+    pub fn all(&self) -> [(&'static str, u64); 20] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("forwarded_packets", read(&self.forwarded_packets)),
@@ -143,6 +146,7 @@ impl Counters {
             ("unknown_nacks", read(&self.unknown_nacks)),
             ("absurd_feedback", read(&self.absurd_feedback)),
             ("untaken_packets", read(&self.untaken_packets)),
+            ("untaken_streams", read(&self.untaken_streams)),
         ]
     }
 }

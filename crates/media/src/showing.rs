@@ -7,6 +7,8 @@ pub enum Pause {
     Network,
     /// Its publisher sends nothing.
     Publisher,
+    /// Its publisher sends it by codecs that the viewer does not take.
+    Codec,
 }
 
 /// How a picture that is watched is shown.

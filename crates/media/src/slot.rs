@@ -26,6 +26,7 @@ pub(crate) use crate::rewrite::{Rewrite, Stamps, Taken};
 use crate::rtcp::SenderReport;
 use crate::showing::Showing;
 use crate::source::{Packet, SenderClock, Source};
+use crate::taking::{self, Going};
 use crate::thinning::{ALL, Caps, Place, Run, Thinning};
 
 /// How many changes of what is behind a slot are remembered, to answer for packets sent before.
@@ -166,6 +167,11 @@ pub(crate) struct Slot {
     pub(crate) kept: Option<Box<Kept>>,
     /// Packets that could have been a beginning, had the viewer their codec.
     pub(crate) untaken: u64,
+    /// Its viewer takes nothing of what its source sends; and what of that, by its number, that was last seen to.
+    pub(crate) lacks: bool,
+    looked_at: Option<u32>,
+    /// Its viewer was answered that nothing will come of it.
+    pub(crate) is_refused: bool,
     /// For a viewer whose feedback names packets by stream.
     pub(crate) carried: Option<Box<Carried>>,
 }
@@ -207,6 +213,9 @@ impl Slot {
             repeats: Repeats::default(),
             kept: None,
             untaken: 0,
+            lacks: false,
+            looked_at: None,
+            is_refused: false,
             carried: None,
         }
     }
@@ -214,6 +223,7 @@ impl Slot {
     /// What may be sent on it, in the viewer's order.
     pub(crate) fn set_takes(&mut self, takes: impl Iterator<Item = Taken>) {
         self.takes = takes.collect();
+        self.looked_at = None;
         let is_taken = |segment: &Segment| self.takes.contains(&segment.taken);
         if !self.segments.last().is_none_or(is_taken) {
             self.halt();
@@ -235,12 +245,32 @@ impl Slot {
         self.is_held = false;
         self.told = None;
         self.clock = None;
+        (self.lacks, self.looked_at) = (false, None);
         self.halt();
+    }
+
+    /// Sees, where something has changed, whether its viewer takes what its source sends. Returns whether it does so no more.
+    pub(crate) fn look_at_codecs(&mut self) -> bool {
+        let Some(source) = &self.source else { return false };
+        let codings = source.codings();
+        if self.looked_at.replace(codings) == Some(codings) {
+            return false;
+        }
+        let lacks = taking::lacks(&self.takes, source);
+        let is_news = lacks && !self.lacks;
+        self.lacks = lacks;
+        if is_news {
+            self.told = None;
+            self.halt();
+        }
+        is_news
     }
 
     /// The viewer has just asked for it: all that is small enough may be wanted.
     pub(crate) fn seek(&self, micros: u64) {
-        let Some(source) = self.source.as_ref().filter(|_| !self.wanted.is_paused) else { return };
+        let Some(source) = self.source.as_ref().filter(|_| !self.wanted.is_paused && !self.lacks) else {
+            return;
+        };
         let is_below =
             |layer: &usize| *layer == 0 || source.height_or_usual(layer - 1) < self.wanted.max_height;
         (0..source.layer_count()).take_while(is_below).for_each(|layer| source.seek(layer, micros));
@@ -314,12 +344,12 @@ impl Slot {
 
     /// Whether nothing is to be sent.
     pub(crate) fn is_off(&self) -> bool {
-        self.wanted.is_paused || self.is_held || self.is_quiet
+        self.wanted.is_paused || self.is_held || self.is_quiet || self.lacks
     }
 
     /// Whether it is a sound that is to be heard, if it is loud enough.
     pub(crate) fn is_sound_wanted(&self) -> bool {
-        !self.is_video && self.source.is_some() && !self.wanted.is_paused
+        !self.is_video && self.source.is_some() && !self.wanted.is_paused && !self.lacks
     }
 
     /// Whether enough others are louder.
@@ -355,9 +385,11 @@ impl Slot {
             return None;
         }
         let is_current = |segment: &Segment| {
-            segment.generation == packet.generation
-                && segment.layer == packet.layer
-                && segment.taken.codec.codec == packet.codec.codec
+            let is_alike = match self.is_video {
+                true => segment.came == packet.codec,
+                false => segment.came.codec == packet.codec.codec,
+            };
+            segment.generation == packet.generation && segment.layer == packet.layer && is_alike
         };
         let last = self.segments.last().copied();
         let is_behind = |segment: &Segment| {
@@ -455,21 +487,7 @@ impl Slot {
 
     /// The payload type for a codec, and whether RED has to be taken off.
     fn take(&self, codec: CodecKey) -> Option<(Taken, bool)> {
-        let find = |wanted: CodecKey| self.takes.iter().find(|taken| taken.codec == wanted).copied();
-        // Of what is encrypted from end to end nothing can be taken off: it goes as it is, or not at all.
-        let is_sealed = self.is_sealed();
-        if let Some(taken) = find(codec).filter(|_| !(codec.red && self.is_plain) || is_sealed) {
-            return Some((taken, false));
-        }
-        if codec.red && is_sealed {
-            return None;
-        }
-        if codec.red {
-            return find(codec.plain()).map(|taken| (taken, true));
-        }
-        // Another profile of H.264 in the offer most likely plays as well as none.
-        let alike = |taken: &&Taken| taken.codec.codec == codec.codec && codec.is_video();
-        self.takes.iter().find(alike).map(|taken| (*taken, false))
+        taking::choose(&self.takes, codec, Going { is_sealed: self.is_sealed(), is_plain: self.is_plain })
     }
 
     /// The stream goes on with `packet` although some before it were left out: no number is missing, and time has passed.

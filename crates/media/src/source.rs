@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::dependency;
 use crate::payload::{CodecKey, Picture, TOP_LAYER};
@@ -100,9 +101,28 @@ pub(crate) struct Source {
     height: AtomicU32,
     /// Payloads can be read by members with the publisher's key only.
     is_encrypted: AtomicBool,
+    coding: Mutex<Coding>,
+    /// How often that has changed.
+    codings: AtomicU32,
     /// Of sound: those of its room, and where it stands among them.
     pub(crate) speakers: Option<Arc<Speakers>>,
     pub(crate) place: Place,
+}
+
+/// By which codecs a publication comes, of those that its publisher may send: of each layer since the last offer.
+#[derive(Default)]
+struct Coding {
+    agreed: SmallVec<[CodecKey; 8]>,
+    sent: [Option<CodecKey>; MAX_LAYERS],
+}
+
+impl Coding {
+    /// What comes; before anything does, what may.
+    fn all(&self) -> impl Iterator<Item = CodecKey> {
+        let is_known = self.sent.iter().any(Option::is_some);
+        let agreed = self.agreed.iter().filter(move |_| !is_known).copied();
+        self.sent.iter().flatten().copied().chain(agreed)
+    }
 }
 
 const NOBODY: usize = usize::MAX;
@@ -121,6 +141,7 @@ impl Source {
             layer.most_bits.store(0, Ordering::Relaxed);
             layer.seen.store(0, Ordering::Relaxed);
         }
+        self.agree([].into_iter());
         self.generation.store(generation, Ordering::Release);
     }
 
@@ -132,7 +153,42 @@ impl Source {
                 speakers.leave(&self.place);
             }
             self.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
+            self.agree([].into_iter());
         }
+    }
+
+    /// Its publisher may send these from now on.
+    pub(crate) fn agree(&self, codecs: impl Iterator<Item = CodecKey>) {
+        *self.coding.lock() = Coding { agreed: codecs.collect(), ..Coding::default() };
+        self.codings.fetch_add(1, Ordering::Release);
+    }
+
+    /// A layer comes by this codec.
+    pub(crate) fn note_codec(&self, layer: usize, codec: CodecKey) {
+        let mut coding = self.coding.lock();
+        if let Some(sent) = coding.sent.get_mut(layer)
+            && sent.replace(codec) != Some(codec)
+        {
+            self.codings.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// How often it has changed by which codecs it comes.
+    pub(crate) fn codings(&self) -> u32 {
+        self.codings.load(Ordering::Acquire)
+    }
+
+    /// Whether anything that comes, or may, is of a codec that is taken; also where nothing is known of that.
+    pub(crate) fn is_taken(&self, is_taken: impl Fn(CodecKey) -> bool) -> bool {
+        let coding = self.coding.lock();
+        coding.all().next().is_none() || coding.all().any(is_taken)
+    }
+
+    /// The codecs by which it comes, as people call them.
+    pub(crate) fn codec_names(&self) -> String {
+        let mut names: Vec<&str> = self.coding.lock().all().map(CodecKey::name).collect();
+        names.dedup();
+        names.join(", ")
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -328,6 +384,8 @@ impl Sources {
             is_scalable: AtomicBool::new(false),
             height: AtomicU32::new(0),
             is_encrypted: AtomicBool::new(false),
+            coding: Mutex::default(),
+            codings: AtomicU32::new(0),
             speakers,
             place: Place::default(),
         });
@@ -427,6 +485,8 @@ pub(crate) struct Recent {
     pub(crate) first: u64,
     pub(crate) newest: u64,
     pub(crate) bytes: usize,
+    /// Of the keyframe, whose parameter sets come in packets before its picture.
+    timestamp: u32,
     /// When the keyframe came.
     pub(crate) began: Instant,
 }
@@ -449,12 +509,14 @@ impl History {
 
     pub(crate) fn push(&mut self, packet: &Arc<Packet>) {
         self.keep(packet, KEPT);
-        let Packet { generation, seq, .. } = **packet;
+        let Packet { generation, seq, timestamp, .. } = **packet;
         let bytes = packet.payload.len();
         match &mut self.recent {
             Some(recent)
                 if recent.generation == generation
-                    && (!packet.picture.starts_keyframe || seq <= recent.first) =>
+                    && (!packet.picture.starts_keyframe
+                        || timestamp == recent.timestamp
+                        || seq <= recent.first) =>
             {
                 if seq > recent.first {
                     recent.newest = recent.newest.max(seq);
@@ -462,7 +524,8 @@ impl History {
                 }
             }
             recent if packet.picture.starts_keyframe => {
-                *recent = Some(Recent { generation, first: seq, newest: seq, bytes, began: packet.arrived });
+                let began = packet.arrived;
+                *recent = Some(Recent { generation, first: seq, newest: seq, bytes, timestamp, began });
             }
             // Of a publication that has yet to begin with a keyframe.
             recent => *recent = None,
@@ -478,5 +541,28 @@ impl History {
     pub(crate) fn recent(&self, generation: u32) -> Option<Recent> {
         self.recent
             .filter(|recent| recent.generation == generation && recent.newest - recent.first < KEPT as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As encoders of H.264 send it: parameter sets in a packet, and the picture in those behind it, each of which begins a keyframe.
+    #[test]
+    fn what_is_kept_of_a_keyframe_begins_with_its_parameter_sets() {
+        let mut history = History::default();
+        for (seq, timestamp, starts_keyframe) in
+            [(7, 3000, false), (8, 6000, true), (9, 6000, true), (10, 6000, false), (11, 9000, false)]
+        {
+            let picture = Picture { starts_keyframe, ..Picture::default() };
+            history.push(&Arc::new(Packet { seq, timestamp, picture, ..Packet::blank() }));
+        }
+
+        let recent = history.recent(1).map(|recent| (recent.first, recent.newest));
+        assert_eq!(recent, Some((8, 11)));
+        let picture = Picture { starts_keyframe: true, ..Picture::default() };
+        history.push(&Arc::new(Packet { seq: 12, timestamp: 12_000, picture, ..Packet::blank() }));
+        assert_eq!(history.recent(1).map(|recent| recent.first), Some(12));
     }
 }

@@ -1,5 +1,5 @@
 //! What a viewer is told of its pictures and its link: a picture that stops for want of room says so, and one that changes its
-//! size does, but not all the time.
+//! size does, but not all the time; sound that it cannot play says so too.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Telling {
     pub(crate) fn pictures(&mut self, slots: &mut [Slot], now: u64) -> Vec<(SourceKey, Showing)> {
         let may_tell_sizes = now.saturating_sub(self.sizes_at) >= INTERVAL_US;
         let mut news = Vec::new();
-        for slot in slots.iter_mut().filter(|slot| slot.is_video) {
+        for slot in slots {
             let Some(showing) = showing(slot) else { continue };
             let is_size = matches!((slot.told, showing), (Some(Showing::Playing(_)), Showing::Playing(_)));
             if slot.told == Some(showing) || is_size && !may_tell_sizes {
@@ -74,6 +74,13 @@ fn showing(slot: &mut Slot) -> Option<Showing> {
         slot.told = None;
         return None;
     };
+    if slot.lacks {
+        return Some(Showing::Paused(Pause::Codec));
+    }
+    if !slot.is_video {
+        // Of sound only that is told, and its end.
+        return slot.told.map(|_| Showing::Playing(0));
+    }
     if slot.is_held {
         return Some(Showing::Paused(Pause::Network));
     }

@@ -55,6 +55,9 @@ const FRESH_START: Duration = Duration::from_secs(1);
 /// Retransmissions one report may ask for.
 const MAX_WANTED: usize = 1024;
 
+/// A publisher may have other codecs in mind in a moment; after that, a player is there for nothing.
+const IDLE_FOR: Duration = Duration::from_secs(10);
+
 /// What is sent again is not older than this: a player has given it up, or asks for a keyframe.
 const OLDEST_RESENT: Duration = Duration::from_secs(1);
 
@@ -66,6 +69,7 @@ pub(crate) struct Counts {
     pub(crate) unknown: u64,
     pub(crate) absurd: u64,
     pub(crate) untaken: u64,
+    pub(crate) lacking: u64,
 }
 
 /// A viewer's connection.
@@ -92,6 +96,8 @@ pub(crate) struct Viewer {
     wanted: Vec<(bool, u64, Arc<Packet>)>,
     /// What a report tells of packets, by their transport-wide numbers; kept for its room.
     told: Vec<(u16, Arrival)>,
+    /// Since when it takes nothing of all that it watches.
+    idle_since: Option<Instant>,
 }
 
 /// Where and when something is sent.
@@ -148,6 +154,29 @@ impl Viewer {
             following: None,
             wanted: Vec::new(),
             told: Vec::new(),
+            idle_since: None,
+        }
+    }
+
+    /// Sees what of all that is watched comes by codecs that the viewer takes.
+    pub(crate) fn look_at_codecs(&mut self, now: Instant) {
+        let fresh = self.slots.iter_mut().map(|slot| u64::from(slot.look_at_codecs()));
+        self.counts.lacking += fresh.sum::<u64>();
+        let mut watched = self.slots.iter().filter(|slot| slot.source.is_some()).peekable();
+        let is_idle = watched.peek().is_some() && watched.all(|slot| slot.lacks);
+        self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(now));
+    }
+
+    /// Whether nothing that it watches can be sent to it, and has not been for so long that nothing will be.
+    pub(crate) fn is_useless(&self, now: Instant) -> bool {
+        self.idle_since.is_some_and(|since| now.saturating_duration_since(since) >= IDLE_FOR)
+    }
+
+    /// Of a player, which cannot be told later: its m-lines of which nothing will come are refused, unless those are all it has.
+    pub(crate) fn refuse_lacking(&mut self) {
+        let is_some_taken = self.slots.iter().any(|slot| slot.source.is_some() && !slot.lacks);
+        for slot in self.slots.iter_mut().filter(|slot| slot.lacks && is_some_taken) {
+            slot.is_refused = true;
         }
     }
 
@@ -505,6 +534,7 @@ impl Viewer {
     /// Gives out what the link carries, and looks for what is missing.
     fn allot(&mut self, aim: Aim, is_full: bool) {
         self.allotted_at = Some(aim.now);
+        self.look_at_codecs(aim.now);
         let (estimate, again) = (self.estimator.bits(), self.resends.bits_again(aim.micros));
         let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);

@@ -856,6 +856,7 @@ enum ShownState {
 enum PauseReason {
     Network,
     Publisher,
+    Codec,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -887,6 +888,7 @@ pub(crate) fn watch_changed(room_id: &RoomId, pictures: &[(SourceKey, Showing)])
             Showing::Playing(height) => (ShownState::Playing, None, Some(*height)),
             Showing::Paused(Pause::Network) => (ShownState::Paused, Some(PauseReason::Network), None),
             Showing::Paused(Pause::Publisher) => (ShownState::Paused, Some(PauseReason::Publisher), None),
+            Showing::Paused(Pause::Codec) => (ShownState::Paused, Some(PauseReason::Codec), None),
         };
         let stream_type = unit::device(source.kind).into();
         streams.push(ShownStream { member_account: &source.user, stream_type, state, reason, height });

@@ -1328,7 +1328,7 @@ export interface Events {
       /** In pixels. */
       Height?: number;
       Member_Account: string;
-      Reason?: 'network' | 'publisher';
+      Reason?: 'network' | 'publisher' | 'codec';
       State: 'playing' | 'paused';
       StreamType: StreamType;
     }[];

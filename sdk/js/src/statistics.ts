@@ -22,7 +22,7 @@ export interface Statistics {
   remoteStatistics: {
     userId: string;
     audio: { bitrate: number; audioLevel: number; jitterBufferDelay: number };
-    /** `paused` says why no picture comes: there is no room on the `network`, or the `publisher` sends none. */
+    /** `paused` says why no picture comes: there is no room on the `network`, the `publisher` sends none, or it comes by a `codec` that the browser does not decode. */
     video: (VideoStatistic & { jitterBufferDelay: number; paused?: string })[];
   }[];
   /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */

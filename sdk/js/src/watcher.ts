@@ -43,6 +43,8 @@ export function isUsed({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
       return !/profile-id=[1-9]/.test(sdpFmtpLine);
     case 'video/h264':
       return /packetization-mode=1/.test(sdpFmtpLine) && /profile-level-id=42/i.test(sdpFmtpLine);
+    case 'video/h265':
+      return !/profile-id=(?!1\b)/.test(sdpFmtpLine);
     case 'video/av1':
       return !/profile=[1-9]/.test(sdpFmtpLine);
     default:
@@ -102,9 +104,10 @@ export class Watcher {
   takeShown(userId: string, kind: StreamKind, reason: string | undefined): void {
     if (reason === undefined) this.#paused.delete(keyOf(userId, kind));
     else this.#paused.set(keyOf(userId, kind), reason);
+    if (reason === 'codec') log.warn(`${kind} of ${userId} comes by a codec that this browser does not decode`);
   }
 
-  /** Why a picture that is watched has stopped, if it has: `network` or `publisher`. */
+  /** Why a picture that is watched has stopped, if it has: `network`, `publisher` or `codec`. */
   pausedBy(userId: string, kind: StreamKind): string | undefined {
     return this.#paused.get(keyOf(userId, kind));
   }

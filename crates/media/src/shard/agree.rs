@@ -16,6 +16,7 @@ use crate::publisher::{Publisher, Rights, Track};
 use crate::sdp::{Extension, Library, Line, Media, Offer, Part, Sending};
 use crate::slot::{Extensions, Slot, Taken};
 use crate::source::{PeerId, RoomKey, Source, SourceKey, StreamKind};
+use crate::taking;
 use crate::viewer::Viewer;
 
 /// The most streams in one connection.
@@ -221,6 +222,7 @@ impl Shard {
         // A browser's page says what belongs together; of a player's streams all do.
         let is_one = self.shared.client_of(peer.id) == Client::Other;
         let Peer { role: Role::Viewer(viewer), rtc, ours, .. } = peer else { return Err(Error::Gone) };
+        let is_first = viewer.slots.is_empty();
         let is_open = |offer: &Offer, (line, place): (&Line, usize)| {
             line.receives && is_media(line) && !line.is_refused && offer.trouble(place).is_none()
         };
@@ -230,6 +232,12 @@ impl Shard {
             }
         }
         self.fill(at, viewer, streams, most_speakers, now)?;
+        if is_one && is_first {
+            viewer.refuse_lacking();
+            for place in 0..viewer.slots.len() {
+                self.empty_refused(at, viewer, place);
+            }
+        }
         let parts = parts(offer, |line| {
             if !line.receives {
                 return Part::Idle;
@@ -238,6 +246,10 @@ impl Shard {
             let Some((place, slot)) = place.and_then(|place| Some((place, viewer.slots.get(place)?))) else {
                 return Part::Idle;
             };
+            // By starting ICE over a player is answered nothing else.
+            if slot.is_refused {
+                return Part::Refused;
+            }
             let cname = viewer.cname();
             Part::Sends(Sending {
                 stream: if is_one { cname.clone() } else { format!("{cname}{place}") },
@@ -250,6 +262,15 @@ impl Shard {
         let open = offer.lines.iter().zip(0..).filter(|line| is_open(offer, *line));
         let mids = open.map(|(line, _)| line.name.clone()).collect();
         Ok(Answer { sdp: offer.answer(ours, &parts), published: Vec::new(), mids })
+    }
+
+    /// A slot whose m-line is refused is filled with nothing.
+    fn empty_refused(&mut self, at: usize, viewer: &mut Viewer, place: usize) {
+        let Some(slot) = viewer.slots.get_mut(place).filter(|slot| slot.is_refused) else { return };
+        if let Some(former) = slot.source.take() {
+            self.leave_feed(former.id, at, place);
+            slot.set_source(None);
+        }
     }
 
     pub(super) fn rewatch(
@@ -294,6 +315,7 @@ impl Shard {
             }
             places.push(place);
         }
+        let mut fresh = Vec::new();
         for (stream, place) in streams.iter().zip(places) {
             let Some(slot) = viewer.slots.get_mut(place) else { continue };
             slot.set_wanted(stream.wanted);
@@ -308,6 +330,10 @@ impl Shard {
                 self.join_feed(source, at, place);
             }
             slot.set_source(source);
+            fresh.push(place);
+        }
+        viewer.look_at_codecs(now);
+        for slot in fresh.into_iter().filter_map(|place| viewer.slots.get(place)) {
             slot.seek(self.shared.micros(now));
         }
         viewer.note_wanted(self.shared.micros(now));
@@ -425,9 +451,7 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
         slot.kept = None;
     }
     let rtx_ssrc = slot.rtx_ssrc;
-    slot.set_takes(line.formats.iter().map(|format| Taken {
-        codec: format.codec,
-        payload_type: format.number,
-        rtx: format.rtx.filter(|_| rtx_ssrc.is_some()),
-    }));
+    slot.set_takes(
+        taking::of(line).map(|taken| Taken { rtx: taken.rtx.filter(|_| rtx_ssrc.is_some()), ..taken }),
+    );
 }

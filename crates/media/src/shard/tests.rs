@@ -14,6 +14,7 @@ use str0m::rtp::RtpWrite;
 
 use super::*;
 use crate::command::{Answer, Published, Watched};
+use crate::showing::{Pause, Showing};
 use crate::slot::Wanted;
 use crate::source::{RoomKey, SourceKey, StreamKind};
 
@@ -98,9 +99,13 @@ impl World {
     }
 
     fn client(&mut self) -> usize {
+        self.client_with(|codecs| codecs.enable_vp8(true))
+    }
+
+    fn client_with(&mut self, codecs: impl FnOnce(str0m::RtcConfig) -> str0m::RtcConfig) -> usize {
         let port = 10_000 + self.clients.len() as u16;
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).build(self.now);
+        let mut rtc = codecs(Rtc::builder().set_rtp_mode(true).clear_codecs()).build(self.now);
         rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).unwrap());
         self.clients.push(Client {
             rtc,
@@ -136,6 +141,11 @@ impl World {
 
     fn publisher(&mut self, peer: u64, layers: &[&str]) -> usize {
         let at = self.client();
+        self.publish(at, peer, layers);
+        at
+    }
+
+    fn publish(&mut self, at: usize, peer: u64, layers: &[&str]) {
         let (offer, pending) = self.offer(at, Direction::SendOnly, layers);
         let mid = self.clients[at].mid.unwrap().to_string();
         let stream = Published { mid, kind: StreamKind::Main, height: 480, ..Published::default() };
@@ -144,7 +154,6 @@ impl World {
             .publish(PeerId(peer), RoomKey(1), &"ann".into(), &offer, &[stream], Rights::ALL, self.now)
             .unwrap();
         self.accept(at, pending, &answer);
-        at
     }
 
     fn watched(&self, at: usize, max_height: u32) -> Vec<Watched> {
@@ -155,11 +164,15 @@ impl World {
 
     fn viewer(&mut self, peer: u64, max_height: u32) -> usize {
         let at = self.client();
+        self.watch(at, peer, max_height);
+        at
+    }
+
+    fn watch(&mut self, at: usize, peer: u64, max_height: u32) {
         let (offer, pending) = self.offer(at, Direction::RecvOnly, &[]);
         let watched = self.watched(at, max_height);
         let answer = self.shard.watch(PeerId(peer), &offer, &watched, None, self.now).unwrap();
         self.accept(at, pending, &answer);
-        at
     }
 
     /// Lets time pass; each of `publishers` sends a frame every 30 ms on each of its layers.
@@ -373,6 +386,82 @@ fn a_publisher_whose_packets_belong_to_nothing_is_ended_with_the_reason() {
         _ => None,
     });
     assert_eq!(lost, Some((PeerId(1), true)));
+}
+
+/// Pictures of H.265, each unit in a packet of its own: whoever comes, and whenever, begins with the parameter sets.
+#[test]
+fn pictures_of_h265_begin_with_their_parameter_sets() {
+    const VPS: u8 = 0x40;
+    let mut world = World::new();
+    let [ann, ben, cat] = [(); 3].map(|()| world.client_with(|codecs| codecs.enable_h265(true)));
+    world.publish(ann, 1, &[]);
+    world.watch(ben, 2, u32::MAX);
+    let mut seq = 0_u32;
+    for picture in 0..80_u32 {
+        if picture == 45 {
+            // In the middle between keyframes.
+            world.watch(cat, 3, u32::MAX);
+        }
+        let units: &[[u8; 3]] = match picture % 20 {
+            0 => &[[VPS, 1, 0x0c], [0x42, 1, 1], [0x44, 1, 0xc0], [0x26, 1, 0xaf]],
+            _ => &[[0x02, 1, 0xd0]],
+        };
+        for (unit, left) in units.iter().zip((0..units.len()).rev()) {
+            seq += 1;
+            let client = &mut world.clients[ann];
+            let mid = client.mid.unwrap();
+            let pt = client.rtc.media(mid).unwrap().remote_pts()[0];
+            let mut payload = unit.to_vec();
+            payload.extend([0, 0, unit[0]]);
+            payload.extend(seq.to_be_bytes());
+            payload.resize(200, 0);
+            let packet = RtpWrite::new(pt, u64::from(seq).into(), picture * 2700, world.now, payload);
+            let mut direct = client.rtc.direct_api();
+            direct.stream_tx_by_mid(mid, None).unwrap().write_rtp(packet.marker(left == 0));
+        }
+        world.run(Duration::from_millis(30), &[]);
+    }
+
+    for viewer in [ben, cat] {
+        let got = &world.clients[viewer].got;
+        assert!(got.len() > 35 && got[0].tag == VPS, "{} from {:?}", got.len(), got.first());
+        assert!(
+            got.windows(2).all(|pair| pair[1].number == pair[0].number + 1 && pair[1].seq == pair[0].seq + 1)
+        );
+    }
+}
+
+/// Nothing is sent that it cannot decode, nothing is asked for on its account, and it is told; a player, which cannot be told, is ended.
+#[test]
+fn a_viewer_without_the_codec_is_told_or_ended() {
+    for client in [keys::Client::Browser, keys::Client::Other] {
+        let mut world = World::new();
+        let ann = world.publisher(100, &[]);
+        let peer = world.shard.shared.new_peer(client);
+        let ben = world.client_with(|codecs| codecs.enable_h264(true));
+        world.watch(ben, peer.0, u32::MAX);
+        let asked = world.clients[ann].keyframes_asked;
+
+        world.run(Duration::from_secs(12), &[(ann, &[])]);
+
+        assert_eq!((world.clients[ben].got.len(), world.clients[ann].keyframes_asked - asked), (0, 0));
+        assert_eq!(world.shard.shared.counters.untaken_streams.load(Ordering::Relaxed), 1);
+        assert_eq!(world.shard.shared.counters.untaken_packets.load(Ordering::Relaxed), 0);
+        let told: Vec<_> = world
+            .shard
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Watching(whose, pictures) if *whose == peer => Some(pictures.clone()),
+                _ => None,
+            })
+            .flatten()
+            .map(|(source, showing)| (source.kind, showing))
+            .collect();
+        assert_eq!(told, [(StreamKind::Main, Showing::Paused(Pause::Codec))]);
+        let ended = world.shard.events.iter().any(|event| *event == Event::Lost(peer, Some(UNTAKEN)));
+        assert_eq!(ended, client == keys::Client::Other);
+    }
 }
 
 /// The certificate is checked by whatever hash the offer announces it with.

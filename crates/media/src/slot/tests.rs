@@ -118,6 +118,41 @@ fn what_a_viewer_does_not_take_is_counted_and_what_it_takes_no_more_goes_on_in_s
 }
 
 #[test]
+fn who_lacks_what_comes_asks_for_nothing_and_goes_on_when_something_else_does() {
+    let (mut slot, generation) = slot(1);
+    let source = slot.source.clone().unwrap();
+    source.agree([Codec::H264, Codec::Vp8].map(codec).into_iter());
+    // Nobody knows yet which of them comes.
+    assert!(!slot.look_at_codecs() && slot.waits());
+
+    source.note_codec(0, codec(Codec::H264));
+    assert!(slot.look_at_codecs() && slot.is_off() && !slot.waits());
+    assert!(!slot.look_at_codecs(), "that is told once");
+    assert!(written(&mut slot, &packet(generation, Codec::H264, 0, 1, key())).is_none());
+    source.note_codec(0, codec(Codec::Vp8));
+    assert!(!slot.look_at_codecs() && !slot.is_off() && slot.waits());
+    assert!(written(&mut slot, &packet(generation, Codec::Vp8, 0, 2, key())).is_some());
+
+    // A later offer has neither; then the publisher is gone.
+    source.agree([codec(Codec::H264)].into_iter());
+    assert!(slot.look_at_codecs() && slot.lacks);
+    source.unpublish(generation);
+    assert!(!slot.look_at_codecs() && !slot.lacks);
+}
+
+/// A stream may have other codecs in each of its layers.
+#[test]
+fn who_takes_the_codec_of_one_layer_lacks_nothing() {
+    let (mut slot, _) = slot(2);
+    let source = slot.source.clone().unwrap();
+
+    source.note_codec(1, codec(Codec::H264));
+    source.note_codec(0, codec(Codec::Vp8));
+
+    assert!(!slot.look_at_codecs() && !slot.lacks);
+}
+
+#[test]
 fn what_is_left_out_is_found_by_no_number_and_what_is_sent_by_its_own() {
     let (mut slot, generation) = slot(1);
     slot.temporal = 0;

@@ -430,6 +430,9 @@ async fn watch(
         None => first_publisher(cell)?,
     };
     let streams = wanted(cell, lines, &whom);
+    if let Some(trouble) = server.live.media().untaken(offer, &streams).map_err(ApiError::from)? {
+        return Err(not_acceptable(trouble));
+    }
     if !is_listed {
         let answer = server.live.play(server, cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
@@ -493,15 +496,16 @@ fn read_lines(offer: &str) -> Result<Vec<OfferedLine>, Refusal> {
     Ok(media::offered_lines(offer).map_err(ApiError::from)?)
 }
 
+/// Refuses an offer of which nothing would come.
+fn not_acceptable(message: String) -> Refusal {
+    Refusal { status: StatusCode::NOT_ACCEPTABLE, error: ApiError::new(Code::Invalid, message) }
+}
+
 /// Refuses at once what would not come about, or only in part (RFC 9725 4.4.2, 4.4.3): a microphone, a camera and a screen are all
 /// that one publishes, all of which can be taken; and of a player's m-lines at least one.
 fn require_acceptable(lines: &[OfferedLine], way: Way) -> Result<(), Refusal> {
     let flows = |line: &&OfferedLine| if way == Way::Whip { line.sends } else { line.receives };
     let count = |is_video: bool| lines.iter().filter(flows).filter(|line| line.is_video == is_video).count();
-    let not_acceptable = |message: String| Refusal {
-        status: StatusCode::NOT_ACCEPTABLE,
-        error: ApiError::new(Code::Invalid, message),
-    };
     if count(false) + count(true) == 0 {
         let trouble = match way {
             Way::Whip => NOTHING,

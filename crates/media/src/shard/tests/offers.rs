@@ -3,6 +3,7 @@
 //! answer fits its offer at all (`require_fit`) is checked of each.
 
 use super::*;
+use crate::sdp::Offer;
 
 /// Which side of a room the offerer is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -1293,4 +1294,60 @@ fn only_pictures_of_publishers_have_feedback_of_the_whole_transport() {
             }
         }
     }
+}
+
+/// A player hears of nothing later: an m-line is refused of which nothing would come by a codec that it takes, as long as another is
+/// not. A page is told by an event.
+#[test]
+fn a_player_is_refused_what_it_could_not_decode() {
+    let mut world = World::new();
+    let publish = |world: &mut World, lines: &[String]| {
+        let offer = offer("", lines);
+        let ann = &"ann".into();
+        world.shard.publish(PeerId(900), RoomKey(1), ann, &offer, &[], Rights::ALL, world.now).unwrap();
+    };
+    let key = |kind| SourceKey { room: RoomKey(1), user: "ann".into(), kind };
+    let watched =
+        |mid: &str, kind| Watched { mid: mid.into(), source: Some(key(kind)), wanted: Wanted::default() };
+    let streams = [watched("0", StreamKind::Audio), watched("1", StreamKind::Main)];
+    let h264 = |mid: &str| line("video 9 UDP/TLS/RTP/SAVPF 102", mid, "recvonly", H264);
+    let both = offer("", &[sound("0", "recvonly"), h264("1")]);
+    let why = |world: &World, offer: &str, streams: &[Watched]| {
+        let wanted = streams.iter().filter_map(|one| Some((one.mid.as_str(), one.source.as_ref()?)));
+        crate::taking::untaken(&Offer::read(offer).unwrap(), wanted, &world.shard.shared.sources)
+    };
+
+    // Before anybody publishes, nobody knows.
+    let early = world.shard.shared.new_peer(keys::Client::Other);
+    let answer = world.shard.watch(early, &both, &streams, None, world.now).unwrap();
+    assert_eq!(summary(&answer.sdp), "audio sendonly 111; video sendonly 102");
+    publish(&mut world, &[sound("0", "sendonly"), picture("1", "sendonly")]);
+    for (client, expected) in [
+        (keys::Client::Other, "audio sendonly 111; video 0"),
+        (keys::Client::Browser, "audio sendonly 111; video sendonly 102"),
+    ] {
+        let peer = world.shard.shared.new_peer(client);
+        for (ice, streams) in [("", &streams[..]), ("x", &[])] {
+            let offer = both.replace("a=ice-ufrag:", &format!("a=ice-ufrag:{ice}"));
+            let answer = world.shard.watch(peer, &offer, streams, None, world.now).unwrap();
+            assert_eq!(require_fit(&offer, &answer.sdp), Ok(()));
+            assert_eq!(summary(&answer.sdp), expected, "{client:?} {ice}");
+        }
+    }
+
+    // Nothing at all would come.
+    let alone = offer("", &[h264("1")]);
+    assert_eq!(why(&world, &both, &streams), None);
+    let told = why(&world, &alone, &streams[1..]).unwrap();
+    assert_eq!(told, "ann sends VP8, of which the offer takes nothing");
+    // It may come by either, until it is seen to come by one.
+    let either = format!("{VP8}{H264}");
+    publish(
+        &mut world,
+        &[sound("0", "sendonly"), line("video 9 UDP/TLS/RTP/SAVPF 96 97 102", "1", "sendonly", &either)],
+    );
+    assert_eq!(why(&world, &alone, &streams[1..]), None);
+    let source = world.shard.shared.sources.get(&key(StreamKind::Main));
+    source.note_codec(0, crate::payload::CodecKey::plain_vp8());
+    assert_eq!(why(&world, &alone, &streams[1..]).as_deref(), Some(told.as_str()));
 }
