@@ -203,11 +203,12 @@ impl<'a> Section<'a> {
             // What cannot be told apart is no simulcast (RFC 8853 5.3.1).
             simulcast.layers.clear();
         }
-        if simulcast.layers.is_empty() {
+        let (sends, receives) = self.direction.or(session.direction).unwrap_or((true, true));
+        // A browser that does not hear of them while an m-line is idle never offers them for what takes its place.
+        if simulcast.layers.is_empty() && (sends || receives) {
             extensions.retain(|agreed| !matches!(agreed.extension, Extension::Rid | Extension::RepairedRid));
         }
         simulcast::describe(&mut simulcast.layers, &self.rids);
-        let (sends, receives) = self.direction.or(session.direction).unwrap_or((true, true));
         let mid = self.mid.map(str::trim).filter(|mid| !mid.is_empty());
         Ok(Line {
             name: mid.map_or_else(|| format!("#{at}"), String::from),

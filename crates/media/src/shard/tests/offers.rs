@@ -1351,3 +1351,17 @@ fn a_player_is_refused_what_it_could_not_decode() {
     source.note_codec(0, crate::payload::CodecKey::plain_vp8());
     assert_eq!(why(&world, &alone, &streams[1..]).as_deref(), Some(told.as_str()));
 }
+
+/// A camera that comes back may do so in the place of one that has gone: it is to have its layers again.
+#[test]
+fn an_idle_m_line_keeps_what_layers_are_told_apart_by() {
+    let mut world = World::new();
+    for (peer, way, expected) in [(20, "inactive", 3), (21, "sendonly", 1)] {
+        let lines = [sound("0", "sendonly"), picture("1", way) + RIDS];
+        let back = if way == "inactive" { "inactive" } else { "recvonly" };
+        let row = row(way, Publish, offer("", &lines), &format!("audio recvonly 111; video {back} 96,97"));
+        let got = answer(&mut world.shard, peer, &row, world.now);
+        assert_eq!(trouble(&row, &got), None);
+        assert_eq!(got.unwrap().matches("a=extmap:").count(), expected, "{way}");
+    }
+}
