@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rooms::{
-    Content, Counters, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Role, Room,
+    Block, Content, Counters, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Role, Room,
     SeatLocks, SeatRequest, SessionId, Time, UserId,
 };
 
@@ -125,6 +125,15 @@ pub enum Planned {
     },
     Kick {
         users: Vec<UserId>,
+    },
+    /// As the app's own server orders it: who is not in is passed over.
+    Remove {
+        users: Vec<UserId>,
+    },
+    /// What of a user's may not flow in this room.
+    Block {
+        user: UserId,
+        block: Block,
     },
     SetAdmins {
         users: Vec<UserId>,
@@ -379,7 +388,8 @@ impl Planned {
             Planned::Mute { users, .. } => users_of(users).writes_users(room.ended_mutes(now)),
             Planned::Ban { users, .. } => put_out(users).writes_users(room.ended_bans(now)),
             Planned::Unban { users } => users_of(users),
-            Planned::Kick { users } => put_out(users),
+            Planned::Kick { users } | Planned::Remove { users } => put_out(users),
+            Planned::Block { user, .. } => users_of(std::slice::from_ref(user)),
             Planned::SetMember { user, is_admin: None, .. } => users_of(std::slice::from_ref(user)),
             Planned::SetMetadata(_) | Planned::DeleteMetadata(_) => Touches::none().writes(Touch::Metadata),
             Planned::LockSeat { .. } => Touches::none().writes(Touch::Seats),
@@ -433,6 +443,14 @@ impl Planned {
             Planned::Kick { users } => {
                 by.require_above(room, users)?;
                 done(room.kick(users)?)
+            }
+            Planned::Remove { users } => {
+                by.require_above(room, users)?;
+                done(room.remove_users(users))
+            }
+            Planned::Block { user, block } => {
+                by.require_above(room, std::slice::from_ref(user))?;
+                done(room.block(user, *block)?)
             }
             Planned::SetAdmins { users, on } => done(room.set_admins(users, *on)?),
             Planned::ChangeOwner { to, from, must_be_in } => {

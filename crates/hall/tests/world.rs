@@ -19,7 +19,7 @@ use hall::{
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Record, RecordKey,
+    Block, Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Record, RecordKey,
     RequestKind, Role, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
@@ -632,7 +632,7 @@ impl World {
         };
         let applicant = applicant(request).unwrap_or_else(|| user_id.clone());
         let planned = |planned| Command::Planned(planned);
-        let (by, command) = match self.rng.random_range(0..43) {
+        let (by, command) = match self.rng.random_range(0..45) {
             0..8 => {
                 self.last += 1;
                 let ticket = self.last;
@@ -695,6 +695,11 @@ impl World {
             }
             35 => (member(Role::Member), Command::Said(Said::Like(2))),
             36 if self.rng.random_bool(0.2) => (app(), planned(Planned::Destroy)),
+            43 => (app(), planned(Planned::Remove { users: vec![other] })),
+            44 => {
+                let block = Block { audio: self.rng.random_bool(0.5), video: self.rng.random_bool(0.5) };
+                (app(), planned(Planned::Block { user: other, block }))
+            }
             40 => (member(Role::Member), Command::Passing(Passing::Unpublish)),
             41..43 => {
                 let peer = PeerId(self.last);

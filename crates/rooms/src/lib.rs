@@ -59,7 +59,7 @@ pub use ids::{RoomId, SdkAppId, SessionId, Time, UserId};
 pub use info::{Fields, RoomInfo, RoomType, WireTakeSeatMode};
 pub use members::{Members, PAGE_SIZE};
 pub use messages::{Content, MAX_TEXT_BYTES, Message, RECENT_MESSAGES};
-pub use moderation::{Ban, Card, Role};
+pub use moderation::{Ban, Block, Card, Role};
 pub use outcome::{Delta, Outcome, Record, RecordKey};
 pub use publishing::Device;
 pub use room::{Departure, Effects, Entered, Page, Room};

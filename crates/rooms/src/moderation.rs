@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::RecordKey;
-use crate::{Delta, Error, Event, LeaveCause, Outcome, Record, Room, RoomInfo, Time, UserId};
+use crate::{Delta, Device, Error, Event, LeaveCause, Outcome, Record, Room, RoomInfo, Time, UserId};
 
 /// How many ended mutes or bans a new one clears away.
 const CLEARED_AT_ONCE: usize = 20;
@@ -31,6 +31,26 @@ pub struct Card {
     pub name_card: String,
     /// The app's own, at most 60 bytes.
     pub custom_info: String,
+}
+
+/// What of a user's sound and pictures may not flow in one room, as long as that room is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Block {
+    /// Its sound.
+    pub audio: bool,
+    /// Its pictures, camera and screen.
+    pub video: bool,
+}
+
+impl Block {
+    /// Whether it stops what this device sends.
+    pub(crate) fn stops(self, device: Device) -> bool {
+        match device {
+            Device::Microphone => self.audio,
+            Device::Camera | Device::Screen => self.video,
+        }
+    }
 }
 
 /// What somebody may do in a room.
@@ -101,6 +121,34 @@ impl Room {
         let mut members = users.iter().filter(|user| !self.is_player(user.as_str()));
         members.try_for_each(|user| self.require_member(user))?;
         Ok(self.put_out(users, LeaveCause::Kicked))
+    }
+
+    /// Puts those of the users out who are in, as the app's own server orders it; they may enter again. To themselves it is a
+    /// ban, as in the cloud.
+    pub fn remove_users(&self, users: &[UserId]) -> Outcome {
+        let is_in = |user: &&UserId| self.require_member(user).is_ok() || self.is_player(user.as_str());
+        let users: Vec<UserId> = users.iter().filter(is_in).cloned().collect();
+        self.put_out(&users, LeaveCause::Banned)
+    }
+
+    /// Stops a member's sound or pictures, or lets them flow again. It holds as long as the room is, also when the user goes and
+    /// comes back.
+    ///
+    /// # Errors
+    /// [`Error::NotAMember`].
+    pub fn block(&self, user: &UserId, block: Block) -> Result<Outcome, Error> {
+        self.require_member(user)?;
+        let changes = match block {
+            _ if block == self.blocked(user.as_str()) => Vec::new(),
+            Block { audio: false, video: false } => vec![Delta::Unset(RecordKey::new(Record::BLOCK, user))],
+            _ => vec![Delta::Set(Record::Block { user: user.clone(), block })],
+        };
+        Ok(Outcome { changes, events: Vec::new() })
+    }
+
+    /// What of a user's may not flow.
+    pub fn blocked(&self, user: &str) -> Block {
+        self.blocks.get(user).copied().unwrap_or_default()
     }
 
     /// Puts users out and keeps them out for `duration`.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ban, Card, Event, GiftTally, Given, LeaveCause, RequestEnd, RoomInfo, Seat, Time, UserId};
+use crate::{
+    Ban, Block, Card, Event, GiftTally, Given, LeaveCause, RequestEnd, RoomInfo, Seat, Time, UserId,
+};
 
 /// What a planned command is going to do: make the changes durable, apply them in order, tell of the events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,6 +132,13 @@ pub enum Record {
         /// Its card.
         card: Card,
     },
+    /// What of a user's may not flow here, by order of the app's own server.
+    Block {
+        /// Whose.
+        user: UserId,
+        /// What.
+        block: Block,
+    },
     /// What a user has given in this room.
     Sender {
         /// Who.
@@ -162,6 +171,7 @@ impl Record {
     pub(crate) const ROBOT: &str = "robot";
     pub(crate) const SEAT: &str = "seat";
     pub(crate) const CARD: &str = "card";
+    pub(crate) const BLOCK: &str = "block";
     pub(crate) const SENDER: &str = "sender";
 
     /// The fact that a user is a robot.
@@ -179,6 +189,7 @@ impl Record {
             Record::Robot { user, .. } => Self::robot_key(user),
             Record::Seat { index, .. } => RecordKey::new(Self::SEAT, index),
             Record::Card { user, .. } => RecordKey::new(Self::CARD, user),
+            Record::Block { user, .. } => RecordKey::new(Self::BLOCK, user),
             Record::Sender { user, .. } => RecordKey::new(Self::SENDER, user),
         }
     }

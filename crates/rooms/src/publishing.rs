@@ -1,9 +1,10 @@
 //! Who may send sound and pictures. The rules, from the room down to the one member:
 //!
 //! 1. What the room has switched off for everyone is off.
-//! 2. In a room with seats, whoever publishes sits; a seat's locks hold for whoever sits there.
-//! 3. In a Live room without seats only the owner publishes; in a Conference room without seats, every member.
-//! 4. A muted member has no microphone until the mute ends.
+//! 2. What the app's own server has blocked of a user is off, wherever it sits and whoever it is.
+//! 3. In a room with seats, whoever publishes sits; a seat's locks hold for whoever sits there.
+//! 4. In a Live room without seats only the owner publishes; in a Conference room without seats, every member.
+//! 5. A muted member has no microphone until the mute ends.
 
 use crate::{Error, Room, RoomType, Time, UserId};
 
@@ -51,6 +52,9 @@ impl Room {
         };
         if is_off {
             return Err(Error::NotAllowed(trouble));
+        }
+        if self.blocked(user.as_str()).stops(device) {
+            return Err(Error::NotAllowed("the app's server has blocked this of you in the room"));
         }
         let occupied = |user: &UserId| self.seats().iter().find(|seat| seat.occupant.as_ref() == Some(user));
         match occupied(user) {

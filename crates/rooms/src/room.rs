@@ -14,7 +14,7 @@ use crate::messages::Messages;
 use crate::seat_requests::SeatRequests;
 use crate::seats::Seats;
 use crate::{
-    Ban, Card, Counters, Delta, Error, Event, Fields, GiftTally, LeaveCause, Message, Outcome, Record,
+    Ban, Block, Card, Counters, Delta, Error, Event, Fields, GiftTally, LeaveCause, Message, Outcome, Record,
     RoomInfo, RoomType, Seat, SessionId, Time, UserId,
 };
 
@@ -40,6 +40,7 @@ pub struct Room {
     pub(crate) admins: BTreeSet<UserId>,
     pub(crate) robots: BTreeSet<UserId>,
     pub(crate) cards: Map<UserId, Card>,
+    pub(crate) blocks: Map<UserId, Block>,
     pub(crate) senders: Map<UserId, GiftTally>,
     /// Gifts that are planned and not yet counted.
     pub(crate) gifts_on_the_way: u64,
@@ -122,6 +123,7 @@ impl Room {
             admins: BTreeSet::new(),
             robots: BTreeSet::new(),
             cards: Map::default(),
+            blocks: Map::default(),
             senders: Map::default(),
             gifts_on_the_way: 0,
             seats,
@@ -296,6 +298,7 @@ impl Room {
             }
             Record::Seat { index, seat } => self.seats.set(index, seat),
             Record::Card { user, card } => drop(self.cards.insert(user, card)),
+            Record::Block { user, block } => drop(self.blocks.insert(user, block)),
             Record::Sender { user, tally } => drop(self.senders.insert(user, tally)),
         }
     }
@@ -333,6 +336,7 @@ impl Room {
             Record::BAN => drop(self.bans.remove(name)),
             Record::ADMIN => drop(self.admins.remove(name)),
             Record::CARD => drop(self.cards.remove(name)),
+            Record::BLOCK => drop(self.blocks.remove(name)),
             Record::SENDER => drop(self.senders.remove(name)),
             _ => {}
         }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use rooms::{
-    Device, Error, Fields, Outcome, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Block, Device, Error, Event, Fields, LeaveCause, Outcome, Room, RoomId, RoomInfo, RoomType, SeatLocks,
+    SessionId, Time, UserId,
 };
 
 const NOW: Time = Time::from_unix_seconds(1_700_000_000);
@@ -113,4 +114,69 @@ fn a_mute_takes_the_microphone_until_it_ends() {
     let later = NOW + Duration::from_secs(60);
     assert!(room.require_may_publish(&user("ben"), Device::Microphone, later).is_ok());
     assert_eq!(room.muted_until("ben", later), None);
+}
+
+#[test]
+fn what_is_blocked_of_a_user_stops_whoever_it_is_and_wherever_it_sits() {
+    for (audio, video) in [(true, true), (true, false), (false, true), (false, false)] {
+        let block = Block { audio, video };
+        for (room_type, fields, name) in [
+            (RoomType::Conference, Fields::default(), "ben"),
+            (RoomType::Live, Fields::default(), "ann"),
+            (RoomType::Live, with_seats(), "ben"),
+        ] {
+            let mut room = room(room_type, fields);
+            if !room.seats().is_empty() {
+                let sits = room.take_seat(&user(name), Some(0)).unwrap();
+                apply(&mut room, sits);
+            }
+            for earlier in [Block { audio: true, video: true }, block] {
+                let blocked = room.block(&user(name), earlier).unwrap();
+                apply(&mut room, blocked);
+            }
+
+            assert_eq!(may(&room, name, Device::Microphone), !audio);
+            assert_eq!(may(&room, name, Device::Camera), !video);
+            assert_eq!(may(&room, name, Device::Screen), !video);
+        }
+    }
+}
+
+#[test]
+fn a_block_holds_for_who_comes_back_and_is_of_members_alone() {
+    let mut room = room(RoomType::Conference, Fields::default());
+    let block = Block { audio: true, video: false };
+    let blocked = room.block(&user("ben"), block).unwrap();
+    assert_eq!(blocked.changes.len(), 1);
+    apply(&mut room, blocked);
+    assert_eq!(room.block(&user("ben"), block), Ok(Outcome::default()), "nothing is written twice");
+
+    room.leave(&user("ben"), SessionId(2), LeaveCause::Leave, NOW).unwrap();
+    assert!(matches!(room.block(&user("ben"), Block::default()), Err(Error::NotAMember { .. })));
+    room.enter(&user("ben"), SessionId(3), NOW).unwrap();
+
+    assert!(!may(&room, "ben", Device::Microphone) && may(&room, "ben", Device::Camera));
+    assert!(may(&room, "ann", Device::Microphone));
+}
+
+#[test]
+fn who_is_removed_is_out_and_may_come_again_and_who_is_not_in_is_passed_over() {
+    let mut room = room(RoomType::Live, with_seats());
+    let sits = room.take_seat(&user("ben"), Some(2)).unwrap();
+    apply(&mut room, sits);
+
+    let removed = room.remove_users(&[user("eve"), user("ben")]);
+    assert!(removed.events.contains(&Event::Left { user: user("ben"), cause: LeaveCause::Banned }));
+    assert!(
+        !removed
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Left { user, .. } if user.as_str() == "eve"))
+    );
+    apply(&mut room, removed);
+
+    assert!(!room.members().contains("ben") && room.members().contains("ann"));
+    assert_eq!(room.seat_of("ben"), None);
+    assert!(room.enter(&user("ben"), SessionId(4), NOW).is_ok());
+    assert_eq!(room.remove_users(&[user("eve")]), Outcome::default());
 }

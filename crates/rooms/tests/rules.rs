@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Content, Delta, Error, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Outcome, Record, RecordKey, Room,
-    RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Block, Content, Delta, Error, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Outcome, Record, RecordKey,
+    Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
 const STEPS: usize = 40_000;
@@ -80,6 +80,7 @@ fn state(room: &Room, now: Time) -> impl PartialEq + std::fmt::Debug + use<> {
         room.admins().cloned().collect::<BTreeSet<_>>(),
         room.robots_after("").cloned().collect::<Vec<_>>(),
         room.metadata(&[]).map(|(key, value)| (key.to_string(), value.to_string())).collect::<Vec<_>>(),
+        (0..USERS).map(|number| room.blocked(user(number).as_str())).collect::<Vec<_>>(),
         (room.counters().gifts, room.counters().coins, room.counters().gift_events, room.sender_count()),
     )
 }
@@ -137,7 +138,7 @@ impl History {
         let others: Vec<UserId> = others.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let seconds = Duration::from_secs(rng.random_range(1..20));
         let index = rng.random_range(0..5);
-        match rng.random_range(0..16) {
+        match rng.random_range(0..18) {
             0 => Ok(room.ban(&others, "", seconds, now)),
             1 => Ok(room.unban(&others)),
             2 => Ok(room.mute(&others, seconds, now)),
@@ -161,6 +162,8 @@ impl History {
                 let gift = Gift { coins: rng.random_range(0..100), ..Gift::default() };
                 Ok(room.give(&gift, rng.random_range(1..10), &who, Vec::new(), now)?.1)
             }
+            16 => Ok(room.remove_users(&others)),
+            17 => room.block(&who, Block { audio: rng.random_bool(0.5), video: rng.random_bool(0.5) }),
             13 => room.delete_metadata(vec![format!("k{}", rng.random_range(0..12))]),
             _ => {
                 let count = rng.random_range(1..=5);
