@@ -38,6 +38,23 @@ pub struct Webhook {
     pub token: String,
 }
 
+/// A key with which an operator's own server calls the RTC API, for apps of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its public half.
+    pub secret_id: String,
+    /// What calls are signed with. Never logged.
+    pub secret_key: String,
+    /// The apps it acts on; empty is all.
+    pub apps: Vec<SdkAppId>,
+    /// The actions it may call; empty is all.
+    pub actions: Vec<String>,
+    /// It opens nothing for now.
+    pub is_disabled: bool,
+    /// When it was made.
+    pub created_at: Time,
+}
+
 /// A session as the presence journal keeps it, so that a restart is to it what a lost connection is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSession {
@@ -105,6 +122,9 @@ impl OutboxEvent {
 #[allow(missing_docs, reason = "the variants and their fields say it all")]
 pub enum Change {
     PutApp(App),
+    PutApiKey(ApiKey),
+    /// By its public half.
+    DeleteApiKey(String),
     PutAccount(SdkAppId, Account),
     DeleteAccount(SdkAppId, UserId),
     /// The beginning of an incarnation. There must be no other of that name.
@@ -235,6 +255,8 @@ pub struct EventPage {
 pub struct Snapshot {
     /// All apps.
     pub apps: Vec<App>,
+    /// All keys of the RTC API.
+    pub api_keys: Vec<ApiKey>,
     /// All accounts.
     pub accounts: Vec<(SdkAppId, Account)>,
     /// All rooms, with their counters.

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 
 use crate::database::{FILE_NAME, connect, refuse_orphan, trust};
 use crate::rows::records;
-use crate::schema::VERSION;
-use crate::{App, Error, OutboxEvent, outbox};
+use crate::schema::{API_KEYS_SINCE, VERSION};
+use crate::{ApiKey, App, Error, OutboxEvent, outbox};
 
 /// Reads the dead letters of a data folder, oldest first, also while a server runs on it: `each` is given them one by
 /// one.
@@ -43,6 +43,22 @@ pub fn failed_event_ids(folder: &Path) -> Result<Vec<u64>, Error> {
 pub fn read_apps(folder: &Path) -> Result<Vec<App>, Error> {
     let connection = connect_existing(folder)?;
     records(&connection, "SELECT record FROM apps ORDER BY sdkappid")
+}
+
+/// Reads the keys of the RTC API that a data folder has, oldest first, also while a server runs on it.
+///
+/// # Errors
+/// As [`read_apps`].
+pub fn read_api_keys(folder: &Path) -> Result<Vec<ApiKey>, Error> {
+    let connection = connect_existing(folder)?;
+    // A folder that only an older server has written has none.
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version < API_KEYS_SINCE {
+        return Ok(Vec::new());
+    }
+    let mut keys: Vec<ApiKey> = records(&connection, "SELECT record FROM api_keys")?;
+    keys.sort_by(|one, other| (one.created_at, &one.secret_id).cmp(&(other.created_at, &other.secret_id)));
+    Ok(keys)
 }
 
 /// Writes a consistent copy of the database in `folder` to `to`, also while a server runs on it.

@@ -32,13 +32,13 @@ mod tables;
 mod writer;
 
 pub use change::{
-    App, Change, EventPage, EventsWanted, OutboxEvent, Presence, Snapshot, StoredSession, WaitingEvent,
-    Webhook,
+    ApiKey, App, Change, EventPage, EventsWanted, OutboxEvent, Presence, Snapshot, StoredSession,
+    WaitingEvent, Webhook,
 };
 pub use database::FILE_NAME;
 pub use engine::{Engine, Kept, Read, Refused};
 pub use error::Error;
-pub use folder::{backup, failed_event_ids, for_each_failed_event, read_apps};
+pub use folder::{backup, failed_event_ids, for_each_failed_event, read_api_keys, read_apps};
 pub use job::Job;
 #[cfg(any(test, feature = "memory"))]
 pub use memory::{Disk, Fault, Memory};

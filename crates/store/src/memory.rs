@@ -13,7 +13,7 @@ use rooms::{
 
 use crate::engine::{Engine, Kept, Read, Refused};
 use crate::{
-    App, Change, Error, EventPage, EventsWanted, Job, OutboxEvent, Presence, RoomScope, Snapshot,
+    ApiKey, App, Change, Error, EventPage, EventsWanted, Job, OutboxEvent, Presence, RoomScope, Snapshot,
     StoredSession, WaitingEvent,
 };
 
@@ -190,6 +190,7 @@ struct KeptEvent {
 #[derive(Debug, Clone, Default)]
 struct Tables {
     apps: BTreeMap<SdkAppId, App>,
+    api_keys: BTreeMap<String, ApiKey>,
     accounts: BTreeMap<(SdkAppId, UserId), Account>,
     rooms: BTreeMap<i64, (RoomScope, RoomInfo, Counters)>,
     records: BTreeMap<(i64, &'static str, String), (RoomScope, Record)>,
@@ -226,6 +227,8 @@ impl Tables {
     fn apply(&mut self, change: &Change) -> Option<WaitingEvent> {
         match change.clone() {
             Change::PutApp(app) => drop(self.apps.insert(app.sdkappid, app)),
+            Change::PutApiKey(key) => drop(self.api_keys.insert(key.secret_id.clone(), key)),
+            Change::DeleteApiKey(id) => drop(self.api_keys.remove(&id)),
             Change::PutAccount(app, account) => {
                 self.accounts.insert((app, account.user.clone()), account);
             }
@@ -326,6 +329,7 @@ impl Tables {
         let of_app = |((app, _), record): (&(SdkAppId, String), &CatalogueRecord)| (*app, record.clone());
         Snapshot {
             apps: self.apps.values().cloned().collect(),
+            api_keys: self.api_keys.values().cloned().collect(),
             accounts: self.accounts.iter().map(|((app, _), account)| (*app, account.clone())).collect(),
             rooms: self.rooms.values().cloned().collect(),
             records: self.records.values().cloned().collect(),

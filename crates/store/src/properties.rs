@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rooms::{Account, Counters, Profile, Record, SessionId, Time, UserId};
 
 use crate::memory::{Disk, Fault, Memory};
-use crate::samples::{APP, ann, ben, event, presence, room, session, text};
+use crate::samples::{APP, ann, api_key, ben, event, presence, room, session, text};
 use crate::{Change, Error, Job, Presence, Queued, RoomScope, Snapshot, Sqlite, Store as _};
 
 /// Those rooms are there from the beginning.
@@ -29,7 +29,7 @@ fn member(user: bool) -> UserId {
 
 fn change() -> impl Strategy<Value = Change> {
     let of_room = (0..2usize, 0..3u64, any::<bool>(), 0..4u64);
-    (0..14u8, of_room).prop_map(|(kind, (room_index, id, user, value))| {
+    (0..16u8, of_room).prop_map(|(kind, (room_index, id, user, value))| {
         let scope = ROOMS[room_index];
         let one = Presence { user: ann(), place: value, ..presence(id, scope) };
         match kind {
@@ -50,6 +50,8 @@ fn change() -> impl Strategy<Value = Change> {
             10 => Change::PutMessage(scope, text(1 + value + 49 * id)),
             11 => Change::PutEvent(Arc::new(event(APP, 1 + value + 4 * id, "x"))),
             12 => Change::DeleteEvent(1 + value + 4 * id),
+            13 => Change::PutApiKey(api_key(id, value)),
+            14 => Change::DeleteApiKey(api_key(id, 0).secret_id),
             _ => {
                 let created_at = Time::from_unix_seconds(value);
                 Change::PutAccount(
@@ -67,8 +69,11 @@ pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
 
 /// What is kept, as text: the turns of events aside, which those that are written again get anew.
 pub(crate) fn told(snapshot: &Snapshot) -> String {
-    let Snapshot { rooms, records, messages, sessions, presence, accounts, last_event, .. } = snapshot;
-    format!("{rooms:?}\n{records:?}\n{messages:?}\n{sessions:?}\n{presence:?}\n{accounts:?}\n{last_event}")
+    let Snapshot { rooms, records, messages, sessions, presence, accounts, api_keys, last_event, .. } =
+        snapshot;
+    format!(
+        "{rooms:?}\n{records:?}\n{messages:?}\n{sessions:?}\n{presence:?}\n{accounts:?}\n{api_keys:?}\n{last_event}"
+    )
 }
 
 proptest! {

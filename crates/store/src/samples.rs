@@ -4,7 +4,7 @@
 
 use rooms::{Content, Fields, Message, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId};
 
-use crate::{OutboxEvent, Presence, RoomScope, StoredSession};
+use crate::{ApiKey, OutboxEvent, Presence, RoomScope, StoredSession};
 
 pub(crate) const APP: SdkAppId = SdkAppId(1_400_000_001);
 
@@ -14,6 +14,17 @@ pub(crate) fn ann() -> UserId {
 
 pub(crate) fn ben() -> UserId {
     UserId::parse("ben").unwrap()
+}
+
+pub(crate) fn api_key(id: u64, apps: u64) -> ApiKey {
+    ApiKey {
+        secret_id: format!("AKID{id}"),
+        secret_key: "k".into(),
+        apps: (0..apps).map(|_| APP).collect(),
+        actions: Vec::new(),
+        is_disabled: apps == 0,
+        created_at: Time::from_unix_seconds(6),
+    }
 }
 
 pub(crate) fn scope(number: i64) -> RoomScope {

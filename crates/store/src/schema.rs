@@ -153,7 +153,16 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE former_messages;
     DROP TABLE former_presence;
 ",
+    "
+    CREATE TABLE api_keys (
+        secret_id TEXT PRIMARY KEY,
+        record TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
+
+/// The version that has keys of the RTC API.
+pub(crate) const API_KEYS_SINCE: i64 = 5;
 
 /// The newest version this program knows.
 #[allow(clippy::cast_possible_wrap, reason = "a handful of migrations")]

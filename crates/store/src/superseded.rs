@@ -9,6 +9,7 @@ use crate::Change;
 #[derive(PartialEq, Eq, Hash)]
 enum Row<'a> {
     App(SdkAppId),
+    ApiKey(&'a str),
     Account(SdkAppId, &'a UserId),
     Catalogue(SdkAppId, String),
     Battle(SdkAppId, &'a str),
@@ -27,6 +28,8 @@ impl<'a> Row<'a> {
     fn of(change: &'a Change) -> Option<Self> {
         Some(match change {
             Change::PutApp(app) => Self::App(app.sdkappid),
+            Change::PutApiKey(key) => Self::ApiKey(&key.secret_id),
+            Change::DeleteApiKey(id) => Self::ApiKey(id),
             Change::PutAccount(app, account) => Self::Account(*app, &account.user),
             Change::DeleteAccount(app, user) => Self::Account(*app, user),
             Change::PutRoom(scope, _) => Self::Room(scope.number),

@@ -21,6 +21,12 @@ pub(crate) fn apply(
         Change::PutApp(app) => to
             .prepare_cached("INSERT OR REPLACE INTO apps (sdkappid, record) VALUES (?, ?)")?
             .execute(params![app.sdkappid.0, json(app)?]),
+        Change::PutApiKey(key) => to
+            .prepare_cached("INSERT OR REPLACE INTO api_keys (secret_id, record) VALUES (?, ?)")?
+            .execute(params![key.secret_id, json(key)?]),
+        Change::DeleteApiKey(id) => {
+            to.prepare_cached("DELETE FROM api_keys WHERE secret_id = ?")?.execute(params![id])
+        }
         Change::PutAccount(app, account) => to
             .prepare_cached("INSERT OR REPLACE INTO accounts (sdkappid, user, record) VALUES (?, ?, ?)")?
             .execute(params![app.0, account.user.as_str(), json(account)?]),
@@ -128,6 +134,7 @@ pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot,
     let last_event = connection.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
     Ok(Snapshot {
         apps: records(connection, "SELECT record FROM apps ORDER BY sdkappid")?,
+        api_keys: records(connection, "SELECT record FROM api_keys ORDER BY secret_id")?,
         accounts: rows(connection, "SELECT sdkappid, record FROM accounts", |row| {
             Ok((app(row)?, record(row, 1)?))
         })?,

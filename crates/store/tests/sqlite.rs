@@ -15,7 +15,7 @@ use rooms::{
     SessionId, Time, UserId,
 };
 use store::{
-    App, Change, Error, EventPage, EventsWanted, FILE_NAME, OutboxEvent, Presence, Queued, RoomScope,
+    ApiKey, App, Change, Error, EventPage, EventsWanted, FILE_NAME, OutboxEvent, Presence, Queued, RoomScope,
     Snapshot, Sqlite, Store as _, StoredSession, for_each_failed_event,
 };
 
@@ -54,6 +54,17 @@ fn ids(page: &EventPage) -> Vec<u64> {
 
 fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
+}
+
+fn api_key(secret_id: &str, is_disabled: bool) -> ApiKey {
+    ApiKey {
+        secret_id: secret_id.into(),
+        secret_key: "k".into(),
+        apps: vec![APP],
+        actions: Vec::new(),
+        is_disabled,
+        created_at: Time::from_unix_seconds(6),
+    }
 }
 
 fn account(name: &str) -> Account {
@@ -112,6 +123,10 @@ fn what_was_acknowledged_is_read_back() {
         assert_eq!(before, Snapshot::default());
         let changes = vec![
             Change::PutApp(app.clone()),
+            Change::PutApiKey(api_key("AKID1", false)),
+            Change::PutApiKey(api_key("AKID2", false)),
+            Change::PutApiKey(api_key("AKID1", true)),
+            Change::DeleteApiKey("AKID2".into()),
             Change::PutAccount(APP, account("ann")),
             Change::PutAccount(APP, account("ben")),
             Change::DeleteAccount(APP, user("ben")),
@@ -149,6 +164,7 @@ fn what_was_acknowledged_is_read_back() {
 
     let expected = Snapshot {
         apps: vec![app],
+        api_keys: vec![api_key("AKID1", true)],
         accounts: vec![(APP, account("ann"))],
         rooms: vec![(r1, renamed, counters)],
         records: vec![(r1, mute)],
@@ -161,6 +177,7 @@ fn what_was_acknowledged_is_read_back() {
         ..Snapshot::default()
     };
     assert_eq!(after, expected);
+    assert_eq!(store::read_api_keys(folder.path()).unwrap(), [api_key("AKID1", true)]);
     let page = waiting(&store, APP, None, 0, usize::MAX);
     assert_eq!((ids(&page), page.is_last), (vec![7], true));
     assert_eq!(*page.events[0].event, event(7));
