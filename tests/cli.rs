@@ -454,6 +454,8 @@ async fn json_is_printed_of_whatever_is_shown() {
 
     for command in [
         "app list",
+        "key create",
+        "key list",
         "usersig --user ann",
         "room list",
         "room info r",

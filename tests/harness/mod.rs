@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod receiver;
+pub mod rtc;
 pub mod script;
 
 use std::io::{BufRead as _, BufReader};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hall::{By, Command, Passing, Planned};
-use rooms::{Account, CatalogueChange, LeaveCause, Profile, UserId};
+use rooms::{Account, CatalogueChange, LeaveCause, Profile, SdkAppId, UserId};
 use store::Change;
 
 use crate::app::App;
@@ -15,6 +15,9 @@ use crate::session::Close;
 
 /// The lane of an app's gift catalogue; no room or user has a line feed in its name.
 const CATALOGUE_LANE: &str = "\ncatalogue";
+
+/// In place of an app, for the lanes of what is no app's.
+const KEYS: SdkAppId = SdkAppId(0);
 
 impl Server {
     /// Makes or changes an app; its admins become accounts. With another key, what the old one signed is over: also the
@@ -51,6 +54,30 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Makes or changes a key of the RTC API. Goes on to its end whoever hangs up.
+    pub(crate) async fn save_key(self: &Arc<Self>, key: store::ApiKey) -> Result<(), ApiError> {
+        let server = self.clone();
+        to_its_end(async move {
+            let _lane = server.lane(KEYS, &key.secret_id).await;
+            server.store.commit(vec![Change::PutApiKey(key.clone())]).await?;
+            server.keys.put(key);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a key of the RTC API: nothing is called with it any more. Goes on to its end whoever hangs up.
+    pub(crate) async fn delete_key(self: &Arc<Self>, secret_id: String) -> Result<(), ApiError> {
+        let server = self.clone();
+        to_its_end(async move {
+            let _lane = server.lane(KEYS, &secret_id).await;
+            server.store.commit(vec![Change::DeleteApiKey(secret_id.clone())]).await?;
+            server.keys.remove(&secret_id);
+            Ok(())
+        })
+        .await
     }
 
     /// Imports accounts, or changes the profiles of those that exist. All of them or none.

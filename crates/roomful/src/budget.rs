@@ -1,5 +1,6 @@
 //! How much of callers' bodies is held in memory, of one app's and of all.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most bytes of bodies that one app's calls may hold together, and those of all apps.
@@ -10,12 +11,16 @@ const ALL_BYTES: usize = 4 * APP_BYTES;
 pub(crate) struct Budget(AtomicUsize);
 
 impl Budget {
-    pub(crate) const fn of_app() -> Self {
-        Self(AtomicUsize::new(APP_BYTES))
+    pub(crate) fn of(bytes: usize) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(bytes)))
     }
 
-    pub(crate) const fn of_all() -> Self {
-        Self(AtomicUsize::new(ALL_BYTES))
+    pub(crate) fn of_app() -> Arc<Self> {
+        Self::of(APP_BYTES)
+    }
+
+    pub(crate) fn of_all() -> Arc<Self> {
+        Self::of(ALL_BYTES)
     }
 
     /// Takes so many, if there are.

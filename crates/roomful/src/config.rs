@@ -106,6 +106,9 @@ settings! {
             "Where to listen, for REST calls, the gateway and the page alike. 0.0.0.0 is all addresses of this machine.";
         data: PathBuf = "data".into(), folder(),
             "The data folder; made on the first start, readable only by its owner.";
+        hosts: Vec<String> = Vec::new(), names("host names"),
+            "Names by which callers of the RTC API know the server, where a proxy in front of it sends another Host and no \
+             X-Forwarded-Host: their signatures cover the name.";
     }
 
     "What one app, one user, and everybody together may do. 0 lifts a limit."

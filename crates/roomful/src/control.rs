@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use store::Change;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::error::ApiError;
 use crate::server::Server;
 use crate::webhooks::{self, check_url};
 
@@ -110,6 +111,8 @@ pub(crate) fn routes(server: Arc<Server>, about: About) -> Router {
     Router::new()
         .route("/control/about", get(about))
         .route("/control/apps", post(save_app))
+        .route("/control/keys", post(save_key))
+        .route("/control/keys/delete", post(delete_key))
         .route("/control/rooms/{app}", get(list_rooms))
         .route("/control/webhooks/replay", post(replay))
         .route("/control/webhooks/test/{app}", post(test_webhook))
@@ -158,10 +161,27 @@ async fn save_app(
         check_url(&webhook.url, server.config.webhooks.allow_private)
             .map_err(|trouble| (StatusCode::BAD_REQUEST, trouble))?;
     }
-    server
-        .save_app(app, keep_sessions)
-        .await
-        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.message.into_owned()))?;
+    done(server.save_app(app, keep_sessions).await)
+}
+
+/// Makes or changes a key of the RTC API.
+async fn save_key(
+    State(server): State<Arc<Server>>,
+    Json(key): Json<store::ApiKey>,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    done(server.save_key(key).await)
+}
+
+/// Deletes the key of that SecretId.
+async fn delete_key(
+    State(server): State<Arc<Server>>,
+    Json(secret_id): Json<String>,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    done(server.delete_key(secret_id).await)
+}
+
+fn done(result: Result<(), ApiError>) -> Result<Json<Value>, (StatusCode, String)> {
+    result.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.message.into_owned()))?;
     Ok(Json(json!({})))
 }
 

@@ -28,6 +28,7 @@ use crate::metrics::{self, Metrics};
 use crate::patience::Patient;
 use crate::places::Places;
 use crate::rest;
+use crate::rtc;
 use crate::server::{Server, drained};
 use crate::workers::Workers;
 
@@ -35,8 +36,8 @@ use crate::workers::Workers;
 /// on which nothing is asked, so that they are the ones who close it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// The most bytes a request's head may have; for what is larger hyper answers 431.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// The most bytes a request's head may have, a query of the RTC API's 32 KiB in it; for what is larger hyper answers 431.
+const MAX_HEAD_BYTES: usize = 40 * 1024;
 
 /// How much of what comes is read at once, and of what goes out is gathered for one write: a page of the member list, with
 /// its envelope.
@@ -183,9 +184,11 @@ where
     let endless = stream.endless();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let Served { server, calls, routes } = served.clone();
+        let is_rtc = calls.is_some() && rtc::is_call(&request);
         let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
-        let trouble = host::trouble(&request);
-        if calls.is_none() {
+        // An SDK sends its endpoint as it was told, a scheme before it too.
+        let trouble = host::trouble(&request).filter(|_| !(is_rtc && host::is_one(&request)));
+        if calls.is_none() && !is_rtc {
             request.extensions_mut().insert(endless.clone());
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
@@ -195,6 +198,7 @@ where
             let mut response = match (trouble, calls) {
                 (Some(trouble), _) => host::refusal(trouble).map(Either::Right),
                 (None, Some(metrics)) => rest::handle(server, &metrics, request).await.map(Either::Left),
+                (None, None) if is_rtc => rtc::handle(server, request).await.map(Either::Left),
                 (None, None) => match routes.call(request).await {
                     Ok(response) => response.map(Either::Right),
                     Err(never) => match never {},

@@ -20,6 +20,11 @@ pub(crate) fn trouble<B>(request: &Request<B>) -> Option<&'static str> {
     }
 }
 
+/// Whether it has one, whatever that is.
+pub(crate) fn is_one<B>(request: &Request<B>) -> bool {
+    request.headers().get_all(HOST).iter().count() == 1
+}
+
 /// Nothing is the host of a target that has none.
 fn is_host(text: &[u8]) -> bool {
     text.is_empty() || !text.contains(&b'@') && Authority::try_from(text).is_ok()

@@ -7,6 +7,19 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use rooms::RoomId;
 
+/// How often something may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) calls: u32,
+    pub(crate) every: Duration,
+}
+
+impl Rate {
+    pub(crate) const fn a_second(calls: u32) -> Self {
+        Self { calls, every: Duration::from_secs(1) }
+    }
+}
+
 /// The limits of one app, one for each command.
 pub(crate) struct RateLimits(Vec<RateLimit>);
 
@@ -27,15 +40,21 @@ impl RateLimits {
     }
 }
 
-/// A sliding window: a call is accepted when the one `limit` calls before it is at least a second old.
+/// A sliding window: a call is accepted when the one `limit` calls before it is at least as old as the window is long, which is a
+/// second mostly.
 pub(crate) struct RateLimit {
     limit: usize,
+    window: Duration,
     accepted: Mutex<VecDeque<Instant>>,
 }
 
 impl RateLimit {
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit: limit as usize, accepted: Mutex::default() }
+        Self::at(Rate::a_second(limit))
+    }
+
+    pub(crate) fn at(rate: Rate) -> Self {
+        Self { limit: rate.calls as usize, window: rate.every, accepted: Mutex::default() }
     }
 
     pub(crate) fn accept(&self, now: Instant) -> bool {
@@ -45,7 +64,7 @@ impl RateLimit {
         let mut accepted = self.accepted.lock();
         if accepted.len() >= self.limit {
             let oldest = accepted.front().copied();
-            if oldest.is_some_and(|oldest| now.saturating_duration_since(oldest) < Duration::from_secs(1)) {
+            if oldest.is_some_and(|oldest| now.saturating_duration_since(oldest) < self.window) {
                 return false;
             }
             accepted.pop_front();
@@ -107,6 +126,17 @@ mod tests {
             [0, 500, 900, 950, 999, 1000, 1001, 1500, 1900].map(|millis| limit.accept(at(millis))).into();
 
         assert_eq!(accepted, [true, true, true, false, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn a_window_may_be_longer_than_a_second() {
+        let limit = RateLimit::at(Rate { calls: 1, every: Duration::from_secs(15) });
+        let start = Instant::now();
+
+        let accepted: Vec<bool> =
+            [0, 1, 14, 15, 16, 30].map(|second| limit.accept(start + Duration::from_secs(second))).into();
+
+        assert_eq!(accepted, [true, false, false, true, false, true]);
     }
 
     #[test]

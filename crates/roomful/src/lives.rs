@@ -84,19 +84,19 @@ impl Server {
         answer
     }
 
-    /// Destroys a room; everyone in it is put out with a reason. Answers with its numbers.
+    /// Destroys a room, if it is of that type or of any; everyone in it is put out with a reason. Answers with its numbers.
     pub(crate) async fn destroy_room(
         self: &Arc<Self>,
         app: &Arc<App>,
         room_id: &str,
-        room_type: RoomType,
+        room_type: Option<RoomType>,
         by: By,
     ) -> Result<wire::Statistic, ApiError> {
         let (server, app, cell) = (self.clone(), app.clone(), app.room(room_id)?);
         let answer = to_its_end(async move {
             // Whoever makes a room of that name finds none, or this one whole.
             let _lane = server.lane(app.id, cell.room_id.as_str()).await;
-            let end = cell.try_ask(by, Some(room_type), Command::Planned(Planned::Destroy)).await;
+            let end = cell.try_ask(by, room_type, Command::Planned(Planned::Destroy)).await;
             let answer = end.map_err(|refusal| cell.error(refusal))?;
             server.clear_up(&app, &cell).await;
             Ok(answer)

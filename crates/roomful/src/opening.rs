@@ -17,6 +17,7 @@ impl Server {
     pub(crate) fn restore(&self, snapshot: Snapshot) {
         let now = clock::now();
         snapshot.apps.into_iter().for_each(|app| self.put_app(app));
+        snapshot.api_keys.into_iter().for_each(|key| self.keys.put(key));
         for (app, account) in snapshot.accounts {
             if let Some(app) = self.app(app) {
                 app.put_account(account);

@@ -20,6 +20,7 @@ use store::{Sqlite, Store as _};
 use crate::config::{Config, Listening};
 use crate::door::{Door, Served, accept, accept_control, listen};
 use crate::first_app::{first_app, print_welcome};
+use crate::keys::Keys;
 use crate::live::{self, Live};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
@@ -28,7 +29,7 @@ use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{control, dev, gateway, metrics, page, pulse, rest, sdk, tls};
+use crate::{control, dev, gateway, metrics, page, pulse, rest, rtc, sdk, tls};
 
 /// How long connections get to finish when the server stops; the whole is done within 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -36,6 +37,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Made once: whoever asks, signed or not, shares it.
 static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rest::openapi().to_string().into());
 static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| gateway::asyncapi().to_string().into());
+static RTC_OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rtc::openapi().to_string().into());
 
 /// Runs the server until it is told to stop; with `is_dev`, the page signs people in by their names.
 pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyhow::Result<()> {
@@ -85,7 +87,8 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
     live.set_relay_urls(live::relay_urls(&config, live.media(), address));
-    let server = Server::new(config, rest::frequencies(), store.clone(), snapshot, live.clone());
+    let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
+    let server = Server::new(config, rest::frequencies(), keys, store.clone(), snapshot, live.clone());
     outbox.start(server.clone(), undelivered);
 
     let shown = Shown { server: server.clone(), metrics: metrics.clone(), places: places.clone() };
@@ -221,6 +224,10 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
         .route("/asyncapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], ASYNCAPI.clone()) }))
+        .route(
+            "/openapi-rtc.json",
+            get(|| async { ([(CONTENT_TYPE, "application/json")], RTC_OPENAPI.clone()) }),
+        )
         .merge(page::routes(dev.is_some()))
         .merge(sdk::routes());
     if !token.is_empty() {

@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::halls::OpenRoom;
+use crate::keys::Keys;
 use crate::live::Live;
 use crate::session::{InRoom, Session, Sessions};
 use crate::tenant::Tenant;
@@ -53,7 +54,9 @@ pub(crate) struct Server {
     frequencies: Vec<u32>,
     apps: RwLock<HashMap<SdkAppId, Arc<App>, foldhash::fast::RandomState>>,
     /// For the bodies of all apps' calls.
-    pub(crate) bodies: Budget,
+    pub(crate) bodies: Arc<Budget>,
+    /// With which the RTC API is called.
+    pub(crate) keys: Keys,
     lanes: Box<[Mutex<()>]>,
     lane_of: foldhash::fast::RandomState,
     /// True once the server drains; every connection holds a receiver, so that their end can be waited for.
@@ -65,6 +68,7 @@ impl Server {
     pub(crate) fn new(
         config: Config,
         frequencies: Vec<u32>,
+        keys: Keys,
         store: Arc<dyn Store>,
         snapshot: Snapshot,
         live: Arc<Live>,
@@ -78,6 +82,7 @@ impl Server {
             frequencies,
             apps: RwLock::default(),
             bodies: Budget::of_all(),
+            keys,
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
             lane_of: foldhash::fast::RandomState::default(),
             draining: watch::Sender::new(false),

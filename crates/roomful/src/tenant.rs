@@ -34,7 +34,7 @@ pub(crate) struct Tenant {
     /// What each user has used.
     pub(crate) quotas: Quotas,
     /// For the bodies of its calls.
-    pub(crate) bodies: Budget,
+    pub(crate) bodies: Arc<Budget>,
     /// Where its rooms write what has happened.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) event_ids: Arc<EventIds>,

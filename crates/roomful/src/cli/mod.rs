@@ -2,6 +2,7 @@
 
 mod apps;
 mod doctor;
+mod keys;
 mod load_test;
 mod members;
 mod rooms;
@@ -60,6 +61,11 @@ enum Command {
     App {
         #[command(subcommand)]
         command: apps::Command,
+    },
+    /// Make, list, disable and delete keys of the RTC API
+    Key {
+        #[command(subcommand)]
+        command: keys::Command,
     },
     /// Sign or verify a UserSig
     Usersig(usersig::Options),
@@ -158,6 +164,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             }
         }
         Command::App { command } => block_on(command.run(&folder)),
+        Command::Key { command } => block_on(command.run(&folder)),
         Command::Room { command } => block_on(command.run(&folder)),
         Command::Member { command } => block_on(command.run(&folder)),
         Command::Send(send) => block_on(send.run(&folder)),

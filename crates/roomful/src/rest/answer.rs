@@ -157,6 +157,16 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    /// The same in the form of a UUID (RFC 9562, version 4), as the RTC API has it.
+    pub(crate) fn uuid(&self) -> String {
+        let bits = self.random & !(0xF << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+        let hex = format!("{bits:032x}");
+        let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+        format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    }
+}
+
 /// The finaliser of SplitMix64.
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::Call;
 use super::integers::Loose;
 use crate::app::App;
+use crate::budget::Budget;
 use crate::error::{ApiError, Code};
 use crate::server::Server;
 
@@ -32,10 +33,12 @@ const MAX_DEPTH: usize = 100;
 /// A body up to this size is not counted: it is in the buffer that its connection has anyway.
 const UNCOUNTED_BYTES: usize = 8 * 1024;
 
+/// The budgets that a body takes from: that of whose it is, and that of all.
+pub(crate) type Shares = [Arc<Budget>; 2];
+
 /// What a body has taken from the budgets, until it is dropped.
 struct Held {
-    server: Arc<Server>,
-    app: Arc<App>,
+    shares: Shares,
     bytes: usize,
 }
 
@@ -43,11 +46,12 @@ impl Held {
     /// Takes what is missing to `bytes`.
     fn grow_to(&mut self, bytes: usize) -> Result<(), Trouble> {
         let more = bytes - self.bytes;
-        if !self.app.bodies.take(more) {
+        let [own, all] = &self.shares;
+        if !own.take(more) {
             return Err(Trouble::NoRoom);
         }
-        if !self.server.bodies.take(more) {
-            self.app.bodies.give_back(more);
+        if !all.take(more) {
+            own.give_back(more);
             return Err(Trouble::NoRoom);
         }
         self.bytes = bytes;
@@ -57,8 +61,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.app.bodies.give_back(self.bytes);
-        self.server.bodies.give_back(self.bytes);
+        self.shares.iter().for_each(|share| share.give_back(self.bytes));
     }
 }
 
@@ -107,23 +110,18 @@ pub(super) async fn read_command<B>(body: B, server: &Arc<Server>, app: &Arc<App
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    read(body, MAX_BYTES, server, app).await
+    read(body, MAX_BYTES, [app.bodies.clone(), server.bodies.clone()]).await
 }
 
-/// Reads a body whole, of at most `most` bytes, of one who may send it.
-pub(crate) async fn read<B>(
-    mut body: B,
-    most: usize,
-    server: &Arc<Server>,
-    app: &Arc<App>,
-) -> Result<Whole, Trouble>
+/// Reads a body whole, of at most `most` bytes.
+pub(crate) async fn read<B>(mut body: B, most: usize, shares: Shares) -> Result<Whole, Trouble>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.is_end_stream() {
         return Ok(Whole::default());
     }
-    let whole = within_time(collect(&mut body, most, server, app)).await;
+    let whole = within_time(collect(&mut body, most, shares)).await;
     match whole {
         Some((Ok(whole), is_late)) => Ok(Whole { is_late, ..whole }),
         Some((Err(trouble), _)) => {
@@ -135,7 +133,7 @@ where
 }
 
 /// Reads a body and keeps nothing of it, so that who sends it gets to read the answer, and can go on.
-pub(super) async fn drop_rest<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
+pub(crate) async fn drop_rest<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
     let reading = async {
         let mut length = 0;
         while length <= MAX_DRAINED_BYTES
@@ -157,7 +155,7 @@ async fn within_time<T>(reading: impl Future<Output = T>) -> Option<(T, bool)> {
     tokio::time::timeout(TIMEOUT, reading).await.ok().map(|read| (read, true))
 }
 
-async fn collect<B>(body: &mut B, most: usize, server: &Arc<Server>, app: &Arc<App>) -> Result<Whole, Trouble>
+async fn collect<B>(body: &mut B, most: usize, shares: Shares) -> Result<Whole, Trouble>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -173,7 +171,7 @@ where
             return Err(Trouble::TooLong);
         }
         if length > UNCOUNTED_BYTES {
-            let new = || Held { server: server.clone(), app: app.clone(), bytes: 0 };
+            let new = || Held { shares: shares.clone(), bytes: 0 };
             held.get_or_insert_with(new).grow_to(length)?;
         }
         if whole.is_empty() {

@@ -238,7 +238,8 @@ pub(super) async fn destroy(
     room_type: RoomType,
 ) -> Result<Response<Statistics>, ApiError> {
     let room_id = request.room_id()?;
-    let statistic = call.server.destroy_room(&call.app, room_id.as_str(), room_type, call.by.clone()).await?;
+    let statistic =
+        call.server.destroy_room(&call.app, room_id.as_str(), Some(room_type), call.by.clone()).await?;
     Ok(Response(Statistics { statistic }))
 }
 

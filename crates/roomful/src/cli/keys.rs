@@ -1,0 +1,173 @@
+//! `roomful key`: the keys of the RTC API. A SecretKey is shown once, when it is made.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use rooms::SdkAppId;
+use serde::Serialize;
+use serde_json::json;
+use store::{ApiKey, Change, Sqlite, Store as _};
+
+use super::show::{Format, Set, Table, say, say_json};
+use crate::{clock, control, keys, rtc, serve};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a key, and show it: its SecretKey is shown this once
+    Create {
+        /// An app that it acts on (repeatable); all apps if none is given
+        #[arg(long = "app", value_name = "ID")]
+        apps: Vec<u32>,
+        /// An action that it may call (repeatable); all actions if none is given
+        #[arg(long = "action", value_name = "NAME")]
+        actions: Vec<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List the keys, without their SecretKeys
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Let a key open nothing, until it is enabled again
+    Disable {
+        /// Its SecretId
+        secret_id: String,
+    },
+    /// Let a key that was disabled open again what it did
+    Enable {
+        /// Its SecretId
+        secret_id: String,
+    },
+    /// Delete a key
+    Delete {
+        /// Its SecretId
+        secret_id: String,
+    },
+}
+
+/// A key as it is shown when it is made.
+#[derive(Serialize)]
+struct Made<'a> {
+    secret_id: &'a str,
+    secret_key: &'a str,
+    apps: &'a [SdkAppId],
+    actions: &'a [String],
+}
+
+/// A key as it is listed.
+#[derive(Serialize)]
+struct Listed<'a> {
+    secret_id: &'a str,
+    apps: &'a [SdkAppId],
+    actions: &'a [String],
+    is_disabled: bool,
+    /// Unix seconds.
+    created_at: u64,
+}
+
+impl Command {
+    pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
+        match self {
+            Command::Create { apps, actions, format } => create(folder, apps, actions, &format).await,
+            Command::List { format } => list(folder, &format),
+            Command::Disable { secret_id } => set_disabled(folder, &secret_id, true).await,
+            Command::Enable { secret_id } => set_disabled(folder, &secret_id, false).await,
+            Command::Delete { secret_id } => {
+                let key = find(folder, &secret_id)?;
+                let change = Change::DeleteApiKey(key.secret_id.clone());
+                write(folder, "/control/keys/delete", &key.secret_id, change).await
+            }
+        }
+    }
+}
+
+async fn create(
+    folder: &Path,
+    mut apps: Vec<u32>,
+    actions: Vec<String>,
+    format: &Format,
+) -> anyhow::Result<()> {
+    apps.sort_unstable();
+    apps.dedup();
+    let known = if folder.join(store::FILE_NAME).exists() { store::read_apps(folder)? } else { Vec::new() };
+    if let Some(unknown) = apps.iter().find(|id| known.iter().all(|app| app.sdkappid.0 != **id)) {
+        bail!("there is no app {unknown}; see `roomful app list`");
+    }
+    for action in &actions {
+        if !rtc::is_action(action) {
+            let nearest = rtc::action_names().min_by_key(|name| strsim::damerau_levenshtein(name, action));
+            bail!("there is no action {action}; did you mean {}?", nearest.unwrap_or_default());
+        }
+    }
+    let (secret_id, secret_key) = keys::new_pair()?;
+    let apps = apps.into_iter().map(SdkAppId).collect();
+    let key = ApiKey { secret_id, secret_key, apps, actions, is_disabled: false, created_at: clock::now() };
+    write(folder, "/control/keys", &key, Change::PutApiKey(key.clone())).await?;
+    let ApiKey { secret_id, secret_key, apps, actions, .. } = &key;
+    let made = Made { secret_id, secret_key, apps, actions };
+    match format.json {
+        true => say_json(&made),
+        false => say(format_args!(
+            "SecretId   {secret_id}\nSecretKey  {secret_key}\nApps       {}\nActions    {}",
+            apps_of(&key),
+            actions_of(&key)
+        )),
+    }
+}
+
+fn list(folder: &Path, format: &Format) -> anyhow::Result<()> {
+    let keys = store::read_api_keys(folder)?;
+    if format.json {
+        let listed: Vec<Listed<'_>> = keys
+            .iter()
+            .map(|key| Listed {
+                secret_id: &key.secret_id,
+                apps: &key.apps,
+                actions: &key.actions,
+                is_disabled: key.is_disabled,
+                created_at: key.created_at.unix_seconds(),
+            })
+            .collect();
+        return say_json(&listed);
+    }
+    let columns =
+        [("SECRETID", Set::Text), ("STATE", Set::Text), ("APPS", Set::Text), ("ACTIONS", Set::Text)];
+    let mut table = Table::new(&columns);
+    for key in &keys {
+        let state = if key.is_disabled { "disabled" } else { "enabled" };
+        table.row([key.secret_id.clone(), state.into(), apps_of(key), actions_of(key)]);
+    }
+    table.print()
+}
+
+fn apps_of(key: &ApiKey) -> String {
+    let apps: Vec<String> = key.apps.iter().map(ToString::to_string).collect();
+    if apps.is_empty() { "all".into() } else { apps.join(", ") }
+}
+
+fn actions_of(key: &ApiKey) -> String {
+    if key.actions.is_empty() { "all".into() } else { key.actions.join(", ") }
+}
+
+fn find(folder: &Path, secret_id: &str) -> anyhow::Result<ApiKey> {
+    let key = store::read_api_keys(folder)?.into_iter().find(|key| key.secret_id == secret_id);
+    key.with_context(|| format!("there is no key {secret_id}; see `roomful key list`"))
+}
+
+async fn set_disabled(folder: &Path, secret_id: &str, is_disabled: bool) -> anyhow::Result<()> {
+    let key = ApiKey { is_disabled, ..find(folder, secret_id)? };
+    write(folder, "/control/keys", &key, Change::PutApiKey(key.clone())).await
+}
+
+/// Through the running server, which then knows at once; else into the database.
+async fn write(folder: &Path, path: &str, body: &impl Serialize, change: Change) -> anyhow::Result<()> {
+    if serve::is_running(folder) {
+        control::call(folder, path, Some(&json!(body))).await?;
+        return Ok(());
+    }
+    let _lock = control::lock(folder)?;
+    let (store, _) = Sqlite::open(folder, Box::new(|_| {}))?;
+    Ok(store.commit(vec![change]).await?)
+}
