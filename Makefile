@@ -60,7 +60,7 @@ lab-short: deps sdk ## Three of its networks for 12 s each, with wide limits; as
 	$(CARGO) build --workspace
 	$(CARGO) test --package roomful-lab --test short -- --ignored
 
-deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed
+deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed $(THIRD_PARTY)/.intl/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'
 	@command -v curl >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends curl'
 	@command -v ip >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends iproute2'
@@ -75,4 +75,10 @@ $(THIRD_PARTY)/.venv/.installed: $(THIRD_PARTY)/requirements.txt
 	python3 -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends python3-venv'
 	python3 -m venv $(THIRD_PARTY)/.venv
 	$(THIRD_PARTY)/.venv/bin/pip install -q -r $(THIRD_PARTY)/requirements.txt
+	touch $@
+
+# The cloud's international SDK has the same modules as the other one, so it is kept apart.
+$(THIRD_PARTY)/.intl/.installed: $(THIRD_PARTY)/requirements-intl.txt $(THIRD_PARTY)/.venv/.installed
+	rm -rf $(THIRD_PARTY)/.intl
+	$(THIRD_PARTY)/.venv/bin/pip install -q --no-compile --target $(THIRD_PARTY)/.intl -r $(THIRD_PARTY)/requirements-intl.txt
 	touch $@
