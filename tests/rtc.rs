@@ -238,7 +238,7 @@ async fn sdks_call_by_any_name_of_the_server() {
     let calls = json!([["DismissRoom", {"SdkAppId": app, "RoomId": 1}]]);
     for sdk in SDKS {
         for endpoint in [format!("localhost:{port}"), format!("127.0.0.1:{port}")] {
-            for way in WAYS {
+            for way in [WAYS[0], WAYS[5]] {
                 let answer = by_sdk(sdk, way, &key, &endpoint, &calls);
                 assert_eq!(
                     answer[0]["code"], "FailedOperation.RoomNotExist",
