@@ -247,6 +247,10 @@ async fn sdks_call_by_any_name_of_the_server() {
             }
         }
     }
+    // Python's SDK sends an endpoint's scheme along, and signs it.
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let answer = by_sdk(SDKS[0], WAYS[0], &key, &endpoint, &calls);
+    assert_eq!(answer[0]["code"], "FailedOperation.RoomNotExist", "{answer:?}");
     // Behind a proxy that puts another host in its place, by either way of saying so.
     let name = Caller { address: "rtc.example.org".into(), ..key.clone() };
     let signed = name.post("DismissRoom", &json!({"SdkAppId": app, "RoomId": 1}).to_string());
