@@ -9,7 +9,7 @@ use harness::rtc::{Caller, FORM, JSON, Sent, code};
 use harness::{Server, now};
 use serde_json::{Value, json};
 use tc3::Digest;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 const EXPIRED: &str = "AuthFailure.SignatureExpire";
