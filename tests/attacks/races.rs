@@ -398,6 +398,36 @@ async fn what_was_asked_of_a_room_is_not_asked_of_the_next_of_its_name() {
 }
 
 #[tokio::test]
+async fn a_room_that_ends_beside_an_answer_has_part_in_nothing() {
+    let limits = [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_LIMITS__CHANGES_PER_SECOND", "0")];
+    let server = Server::with(&limits).await;
+    server.create_room("b").await;
+    let mut other = server.enter("administrator", "b").await;
+    let mut owner = server.log_in("administrator").await;
+    let mut accepted = 0;
+    for round in 0..60 {
+        server.create_room("a").await;
+        owner.ok("enter_room", json!({"RoomId": "a"})).await;
+        owner.ok("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
+        let battle =
+            json!({"FromRoomId": "b", "ToRoomIdList": ["a"], "Duration": 60_000, "NeedResponse": false});
+
+        let (answer, _, _) = tokio::join!(
+            other.call("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})),
+            server.call("live_engine_http_pk/create_battle", battle),
+            server.ok("destroy_room", json!({"RoomId": "a"})),
+        );
+
+        accepted += u32::from(answer["ErrorCode"] == 0);
+        let connected = other.ok("get_connected_rooms", json!({"RoomId": "b"})).await;
+        assert_eq!(connected["RoomList"], json!([]), "round {round}: {answer}");
+        assert_eq!(server.code("live_engine_http_pk/get_battle_info", json!({"RoomId": "b"})).await, 100_411);
+    }
+    println!("{accepted} of 60 were accepted");
+    assert!(accepted > 0);
+}
+
+#[tokio::test]
 async fn a_destroyed_rooms_place_between_rooms_is_not_the_next_ones_also_after_a_crash() {
     let mut server = Server::start().await;
     for round in 0..8 {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rooms::{
     Block, Content, Counters, Delta, Error, Event, Fields, Gift, IfTaken, LeaveCause, Outcome, Role, Room,
-    SeatLocks, SeatRequest, SessionId, Time, UserId,
+    RoomId, SeatLocks, SeatRequest, SessionId, Time, UserId,
 };
 
 use crate::plans::{Touch, Touches};
+use crate::standing::{self, Wish};
 use crate::streams::{Offer, PeerId, Rights, WantedLayers};
 
 const NOT_A_MEMBER: Error = Error::NotAllowed("only a member of the room can do this");
@@ -79,6 +80,14 @@ impl By {
         }
     }
 
+    /// What nobody may change as long as it acts by its right.
+    pub(crate) fn touches(&self) -> Touches {
+        match self {
+            By::Member { user, .. } => Touches::none().reads(Touch::User(user.clone())),
+            By::App(_) | By::User(_) => Touches::none(),
+        }
+    }
+
     /// Who acts, for what a member does for itself.
     fn member(&self) -> Result<&UserId, Error> {
         match self {
@@ -105,6 +114,8 @@ pub enum Command {
     Said(Said),
     /// It lives in memory alone.
     Passing(Passing),
+    /// It concerns other rooms too. The right is read here, and holds until it is done: who loses it meanwhile loses it then.
+    Beyond(Wish<RoomId>),
 }
 
 /// What changes what is kept.
@@ -316,6 +327,8 @@ pub enum Answer {
     },
     /// What flows of what is published.
     Rights(Rights),
+    /// What was said of what concerns other rooms too.
+    Beyond(standing::Answer),
 }
 
 /// How a session is in.

@@ -14,11 +14,12 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use rooms::{
     Counters, Delta, Error, Event, Keep, LeaveCause, MembersChanged, Message, Outcome, PresenceBatch, Record,
-    Room, RoomInfo, RoomType, SessionId, Time, UserId,
+    Room, RoomId, RoomInfo, RoomType, SessionId, Time, UserId,
 };
 
 use crate::command::{self, Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said, Upshot};
-use crate::plans::{PlanId, Plans};
+use crate::plans::{PlanId, Plans, Touches};
+use crate::standing::{self, Wish};
 use crate::streams::{MemberStreams, PeerId, Rights, Streams, WantedLayers};
 
 /// The shortest time between two batches of joins and leaves: 8 a second, and never more than 10 in any second even when
@@ -96,6 +97,13 @@ pub enum Input<T> {
         command: Command,
         /// Whom to answer.
         ticket: T,
+    },
+    /// What is beyond this room has answered to [`Effect::Ask`].
+    Asked {
+        /// Which.
+        id: PlanId,
+        /// What.
+        result: Result<standing::Answer, Refusal>,
     },
     /// The disk has answered to [`Effect::Store`].
     Stored {
@@ -240,15 +248,45 @@ pub enum Effect<T> {
     },
     /// Connections that end.
     ClosePeers(Vec<PeerId>),
+    /// Somebody who may wants something that concerns other rooms too: it is to be done or refused, and [`Input::Asked`] says so.
+    /// Until then nobody takes away the right by which it is wanted, and the room does not end.
+    Ask {
+        /// Which.
+        id: PlanId,
+        /// Who, as others are told.
+        operator: String,
+        /// The room's owner.
+        owner: UserId,
+        /// What.
+        wish: Wish<RoomId>,
+    },
+    /// The room is over, on disk too. Nothing of it follows but answers.
+    Over,
     /// These were placed, though somebody may have deleted their accounts meanwhile: who is gone is to be taken out again.
     Confirm(Vec<UserId>),
+}
+
+/// What waits until it may be planned.
+enum Want {
+    Plan(Planned),
+    /// It is planned elsewhere.
+    Ask(Wish<RoomId>),
+}
+
+impl Want {
+    fn touches(&self, by: &By, room: &Room, now: Time) -> Touches {
+        match self {
+            Want::Plan(command) => command.touches(by, room, now),
+            Want::Ask(_) => by.touches(),
+        }
+    }
 }
 
 /// A command that waits until it may be planned.
 struct Wanted<T> {
     by: By,
     room_type: Option<RoomType>,
-    command: Planned,
+    want: Want,
     ticket: T,
 }
 
@@ -288,6 +326,8 @@ pub struct Hall<T> {
     plans: Plans,
     wanted: HashMap<PlanId, Wanted<T>, foldhash::fast::RandomState>,
     made: HashMap<PlanId, Made<T>, foldhash::fast::RandomState>,
+    /// Who waits for an answer from beyond the room.
+    asking: HashMap<PlanId, T, foldhash::fast::RandomState>,
     /// In the order in which they were told, which is the disk's.
     keeping: VecDeque<Keeping<T>>,
     ending: Option<Ending<T>>,
@@ -333,6 +373,7 @@ impl<T> Hall<T> {
             plans: Plans::default(),
             wanted: HashMap::default(),
             made: HashMap::default(),
+            asking: HashMap::default(),
             keeping: VecDeque::new(),
             ending: None,
             listeners: 0,
@@ -449,6 +490,13 @@ impl<T> Hall<T> {
             Input::Back { user, session, seen } => self.back(&user, session, seen),
             Input::Lost { user, session, seen } => self.note(&user, session, seen, Vec::new()),
             Input::Do { by, room_type, command, ticket } => self.ask(by, room_type, command, ticket),
+            Input::Asked { id, result } => {
+                self.plans.end(id);
+                match self.asking.remove(&id) {
+                    Some(ticket) => self.answer(ticket, result.map(Answer::Beyond)),
+                    None => debug_assert!(false, "{id:?} was not asked"),
+                }
+            }
             Input::Stored { id, result } => self.stored(id, result),
             Input::Time => self.pass(),
         }
@@ -562,22 +610,24 @@ impl<T> Hall<T> {
         if let Err(error) = room.require_type(room_type) {
             return self.answer(ticket, Err(error.into()));
         }
-        match command {
-            Command::Planned(command) => match self.plans.want(command.touches(&by, room, self.now)) {
-                Ok(id) => drop(self.wanted.insert(id, Wanted { by, room_type, command, ticket })),
-                Err(_) => self.answer(ticket, Err(Refusal::Busy)),
-            },
-            Command::Said(said) => self.say(&by, &said, ticket),
+        let want = match command {
+            Command::Planned(command) => Want::Plan(command),
+            Command::Beyond(wish) => Want::Ask(wish),
+            Command::Said(said) => return self.say(&by, &said, ticket),
             Command::Passing(passing) => {
                 let result = self.pass_on(&by, passing);
-                match result {
+                return match result {
                     Ok((answer, event)) => {
                         self.tell(event);
                         self.answer(ticket, Ok(answer));
                     }
                     Err(refusal) => self.answer(ticket, Err(refusal)),
-                }
+                };
             }
+        };
+        match self.plans.want(want.touches(&by, room, self.now)) {
+            Ok(id) => drop(self.wanted.insert(id, Wanted { by, room_type, want, ticket })),
+            Err(_) => self.answer(ticket, Err(Refusal::Busy)),
         }
     }
 
@@ -722,18 +772,31 @@ impl<T> Hall<T> {
         while let Some(room) = &mut self.room {
             let (wanted, now) = (&self.wanted, self.now);
             let touches = |id| match wanted.get(&id) {
-                Some(wanted) => wanted.command.touches(&wanted.by, room, now),
-                None => crate::Touches::none(),
+                Some(wanted) => wanted.want.touches(&wanted.by, room, now),
+                None => Touches::none(),
             };
             let Some(id) = self.plans.begin(touches) else { return };
-            let Some(Wanted { by, room_type, command, ticket }) = self.wanted.remove(&id) else {
+            let Some(Wanted { by, room_type, want, ticket }) = self.wanted.remove(&id) else {
                 debug_assert!(false, "{id:?} waits and nobody wants it");
                 self.plans.end(id);
                 continue;
             };
-            let planned = room.require_type(room_type).map_err(Refusal::Rule);
-            match planned.and_then(|()| command.plan(&by, room, now)) {
-                Ok((upshot, outcome)) => self.hand_over(id, by, upshot, outcome, ticket),
+            let is_right = room.require_type(room_type).map_err(Refusal::Rule);
+            let planned = match want {
+                Want::Plan(command) => is_right.and_then(|()| command.plan(&by, room, now)).map(Some),
+                Want::Ask(wish) => {
+                    let is_right = is_right.and_then(|()| by.require_right(room).map_err(Refusal::Rule));
+                    is_right.map(|()| {
+                        self.plans.set_aside(id);
+                        let (operator, owner) = (by.name().to_owned(), room.info().owner.clone());
+                        self.effects.push_back(Effect::Ask { id, operator, owner, wish });
+                        None
+                    })
+                }
+            };
+            match planned {
+                Ok(Some((upshot, outcome))) => self.hand_over(id, by, upshot, outcome, ticket),
+                Ok(None) => drop(self.asking.insert(id, ticket)),
                 Err(refusal) => {
                     self.plans.end(id);
                     self.answer(ticket, Err(refusal));
@@ -904,6 +967,8 @@ impl<T> Hall<T> {
         }
         self.listeners = 0;
         (self.batch, self.likes) = (PresenceBatch::default(), Likes::default());
+        // Whoever hears of the end by an answer finds nothing of the room any more.
+        self.effects.push_back(Effect::Over);
         if let Some(ticket) = ticket {
             let (counters, senders) = (room.counters(), room.sender_count());
             self.answer(ticket, Ok(Answer::Statistic { counters, senders }));

@@ -1,12 +1,14 @@
 //! What goes on around a room while it is open, as a machine: [`Hall`] takes [`Input`]s and gives [`Effect`]s. Commands are
-//! values, whichever way they came.
+//! values, whichever way they came. What goes on between the rooms of an app is another machine of that shape, in [`between`].
 //!
 //! Sans-IO, as `rooms` is: no clock, no disk, no tokio, no JSON. Whoever is to be answered is a value of the caller's, handed
 //! back with the answer.
 
+pub mod between;
 mod command;
 mod hall;
 mod plans;
+mod standing;
 mod streams;
 
 pub use command::{Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said};

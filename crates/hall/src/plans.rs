@@ -1,4 +1,4 @@
-//! Which plans of a room may be on their way to the disk together.
+//! Which plans of a machine may be on their way to the disk together.
 //!
 //! A plan is made under the rules from what is in memory, goes to the disk, and is applied when it is there. Until then
 //! nobody may plan from what it is going to change. So a plan says what it reads and writes: its [`Touches`]. One that
@@ -10,10 +10,10 @@
 
 use std::collections::VecDeque;
 
-use rooms::UserId;
+use rooms::{Incarnation, UserId};
 use smallvec::SmallVec;
 
-/// How many plans of a room are on their way to the disk at most.
+/// How many plans of a machine are on their way to the disk at most.
 const MOST_ON_THEIR_WAY: usize = 64;
 
 /// How many more may wait.
@@ -30,6 +30,10 @@ pub enum Touch {
     User(UserId),
     /// What a user has given.
     Gifts(UserId),
+    /// What a room has part in beyond itself.
+    Room(Incarnation),
+    /// A battle.
+    Battle(String),
 }
 
 /// What a plan reads and writes.
@@ -100,12 +104,14 @@ struct Plan {
     touches: Touches,
 }
 
-/// The plans of one room.
+/// The plans of one machine.
 #[derive(Default)]
 pub(crate) struct Plans {
     last: u64,
     /// In the order in which they were made.
     on_the_way: VecDeque<Plan>,
+    /// Those that wait for somebody else's answer, who comes when he comes.
+    aside: Vec<Plan>,
     /// In the order in which they came.
     waiting: VecDeque<Plan>,
 }
@@ -119,9 +125,14 @@ impl Plans {
         if self.waiting.len() >= MOST_WAITING {
             return Err(TooMany);
         }
+        Ok(self.insist(touches))
+    }
+
+    /// The same for what must be done, however many wait.
+    pub(crate) fn insist(&mut self, touches: Touches) -> PlanId {
         let id = self.number();
         self.waiting.push_back(Plan { id, touches });
-        Ok(id)
+        id
     }
 
     /// A number that no plan has.
@@ -132,6 +143,9 @@ impl Plans {
 
     /// The first that waits and may be made now, which is on its way from here on. `touches` says what one touches by now.
     pub(crate) fn begin(&mut self, touches: impl Fn(PlanId) -> Touches) -> Option<PlanId> {
+        if self.on_the_way.len() + self.aside.len() >= MOST_ON_THEIR_WAY {
+            return None;
+        }
         for at in 0..self.waiting.len() {
             let id =
                 self.waiting.get(at).filter(|plan| self.may_begin(at, &plan.touches)).map(|plan| plan.id);
@@ -154,6 +168,13 @@ impl Plans {
         self.on_the_way.iter().map(|plan| plan.id)
     }
 
+    /// A plan that is on its way waits for somebody else's answer, and keeps none from being applied: only those that
+    /// conflict with it from being made.
+    pub(crate) fn set_aside(&mut self, id: PlanId) {
+        let at = self.on_the_way.iter().position(|plan| plan.id == id);
+        self.aside.extend(at.and_then(|at| self.on_the_way.remove(at)));
+    }
+
     /// The plan that is to be applied next, of those on their way.
     pub(crate) fn first(&self) -> Option<PlanId> {
         self.on_their_way().next()
@@ -162,19 +183,20 @@ impl Plans {
     /// A plan was applied, given up, or is wanted no more.
     pub(crate) fn end(&mut self, id: PlanId) {
         self.on_the_way.retain(|plan| plan.id != id);
+        self.aside.retain(|plan| plan.id != id);
         self.waiting.retain(|plan| plan.id != id);
     }
 
     /// The room is over: who waits, in order.
     pub(crate) fn drain(&mut self) -> Vec<PlanId> {
         self.on_the_way.clear();
+        self.aside.clear();
         self.waiting.drain(..).map(|plan| plan.id).collect()
     }
 
     fn may_begin(&self, at: usize, touches: &Touches) -> bool {
-        let before = self.on_the_way.iter().chain(self.waiting.iter().take(at));
-        self.on_the_way.len() < MOST_ON_THEIR_WAY
-            && !before.into_iter().any(|plan| plan.touches.conflicts(touches))
+        let mut before = self.on_the_way.iter().chain(&self.aside).chain(self.waiting.iter().take(at));
+        !before.any(|plan| plan.touches.conflicts(touches))
     }
 }
 
@@ -229,12 +251,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_aside_keeps_others_from_being_made_and_none_from_being_applied() {
+        let mut plans = Plans::default();
+        let touches = [of("ann"), of("ben"), of("ann")];
+        let ids: Vec<PlanId> = touches.iter().map(|touches| plans.want(touches.clone()).unwrap()).collect();
+        let of = |id| touches[ids.iter().position(|known| *known == id).unwrap()].clone();
+        assert_eq!((plans.begin(of), plans.begin(of)), (Some(ids[0]), Some(ids[1])));
+
+        plans.set_aside(ids[0]);
+
+        assert_eq!((plans.first(), plans.begin(of)), (Some(ids[1]), None));
+        plans.end(ids[0]);
+        assert_eq!(plans.begin(of), Some(ids[2]));
+    }
+
+    #[test]
     fn what_waits_is_bounded() {
         let mut plans = Plans::default();
         for _ in 0..MOST_WAITING {
             plans.want(Touches::all()).unwrap();
         }
         assert_eq!(plans.want(Touches::none()), Err(TooMany));
+        plans.insist(Touches::none());
     }
 
     proptest! {

@@ -409,7 +409,12 @@ impl World {
                     }
                 }
             }
-            Effect::Confirm(_) | Effect::Rights { .. } | Effect::ClosePeers(_) | Effect::Store { .. } => {}
+            Effect::Confirm(_)
+            | Effect::Rights { .. }
+            | Effect::ClosePeers(_)
+            | Effect::Store { .. }
+            | Effect::Ask { .. }
+            | Effect::Over => {}
         }
     }
 

@@ -1,22 +1,19 @@
 //! An app in memory: the tenant, its rooms, and what goes on between them.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use hashbrown::HashMap;
-use parking_lot::RwLock;
-use rooms::{RoomId, UserId};
-
-use crate::halls::OpenRoom;
-use crate::stage::Stage;
+use crate::between::Between;
+use crate::halls::{Beyond, OpenRoom};
+use crate::open_rooms::OpenRooms;
 use crate::tenant::Tenant;
 
 /// An app.
 pub(crate) struct App {
     pub(crate) tenant: Arc<Tenant>,
-    rooms: RwLock<HashMap<RoomId, Arc<OpenRoom>, foldhash::fast::RandomState>>,
+    rooms: Arc<OpenRooms>,
     /// What goes on between its rooms.
-    pub(crate) stage: Stage,
+    pub(crate) between: Arc<Between>,
 }
 
 impl Deref for App {
@@ -29,34 +26,36 @@ impl Deref for App {
 
 impl App {
     pub(crate) fn new(tenant: Tenant) -> Self {
-        Self { tenant: Arc::new(tenant), rooms: RwLock::default(), stage: Stage::default() }
+        let (tenant, rooms) = (Arc::new(tenant), Arc::<OpenRooms>::default());
+        let between = Between::new(tenant.clone(), rooms.clone());
+        Self { tenant, rooms, between }
     }
 
     /// The room, if it exists.
     pub(crate) fn room(&self, room_id: &str) -> Result<Arc<OpenRoom>, rooms::Error> {
-        self.rooms.read().get(room_id).cloned().ok_or_else(|| rooms::Error::RoomNotFound(room_id.into()))
+        self.rooms.get(room_id)
+    }
+
+    /// That very room, unless it is over.
+    pub(crate) fn living(&self, room: &rooms::Incarnation) -> Option<Arc<OpenRoom>> {
+        self.rooms.living(room)
     }
 
     pub(crate) fn rooms(&self) -> Vec<Arc<OpenRoom>> {
-        self.rooms.read().values().cloned().collect()
+        self.rooms.all()
     }
 
     pub(crate) fn room_count(&self) -> usize {
-        self.rooms.read().len()
+        self.rooms.count()
     }
 
     pub(crate) fn put_room(&self, cell: Arc<OpenRoom>) {
-        self.rooms.write().insert(cell.room_id.clone(), cell);
+        self.rooms.put(cell);
     }
 
-    pub(crate) fn remove_room(&self, room_id: &RoomId) {
-        self.rooms.write().remove(room_id.as_str());
-    }
-
-    /// The rooms connected with `room`, itself included, each with its owner; empty when it is alone.
-    pub(crate) fn connected(&self, room: &RoomId) -> Vec<(RoomId, Option<UserId>)> {
-        let owner = |room: &RoomId| Some(self.room(room.as_str()).ok()?.read().ok()?.info().owner.clone());
-        let rooms = self.stage.connected(room).into_iter();
-        rooms.map(|room| (room.clone(), owner(&room))).collect()
+    /// What its rooms know of each other.
+    pub(crate) fn beyond(&self) -> Weak<dyn Beyond> {
+        let between: Weak<Between> = Arc::downgrade(&self.between);
+        between
     }
 }

@@ -1,130 +1,283 @@
-//! What goes on between rooms, as it changes: battles, and connections for co-hosting.
+//! What drives what goes on between the rooms of an app, as `halls.rs` drives a room: one lock, one outgoing queue, and no decision.
+//! Rooms are told, asked and looked at when the lock is open again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rooms::{Battle, BattleStep, ConnectionStep, RoomId};
-use store::Change;
+use hall::between::{self, Answer, Command, Effect, Host, Standing, Told, Write};
+use hall::{Durably, Input as RoomInput, PlanId, Refusal, Refused};
+use parking_lot::{Mutex, RwLock};
+use rooms::{Battle, Connection, Error, Incarnation, RoomId, RoomType, UserId};
+use store::{Change, Commit, Intent};
+use tokio::sync::oneshot;
 
-use crate::app::App;
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::error::ApiError;
 use crate::events;
-use crate::halls::SYSTEM;
-use crate::server::Server;
+use crate::halls::{self, Beyond, OpenRoom, Question, SYSTEM};
+use crate::locks;
+use crate::open_rooms::OpenRooms;
 use crate::session::Frame;
+use crate::tenant::Tenant;
 use crate::webhooks;
 
-/// How long the end of a battle waits that the disk refused.
-const RETRY: Duration = Duration::from_secs(1);
+/// How much of the outgoing queue one thread performs before it hands the rest to a task.
+const AT_ONCE: usize = 256;
 
-impl Server {
-    /// Makes a battle's next state durable, then tells the rooms.
-    ///
-    /// The caller holds the stage's lane.
-    pub(crate) async fn save_battle(
-        self: &Arc<Self>,
-        app: &Arc<App>,
-        battle: Battle,
-        steps: &[BattleStep],
-        operator: &str,
-    ) -> Result<(), ApiError> {
-        let now = clock::now();
-        let mut changes = vec![Change::PutBattle(app.id, battle.clone())];
-        changes.extend(
-            steps.iter().filter_map(|step| webhooks::battle_event(app, &battle, step, operator, now)),
-        );
-        self.store.commit(changes).await?;
-        if let Some(forgotten) = app.stage.put_battle(battle.clone()) {
-            self.store.journal(vec![Change::DeleteBattle(app.id, forgotten)]);
-        }
-        self.watch_battles(app);
-        for step in steps {
-            let frame = Frame::text(&events::battle_event(&battle, step));
-            for side in &battle.sides {
-                if let Ok(cell) = app.room(side.room.as_str()) {
-                    cell.tell_all(frame.clone());
-                }
-            }
-        }
-        Ok(())
+type Input = between::Input<Waiter>;
+
+/// A command is answered as only another may be, which cannot happen.
+pub(crate) fn unexpected(answer: &Answer) -> ApiError {
+    debug_assert!(false, "a command is answered {answer:?}");
+    ApiError::internal(format_args!("the command is answered {answer:?}"))
+}
+
+/// Who is to be answered.
+pub(crate) enum Waiter {
+    /// Whoever asked.
+    Asker(oneshot::Sender<Result<Answer, Refusal>>),
+    /// A room, in which somebody asked.
+    Room(Arc<OpenRoom>, PlanId),
+}
+
+#[derive(Default)]
+struct Outgoing {
+    queue: VecDeque<Effect<Waiter>>,
+    is_draining: bool,
+}
+
+/// What goes on between the rooms of an app, with what drives it.
+pub(crate) struct Between {
+    app: Arc<Tenant>,
+    rooms: Arc<OpenRooms>,
+    machine: RwLock<between::Between<Waiter>>,
+    outgoing: Mutex<Outgoing>,
+    alarm: Alarm,
+}
+
+impl Between {
+    pub(crate) fn new(app: Arc<Tenant>, rooms: Arc<OpenRooms>) -> Arc<Self> {
+        Arc::new(Self {
+            app,
+            rooms,
+            machine: RwLock::default(),
+            outgoing: Mutex::default(),
+            alarm: Alarm::default(),
+        })
     }
 
-    /// Lets time act on battles when it must.
-    pub(crate) fn watch_battles(self: &Arc<Self>, app: &Arc<App>) {
-        let Some(deadline) = app.stage.next_battle_deadline() else { return };
-        let (server, watched) = (self.clone(), app.clone());
-        app.stage.battle_alarm.set(deadline, async move {
-            for battle in watched.stage.open_battles() {
-                let _lane = watched.stage.lane.lock().await;
-                let Ok(mut battle) = watched.stage.battle(&battle.id) else { continue };
-                let steps = battle.tick(clock::now());
-                if steps.is_empty() {
-                    continue;
-                }
-                if let Err(error) = server.save_battle(&watched, battle, &steps, SYSTEM).await {
-                    tracing::warn!(error = %error.message, "the end of a battle waits");
-                    tokio::time::sleep(RETRY).await;
+    // Looking
+
+    /// Looks at what stands.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Standing) -> T) -> T {
+        at(locks::read(&self.machine).standing())
+    }
+
+    /// A Live room by its name, and its owner.
+    pub(crate) fn host(&self, room_id: &RoomId) -> Result<Host, Error> {
+        let found = self.rooms.get(room_id.as_str())?;
+        let owner = found.read_as(Some(RoomType::Live))?.info().owner.clone();
+        Ok(Host { room: found.incarnation(), owner })
+    }
+
+    /// Rooms, each with its owner.
+    pub(crate) fn with_owners(&self, rooms: Vec<Incarnation>) -> Vec<(RoomId, Option<UserId>)> {
+        let owner = |room: &Incarnation| Some(self.rooms.living(room)?.read().ok()?.info().owner.clone());
+        rooms.into_iter().map(|room| (room.room.clone(), owner(&room))).collect()
+    }
+
+    // Asking
+
+    /// A command of somebody who may.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        operator: String,
+        command: Command,
+    ) -> Result<Answer, ApiError> {
+        let (sender, answer) = oneshot::channel();
+        self.drive(Input::Do { operator, command, ticket: Waiter::Asker(sender) });
+        // The other end is kept until it is used.
+        answer.await.unwrap_or(Err(Refusal::Unknown)).map_err(halls::error)
+    }
+
+    // Driving
+
+    /// Puts together what was kept before a restart: in which rooms are `over`, which is not known here yet.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        battles: Vec<Battle>,
+        connections: Vec<Connection>,
+        over: Vec<Incarnation>,
+    ) {
+        let named = {
+            let mut machine = locks::write(&self.machine);
+            battles.into_iter().for_each(|battle| machine.restore_battle(battle));
+            connections.into_iter().for_each(|connection| machine.restore_connection(connection));
+            machine.finish_restore(|room| Some(self.rooms.get(room.as_str()).ok()?.incarnation().number));
+            machine.standing().named()
+        };
+        let is_gone = |room: &Incarnation| self.rooms.living(room).is_none();
+        for room in over.into_iter().chain(named.into_iter().filter(is_gone)) {
+            self.drive(Input::Over(room));
+        }
+    }
+
+    /// Lets something happen, and performs what follows.
+    pub(crate) fn drive(self: &Arc<Self>, input: Input) {
+        let deadline = {
+            let mut machine = locks::write(&self.machine);
+            machine.handle(input, clock::now());
+            while let Some(effect) = machine.poll() {
+                self.carry_out(effect);
+            }
+            machine.deadline()
+        };
+        self.drain();
+        if let Some(deadline) = deadline {
+            let between = self.clone();
+            self.alarm.set(deadline, async move { between.drive(Input::Time) });
+        }
+    }
+
+    /// Performs an effect, or what of it must not wait, under the lock.
+    fn carry_out(self: &Arc<Self>, effect: Effect<Waiter>) {
+        let store = &self.app.store;
+        match effect {
+            Effect::Store { how, writes, operator } => {
+                let changes = self.changes(writes, operator.as_deref().unwrap_or(SYSTEM));
+                match how {
+                    Durably::Journal => store.journal(changes),
+                    Durably::Kept(id) => {
+                        store.journal(changes);
+                        // What is committed now is on disk after all that was journalled before.
+                        self.report(id, store.commit(Vec::new()));
+                    }
+                    Durably::Commit(id) => self.report(id, store.commit(changes)),
                 }
             }
-            server.watch_battles(&watched);
+            Effect::Consumed(room) => {
+                store.journal(vec![Change::DeleteIntent(self.app.id, Intent::RoomOver(room))]);
+            }
+            other => self.outgoing.lock().queue.push_back(other),
+        }
+    }
+
+    /// What is written down, as the store has it.
+    fn changes(&self, writes: Vec<Write>, operator: &str) -> Vec<Change> {
+        let (app, now) = (&self.app, clock::now());
+        let mut changes = Vec::with_capacity(writes.len());
+        for write in writes {
+            match write {
+                Write::Battle(battle, steps) => {
+                    changes.push(Change::PutBattle(app.id, (*battle).clone()));
+                    let event = |step| webhooks::battle_event(app, &battle, step, operator, now);
+                    changes.extend(steps.iter().filter_map(event));
+                }
+                Write::Forget(id) => changes.push(Change::DeleteBattle(app.id, id)),
+                Write::Connection(connection) => changes.push(Change::PutConnection(app.id, connection)),
+            }
+        }
+        changes
+    }
+
+    /// Brings the store's answer back.
+    fn report(self: &Arc<Self>, id: PlanId, commit: Commit) {
+        let between = self.clone();
+        tokio::spawn(async move {
+            let result = commit.await.map_err(|error| Refused {
+                is_behind: matches!(error, store::Error::Behind),
+                text: error.to_string(),
+            });
+            between.drive(Input::Stored { id, result });
         });
     }
 
-    /// Requests by a room that is no more, and to it, are over.
-    pub(crate) fn end_requests(&self, app: &App, room: &RoomId) {
-        let ended = app.stage.connections.lock().forget(room);
-        for (from, to) in ended {
-            let (step, other) = match from == *room {
-                true => (ConnectionStep::Cancelled, &to),
-                false => (ConnectionStep::Expired, &from),
+    // Telling
+
+    /// Performs what waits, unless somebody is at it.
+    fn drain(self: &Arc<Self>) {
+        {
+            let mut outgoing = self.outgoing.lock();
+            if outgoing.is_draining || outgoing.queue.is_empty() {
+                return;
+            }
+            outgoing.is_draining = true;
+        }
+        self.drain_some();
+    }
+
+    fn drain_some(self: &Arc<Self>) {
+        for _ in 0..AT_ONCE {
+            let next = {
+                let mut outgoing = self.outgoing.lock();
+                let next = outgoing.queue.pop_front();
+                outgoing.is_draining = next.is_some();
+                next
             };
-            if let Ok(other) = app.room(other.as_str()) {
-                other.tell_managers(Frame::text(&events::connection_event(step, &from, &to, "")));
+            match next {
+                Some(effect) => self.perform(effect),
+                None => return,
+            }
+        }
+        let between = self.clone();
+        tokio::spawn(async move { between.drain_some() });
+    }
+
+    fn perform(self: &Arc<Self>, effect: Effect<Waiter>) {
+        match effect {
+            Effect::Tell { rooms, what } => self.tell(&rooms, what),
+            // Whoever has hung up does not care.
+            Effect::Answer { ticket: Waiter::Asker(asker), result } => drop(asker.send(result)),
+            Effect::Answer { ticket: Waiter::Room(room, id), result } => {
+                room.drive(RoomInput::Asked { id, result });
+            }
+            Effect::Confirm(rooms) => {
+                for room in rooms.into_iter().filter(|room| self.rooms.living(room).is_none()) {
+                    self.drive(Input::Over(room));
+                }
+            }
+            Effect::Store { .. } | Effect::Consumed(_) => debug_assert!(false, "this does not wait"),
+        }
+    }
+
+    fn tell(&self, rooms: &[Incarnation], what: Told) {
+        let living = rooms.iter().filter_map(|room| self.rooms.living(room));
+        match what {
+            Told::Battle(battle, step) => {
+                let frame = Frame::text(&events::battle_event(&battle, &step));
+                living.for_each(|room| room.tell_all(frame.clone()));
+            }
+            Told::Connected(connected) => {
+                let connected = self.with_owners(connected);
+                for room in living {
+                    room.tell_all(Frame::text(&events::connection_changed(&room.room_id, &connected)));
+                }
+            }
+            Told::Request { step, from, to, extension } => {
+                let frame = Frame::text(&events::connection_event(step, &from, &to, &extension));
+                living.for_each(|room| room.tell_managers(frame.clone()));
             }
         }
     }
+}
 
-    /// A room that is no more has no part in anything.
-    pub(crate) async fn leave_stage(self: &Arc<Self>, app: &Arc<App>, room: &RoomId) -> Result<(), ApiError> {
-        let _lane = app.stage.lane.lock().await;
-        // It may be in one, and be asked to others.
-        while let Some(mut battle) = app.stage.battle_of(room.as_str()) {
-            let Ok(steps) = battle.leave(room, clock::now()) else { break };
-            self.save_battle(app, battle, &steps, SYSTEM).await?;
-        }
-        if !app.stage.connected(room).is_empty() {
-            self.disconnect(app, room).await?;
-        }
-        Ok(())
-    }
-
-    /// A room leaves its connection. The caller holds the stage's lane.
-    pub(crate) async fn disconnect(&self, app: &App, room: &RoomId) -> Result<(), ApiError> {
-        let before = app.stage.connected(room);
-        let connection = app.stage.connections.lock().leave(room)?;
-        self.save_connection(app, connection, &before).await
-    }
-
-    /// Makes a connection durable, then tells its rooms and those that were in it `before`.
-    pub(crate) async fn save_connection(
-        &self,
-        app: &App,
-        connection: rooms::Connection,
-        before: &[RoomId],
-    ) -> Result<(), ApiError> {
-        self.store.commit(vec![Change::PutConnection(app.id, connection.clone())]).await?;
-        app.stage.connections.lock().put(connection.clone());
-        let mut rooms = connection.rooms;
-        rooms.extend(before.iter().cloned());
-        rooms.sort();
-        rooms.dedup();
-        for room in rooms {
-            if let Ok(cell) = app.room(room.as_str()) {
-                let connected = app.connected(&room);
-                cell.tell_all(Frame::text(&events::connection_changed(&room, &connected)));
+impl Beyond for Between {
+    fn ask(self: Arc<Self>, room: &Arc<OpenRoom>, question: Question) {
+        let Question { id, operator, owner, wish } = question;
+        match wish.look_up(|_, room: RoomId| self.host(&room)) {
+            Ok(wish) => {
+                let host = Host { room: room.incarnation(), owner };
+                let (command, ticket) = (Command::Of(host, wish), Waiter::Room(room.clone(), id));
+                self.drive(Input::Do { operator, command, ticket });
             }
+            Err(error) => room.drive(RoomInput::Asked { id, result: Err(error.into()) }),
         }
-        Ok(())
+    }
+
+    fn over(self: Arc<Self>, room: &Arc<OpenRoom>) {
+        room.let_go();
+        self.drive(Input::Over(room.incarnation()));
+        self.rooms.remove(room);
     }
 }

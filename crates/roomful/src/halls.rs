@@ -7,10 +7,11 @@
 //! enters hears everything after its own page, and nothing from before.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use hall::between::Wish;
 use hall::{
     Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, PlanId, Planned, Refusal, Refused,
     Told, Write,
@@ -18,8 +19,8 @@ use hall::{
 use hashbrown::HashMap;
 use media::RoomKey;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use rooms::{Error, Event, Keep, LeaveCause, Room, RoomId, RoomType, SessionId, UserId};
-use store::{Change, Commit, Presence, RoomScope};
+use rooms::{Error, Event, Incarnation, Keep, LeaveCause, Room, RoomId, RoomType, SessionId, UserId};
+use store::{Change, Commit, Intent, Presence, RoomScope};
 use tokio::sync::oneshot;
 
 use crate::alarm::Alarm;
@@ -60,10 +61,50 @@ fn stored(id: PlanId, result: Result<(), store::Error>) -> Input<Waiter> {
     Input::Stored { id, result }
 }
 
+/// What an owner wants that concerns other rooms too.
+pub(crate) struct Question {
+    pub(crate) id: PlanId,
+    pub(crate) operator: String,
+    /// The room's owner.
+    pub(crate) owner: UserId,
+    pub(crate) wish: Wish<RoomId>,
+}
+
+/// What is beyond a room. There is one; rooms know no more of it than this, since it knows them.
+pub(crate) trait Beyond: Send + Sync {
+    /// Somebody in the room who may wants something: [`Input::Asked`] comes of it.
+    fn ask(self: Arc<Self>, room: &Arc<OpenRoom>, question: Question);
+
+    /// The room is over. Whoever is answered that it is, is answered after this.
+    fn over(self: Arc<Self>, room: &Arc<OpenRoom>);
+}
+
 /// A command is answered as only another may be, which cannot happen.
 pub(crate) fn unexpected(answer: &Answer) -> ApiError {
     debug_assert!(false, "a command is answered {answer:?}");
     ApiError::internal(format_args!("the command is answered {answer:?}"))
+}
+
+/// What a refusal is to a caller.
+pub(crate) fn error(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Rule(error) => error.into(),
+        Refusal::Gone => ApiError::new(Code::RoomNotFound, "the room was destroyed at this moment"),
+        Refusal::Busy => ApiError::new(Code::TooOften, "too many commands wait for this: retry in a moment"),
+        Refusal::Crowded(_) | Refusal::PlaysEnough => {
+            ApiError::new(Code::TooOften, "the user is in this room as often as is allowed")
+        }
+        Refusal::Store(Refused { is_behind, text }) => {
+            ApiError::new(if is_behind { Code::TooOften } else { Code::Internal }, text)
+        }
+        Refusal::NotYetKept => ApiError::internal(
+            "the others have it already, and it is kept as soon as the disk takes it: do not send it again",
+        ),
+        Refusal::Unknown => ApiError::internal(
+            "it is not known whether this was done: the disk has not answered yet; look before you retry",
+        ),
+        Refusal::NotDue => ApiError::internal("the room's lifetime is not over"),
+    }
 }
 
 /// What a member gets on entering.
@@ -81,6 +122,16 @@ enum Out {
     Listen(Arc<Session>, Entry, oneshot::Sender<Result<Welcome, Refusal>>, Welcome),
     Unlisten(SessionId, Option<Frame>),
     CatchUp(SessionId, Vec<Frame>),
+    Ask(Question),
+    Over,
+}
+
+/// What comes of it that is to be done with no lock held.
+enum Then {
+    /// A session has ended while it came in.
+    Leave(Arc<Session>),
+    Ask(Question),
+    Over,
 }
 
 #[derive(Default)]
@@ -127,6 +178,7 @@ pub(crate) struct OpenRoom {
     pub(crate) lifetime_alarm: Alarm,
     /// What it takes up of its maker's, as long as it is there.
     place: Mutex<Option<Place>>,
+    beyond: Weak<dyn Beyond>,
     cap: usize,
 }
 
@@ -134,6 +186,7 @@ impl OpenRoom {
     /// `place` is what the room takes up of its maker's.
     pub(crate) fn new(
         app: Arc<Tenant>,
+        beyond: Weak<dyn Beyond>,
         scope: RoomScope,
         room: Room,
         place: Option<Place>,
@@ -152,12 +205,18 @@ impl OpenRoom {
             alarm: Alarm::default(),
             lifetime_alarm: Alarm::default(),
             place: Mutex::new(place),
+            beyond,
             cap: config.member_list.cap,
             app,
         })
     }
 
     // Looking
+
+    /// Which life of the room of its name it is.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation { room: self.room_id.clone(), number: self.scope.number }
+    }
 
     /// The room, to look at.
     pub(crate) fn read(&self) -> Result<ReadRoom<'_>, Error> {
@@ -274,24 +333,8 @@ impl OpenRoom {
     /// What a refusal is to a caller.
     pub(crate) fn error(&self, refusal: Refusal) -> ApiError {
         match refusal {
-            Refusal::Rule(error) => error.into(),
             Refusal::Gone => self.gone().into(),
-            Refusal::Busy => {
-                ApiError::new(Code::TooOften, "too many commands wait for this room: retry in a moment")
-            }
-            Refusal::Crowded(_) | Refusal::PlaysEnough => {
-                ApiError::new(Code::TooOften, "the user is in this room as often as is allowed")
-            }
-            Refusal::Store(Refused { is_behind, text }) => {
-                ApiError::new(if is_behind { Code::TooOften } else { Code::Internal }, text)
-            }
-            Refusal::NotYetKept => ApiError::internal(
-                "the others have it already, and it is kept as soon as the disk takes it: do not send it again",
-            ),
-            Refusal::Unknown => ApiError::internal(
-                "it is not known whether this was done: the disk has not answered yet; look before you retry",
-            ),
-            Refusal::NotDue => ApiError::internal("the room's lifetime is not over"),
+            other => error(other),
         }
     }
 
@@ -352,6 +395,10 @@ impl OpenRoom {
             Effect::Confirm(users) => {
                 gone.extend(users.into_iter().filter(|user| self.app.account(user.as_str()).is_none()));
             }
+            Effect::Ask { id, operator, owner, wish } => {
+                self.send_out(Out::Ask(Question { id, operator, owner, wish }));
+            }
+            Effect::Over => self.send_out(Out::Over),
             Effect::Tell { to, what } => {
                 if let Some(frame) = self.frame(hall, &what) {
                     self.send_out(Out::Tell(to, frame));
@@ -435,6 +482,7 @@ impl OpenRoom {
                         webhooks::room_destroyed(&self.app, room, operator, cause, clock::now())
                     });
                     changes.extend(ended);
+                    changes.push(Change::PutIntent(scope.app, Intent::RoomOver(self.incarnation())));
                     Change::DeleteRoom(scope)
                 }
             };
@@ -476,34 +524,45 @@ impl OpenRoom {
     }
 
     fn drain_some(self: &Arc<Self>) {
-        let mut late = Vec::new();
-        let is_done = {
-            let mut links = self.links.lock();
-            (0..AT_ONCE).any(|_| {
-                let next = {
-                    let mut outgoing = self.outgoing.lock();
-                    let next = outgoing.queue.pop_front();
-                    outgoing.is_draining = next.is_some();
-                    next
-                };
-                match next {
-                    Some(out) => late.extend(self.perform(out, &mut links)),
-                    None => return true,
+        loop {
+            let mut after = Vec::new();
+            let is_done = {
+                let mut links = self.links.lock();
+                (0..AT_ONCE).find_map(|_| {
+                    let next = {
+                        let mut outgoing = self.outgoing.lock();
+                        let next = outgoing.queue.pop_front();
+                        outgoing.is_draining = next.is_some();
+                        next
+                    };
+                    let Some(out) = next else { return Some(true) };
+                    let then = self.perform(out, &mut links)?;
+                    let has_a_turn_of_its_own = !matches!(then, Then::Leave(_));
+                    after.push(then);
+                    has_a_turn_of_its_own.then_some(false)
+                })
+            };
+            for then in after {
+                match (then, self.beyond.upgrade()) {
+                    (Then::Leave(session), _) => drop(self.leave(&session, LeaveCause::Interrupted)),
+                    (Then::Ask(question), Some(beyond)) => beyond.ask(self, question),
+                    (Then::Over, Some(beyond)) => beyond.over(self),
+                    // The app is there as long as its rooms.
+                    (Then::Ask(_) | Then::Over, None) => {}
                 }
-                false
-            })
-        };
-        // Sessions that ended while they came in.
-        for session in late {
-            drop(self.leave(&session, LeaveCause::Interrupted));
-        }
-        if !is_done {
-            let room = self.clone();
-            tokio::spawn(async move { room.drain_some() });
+            }
+            match is_done {
+                Some(true) => return,
+                Some(false) => {}
+                None => {
+                    let room = self.clone();
+                    return drop(tokio::spawn(async move { room.drain_some() }));
+                }
+            }
         }
     }
 
-    fn perform(&self, out: Out, links: &mut Links) -> Option<Arc<Session>> {
+    fn perform(&self, out: Out, links: &mut Links) -> Option<Then> {
         match out {
             Out::Tell(Audience::All, frame) => links.values().for_each(|link| link.push(frame.clone())),
             Out::Tell(Audience::Sessions(sessions), frame) => {
@@ -521,7 +580,7 @@ impl OpenRoom {
                 if entry.is_new {
                     links.insert(session.id, session.clone());
                     if !session.note_entered(&self.room_id, self.media_key, entry.seen) {
-                        return Some(session);
+                        return Some(Then::Leave(session));
                     }
                 }
                 let _ = asker.send(Ok(welcome));
@@ -538,6 +597,8 @@ impl OpenRoom {
                 link.note_caught_up(&self.room_id);
                 frames.into_iter().for_each(|frame| link.push(frame));
             }
+            Out::Ask(question) => return Some(Then::Ask(question)),
+            Out::Over => return Some(Then::Over),
         }
         None
     }

@@ -11,9 +11,8 @@ use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
 use crate::halls::{OpenRoom, SYSTEM, unexpected};
-use crate::locks::ReadRoom;
 use crate::quota::Place;
-use crate::server::{Server, to_its_end};
+use crate::server::Server;
 use crate::webhooks;
 use crate::wire::{self, RoomInfoView};
 
@@ -40,11 +39,11 @@ impl Server {
     ) -> Result<String, ApiError> {
         let NewRoom { room_id, room_type, owner, fields, operator, made_by } = new;
         let _lane = self.lane(app.id, room_id.as_str()).await;
-        if let Ok(there) = app.room(room_id.as_str()) {
-            // One that is over keeps its name until it has left everything between rooms.
-            let over = |_| rooms::Error::RoomExists(room_id.to_string());
-            let exists = |room: ReadRoom<'_>| rooms::Error::room_exists(room.info(), &owner, room_type);
-            return Err(there.read().map_or_else(over, exists).into());
+        // The name of one that is over is free, also where not everybody has heard of that.
+        if let Ok(there) = app.room(room_id.as_str())
+            && let Ok(room) = there.read()
+        {
+            return Err(rooms::Error::room_exists(room.info(), &owner, room_type).into());
         }
         let incarnation = getrandom::u64().map_err(ApiError::internal)?;
         let now = clock::now();
@@ -65,7 +64,7 @@ impl Server {
         let room = Room::new(info, clock::now());
         // Another call may destroy the room as soon as it can be found.
         let made = RoomInfoView::new(&room, app).json();
-        let cell = OpenRoom::new(app.tenant.clone(), scope, room, place, &self.config);
+        let cell = OpenRoom::new(app.tenant.clone(), app.beyond(), scope, room, place, &self.config);
         app.put_room(cell.clone());
         self.watch_lifetime(&cell);
         Ok(made)
@@ -92,37 +91,11 @@ impl Server {
         room_type: Option<RoomType>,
         by: By,
     ) -> Result<wire::Statistic, ApiError> {
-        let (server, app, cell) = (self.clone(), app.clone(), app.room(room_id)?);
-        let answer = to_its_end(async move {
-            // Whoever makes a room of that name finds none, or this one whole.
-            let _lane = server.lane(app.id, cell.room_id.as_str()).await;
-            let end = cell.try_ask(by, room_type, Command::Planned(Planned::Destroy)).await;
-            let answer = end.map_err(|refusal| cell.error(refusal))?;
-            server.clear_up(&app, &cell).await;
-            Ok(answer)
-        });
-        match answer.await? {
+        let cell = app.room(room_id)?;
+        match cell.ask(by, room_type, Command::Planned(Planned::Destroy)).await? {
             Answer::Statistic { counters, senders } => Ok(wire::Statistic::new(counters, senders)),
             other => Err(unexpected(&other)),
         }
-    }
-
-    /// A room is over: so is all that it had a part in.
-    async fn clear_up(self: &Arc<Self>, app: &Arc<App>, cell: &OpenRoom) {
-        cell.let_go();
-        self.end_requests(app, &cell.room_id);
-        // The name is not given to another room before this one has left everything between rooms, on disk too.
-        if self.leave_stage(app, &cell.room_id).await.is_ok() {
-            return app.remove_room(&cell.room_id);
-        }
-        let (server, app, room) = (self.clone(), app.clone(), cell.room_id.clone());
-        tokio::spawn(async move {
-            while let Err(error) = server.leave_stage(&app, &room).await {
-                tracing::warn!(%room, error = %error.message, "a destroyed room is still between others");
-                tokio::time::sleep(DISMISSAL_RETRY).await;
-            }
-            app.remove_room(&room);
-        });
     }
 
     /// Ends the room when its lifetime does. Called whenever that moment may have come nearer.
@@ -134,23 +107,15 @@ impl Server {
 
     async fn end_if_due(self: &Arc<Self>, cell: &Arc<OpenRoom>) {
         loop {
-            let lane = self.lane(cell.app.id, cell.room_id.as_str()).await;
             let expire = Command::Planned(Planned::Expire);
             match cell.try_ask(By::App(SYSTEM.into()), None, expire).await {
-                Ok(_) => {
-                    if let Some(app) = self.app(cell.app.id) {
-                        self.clear_up(&app, cell).await;
-                    }
-                    return;
-                }
-                Err(Refusal::Gone) => return,
+                Ok(_) | Err(Refusal::Gone) => return,
                 Err(Refusal::NotDue) => return self.watch_lifetime(cell),
                 Err(refusal) => {
                     let error = cell.error(refusal);
                     tracing::warn!(room = %cell.room_id, error = %error.message, "dismissal waits");
                 }
             }
-            drop(lane);
             tokio::time::sleep(DISMISSAL_RETRY).await;
         }
     }

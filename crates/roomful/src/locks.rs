@@ -1,5 +1,5 @@
-//! The lock of a hall, of which a thread holds one at a time: whoever holds one room's and waits for another's (or
-//! for its own once more, behind somebody who wants to write) may wait for ever.
+//! The lock of a machine (a hall, or what is between rooms), of which a thread holds one at a time: whoever holds one and waits
+//! for another (or for its own once more, behind somebody who wants to write) may wait for ever.
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
@@ -26,16 +26,16 @@ pub(crate) fn room<T>(hall: &RwLock<Hall<T>>) -> Option<ReadRoom<'_>> {
     Some(Locked { guard, _alone: alone })
 }
 
-/// What goes on around it too.
-pub(crate) fn read<T>(hall: &RwLock<Hall<T>>) -> Locked<RwLockReadGuard<'_, Hall<T>>> {
+/// A machine, to look at.
+pub(crate) fn read<M>(machine: &RwLock<M>) -> Locked<RwLockReadGuard<'_, M>> {
     let alone = Alone::begin();
-    Locked { guard: hall.read(), _alone: alone }
+    Locked { guard: machine.read(), _alone: alone }
 }
 
 /// To change it.
-pub(crate) fn write<T>(hall: &RwLock<Hall<T>>) -> Locked<RwLockWriteGuard<'_, Hall<T>>> {
+pub(crate) fn write<M>(machine: &RwLock<M>) -> Locked<RwLockWriteGuard<'_, M>> {
     let alone = Alone::begin();
-    Locked { guard: hall.write(), _alone: alone }
+    Locked { guard: machine.write(), _alone: alone }
 }
 
 impl<G: Deref> Deref for Locked<G> {
@@ -52,7 +52,7 @@ impl<G: DerefMut> DerefMut for Locked<G> {
     }
 }
 
-/// That this thread holds no other room. Builds for tests look; others trust them.
+/// That this thread holds no other. Builds for tests look; others trust them.
 struct Alone;
 
 #[cfg(debug_assertions)]
@@ -63,7 +63,7 @@ thread_local! {
 impl Alone {
     fn begin() -> Self {
         #[cfg(debug_assertions)]
-        debug_assert!(!HOLDS_ONE.replace(true), "a thread that holds a room waits for one");
+        debug_assert!(!HOLDS_ONE.replace(true), "a thread that holds a machine waits for one");
         Self
     }
 }

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
+use hall::between::Input;
 use hashbrown::HashMap;
-use rooms::{CatalogueChange, Record, Room, RoomId};
-use store::{Change, Presence, RoomScope, Snapshot};
+use rooms::{Battle, CatalogueChange, Connection, Incarnation, Record, Room, SdkAppId};
+use store::{Change, Intent, Presence, RoomScope, Snapshot};
 
-use crate::app::App;
 use crate::clock;
 use crate::halls::OpenRoom;
 use crate::quota::Place;
 use crate::server::Server;
+
+/// What was kept of what goes on between the rooms of an app, and which of them have still to say that they are over.
+#[derive(Default)]
+struct BetweenRooms {
+    battles: Vec<Battle>,
+    connections: Vec<Connection>,
+    over: Vec<Incarnation>,
+}
 
 impl Server {
     /// Takes over what the store has kept.
@@ -28,16 +36,6 @@ impl Server {
                 app.catalogue.write().apply(CatalogueChange::Put(record));
             }
         }
-        for (app, battle) in snapshot.battles {
-            if let Some(app) = self.app(app) {
-                app.stage.put_battle(battle);
-            }
-        }
-        for (app, connection) in snapshot.connections {
-            if let Some(app) = self.app(app) {
-                app.stage.connections.lock().put(connection);
-            }
-        }
         let mut cells: HashMap<RoomScope, Arc<OpenRoom>> = HashMap::new();
         for (scope, info, mut counters) in snapshot.rooms {
             let Some(app) = self.app(scope.app) else { continue };
@@ -47,7 +45,7 @@ impl Server {
             room.restore_counters(counters);
             let made_by = room.info().made_by.as_ref();
             let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
-            let cell = OpenRoom::new(app.tenant.clone(), scope, room, place, &self.config);
+            let cell = OpenRoom::new(app.tenant.clone(), app.beyond(), scope, room, place, &self.config);
             cells.insert(scope, cell.clone());
             app.put_room(cell);
         }
@@ -85,29 +83,20 @@ impl Server {
         }
         for app in self.apps() {
             app.rooms().iter().for_each(|cell| cell.finish_restore());
-            self.restore_stage(&app);
         }
-    }
-
-    /// What is between rooms of which one was destroyed in the moment of a crash goes on without it.
-    fn restore_stage(&self, app: &App) {
-        let is_gone = |room: &RoomId| app.room(room.as_str()).is_err();
-        let connected = app.stage.connections.lock().all().cloned().collect::<Vec<_>>();
-        for mut connection in connected {
-            let before = connection.rooms.len();
-            connection.rooms.retain(|room| !is_gone(room));
-            if connection.rooms.len() < before {
-                app.stage.connections.lock().put(connection.clone());
-                self.store.journal(vec![Change::PutConnection(app.id, connection)]);
-            }
+        let mut between: HashMap<SdkAppId, BetweenRooms> = HashMap::new();
+        for (app, battle) in snapshot.battles {
+            between.entry(app).or_default().battles.push(battle);
         }
-        for mut battle in app.stage.open_battles() {
-            let gone: Vec<RoomId> =
-                battle.sides.iter().map(|side| side.room.clone()).filter(is_gone).collect();
-            let has_left = gone.iter().filter(|room| battle.leave(room, clock::now()).is_ok()).count() > 0;
-            if has_left {
-                app.stage.put_battle(battle.clone());
-                self.store.journal(vec![Change::PutBattle(app.id, battle)]);
+        for (app, connection) in snapshot.connections {
+            between.entry(app).or_default().connections.push(connection);
+        }
+        for (app, Intent::RoomOver(room)) in snapshot.intents {
+            between.entry(app).or_default().over.push(room);
+        }
+        for (app, BetweenRooms { battles, connections, over }) in between {
+            if let Some(app) = self.app(app) {
+                app.between.open(battles, connections, over);
             }
         }
     }
@@ -121,7 +110,7 @@ impl Server {
             for cell in app.rooms() {
                 self.watch_lifetime(&cell);
             }
-            self.watch_battles(&app);
+            app.between.drive(Input::Time);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the server knows: all apps, all sessions, and what they share.
 //!
-//! What changes accounts, and what makes rooms and ends them, takes its *lane* (one of many, by the name), so that two of the
-//! same name come one after the other. A lane is no lock on any state: a hall asks nobody for one.
+//! What changes accounts, and what makes rooms, takes its *lane* (one of many, by the name), so that two of the same name come one
+//! after the other. A lane is no lock on any state: neither a hall nor what is between rooms asks anybody for one.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;

@@ -235,7 +235,7 @@ pub(crate) struct BattleSide<'a> {
 impl<'a> BattleSide<'a> {
     fn new(side: &'a Side) -> Self {
         Self {
-            room_id: side.room.as_str(),
+            room_id: side.room.room.as_str(),
             owner_account: side.owner.as_str(),
             score: side.score,
             status: match side.stand {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, RoomId, Time, UserId};
+use crate::{Error, Incarnation, RoomId, Time, UserId};
 
 /// A battle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Battle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
     /// The room.
-    pub room: RoomId,
+    pub room: Incarnation,
     /// Its owner when the battle was created.
     pub owner: UserId,
     /// What it has reached.
@@ -116,8 +116,8 @@ impl Battle {
     /// A battle between `caller` and `called`; with a `timeout` these are asked first.
     pub fn create(
         id: String,
-        caller: (RoomId, UserId),
-        called: Vec<(RoomId, UserId)>,
+        caller: (Incarnation, UserId),
+        called: Vec<(Incarnation, UserId)>,
         duration: Duration,
         timeout: Option<Duration>,
         extension_info: String,
@@ -149,17 +149,17 @@ impl Battle {
     }
 
     /// Whether `room` is asked or takes part, and it is not over.
-    pub fn holds(&self, room: &str) -> bool {
+    pub fn holds(&self, room: &Incarnation) -> bool {
         self.stands(room, &[Stand::Asked, Stand::In])
     }
 
     /// Whether `room` takes part, and it is not over.
-    pub fn has(&self, room: &str) -> bool {
+    pub fn has(&self, room: &Incarnation) -> bool {
         self.stands(room, &[Stand::In])
     }
 
-    fn stands(&self, room: &str, stands: &[Stand]) -> bool {
-        let is_it = |side: &Side| side.room.as_str() == room && stands.contains(&side.stand);
+    fn stands(&self, room: &Incarnation, stands: &[Stand]) -> bool {
+        let is_it = |side: &Side| side.room == *room && stands.contains(&side.stand);
         self.is_open() && self.sides.iter().any(is_it)
     }
 
@@ -177,10 +177,15 @@ impl Battle {
     ///
     /// # Errors
     /// [`Error::BattleNotFound`] when the battle is over; [`Error::NotInBattle`] when the room was not asked.
-    pub fn answer(&mut self, room: &RoomId, accepted: bool, now: Time) -> Result<Vec<BattleStep>, Error> {
+    pub fn answer(
+        &mut self,
+        room: &Incarnation,
+        accepted: bool,
+        now: Time,
+    ) -> Result<Vec<BattleStep>, Error> {
         let side = self.require_side(room, &[Stand::Asked])?;
         side.stand = if accepted { Stand::In } else { Stand::Refused };
-        let mut steps = vec![BattleStep::Answered { room: room.clone(), accepted }];
+        let mut steps = vec![BattleStep::Answered { room: room.room.clone(), accepted }];
         self.settle(now, &mut steps);
         Ok(steps)
     }
@@ -189,10 +194,10 @@ impl Battle {
     ///
     /// # Errors
     /// [`Error::BattleNotFound`] when the battle is over; [`Error::NotInBattle`] when the room does not take part.
-    pub fn leave(&mut self, room: &RoomId, now: Time) -> Result<Vec<BattleStep>, Error> {
+    pub fn leave(&mut self, room: &Incarnation, now: Time) -> Result<Vec<BattleStep>, Error> {
         let is_caller = self.sides.first().is_some_and(|side| side.room == *room);
         self.require_side(room, &[Stand::In, Stand::Asked])?.stand = Stand::Out;
-        let mut steps = vec![BattleStep::Left { room: room.clone() }];
+        let mut steps = vec![BattleStep::Left { room: room.room.clone() }];
         if is_caller && self.started_at.is_none() {
             self.finish(BattleEnd::NeverStarted, now, &mut steps);
         } else {
@@ -202,7 +207,7 @@ impl Battle {
     }
 
     /// The part of a room that stands in one of these ways.
-    fn require_side(&mut self, room: &RoomId, stands: &[Stand]) -> Result<&mut Side, Error> {
+    fn require_side(&mut self, room: &Incarnation, stands: &[Stand]) -> Result<&mut Side, Error> {
         if !self.is_open() {
             return Err(Error::BattleNotFound(self.id.clone()));
         }
@@ -227,7 +232,7 @@ impl Battle {
         }
         let known: Vec<bool> = scores
             .iter()
-            .map(|(room, score)| match self.sides.iter_mut().find(|side| side.room == *room) {
+            .map(|(room, score)| match self.sides.iter_mut().find(|side| side.room.room == *room) {
                 Some(side) => {
                     side.score = if add { side.score.saturating_add(*score) } else { *score };
                     true
@@ -300,7 +305,7 @@ mod tests {
     use super::*;
 
     fn battle(called: &[&str], timeout: Option<u64>) -> (Battle, Vec<BattleStep>) {
-        let side = |room: &str| (RoomId::parse(room).unwrap(), UserId::parse("ann").unwrap());
+        let side = |room: &str| (one(room), UserId::parse("ann").unwrap());
         let called = called.iter().map(|room| side(room)).collect();
         let (duration, timeout) = (Duration::from_secs(60), timeout.map(Duration::from_secs));
         Battle::create("b".into(), side("a"), called, duration, timeout, String::new(), at(100))
@@ -308,6 +313,10 @@ mod tests {
 
     fn at(seconds: u64) -> Time {
         Time::from_unix_seconds(seconds)
+    }
+
+    fn one(room: &str) -> Incarnation {
+        Incarnation { room: id(room), number: 1 }
     }
 
     fn id(room: &str) -> RoomId {
@@ -329,12 +338,12 @@ mod tests {
     fn it_starts_when_all_have_answered_and_one_said_yes() {
         let (mut battle, steps) = battle(&["b", "c"], Some(10));
         assert_eq!(steps, [BattleStep::Created]);
-        assert_eq!(battle.answer(&id("b"), false, at(101)).unwrap().len(), 1);
+        assert_eq!(battle.answer(&one("b"), false, at(101)).unwrap().len(), 1);
 
-        assert_eq!(battle.answer(&id("c"), true, at(102)).unwrap().last(), Some(&BattleStep::Started));
+        assert_eq!(battle.answer(&one("c"), true, at(102)).unwrap().last(), Some(&BattleStep::Started));
 
-        assert!(battle.answer(&id("c"), true, at(103)).is_err(), "it has answered already");
-        assert_eq!(battle.leave(&id("c"), at(104)).unwrap().last(), Some(&BattleStep::Ended));
+        assert!(battle.answer(&one("c"), true, at(103)).is_err(), "it has answered already");
+        assert_eq!(battle.leave(&one("c"), at(104)).unwrap().last(), Some(&BattleStep::Ended));
         assert_eq!(battle.end, Some(BattleEnd::Abandoned));
     }
 
@@ -345,7 +354,7 @@ mod tests {
         assert_eq!(unanswered.end, Some(BattleEnd::NeverStarted));
 
         let (mut taken_back, _) = battle(&["b", "c"], Some(10));
-        assert_eq!(taken_back.leave(&id("a"), at(101)).unwrap().last(), Some(&BattleStep::Ended));
+        assert_eq!(taken_back.leave(&one("a"), at(101)).unwrap().last(), Some(&BattleStep::Ended));
         assert_eq!(taken_back.end, Some(BattleEnd::NeverStarted));
     }
 

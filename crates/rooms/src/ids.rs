@@ -152,9 +152,53 @@ text_id!(
     RoomId, "RoomId", 64
 );
 
+/// One life of a room: what names it so names no other room that comes to bear its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "StoredIncarnation")]
+pub struct Incarnation {
+    /// The room's id.
+    pub room: RoomId,
+    /// The number by which the store knows it, from 1 on. 0 was written before there were such numbers, and is whichever
+    /// room bears the name.
+    pub number: i64,
+}
+
+/// An incarnation as it was written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredIncarnation {
+    Name(RoomId),
+    Whole { room: RoomId, number: i64 },
+}
+
+impl From<StoredIncarnation> for Incarnation {
+    fn from(stored: StoredIncarnation) -> Self {
+        match stored {
+            StoredIncarnation::Name(room) => Self { room, number: 0 },
+            StoredIncarnation::Whole { room, number } => Self { room, number },
+        }
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.room.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_incarnation_is_read_as_it_was_written_before_it_had_a_number_too() {
+        let incarnation = |number| Incarnation { room: RoomId::parse("r").unwrap(), number };
+        for (json, expected) in [(r#""r""#, 0), (r#"{"room":"r","number":7}"#, 7)] {
+            assert_eq!(serde_json::from_str::<Incarnation>(json).unwrap(), incarnation(expected));
+        }
+        let json = serde_json::to_string(&incarnation(7)).unwrap();
+        assert_eq!(serde_json::from_str::<Incarnation>(&json).unwrap(), incarnation(7));
+    }
 
     #[test]
     fn an_id_is_checked_where_it_enters() {

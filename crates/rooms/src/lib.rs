@@ -55,7 +55,7 @@ pub use durable::Keep;
 pub use error::Error;
 pub use event::{Event, LeaveCause};
 pub use gifts::{Catalogue, CatalogueChange, CatalogueRecord, Gift, GiftCategory, GiftTally, Given, Wording};
-pub use ids::{RoomId, SdkAppId, SessionId, Time, UserId};
+pub use ids::{Incarnation, RoomId, SdkAppId, SessionId, Time, UserId};
 pub use info::{Fields, RoomInfo, RoomType, WireTakeSeatMode};
 pub use members::{Members, PAGE_SIZE};
 pub use messages::{Content, MAX_TEXT_BYTES, Message, RECENT_MESSAGES};

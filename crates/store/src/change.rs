@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rooms::{
-    Account, Battle, CatalogueChange, CatalogueRecord, Connection, Content, Counters, Message, Record,
-    RecordKey, RoomInfo, SdkAppId, SessionId, Time, UserId,
+    Account, Battle, CatalogueChange, CatalogueRecord, Connection, Content, Counters, Incarnation, Message,
+    Record, RecordKey, RoomInfo, SdkAppId, SessionId, Time, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,23 @@ pub struct Presence {
     pub seen: u64,
 }
 
+/// What a scope has still to say to another: written in the commit of what it says, and delivered until the other has what
+/// it means on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intent {
+    /// To what is between the app's rooms: this one is over.
+    RoomOver(Incarnation),
+}
+
+impl Intent {
+    /// Which of an app's it is.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::RoomOver(room) => format!("room {}", room.number),
+        }
+    }
+}
+
 /// An event on its way to a webhook receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxEvent {
@@ -153,6 +170,8 @@ pub enum Change {
     DeletePresence(RoomScope, UserId, SessionId),
     /// All sessions of a user are out of a room.
     DeleteMember(RoomScope, UserId),
+    PutIntent(SdkAppId, Intent),
+    DeleteIntent(SdkAppId, Intent),
     PutEvent(Arc<OutboxEvent>),
     DeleteEvent(u64),
     /// The event is given up: it goes to the dead letters.
@@ -188,7 +207,9 @@ impl Change {
             Self::PutApp(app) => Some(app.sdkappid),
             Self::AddSession(session) | Self::PutSession(session) => Some(session.sdkappid),
             Self::PutEvent(event) => Some(event.sdkappid),
-            Self::PutAccount(app, _)
+            Self::PutIntent(app, _)
+            | Self::DeleteIntent(app, _)
+            | Self::PutAccount(app, _)
             | Self::DeleteAccount(app, _)
             | Self::Catalogue(app, _)
             | Self::PutBattle(app, _)
@@ -275,6 +296,8 @@ pub struct Snapshot {
     pub sessions: Vec<StoredSession>,
     /// The rooms they were in.
     pub presence: Vec<Presence>,
+    /// What has still to be said.
+    pub intents: Vec<(SdkAppId, Intent)>,
     /// The apps with events that have not arrived yet, and the turn of the newest of each.
     pub waiting: Vec<(SdkAppId, u64)>,
     /// The highest id an event has.

@@ -32,7 +32,7 @@ mod tables;
 mod writer;
 
 pub use change::{
-    ApiKey, App, Change, EventPage, EventsWanted, OutboxEvent, Presence, Snapshot, StoredSession,
+    ApiKey, App, Change, EventPage, EventsWanted, Intent, OutboxEvent, Presence, Snapshot, StoredSession,
     WaitingEvent, Webhook,
 };
 pub use database::FILE_NAME;

@@ -13,8 +13,8 @@ use rooms::{
 
 use crate::engine::{Engine, Kept, Read, Refused};
 use crate::{
-    ApiKey, App, Change, Error, EventPage, EventsWanted, Job, OutboxEvent, Presence, RoomScope, Snapshot,
-    StoredSession, WaitingEvent,
+    ApiKey, App, Change, Error, EventPage, EventsWanted, Intent, Job, OutboxEvent, Presence, RoomScope,
+    Snapshot, StoredSession, WaitingEvent,
 };
 
 /// What becomes of a write.
@@ -200,6 +200,7 @@ struct Tables {
     connections: BTreeMap<(SdkAppId, u64), Connection>,
     sessions: BTreeMap<SessionId, StoredSession>,
     presence: BTreeMap<(i64, UserId, SessionId), Presence>,
+    intents: BTreeMap<(SdkAppId, String), Intent>,
     events: BTreeMap<u64, KeptEvent>,
     last_turn: u64,
     last_scope: i64,
@@ -293,6 +294,8 @@ impl Tables {
             Change::DeleteMember(scope, user) => {
                 self.presence.retain(|key, _| key.0 != scope.number || key.1 != user);
             }
+            Change::PutIntent(app, intent) => drop(self.intents.insert((app, intent.key()), intent)),
+            Change::DeleteIntent(app, intent) => drop(self.intents.remove(&(app, intent.key()))),
             Change::PutEvent(event) => {
                 self.last_turn += 1;
                 let kept = KeptEvent { event: event.clone(), turn: self.last_turn, is_dead: false };
@@ -339,6 +342,7 @@ impl Tables {
             connections: self.connections.iter().map(|((app, _), one)| (*app, one.clone())).collect(),
             sessions: self.sessions.values().cloned().collect(),
             presence: self.presence.values().cloned().collect(),
+            intents: self.intents.iter().map(|((app, _), intent)| (*app, intent.clone())).collect(),
             waiting: waiting.into_iter().collect(),
             last_event: self.events.last_key_value().map_or(0, |(id, _)| *id),
         }

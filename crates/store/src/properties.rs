@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rooms::{Account, Counters, Profile, Record, SessionId, Time, UserId};
+use rooms::{Account, Counters, Incarnation, Profile, Record, SessionId, Time, UserId};
 
 use crate::memory::{Disk, Fault, Memory};
 use crate::samples::{APP, ann, api_key, ben, event, presence, room, session, text};
-use crate::{Change, Error, Job, Presence, Queued, RoomScope, Snapshot, Sqlite, Store as _};
+use crate::{Change, Error, Intent, Job, Presence, Queued, RoomScope, Snapshot, Sqlite, Store as _};
 
 /// Those rooms are there from the beginning.
 pub(crate) const ROOMS: [RoomScope; 2] = [scope_of(1), scope_of(2)];
@@ -27,9 +27,13 @@ fn member(user: bool) -> UserId {
     if user { ann() } else { ben() }
 }
 
+fn over(number: u64) -> Intent {
+    Intent::RoomOver(Incarnation { room: room("r", 1).room_id, number: number.cast_signed() })
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let of_room = (0..2usize, 0..3u64, any::<bool>(), 0..4u64);
-    (0..16u8, of_room).prop_map(|(kind, (room_index, id, user, value))| {
+    (0..18u8, of_room).prop_map(|(kind, (room_index, id, user, value))| {
         let scope = ROOMS[room_index];
         let one = Presence { user: ann(), place: value, ..presence(id, scope) };
         match kind {
@@ -52,6 +56,8 @@ fn change() -> impl Strategy<Value = Change> {
             12 => Change::DeleteEvent(1 + value + 4 * id),
             13 => Change::PutApiKey(api_key(id, value)),
             14 => Change::DeleteApiKey(api_key(id, 0).secret_id),
+            15 => Change::PutIntent(APP, over(value)),
+            16 => Change::DeleteIntent(APP, over(value)),
             _ => {
                 let created_at = Time::from_unix_seconds(value);
                 Change::PutAccount(
@@ -69,10 +75,20 @@ pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
 
 /// What is kept, as text: the turns of events aside, which those that are written again get anew.
 pub(crate) fn told(snapshot: &Snapshot) -> String {
-    let Snapshot { rooms, records, messages, sessions, presence, accounts, api_keys, last_event, .. } =
-        snapshot;
+    let Snapshot {
+        rooms,
+        records,
+        messages,
+        sessions,
+        presence,
+        accounts,
+        api_keys,
+        intents,
+        last_event,
+        ..
+    } = snapshot;
     format!(
-        "{rooms:?}\n{records:?}\n{messages:?}\n{sessions:?}\n{presence:?}\n{accounts:?}\n{api_keys:?}\n{last_event}"
+        "{rooms:?}\n{records:?}\n{messages:?}\n{sessions:?}\n{presence:?}\n{accounts:?}\n{api_keys:?}\n{intents:?}\n{last_event}"
     )
 }
 

@@ -159,6 +159,14 @@ const MIGRATIONS: &[&str] = &[
         record TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE intents (
+        sdkappid INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (sdkappid, key)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The version that has keys of the RTC API.

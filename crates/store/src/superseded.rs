@@ -21,6 +21,7 @@ enum Row<'a> {
     Presence(i64, SessionId),
     Member(i64, &'a UserId),
     Session(SessionId),
+    Intent(SdkAppId, String),
     Event(u64),
 }
 
@@ -49,6 +50,9 @@ impl<'a> Row<'a> {
             }
             Change::DeletePresence(scope, _, session) => Self::Presence(scope.number, *session),
             Change::DeleteMember(scope, user) => Self::Member(scope.number, user),
+            Change::PutIntent(app, intent) | Change::DeleteIntent(app, intent) => {
+                Self::Intent(*app, intent.key())
+            }
             Change::PutEvent(event) => Self::Event(event.id),
             Change::DeleteEvent(id) => Self::Event(*id),
             // The first is the room's beginning, whatever comes later; the others depend on what is there.

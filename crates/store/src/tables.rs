@@ -107,6 +107,12 @@ pub(crate) fn apply(
         Change::DeleteMember(scope, user) => to
             .prepare_cached("DELETE FROM presence WHERE scope = ? AND user = ?")?
             .execute(params![scope.number, user.as_str()]),
+        Change::PutIntent(app, intent) => to
+            .prepare_cached("INSERT OR REPLACE INTO intents (sdkappid, key, record) VALUES (?, ?, ?)")?
+            .execute(params![app.0, intent.key(), json(intent)?]),
+        Change::DeleteIntent(app, intent) => to
+            .prepare_cached("DELETE FROM intents WHERE sdkappid = ? AND key = ?")?
+            .execute(params![app.0, intent.key()]),
         Change::PutEvent(event) => return outbox.put(to, event).map(Some),
         Change::DeleteEvent(id) => return outbox.delete(to, *id).map(|()| None),
         Change::FailEvent(id) => return outbox.fail(to, *id).map(|()| None),
@@ -175,6 +181,9 @@ pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot,
                 })
             },
         )?,
+        intents: rows(connection, "SELECT sdkappid, record FROM intents", |row| {
+            Ok((app(row)?, record(row, 1)?))
+        })?,
         waiting: outbox.newest().to_vec(),
         last_event: unsigned(last_event),
     })

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use rooms::{
-    Account, Content, Counters, Fields, Message, Profile, Record, RoomId, RoomInfo, RoomType, SdkAppId,
-    SessionId, Time, UserId,
+    Account, Content, Counters, Fields, Incarnation, Message, Profile, Record, RoomId, RoomInfo, RoomType,
+    SdkAppId, SessionId, Time, UserId,
 };
 use store::{
-    ApiKey, App, Change, Error, EventPage, EventsWanted, FILE_NAME, OutboxEvent, Presence, Queued, RoomScope,
-    Snapshot, Sqlite, Store as _, StoredSession, for_each_failed_event,
+    ApiKey, App, Change, Error, EventPage, EventsWanted, FILE_NAME, Intent, OutboxEvent, Presence, Queued,
+    RoomScope, Snapshot, Sqlite, Store as _, StoredSession, for_each_failed_event,
 };
 
 const APP: SdkAppId = SdkAppId(1_400_000_001);
@@ -74,6 +74,10 @@ fn account(name: &str) -> Account {
 /// A scope by its number.
 const fn scope(number: i64) -> RoomScope {
     RoomScope { app: APP, number }
+}
+
+fn over(room: &str, scope: RoomScope) -> Intent {
+    Intent::RoomOver(Incarnation { room: RoomId::parse(room).unwrap(), number: scope.number })
 }
 
 fn room(id: &str) -> RoomInfo {
@@ -149,6 +153,10 @@ fn what_was_acknowledged_is_read_back() {
             Change::PutRecord(r2, mute.clone()),
             Change::PutMessage(r2, message(1)),
             Change::DeleteRoom(r2),
+            // What it leaves to be said outlives it; what was said is gone.
+            Change::PutIntent(APP, over("r1", r1)),
+            Change::PutIntent(APP, over("r2", r2)),
+            Change::DeleteIntent(APP, over("r1", r1)),
             Change::PutEvent(event(5).into()),
             Change::PutEvent(event(6).into()),
             Change::PutEvent(event(7).into()),
@@ -171,6 +179,7 @@ fn what_was_acknowledged_is_read_back() {
         messages: (11..=60).map(|seq| (r1, message(seq))).collect(),
         sessions: vec![session],
         presence: vec![presence(u64::MAX - 1, r1)],
+        intents: vec![(APP, over("r2", r2))],
         // What was told and forgotten at once took no turn.
         waiting: vec![(APP, 2)],
         last_event: 7,

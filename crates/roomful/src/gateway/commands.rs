@@ -18,7 +18,7 @@ use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
 use super::owners::{Connect, Connected, FromRoom, InBattle, RequestBattle, ToRoom};
 use super::table::{Command, Run, Who, at_once, later, of, row, shaped};
-use super::{media, seats, speak, stage};
+use super::{between, media, seats, speak};
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events::{Entered, MemberPage, to_json};
@@ -307,47 +307,47 @@ pub(super) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             "request_connection",
             OWNER,
             "Ask another room to co-host.",
-            stage::request_connection,
+            between::request_connection,
         ),
         shaped::<FromRoom, Connected, _>(
             "accept_connection",
             OWNER,
             "Co-host with a room that has asked.",
-            stage::accept_connection,
+            between::accept_connection,
         ),
         shaped::<FromRoom, Done, _>(
             "reject_connection",
             OWNER,
             "Do not co-host with a room that has asked.",
-            stage::reject_connection,
+            between::reject_connection,
         ),
         shaped::<ToRoom, Done, _>(
             "cancel_connection",
             OWNER,
             "Take back a request to co-host.",
-            stage::cancel_connection,
+            between::cancel_connection,
         ),
-        shaped::<InRoom, Done, _>("leave_connection", OWNER, "Co-host no more.", stage::leave_connection),
+        shaped::<InRoom, Done, _>("leave_connection", OWNER, "Co-host no more.", between::leave_connection),
         shaped::<InRoom, Connected, _>(
             "get_connected_rooms",
             MEMBERS,
             "Which rooms co-host.",
-            stage::get_connected_rooms,
+            between::get_connected_rooms,
         ),
         shaped::<RequestBattle, BattleCreated, _>(
             "request_battle",
             OWNER,
             "Ask rooms to a battle.",
-            stage::request_battle,
+            between::request_battle,
         ),
-        shaped::<InBattle, Done, _>("accept_battle", OWNER, "Take part in a battle.", stage::accept_battle),
+        shaped::<InBattle, Done, _>("accept_battle", OWNER, "Take part in a battle.", between::accept_battle),
         shaped::<InBattle, Done, _>(
             "reject_battle",
             OWNER,
             "Take no part in a battle.",
-            stage::reject_battle,
+            between::reject_battle,
         ),
-        shaped::<InBattle, Done, _>("exit_battle", OWNER, "Leave a battle.", stage::exit_battle),
+        shaped::<InBattle, Done, _>("exit_battle", OWNER, "Leave a battle.", between::exit_battle),
         row(
             "get_media_config",
             Who::Anyone,

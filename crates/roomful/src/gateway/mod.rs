@@ -2,6 +2,7 @@
 
 mod asked;
 mod asyncapi;
+mod between;
 mod commands;
 mod connection;
 mod entrance;
@@ -11,7 +12,6 @@ mod owners;
 mod seats;
 mod silence;
 mod speak;
-mod stage;
 mod table;
 #[cfg(test)]
 mod typescript;

@@ -1,4 +1,4 @@
-//! The shapes of what owners ask for between rooms (`stage.rs`).
+//! The shapes of what owners ask for between rooms (`between.rs`).
 
 use schemars::JsonSchema;
 use serde::Serialize;

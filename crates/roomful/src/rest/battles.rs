@@ -1,24 +1,22 @@
 //! Battles between rooms (`live_engine_http_pk`). Durations are milliseconds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::rooms::{Battle, MAX_BATTLE, RoomId, RoomType, UserId};
+use ::rooms::{Battle, Incarnation, MAX_BATTLE, RoomId};
+use hall::between::{Answer, Asks, Command, NewBattle, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::answer::{Done, Response};
 use super::rooms::require_room_id;
-use crate::app::App;
-use crate::clock;
+use crate::between::unexpected;
 use crate::error::ApiError;
 use crate::wire::{self, BattleView};
 
 /// How many rooms may be called to one battle.
 const MAX_CALLED: usize = 8;
-
-/// How many battles a room may be asked to at once.
-const MOST_ASKED: usize = 16;
 
 /// The code for a room that fights already, in a list of results.
 const FIGHTS_ALREADY: u32 = 3;
@@ -56,94 +54,68 @@ pub(crate) struct RoomResult {
     result_message: &'static str,
 }
 
-/// A Live room and its owner.
-fn side(app: &App, field: &str, room_id: &str) -> Result<(RoomId, UserId), ApiError> {
-    let room_id = RoomId::parse_field(field, room_id)?;
-    let cell = app.room(room_id.as_str())?;
-    let room = cell.read_as(Some(RoomType::Live))?;
-    Ok((room_id, room.info().owner.clone()))
-}
-
 pub(super) async fn create_battle(call: Call, request: CreateRequest) -> Result<Response<Created>, ApiError> {
-    create(&call, request).await.map(Response)
-}
-
-async fn create(call: &Call, request: CreateRequest) -> Result<Created, ApiError> {
-    request.create(&call.server, &call.app, call.caller.as_str(), true, || Ok(())).await
+    let from =
+        request.from_room_id.as_deref().ok_or_else(|| ApiError::invalid("FromRoomId", "is missing"))?;
+    let from = RoomId::parse_field("FromRoomId", from)?;
+    let battle = request.read(&from, Asks::Never)?;
+    let between = &call.app.between;
+    let host = between.host(&from)?;
+    let (names, id) = (battle.called.clone(), battle.id.clone());
+    let wish = Wish::Battle(battle).look_up(|_, room| between.host(&room))?;
+    let answer = between.ask(call.caller.to_string(), Command::Of(host, wish)).await?;
+    Created::new(id, &names, answer).map(Response)
 }
 
 impl CreateRequest {
-    /// Makes the battle; the same over REST and from an owner.
-    ///
-    /// The caller's right is what `check` says when nothing else changes battles any more. Without `may_command`, rooms that are not co-hosting with the caller's are asked, whatever `NeedResponse` says.
-    pub(crate) async fn create(
-        self,
-        server: &std::sync::Arc<crate::server::Server>,
-        app: &std::sync::Arc<App>,
-        operator: &str,
-        may_command: bool,
-        check: impl Fn() -> Result<(), ApiError>,
-    ) -> Result<Created, ApiError> {
-        let from = self.from_room_id.ok_or_else(|| ApiError::invalid("FromRoomId", "is missing"))?;
+    /// The battle that is wanted by `from`; the same over REST and from an owner. `asks` is what `NeedResponse` stands for
+    /// when it is not set.
+    pub(crate) fn read(self, from: &RoomId, asks: Asks) -> Result<NewBattle<RoomId>, ApiError> {
         let called = self.to_room_id_list.filter(|called| !called.is_empty());
-        let called = called.ok_or_else(|| ApiError::invalid("ToRoomIdList", "names no room"))?;
-        if called.len() > MAX_CALLED {
+        let names = called.ok_or_else(|| ApiError::invalid("ToRoomIdList", "names no room"))?;
+        if names.len() > MAX_CALLED {
             let (field, together) = ("ToRoomIdList", "called to one battle");
             return Err(::rooms::Error::TooManyRooms { field, most: MAX_CALLED, together }.into());
+        }
+        let mut called: Vec<RoomId> = Vec::with_capacity(names.len());
+        for name in names {
+            let room = RoomId::parse_field("ToRoomIdList", &name)?;
+            if room == *from || called.contains(&room) {
+                let trouble = format_args!("has {room} more than once, or the caller");
+                return Err(ApiError::invalid("ToRoomIdList", trouble));
+            }
+            called.push(room);
         }
         let duration = self.duration.ok_or_else(|| ApiError::invalid("Duration", "is missing"))?;
         let duration = Duration::from_millis(duration);
         if duration.is_zero() || duration > MAX_BATTLE {
             return Err(ApiError::invalid("Duration", "is not between 1 and 86400000 milliseconds"));
         }
-        let is_asked_for = self.need_response == Some(true);
+        let asks = if self.need_response == Some(true) { Asks::Always } else { asks };
         let timeout = Duration::from_millis(self.timeout.unwrap_or(30_000));
-        if (is_asked_for || !may_command) && (timeout.is_zero() || timeout > Duration::from_secs(600)) {
+        if asks != Asks::Never && (timeout.is_zero() || timeout > Duration::from_secs(600)) {
             return Err(ApiError::invalid("Timeout", "is not between 1 and 600000 milliseconds"));
         }
         let extension = self.extension_info.unwrap_or_default();
         if extension.len() > 1000 {
             return Err(::rooms::Error::too_long("ExtensionInfo", extension.len(), 1000).into());
         }
-
-        let _lane = app.stage.lane.lock().await;
-        check()?;
-        let caller = side(app, "FromRoomId", &from)?;
-        if app.stage.battle_with(caller.0.as_str()).is_some() {
-            return Err(::rooms::Error::InBattle(from).into());
-        }
-        let (mut sides, mut result) = (Vec::new(), Vec::new());
-        for room_id in called {
-            let called = side(app, "ToRoomIdList", &room_id)?;
-            if called.0 == caller.0 || sides.iter().any(|(room, _)| *room == called.0) {
-                return Err(ApiError::invalid(
-                    "ToRoomIdList",
-                    format_args!("has {room_id} more than once, or the caller"),
-                ));
-            }
-            let called_room = called.0.as_str();
-            let fights =
-                app.stage.battle_with(called_room).is_some() || app.stage.asked(called_room) >= MOST_ASKED;
-            let (result_code, result_message) =
-                if fights { (FIGHTS_ALREADY, "the room is in a battle already") } else { (0, "") };
-            result.push(RoomResult { room_id, result_code, result_message });
-            if !fights {
-                sides.push(called);
-            }
-        }
-        if sides.is_empty() {
-            return Err(::rooms::Error::NoRoomForBattle.into());
-        }
-        let connected = app.stage.connected(&caller.0);
-        let are_together = sides.iter().all(|(room, _)| connected.contains(room));
-        let timeout = (is_asked_for || !(may_command || are_together)).then_some(timeout);
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(ApiError::internal)?;
-        let id = wire::hex(&random);
-        let (battle, steps) =
-            Battle::create(id.clone(), caller, sides, duration, timeout, extension, clock::now());
-        server.save_battle(app, battle, &steps, operator).await?;
-        Ok(Created { battle_id: id, result })
+        Ok(NewBattle { id: wire::hex(&random), called, duration, asks, timeout, extension })
+    }
+}
+
+impl Created {
+    /// What is answered to who has called these.
+    pub(crate) fn new(battle_id: String, called: &[RoomId], answer: Answer) -> Result<Self, ApiError> {
+        let Answer::Called { is_busy } = answer else { return Err(unexpected(&answer)) };
+        let result = called.iter().zip(is_busy).map(|(room, is_busy)| {
+            let (result_code, result_message) =
+                if is_busy { (FIGHTS_ALREADY, "the room is in a battle already") } else { (0, "") };
+            RoomResult { room_id: room.to_string(), result_code, result_message }
+        });
+        Ok(Created { battle_id, result: result.collect() })
     }
 }
 
@@ -179,7 +151,7 @@ pub(super) async fn set_battle_score(
     request: ScoreRequest,
 ) -> Result<Response<Results>, ApiError> {
     let id = request.battle_id.ok_or_else(|| ApiError::invalid("BattleId", "is missing"))?;
-    let add = match request.op_type {
+    let adds = match request.op_type {
         Some(1) => true,
         Some(2) => false,
         _ => return Err(ApiError::invalid("OpType", "must be 1 (add) or 2 (set)")),
@@ -193,14 +165,13 @@ pub(super) async fn set_battle_score(
             Ok((room, score.score.ok_or_else(|| ApiError::invalid("Score", "is missing"))?))
         })
         .collect::<Result<_, ApiError>>()?;
-    let _lane = call.app.stage.lane.lock().await;
-    let mut battle = call.app.stage.battle(&id)?;
-    let (known, steps) = battle.score(&scores, add)?;
-    call.server.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
-    let result = scores.iter().zip(known).map(|((room, _), known)| RoomResult {
+    let command = Command::Score { battle: id, scores: scores.clone(), adds };
+    let answer = call.app.between.ask(call.caller.to_string(), command).await?;
+    let Answer::Scored { is_in } = answer else { return Err(unexpected(&answer)) };
+    let result = scores.iter().zip(is_in).map(|((room, _), is_in)| RoomResult {
         room_id: room.to_string(),
-        result_code: u32::from(!known),
-        result_message: if known { "" } else { "the room has no part in this battle" },
+        result_code: u32::from(!is_in),
+        result_message: if is_in { "" } else { "the room has no part in this battle" },
     });
     Ok(Response(Results { result: result.collect() }))
 }
@@ -214,12 +185,13 @@ pub(super) struct BattleRequest {
 }
 
 impl BattleRequest {
-    fn find(&self, call: &Call) -> Result<Battle, ApiError> {
+    fn find(&self, call: &Call) -> Result<Arc<Battle>, ApiError> {
+        let between = &call.app.between;
         match (self.battle_id.as_deref(), self.room_id.as_deref()) {
             (Some(id), _) if !id.is_empty() => {
-                let battle = call.app.stage.battle(id)?;
-                let is_of_caller = |room: &RoomId| {
-                    call.app.room(room.as_str()).is_ok_and(|cell| call.read(&cell, None).is_ok())
+                let battle = between.look(|standing| standing.battle(id))?;
+                let is_of_caller = |room: &Incarnation| {
+                    call.app.living(room).is_some_and(|cell| call.read(&cell, None).is_ok())
                 };
                 if call.is_member() && !battle.sides.iter().any(|side| is_of_caller(&side.room)) {
                     return Err(::rooms::Error::NotAllowed(
@@ -231,8 +203,9 @@ impl BattleRequest {
             }
             (_, Some(room_id)) => {
                 let room_id = require_room_id(Some(room_id))?;
-                drop(call.read(&*call.app.room(room_id.as_str())?, None)?);
-                let battle = call.app.stage.battle_of(room_id.as_str());
+                let cell = call.app.room(room_id.as_str())?;
+                drop(call.read(&cell, None)?);
+                let battle = between.look(|standing| standing.battle_of(&cell.incarnation()));
                 battle.ok_or_else(|| ::rooms::Error::BattleNotFound(format!("of room {room_id}")).into())
             }
             _ => Err(ApiError::invalid("BattleId", "and RoomId are missing; give one")),
@@ -244,13 +217,11 @@ pub(super) async fn get_battle_info(
     call: Call,
     request: BattleRequest,
 ) -> Result<super::answer::Rendered<BattleView<'static>>, ApiError> {
-    Ok(super::answer::Rendered::new(wire::battle(&request.find(&call)?).to_string()))
+    Ok(super::answer::Rendered::new(wire::battle(&*request.find(&call)?).to_string()))
 }
 
 pub(super) async fn end_battle(call: Call, request: BattleRequest) -> Result<Done, ApiError> {
-    let _lane = call.app.stage.lane.lock().await;
-    let mut battle = request.find(&call)?;
-    let steps = battle.stop(clock::now())?;
-    call.server.save_battle(&call.app, battle, &steps, call.caller.as_str()).await?;
+    let battle = request.find(&call)?.id.clone();
+    call.app.between.ask(call.caller.to_string(), Command::End { battle }).await?;
     Ok(Done)
 }

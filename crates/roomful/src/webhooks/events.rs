@@ -218,8 +218,12 @@ pub(crate) fn battle_event(
     let (caller, called) = battle.sides.split_first()?;
     let mut body = wire::battle(battle);
     if *step == BattleStep::Created {
-        wire::put(&mut body, "FromRoomId", caller.room.as_str());
-        wire::put(&mut body, "ToRoomIdList", called.iter().map(|side| side.room.as_str()).collect::<Value>());
+        wire::put(&mut body, "FromRoomId", caller.room.room.as_str());
+        wire::put(
+            &mut body,
+            "ToRoomIdList",
+            called.iter().map(|side| side.room.room.as_str()).collect::<Value>(),
+        );
         wire::put(&mut body, "Timeout", battle.timeout.map_or(0, |timeout| timeout.as_millis() as u64));
         wire::put(&mut body, "NeedResponse", battle.timeout.is_some());
     }
