@@ -270,6 +270,29 @@ async fn whoever_was_kicked_is_not_back_after_a_restart() {
 }
 
 #[tokio::test]
+async fn whoever_was_deleted_is_not_back_after_a_kill() {
+    let mut server = Server::start().await;
+    server.create_room("r").await;
+    for round in 0..5 {
+        let mut ann = server.log_in("ann").await;
+        ann.ok("enter_room", json!({"RoomId": "r"})).await;
+        // On disk, with its session.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let item = json!({"DeleteItem": [{"UserID": "ann"}]});
+        let deleted = server.call("im_open_login_svc/account_delete", item).await;
+        assert_eq!(deleted["ErrorCode"], 0, "{deleted}");
+        server.kill_now();
+
+        server = server.restart().await;
+
+        assert_eq!(server.members("r").await, (vec![], 0), "round {round}");
+        let resume = json!({"ResumeToken": ann.resume_token});
+        let answer = server.connect().await.call("login", resume).await;
+        assert_eq!(answer["ErrorCode"], 70003, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_changed_whole_whoever_hangs_up() {
     let mut server = Server::start().await;
     server.create_room("r").await;

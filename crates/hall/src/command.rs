@@ -299,8 +299,6 @@ pub enum Passing {
 pub enum Answer {
     /// It is done, and there is nothing more to say.
     Done,
-    /// A session is in, and listens from here on.
-    Entered(Entry),
     /// Where somebody sits now.
     Seat(Option<u32>),
     /// The number of a request about a seat.
@@ -361,6 +359,10 @@ pub enum Refusal {
     NotDue,
     /// The room was destroyed at this moment.
     Gone,
+    /// The session is over, and enters nothing any more.
+    SessionOver,
+    /// The session goes on on another connection, which does not wait for this.
+    Elsewhere,
 }
 
 impl From<Error> for Refusal {

@@ -53,6 +53,8 @@ pub enum Input<T> {
         user: UserId,
         /// Which.
         session: SessionId,
+        /// Its turn among all that this session says.
+        turn: u64,
         /// The room's password, as it was given.
         password: Option<String>,
         /// Whom to answer.
@@ -64,6 +66,8 @@ pub enum Input<T> {
         user: UserId,
         /// Which.
         session: SessionId,
+        /// Its turn among all that this session says.
+        turn: u64,
         /// Why.
         cause: LeaveCause,
         /// Whom to answer, if anybody waits.
@@ -75,6 +79,8 @@ pub enum Input<T> {
         user: UserId,
         /// Which.
         session: SessionId,
+        /// Its turn among all that this session says.
+        turn: u64,
         /// The last message it has.
         seen: u64,
     },
@@ -84,6 +90,8 @@ pub enum Input<T> {
         user: UserId,
         /// Which.
         session: SessionId,
+        /// Its turn among all that this session says.
+        turn: u64,
         /// The last message it surely has.
         seen: u64,
     },
@@ -216,7 +224,18 @@ pub enum Effect<T> {
         /// What.
         what: Told,
     },
-    /// Who asked is answered. With [`Answer::Entered`] its session listens from here on.
+    /// A session is answered that wanted in. Where it is let in, it listens from here on.
+    Entered {
+        /// Which.
+        session: SessionId,
+        /// The turn of what is answered.
+        turn: u64,
+        /// Who asked.
+        ticket: T,
+        /// What.
+        result: Result<Entry, Refusal>,
+    },
+    /// Who asked is answered.
     Answer {
         /// Who.
         ticket: T,
@@ -234,6 +253,8 @@ pub enum Effect<T> {
     CatchUp {
         /// Which.
         session: SessionId,
+        /// The turn in which it asked.
+        turn: u64,
         /// The messages.
         messages: Vec<Message>,
         /// What is wanted of what it publishes.
@@ -331,8 +352,8 @@ pub struct Hall<T> {
     /// In the order in which they were told, which is the disk's.
     keeping: VecDeque<Keeping<T>>,
     ending: Option<Ending<T>>,
-    /// How many sessions are in.
-    listeners: usize,
+    /// The sessions that are in, and the latest turn that is known of each.
+    turns: HashMap<SessionId, u64, foldhash::fast::RandomState>,
     batch: PresenceBatch,
     likes: Likes,
     flushed_at: Option<Time>,
@@ -376,7 +397,7 @@ impl<T> Hall<T> {
             asking: HashMap::default(),
             keeping: VecDeque::new(),
             ending: None,
-            listeners: 0,
+            turns: HashMap::default(),
             batch: PresenceBatch::default(),
             likes: Likes::default(),
             flushed_at: None,
@@ -402,7 +423,9 @@ impl<T> Hall<T> {
     pub fn restore_session(&mut self, user: &UserId, session: SessionId, place: u64, now: Time) -> bool {
         let room = self.room.as_mut();
         let is_in = room.is_some_and(|room| room.restore_member(user, session, place, now).is_some());
-        self.listeners += usize::from(is_in);
+        if is_in {
+            self.turns.insert(session, 0);
+        }
         is_in
     }
 
@@ -470,25 +493,27 @@ impl<T> Hall<T> {
         }
         self.is_settled &= !matches!(input, Input::Enter { .. } | Input::Leave { .. } | Input::Time);
         match input {
-            Input::Enter { user, session, password, ticket } => {
-                let result = self.enter(&user, session, password.as_deref());
-                match result {
-                    Ok((entry, events)) => {
-                        // It has its page, and hears all that follows.
-                        self.answer(ticket, Ok(Answer::Entered(entry)));
-                        self.tell(events);
-                    }
-                    Err(refusal) => self.answer(ticket, Err(refusal)),
-                }
+            Input::Enter { user, session, turn, password, ticket } => {
+                let entered = self.enter(&user, session, turn, password.as_deref());
+                let (result, events) = match entered {
+                    Ok((entry, events)) => (Ok(entry), events),
+                    Err(refusal) => (Err(refusal), Vec::new()),
+                };
+                // It has its page, and hears all that follows.
+                self.effects.push_back(Effect::Entered { session, turn, ticket, result });
+                self.tell(events);
             }
-            Input::Leave { user, session, cause, ticket } => {
-                let result = self.leave(&user, session, cause);
+            Input::Leave { user, session, turn, cause, ticket } => {
+                let result = match self.is_overtaken(session, turn) {
+                    true => Ok(()),
+                    false => self.leave(&user, session, cause),
+                };
                 if let Some(ticket) = ticket {
                     self.answer(ticket, result.map(|()| Answer::Done).map_err(Refusal::Rule));
                 }
             }
-            Input::Back { user, session, seen } => self.back(&user, session, seen),
-            Input::Lost { user, session, seen } => self.note(&user, session, seen, Vec::new()),
+            Input::Back { user, session, turn, seen } => self.back(&user, session, turn, seen),
+            Input::Lost { user, session, turn, seen } => self.note(&user, session, turn, seen, Vec::new()),
             Input::Do { by, room_type, command, ticket } => self.ask(by, room_type, command, ticket),
             Input::Asked { id, result } => {
                 self.plans.end(id);
@@ -513,9 +538,12 @@ impl<T> Hall<T> {
 
     fn turn_away(&mut self, input: Input<T>, why: Refusal) {
         match input {
-            Input::Enter { ticket, .. }
-            | Input::Do { ticket, .. }
-            | Input::Leave { ticket: Some(ticket), .. } => self.answer(ticket, Err(why)),
+            Input::Enter { session, turn, ticket, .. } => {
+                self.effects.push_back(Effect::Entered { session, turn, ticket, result: Err(why) });
+            }
+            Input::Do { ticket, .. } | Input::Leave { ticket: Some(ticket), .. } => {
+                self.answer(ticket, Err(why))
+            }
             _ => {}
         }
     }
@@ -526,6 +554,7 @@ impl<T> Hall<T> {
         &mut self,
         user: &UserId,
         session: SessionId,
+        turn: u64,
         password: Option<&str>,
     ) -> Result<(Entry, Vec<Event>), Refusal> {
         let room = self.room.as_mut().ok_or(Refusal::Gone)?;
@@ -537,8 +566,9 @@ impl<T> Hall<T> {
         let entered = room.enter(user, session, self.now)?;
         let (place, seen, is_new) = (entered.place, room.last_seq(), entered.session_is_new);
         let mut events = Vec::new();
+        let known = self.turns.entry(session).or_default();
+        *known = turn.max(*known);
         if is_new {
-            self.listeners += 1;
             events.extend(entered.event);
             let mut writes = vec![
                 Write::Presence { session, user: user.clone(), place, seen, is_new },
@@ -554,7 +584,6 @@ impl<T> Hall<T> {
     fn leave(&mut self, user: &UserId, session: SessionId, cause: LeaveCause) -> Result<(), Error> {
         let Some(room) = &mut self.room else { return Ok(()) };
         let departure = room.leave(user, session, cause, self.now)?;
-        self.listeners = self.listeners.saturating_sub(1);
         let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
         let mut writes = vec![Write::Absence { session, user: user.clone() }];
         note_seat(room, departure.freed, &mut writes, &mut events);
@@ -577,26 +606,35 @@ impl<T> Hall<T> {
 
     /// A session that is out listens no more, and nothing of it flows.
     fn let_go(&mut self, session: SessionId, cause: Option<LeaveCause>) {
+        self.turns.remove(&session);
         let peers: Vec<PeerId> = self.streams.end(session).collect();
         self.close(peers);
         self.effects.push_back(Effect::Unlisten { session, cause });
     }
 
-    fn back(&mut self, user: &UserId, session: SessionId, seen: u64) {
-        let messages = match &self.room {
-            Some(room) => room.messages_after(seen).cloned().collect(),
-            None => Vec::new(),
-        };
+    /// Whether something is known of a session that it said later.
+    fn is_overtaken(&self, session: SessionId, turn: u64) -> bool {
+        self.turns.get(&session).is_some_and(|known| *known > turn)
+    }
+
+    fn back(&mut self, user: &UserId, session: SessionId, turn: u64, seen: u64) {
+        let Some(room) = self.room.as_ref().filter(|_| self.turns.contains_key(&session)) else { return };
+        // Also where this was overtaken: the connection knows for what it waits.
+        let messages = room.messages_after(seen).cloned().collect();
         let wanted = self.streams.wanted_of(session).to_vec();
-        self.effects.push_back(Effect::CatchUp { session, messages, wanted });
-        self.note(user, session, seen, vec![Event::Recovered { user: user.clone() }]);
+        self.effects.push_back(Effect::CatchUp { session, turn, messages, wanted });
+        self.note(user, session, turn, seen, vec![Event::Recovered { user: user.clone() }]);
     }
 
     /// What a session has by now, if it is in.
-    fn note(&mut self, user: &UserId, session: SessionId, seen: u64, told: Vec<Event>) {
-        let Some(members) = self.room.as_ref().map(Room::members) else { return };
-        let is_in = members.sessions(user.as_str()).contains(&session);
-        let Some(place) = members.place(user.as_str()).filter(|_| is_in) else { return };
+    fn note(&mut self, user: &UserId, session: SessionId, turn: u64, seen: u64, told: Vec<Event>) {
+        if self.is_overtaken(session, turn) {
+            return;
+        }
+        let Some(known) = self.turns.get_mut(&session) else { return };
+        *known = turn;
+        let place = self.room.as_ref().and_then(|room| room.members().place(user.as_str()));
+        let Some(place) = place else { return debug_assert!(false, "{session:?} is in without its user") };
         self.note_behind(user);
         let user_id = user.clone();
         let writes = vec![Write::Presence { session, user: user_id, place, seen, is_new: false }];
@@ -924,7 +962,6 @@ impl<T> Hall<T> {
         }
         for (session, cause) in put_out {
             if session != SessionId::ROBOT {
-                self.listeners = self.listeners.saturating_sub(1);
                 self.let_go(session, Some(cause));
             }
         }
@@ -965,7 +1002,7 @@ impl<T> Hall<T> {
         for session in sessions {
             self.effects.push_back(Effect::Unlisten { session, cause: Some(cause) });
         }
-        self.listeners = 0;
+        self.turns.clear();
         (self.batch, self.likes) = (PresenceBatch::default(), Likes::default());
         // Whoever hears of the end by an answer finds nothing of the room any more.
         self.effects.push_back(Effect::Over);
@@ -1029,7 +1066,7 @@ impl<T> Hall<T> {
         if self.batch.is_empty() && self.likes.by.is_empty() {
             return None;
         }
-        let crowd = Duration::from_secs_f64(self.listeners as f64 / BATCH_FRAMES_PER_SECOND as f64);
+        let crowd = Duration::from_secs_f64(self.turns.len() as f64 / BATCH_FRAMES_PER_SECOND as f64);
         let interval = crowd.clamp(BATCH_INTERVAL, SLOWEST_BATCH_INTERVAL);
         Some(self.flushed_at.map_or(self.now, |last| last + interval))
     }

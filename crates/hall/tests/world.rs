@@ -5,23 +5,30 @@
 //! Held at every step, or when all is quiet: every ticket is answered once; what was acknowledged is on disk and in the room;
 //! what was refused left nothing; disk = memory; told = listed; nobody acts by a right that is being taken away; of accept and
 //! cancel one succeeds; nothing is written behind a room's end; messages come in order and without a gap; what flows is what may.
+//! What of it is about sessions, and the threads by which all this happens, is in `world/sessions.rs`.
 //!
 //! A failing history is reproduced with `HALL_SEED=<the printed seed>`. `HALL_SEEDS=<n>` runs more of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "world/sessions.rs"]
+mod sessions;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use hall::session::TokenHash;
 use hall::{
     Answer, Audience, By, Command, Durably, Effect, Hall, Input, Offer, Passing, PeerId, PlanId, Planned,
     Refusal, Refused, Rights, Said, Told, Write,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Block, Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Record, RecordKey,
+    Block, Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey,
     RequestKind, Role, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
+
+use sessions::{Sessions, Step};
 
 const ROOMS: usize = 2;
 const USERS: usize = 8;
@@ -33,6 +40,10 @@ const OFFERED: [Device; 2] = [Device::Microphone, Device::Camera];
 
 fn user(number: usize) -> UserId {
     UserId::parse(&format!("user-{number}")).unwrap()
+}
+
+fn room_id(number: usize) -> RoomId {
+    RoomId::parse(&format!("room-{number}")).unwrap()
 }
 
 /// What the disk has of a room.
@@ -47,8 +58,8 @@ struct Kept {
 impl Kept {
     fn new(room: usize, incarnation: u64, now: Time) -> Self {
         let fields = Fields { is_seat_enabled: Some(true), max_seat_count: Some(3), ..Fields::default() };
-        let id = RoomId::parse(&format!("room-{room}")).unwrap();
-        let info = RoomInfo::create(id, RoomType::Live, user(0), &fields, now, incarnation).unwrap();
+        let info =
+            RoomInfo::create(room_id(room), RoomType::Live, user(0), &fields, now, incarnation).unwrap();
         let (records, presence) = (HashMap::new(), BTreeMap::new());
         Self { info, records, presence, counters: Counters::default() }
     }
@@ -101,21 +112,27 @@ fn state(room: &Room, now: Time) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 /// Something on its way to the disk.
-struct Job {
+enum Job {
+    Room(RoomJob),
+    /// The row of a session, or that it has none any more.
+    Session(SessionId, Option<(UserId, TokenHash)>),
+}
+
+struct RoomJob {
     room: usize,
     incarnation: u64,
     how: Durably,
     writes: Vec<Write>,
 }
 
-/// A session, as its client sees it.
+/// A session that listens, as its client sees the room.
 struct Client {
     members: BTreeSet<UserId>,
     /// It has heard of every change since its page.
     is_in_step: bool,
-    /// The last message it has, and whether it waits for what it missed.
+    /// The last message it has, and the last that the server is sure of.
     seq: u64,
-    is_behind: bool,
+    acknowledged: u64,
 }
 
 /// One open room, and what follows it.
@@ -123,6 +140,7 @@ struct Place {
     hall: Hall<u64>,
     incarnation: u64,
     outgoing: VecDeque<Effect<u64>>,
+    is_draining: bool,
     clients: BTreeMap<SessionId, (UserId, Client)>,
     /// Applications that managers were told of and not told the end of.
     applications: BTreeMap<u64, Time>,
@@ -148,6 +166,7 @@ struct World {
     jobs: VecDeque<Job>,
     answers: Vec<(usize, u64, PlanId, Result<(), Refused>)>,
     asked: HashMap<u64, (usize, By, Option<Command>)>,
+    sessions: Sessions,
     last: u64,
     incarnations: u64,
 }
@@ -163,6 +182,7 @@ impl World {
             jobs: VecDeque::new(),
             answers: Vec::new(),
             asked: HashMap::new(),
+            sessions: Sessions::new(),
             last: 0,
             incarnations: 0,
         };
@@ -179,17 +199,22 @@ impl World {
 
     fn open(&mut self, room: usize) {
         let kept = self.disk.get_mut(&room).unwrap();
+        // Presence without its session is nobody's.
+        kept.presence.retain(|session, _| self.sessions.is_there(*session));
         let mut hall = kept.open(self.now);
         // Who was banned meanwhile is not in any more, on disk neither.
         let members = hall.room().unwrap().members();
         kept.presence.retain(|_, (user, _)| members.contains(user.as_str()));
+        let life = (room, kept.info.incarnation);
+        for session in kept.presence.keys() {
+            self.sessions.restore_stay(*session, life, kept.counters.last_seq);
+        }
         hall.finish_restore();
         let listed: BTreeSet<UserId> =
             hall.room().unwrap().members().after(0).map(|(_, user)| user.clone()).collect();
-        // Clients that come back after a restart have their page again.
         let client = |user: &UserId| {
             let (members, seq) = (listed.clone(), kept.counters.last_seq);
-            (user.clone(), Client { members, is_in_step: true, seq, is_behind: false })
+            (user.clone(), Client { members, is_in_step: false, seq, acknowledged: seq })
         };
         let clients = kept.presence.iter().filter(|(_, (user, _))| listed.contains(user));
         let clients = clients.map(|(session, (user, _))| (*session, client(user))).collect();
@@ -202,6 +227,7 @@ impl World {
             hall,
             incarnation: kept.info.incarnation,
             outgoing: VecDeque::new(),
+            is_draining: false,
             clients,
             applications: BTreeMap::new(),
             demoting: HashMap::new(),
@@ -213,9 +239,16 @@ impl World {
             ends: false,
         });
         self.carry_out(room);
+        self.drain(room);
     }
 
     fn drive(&mut self, room: usize, input: Input<u64>) {
+        self.handle(room, input);
+        self.drain(room);
+    }
+
+    /// A hall's lock is taken, and let go of.
+    fn handle(&mut self, room: usize, input: Input<u64>) {
         if let Some(place) = &mut self.places[room] {
             let is_time = matches!(input, Input::Time);
             place.hall.handle(input, self.now);
@@ -233,7 +266,7 @@ impl World {
                 if let Effect::Rights { peer, rights } = effect {
                     place.flows.insert(peer, rights);
                 }
-                if let (Effect::Answer { ticket, result: Ok(Answer::Entered(_)) }, Some(room)) =
+                if let (Effect::Entered { ticket, result: Ok(_), .. }, Some(room)) =
                     (&effect, place.hall.room())
                 {
                     let page = room.members().after(0).map(|(_, user)| user.clone()).collect();
@@ -269,22 +302,28 @@ impl World {
                 place.demoting.insert(id, demoted);
             }
             place.ends = writes.iter().any(|write| matches!(write, Write::End(_)));
-            self.jobs.push_back(Job { room: at, incarnation: place.incarnation, how, writes });
+            let job = RoomJob { room: at, incarnation: place.incarnation, how, writes };
+            self.jobs.push_back(Job::Room(job));
         }
     }
 
     /// The disk takes what comes next, or refuses it.
     fn store(&mut self) {
-        let Some(job) = self.jobs.front() else { return };
-        let may_refuse = matches!(job.how, Durably::Commit(_));
+        let Some(job) = self.jobs.pop_front() else { return };
         if self.rng.random_bool(0.15) {
-            // What is journalled is tried again.
-            if may_refuse && let Some(job) = self.jobs.pop_front() {
-                self.settle(&job, Err(Refused { is_behind: false, text: "full".into() }));
+            match job {
+                Job::Room(job) if matches!(job.how, Durably::Commit(_)) => {
+                    self.settle(&job, Err(Refused { is_behind: false, text: "full".into() }));
+                }
+                // What is journalled is tried again.
+                job => self.jobs.push_front(job),
             }
             return;
         }
-        let job = self.jobs.pop_front().unwrap();
+        let job = match job {
+            Job::Room(job) => job,
+            Job::Session(session, row) => return self.sessions.write(session, row.as_ref()),
+        };
         let Some(kept) = self.disk.get_mut(&job.room).filter(|kept| kept.info.incarnation == job.incarnation)
         else {
             panic!("{:?} are written of a room that is no more", job.writes);
@@ -296,7 +335,7 @@ impl World {
         self.settle(&job, Ok(()));
     }
 
-    fn settle(&mut self, job: &Job, result: Result<(), Refused>) {
+    fn settle(&mut self, job: &RoomJob, result: Result<(), Refused>) {
         let Some(place) = self.places[job.room].as_mut().filter(|one| one.incarnation == job.incarnation)
         else {
             return;
@@ -324,30 +363,32 @@ impl World {
         }
     }
 
-    /// What is to be told is told, a piece of it.
-    fn tell(&mut self, at: usize, pieces: usize) {
-        for _ in 0..pieces {
-            let Some(effect) = self.places[at].as_mut().and_then(|place| place.outgoing.pop_front()) else {
-                return;
-            };
-            self.perform(at, effect);
-        }
-    }
-
-    fn perform(&mut self, at: usize, effect: Effect<u64>) {
-        let Some(place) = &mut self.places[at] else { return };
+    /// Performs an effect outside the hall's lock. Returns what follows for its sessions.
+    fn perform(&mut self, at: usize, effect: Effect<u64>) -> Vec<Step> {
+        let Some(place) = &mut self.places[at] else { return Vec::new() };
         match effect {
+            Effect::Entered { session, turn, ticket, result } => {
+                return self.answer_entering(at, (session, turn, ticket), result);
+            }
             Effect::Answer { ticket, result } => self.answer(at, ticket, result),
-            Effect::Unlisten { session, .. } => drop(place.clients.remove(&session)),
-            Effect::CatchUp { session, messages, .. } => {
-                if let Some((_, client)) = place.clients.get_mut(&session) {
-                    // What it has by another way comes again perhaps.
-                    let known = client.seq;
-                    for message in messages.iter().filter(|message| message.seq > known) {
-                        assert_eq!(message.seq, client.seq + 1, "a gap after it is back");
+            Effect::Unlisten { session, cause } => self.put_out(at, session, cause),
+            Effect::CatchUp { session, turn, messages, .. } => {
+                let is_awaited = self.sessions.catch_up(session, (at, place.incarnation), turn);
+                let Some((_, client)) = place.clients.get_mut(&session).filter(|_| is_awaited) else {
+                    return Vec::new();
+                };
+                let is_whole = messages.len() < RECENT_MESSAGES;
+                for message in messages {
+                    let is_heard = self.sessions.push(session, (at, place.incarnation), message.seq);
+                    let is_known = message.seq <= client.seq;
+                    assert!(
+                        !is_heard || !is_known || !self.sessions.is_exact(session),
+                        "it said that it has this"
+                    );
+                    if is_heard && !is_known {
+                        assert!(!is_whole || message.seq == client.seq + 1, "a gap after it is back");
                         client.seq = message.seq;
                     }
-                    client.is_behind = false;
                 }
             }
             Effect::Tell { to, what } => {
@@ -386,10 +427,13 @@ impl World {
                         continue;
                     }
                     match &what {
-                        Told::Event(Event::Message(message)) if !client.is_behind => {
+                        Told::Event(Event::Message(message))
+                            if self.sessions.push(*session, (at, place.incarnation), message.seq) =>
+                        {
                             assert_eq!(message.seq, client.seq + 1, "{user} misses a message");
                             client.seq = message.seq;
                         }
+                        Told::Members(_) if !self.sessions.hears(*session) => client.is_in_step = false,
                         Told::Members(changed) => {
                             client.is_in_step &= !changed.partial;
                             client.members.extend(changed.entered.iter().cloned());
@@ -416,20 +460,16 @@ impl World {
             | Effect::Ask { .. }
             | Effect::Over => {}
         }
+        Vec::new()
     }
 
     fn answer(&mut self, at: usize, ticket: u64, result: Result<Answer, Refusal>) {
-        let (room, by, command) = self.asked.remove(&ticket).expect("answered twice, or nobody asked");
-        assert_eq!(room, at);
-        let Some(place) = &mut self.places[at] else { return };
-        if let (Ok(Answer::Entered(entry)), By::Member { user, session, .. }) = (&result, &by) {
-            let members = place.pages.remove(&ticket).unwrap_or_default();
-            if entry.is_new {
-                let client = Client { members, is_in_step: true, seq: entry.seen, is_behind: false };
-                place.clients.insert(*session, (user.clone(), client));
-            }
+        if self.answer_leaving(ticket, &result) {
             return;
         }
+        let (room, _, command) = self.asked.remove(&ticket).expect("answered twice, or nobody asked");
+        assert_eq!(room, at);
+        let Some(place) = &mut self.places[at] else { return };
         let Some(Command::Planned(command)) = command else { return };
         match (&result, &command) {
             (Ok(Answer::Statistic { .. }), _) => {
@@ -512,7 +552,7 @@ impl World {
         for _ in 0..10_000 {
             self.store();
             self.report();
-            (0..ROOMS).for_each(|at| self.tell(at, 100));
+            self.run(100);
             self.now = self.now + Duration::from_millis(10);
             for at in 0..ROOMS {
                 let due = self.places[at].as_ref().and_then(|place| place.hall.deadline());
@@ -521,7 +561,8 @@ impl World {
                 }
             }
             let told = self.places.iter().flatten().all(|place| place.outgoing.is_empty());
-            if self.jobs.is_empty() && self.answers.is_empty() && self.asked.is_empty() && told {
+            let is_done = self.sessions.is_quiet() && told;
+            if self.jobs.is_empty() && self.answers.is_empty() && self.asked.is_empty() && is_done {
                 break;
             }
         }
@@ -533,13 +574,14 @@ impl World {
             for _ in 0..3 {
                 self.now = self.now + Duration::from_secs(2);
                 self.drive(at, Input::Time);
-                self.tell(at, 1000);
+                self.run(1000);
             }
         }
         while !self.jobs.is_empty() {
             self.store();
         }
         self.answers.clear();
+        self.check_sessions();
         for (at, place) in self.places.iter().enumerate() {
             let Some(place) = place else { continue };
             let Some(room) = place.hall.room() else { continue };
@@ -553,9 +595,11 @@ impl World {
                     room.members().sessions(user.as_str()).contains(session),
                     "{user} listens and is out"
                 );
-                assert_eq!(client.seq, room.last_seq(), "{user} misses a message");
-                if client.is_in_step {
-                    assert_eq!(client.members, listed, "told to {user}, and listed");
+                if self.sessions.require_in_step(*session, at) {
+                    assert_eq!(client.seq, room.last_seq(), "{user} misses a message");
+                    if client.is_in_step {
+                        assert_eq!(client.members, listed, "told to {user}, and listed");
+                    }
                 }
             }
             let sessions = listed.iter().flat_map(|user| room.members().sessions(user.as_str()));
@@ -569,12 +613,14 @@ impl World {
         self.jobs.clear();
         self.answers.clear();
         self.asked.clear();
+        self.sessions.restart();
         for at in 0..ROOMS {
             self.places[at] = None;
             if self.disk.contains_key(&at) {
                 self.open(at);
             }
         }
+        self.check_sessions();
     }
 
     fn ask(&mut self, at: usize, by: By, command: Command) {
@@ -590,8 +636,8 @@ impl World {
             0..18 => self.store(),
             18..34 => self.report(),
             34..50 => {
-                let pieces = self.rng.random_range(1..6);
-                self.tell(at, pieces);
+                let steps = self.rng.random_range(1..24);
+                self.run(steps);
             }
             50..58 => {
                 self.now = self.now + Duration::from_millis(self.rng.random_range(0..600));
@@ -613,13 +659,14 @@ impl World {
     }
 
     fn somebody(&mut self, at: usize) {
+        if self.rng.random_bool(0.5) {
+            return self.some_device(at);
+        }
         let who = self.rng.random_range(0..USERS);
-        let session = SessionId((10 * at + 20 * who + self.rng.random_range(1..3)) as u64);
+        let session = self.sessions.one_of(who, self.rng.random_range(0..2));
         let user_id = user(who);
         let other = user(self.rng.random_range(0..USERS));
         let Some(place) = &mut self.places[at] else { return };
-        let connected = place.clients.get(&session).filter(|(_, client)| !client.is_behind);
-        let known = connected.map(|(_, client)| client.seq);
         let member = |role| By::Member { user: user_id.clone(), session, role };
         let app = || By::App("app".into());
         let seconds = Duration::from_secs(self.rng.random_range(1..20));
@@ -637,29 +684,7 @@ impl World {
         };
         let applicant = applicant(request).unwrap_or_else(|| user_id.clone());
         let planned = |planned| Command::Planned(planned);
-        let (by, command) = match self.rng.random_range(0..45) {
-            0..8 => {
-                self.last += 1;
-                let ticket = self.last;
-                self.asked.insert(ticket, (at, member(Role::Member), None));
-                let user = user_id;
-                return self.drive(at, Input::Enter { user, session, password: None, ticket });
-            }
-            8..11 => {
-                self.last += 1;
-                let ticket = self.last;
-                self.asked.insert(ticket, (at, member(Role::Member), None));
-                let (user, cause) = (user_id, LeaveCause::Leave);
-                return self.drive(at, Input::Leave { user, session, cause, ticket: Some(ticket) });
-            }
-            11 => {
-                let Some(seen) = known else { return };
-                if let Some((_, client)) = place.clients.get_mut(&session) {
-                    client.is_behind = true;
-                }
-                let user = user_id;
-                return self.drive(at, Input::Back { user, session, seen });
-            }
+        let (by, command) = match self.rng.random_range(12..45) {
             12 => (
                 app(),
                 planned(Planned::Ban { users: vec![other], reason: String::new(), duration: seconds }),

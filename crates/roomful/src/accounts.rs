@@ -125,6 +125,13 @@ impl Server {
             self.store.commit(vec![Change::DeleteAccount(app.id, user.clone())]).await?;
             app.remove_account(user.as_str());
         }
+        // A session that begins now finds that there is no account.
+        for session in self.sessions.all() {
+            if session.app.id == app.id && session.user == *user {
+                session.close(Close::ACCOUNT_DELETED);
+                self.end_session(&session, LeaveCause::Kicked);
+            }
+        }
         for cell in app.rooms() {
             cell.order(Command::Passing(Passing::EndPlayers(vec![user.clone()])));
             // A robot that was being placed is there when this is planned; whoever places one later finds that there is
@@ -134,12 +141,6 @@ impl Server {
                 // Gone with all its robots.
                 Err(error) if error.code == Code::RoomNotFound => {}
                 result => drop(result?),
-            }
-        }
-        for session in self.sessions.all() {
-            if session.app.id == app.id && session.user == *user {
-                session.close(Close::ACCOUNT_DELETED);
-                self.end_session(&session, LeaveCause::Kicked);
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hall::between::Wish;
+use hall::session;
 use hall::{
     Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, PlanId, Planned, Refusal, Refused,
     Told, Write,
@@ -19,7 +20,7 @@ use hall::{
 use hashbrown::HashMap;
 use media::RoomKey;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use rooms::{Error, Event, Incarnation, Keep, LeaveCause, Room, RoomId, RoomType, SessionId, UserId};
+use rooms::{Error, Event, Incarnation, Keep, Room, RoomId, RoomType, SessionId, UserId};
 use store::{Change, Commit, Intent, Presence, RoomScope};
 use tokio::sync::oneshot;
 
@@ -31,7 +32,7 @@ use crate::events;
 use crate::live::unit;
 use crate::locks::{self, Locked, ReadRoom};
 use crate::quota::Place;
-use crate::session::{Frame, Session};
+use crate::session::{Frame, Late, Session, Waiter, Welcome};
 use crate::tenant::Tenant;
 use crate::webhooks::{self, Teller};
 use crate::wire;
@@ -44,14 +45,6 @@ const AT_ONCE: usize = 256;
 
 /// With so much to be told, nothing more is taken in.
 const MOST_OUTGOING: usize = 4096;
-
-/// Who is to be answered.
-pub(crate) enum Waiter {
-    /// Whoever asked.
-    Asker(oneshot::Sender<Result<Answer, Refusal>>),
-    /// A session that wants in.
-    Newcomer(Arc<Session>, oneshot::Sender<Result<Welcome, Refusal>>),
-}
 
 fn stored(id: PlanId, result: Result<(), store::Error>) -> Input<Waiter> {
     let result = result.map_err(|error| Refused {
@@ -90,6 +83,10 @@ pub(crate) fn error(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Rule(error) => error.into(),
         Refusal::Gone => ApiError::new(Code::RoomNotFound, "the room was destroyed at this moment"),
+        Refusal::SessionOver => {
+            ApiError::new(Code::SigInvalid, "the session has ended; log in with a UserSig")
+        }
+        Refusal::Elsewhere => ApiError::new(Code::SigInvalid, "the session goes on on another connection"),
         Refusal::Busy => ApiError::new(Code::TooOften, "too many commands wait for this: retry in a moment"),
         Refusal::Crowded(_) | Refusal::PlaysEnough => {
             ApiError::new(Code::TooOften, "the user is in this room as often as is allowed")
@@ -107,29 +104,21 @@ pub(crate) fn error(refusal: Refusal) -> ApiError {
     }
 }
 
-/// What a member gets on entering.
-pub(crate) struct Welcome {
-    /// `{"RoomInfo": .., "Next": .., "MemberCount": .., "MemberList": .., ..}`
-    pub(crate) json: String,
-}
-
 /// Something to be performed outside the lock.
 enum Out {
     Tell(Audience, Frame),
     TellOthers(SessionId, Frame),
     Answer(oneshot::Sender<Result<Answer, Refusal>>, Result<Answer, Refusal>),
-    Refuse(oneshot::Sender<Result<Welcome, Refusal>>, Refusal),
-    Listen(Arc<Session>, Entry, oneshot::Sender<Result<Welcome, Refusal>>, Welcome),
+    /// To a session that wants in, by the turn in which it said so.
+    Enter(Arc<Session>, u64, Result<Entry, Refusal>, Waiter),
     Unlisten(SessionId, Option<Frame>),
-    CatchUp(SessionId, Vec<Frame>),
+    CatchUp(SessionId, u64, Vec<Frame>),
     Ask(Question),
     Over,
 }
 
-/// What comes of it that is to be done with no lock held.
+/// What is to be done with no lock held, before anything else.
 enum Then {
-    /// A session has ended while it came in.
-    Leave(Arc<Session>),
     Ask(Question),
     Over,
 }
@@ -302,34 +291,6 @@ impl OpenRoom {
         self.drive(Input::Do { by, room_type: None, command, ticket });
     }
 
-    /// A session that has noted that it is about to be in wants in.
-    pub(crate) async fn enter(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        password: Option<String>,
-    ) -> Result<Welcome, Refusal> {
-        let (sender, answer) = oneshot::channel();
-        let ticket = Waiter::Newcomer(session.clone(), sender);
-        self.drive(Input::Enter { user: session.user.clone(), session: session.id, password, ticket });
-        answer.await.unwrap_or(Err(Refusal::Unknown))
-    }
-
-    /// A session goes. Resolves when it hears no more.
-    pub(crate) fn leave(
-        self: &Arc<Self>,
-        session: &Session,
-        cause: LeaveCause,
-    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
-        let (sender, answer) = oneshot::channel();
-        let ticket = Some(Waiter::Asker(sender));
-        self.drive(Input::Leave { user: session.user.clone(), session: session.id, cause, ticket });
-        let room = self.clone();
-        async move {
-            let answer = answer.await.unwrap_or(Err(Refusal::Unknown));
-            answer.map(drop).map_err(|refusal| room.error(refusal))
-        }
-    }
-
     /// What a refusal is to a caller.
     pub(crate) fn error(&self, refusal: Refusal) -> ApiError {
         match refusal {
@@ -408,30 +369,32 @@ impl OpenRoom {
                 let frame = cause.map(|cause| Frame::text(&events::room_closed(&self.room_id, cause)));
                 self.send_out(Out::Unlisten(session, frame));
             }
-            Effect::CatchUp { session, messages, wanted } => {
+            Effect::CatchUp { session, turn, messages, wanted } => {
                 let messages = messages.iter().map(|message| Frame::message(&self.room_id, message));
                 let wanted = wanted.iter().map(|one| Frame::text(&events::layers_wanted(&self.room_id, one)));
-                self.send_out(Out::CatchUp(session, messages.chain(wanted).collect()));
+                self.send_out(Out::CatchUp(session, turn, messages.chain(wanted).collect()));
             }
             Effect::Answer { ticket: Waiter::Asker(asker), result } => {
                 self.send_out(Out::Answer(asker, result));
             }
-            Effect::Answer { ticket: Waiter::Newcomer(session, asker), result } => {
-                let welcome = result.and_then(|answer| match (answer, hall.room()) {
-                    (Answer::Entered(entry), Some(room)) => {
-                        let page = self.render(room, "").map_err(Refusal::Rule)?;
-                        let streams = hall.streams().told();
-                        let json = events::welcome(room, &self.app, &page, streams, clock::now());
-                        Ok((entry, Welcome { json }))
-                    }
-                    _ => Err(Refusal::Gone),
-                });
-                self.send_out(match welcome {
-                    Ok((entry, welcome)) => Out::Listen(session, entry, asker, welcome),
-                    Err(refusal) => Out::Refuse(asker, refusal),
-                });
+            Effect::Entered { turn, ticket: Waiter::Newcomer(session, asker, _), result, .. } => {
+                let welcome = result.is_ok().then(|| self.welcome(hall)).flatten();
+                let ticket = Waiter::Newcomer(session.clone(), asker, welcome);
+                self.send_out(Out::Enter(session, turn, result, ticket));
+            }
+            Effect::Answer { ticket, .. } | Effect::Entered { ticket, .. } => {
+                debug_assert!(false, "a hall answers one who enters as one who asks, or the other way round");
+                ticket.answer(Err(Refusal::Unknown));
             }
         }
+    }
+
+    /// What one gets who enters.
+    fn welcome(&self, hall: &Hall<Waiter>) -> Option<Welcome> {
+        let room = hall.room()?;
+        let page = self.render(room, "").ok()?;
+        let json = events::welcome(room, &self.app, &page, hall.streams().told(), clock::now());
+        Some(Welcome { json })
     }
 
     /// Has the store's answer brought back.
@@ -525,7 +488,7 @@ impl OpenRoom {
 
     fn drain_some(self: &Arc<Self>) {
         loop {
-            let mut after = Vec::new();
+            let (mut late, mut then) = (Late::new(), None);
             let is_done = {
                 let mut links = self.links.lock();
                 (0..AT_ONCE).find_map(|_| {
@@ -536,20 +499,23 @@ impl OpenRoom {
                         next
                     };
                     let Some(out) = next else { return Some(true) };
-                    let then = self.perform(out, &mut links)?;
-                    let has_a_turn_of_its_own = !matches!(then, Then::Leave(_));
-                    after.push(then);
-                    has_a_turn_of_its_own.then_some(false)
+                    late.extend(self.perform(out, &mut links, &mut then));
+                    then.is_some().then_some(false)
                 })
             };
-            for then in after {
-                match (then, self.beyond.upgrade()) {
-                    (Then::Leave(session), _) => drop(self.leave(&session, LeaveCause::Interrupted)),
-                    (Then::Ask(question), Some(beyond)) => beyond.ask(self, question),
-                    (Then::Over, Some(beyond)) => beyond.over(self),
-                    // The app is there as long as its rooms.
-                    (Then::Ask(_) | Then::Over, None) => {}
+            // What sessions say to this, who do not want any more what they have got.
+            for effect in late {
+                match effect {
+                    session::Effect::Say { input, .. } => self.drive(input),
+                    session::Effect::Answer { ticket, result } => ticket.answer(result),
+                    _ => debug_assert!(false, "who comes into a room says more than that it leaves"),
                 }
+            }
+            match (then, self.beyond.upgrade()) {
+                (Some(Then::Ask(question)), Some(beyond)) => beyond.ask(self, question),
+                (Some(Then::Over), Some(beyond)) => beyond.over(self),
+                // The app is there as long as its rooms.
+                (Some(_), None) | (None, _) => {}
             }
             match is_done {
                 Some(true) => return,
@@ -562,7 +528,8 @@ impl OpenRoom {
         }
     }
 
-    fn perform(&self, out: Out, links: &mut Links) -> Option<Then> {
+    /// Returns what is to be carried out when no lock is held.
+    fn perform(&self, out: Out, links: &mut Links, then: &mut Option<Then>) -> Late {
         match out {
             Out::Tell(Audience::All, frame) => links.values().for_each(|link| link.push(frame.clone())),
             Out::Tell(Audience::Sessions(sessions), frame) => {
@@ -575,32 +542,36 @@ impl OpenRoom {
             }
             // Whoever has hung up does not care.
             Out::Answer(asker, result) => drop(asker.send(result)),
-            Out::Refuse(asker, refusal) => drop(asker.send(Err(refusal))),
-            Out::Listen(session, entry, asker, welcome) => {
-                if entry.is_new {
+            Out::Enter(session, turn, result, ticket) => {
+                if result.as_ref().is_ok_and(|entry| entry.is_new) {
                     links.insert(session.id, session.clone());
-                    if !session.note_entered(&self.room_id, self.media_key, entry.seen) {
-                        return Some(Then::Leave(session));
-                    }
                 }
-                let _ = asker.send(Ok(welcome));
+                let room = self.incarnation();
+                let mut late = session.tell(session::Input::Entered { room, turn, result, ticket });
+                // Nearly always nothing is said before the answer, which need not wait then.
+                if let [session::Effect::Answer { .. }] = late.as_slice()
+                    && let Some(session::Effect::Answer { ticket, result }) = late.pop()
+                {
+                    ticket.answer(result);
+                }
+                return late;
             }
             Out::Unlisten(session, frame) => {
-                let link = links.remove(&session)?;
-                link.note_left(self.media_key);
-                if let Some(frame) = frame {
-                    link.push(frame);
+                if let Some(link) = links.remove(&session) {
+                    let late = link.tell(session::Input::Out(self.incarnation()));
+                    frame.into_iter().for_each(|frame| link.push(frame));
+                    return late;
                 }
             }
-            Out::CatchUp(session, frames) => {
-                let link = links.get(&session)?;
-                link.note_caught_up(&self.room_id);
-                frames.into_iter().for_each(|frame| link.push(frame));
+            Out::CatchUp(session, turn, frames) => {
+                if let Some(link) = links.get(&session) {
+                    link.catch_up(&self.incarnation(), turn, frames);
+                }
             }
-            Out::Ask(question) => return Some(Then::Ask(question)),
-            Out::Over => return Some(Then::Over),
+            Out::Ask(question) => *then = Some(Then::Ask(question)),
+            Out::Over => *then = Some(Then::Over),
         }
-        None
+        Late::new()
     }
 
     /// Tells everyone in the room of something that is not the room's own.
@@ -667,7 +638,7 @@ impl OpenRoom {
         let is_in = locks::write(&self.hall).restore_session(&session.user, session.id, place, clock::now());
         if is_in {
             self.links.lock().insert(session.id, session.clone());
-            session.note_entered(&self.room_id, self.media_key, seen);
+            session.restore_stay(self.incarnation(), seen);
         }
         is_in
     }

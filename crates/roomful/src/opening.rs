@@ -67,8 +67,12 @@ impl Server {
             }
         }
         for stored in &snapshot.sessions {
-            if let Some(app) = self.app(stored.sdkappid) {
+            let Some(app) = self.app(stored.sdkappid) else { continue };
+            if app.account(stored.user.as_str()).is_some() {
                 self.sessions.restore(app.tenant.clone(), stored, &self.config.limits);
+            } else {
+                // Its account was deleted in the moment of a crash.
+                self.store.journal(vec![Change::DeleteSession(stored.id)]);
             }
         }
         for presence in snapshot.presence {
@@ -104,7 +108,7 @@ impl Server {
     /// Starts the clocks of what was there before the restart: resume graces and lifetimes of rooms.
     pub(crate) fn begin_grace(self: &Arc<Self>) {
         for session in self.sessions.all() {
-            self.expire_unless_resumed(session, 0);
+            self.carry_out(&session, session.settle());
         }
         for app in self.apps() {
             for cell in app.rooms() {

@@ -1,19 +1,22 @@
-//! Who is connected and who is in: sessions as they begin, enter, are lost, are back, leave and end.
+//! Sessions as they begin, enter, leave, are lost, are back and end: what their machines say is carried out. Nothing is
+//! decided here but which session is told what.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use hall::{Command, Input, Passing, Refusal};
-use rooms::{LeaveCause, SessionId, Time, UserId};
-use store::Change;
-use tokio::sync::mpsc;
+use hall::session::{Effect, Input, LinkId, Loss};
+use hall::{Command, Passing, Refusal};
+use rooms::{Incarnation, LeaveCause, SessionId, Time, UserId};
+use tokio::sync::oneshot;
 
 use crate::app::App;
+use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::halls::{OpenRoom, Welcome};
+use crate::halls::OpenRoom;
 use crate::quota;
 use crate::server::Server;
-use crate::session::{Close, Closer, Frame, Loss, ResumeToken, Session};
-use crate::tenant::Tenant;
+use crate::session::{Attached, Close, Closer, Late, ResumeToken, Session, Waiter, Welcome, token_hash};
+use crate::tenant::{Credentials, Tenant};
 
 fn new_id() -> Result<SessionId, ApiError> {
     // 0 stands for robots.
@@ -21,6 +24,8 @@ fn new_id() -> Result<SessionId, ApiError> {
 }
 
 impl Server {
+    // Beginning
+
     /// A user that has shown its UserSig begins a session. Where it has as many as are allowed, the oldest that has lost
     /// its connection makes room.
     pub(crate) fn begin_session(
@@ -28,6 +33,7 @@ impl Server {
         app: &Arc<App>,
         user: &UserId,
         valid_until: Time,
+        verified_by: &Credentials,
     ) -> Result<(Arc<Session>, ResumeToken), ApiError> {
         let limits = &self.config.limits;
         let quota = app.quotas.of(user, limits);
@@ -37,55 +43,156 @@ impl Server {
         }
         let tenant = app.tenant.clone();
         let begun = self.sessions.begin(id, tenant, user.clone(), quota.clone(), Some(valid_until));
-        begun.map_err(|error| {
+        let (session, token) = begun.map_err(|error| {
             quota.end_session(id);
             ApiError::internal(error)
-        })
+        })?;
+        self.confirm(&session, verified_by)?;
+        Ok((session, token))
     }
 
     /// A session that is nothing but what comes by WHIP or WHEP, and lasts as long as that: there is nobody who could show
-    /// another UserSig. How many a user has is held against its [`Place`]s.
+    /// another UserSig. How many a user has is held against its [`Place`](quota::Place)s.
     pub(crate) fn begin_media_session(
-        &self,
+        self: &Arc<Self>,
         app: &Arc<Tenant>,
         user: &UserId,
+        verified_by: &Credentials,
     ) -> Result<Arc<Session>, ApiError> {
         let quota = app.quotas.of(user, &self.config.limits);
         let begun = self.sessions.begin(new_id()?, app.clone(), user.clone(), quota, None);
-        Ok(begun.map_err(ApiError::internal)?.0)
+        let (session, _) = begun.map_err(ApiError::internal)?;
+        self.confirm(&session, verified_by)?;
+        Ok(session)
     }
 
-    /// A session goes into a room.
+    /// Whoever deletes an account or changes a key ends the sessions there are: this one is found there, or that here.
+    fn confirm(self: &Arc<Self>, session: &Arc<Session>, verified_by: &Credentials) -> Result<(), ApiError> {
+        let trouble = if session.app.account(session.user.as_str()).is_none() {
+            ApiError::new(Code::SigInvalid, "the account was deleted at this moment; log in again")
+        } else if !verified_by.has_same_key(&session.app.credentials()) {
+            usersig::Error::WrongKey.into()
+        } else {
+            return Ok(());
+        };
+        self.end_session(session, LeaveCause::Kicked);
+        Err(trouble)
+    }
+
+    // Connections
+
+    /// A session has its first connection. `None` when it is over.
+    pub(crate) fn attach(self: &Arc<Self>, session: &Arc<Session>, closer: Arc<Closer>) -> Option<Attached> {
+        let (attached, late) = session.attach(Input::Attach, closer);
+        self.carry_out(session, late);
+        attached
+    }
+
+    /// A client shows a resume token on another connection, which gets what it has missed. `None` when the token is not the
+    /// session's, or the session is over. Returns its next token too.
+    pub(crate) fn resume(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        token: &str,
+        seen: HashMap<String, u64>,
+        closer: Arc<Closer>,
+    ) -> Result<Option<(Attached, ResumeToken)>, ApiError> {
+        let next = ResumeToken::generate().map_err(ApiError::internal)?;
+        let used = token_hash(token);
+        let resume = Input::Resume { used, next: next.hash, seen, now: clock::now() };
+        let (attached, late) = session.attach(resume, closer);
+        if attached.is_some() {
+            self.sessions.change_token(session.id, &used, next.hash);
+        }
+        self.carry_out(session, late);
+        Ok(attached.map(|attached| (attached, next)))
+    }
+
+    /// A connection has ended.
+    pub(crate) fn detach(self: &Arc<Self>, session: &Arc<Session>, link: LinkId, how: Loss) {
+        self.tell(session, Input::Detach { link, how });
+    }
+
+    /// A session has shown a newer UserSig.
+    pub(crate) fn renew(self: &Arc<Self>, session: &Arc<Session>, valid_until: Time) {
+        self.tell(session, Input::Renew(valid_until));
+    }
+
+    // Rooms
+
+    /// A session goes into a room, by one of its connections.
     pub(crate) async fn enter_room(
         self: &Arc<Self>,
         session: &Arc<Session>,
+        link: LinkId,
         cell: &Arc<OpenRoom>,
         password: Option<String>,
     ) -> Result<Welcome, ApiError> {
         self.require_store(&cell.app)?;
         loop {
-            let was_in = session.is_in(cell.room_id.as_str()) == Some(cell.media_key);
-            if !session.note_entering(&cell.room_id, cell.media_key) {
-                return Err(ApiError::new(Code::SigInvalid, "the session has ended; log in with a UserSig"));
-            }
-            let refusal = match cell.enter(session, password.clone()).await {
+            let (sender, answer) = oneshot::channel();
+            let ticket = Waiter::Newcomer(session.clone(), sender, None);
+            let (room, password) = (cell.incarnation(), password.clone());
+            self.tell(session, Input::Enter { link, room, password, ticket });
+            match answer.await.unwrap_or(Err(Refusal::Unknown)) {
                 Ok(welcome) => return Ok(welcome),
-                Err(refusal) => refusal,
-            };
-            if !was_in {
-                session.note_left(cell.media_key);
+                Err(Refusal::Crowded(own)) => {
+                    self.end_a_lost_one(own).ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
+                }
+                Err(refusal) => {
+                    // It may have been in for a moment.
+                    self.watch_lifetime(cell);
+                    return Err(cell.error(refusal));
+                }
             }
-            let Refusal::Crowded(own) = refusal else { return Err(cell.error(refusal)) };
-            self.end_a_lost_one(own).ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
+        }
+    }
+
+    /// A session goes out of a room. Resolves when it hears no more of it.
+    pub(crate) async fn leave_room(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        link: LinkId,
+        cell: &Arc<OpenRoom>,
+    ) -> Result<(), ApiError> {
+        let (sender, answer) = oneshot::channel();
+        let (room, ticket) = (cell.incarnation(), Waiter::Asker(sender));
+        self.tell(session, Input::Leave { link, room, ticket });
+        let answer = answer.await.unwrap_or(Err(Refusal::Unknown));
+        answer.map(drop).map_err(|refusal| cell.error(refusal))
+    }
+
+    // Ends
+
+    /// A session is over: it leaves all its rooms, and its token is worth nothing.
+    pub(crate) fn end_session(self: &Arc<Self>, session: &Arc<Session>, cause: LeaveCause) {
+        self.tell(session, Input::End(cause));
+    }
+
+    /// The session ends that a token resumes.
+    pub(crate) fn end_by_token(self: &Arc<Self>, token: &str) {
+        let token = token_hash(token);
+        if let Some(session) = self.sessions.by_token(&token)
+            && self.ends(&session, Input::EndByToken(token))
+        {
+            session.close(Close::LEFT);
         }
     }
 
     /// Of a user's sessions the first that has lost its connection ends, for another to begin. `None` when none has.
     fn end_a_lost_one(self: &Arc<Self>, own: Vec<SessionId>) -> Option<()> {
-        let lost = own.into_iter().filter_map(|id| self.sessions.by_id(id)).find(|one| one.is_lost())?;
-        lost.close(Close::REPLACED);
-        self.end_session(&lost, LeaveCause::Interrupted);
+        let mut own = own.into_iter().filter_map(|id| self.sessions.by_id(id));
+        let ended = own.find(|session| self.ends(session, Input::EndIfLost))?;
+        ended.close(Close::REPLACED);
         Some(())
+    }
+
+    /// Tells a session something by which it may end. Whether it does.
+    fn ends(self: &Arc<Self>, session: &Arc<Session>, input: Input<Waiter>) -> bool {
+        let late = session.tell(input);
+        let ends = late.iter().any(|effect| matches!(effect, Effect::Over));
+        self.carry_out(session, late);
+        ends
     }
 
     /// All sessions of an app are over.
@@ -102,90 +209,48 @@ impl Server {
         }
     }
 
-    /// A session goes out of one room. Resolves when it hears no more of it.
-    pub(crate) fn leave_room(
-        self: &Arc<Self>,
-        session: &Session,
-        cell: &Arc<OpenRoom>,
-        cause: LeaveCause,
-    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
-        let left = cell.leave(session, cause);
-        self.watch_lifetime(cell);
-        left
+    // Driving
+
+    fn tell(self: &Arc<Self>, session: &Arc<Session>, input: Input<Waiter>) {
+        let late = session.tell(input);
+        self.carry_out(session, late);
     }
 
-    /// A session is over: it leaves all its rooms, and its token is worth nothing.
-    pub(crate) fn end_session(self: &Arc<Self>, session: &Session, cause: LeaveCause) {
-        if self.sessions.end(session) {
-            self.let_go(session, cause);
+    /// Does what a session says, which nobody's lock is held for. Other threads may do what it says later before this.
+    pub(crate) fn carry_out(self: &Arc<Self>, session: &Arc<Session>, late: Late) {
+        for effect in late {
+            match effect {
+                Effect::Say { room, input } => self.say(session, room, input),
+                Effect::Answer { ticket, result } => ticket.answer(result),
+                Effect::Wait(link) => {
+                    let (server, session) = (self.clone(), session.clone());
+                    tokio::spawn(async move {
+                        crate::pulse::sleep(server.config.presence.resume_grace).await;
+                        server.tell(&session, Input::GraceOver(link));
+                    });
+                }
+                Effect::Over => self.sessions.forget(session),
+                Effect::Attached { .. } | Effect::Refused | Effect::Keep(_) => {}
+            }
         }
     }
 
-    /// The same, unless another connection has taken over from the one of `generation`.
-    pub(crate) fn end_session_at(self: &Arc<Self>, session: &Session, generation: u64, cause: LeaveCause) {
-        if self.sessions.end_at(session, generation) {
-            self.let_go(session, cause);
+    fn say(self: &Arc<Self>, session: &Arc<Session>, room: Incarnation, input: hall::Input<Waiter>) {
+        if let Some(cell) = self.cell_of(session, &room) {
+            let is_leaving = matches!(input, hall::Input::Leave { .. });
+            cell.drive(input);
+            if is_leaving {
+                self.watch_lifetime(&cell);
+            }
+            return;
         }
-    }
-
-    fn let_go(self: &Arc<Self>, session: &Session, cause: LeaveCause) {
-        for room in session.rooms() {
-            // A room that was destroyed meanwhile has let the session go already.
-            let cell = self.cell_of(session, &room);
-            cell.into_iter().for_each(|cell| drop(self.leave_room(session, &cell, cause)));
+        // A room that is over has let everybody go.
+        match input {
+            hall::Input::Enter { turn, ticket, .. } => {
+                self.tell(session, Input::Entered { room, turn, result: Err(Refusal::Gone), ticket });
+            }
+            hall::Input::Leave { ticket: Some(ticket), .. } => ticket.answer(Err(Refusal::Gone)),
+            _ => {}
         }
-        self.store.journal(vec![Change::DeleteSession(session.id)]);
-    }
-
-    /// A session has a connection, which gets what it has missed. With `seen`, the client says for each room the last message
-    /// it has; else the server goes by what it knows. Returns the connection's generation.
-    pub(crate) fn attach(
-        &self,
-        session: &Session,
-        outbox: mpsc::Sender<Frame>,
-        closer: Arc<Closer>,
-        seen: &std::collections::HashMap<String, u64>,
-    ) -> u64 {
-        let (generation, rooms) = session.attach(outbox, closer);
-        for room in rooms {
-            let Some(cell) = self.cell_of(session, &room) else {
-                session.note_caught_up(&room.room_id);
-                continue;
-            };
-            let known = seen.get(room.room_id.as_str()).copied().unwrap_or(room.sent);
-            let (user, session) = (session.user.clone(), session.id);
-            cell.drive(Input::Back { user, session, seen: known });
-        }
-        generation
-    }
-
-    /// A connection is lost: unless another has taken over, the session has the resume grace to come back.
-    pub(crate) fn detach(self: &Arc<Self>, session: &Arc<Session>, generation: u64, loss: Loss) {
-        let Some(rooms) = session.detach(generation, loss) else { return };
-        for room in rooms {
-            let Some(cell) = self.cell_of(session, &room) else { continue };
-            let (user, session) = (session.user.clone(), session.id);
-            cell.drive(Input::Lost { user, session, seen: room.acknowledged });
-        }
-        self.expire_unless_resumed(session.clone(), generation);
-    }
-
-    /// A session has begun of which the store knows nothing yet.
-    pub(crate) fn note_new_session(&self, session: &Session) {
-        self.store.journal(vec![Change::AddSession(session.stored())]);
-    }
-
-    /// A session has another token, or another end.
-    pub(crate) fn note_session(&self, session: &Session) {
-        self.store.journal(vec![Change::PutSession(session.stored())]);
-    }
-
-    /// A session lost its connection: it ends when the resume grace is over, unless another connection comes.
-    pub(crate) fn expire_unless_resumed(self: &Arc<Self>, session: Arc<Session>, generation: u64) {
-        let server = self.clone();
-        tokio::spawn(async move {
-            crate::pulse::sleep(server.config.presence.resume_grace).await;
-            server.end_session_at(&session, generation, LeaveCause::Interrupted);
-        });
     }
 }

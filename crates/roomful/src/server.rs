@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use rooms::SdkAppId;
+use rooms::{Incarnation, SdkAppId};
 use store::{Snapshot, Store, Webhook};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::halls::OpenRoom;
 use crate::keys::Keys;
 use crate::live::Live;
-use crate::session::{InRoom, Session, Sessions};
+use crate::session::{Session, Sessions};
 use crate::tenant::Tenant;
 use crate::webhooks::{EventIds, Sender};
 
@@ -106,9 +106,9 @@ impl Server {
     }
 
     /// A room that a session is in, unless it is over.
-    pub(crate) fn cell_of(&self, session: &Session, room: &InRoom) -> Option<Arc<OpenRoom>> {
-        let cell = self.app(session.app.id)?.room(room.room_id.as_str()).ok()?;
-        (cell.media_key == room.key).then_some(cell)
+    pub(crate) fn cell_of(&self, session: &Session, room: &Incarnation) -> Option<Arc<OpenRoom>> {
+        let cell = self.app(session.app.id)?.room(room.room.as_str()).ok()?;
+        (cell.incarnation() == *room).then_some(cell)
     }
 
     pub(crate) fn apps(&self) -> Vec<Arc<App>> {

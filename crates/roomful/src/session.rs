@@ -1,21 +1,26 @@
-//! Sessions: what a client connection is to the rooms. A session outlives its connection by the resume grace; whichever
-//! connection is attached to it gets its frames.
+//! Sessions as the server has them: the machine that decides ([`hall::session`]), what connects it to its client, and the
+//! table of all. There is no decision in here.
+//!
+//! A session's lock is the last one that a thread takes: whoever holds it waits for no hall, nor for another session's. What must
+//! be in the machine's order (the connection that is attached, the row in the store) is done under it; all else that follows
+//! is handed back, to be carried out without.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use hall::By;
+use hall::session::{Effect, Input, LinkId, Row, TokenHash};
+use hall::{Answer, By, Refusal};
 use hashbrown::HashMap;
-use media::RoomKey;
 use parking_lot::Mutex;
-use rooms::{Message, Role, RoomId, SessionId, Time, UserId};
+use rooms::{Incarnation, Message, Role, RoomId, SessionId, Time, UserId};
 use sha2::{Digest as _, Sha256};
-use store::StoredSession;
-use tokio::sync::{Notify, mpsc};
+use store::{Change, StoredSession};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Limits;
 use crate::events;
 use crate::limit::RateLimit;
+use crate::locks::{self, Last};
 use crate::quota::Quota;
 use crate::tenant::Tenant;
 use crate::wire;
@@ -111,89 +116,107 @@ impl Closer {
     }
 }
 
-/// The connection a session is attached to.
-struct Link {
-    /// Counts connections, so that a former one cannot end its successor.
-    generation: u64,
-    /// When its UserSig ends.
-    valid_until: Time,
-    outbox: Option<mpsc::Sender<Frame>>,
-    closer: Arc<Closer>,
-    /// Rooms whose missed messages are yet to be sent; what they say meanwhile is among these.
-    behind: Vec<RoomId>,
-    token_hash: [u8; 32],
+/// Who is to be answered.
+pub(crate) enum Waiter {
+    /// Whoever asked.
+    Asker(oneshot::Sender<Result<Answer, Refusal>>),
+    /// A session that wants in, and what it gets when it is.
+    Newcomer(Arc<Session>, oneshot::Sender<Result<Welcome, Refusal>>, Option<Welcome>),
 }
 
-/// A room the session is in.
-#[derive(Clone)]
-pub(crate) struct InRoom {
-    pub(crate) room_id: RoomId,
-    /// Tells rooms of one name apart.
-    pub(crate) key: RoomKey,
-    /// The newest message written to a connection.
-    pub(crate) sent: u64,
-    /// `sent` at the last ping.
-    pinged: u64,
-    /// `pinged` at the last pong: the client surely has these.
-    pub(crate) acknowledged: u64,
+/// What a member gets on entering.
+pub(crate) struct Welcome {
+    /// `{"RoomInfo": .., "Next": .., "MemberCount": .., "MemberList": .., ..}`
+    pub(crate) json: String,
 }
 
-/// One client connection that has logged in, and what remains of it while it may resume.
+impl Waiter {
+    /// Answers what a session says. Whoever has hung up does not care.
+    pub(crate) fn answer(self, result: Result<(), Refusal>) {
+        match self {
+            Self::Asker(asker) => drop(asker.send(result.map(|()| Answer::Done))),
+            Self::Newcomer(_, asker, welcome) => {
+                drop(asker.send(result.and_then(|()| welcome.ok_or(Refusal::Gone))));
+            }
+        }
+    }
+}
+
+/// What a session's connection is given.
+pub(crate) struct Attached {
+    /// Which of the session's it is.
+    pub(crate) link: LinkId,
+    /// What is to be written to it.
+    pub(crate) outbox: mpsc::Receiver<Frame>,
+    /// Where the session is.
+    pub(crate) rooms: Vec<RoomId>,
+}
+
+/// What follows for a session, to be carried out when its lock is free.
+pub(crate) type Late = Vec<Effect<Waiter>>;
+
+/// One login of a client, and what remains of it while it may resume.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) app: Arc<Tenant>,
     pub(crate) user: UserId,
-    /// It is nothing but what came by WHIP or WHEP, and has no connection to lose.
-    is_media: bool,
     /// What its user has used, by this session and others.
     pub(crate) quota: Arc<Quota>,
-    link: Mutex<Link>,
-    rooms: Mutex<Rooms>,
+    state: Mutex<State>,
     /// Made when it is first used: few send data.
     data_limit: OnceLock<Box<RateLimit>>,
 }
 
-/// The rooms a session is in, or about to be.
+struct State {
+    machine: hall::session::Session<Waiter>,
+    link: Link,
+}
+
+/// The connection a session is attached to.
 #[derive(Default)]
-struct Rooms {
-    list: Vec<InRoom>,
-    /// The session has ended: nothing is entered any more, so that whoever leaves all of the list leaves all there are.
-    is_over: bool,
+struct Link {
+    outbox: Option<mpsc::Sender<Frame>>,
+    closer: Arc<Closer>,
+}
+
+impl Link {
+    /// One that does not keep up is closed.
+    fn push(&mut self, frame: Frame) {
+        let Some(outbox) = &self.outbox else { return };
+        match outbox.try_send(frame) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => self.outbox = None,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.outbox = None;
+                self.closer.close(Close::TOO_SLOW);
+                metrics::counter!("roomful_slow_members_total").increment(1);
+            }
+        }
+    }
+
+    /// Another connection takes the place of the one before. Whatever a client has missed fits its queue, for it is drained only
+    /// when it has been told where it is.
+    fn replace(&mut self, closer: Arc<Closer>, rooms: usize) -> mpsc::Receiver<Frame> {
+        self.closer.close(Close::RESUMED);
+        self.closer = closer;
+        let (sender, outbox) = mpsc::channel(OUTBOX_FRAMES + rooms.saturating_mul(rooms::RECENT_MESSAGES));
+        self.outbox = Some(sender);
+        outbox
+    }
 }
 
 /// How often one session may send data, a second (as the cloud's SDK allows).
 const DATA_PER_SECOND: u32 = 30;
 
-/// How a connection ended, as far as it says what the client has received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// The other side reset it: what was written had arrived.
-    Reset,
-    /// It fell silent: only what was acknowledged is sure to have arrived.
-    Silent,
-}
-
 impl Session {
-    fn new(
-        id: SessionId,
-        app: Arc<Tenant>,
-        user: UserId,
-        quota: Arc<Quota>,
-        (is_media, valid_until): (bool, Time),
-        token_hash: [u8; 32],
-    ) -> Arc<Self> {
-        let closer = Arc::default();
-        let link = Link { generation: 0, valid_until, outbox: None, closer, behind: Vec::new(), token_hash };
-        Arc::new(Self {
-            id,
-            app,
-            user,
-            is_media,
-            quota,
-            link: Mutex::new(link),
-            rooms: Mutex::default(),
-            data_limit: OnceLock::new(),
-        })
+    fn new(app: Arc<Tenant>, quota: Arc<Quota>, machine: hall::session::Session<Waiter>) -> Arc<Self> {
+        let (id, user) = (machine.id(), machine.user().clone());
+        let state = Mutex::new(State { machine, link: Link::default() });
+        Arc::new(Self { id, app, user, quota, state, data_limit: OnceLock::new() })
+    }
+
+    fn state(&self) -> Last<'_, State> {
+        locks::last(&self.state)
     }
 
     /// Whether it may send data once more.
@@ -202,127 +225,102 @@ impl Session {
         limit.accept(std::time::Instant::now())
     }
 
+    // Driving
+
+    /// Something happens to it. What follows is to be carried out by the caller.
+    #[must_use = "it is to be carried out"]
+    pub(crate) fn tell(&self, input: Input<Waiter>) -> Late {
+        self.drive(Some(input), None).1
+    }
+
+    /// What it has to say by itself, after a restart.
+    pub(crate) fn settle(&self) -> Late {
+        self.drive(None, None).1
+    }
+
+    /// The same, where that gives it a connection: `None` when it takes none.
+    pub(crate) fn attach(&self, input: Input<Waiter>, closer: Arc<Closer>) -> (Option<Attached>, Late) {
+        self.drive(Some(input), Some(closer))
+    }
+
+    fn drive(&self, input: Option<Input<Waiter>>, closer: Option<Arc<Closer>>) -> (Option<Attached>, Late) {
+        let (mut attached, mut late) = (None, Late::new());
+        let mut state = self.state();
+        let State { machine, link } = &mut *state;
+        input.into_iter().for_each(|input| machine.handle(input));
+        while let Some(effect) = machine.poll() {
+            match effect {
+                Effect::Attached { link: id, rooms } => {
+                    let outbox = link.replace(closer.clone().unwrap_or_default(), rooms.len());
+                    attached = Some(Attached { link: id, outbox, rooms });
+                }
+                Effect::Refused => {}
+                Effect::Keep(row) => self.app.store.journal(vec![self.row(machine, row)]),
+                effect => {
+                    if matches!(effect, Effect::Wait(_)) {
+                        link.outbox = None;
+                    }
+                    late.push(effect);
+                }
+            }
+        }
+        drop(state);
+        (attached, late)
+    }
+
+    fn row(&self, machine: &hall::session::Session<Waiter>, row: Row) -> Change {
+        let (token_hash, valid_until) = (machine.token(), machine.valid_until());
+        let (id, sdkappid, user) = (self.id, self.app.id, self.user.clone());
+        let stored = StoredSession { id, sdkappid, user, token_hash, valid_until };
+        match row {
+            Row::Added => Change::AddSession(stored),
+            Row::Changed => Change::PutSession(stored),
+            Row::Deleted => Change::DeleteSession(id),
+        }
+    }
+
+    // Its connection
+
     /// Hands a frame to the connection, if there is one; one that does not keep up is closed.
     pub(crate) fn push(&self, frame: Frame) {
-        let mut link = self.link.lock();
-        if frame.message.as_ref().is_some_and(|(room_id, _)| link.behind.contains(room_id)) {
-            return;
-        }
-        let Some(outbox) = &link.outbox else { return };
-        match outbox.try_send(frame) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Closed(_)) => link.outbox = None,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                link.outbox = None;
-                link.closer.close(Close::TOO_SLOW);
-                metrics::counter!("roomful_slow_members_total").increment(1);
-            }
+        let mut state = self.state();
+        let is_held_back = |(room_id, _): &(RoomId, u64)| state.machine.is_behind(room_id);
+        if !frame.message.as_ref().is_some_and(is_held_back) {
+            state.link.push(frame);
         }
     }
 
-    /// Attaches a connection, closing the one before. Returns its generation, and the rooms whose messages it has missed: they
-    /// are held back until [`Self::note_caught_up`] says that these have been sent.
-    pub(crate) fn attach(&self, outbox: mpsc::Sender<Frame>, closer: Arc<Closer>) -> (u64, Vec<InRoom>) {
-        let (was_attached, generation) = {
-            let mut link = self.link.lock();
-            link.generation += 1;
-            link.closer.close(Close::RESUMED);
-            link.closer = closer;
-            link.behind = self.rooms.lock().list.iter().map(|room| room.room_id.clone()).collect();
-            (link.outbox.replace(outbox).is_some(), link.generation)
-        };
-        if was_attached {
-            self.note_loss(Loss::Silent);
+    /// What it has missed of a room is there, as it was asked for in this turn.
+    pub(crate) fn catch_up(&self, room: &Incarnation, turn: u64, frames: Vec<Frame>) {
+        let mut state = self.state();
+        if state.machine.catch_up(room, turn) {
+            frames.into_iter().for_each(|frame| state.link.push(frame));
         }
-        (generation, self.rooms())
-    }
-
-    /// From now on this room's messages are sent as they come.
-    pub(crate) fn note_caught_up(&self, room_id: &RoomId) {
-        self.link.lock().behind.retain(|other| other != room_id);
-    }
-
-    /// Detaches the connection of `generation`. Returns the rooms that are to note it; `None` when another has taken over.
-    pub(crate) fn detach(&self, generation: u64, loss: Loss) -> Option<Vec<InRoom>> {
-        {
-            let mut link = self.link.lock();
-            if link.generation != generation {
-                return None;
-            }
-            link.outbox = None;
-        }
-        self.note_loss(loss);
-        Some(self.rooms())
-    }
-
-    /// Whether the connection of `generation` is still the newest.
-    pub(crate) fn is_at(&self, generation: u64) -> bool {
-        self.link.lock().generation == generation
     }
 
     /// Ends the connection, if there is one.
     pub(crate) fn close(&self, why: Close) {
-        self.link.lock().closer.close(why);
+        self.state().link.closer.close(why);
     }
 
     /// A frame has been written to the connection.
     pub(crate) fn note_sent(&self, frame: &Frame) {
-        let Some((room_id, seq)) = &frame.message else { return };
-        if let Some(room) = self.rooms.lock().list.iter_mut().find(|room| room.room_id == *room_id) {
-            room.sent = room.sent.max(*seq);
+        if let Some((room_id, seq)) = &frame.message {
+            self.state().machine.note_sent(room_id, *seq);
         }
     }
 
     /// A ping goes out.
     pub(crate) fn note_ping(&self) {
-        for room in &mut self.rooms.lock().list {
-            room.pinged = room.sent;
-        }
+        self.state().machine.note_ping();
     }
 
     /// Its pong came back, and so had all that was written before the ping.
     pub(crate) fn note_pong(&self) {
-        for room in &mut self.rooms.lock().list {
-            room.acknowledged = room.acknowledged.max(room.pinged);
-        }
+        self.state().machine.note_pong();
     }
 
-    fn note_loss(&self, loss: Loss) {
-        for room in &mut self.rooms.lock().list {
-            if loss == Loss::Silent {
-                room.sent = room.acknowledged;
-            }
-            room.acknowledged = room.sent;
-            room.pinged = room.sent;
-        }
-    }
-
-    /// The session is going to enter a room: from here on its end is also that of its being there. `false` when it has
-    /// ended already.
-    pub(crate) fn note_entering(&self, room_id: &RoomId, key: RoomKey) -> bool {
-        let mut rooms = self.rooms.lock();
-        if rooms.is_over {
-            return false;
-        }
-        if !rooms.list.iter().any(|room| room.key == key) {
-            let room_id = room_id.clone();
-            rooms.list.push(InRoom { room_id, key, sent: 0, pinged: 0, acknowledged: 0 });
-        }
-        true
-    }
-
-    /// The session is in. `false` when it has ended meanwhile, so that nobody will let it go.
-    pub(crate) fn note_entered(&self, room_id: &RoomId, key: RoomKey, seen: u64) -> bool {
-        let mut rooms = self.rooms.lock();
-        rooms.list.retain(|room| room.key != key);
-        let (room_id, sent, pinged, acknowledged) = (room_id.clone(), seen, seen, seen);
-        rooms.list.push(InRoom { room_id, key, sent, pinged, acknowledged });
-        !rooms.is_over
-    }
-
-    pub(crate) fn note_left(&self, key: RoomKey) {
-        self.rooms.lock().list.retain(|room| room.key != key);
-    }
+    // Looking
 
     /// In whose name it asks.
     pub(crate) fn as_member(&self) -> By {
@@ -334,40 +332,19 @@ impl Session {
         By::Member { user: self.user.clone(), session: self.id, role }
     }
 
-    /// Whether its connection is lost.
-    pub(crate) fn is_lost(&self) -> bool {
-        !self.is_media && self.link.lock().outbox.is_none()
-    }
-
     /// When its UserSig ends.
     pub(crate) fn valid_until(&self) -> Time {
-        self.link.lock().valid_until
+        self.state().machine.valid_until()
     }
 
-    /// It has shown a newer UserSig.
-    pub(crate) fn renew(&self, valid_until: Time) {
-        self.link.lock().valid_until = valid_until;
+    /// Whether it is in a room.
+    pub(crate) fn is_in(&self, room: &Incarnation) -> bool {
+        self.state().machine.is_in(room)
     }
 
-    /// What tells the room of that name in which this session is from others of that name.
-    pub(crate) fn is_in(&self, room_id: &str) -> Option<RoomKey> {
-        self.rooms.lock().list.iter().find(|room| room.room_id.as_str() == room_id).map(|room| room.key)
-    }
-
-    /// The rooms this session is in: a copy, since a session's lock is the last one that is taken, and no room's may be asked
-    /// for under it.
-    pub(crate) fn rooms(&self) -> Vec<InRoom> {
-        self.rooms.lock().list.clone()
-    }
-
-    /// For the presence journal.
-    pub(crate) fn stored(&self) -> StoredSession {
-        let (token_hash, valid_until) = {
-            let link = self.link.lock();
-            (link.token_hash, link.valid_until)
-        };
-        let (id, sdkappid, user) = (self.id, self.app.id, self.user.clone());
-        StoredSession { id, sdkappid, user, token_hash, valid_until }
+    /// After a restart: it was in this room, and has its messages up to `seen`.
+    pub(crate) fn restore_stay(&self, room: Incarnation, seen: u64) {
+        self.state().machine.restore_stay(room, seen);
     }
 }
 
@@ -378,36 +355,26 @@ pub(crate) struct Sessions(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     by_id: HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>,
-    by_token: HashMap<[u8; 32], SessionId, foldhash::fast::RandomState>,
-}
-
-impl Table {
-    fn end(&mut self, session: &Session) -> bool {
-        let token = session.link.lock().token_hash;
-        self.by_token.remove(&token);
-        session.rooms.lock().is_over = true;
-        session.quota.end_session(session.id);
-        self.by_id.remove(&session.id).is_some()
-    }
+    by_token: HashMap<TokenHash, SessionId, foldhash::fast::RandomState>,
 }
 
 /// A resume token: shown once, kept only as its hash.
 pub(crate) struct ResumeToken {
     pub(crate) text: String,
-    hash: [u8; 32],
+    pub(crate) hash: TokenHash,
 }
 
 impl ResumeToken {
-    fn generate() -> Result<Self, getrandom::Error> {
+    pub(crate) fn generate() -> Result<Self, getrandom::Error> {
         let mut random = [0; 24];
         getrandom::fill(&mut random)?;
         let text = crate::wire::hex(&random);
-        let hash = hash(&text);
+        let hash = token_hash(&text);
         Ok(Self { text, hash })
     }
 }
 
-fn hash(token: &str) -> [u8; 32] {
+pub(crate) fn token_hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
@@ -423,64 +390,51 @@ impl Sessions {
         valid_until: Option<Time>,
     ) -> Result<(Arc<Session>, ResumeToken), getrandom::Error> {
         let token = ResumeToken::generate()?;
-        let lasts = (valid_until.is_none(), valid_until.unwrap_or(FOR_EVER));
-        let session = Session::new(id, app, user, quota, lasts, token.hash);
-        let mut table = self.0.lock();
-        table.by_id.insert(id, session.clone());
-        table.by_token.insert(token.hash, id);
+        let valid_until = valid_until.unwrap_or(FOR_EVER);
+        let machine = hall::session::Session::new(id, user, token.hash, valid_until);
+        let session = Session::new(app, quota, machine);
+        self.put(&session, token.hash);
         Ok((session, token))
     }
 
-    /// The session a token resumes, with its next token; the one given is used up. `None` when it is of no session, or of one that `may` refuses.
-    pub(crate) fn resume(
-        &self,
-        token: &str,
-        may: impl FnOnce(&Session) -> bool,
-    ) -> Result<Option<(Arc<Session>, ResumeToken)>, getrandom::Error> {
-        let next = ResumeToken::generate()?;
-        let used = hash(token);
-        let mut table = self.0.lock();
-        let session = table.by_token.get(&used).and_then(|id| table.by_id.get(id)).cloned();
-        let Some(session) = session.filter(|session| may(session)) else { return Ok(None) };
-        let id = session.id;
-        table.by_token.remove(&used);
-        table.by_token.insert(next.hash, id);
-        // Whoever waited for the former connection's grace to be over comes too late from here on.
-        let mut link = session.link.lock();
-        link.generation += 1;
-        link.token_hash = next.hash;
-        drop(link);
-        Ok(Some((session, next)))
-    }
-
     /// A session that was there before a restart.
-    pub(crate) fn restore(&self, app: Arc<Tenant>, stored: &StoredSession, limits: &Limits) -> Arc<Session> {
-        let quota = app.quotas.of(&stored.user, limits);
-        quota.restore_session(stored.id);
+    pub(crate) fn restore(&self, app: Arc<Tenant>, stored: &StoredSession, limits: &Limits) {
         let StoredSession { id, ref user, token_hash, valid_until, .. } = *stored;
-        let session = Session::new(id, app, user.clone(), quota, (false, valid_until), token_hash);
+        let quota = app.quotas.of(user, limits);
+        quota.restore_session(id);
+        let machine = hall::session::Session::restore(id, user.clone(), token_hash, valid_until);
+        self.put(&Session::new(app, quota, machine), token_hash);
+    }
+
+    fn put(&self, session: &Arc<Session>, token: TokenHash) {
         let mut table = self.0.lock();
-        table.by_id.insert(stored.id, session.clone());
-        table.by_token.insert(stored.token_hash, stored.id);
-        session
+        table.by_id.insert(session.id, session.clone());
+        table.by_token.insert(token, session.id);
     }
 
-    /// As [`Self::end`], unless the connection of `generation` has a successor, or one that is about to be.
-    pub(crate) fn end_at(&self, session: &Session, generation: u64) -> bool {
+    /// A session has another token, unless it is over.
+    pub(crate) fn change_token(&self, session: SessionId, used: &TokenHash, next: TokenHash) {
         let mut table = self.0.lock();
-        session.is_at(generation) && table.end(session)
+        table.by_token.remove(used);
+        if table.by_id.contains_key(&session) {
+            table.by_token.insert(next, session);
+        }
     }
 
-    /// Forgets a session and its token. `false` when it was forgotten before.
-    pub(crate) fn end(&self, session: &Session) -> bool {
-        self.0.lock().end(session)
+    /// Forgets a session that is over.
+    pub(crate) fn forget(&self, session: &Session) {
+        let token = session.state().machine.token();
+        let mut table = self.0.lock();
+        table.by_token.remove(&token);
+        table.by_id.remove(&session.id);
+        drop(table);
+        session.quota.end_session(session.id);
     }
 
-    /// The session whose newest token it is; the token stays what it is.
-    pub(crate) fn by_token(&self, token: &str) -> Option<Arc<Session>> {
-        let token = hash(token);
+    /// The session whose token it is, or was a moment ago.
+    pub(crate) fn by_token(&self, token: &TokenHash) -> Option<Arc<Session>> {
         let table = self.0.lock();
-        table.by_token.get(&token).and_then(|id| table.by_id.get(id)).cloned()
+        table.by_token.get(token).and_then(|id| table.by_id.get(id)).cloned()
     }
 
     pub(crate) fn by_id(&self, id: SessionId) -> Option<Arc<Session>> {

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hall::session::LinkId;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +21,8 @@ use crate::session::Session;
 pub(super) struct Asked {
     pub(super) server: Arc<Server>,
     pub(super) session: Arc<Session>,
+    /// By which of the session's connections it came.
+    pub(super) link: LinkId,
     pub(super) body: String,
 }
 
@@ -52,7 +55,7 @@ pub(super) fn require_inside(
 ) -> Result<Arc<OpenRoom>, ApiError> {
     let room_id = require_room_id(room_id)?;
     let cell = server.app_of(session)?.room(room_id.as_str())?;
-    if session.is_in(room_id.as_str()) == Some(cell.media_key) {
+    if session.is_in(&cell.incarnation()) {
         return Ok(cell);
     }
     let (user, room_id) = (session.user.to_string(), room_id.to_string());

@@ -7,12 +7,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use hashbrown::HashMap as FastMap;
-use rooms::{Role, SdkAppId, UserId};
+use rooms::{Role, RoomId, SdkAppId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
 use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
@@ -25,7 +24,7 @@ use crate::events::{Entered, MemberPage, to_json};
 use crate::metrics::record_gateway;
 use crate::rest::{self, BattleCreated, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::server::Server;
-use crate::session::{Closer, OUTBOX_FRAMES, ResumeToken, Session};
+use crate::session::{Attached, Closer, ResumeToken, Session, token_hash};
 use crate::wire;
 
 /// An answer: at once, or when something else has been waited for (the disk, a webhook).
@@ -109,14 +108,14 @@ pub(super) async fn log_in(
     }
     match begin(server, request.body, closer).await {
         Err(error) => (reply(request.id, "login", Err(error)), None),
-        Ok((member, token)) => {
+        Ok((member, token, rooms)) => {
             let response = to_json(&LoggedIn {
                 session_id: format!("{:016x}", member.session.id.0),
                 resume_token: token.text,
                 server_time: clock::now().unix_millis(),
                 ping_interval: server.config.presence.ping_interval.as_millis() as u64,
                 server_id: &server.live.server_id,
-                rooms: member.session.rooms().iter().map(|room| room.room_id.to_string()).collect(),
+                rooms: rooms.iter().map(RoomId::to_string).collect(),
             });
             (reply(request.id, "login", Ok(response)), Some(member))
         }
@@ -156,29 +155,26 @@ async fn begin(
     server: &Arc<Server>,
     body: &str,
     closer: &Arc<Closer>,
-) -> Result<(Member, ResumeToken), ApiError> {
+) -> Result<(Member, ResumeToken, Vec<RoomId>), ApiError> {
     let login: Login = parse_json(body)?;
-    // A session is journalled whenever it begins or comes back.
-    let (session, token) = match &login.resume_token {
+    let (session, attached, token) = match &login.resume_token {
         Some(token) => {
-            let mut refused = None;
-            let resumable = |session: &Session| {
-                let spent = session.quota.spend_command(&server.config.limits, body.len(), Instant::now());
-                refused = spent.and_then(|()| server.require_store(&session.app)).err();
-                refused.is_none()
-                    && clock::now() < session.valid_until()
-                    && login.user_id.as_deref().is_none_or(|user| user == session.user.as_str())
-                    && login.sdk_app_id.as_ref().is_none_or(|app| read_app(app) == Some(session.app.id))
-            };
-            let resumed = server.sessions.resume(token, resumable).map_err(ApiError::internal)?;
-            if let Some(refused) = refused {
-                return Err(refused);
-            }
-            resumed.ok_or_else(|| {
+            let unusable = || {
                 let trouble = "ResumeToken is unknown, used already, of another user, or its session has ended (as it does with its UserSig); \
                                log in with a UserSig";
                 ApiError::new(Code::SigInvalid, trouble)
-            })?
+            };
+            let session = server.sessions.by_token(&token_hash(token)).ok_or_else(unusable)?;
+            session.quota.spend_command(&server.config.limits, body.len(), Instant::now())?;
+            server.require_store(&session.app)?;
+            let is_its = login.user_id.as_deref().is_none_or(|user| user == session.user.as_str())
+                && login.sdk_app_id.as_ref().is_none_or(|app| read_app(app) == Some(session.app.id));
+            if !is_its {
+                return Err(unusable());
+            }
+            let resumed = server.resume(&session, token, login.seen, closer.clone())?;
+            let (attached, token) = resumed.ok_or_else(unusable)?;
+            (session, attached, token)
         }
         None => {
             let app = login
@@ -200,26 +196,15 @@ async fn begin(
             quota.spend_command(&server.config.limits, body.len(), Instant::now())?;
             server.require_store(&app)?;
             server.import_if_new(&app, &user).await?;
-            let begun = server.begin_session(&app, &user, valid_until)?;
-            // The key may have been changed meanwhile, and all its sessions ended, but for this one.
-            if !Arc::ptr_eq(&credentials, &app.credentials())
-                && let Err(error) = app.credentials().verify(user.as_str(), sig)
-            {
-                server.end_session(&begun.0, rooms::LeaveCause::Kicked);
-                return Err(error.into());
-            }
-            begun
+            let (session, token) = server.begin_session(&app, &user, valid_until, &credentials)?;
+            let attached = server.attach(&session, closer.clone()).ok_or_else(|| {
+                ApiError::new(Code::SigInvalid, "the session was ended at this moment; log in again")
+            })?;
+            (session, attached, token)
         }
     };
-    // Whatever a resuming member missed fits its queue, for it is drained only after this.
-    let (sender, outbox) =
-        mpsc::channel(OUTBOX_FRAMES + session.rooms().len().saturating_mul(rooms::RECENT_MESSAGES));
-    let generation = server.attach(&session, sender, closer.clone(), &login.seen);
-    match login.resume_token {
-        Some(_) => server.note_session(&session),
-        None => server.note_new_session(&session),
-    }
-    Ok((Member { session, generation, outbox }, token))
+    let Attached { link, outbox, rooms } = attached;
+    Ok((Member { session, link, outbox }, token, rooms))
 }
 
 fn read_app(value: &Value) -> Option<SdkAppId> {
@@ -227,7 +212,8 @@ fn read_app(value: &Value) -> Option<SdkAppId> {
 }
 
 /// Answers a frame of a member.
-pub(super) fn answer(server: &Arc<Server>, session: &Arc<Session>, text: &str) -> Reply {
+pub(super) fn answer(server: &Arc<Server>, member: &Member, text: &str) -> Reply {
+    let session = &member.session;
     let request = Request::parse(text);
     let id = match &request {
         Ok(request) => request.id,
@@ -241,7 +227,12 @@ pub(super) fn answer(server: &Arc<Server>, session: &Arc<Session>, text: &str) -
         Ok(request) => request,
         Err((id, error)) => return Reply::Now(reply(id, "?", Err(error))),
     };
-    let asked = |body: &str| Asked { server: server.clone(), session: session.clone(), body: body.into() };
+    let asked = |body: &str| Asked {
+        server: server.clone(),
+        session: session.clone(),
+        link: member.link,
+        body: body.into(),
+    };
     let (command, work) = match find(&request.command) {
         Some(command) => match &command.run {
             Run::First => {
@@ -377,7 +368,7 @@ fn find(name: &str) -> Option<&'static Command> {
 /// A command that is the REST API's own: the same body, the same answer, and the right to call it by what the member is in the
 /// room. Who makes a room owns it.
 async fn shared(called: &'static MemberCommand, asked: Asked) -> Result<String, ApiError> {
-    let Asked { server, session, body } = asked;
+    let Asked { server, session, body, .. } = asked;
     if called.name == "create_room" && !server.config.media.members_may_create_rooms {
         let trouble =
             "not allowed: rooms are created by the app's server (media.members_may_create_rooms is off)";
@@ -399,7 +390,7 @@ async fn enter_room(asked: Asked, request: EnterRequest) -> Result<Rendered<Ente
     let room_id = require_room_id(request.room_id.as_deref())?;
     let cell = asked.app()?.room(room_id.as_str())?;
     let (server, session) = (&asked.server, &asked.session);
-    let entered = server.enter_room(session, &cell, request.password).await;
+    let entered = server.enter_room(session, asked.link, &cell, request.password).await;
     entered.map(|welcome| Rendered::new(welcome.json)).inspect_err(|error| {
         if error.code == Code::WrongPassword {
             session.quota.spend_guess(&server.config.limits, Instant::now());
@@ -426,14 +417,13 @@ async fn renew_user_sig(asked: Asked, request: RenewRequest) -> Result<Renewed, 
     let session = &asked.session;
     let sig = request.user_sig.ok_or_else(|| ApiError::invalid("UserSig", "is missing"))?;
     let valid_until = session.app.credentials().verify(session.user.as_str(), &sig)?;
-    session.renew(valid_until);
-    asked.server.note_session(session);
+    asked.server.renew(session, valid_until);
     Ok(Renewed { expire_time: valid_until.unix_seconds() })
 }
 
 async fn leave_room(asked: Asked, request: InRoom) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
-    asked.server.leave_room(&asked.session, &cell, rooms::LeaveCause::Leave).await?;
+    asked.server.leave_room(&asked.session, asked.link, &cell).await?;
     Ok(Done {})
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use rooms::LeaveCause;
+use hall::session::Loss;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -29,7 +29,7 @@ use crate::clock;
 use crate::events;
 use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
-use crate::session::{Close, Closer, Frame, Loss, Session};
+use crate::session::{Close, Closer, Frame, Session};
 
 type Stream = WebSocketStream<Entrance>;
 
@@ -78,8 +78,8 @@ const RECONNECT_AFTER_MS: u32 = 1000;
 enum End {
     /// The client closed it on purpose.
     Clean,
-    /// It was lost.
-    Lost(Loss),
+    /// The other side reset it.
+    Lost,
     /// We close it.
     Close(Close),
 }
@@ -100,21 +100,20 @@ pub(super) async fn serve(server: Arc<Server>, stream: Stream) {
     let greeting = timeout(server.config.presence.silent_timeout, socket.write(answer.wire));
     let end = match greeting.await {
         Ok(Ok(())) => Box::pin(converse(&server, &mut socket, &mut member, &closer)).await,
-        Ok(Err(_)) => End::Lost(Loss::Reset),
+        Ok(Err(_)) => End::Lost,
         Err(_) => End::Close(Close::SILENT),
     };
 
-    let Member { session, generation, outbox } = member;
+    let Member { session, link, outbox } = member;
     drop(outbox);
-    match &end {
+    let how = match &end {
         // Off the list before the close is answered.
-        End::Clean => server.end_session_at(&session, generation, LeaveCause::Leave),
-        End::Close(Close::SIG_EXPIRED) => {
-            server.end_session_at(&session, generation, LeaveCause::Interrupted)
-        }
-        End::Lost(loss) => server.detach(&session, generation, *loss),
-        End::Close(_) => server.detach(&session, generation, Loss::Silent),
-    }
+        End::Clean => Loss::OnPurpose,
+        End::Close(Close::SIG_EXPIRED) => Loss::Expired,
+        End::Lost => Loss::Reset,
+        End::Close(_) => Loss::Silent,
+    };
+    server.detach(&session, link, how);
     finish(&mut socket, &end).await;
 }
 
@@ -127,7 +126,7 @@ async fn finish(socket: &mut Socket, end: &End) {
             socket.stream.close(Some(frame)).await?;
         }
         match end {
-            End::Lost(_) => {}
+            End::Lost => {}
             // What follows is no WebSocket any more, but has to be read, or our word may be lost: see `patience.rs`.
             End::Close(why) if why.is_of_broken_frames() => socket.stream.get_mut().shutdown().await?,
             // The answer to the client's close goes out, or the client's answer to ours comes in.
@@ -159,7 +158,7 @@ async fn log_in(
                 socket.stream.get_mut().open(server.config.limits.bytes_per_second());
                 return Ok((answer, member));
             }
-            socket.write(answer.wire).await.map_err(|_| End::Lost(Loss::Reset))?;
+            socket.write(answer.wire).await.map_err(|_| End::Lost)?;
         }
         if tries >= MOST_LOGINS {
             return Err(End::Close(Close::NO_MORE_LOGINS));
@@ -193,7 +192,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
                     Ok(Incoming::Pong) => { member.session.note_pong(); continue }
                     Ok(Incoming::Other) => continue,
                     Ok(Incoming::Text(text)) => {
-                        match commands::answer(server, &member.session, &text) {
+                        match commands::answer(server, member, &text) {
                             Reply::Now(answer) => Write::answer(answer),
                             Reply::Later(work) => {
                                 pending = Some(work);
@@ -284,7 +283,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
             }
         }
         if !matches!(written, Poll::Ready(Ok(()))) {
-            return End::Lost(Loss::Reset);
+            return End::Lost;
         }
     }
 }
@@ -339,7 +338,7 @@ async fn next(socket: &mut Socket) -> Result<Incoming, End> {
             // Without a status (1005) it is what a page's plain close() sends: on purpose as well.
             let clean = |frame: &CloseFrame| matches!(u16::from(frame.code), 1000 | 1001 | 1005);
             let is_clean = frame.as_ref().is_none_or(clean);
-            Err(if is_clean { End::Clean } else { End::Lost(Loss::Reset) })
+            Err(if is_clean { End::Clean } else { End::Lost })
         }
         // An empty text is no JSON either, so a binary message gets the same answer as an unreadable one.
         Some(Ok(Message::Binary(_))) => Ok(Incoming::Text(Utf8Bytes::default())),
@@ -350,6 +349,6 @@ async fn next(socket: &mut Socket) -> Result<Incoming, End> {
             Err(End::Close(Close::PROTOCOL))
         }
         Some(Err(E::Io(_))) if socket.stream.get_ref().is_exhausted() => Err(End::Close(Close::TOO_MUCH)),
-        Some(Err(_)) | None => Err(End::Lost(Loss::Reset)),
+        Some(Err(_)) | None => Err(End::Lost),
     }
 }

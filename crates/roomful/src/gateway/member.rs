@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hall::session::LinkId;
 use tokio::sync::mpsc;
 
 use crate::session::{Frame, Session};
@@ -9,6 +10,6 @@ use crate::session::{Frame, Session};
 /// A logged-in connection.
 pub(super) struct Member {
     pub(super) session: Arc<Session>,
-    pub(super) generation: u64,
+    pub(super) link: LinkId,
     pub(super) outbox: mpsc::Receiver<Frame>,
 }

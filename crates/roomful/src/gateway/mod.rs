@@ -27,7 +27,6 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
-use rooms::LeaveCause;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -37,7 +36,6 @@ use entrance::Entrance;
 
 use crate::patience::Endless;
 use crate::server::Server;
-use crate::session::Close;
 
 /// The most bytes a client's message may have.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -103,10 +101,7 @@ pub(crate) async fn leave(server: Arc<Server>, request: Request<Body>) -> Respon
     let body = Limited::new(request.into_body(), MAX_LEAVE_BYTES).collect().await;
     let token = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let token = std::str::from_utf8(&token).unwrap_or_default().trim();
-    if let Some(session) = server.sessions.by_token(token) {
-        server.end_session(&session, LeaveCause::Leave);
-        session.close(Close::LEFT);
-    }
+    server.end_by_token(token);
     let mut response = refuse(StatusCode::NO_CONTENT, "");
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response

@@ -22,6 +22,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::any;
+use hall::session::LinkId;
 use hall::{Command, Offer, Planned};
 use media::{OfferedLine, SourceKey, StreamKind, Wanted, Watched};
 use rooms::{Device, LeaveCause, SdkAppId, UserId};
@@ -374,10 +375,16 @@ fn quoted(entity_tag: &str) -> Option<HeaderValue> {
 }
 
 /// A session of `user` in the room, which nothing but its media will keep.
-async fn enter(server: &Arc<Server>, cell: &Arc<OpenRoom>, user: &UserId) -> Result<Arc<Session>, Refusal> {
-    let session = server.begin_media_session(&cell.app, user)?;
-    server.note_new_session(&session);
-    if let Err(error) = server.enter_room(&session, cell, None).await {
+async fn enter(
+    server: &Arc<Server>,
+    cell: &Arc<OpenRoom>,
+    resource: &Resource,
+) -> Result<Arc<Session>, Refusal> {
+    let Resource { user, credentials, .. } = resource;
+    let session = server.begin_media_session(&cell.app, user, credentials)?;
+    // It has no connection to lose.
+    let entered = server.enter_room(&session, LinkId::default(), cell, None).await;
+    if let Err(error) = entered {
         server.end_session(&session, LeaveCause::Leave);
         return Err(error.into());
     }
@@ -392,7 +399,7 @@ async fn publish(
 ) -> Result<String, Refusal> {
     let Resource { user, offer, .. } = resource;
     require_acceptable(&read_lines(offer)?, Way::Whip)?;
-    let session = enter(server, cell, user).await?;
+    let session = enter(server, cell, resource).await?;
     let published = async {
         let sit = Planned::SitToPublish { index: seat };
         server.ask(cell, session.as_member(), None, Command::Planned(sit)).await?;
@@ -439,7 +446,7 @@ async fn watch(
         let answer = server.live.play(server, cell, user, offer.clone(), streams, resource.clone()).await?;
         return Ok(answer.sdp);
     }
-    let session = enter(server, cell, user).await?;
+    let session = enter(server, cell, resource).await?;
     match server.live.watch(cell, &session, offer.clone(), streams, None, Some(resource.clone())).await {
         Ok(answer) => Ok(answer.sdp),
         Err(error) => {
