@@ -145,7 +145,8 @@ fn what_differs_from_what_was_signed_is_refused() {
         change(&mut sent);
         sent.verify(&good)
     };
-    let table: [(&str, &dyn Fn(&mut Sent)); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Sent);
+    let table: [(&str, Change<'_>); 7] = [
         ("body", &|sent| sent.payload = Payload::of(NODE_BODY.as_bytes())),
         ("body with a space more", &|sent| sent.payload = Payload::of(format!("{PYTHON_BODY} ").as_bytes())),
         ("payload not signed", &|sent| sent.payload = Payload::unsigned()),
