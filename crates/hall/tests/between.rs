@@ -726,7 +726,7 @@ impl World {
             0..4 => {
                 let ticket = self.ticket();
                 let (user, session) = (user(who), session(who));
-                let enter = hall::Input::Enter { user, session, password: None, ticket };
+                let enter = hall::Input::Enter { user, session, turn: new_id, password: None, ticket };
                 return self.drive_room(at, enter);
             }
             4 => {
@@ -741,7 +741,7 @@ impl World {
             5 => return self.app(Command::End { battle }),
             6 => {
                 let scores = vec![(name(at), 3), (to, 4)];
-                return self.app(Command::Score { battle, scores, adds: self.last % 2 == 0 });
+                return self.app(Command::Score { battle, scores, adds: self.last.is_multiple_of(2) });
             }
             7 if at != other => {
                 let (Ok(host), Ok(called)) = (self.host(&name(at)), self.host(&to)) else { return };
