@@ -162,3 +162,21 @@ fn a_circle_is_found() {
     graph.insert("c".into(), edges("a"));
     assert!(circle(&graph).is_some());
 }
+
+/// rustls over ring is what encrypts connections, aws-lc what encrypts media: a third that a dependency brings along has to be
+/// a decision.
+#[test]
+fn no_other_library_for_tls_comes_in_with_a_dependency() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let locked = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let names: Vec<&str> = locked.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
+    assert!(names.contains(&"\"rustls\"") && names.contains(&"\"ring\""));
+    let known = ["openssl", "native-tls", "boring", "mbedtls", "gnutls", "s2n-tls", "wolfssl", "nss"];
+    let found: Vec<&&str> = names
+        .iter()
+        .filter(|name| known.iter().any(|other| name.trim_matches('"').starts_with(other)))
+        .collect();
+    // What finds a system's certificates, and links none of its libraries.
+    let found: Vec<&&&str> = found.iter().filter(|name| ***name != "\"openssl-probe\"").collect();
+    assert!(found.is_empty(), "{found:?}");
+}

@@ -1,6 +1,7 @@
 //! What is below the queue: something that keeps jobs.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::{Error, EventPage, EventsWanted, Job, Snapshot, WaitingEvent};
 
@@ -31,6 +32,11 @@ pub trait Engine: Send {
     /// # Errors
     /// When none can be had.
     fn scopes(&mut self) -> Result<Range<i64>, Error>;
+
+    /// How long nothing may be written before it is to be probed, where nobody would notice otherwise that it is gone.
+    fn idle(&self) -> Option<Duration> {
+        None
+    }
 
     /// How many events wait to be sent, of all apps.
     fn waiting(&self) -> u64;

@@ -60,6 +60,25 @@ pub enum Error {
     /// The store was closed before the disk had said whether it was kept.
     #[error("it is not known whether it was kept: the store was closed before the disk had said so")]
     Unknown,
+    /// The database cannot be reached, or is not up to it.
+    #[error(
+        "the database is away ({0}); what was to be changed is refused until it is back, nothing else has to be done"
+    )]
+    Away(String),
+    /// The database says no.
+    #[error("the database refuses it: {0}")]
+    Database(String),
+    /// The database cannot be used as it is: what to do about it.
+    #[error("{0}")]
+    Unusable(String),
+    /// Another server has the records by now.
+    #[error("another server has taken this one's database over, and this one has to end")]
+    Superseded,
+    /// The database is behind of what it had acknowledged.
+    #[error(
+        "the database has lost what it had acknowledged ({0}), as a standby does that was promoted before it had          everything; this server has to start anew from what is there"
+    )]
+    Rewound(String),
     /// What was to be kept cannot be, whatever the disk does.
     #[error("this cannot be kept: {0}")]
     Unfit(String),

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use rooms::SessionId;
 
+use crate::database_server::{Cut, Database, Wire};
 use crate::memory::{Disk, Fault, Memory};
+use crate::postgres::{Identity, Postgres, Target};
 use crate::properties::{ROOMS, changes, made, told};
 use crate::samples::{ann, presence, session};
-use crate::{Change, Commit, Error, Job, Queued, Store as _};
+use crate::{Change, Commit, Engine as _, Error, Job, Queued, Store as _};
 
 /// What a caller does.
 #[derive(Debug, Clone)]
@@ -71,8 +73,29 @@ fn check(steps: &[Step], faults: Vec<Fault>) {
     let engine = Memory::new(disk.clone(), move |_| faults.pop_front().unwrap_or(Fault::None));
     let retry = Duration::from_micros(200);
     let (store, _) = Queued::with_patience(Box::new(engine), Box::new(|_| {}), retry).unwrap();
-    let mut outcomes: Vec<(Vec<Change>, Outcome)> = Vec::new();
     let mut looks: Vec<(usize, Disk)> = Vec::new();
+    let outcomes = run(&store, steps, |outcomes| {
+        let is_kept = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Done(Ok(())));
+        let acknowledged = outcomes.iter().rposition(is_kept).map_or(0, |last| last + 1);
+        looks.push((acknowledged, disk.as_it_is()));
+    });
+    looks.push((outcomes.len(), disk.as_it_is()));
+
+    let states = ideal(&outcomes);
+    for (acknowledged, disk) in looks {
+        let found = told(&disk.snapshot());
+        let later = &states[acknowledged..];
+        assert!(later.contains(&found), "after {acknowledged}: {found}\nis none of {later:#?}");
+    }
+}
+
+/// Does what is said, then waits until all is quiet; what has become of each.
+fn run(
+    store: &Queued,
+    steps: &[Step],
+    mut look: impl FnMut(&[(Vec<Change>, Outcome)]),
+) -> Vec<(Vec<Change>, Outcome)> {
+    let mut outcomes: Vec<(Vec<Change>, Outcome)> = Vec::new();
     let mut inside = BTreeSet::new();
 
     for step in steps {
@@ -100,9 +123,7 @@ fn check(steps: &[Step], faults: Vec<Fault>) {
             }
             Step::Look => {
                 outcomes.iter_mut().for_each(|(_, outcome)| poll(outcome));
-                let is_kept = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Done(Ok(())));
-                let acknowledged = outcomes.iter().rposition(is_kept).map_or(0, |last| last + 1);
-                looks.push((acknowledged, disk.as_it_is()));
+                look(&outcomes);
             }
             Step::Wait => std::thread::sleep(Duration::from_micros(300)),
         }
@@ -114,13 +135,15 @@ fn check(steps: &[Step], faults: Vec<Fault>) {
         assert!(Instant::now() < deadline, "the disk is well and nothing is kept");
     }
     outcomes.iter_mut().for_each(|(_, outcome)| poll(outcome));
-    looks.push((outcomes.len(), disk.as_it_is()));
+    outcomes
+}
 
-    // What a disk has on which nothing fails, after each of those that were not refused.
+/// What a disk has on which nothing fails, after each of those that were not refused.
+fn ideal(outcomes: &[(Vec<Change>, Outcome)]) -> Vec<String> {
     let ideal = Disk::default();
     ideal.write(&Job::awaited(made())).unwrap();
     let mut states = vec![told(&ideal.snapshot())];
-    for (changes, outcome) in &outcomes {
+    for (changes, outcome) in outcomes {
         match outcome {
             Outcome::Waits(_) => panic!("nobody has told how it ended"),
             Outcome::Done(Err(_)) => {}
@@ -129,11 +152,42 @@ fn check(steps: &[Step], faults: Vec<Fault>) {
         }
         states.push(told(&ideal.snapshot()));
     }
-    for (acknowledged, disk) in looks {
-        let found = told(&disk.snapshot());
-        let later = &states[acknowledged..];
-        assert!(later.contains(&found), "after {acknowledged}: {found}\nis none of {later:#?}");
-    }
+    states
+}
+
+/// The same over a real database, whose connection is cut again and again.
+fn check_wire(steps: &[Step], cuts: Vec<(Cut, u64)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, schema) = Database::shared().own_url();
+    let wire = Wire::to(Database::shared().port);
+    let target = Target::parse(&wire.url(&schema), None).unwrap();
+    let mut engine = Postgres::at(&target, &Identity::of(folder.path()).unwrap()).unwrap();
+    assert!(engine.write(&[Job::awaited(made())])[0].is_ok());
+    let retry = Duration::from_millis(20);
+    let (store, _) = Queued::with_patience(Box::new(engine), Box::new(|_| {}), retry).unwrap();
+    let cutter = std::thread::spawn(move || {
+        for (cut, time) in cuts {
+            wire.set(cut);
+            std::thread::sleep(Duration::from_millis(time));
+            wire.set(Cut::Nothing);
+        }
+        wire
+    });
+
+    let outcomes = run(&store, steps, |_| {});
+
+    let _wire = cutter.join().unwrap();
+    drop(store);
+    let target = Target::parse(&Database::shared().url(&schema), None).unwrap();
+    let found = Postgres::at(&target, &Identity::of(folder.path()).unwrap()).unwrap().load().unwrap();
+    let last = ideal(&outcomes).pop().unwrap();
+    assert_eq!(told(&found), last);
+}
+
+fn cut() -> impl Strategy<Value = (Cut, u64)> {
+    let cut =
+        prop_oneof![Just(Cut::BeforeCommit), Just(Cut::AfterCommit), Just(Cut::All), Just(Cut::Nothing)];
+    (cut, 0..150u64)
 }
 
 proptest! {
@@ -145,5 +199,17 @@ proptest! {
         faults in prop::collection::vec(fault(), 0..30),
     ) {
         check(&steps, faults);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_a_database_has_is_what_was_not_refused_wherever_its_connection_was_cut(
+        steps in prop::collection::vec(step(), 1..40),
+        cuts in prop::collection::vec(cut(), 1..6),
+    ) {
+        check_wire(&steps, cuts);
     }
 }

@@ -2,10 +2,13 @@
 //! together (group commit), by one writer thread.
 //!
 //! Presence is journalled through the same queue, in order with everything else, but nobody waits for it. The queue, the
-//! journal and the answers know nothing of what keeps the changes: that is an [`Engine`], [`Sqlite`] today.
+//! journal and the answers know nothing of what keeps the changes: that is an [`Engine`], [`Sqlite`] or [`Postgres`].
 
 mod change;
 mod database;
+#[cfg(test)]
+#[path = "../../../tests/harness/postgres.rs"]
+mod database_server;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -13,9 +16,14 @@ mod faults;
 mod folder;
 mod health;
 mod job;
+mod ledger;
 #[cfg(any(test, feature = "memory"))]
 mod memory;
+mod migrate;
 mod outbox;
+mod parts;
+mod place;
+mod postgres;
 #[cfg(test)]
 mod properties;
 mod queue;
@@ -42,6 +50,9 @@ pub use folder::{backup, failed_event_ids, for_each_failed_event, read_api_keys,
 pub use job::Job;
 #[cfg(any(test, feature = "memory"))]
 pub use memory::{Disk, Fault, Memory};
+pub use migrate::{Amounts, migrate};
+pub use place::Place;
+pub use postgres::{Identity, Postgres, Target};
 pub use queued::Queued;
 pub use scope::RoomScope;
 pub use sqlite::Sqlite;

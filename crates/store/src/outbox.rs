@@ -1,78 +1,24 @@
 //! The outbox on disk: whose events wait, how many, and in which order.
 //!
 //! Each event gets a *turn* when it is written, so that events are read back in the order of the commits. Ids are given
-//! before that, and may be committed in another order. An app whose receiver is away keeps so many events and no more;
-//! nothing of one app's makes room for another's.
+//! before that, and may be committed in another order.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rooms::{SdkAppId, Time};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
+use crate::ledger::{Count, Ledger};
+use crate::parts::Told;
 use crate::rows::{rows, signed, unsigned};
 use crate::{Error, EventPage, EventsWanted, OutboxEvent, WaitingEvent};
 
-/// How many events of an app may wait; what comes when there are so many goes to the dead letters. As many of those are
-/// kept; the oldest make room.
-const MOST: u64 = 100_000;
-
-/// How many bytes they may have, of either kind: one app's are not to fill the disk.
-const MOST_BYTES: u64 = 1 << 30;
-
 /// How many events a page has at most.
-const PAGE: u32 = 1000;
+pub(crate) const PAGE: u32 = 1000;
 
-/// What has become of an event.
-pub(crate) enum Told {
-    /// It waits to be sent.
-    Waits(WaitingEvent),
-    /// Too many wait: it is a dead letter.
-    GivenUp,
-}
-
-/// How many events there are, and how long their texts.
-#[derive(Debug, Default, Clone, Copy)]
-struct Count {
-    events: u64,
-    bytes: u64,
-}
-
-impl Count {
-    fn add(&mut self, bytes: u64) {
-        self.events += 1;
-        self.bytes += bytes;
-    }
-
-    fn take(&mut self, bytes: u64) {
-        self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
-    /// Whether there is no room for `more`.
-    fn is_full(&self, more: u64) -> bool {
-        self.events >= MOST || self.bytes + more > MOST_BYTES
-    }
-}
-
-/// What an app has in the table.
-#[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    waiting: Count,
-    dead: Count,
-}
-
-impl Counts {
-    fn of(&mut self, is_dead: bool) -> &mut Count {
-        if is_dead { &mut self.dead } else { &mut self.waiting }
-    }
-}
-
-/// What is known of the table without looking. Made anew after a failure, for it also counts what was rolled back.
+/// The table, and what is known of it without looking.
 pub(crate) struct Outbox {
-    counts: HashMap<SdkAppId, Counts>,
-    newest: Vec<(SdkAppId, u64)>,
-    next_turn: u64,
+    ledger: Ledger,
 }
 
 impl Outbox {
@@ -83,49 +29,24 @@ impl Outbox {
             let count = Count { events: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
             Ok((SdkAppId(row.get(0)?), row.get::<_, bool>(1)?, count, unsigned(row.get(4)?)))
         })?;
-        let mut outbox = Self { counts: HashMap::new(), newest: Vec::new(), next_turn: 1 };
+        let mut ledger = Ledger::default();
         for (app, is_dead, count, newest) in all {
-            *outbox.counts(app).of(is_dead) = count;
-            if !is_dead {
-                outbox.newest.push((app, newest));
-            }
-            outbox.next_turn = outbox.next_turn.max(newest + 1);
+            ledger.note(app, is_dead, count, newest);
         }
-        Ok(outbox)
+        Ok(Self { ledger })
     }
 
-    /// The apps with waiting events, and the newest turn of each, as it was when the table was read.
-    pub(crate) fn newest(&self) -> &[(SdkAppId, u64)] {
-        &self.newest
-    }
-
-    /// How many events wait, of all apps.
-    pub(crate) fn waiting(&self) -> u64 {
-        self.counts.values().map(|counts| counts.waiting.events).sum()
-    }
-
-    pub(crate) fn next_turn(&self) -> u64 {
-        self.next_turn
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     pub(crate) fn set_next_turn(&mut self, turn: u64) {
-        self.next_turn = turn;
-    }
-
-    fn take_turn(&mut self) -> u64 {
-        self.next_turn += 1;
-        self.next_turn - 1
-    }
-
-    fn counts(&mut self, app: SdkAppId) -> &mut Counts {
-        self.counts.entry(app).or_default()
+        self.ledger.set_next_turn(turn);
     }
 
     pub(crate) fn put(&mut self, to: &Transaction<'_>, event: &Arc<OutboxEvent>) -> Result<Told, Error> {
-        let (turn, bytes) = (self.take_turn(), event.bytes() as u64);
-        let counts = self.counts(event.sdkappid);
-        let is_dead = counts.waiting.is_full(bytes);
-        counts.of(is_dead).add(bytes);
+        let (turn, bytes) = (self.ledger.take_turn(), event.bytes() as u64);
+        let is_dead = self.ledger.put(event.sdkappid, bytes);
         // One that is there was written by a commit of which it was not known whether the disk had it.
         to.prepare_cached(
             "INSERT OR REPLACE INTO outbox (id, sdkappid, subject, command, body, at, failed, turn, bytes)
@@ -155,7 +76,7 @@ impl Outbox {
             .query_row([signed(id)], |row| Ok((SdkAppId(row.get(0)?), row.get(1)?, unsigned(row.get(2)?))))
             .optional()?;
         if let Some((app, is_dead, bytes)) = found {
-            self.counts(app).of(is_dead).take(bytes);
+            self.ledger.delete(app, is_dead, bytes);
         }
         Ok(())
     }
@@ -169,15 +90,13 @@ impl Outbox {
             .query_row([signed(id)], |row| Ok((SdkAppId(row.get(0)?), unsigned(row.get(1)?))))
             .optional()?;
         let Some((app, bytes)) = found else { return Ok(()) };
-        let counts = self.counts(app);
-        counts.waiting.take(bytes);
-        counts.dead.add(bytes);
+        self.ledger.fail(app, bytes);
         self.bury(to, app)
     }
 
     /// A dead letter waits again.
     pub(crate) fn revive(&mut self, to: &Transaction<'_>, id: u64, at: Time) -> Result<Option<Told>, Error> {
-        let turn = self.take_turn();
+        let turn = self.ledger.take_turn();
         let found = to
             .prepare_cached(
                 "UPDATE outbox SET failed = 0, turn = ?, at = ? WHERE id = ? AND failed = 1
@@ -186,21 +105,13 @@ impl Outbox {
             .query_row(params![signed(turn), signed(at.unix_millis()), signed(id)], |row| Ok(waiting(row)))
             .optional()?;
         let Some(event) = found.transpose()? else { return Ok(None) };
-        let (app, bytes) = (event.event.sdkappid, event.event.bytes() as u64);
-        let counts = self.counts(app);
-        if counts.waiting.is_full(bytes) {
-            let waiting = counts.waiting.events;
-            return Err(Error::Unfit(format!("{waiting} events of app {app} wait to be sent already")));
-        }
-        counts.waiting.add(bytes);
-        counts.dead.take(bytes);
+        self.ledger.revive(event.event.sdkappid, event.event.bytes() as u64)?;
         Ok(Some(Told::Waits(event)))
     }
 
     /// Forgets the oldest dead letters of an app that has too many.
     fn bury(&mut self, to: &Transaction<'_>, app: SdkAppId) -> Result<(), Error> {
-        let dead = &mut self.counts(app).dead;
-        while dead.events > MOST || dead.bytes > MOST_BYTES {
+        while self.ledger.has_too_many_dead(app) {
             let oldest = to
                 .prepare_cached(
                     "DELETE FROM outbox WHERE id =
@@ -209,7 +120,7 @@ impl Outbox {
                 .query_row([app.0], |row| row.get(0).map(unsigned))
                 .optional()?;
             let Some(bytes) = oldest else { return Ok(()) };
-            dead.take(bytes);
+            self.ledger.delete(app, true, bytes);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The engine in memory held against SQLite's, and the queue over either.
+//! The engine in memory held against SQLite's and PostgreSQL's, and the queue over any.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -8,7 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rooms::{Account, Counters, Incarnation, Profile, Record, SessionId, Time, UserId};
 
+use crate::database_server::Database;
 use crate::memory::{Disk, Fault, Memory};
+use crate::postgres::{Identity, Postgres, Target};
 use crate::samples::{APP, ann, api_key, ben, event, presence, room, session, text};
 use crate::{Change, Error, Intent, Job, Presence, Queued, RoomScope, Snapshot, Sqlite, Store as _};
 
@@ -95,14 +97,17 @@ pub(crate) fn told(snapshot: &Snapshot) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The engine in memory is a model of SQLite's: the same jobs, the same result.
+    /// The engine in memory is a model of the others: the same jobs, the same result.
     #[test]
-    fn both_engines_keep_the_same(jobs in prop::collection::vec((changes(), any::<bool>()), 1..30), ends in 0..30usize) {
+    fn all_engines_keep_the_same(jobs in prop::collection::vec((changes(), any::<bool>()), 1..30), ends in 0..30usize) {
         use crate::Engine as _;
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::default();
         let mut memory = Memory::new(disk, |_| Fault::None);
         let mut sqlite = Sqlite::at(folder.path()).unwrap();
+        let target = Target::parse(&Database::shared().own_url().0, None).unwrap();
+        let identity = Identity::of(folder.path()).unwrap();
+        let mut postgres = Postgres::at(&target, &identity).unwrap();
         let mut group = vec![Job::awaited(made())];
         group.extend(jobs.into_iter().map(|(changes, is_awaited)| match is_awaited {
             true => Job::awaited(changes),
@@ -111,16 +116,26 @@ proptest! {
         let at = ends.min(group.len()).max(1);
         group.insert(at, Job::awaited(vec![Change::DeleteRoom(ROOMS[0])]));
 
-        let results = (memory.write(&group), sqlite.write(&group));
+        let expected = memory.write(&group);
 
-        for (memory, sqlite) in results.0.iter().zip(&results.1) {
-            prop_assert_eq!(memory.is_ok(), sqlite.is_ok(), "{:?} {:?}", memory, sqlite);
+        for results in [sqlite.write(&group), postgres.write(&group)] {
+            for (memory, other) in expected.iter().zip(&results) {
+                prop_assert_eq!(memory.is_ok(), other.is_ok(), "{:?} {:?}", memory, other);
+            }
         }
-        prop_assert_eq!(told(&memory.load().unwrap()), told(&sqlite.load().unwrap()));
-        drop(sqlite);
-        let mut again = Sqlite::at(folder.path()).unwrap();
-        prop_assert_eq!(told(&memory.load().unwrap()), told(&again.load().unwrap()));
-        prop_assert_eq!(memory.scopes().unwrap(), again.scopes().unwrap());
+        let kept = told(&memory.load().unwrap());
+        prop_assert_eq!(&kept, &told(&sqlite.load().unwrap()));
+        prop_assert_eq!(&kept, &told(&postgres.load().unwrap()));
+        prop_assert_eq!(postgres.waiting(), memory.waiting());
+        drop((sqlite, postgres));
+        let mut sqlite = Sqlite::at(folder.path()).unwrap();
+        let mut postgres = Postgres::at(&target, &identity).unwrap();
+        let scopes = memory.scopes().unwrap();
+        for again in [&mut sqlite as &mut dyn crate::Engine, &mut postgres] {
+            prop_assert_eq!(&kept, &told(&again.load().unwrap()));
+            prop_assert_eq!(&scopes, &again.scopes().unwrap());
+            prop_assert_eq!(again.waiting(), memory.waiting());
+        }
     }
 }
 

@@ -14,18 +14,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::slice;
 
-use hashbrown::HashMap;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
 
 use crate::database::{FILE_NAME, check, connect, refuse_orphan, trust};
 use crate::engine::{Engine, Kept, Read, Refused};
-use crate::outbox::{self, Outbox, Told};
+use crate::outbox::{self, Outbox};
+use crate::parts::{Living, Part, Rooms, Told, note};
 use crate::queued::Queued;
 use crate::schema::{self, VERSION};
 use crate::superseded::superseded;
-use crate::tables::{self, Living};
+use crate::tables;
 use crate::writer::OnCommit;
-use crate::{Change, Error, EventPage, EventsWanted, Job, Snapshot};
+use crate::{Error, EventPage, EventsWanted, Job, Snapshot};
 
 /// The SQLite database of a data folder.
 pub struct Sqlite {
@@ -45,18 +45,6 @@ struct Database {
     connection: Connection,
     outbox: Outbox,
     living: Living,
-}
-
-/// What is written as a whole.
-struct Part<'a> {
-    units: &'a [Vec<Change>],
-    is_awaited: bool,
-}
-
-impl Part<'_> {
-    fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.units.iter().flatten()
-    }
 }
 
 impl Sqlite {
@@ -84,7 +72,7 @@ impl Sqlite {
         let version = check(&connection, &path)?;
         schema::migrate(&mut connection, version)?;
         let database = Database::with(connection)?;
-        let turn = database.outbox.next_turn();
+        let turn = database.outbox.ledger().next_turn();
         Ok(Self { path, database: Some(database), is_failing: false, is_unknown: false, turn })
     }
 
@@ -121,12 +109,12 @@ impl Sqlite {
             Some(database) => database,
             None => Database::open(&self.path).map_err(before_commit)?,
         };
-        self.turn = self.turn.max(database.outbox.next_turn());
+        self.turn = self.turn.max(database.outbox.ledger().next_turn());
         database.outbox.set_next_turn(self.turn);
         let written = database.write(parts, parts.is_empty() || self.is_failing);
         match &written {
             Ok(_) => {
-                self.turn = database.outbox.next_turn();
+                self.turn = database.outbox.ledger().next_turn();
                 self.database = Some(database);
             }
             // What is known of the tables counts what was rolled back.
@@ -151,7 +139,7 @@ impl Sqlite {
 
     fn write_alone(&mut self, job: &Job) -> Result<Kept, Refused> {
         if job.is_awaited() {
-            let part = Part { units: job.units(), is_awaited: true };
+            let part = Part::of(job);
             let kept = self.attempt(&[part])?.into_iter().next();
             return kept.unwrap_or_else(|| Ok(Kept::default())).map_err(Refused::Ever);
         }
@@ -178,8 +166,7 @@ impl Sqlite {
 
 impl Engine for Sqlite {
     fn write(&mut self, jobs: &[Job]) -> Vec<Result<Kept, Refused>> {
-        let parts: Vec<Part<'_>> =
-            jobs.iter().map(|job| Part { units: job.units(), is_awaited: job.is_awaited() }).collect();
+        let parts: Vec<Part<'_>> = jobs.iter().map(Part::of).collect();
         match self.attempt(&parts) {
             Ok(results) => results.into_iter().map(|result| result.map_err(Refused::Ever)).collect(),
             Err(Refused::Ever(_)) => self.write_each(jobs),
@@ -201,7 +188,7 @@ impl Engine for Sqlite {
     }
 
     fn waiting(&self) -> u64 {
-        self.database.as_ref().map_or(0, |database| database.outbox.waiting())
+        self.database.as_ref().map_or(0, |database| database.outbox.ledger().waiting())
     }
 
     fn reader(&self) -> Box<dyn Read> {
@@ -230,7 +217,7 @@ impl Database {
     fn write(&mut self, parts: &[Part<'_>], is_to_touch: bool) -> Result<Vec<Result<Kept, Error>>, Refused> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(|error| before_commit(error.into()))?;
-        let mut rooms = Rooms { living: &self.living, changed: HashMap::default() };
+        let mut rooms = Rooms::of(&self.living);
         let (mut results, changes) = rooms.sort_out(parts);
         let pointless = superseded(changes.iter().map(|(_, change)| *change));
         let outbox = &mut self.outbox;
@@ -260,65 +247,9 @@ impl Database {
             Err(error) if is_open || is_not_written(&error) => return Err(before_commit(error.into())),
             Err(error) => return Err(Refused::Unknown(error.into())),
         }
-        for (number, lives) in rooms.changed {
-            match lives {
-                true => drop(self.living.insert(number)),
-                false => drop(self.living.remove(&number)),
-            }
-        }
+        let changed = rooms.changed();
+        note(&mut self.living, changed);
         Ok(results)
-    }
-}
-
-/// A change, with the part that it is of.
-type OfPart<'a> = (usize, &'a Change);
-
-/// Which rooms there are while a group is written.
-struct Rooms<'a> {
-    living: &'a Living,
-    changed: HashMap<i64, bool, foldhash::fast::RandomState>,
-}
-
-impl Rooms<'_> {
-    fn lives(&self, number: i64) -> bool {
-        self.changed.get(&number).copied().unwrap_or_else(|| self.living.contains(&number))
-    }
-
-    /// Refuses what somebody waits for and is of a room that is over, and leaves out what else is. Returns what is left, with
-    /// the part that each is of.
-    fn sort_out<'a>(&mut self, parts: &'a [Part<'_>]) -> (Vec<Result<Kept, Error>>, Vec<OfPart<'a>>) {
-        let (mut results, mut changes) = (Vec::with_capacity(parts.len()), Vec::new());
-        for (index, part) in parts.iter().enumerate() {
-            if part.is_awaited && self.is_over(part) {
-                results.push(Err(Error::Over));
-                continue;
-            }
-            for change in part.changes() {
-                match change {
-                    Change::CreateRoom(scope, _) => drop(self.changed.insert(scope.number, true)),
-                    Change::DeleteRoom(scope) => drop(self.changed.insert(scope.number, false)),
-                    _ if change.room().is_some_and(|scope| !self.lives(scope.number)) => continue,
-                    _ => {}
-                }
-                changes.push((index, change));
-            }
-            results.push(Ok(Kept::default()));
-        }
-        (results, changes)
-    }
-
-    fn is_over(&self, part: &Part<'_>) -> bool {
-        let mut made = Vec::new();
-        part.changes().any(|change| match change {
-            Change::CreateRoom(scope, _) => {
-                made.push(scope.number);
-                false
-            }
-            Change::DeleteRoom(_) => false,
-            _ => {
-                change.room().is_some_and(|scope| !made.contains(&scope.number) && !self.lives(scope.number))
-            }
-        })
     }
 }
 

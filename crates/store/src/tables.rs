@@ -1,15 +1,12 @@
 //! What changes are to the tables, and the tables as a server begins with them.
 
-use hashbrown::HashSet;
 use rooms::{CatalogueChange, RECENT_MESSAGES, SdkAppId, SessionId, UserId};
 use rusqlite::{Connection, Row, Transaction, params};
 
-use crate::outbox::{Outbox, Told};
+use crate::outbox::Outbox;
+use crate::parts::{Living, Told};
 use crate::rows::{json, record, records, rows, signed, unreadable, unsigned};
 use crate::{Change, Error, Presence, RoomScope, Snapshot};
-
-/// The numbers of rooms.
-pub(crate) type Living = HashSet<i64, foldhash::fast::RandomState>;
 
 /// Applies a change; returns what has become of the event in it, when it is one.
 pub(crate) fn apply(
@@ -184,7 +181,7 @@ pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot,
         intents: rows(connection, "SELECT sdkappid, record FROM intents", |row| {
             Ok((app(row)?, record(row, 1)?))
         })?,
-        waiting: outbox.newest().to_vec(),
+        waiting: outbox.ledger().newest().to_vec(),
         last_event: unsigned(last_event),
     })
 }

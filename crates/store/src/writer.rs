@@ -79,10 +79,11 @@ impl Writer {
         loop {
             // While nobody else writes, trouble is looked after: who waits for the server to be well sends it nothing.
             let is_uneasy = health.is_failing() || !self.unheard.is_empty();
-            let Some(group) = queue.take(is_uneasy.then(|| Instant::now() + self.retry)) else { return };
+            let patience = if is_uneasy { Some(self.retry) } else { self.engine.idle() };
+            let Some(group) = queue.take(patience.map(|patience| Instant::now() + patience)) else { return };
             self.given_up += group.given_up;
             let goes_on = if group.jobs.is_empty() {
-                self.probe(queue, health)
+                self.probe(is_uneasy, queue, health)
             } else {
                 self.write(group, queue, health)
             };
@@ -92,7 +93,7 @@ impl Writer {
         }
     }
 
-    fn probe(&mut self, queue: &Queue, health: &Health) -> bool {
+    fn probe(&mut self, is_uneasy: bool, queue: &Queue, health: &Health) -> bool {
         let started = Instant::now();
         health.note_begin();
         let probed = self.engine.probe();
@@ -100,9 +101,13 @@ impl Writer {
         health.note_end(&probed);
         match probed {
             Ok(()) => {
-                self.tell(started, 0, Vec::new());
+                if is_uneasy {
+                    self.tell(started, 0, Vec::new());
+                }
                 true
             }
+            // Whoever has come meanwhile finds out for itself, and may be let wait for it to be well.
+            Err(_) if !is_uneasy => true,
             Err(error) => self.give_back(queue, Vec::new(), &error),
         }
     }

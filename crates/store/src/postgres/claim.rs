@@ -1,0 +1,268 @@
+//! Whose database it is: one server's at a time.
+//!
+//! Each run of a server is a *generation*: a row whose beat it raises as long as it lives. Raising it and ending it lock the same
+//! row, so one of the two fails, and what is over stays over. No two clocks are compared: a generation is ended only by one that
+//! has itself seen its beat stand still for long enough, or by a later run on the same data folder of the same machine, which
+//! holds that folder's lock and so knows that the former one is gone.
+//!
+//! The records belong to the generation that the *claim* names. It goes to another generation only when its owner is over, and
+//! every group of changes locks it before it changes anything: so whoever has lost it changes nothing, whatever it believes.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+
+use super::link::{Call, Link, Trouble};
+use super::target::Target;
+use crate::Error;
+
+/// The claim on everything; with a condition on its owner behind it.
+pub(super) const CLAIMED: &str = "SELECT epoch FROM @.claims WHERE scope = 0";
+
+/// How often a server says that it lives.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// How long a beat must have stood still before its server counts as gone.
+const STANDS_STILL: Duration = Duration::from_secs(7);
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Time in which the database did not answer does not count.
+const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(3);
+
+/// How long the end of what a former owner has begun is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who a server is to others on the same database.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The data folder's.
+    node: String,
+    /// The machine's, until it starts again.
+    boot: String,
+    host: String,
+}
+
+impl Identity {
+    /// Who a server on that folder is. The folder has to be locked.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn of(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("node");
+        let of_system = |name: &str| {
+            let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+            text.trim().to_owned()
+        };
+        let kept = std::fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
+        let node = if kept.is_empty() { of_system("random/uuid") } else { kept };
+        if node.is_empty() {
+            return Err(Error::Other("the system gives no random numbers".into()));
+        }
+        std::fs::write(&path, format!("{node}\n"))?;
+        Ok(Self { node, boot: of_system("random/boot_id"), host: of_system("hostname") })
+    }
+}
+
+/// A generation that is not over.
+struct Living {
+    generation: i64,
+    node: String,
+    boot: String,
+    host: String,
+    beat: i64,
+}
+
+/// Begins a generation that owns everything; waits for a former one to be found gone.
+///
+/// # Errors
+/// [`Error::Unusable`] when another server lives.
+pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity) -> Result<i64, Error> {
+    // Of whom a beat was seen, which, since when, and when last.
+    let mut watched: Option<(i64, i64, Instant, Instant)> = None;
+    let started = Instant::now();
+    loop {
+        let living = living(link).await.map_err(Trouble::error)?;
+        let Some(first) = living.first() else {
+            match begin(link, identity).await {
+                Ok(Some(generation)) => return Ok(generation),
+                // Another was faster.
+                Ok(None) => continue,
+                // What the former owner has begun is not over yet; by itself it is soon.
+                Err(Trouble::Again(_)) if started.elapsed() < PATIENCE => {
+                    link.call(&Call::new("ROLLBACK", [])).await.map_err(Trouble::error)?;
+                    continue;
+                }
+                Err(trouble) => return Err(trouble.error()),
+            }
+        };
+        if first.node == identity.node && first.boot == identity.boot {
+            end(link, first.generation).await.map_err(Trouble::error)?;
+            continue;
+        }
+        let now = Instant::now();
+        match &mut watched {
+            Some((generation, beat, since, last)) if *generation == first.generation => {
+                if *beat != first.beat {
+                    return Err(Error::Unusable(format!(
+                        "another server has the schema {} at {target}: it runs on {} ({}); end that one first, or name \
+                         another schema with ?schema=NAME",
+                        target.quoted_schema(),
+                        first.host,
+                        first.node
+                    )));
+                }
+                if now.duration_since(*last) > MOST_BETWEEN_LOOKS {
+                    *since = now;
+                }
+                *last = now;
+                if now.duration_since(*since) >= STANDS_STILL {
+                    let still = Call::new(
+                        "UPDATE @.nodes SET over = true WHERE generation = $1 AND beat = $2 AND NOT over",
+                        [(*generation).into(), (*beat).into()],
+                    );
+                    link.call(&still).await.map_err(Trouble::error)?;
+                    continue;
+                }
+            }
+            _ => {
+                tracing::warn!(
+                    host = first.host,
+                    "another server had this database and did not say that it ended; whether it lives is looked at for {} s",
+                    STANDS_STILL.as_secs()
+                );
+                watched = Some((first.generation, first.beat, now, now));
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn living(link: &mut Link) -> Result<Vec<Living>, Trouble> {
+    let call = Call::new(
+        "SELECT generation, id, boot, host, beat FROM @.nodes WHERE NOT over ORDER BY generation",
+        [],
+    );
+    let rows = link.call(&call).await?;
+    let living = rows.iter().map(|row| {
+        Ok(Living {
+            generation: row.try_get(0)?,
+            node: row.try_get(1)?,
+            boot: row.try_get(2)?,
+            host: row.try_get(3)?,
+            beat: row.try_get(4)?,
+        })
+    });
+    Ok(living.collect::<Result<_, tokio_postgres::Error>>()?)
+}
+
+/// `None` when somebody else owns it by now.
+async fn begin(link: &mut Link, identity: &Identity) -> Result<Option<i64>, Trouble> {
+    link.call(&Call::new("BEGIN", [])).await?;
+    let insert = Call::new(
+        "INSERT INTO @.nodes (id, boot, host) VALUES ($1, $2, $3) RETURNING generation",
+        [identity.node.as_str().into(), identity.boot.as_str().into(), identity.host.as_str().into()],
+    );
+    let rows = link.call(&insert).await?;
+    let Some(row) = rows.first() else { return Err(Error::Other("a row without a number".into()).into()) };
+    let generation: i64 = row.try_get(0)?;
+    let take = Call::new(
+        "UPDATE @.claims SET owner = $1, epoch = epoch + 1 WHERE scope = 0 AND (owner = 0
+             OR EXISTS (SELECT 1 FROM @.nodes WHERE generation = claims.owner AND over)) RETURNING epoch",
+        [generation.into()],
+    );
+    if link.call(&take).await?.is_empty() {
+        link.call(&Call::new("ROLLBACK", [])).await?;
+        return Ok(None);
+    }
+    // Whoever has lost its claim can learn nothing from them any more.
+    let forget = Call::new("DELETE FROM @.groups WHERE generation < $1", [generation.into()]);
+    link.call(&forget).await?;
+    let forget = Call::new("DELETE FROM @.nodes WHERE over AND generation < $1 - 100", [generation.into()]);
+    link.call(&forget).await?;
+    link.call(&Call::new("COMMIT", [])).await?;
+    Ok(Some(generation))
+}
+
+/// A generation is over.
+pub(super) async fn end(link: &mut Link, generation: i64) -> Result<(), Trouble> {
+    let call = Call::new("UPDATE @.nodes SET over = true WHERE generation = $1", [generation.into()]);
+    link.call(&call).await.map(drop)
+}
+
+/// Says again and again that a generation lives, over a connection of its own: what is being written never delays it.
+#[derive(Debug)]
+pub(super) struct Beat {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// Why the generation is over, once it is.
+    over: Arc<OnceLock<Error>>,
+}
+
+impl Beat {
+    pub(super) fn start(target: Target, generation: i64) -> Result<Self, Error> {
+        let (stop, stopped) = mpsc::channel();
+        let over = Arc::new(OnceLock::new());
+        let its = over.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let beat = move || {
+            let (mut link, mut last) = (None, 0);
+            while stopped.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let raised = runtime.block_on(raise(&target, &mut link, generation));
+                match raised {
+                    Ok(beat) if beat > last => last = beat,
+                    Ok(beat) => {
+                        return drop(its.set(Error::Rewound(format!("its beat is {beat}, and was {last}"))));
+                    }
+                    Err(Error::Superseded) => return drop(its.set(Error::Superseded)),
+                    Err(error) => {
+                        link = None;
+                        tracing::debug!(%error, "the database was not told that this server lives");
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("store-beat".into()).spawn(beat)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), over })
+    }
+
+    /// Whether the generation goes on, as far as it is known.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.over.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// It does not.
+    pub(super) fn note_over(&self, error: &Error) {
+        let _ = self.over.set(error.clone());
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn raise(target: &Target, link: &mut Option<Link>, generation: i64) -> Result<i64, Error> {
+    let raise = async {
+        let link = match link {
+            Some(link) => link,
+            None => link.insert(Link::connect(target).await?),
+        };
+        let call = Call::new(
+            "UPDATE @.nodes SET beat = beat + 1 WHERE generation = $1 AND NOT over RETURNING beat",
+            [generation.into()],
+        );
+        let rows = link.call(&call).await.map_err(Trouble::error)?;
+        let Some(row) = rows.first() else { return Err(Error::Superseded) };
+        row.try_get(0).map_err(|error| Trouble::from(error).error())
+    };
+    timeout(MOST_BETWEEN_LOOKS, raise).await.unwrap_or_else(|_| Err(super::link::silent(MOST_BETWEEN_LOOKS)))
+}

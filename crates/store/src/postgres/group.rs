@@ -1,0 +1,380 @@
+//! A group of jobs on its way: one transaction, which has the claim, and leaves the group's number with its changes.
+
+use std::collections::HashMap;
+
+use rooms::SdkAppId;
+use tokio_postgres::Row;
+
+use super::link::{Call, Link, Trouble};
+use super::rows::{app, unsigned};
+use super::{outbox, tables};
+use crate::engine::Kept;
+use crate::ledger::{Count, Ledger};
+use crate::parts::{Changed, Living, Part, Rooms};
+use crate::superseded::superseded;
+use crate::{Change, Error, Job, WaitingEvent};
+
+/// How many numbers of groups are kept behind the last.
+const KEPT_NUMBERS: i64 = 1000;
+
+/// After how many groups those behind are forgotten.
+const FORGOTTEN_AT_ONCE: i64 = 256;
+
+/// How many statements are sent together where it depends on the answers what comes next.
+const SENT_AT_ONCE: usize = 1000;
+
+/// Locks the claim, if it is still ours.
+const LOCK: &str = "SELECT epoch FROM @.claims WHERE scope = 0 AND owner = $1 FOR UPDATE";
+
+/// The highest number of our groups.
+const LAST_NUMBER: &str = "SELECT coalesce(max(number), 0) FROM @.groups WHERE generation = $1";
+
+/// What is said of a group once it is known to be kept.
+pub(super) struct Former {
+    pub(super) number: i64,
+    /// `None` when nobody waits to hear it.
+    pub(super) results: Option<Vec<Result<Kept, Error>>>,
+    pub(super) changed: Changed,
+}
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) results: Vec<Result<Kept, Error>>,
+    pub(super) changed: Changed,
+}
+
+/// A group on its way.
+pub(super) struct Transaction<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) generation: i64,
+    pub(super) kept: i64,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) is_stale: &'a mut bool,
+    pub(super) turn: &'a mut u64,
+    pub(super) living: &'a Living,
+    pub(super) former: &'a mut Option<Former>,
+}
+
+/// What is to be sent together.
+#[derive(Default)]
+struct Unsent {
+    calls: Vec<Call>,
+    thens: Vec<Then>,
+    /// The apps that have more dead letters with it.
+    dead_of: Vec<SdkAppId>,
+    /// Whether there may be fewer that wait after it.
+    makes_room: bool,
+}
+
+impl Unsent {
+    fn add(&mut self, call: Call, then: Then) {
+        self.makes_room |= !matches!(then, Then::Nothing);
+        self.calls.push(call);
+        self.thens.push(then);
+    }
+}
+
+/// What an answer says of the outbox.
+enum Then {
+    Nothing,
+    Deleted,
+    Failed,
+}
+
+impl Transaction<'_> {
+    /// Writes all of them, of which some may be refused.
+    pub(super) async fn write(mut self, jobs: &[Job], is_careful: bool) -> Result<Written, Trouble> {
+        if *self.is_stale {
+            *self.ledger = outbox::ledger(self.link).await?;
+            *self.is_stale = false;
+        }
+        *self.turn = (*self.turn).max(self.ledger.next_turn());
+        self.ledger.set_next_turn(*self.turn);
+        let written = match is_careful || self.needs_care(jobs) {
+            false => self.write_at_once(jobs).await,
+            true => self.write_carefully(jobs).await,
+        };
+        // Turns are not given twice, whatever became of those who got them.
+        *self.turn = self.ledger.next_turn();
+        written
+    }
+
+    /// Whether it depends on the answers what is to be sent.
+    fn needs_care(&self, jobs: &[Job]) -> bool {
+        let mut come: HashMap<SdkAppId, Count> = HashMap::new();
+        let mut given_up = 0;
+        for change in jobs.iter().flat_map(Job::changes) {
+            match change {
+                Change::ReviveEvent(..) => return true,
+                Change::PutEvent(event) => come.entry(event.sdkappid).or_default().add(event.bytes() as u64),
+                Change::FailEvent(_) => given_up += 1,
+                _ => {}
+            }
+        }
+        (given_up > 0 || !come.is_empty()) && self.ledger.may_be_full(&come, given_up)
+    }
+
+    async fn write_at_once(&mut self, jobs: &[Job]) -> Result<Written, Trouble> {
+        let parts: Vec<Part<'_>> = jobs.iter().map(Part::of).collect();
+        let mut rooms = Rooms::of(self.living);
+        let (mut results, changes) = rooms.sort_out(&parts);
+        let pointless = superseded(changes.iter().map(|(_, change)| *change));
+        let (mut calls, mut thens) = (Vec::new(), Vec::new());
+        for ((part, change), _) in changes.iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless) {
+            match change {
+                Change::PutEvent(event) => {
+                    let turn = self.ledger.take_turn();
+                    let is_dead = self.ledger.put(event.sdkappid, event.bytes() as u64);
+                    calls.push(tables::put_event(event, turn, is_dead));
+                    if let Some(Ok(kept)) = results.get_mut(*part) {
+                        match is_dead {
+                            true => kept.given_up += 1,
+                            false => kept.events.push(WaitingEvent { turn, event: event.clone() }),
+                        }
+                    }
+                }
+                Change::DeleteEvent(id) => calls.push(tables::delete_event(*id)),
+                Change::FailEvent(id) => calls.push(tables::fail_event(*id)),
+                change => calls.extend(tables::calls(change)?),
+            }
+            thens.resize_with(calls.len(), || match change {
+                Change::DeleteEvent(_) => Then::Deleted,
+                Change::FailEvent(_) => Then::Failed,
+                _ => Then::Nothing,
+            });
+        }
+        begin(self.link, self.generation, self.kept).await?;
+        calls.extend(self.end());
+        self.link.prepare(&calls).await?;
+        let changed = rooms.changed();
+        self.note_sent(&results, &changed);
+        let answers = self.link.call_all(&calls).await?;
+        let mut answered = Vec::with_capacity(answers.len());
+        for answer in answers {
+            // The first that fails says why: what comes after it was not done, whatever it was answered.
+            answered.push(answer.map_err(Trouble::from).inspect_err(|trouble| self.note_failed(trouble))?);
+        }
+        if self.link.has_warned() {
+            return Err(Trouble::Lost(unsure()));
+        }
+        for (rows, then) in answered.iter().zip(thens) {
+            self.note_event(then, rows.first())?;
+        }
+        Ok(Written { results, changed })
+    }
+
+    /// Writes one after the other: what can never be kept is left out.
+    async fn write_carefully(&mut self, jobs: &[Job]) -> Result<Written, Trouble> {
+        begin(self.link, self.generation, self.kept).await?;
+        let mut rooms = Rooms::of(self.living);
+        let mut results = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            if job.is_awaited() {
+                results.push(self.write_part(&Part::of(job), &mut rooms).await?);
+                continue;
+            }
+            let mut all = Kept::default();
+            for unit in job.units() {
+                let part = Part { units: std::slice::from_ref(unit), is_awaited: false };
+                match self.write_part(&part, &mut rooms).await? {
+                    Ok(kept) => {
+                        all.events.extend(kept.events);
+                        all.given_up += kept.given_up;
+                    }
+                    Err(error) => tracing::error!(%error, "a change was given up"),
+                }
+            }
+            results.push(Ok(all));
+        }
+        let changed = rooms.changed();
+        let end = self.end();
+        self.link.prepare(&end).await?;
+        self.note_sent(&results, &changed);
+        for answer in self.link.call_all(&end).await? {
+            answer.map_err(Trouble::from).inspect_err(|trouble| self.note_failed(trouble))?;
+        }
+        match self.link.has_warned() {
+            true => Err(Trouble::Lost(unsure())),
+            false => Ok(Written { results, changed }),
+        }
+    }
+
+    async fn write_part(
+        &mut self,
+        part: &Part<'_>,
+        rooms: &mut Rooms<'_>,
+    ) -> Result<Result<Kept, Error>, Trouble> {
+        let (rooms_before, ledger_before) = (rooms.clone(), self.ledger.clone());
+        let (mut results, changes) = rooms.sort_out(std::slice::from_ref(part));
+        let mut kept = match results.pop() {
+            Some(Ok(kept)) => kept,
+            Some(Err(error)) => return Ok(Err(error)),
+            None => Kept::default(),
+        };
+        self.link.call(&Call::new("SAVEPOINT part", [])).await?;
+        let pointless = superseded(changes.iter().map(|(_, change)| *change));
+        let of_use = changes.iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless);
+        match self.write_changes(of_use.map(|((_, change), _)| *change), &mut kept).await {
+            Ok(()) => {}
+            Err(Trouble::Ever(error)) => {
+                self.link.call(&Call::new("ROLLBACK TO SAVEPOINT part", [])).await?;
+                let turn = self.ledger.next_turn();
+                (*rooms, *self.ledger) = (rooms_before, ledger_before);
+                self.ledger.set_next_turn(turn);
+                return Ok(Err(error));
+            }
+            Err(trouble) => return Err(trouble),
+        }
+        self.link.call(&Call::new("RELEASE SAVEPOINT part", [])).await?;
+        Ok(Ok(kept))
+    }
+
+    async fn write_changes<'c>(
+        &mut self,
+        changes: impl Iterator<Item = &'c Change>,
+        kept: &mut Kept,
+    ) -> Result<(), Trouble> {
+        let mut unsent = Unsent::default();
+        for change in changes {
+            match change {
+                Change::PutEvent(event) => {
+                    let (app, bytes) = (event.sdkappid, event.bytes() as u64);
+                    // What goes before it may make room.
+                    if unsent.makes_room && self.ledger.is_full(app, bytes) {
+                        self.send(&mut unsent).await?;
+                    }
+                    let turn = self.ledger.take_turn();
+                    let is_dead = self.ledger.put(app, bytes);
+                    unsent.add(tables::put_event(event, turn, is_dead), Then::Nothing);
+                    match is_dead {
+                        true => {
+                            kept.given_up += 1;
+                            unsent.dead_of.push(app);
+                        }
+                        false => kept.events.push(WaitingEvent { turn, event: event.clone() }),
+                    }
+                }
+                Change::DeleteEvent(id) => unsent.add(tables::delete_event(*id), Then::Deleted),
+                Change::FailEvent(id) => unsent.add(tables::fail_event(*id), Then::Failed),
+                Change::ReviveEvent(id, at) => {
+                    self.send(&mut unsent).await?;
+                    let turn = self.ledger.take_turn();
+                    let rows = self.link.call(&tables::revive_event(*id, turn, at.unix_millis())).await?;
+                    if let Some(row) = rows.first() {
+                        let waiting = outbox::waiting(row)?;
+                        self.ledger.revive(waiting.event.sdkappid, waiting.event.bytes() as u64)?;
+                        kept.events.push(waiting);
+                    }
+                }
+                change => tables::calls(change)?.into_iter().for_each(|call| unsent.add(call, Then::Nothing)),
+            }
+            if unsent.calls.len() >= SENT_AT_ONCE {
+                self.send(&mut unsent).await?;
+            }
+        }
+        self.send(&mut unsent).await
+    }
+
+    /// Sends what has gathered, and takes note of the answers.
+    async fn send(&mut self, unsent: &mut Unsent) -> Result<(), Trouble> {
+        let Unsent { calls, thens, mut dead_of, .. } = std::mem::take(unsent);
+        for (answer, then) in self.link.call_all(&calls).await?.into_iter().zip(thens) {
+            let rows = answer?;
+            if let (Then::Failed, Some(row)) = (&then, rows.first()) {
+                dead_of.push(app(row, 0)?);
+            }
+            self.note_event(then, rows.first())?;
+        }
+        dead_of.sort_unstable();
+        dead_of.dedup();
+        for app in dead_of {
+            self.bury(app).await?;
+        }
+        Ok(())
+    }
+
+    fn note_event(&mut self, then: Then, row: Option<&Row>) -> Result<(), Trouble> {
+        let Some(row) = row else { return Ok(()) };
+        match then {
+            Then::Nothing => {}
+            Then::Deleted => self.ledger.delete(app(row, 0)?, row.try_get(1)?, unsigned(row, 2)?),
+            Then::Failed => self.ledger.fail(app(row, 0)?, unsigned(row, 1)?),
+        }
+        Ok(())
+    }
+
+    /// Forgets the oldest dead letters of an app that has too many.
+    async fn bury(&mut self, app: SdkAppId) -> Result<(), Trouble> {
+        while self.ledger.has_too_many_dead(app) {
+            let rows = self.link.call(&tables::bury(app.0)).await?;
+            let Some(oldest) = rows.first() else { return Ok(()) };
+            self.ledger.delete(app, true, unsigned(oldest, 0)?);
+        }
+        Ok(())
+    }
+
+    /// What every group ends with: its number, and COMMIT.
+    fn end(&self) -> Vec<Call> {
+        let (generation, number) = (self.generation, self.kept + 1);
+        let mut end =
+            vec![Call::new("INSERT INTO @.groups VALUES ($1, $2)", [generation.into(), number.into()])];
+        if number % FORGOTTEN_AT_ONCE == 0 {
+            end.push(Call::new(
+                "DELETE FROM @.groups WHERE generation = $1 AND number < $2",
+                [generation.into(), (number - KEPT_NUMBERS).into()],
+            ));
+        }
+        end.push(Call::new("COMMIT", []));
+        end
+    }
+
+    /// From now on it may be kept.
+    fn note_sent(&mut self, results: &[Result<Kept, Error>], changed: &Changed) {
+        self.link.has_warned();
+        *self.former =
+            Some(Former { number: self.kept + 1, results: Some(results.to_vec()), changed: changed.clone() });
+    }
+
+    /// Where the database itself has said that it failed, it is not.
+    fn note_failed(&mut self, trouble: &Trouble) {
+        if !matches!(trouble, Trouble::Lost(_)) {
+            *self.former = None;
+        }
+    }
+}
+
+/// Begins a transaction that has the claim; returns the number of our last group.
+pub(super) async fn begin(link: &mut Link, generation: i64, kept: i64) -> Result<i64, Trouble> {
+    let calls = [
+        Call::new("BEGIN ISOLATION LEVEL READ COMMITTED", []),
+        Call::new(LOCK, [generation.into()]),
+        Call::new(LAST_NUMBER, [generation.into()]),
+    ];
+    let mut answers = Vec::new();
+    for answer in link.call_all(&calls).await? {
+        answers.push(answer?);
+    }
+    let is_ours = answers.get(1).is_some_and(|rows| !rows.is_empty());
+    if !is_ours {
+        // What has lost commits may have lost the claim too.
+        let is_known = Call::new("SELECT 1 FROM @.nodes WHERE generation = $1", [generation.into()]);
+        return Err(match link.call(&is_known).await?.is_empty() {
+            true => Error::Rewound("it does not know this server any more".into()),
+            false => Error::Superseded,
+        }
+        .into());
+    }
+    let last: i64 = match answers.get(2).and_then(|rows| rows.first()) {
+        Some(row) => row.try_get(0)?,
+        None => 0,
+    };
+    if last < kept {
+        return Err(Error::Rewound(format!("its last group is {last}, and was {kept}")).into());
+    }
+    Ok(last)
+}
+
+/// It is committed on one machine, and nobody knows whether on another.
+pub(super) fn unsure() -> Error {
+    Error::Away("it warned that a commit may not have reached the standby".into())
+}
