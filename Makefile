@@ -11,6 +11,7 @@ run: sdk ## Start the server for development; its data goes to ./data
 test: deps sdk sdk/js/node_modules/.installed ## All tests, with the third-party software they use as clients
 	cd sdk/js && npm run check && npm test
 	$(CARGO) test --workspace
+	ROOMFUL_TEST_STORE=postgres $(CARGO) test --package roomful --test api --test commands --test crash
 
 sdk: sdk/js/dist/roomful-client.js ## The browser client, which the server carries; without Node it goes without
 
@@ -63,6 +64,8 @@ lab-short: deps sdk ## Three of its networks for 12 s each, with wide limits; as
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed $(THIRD_PARTY)/.intl/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'
 	@command -v curl >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends curl'
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends postgresql'
+	@command -v pgbouncer >/dev/null || ls /usr/sbin/pgbouncer >/dev/null 2>&1 || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends pgbouncer'
 	@command -v ip >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends iproute2'
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod postgres;
 pub mod receiver;
 pub mod rtc;
 pub mod script;
@@ -96,7 +97,16 @@ impl Server {
         Self::run(command, data, environment).await
     }
 
-    async fn run(mut command: Command, data: Arc<TempDir>, environment: Vec<(String, String)>) -> Self {
+    async fn run(mut command: Command, data: Arc<TempDir>, mut environment: Vec<(String, String)>) -> Self {
+        // With `ROOMFUL_TEST_STORE=postgres`, all servers have their records there.
+        let is_elsewhere = std::env::var("ROOMFUL_TEST_STORE").is_ok_and(|store| store == "postgres");
+        if is_elsewhere && environment.iter().all(|(name, _)| name != "ROOMFUL_STORE__URL") {
+            // One that was there before knows where its records are.
+            let known = std::fs::read_to_string(data.path().join("database")).ok();
+            let url = known.map(|url| url.trim().to_owned());
+            let url = url.unwrap_or_else(|| postgres::Database::shared().own_url().0);
+            environment.push(("ROOMFUL_STORE__URL".into(), url));
+        }
         let mut child = command
             .env("ROOMFUL_LOG__LEVEL", "warn")
             .envs(environment.iter().cloned())

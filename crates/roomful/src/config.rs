@@ -111,6 +111,18 @@ settings! {
              X-Forwarded-Host: their signatures cover the name.";
     }
 
+    "Where records are kept."
+    [store] Store {
+        url: String = String::new(), secret(),
+            "The PostgreSQL database that records are in, as \"postgresql://roomful@db.example.org/roomful\"; \"\" is the data \
+             folder, which needs nothing else. What leaves the machine is encrypted, and the server's certificate checked; \
+             behind a \"?\", joined by \"&\": sslrootcert=FILE (the authority's certificate), sslmode=disable, schema=NAME. \
+             Several hosts, separated by commas, are tried for the one that may be written. `roomful migrate` brings records \
+             there, and back; docs/cluster.md has the rest.";
+        password_file: Option<PathBuf> = None, file(),
+            "The file that has the database's password, where the address has none.";
+    }
+
     "What one app, one user, and everybody together may do. 0 lifts a limit."
     [limits] Limits {
         calls_per_second: u32 = 200, number(0..=MANY, "calls a second"),
@@ -358,10 +370,12 @@ impl Config {
 
     /// What is set and does nothing, for want of something else, with what it wants.
     pub(crate) fn idle(&self) -> Vec<(&'static str, &'static str)> {
-        let Self { webhooks, media, .. } = self;
+        let Self { store, webhooks, media, .. } = self;
         let receives = !webhooks.url.is_empty();
         let relays = media.ice_urls.iter().any(|url| url.starts_with("turn"));
+        let has_password = store.password_file.is_some();
         let all = [
+            ("store.password_file", "store.url", !store.url.is_empty() || !has_password),
             ("webhooks.events", "webhooks.url", receives || webhooks.events.is_empty()),
             ("webhooks.token", "webhooks.url", receives || webhooks.token.is_empty()),
             ("media.turn_udp", "media.turn = true", media.turn || media.turn_udp.is_none()),
@@ -369,6 +383,30 @@ impl Config {
             ("media.turn_secret", "a TURN server in media.ice_urls", relays || media.turn_secret.is_empty()),
         ];
         all.into_iter().filter(|(.., is_used)| !is_used).map(|(key, wants, _)| (key, wants)).collect()
+    }
+}
+
+impl Store {
+    fn password(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.password_file else { return Ok(None) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read store.password_file {}", path.display()))?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Where the records of a data folder are.
+    pub(crate) fn place(&self, folder: &Path) -> anyhow::Result<store::Place> {
+        self.place_at(folder, &self.url)
+    }
+
+    /// Where they are with that address.
+    pub(crate) fn place_at(&self, folder: &Path, url: &str) -> anyhow::Result<store::Place> {
+        Ok(store::Place::of(folder, url, self.password()?.as_deref())?)
+    }
+
+    /// As [`Self::place`], for a server that is about to begin on it.
+    pub(crate) fn place_to_serve(&self, folder: &Path) -> anyhow::Result<store::Place> {
+        Ok(store::Place::to_serve(folder, &self.url, self.password()?.as_deref())?)
     }
 }
 

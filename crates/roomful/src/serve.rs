@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
 use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
-use store::{Sqlite, Store as _};
+use store::Store as _;
 
 use crate::config::{Config, Listening};
 use crate::door::{Door, Served, accept, accept_control, listen};
@@ -60,13 +60,10 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let _lock = control::lock(&folder)?;
     let outbox = Outbox::new(tokio::runtime::Handle::current(), config.webhooks.waiting_bytes);
     let committed = outbox.clone();
-    let (store, mut snapshot) = Sqlite::open(
-        &folder,
-        Box::new(move |group| {
-            metrics::record_commit(group.took, group.changes);
-            committed.accept(&group);
-        }),
-    )?;
+    let (store, mut snapshot) = config.store.place_to_serve(&folder)?.open(Box::new(move |group| {
+        metrics::record_commit(group.took, group.changes);
+        committed.accept(&group);
+    }))?;
     let store = Arc::new(store);
     if snapshot.apps.is_empty() {
         let (app, changes) = first_app()?;
@@ -119,7 +116,13 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     }
     tracing::info!(%address, tls = tls.is_some(), data = %folder.display(), "serving");
 
-    stop.next().await;
+    let lost = tokio::select! {
+        () = stop.next() => None,
+        error = lost(&server) => Some(error),
+    };
+    if let Some(error) = &lost {
+        tracing::error!(%error, "the server ends");
+    }
     tokio::spawn({
         let folder = folder.clone();
         let logging = logging.clone();
@@ -146,7 +149,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     }
     control::unbind(&folder);
     tracing::info!("stopped");
-    Ok(())
+    lost.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Starts the forwarding unit beside a server at `address`. Ports that nobody asked for may be any, when the usual ones
@@ -266,6 +269,18 @@ async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("the store cannot write: {error}\n"));
     }
     (StatusCode::OK, "ready\n".to_string())
+}
+
+/// Resolves when the records are not this server's any more, or not what it knows of them: what it would go on to say of rooms
+/// might be wrong.
+async fn lost(server: &Server) -> store::Error {
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        look.tick().await;
+        if let Err(error @ (store::Error::Superseded | store::Error::Rewound(_))) = server.store.health() {
+            return error;
+        }
+    }
 }
 
 /// Whether a server runs on the folder.

@@ -1,12 +1,10 @@
 //! `roomful app`: list, create, rotate-key.
 
-use std::path::Path;
-
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use rooms::{SdkAppId, UserId};
 use serde_json::json;
-use store::{App, Change, Sqlite, Store as _};
+use store::{App, Change, Place, Store as _};
 
 use super::show::{Format, Set, Table, say, say_json};
 use crate::first_app::{FIRST_APP, random_key, with_admins};
@@ -42,11 +40,11 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
+    pub(super) async fn run(self, place: &Place) -> anyhow::Result<()> {
         match self {
-            Command::List { format } => list(folder, &format),
+            Command::List { format } => list(place, &format),
             Command::Create { name, sdkappid, admins } => {
-                let apps = if store_exists(folder) { store::read_apps(folder)? } else { Vec::new() };
+                let apps = if place.is_new() { Vec::new() } else { place.read_apps()? };
                 let next = apps.iter().map(|app| app.sdkappid.0 + 1).max().unwrap_or(FIRST_APP);
                 let sdkappid = SdkAppId(sdkappid.unwrap_or(next));
                 if apps.iter().any(|app| app.sdkappid == sdkappid) {
@@ -55,25 +53,21 @@ impl Command {
                 let admins = admins.iter().map(|admin| UserId::parse_field("--admin", admin));
                 let admins = admins.collect::<Result<Vec<_>, _>>()?;
                 let app = App { sdkappid, secret_key: random_key()?, name, admins, webhook: None };
-                save(folder, &app).await?;
+                save(place, &app).await?;
                 print(&app)
             }
             Command::RotateKey { sdkappid, keep_sessions } => {
-                let mut app = find(folder, Some(sdkappid))?;
+                let mut app = find(place, Some(sdkappid))?;
                 app.secret_key = random_key()?;
-                write(folder, &app, keep_sessions).await?;
+                write(place, &app, keep_sessions).await?;
                 print(&app)
             }
         }
     }
 }
 
-fn store_exists(folder: &Path) -> bool {
-    folder.join(store::FILE_NAME).exists()
-}
-
-fn list(folder: &Path, format: &Format) -> anyhow::Result<()> {
-    let apps = store::read_apps(folder)?;
+fn list(place: &Place, format: &Format) -> anyhow::Result<()> {
+    let apps = place.read_apps()?;
     if format.json {
         return say_json(&apps);
     }
@@ -87,18 +81,19 @@ fn list(folder: &Path, format: &Format) -> anyhow::Result<()> {
 }
 
 /// Makes an app, or changes it in anything but its key.
-pub(super) async fn save(folder: &Path, app: &App) -> anyhow::Result<()> {
-    write(folder, app, true).await
+pub(super) async fn save(place: &Place, app: &App) -> anyhow::Result<()> {
+    write(place, app, true).await
 }
 
 /// Through the running server, which then knows at once; else into the database.
-async fn write(folder: &Path, app: &App, keeps_sessions: bool) -> anyhow::Result<()> {
+async fn write(place: &Place, app: &App, keeps_sessions: bool) -> anyhow::Result<()> {
+    let folder = place.folder();
     if serve::is_running(folder) {
         let saved = control::SaveApp { app: app.clone(), keep_sessions: keeps_sessions };
         control::call(folder, "/control/apps", Some(&json!(saved))).await?;
     } else {
         let _lock = control::lock(folder)?;
-        let (store, snapshot) = Sqlite::open(folder, Box::new(|_| {}))?;
+        let (store, snapshot) = place.open(Box::new(|_| {}))?;
         let known = |admin: &UserId| {
             snapshot.accounts.iter().any(|(id, account)| *id == app.sdkappid && account.user == *admin)
         };
@@ -119,8 +114,8 @@ fn print(app: &App) -> anyhow::Result<()> {
 }
 
 /// The app with that id; without one, the first.
-pub(super) fn find(folder: &Path, sdkappid: Option<u32>) -> anyhow::Result<App> {
-    let apps = store::read_apps(folder)?;
+pub(super) fn find(place: &Place, sdkappid: Option<u32>) -> anyhow::Result<App> {
+    let apps = place.read_apps()?;
     match sdkappid {
         None => apps.into_iter().next().context("there is no app yet; make one with `roomful app create`"),
         Some(id) => apps

@@ -123,6 +123,7 @@ impl Doctor {
                     config.server.listen = listen;
                 }
                 data_folder(&config.server.data, &mut findings);
+                database(&config, &mut findings);
                 match &about {
                     Some(about) => reachable(about, &mut findings),
                     None => ports(&config, &mut findings),
@@ -187,6 +188,19 @@ async fn running(config: &Config, findings: &mut Findings) -> Option<About> {
         ),
     }
     Some(about)
+}
+
+/// Only where records are in one.
+fn database(config: &Config, findings: &mut Findings) {
+    let trouble = match config.store.place(&config.server.data) {
+        Ok(store::Place::Folder(_)) => return,
+        Ok(place @ store::Place::Database { .. }) => match place.check() {
+            Ok(found) => return findings.good("database", found),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => format!("{error:#}"),
+    };
+    findings.bad("database", trouble, "docs/cluster.md says what a server needs of one");
 }
 
 fn data_folder(folder: &Path, findings: &mut Findings) {

@@ -1,13 +1,11 @@
 //! `roomful key`: the keys of the RTC API. A SecretKey is shown once, when it is made.
 
-use std::path::Path;
-
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use rooms::SdkAppId;
 use serde::Serialize;
 use serde_json::json;
-use store::{ApiKey, Change, Sqlite, Store as _};
+use store::{ApiKey, Change, Place, Store as _};
 
 use super::show::{Format, Set, Table, say, say_json};
 use crate::{clock, control, keys, rtc, serve};
@@ -68,30 +66,30 @@ struct Listed<'a> {
 }
 
 impl Command {
-    pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
+    pub(super) async fn run(self, place: &Place) -> anyhow::Result<()> {
         match self {
-            Command::Create { apps, actions, format } => create(folder, apps, actions, &format).await,
-            Command::List { format } => list(folder, &format),
-            Command::Disable { secret_id } => set_disabled(folder, &secret_id, true).await,
-            Command::Enable { secret_id } => set_disabled(folder, &secret_id, false).await,
+            Command::Create { apps, actions, format } => create(place, apps, actions, &format).await,
+            Command::List { format } => list(place, &format),
+            Command::Disable { secret_id } => set_disabled(place, &secret_id, true).await,
+            Command::Enable { secret_id } => set_disabled(place, &secret_id, false).await,
             Command::Delete { secret_id } => {
-                let key = find(folder, &secret_id)?;
+                let key = find(place, &secret_id)?;
                 let change = Change::DeleteApiKey(key.secret_id.clone());
-                write(folder, "/control/keys/delete", &key.secret_id, change).await
+                write(place, "/control/keys/delete", &key.secret_id, change).await
             }
         }
     }
 }
 
 async fn create(
-    folder: &Path,
+    place: &Place,
     mut apps: Vec<u32>,
     actions: Vec<String>,
     format: &Format,
 ) -> anyhow::Result<()> {
     apps.sort_unstable();
     apps.dedup();
-    let known = if folder.join(store::FILE_NAME).exists() { store::read_apps(folder)? } else { Vec::new() };
+    let known = if place.is_new() { Vec::new() } else { place.read_apps()? };
     if let Some(unknown) = apps.iter().find(|id| known.iter().all(|app| app.sdkappid.0 != **id)) {
         bail!("there is no app {unknown}; see `roomful app list`");
     }
@@ -104,7 +102,7 @@ async fn create(
     let (secret_id, secret_key) = keys::new_pair()?;
     let apps = apps.into_iter().map(SdkAppId).collect();
     let key = ApiKey { secret_id, secret_key, apps, actions, is_disabled: false, created_at: clock::now() };
-    write(folder, "/control/keys", &key, Change::PutApiKey(key.clone())).await?;
+    write(place, "/control/keys", &key, Change::PutApiKey(key.clone())).await?;
     let ApiKey { secret_id, secret_key, apps, actions, .. } = &key;
     let made = Made { secret_id, secret_key, apps, actions };
     match format.json {
@@ -117,8 +115,8 @@ async fn create(
     }
 }
 
-fn list(folder: &Path, format: &Format) -> anyhow::Result<()> {
-    let keys = store::read_api_keys(folder)?;
+fn list(place: &Place, format: &Format) -> anyhow::Result<()> {
+    let keys = place.read_api_keys()?;
     if format.json {
         let listed: Vec<Listed<'_>> = keys
             .iter()
@@ -151,23 +149,24 @@ fn actions_of(key: &ApiKey) -> String {
     if key.actions.is_empty() { "all".into() } else { key.actions.join(", ") }
 }
 
-fn find(folder: &Path, secret_id: &str) -> anyhow::Result<ApiKey> {
-    let key = store::read_api_keys(folder)?.into_iter().find(|key| key.secret_id == secret_id);
+fn find(place: &Place, secret_id: &str) -> anyhow::Result<ApiKey> {
+    let key = place.read_api_keys()?.into_iter().find(|key| key.secret_id == secret_id);
     key.with_context(|| format!("there is no key {secret_id}; see `roomful key list`"))
 }
 
-async fn set_disabled(folder: &Path, secret_id: &str, is_disabled: bool) -> anyhow::Result<()> {
-    let key = ApiKey { is_disabled, ..find(folder, secret_id)? };
-    write(folder, "/control/keys", &key, Change::PutApiKey(key.clone())).await
+async fn set_disabled(place: &Place, secret_id: &str, is_disabled: bool) -> anyhow::Result<()> {
+    let key = ApiKey { is_disabled, ..find(place, secret_id)? };
+    write(place, "/control/keys", &key, Change::PutApiKey(key.clone())).await
 }
 
 /// Through the running server, which then knows at once; else into the database.
-async fn write(folder: &Path, path: &str, body: &impl Serialize, change: Change) -> anyhow::Result<()> {
+async fn write(place: &Place, path: &str, body: &impl Serialize, change: Change) -> anyhow::Result<()> {
+    let folder = place.folder();
     if serve::is_running(folder) {
         control::call(folder, path, Some(&json!(body))).await?;
         return Ok(());
     }
     let _lock = control::lock(folder)?;
-    let (store, _) = Sqlite::open(folder, Box::new(|_| {}))?;
+    let (store, _) = place.open(Box::new(|_| {}))?;
     Ok(store.commit(vec![change]).await?)
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod keys;
 mod load_test;
 mod members;
+mod migrate;
 mod rooms;
 mod show;
 mod target;
@@ -98,6 +99,8 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Bring all records from a data folder into a PostgreSQL database, or back
+    Migrate(migrate::Migrate),
     /// Check the configuration, ports, certificate, TURN, disk, clock and limits, and say what to do
     Doctor(doctor::Doctor),
     /// Print every setting with its default, as a configuration file
@@ -155,16 +158,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             logging.flush();
             result
         }
-        Command::Usersig(options) => options.run(&folder),
+        Command::Usersig(options) => options.run(&config.store.place(&folder)?),
+        Command::Migrate(migrate) => migrate.run(&config),
         Command::Backup { file, format } => {
-            store::backup(&folder, &file)?;
+            config.store.place(&folder)?.backup(&file)?;
             match format.json {
                 true => say_json(&serde_json::json!({"file": file})),
                 false => say(file.display()),
             }
         }
-        Command::App { command } => block_on(command.run(&folder)),
-        Command::Key { command } => block_on(command.run(&folder)),
+        Command::App { command } => block_on(command.run(&config.store.place(&folder)?)),
+        Command::Key { command } => block_on(command.run(&config.store.place(&folder)?)),
         Command::Room { command } => block_on(command.run(&folder)),
         Command::Member { command } => block_on(command.run(&folder)),
         Command::Send(send) => block_on(send.run(&folder)),

@@ -76,7 +76,7 @@ impl Target {
         let (app, key, admin) = match (&self.key, self.sdkappid) {
             (Some(key), Some(app)) => (app, SecretKey::new(key.clone()), None),
             _ => {
-                let app = apps::find(folder, self.sdkappid)?;
+                let app = apps::find(&store::Place::of(folder, "", None)?, self.sdkappid)?;
                 let admin = app.admins.first().map(ToString::to_string);
                 (app.sdkappid.0, SecretKey::new(app.secret_key), admin)
             }

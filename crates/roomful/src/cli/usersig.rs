@@ -1,10 +1,9 @@
 //! `roomful usersig`: sign one for a user, or say what one holds.
 
-use std::path::Path;
-
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use store::Place;
 use usersig::{Claims, SecretKey};
 
 use super::apps;
@@ -40,11 +39,11 @@ enum Command {
 }
 
 impl Options {
-    pub(super) fn run(self, folder: &Path) -> anyhow::Result<()> {
+    pub(super) fn run(self, place: &Place) -> anyhow::Result<()> {
         match self.command {
-            Some(Command::Verify { sig }) => verify(folder, &sig),
+            Some(Command::Verify { sig }) => verify(place, &sig),
             None => {
-                let app = apps::find(folder, self.sdkappid)?;
+                let app = apps::find(place, self.sdkappid)?;
                 let user = rooms::UserId::parse_field("--user", &self.user.unwrap_or_default())?;
                 let claims =
                     Claims::new(user.as_str(), app.sdkappid.0, clock::now().unix_seconds(), self.expire);
@@ -59,10 +58,10 @@ impl Options {
     }
 }
 
-fn verify(folder: &Path, sig: &str) -> anyhow::Result<()> {
+fn verify(place: &Place, sig: &str) -> anyhow::Result<()> {
     let now = clock::now().unix_seconds();
     let mut error = None;
-    for app in store::read_apps(folder)? {
+    for app in place.read_apps()? {
         match ::usersig::verify(&SecretKey::new(app.secret_key), sig, now) {
             Ok(claims) => {
                 claims.require(&claims.identifier, app.sdkappid.0)?;

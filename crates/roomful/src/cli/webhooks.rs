@@ -71,9 +71,10 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let folder = &config.server.data;
+        let place = &config.store.place(folder)?;
         match self {
             Command::Set { url, events, token, sdkappid, format } => {
-                let mut app = apps::find(folder, sdkappid)?;
+                let mut app = apps::find(place, sdkappid)?;
                 // A running server goes by its own configuration.
                 if !url.is_empty() && !serve::is_running(folder) {
                     check_url(&url, config.webhooks.allow_private).map_err(|trouble| anyhow!(trouble))?;
@@ -82,7 +83,7 @@ impl Command {
                     bail!(trouble);
                 }
                 app.webhook = Some(Webhook { url, events, token });
-                apps::save(folder, &app).await?;
+                apps::save(place, &app).await?;
                 if format.json {
                     return say_json(&described(&app, config));
                 }
@@ -94,7 +95,7 @@ impl Command {
                 table.print()
             }
             Command::List { json, .. } => {
-                let all = store::read_apps(folder)?;
+                let all = place.read_apps()?;
                 if json {
                     return say_json(&all.iter().map(|app| described(app, config)).collect::<Vec<_>>());
                 }
@@ -105,7 +106,7 @@ impl Command {
                 // One by one: they may be more than memory holds.
                 if json {
                     let (mut separator, mut printed) = ("[\n", Ok(()));
-                    store::for_each_failed_event(folder, |event| {
+                    place.for_each_failed_event(|event| {
                         if printed.is_ok() {
                             let json = serde_json::to_string(&event).unwrap_or_default();
                             printed = say(format_args!("{separator}{json}"));
@@ -123,7 +124,7 @@ impl Command {
                     ("SUBJECT", Set::Text),
                 ];
                 let (mut table, mut printed) = (Table::new(&heads), Ok(()));
-                store::for_each_failed_event(folder, |event| {
+                place.for_each_failed_event(|event| {
                     let (id, app, time) = (event.id, event.sdkappid, event.at.unix_seconds());
                     table.row([
                         id.to_string(),
@@ -141,7 +142,7 @@ impl Command {
             }
             Command::Replay { ids, format } => {
                 let ids: Vec<u64> = match ids.is_empty() {
-                    true => store::failed_event_ids(folder)?,
+                    true => place.failed_event_ids()?,
                     false => ids.iter().map(|id| Ok(id.parse()?)).collect::<anyhow::Result<_>>()?,
                 };
                 let mut replayed = 0;
@@ -177,7 +178,7 @@ fn show(app: &store::App, config: &Config) -> anyhow::Result<()> {
 /// By the running server, whose network it is about; else from here.
 async fn test(config: &Config, sdkappid: Option<u32>, format: &Format) -> anyhow::Result<()> {
     let folder = &config.server.data;
-    let app = apps::find(folder, sdkappid)?;
+    let app = apps::find(&config.store.place(folder)?, sdkappid)?;
     let answer = if serve::is_running(folder) {
         let path = format!("/control/webhooks/test/{}", app.sdkappid);
         let answer = control::call(folder, &path, Some(&json!({}))).await?;
