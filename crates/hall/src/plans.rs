@@ -10,14 +10,23 @@
 
 use std::collections::VecDeque;
 
-use rooms::{Incarnation, UserId};
+use rooms::{Incarnation, RoomId, UserId};
 use smallvec::SmallVec;
 
-/// How many plans of a machine are on their way to the disk at most.
-const MOST_ON_THEIR_WAY: usize = 64;
+/// How many plans of a machine there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// On their way to the disk.
+    pub(crate) on_the_way: usize,
+    /// Waiting.
+    pub(crate) waiting: usize,
+}
 
-/// How many more may wait.
-const MOST_WAITING: usize = 1024;
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { on_the_way: 64, waiting: 1024 }
+    }
+}
 
 /// Something that plans read and write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +43,12 @@ pub enum Touch {
     Room(Incarnation),
     /// A battle.
     Battle(String),
+    /// The record of an app.
+    Record,
+    /// Its catalogue of gifts.
+    Catalogue,
+    /// The name of a room.
+    Name(RoomId),
 }
 
 /// What a plan reads and writes.
@@ -107,6 +122,7 @@ struct Plan {
 /// The plans of one machine.
 #[derive(Default)]
 pub(crate) struct Plans {
+    bounds: Bounds,
     last: u64,
     /// In the order in which they were made.
     on_the_way: VecDeque<Plan>,
@@ -117,12 +133,16 @@ pub(crate) struct Plans {
 }
 
 impl Plans {
+    pub(crate) fn with(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
     /// Somebody wants to plan. Until [`Self::end`] the plan stands in line.
     ///
     /// # Errors
     /// [`TooMany`] wait already.
     pub(crate) fn want(&mut self, touches: Touches) -> Result<PlanId, TooMany> {
-        if self.waiting.len() >= MOST_WAITING {
+        if self.waiting.len() >= self.bounds.waiting {
             return Err(TooMany);
         }
         Ok(self.insist(touches))
@@ -143,7 +163,7 @@ impl Plans {
 
     /// The first that waits and may be made now, which is on its way from here on. `touches` says what one touches by now.
     pub(crate) fn begin(&mut self, touches: impl Fn(PlanId) -> Touches) -> Option<PlanId> {
-        if self.on_the_way.len() + self.aside.len() >= MOST_ON_THEIR_WAY {
+        if self.on_the_way.len() + self.aside.len() >= self.bounds.on_the_way {
             return None;
         }
         for at in 0..self.waiting.len() {
@@ -268,7 +288,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let mut plans = Plans::default();
-        for _ in 0..MOST_WAITING {
+        for _ in 0..plans.bounds.waiting {
             plans.want(Touches::all()).unwrap();
         }
         assert_eq!(plans.want(Touches::none()), Err(TooMany));

@@ -279,5 +279,6 @@ impl Beyond for Between {
         room.let_go();
         self.drive(Input::Over(room.incarnation()));
         self.rooms.remove(room);
+        self.app.free_name(room.incarnation());
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use hall::{Answer, By, Command, Planned, Refusal};
 use rooms::{Fields, Room, RoomId, RoomInfo, RoomType, UserId};
-use store::Change;
 
 use crate::app::App;
 use crate::clock;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::halls::{OpenRoom, SYSTEM, unexpected};
 use crate::quota::Place;
 use crate::server::Server;
+use crate::tenant::Making;
 use crate::webhooks;
 use crate::wire::{self, RoomInfoView};
 
@@ -38,12 +38,14 @@ impl Server {
         new: NewRoom<'_>,
     ) -> Result<String, ApiError> {
         let NewRoom { room_id, room_type, owner, fields, operator, made_by } = new;
-        let _lane = self.lane(app.id, room_id.as_str()).await;
-        // The name of one that is over is free, also where not everybody has heard of that.
-        if let Ok(there) = app.room(room_id.as_str())
-            && let Ok(room) = there.read()
-        {
-            return Err(rooms::Error::room_exists(room.info(), &owner, room_type).into());
+        let exists = |app: &App, room_id: &RoomId, owner: &UserId| {
+            let there = app.room(room_id.as_str()).ok()?;
+            let error = there.read().map(|room| rooms::Error::room_exists(room.info(), owner, room_type));
+            // The name of one that is over is free, also where not everybody has heard of that.
+            error.inspect_err(|_| app.free_name(there.incarnation())).ok()
+        };
+        if let Some(error) = exists(app, &room_id, &owner) {
+            return Err(error.into());
         }
         let incarnation = getrandom::u64().map_err(ApiError::internal)?;
         let now = clock::now();
@@ -57,17 +59,17 @@ impl Server {
                 info.lifetime_after_no_users = Some(limits.member_room_lifetime);
             }
         }
-        let scope = self.store.room_scope(app.id)?;
-        let mut changes = vec![Change::CreateRoom(scope, info.clone())];
-        changes.extend(webhooks::room_created(app, &info, operator, now));
-        self.store.commit(changes).await?;
-        let room = Room::new(info, clock::now());
-        // Another call may destroy the room as soon as it can be found.
-        let made = RoomInfoView::new(&room, app).json();
-        let cell = OpenRoom::new(app.tenant.clone(), app.beyond(), scope, room, place, &self.config);
-        app.put_room(cell.clone());
-        self.watch_lifetime(&cell);
-        Ok(made)
+        let (name, owner) = (info.room_id.clone(), info.owner.clone());
+        let made = RoomInfoView::new(&Room::new(info.clone(), now), app).json();
+        let told = webhooks::room_created(app, &info, operator, now);
+        match self.make_room(app, operator, info, Making { place, told }).await {
+            Ok(()) => Ok(made),
+            // Another has made it at this moment.
+            Err(error) if error.code == Code::RoomExists => {
+                Err(exists(app, &name, &owner).map_or(error, ApiError::from))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// A command on a room that may bring its end nearer.

@@ -22,18 +22,18 @@ struct BetweenRooms {
 
 impl Server {
     /// Takes over what the store has kept.
-    pub(crate) fn restore(&self, snapshot: Snapshot) {
+    pub(crate) fn restore(self: &Arc<Self>, snapshot: Snapshot) {
         let now = clock::now();
-        snapshot.apps.into_iter().for_each(|app| self.put_app(app));
+        snapshot.apps.into_iter().for_each(|app| self.put_app(app, []));
         snapshot.api_keys.into_iter().for_each(|key| self.keys.put(key));
         for (app, account) in snapshot.accounts {
             if let Some(app) = self.app(app) {
-                app.put_account(account);
+                app.known.write().restore_account(account);
             }
         }
         for (app, record) in snapshot.catalogues {
             if let Some(app) = self.app(app) {
-                app.catalogue.write().apply(CatalogueChange::Put(record));
+                app.known.write().restore_gifts(CatalogueChange::Put(record));
             }
         }
         let mut cells: HashMap<RoomScope, Arc<OpenRoom>> = HashMap::new();
@@ -47,6 +47,7 @@ impl Server {
             let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
             let cell = OpenRoom::new(app.tenant.clone(), app.beyond(), scope, room, place, &self.config);
             cells.insert(scope, cell.clone());
+            app.known.write().restore_name(cell.incarnation());
             app.put_room(cell);
         }
         for (scope, record) in snapshot.records {
@@ -95,8 +96,12 @@ impl Server {
         for (app, connection) in snapshot.connections {
             between.entry(app).or_default().connections.push(connection);
         }
-        for (app, Intent::RoomOver(room)) in snapshot.intents {
-            between.entry(app).or_default().over.push(room);
+        for (app, intent) in snapshot.intents {
+            match (intent, self.app(app)) {
+                (Intent::RoomOver(room), _) => between.entry(app).or_default().over.push(room),
+                (Intent::AccountOver(user), Some(app)) => self.end_account(&app, user),
+                (Intent::AccountOver(_), None) => {}
+            }
         }
         for (app, BetweenRooms { battles, connections, over }) in between {
             if let Some(app) = self.app(app) {

@@ -1,16 +1,12 @@
 //! What the server knows: all apps, all sessions, and what they share.
-//!
-//! What changes accounts, and what makes rooms, takes its *lane* (one of many, by the name), so that two of the same name come one
-//! after the other. A lane is no lock on any state: neither a hall nor what is between rooms asks anybody for one.
 
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use rooms::{Incarnation, SdkAppId};
+use rooms::{Account, Incarnation, SdkAppId};
 use store::{Snapshot, Store, Webhook};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, watch};
 
 use crate::app::App;
 use crate::budget::Budget;
@@ -22,9 +18,6 @@ use crate::live::Live;
 use crate::session::{Session, Sessions};
 use crate::tenant::Tenant;
 use crate::webhooks::{EventIds, Sender};
-
-/// How many lanes there are: enough that two commands seldom meet in one by chance.
-const LANES: usize = 1024;
 
 /// Resolves once the server drains.
 pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
@@ -57,8 +50,8 @@ pub(crate) struct Server {
     pub(crate) bodies: Arc<Budget>,
     /// With which the RTC API is called.
     pub(crate) keys: Keys,
-    lanes: Box<[Mutex<()>]>,
-    lane_of: foldhash::fast::RandomState,
+    /// Held by whoever makes an app or changes a key.
+    pub(crate) saving: Mutex<()>,
     /// True once the server drains; every connection holds a receiver, so that their end can be waited for.
     pub(crate) draining: watch::Sender<bool>,
 }
@@ -83,8 +76,7 @@ impl Server {
             apps: RwLock::default(),
             bodies: Budget::of_all(),
             keys,
-            lanes: (0..LANES).map(|_| Mutex::default()).collect(),
-            lane_of: foldhash::fast::RandomState::default(),
+            saving: Mutex::default(),
             draining: watch::Sender::new(false),
             config,
             live,
@@ -115,11 +107,8 @@ impl Server {
         self.apps.read().values().cloned().collect()
     }
 
-    /// Takes over an app's record that is durable by now.
-    pub(crate) fn put_app(&self, record: store::App) {
-        if let Some(app) = self.app(record.sdkappid) {
-            return app.set_record(record);
-        }
+    /// Takes over an app that is durable by now, with accounts.
+    pub(crate) fn put_app(&self, record: store::App, accounts: impl IntoIterator<Item = Account>) {
         let app = Arc::new(App::new(Tenant::new(
             record,
             &self.frequencies,
@@ -129,36 +118,12 @@ impl Server {
             self.default_webhook.clone(),
             self.live.clone(),
         )));
+        accounts.into_iter().for_each(|account| app.known.write().restore_account(account));
         self.apps.write().insert(app.id, app);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()
-    }
-
-    pub(crate) async fn lane(&self, app: SdkAppId, name: &str) -> Option<MutexGuard<'_, ()>> {
-        let lane = self.lane_index(app, name);
-        Some(self.lanes.get(lane)?.lock().await)
-    }
-
-    /// The lanes of all of `names`, in one order and each once, so that two calls cannot wait for each other.
-    pub(crate) async fn lanes_of<'a>(
-        &self,
-        app: SdkAppId,
-        names: impl Iterator<Item = &'a str>,
-    ) -> Vec<MutexGuard<'_, ()>> {
-        let mut lanes: Vec<usize> = names.map(|name| self.lane_index(app, name)).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        let mut held = Vec::with_capacity(lanes.len());
-        for lane in lanes.into_iter().filter_map(|lane| self.lanes.get(lane)) {
-            held.push(lane.lock().await);
-        }
-        held
-    }
-
-    fn lane_index(&self, app: SdkAppId, name: &str) -> usize {
-        usize::try_from(self.lane_of.hash_one((app, name))).unwrap_or_default() % LANES
     }
 
     /// Refuses what would be written when so much of the app's waits for the disk already.

@@ -1,29 +1,59 @@
-//! An app in memory, but for its rooms: its key and admins, its accounts, its gifts, what it has used. Nothing is shared between
-//! apps.
+//! An app in memory, but for its rooms: its key and admins, what it knows (`accounts.rs` drives that), what it has used. Nothing is
+//! shared between apps.
 
 use std::sync::Arc;
 
+use hall::Refusal;
 use hashbrown::HashMap;
-use parking_lot::RwLock;
-use rooms::{Account, Catalogue, SdkAppId, Time, UserId};
-use store::{Store, Webhook};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use rooms::{Account, Catalogue, Incarnation, SdkAppId, Time, UserId};
+use store::{Change, Store, Webhook};
+use tokio::sync::oneshot;
 use usersig::{Claims, Decoded, SecretKey};
 
+use crate::alarm::Alarm;
 use crate::budget::Budget;
+use crate::clock;
 use crate::error::ApiError;
 use crate::limit::{OnceASecond, RateLimit, RateLimits};
 use crate::live::Live;
-use crate::quota::Quotas;
+use crate::quota::{Place, Quotas};
 use crate::repeats::Repeats;
 use crate::webhooks::EventIds;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
+/// An app's record, as it is to be.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) app: store::App,
+    /// Sessions go on although the key is another.
+    pub(crate) keeps_sessions: bool,
+}
+
+/// Who wants to hear what has come of something.
+pub(crate) type Asker = oneshot::Sender<Result<(), Refusal>>;
+
+type Known = hall::tenant::Tenant<Recorded, Asker>;
+
+/// What a room brings along that is being made.
+pub(crate) struct Making {
+    /// What it takes up of its maker's.
+    pub(crate) place: Option<Place>,
+    /// What is told of it.
+    pub(crate) told: Option<Change>,
+}
+
 /// An app, as its rooms and sessions know it.
 pub(crate) struct Tenant {
     pub(crate) id: SdkAppId,
     credentials: RwLock<Arc<Credentials>>,
-    accounts: RwLock<Map<UserId, Arc<Account>>>,
+    /// What it knows. Who holds it waits for nothing else.
+    pub(crate) known: RwLock<Known>,
+    /// For its deadline.
+    pub(crate) alarm: Alarm,
+    /// Rooms that are being made, by their numbers.
+    pub(crate) making: Mutex<Map<i64, Making>>,
     pub(crate) limits: RateLimits,
     /// The same frequencies for what its members change, apart from its server's: neither takes the other's share.
     pub(crate) member_limits: RateLimits,
@@ -42,7 +72,6 @@ pub(crate) struct Tenant {
     webhook: RwLock<Arc<Webhook>>,
     default_webhook: Arc<Webhook>,
     webhook_log_limit: RateLimit,
-    pub(crate) catalogue: RwLock<Catalogue>,
     /// What carries its rooms' sound and pictures.
     pub(crate) live: Arc<Live>,
 }
@@ -69,10 +98,14 @@ impl Tenant {
         live: Arc<Live>,
     ) -> Self {
         let webhook = record.webhook.clone().map_or_else(|| default_webhook.clone(), Arc::new);
+        let mut known = Known::default();
+        known.restore_admins(record.admins.clone());
         Self {
             id: record.sdkappid,
             credentials: RwLock::new(Arc::new(Credentials::new(record))),
-            accounts: RwLock::default(),
+            known: RwLock::new(known),
+            alarm: Alarm::default(),
+            making: Mutex::default(),
             limits: RateLimits::new(frequencies, calls_per_second),
             member_limits: RateLimits::new(frequencies, calls_per_second),
             creations: OnceASecond::new(calls_per_second),
@@ -84,7 +117,6 @@ impl Tenant {
             webhook: RwLock::new(webhook),
             default_webhook,
             webhook_log_limit: RateLimit::new(1),
-            catalogue: RwLock::default(),
             live,
         }
     }
@@ -121,7 +153,17 @@ impl Tenant {
     }
 
     pub(crate) fn account(&self, user: &str) -> Option<Arc<Account>> {
-        self.accounts.read().get(user).cloned()
+        self.known.read().account(user).cloned()
+    }
+
+    /// Its catalogue of gifts.
+    pub(crate) fn catalogue(&self) -> MappedRwLockReadGuard<'_, Catalogue> {
+        RwLockReadGuard::map(self.known.read(), Known::catalogue)
+    }
+
+    /// A room is over, and its name free.
+    pub(crate) fn free_name(&self, room: Incarnation) {
+        self.known.write().handle(hall::tenant::Input::Free(room), clock::now());
     }
 
     /// The account named in the field `field` of a call.
@@ -164,14 +206,6 @@ impl Tenant {
             }
         }
         Ok(known)
-    }
-
-    pub(crate) fn put_account(&self, account: Account) {
-        self.accounts.write().insert(account.user.clone(), Arc::new(account));
-    }
-
-    pub(crate) fn remove_account(&self, user: &str) {
-        self.accounts.write().remove(user);
     }
 }
 

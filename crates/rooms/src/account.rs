@@ -27,6 +27,35 @@ pub struct Profile {
     pub other: std::collections::BTreeMap<String, String>,
 }
 
+/// New values of a profile; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// Another nickname.
+    pub nick: Option<String>,
+    /// Another picture.
+    pub face_url: Option<String>,
+    /// Other fields, by their tags.
+    pub other: Vec<(String, String)>,
+}
+
+impl ProfileChange {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Changes a profile.
+    pub fn make(self, profile: &mut Profile) {
+        if let Some(nick) = self.nick {
+            profile.nick = nick;
+        }
+        if let Some(face_url) = self.face_url {
+            profile.face_url = face_url;
+        }
+        profile.other.extend(self.other);
+    }
+}
+
 impl Profile {
     /// The most bytes a profile value may have.
     pub const MAX_VALUE_BYTES: usize = 500;

@@ -96,6 +96,8 @@ pub struct Presence {
 pub enum Intent {
     /// To what is between the app's rooms: this one is over.
     RoomOver(Incarnation),
+    /// To the app's rooms and sessions: this account is no more.
+    AccountOver(UserId),
 }
 
 impl Intent {
@@ -103,6 +105,7 @@ impl Intent {
     pub(crate) fn key(&self) -> String {
         match self {
             Self::RoomOver(room) => format!("room {}", room.number),
+            Self::AccountOver(user) => format!("account {user}"),
         }
     }
 }

@@ -148,7 +148,7 @@ pub(super) async fn send_gift(asked: Asked, request: GiftRequest) -> Result<Give
     let cell = asked.room(request.room_id.as_deref())?;
     let user = &asked.session.user;
     let gift_id = request.gift_id.ok_or_else(|| ApiError::invalid("GiftId", "is missing"))?;
-    let gift = cell.app.catalogue.read().gift(&gift_id)?.clone();
+    let gift = cell.app.catalogue().gift(&gift_id)?.clone();
     let count = request.count.unwrap_or(1);
     let to: Vec<UserId> = match request.receivers.is_empty() {
         true => Vec::new(),

@@ -1,6 +1,7 @@
 //! Accounts and their profiles. These older services put their results at the top level of the answer.
 
-use rooms::{Profile, UserId};
+use hall::tenant::Command;
+use rooms::{Profile, ProfileChange, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,22 +36,13 @@ pub(super) struct Import {
 
 impl Import {
     /// The account, and what to do to its profile.
-    fn read(self) -> Result<(UserId, impl FnOnce(&mut Profile) + Send + 'static), ApiError> {
+    fn read(self) -> Result<(UserId, ProfileChange), ApiError> {
         let user = read_user("UserID", self.user_id.as_ref())?;
-        let checked = Profile {
-            nick: self.nick.clone().unwrap_or_default(),
-            face_url: self.face_url.clone().unwrap_or_default(),
-            ..Profile::default()
-        };
+        let change = ProfileChange { nick: self.nick, face_url: self.face_url, other: Vec::new() };
+        let mut checked = Profile::default();
+        change.clone().make(&mut checked);
         checked.check()?;
-        Ok((user, |profile: &mut Profile| {
-            if let Some(nick) = self.nick {
-                profile.nick = nick;
-            }
-            if let Some(face_url) = self.face_url {
-                profile.face_url = face_url;
-            }
-        }))
+        Ok((user, change))
     }
 }
 
@@ -166,7 +158,7 @@ pub(super) async fn account_delete(call: Call, request: Deletion) -> Result<TopL
         } else if call.app.credentials().is_admin(user.as_str()) {
             (Code::NotAnAdmin.number(), "an administrator of the app cannot be deleted")
         } else {
-            call.server.delete_account(&call.app, &user).await?;
+            call.server.ask_app(&call.app, call.caller.as_str(), Command::Delete(user.clone())).await?;
             (0, "")
         };
         results.push(ItemResult {
@@ -291,7 +283,7 @@ pub(super) async fn portrait_set(call: Call, request: PortraitSet) -> Result<Top
     let user = call.app.require_account("From_Account", user.as_str())?.user.clone();
     let items = request.profile_item.filter(|items| !items.is_empty());
     let items = items.ok_or_else(|| ApiError::invalid("ProfileItem", "is missing or empty"))?;
-    let mut updates = Vec::with_capacity(items.len());
+    let mut change = ProfileChange::default();
     for item in items {
         let tag = item.tag.filter(|tag| tag.starts_with("Tag_Profile_"));
         let tag = tag.ok_or_else(|| {
@@ -301,19 +293,12 @@ pub(super) async fn portrait_set(call: Call, request: PortraitSet) -> Result<Top
         if !value.is_string() && (!value.is_u64() || tag == NICK || tag == IMAGE) {
             return Err(ApiError::invalid(&tag, "has a value of the wrong type"));
         }
-        updates.push((tag, value));
-    }
-    let update = move |profile: &mut Profile| {
-        for (tag, value) in updates {
-            match (tag.as_str(), value) {
-                (NICK, Value::String(text)) => profile.nick = text,
-                (IMAGE, Value::String(text)) => profile.face_url = text,
-                (_, value) => {
-                    profile.other.insert(tag, value.to_string());
-                }
-            }
+        match (tag.as_str(), value) {
+            (NICK, Value::String(text)) => change.nick = Some(text),
+            (IMAGE, Value::String(text)) => change.face_url = Some(text),
+            (_, value) => change.other.push((tag, value.to_string())),
         }
-    };
-    call.server.save_accounts(&call.app, vec![(user, update)]).await?;
+    }
+    call.server.save_accounts(&call.app, vec![(user, change)]).await?;
     Ok(TopLevel(Nothing {}))
 }

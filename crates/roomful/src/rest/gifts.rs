@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ::rooms::{Catalogue, CatalogueChange, Gift, GiftCategory, Time, Wording};
+use ::rooms::{Catalogue, CatalogueCommand, CategoryFields, Gift, GiftCategory, Time, Wording, Words};
 use hall::Planned;
+use hall::tenant::Command;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,17 +33,15 @@ pub(super) struct GiftFields {
 }
 
 impl GiftFields {
-    fn over(self, gift: Gift) -> Gift {
-        Gift {
-            gift_id: gift.gift_id,
-            icon_url: self.icon_url.unwrap_or(gift.icon_url),
-            resource_url: self.resource_url.unwrap_or(gift.resource_url),
-            coins: self.coins.unwrap_or(gift.coins),
-            level: self.level.unwrap_or(gift.level),
-            extension_info: self.extension_info.unwrap_or(gift.extension_info),
-            default_name: self.default_name.unwrap_or(gift.default_name),
-            default_desc: self.default_desc.unwrap_or(gift.default_desc),
-            created_at: gift.created_at,
+    fn read(self) -> ::rooms::GiftFields {
+        ::rooms::GiftFields {
+            icon_url: self.icon_url,
+            resource_url: self.resource_url,
+            coins: self.coins,
+            level: self.level,
+            extension_info: self.extension_info,
+            default_name: self.default_name,
+            default_desc: self.default_desc,
         }
     }
 }
@@ -132,24 +131,21 @@ fn require(field: &str, value: Option<String>) -> Result<String, ApiError> {
     value.ok_or_else(|| ApiError::invalid(field, "is missing"))
 }
 
-/// Plans a change of the catalogue, and makes it.
-async fn change(
-    call: &Call,
-    plan: impl FnOnce(&Catalogue) -> Result<Vec<CatalogueChange>, ::rooms::Error>,
-) -> Result<Done, ApiError> {
-    call.server.change_catalogue(&call.app, plan).await?;
+/// Changes the catalogue.
+async fn change(call: &Call, what: CatalogueCommand) -> Result<Done, ApiError> {
+    call.server.ask_app(&call.app, call.caller.as_str(), Command::Gifts(what)).await?;
     Ok(Done)
 }
 
 pub(super) async fn add_gift(call: Call, mut request: GiftFields) -> Result<Done, ApiError> {
     let gift_id = require("GiftId", request.gift_id.take())?;
-    let gift = request.over(Gift { gift_id, created_at: Some(clock::now()), ..Gift::default() });
-    change(&call, |catalogue| catalogue.put_gift(gift, false)).await
+    let (fields, created_at) = (request.read(), clock::now());
+    change(&call, CatalogueCommand::AddGift { gift_id, fields, created_at }).await
 }
 
 pub(super) async fn edit_gift(call: Call, mut request: GiftFields) -> Result<Done, ApiError> {
     let gift_id = require("GiftId", request.gift_id.take())?;
-    change(&call, |catalogue| catalogue.put_gift(request.over(catalogue.gift(&gift_id)?.clone()), true)).await
+    change(&call, CatalogueCommand::EditGift { gift_id, fields: request.read() }).await
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -164,7 +160,7 @@ pub(super) struct GiftRequest {
 
 pub(super) async fn del_gift(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
     let gift_id = require("GiftId", request.gift_id)?;
-    change(&call, |catalogue| catalogue.delete_gift(&gift_id)).await
+    change(&call, CatalogueCommand::DeleteGift { gift_id }).await
 }
 
 #[derive(Clone, Serialize, JsonSchema)]
@@ -175,7 +171,7 @@ pub(super) struct OneGift {
 
 pub(super) async fn get_gift(call: Call, request: GiftRequest) -> Result<Both<OneGift, OneGift>, ApiError> {
     let gift_id = require("GiftId", request.gift_id)?;
-    let catalogue = call.app.catalogue.read();
+    let catalogue = call.app.catalogue();
     let gift = GiftView::new(&catalogue, catalogue.gift(&gift_id)?, request.language.as_deref());
     let gift = OneGift { gift_info: gift };
     Ok(Both(gift.clone(), gift))
@@ -200,7 +196,7 @@ pub(super) async fn get_gift_info_list(
     call: Call,
     request: InfoListRequest,
 ) -> Result<Response<GiftInfoList>, ApiError> {
-    let catalogue = call.app.catalogue.read();
+    let catalogue = call.app.catalogue();
     let language = request.language.as_deref();
     let gift_list: Vec<GiftView> =
         catalogue.gifts().map(|gift| GiftView::new(&catalogue, gift, language)).collect();
@@ -211,31 +207,13 @@ pub(super) async fn get_gift_info_list(
 
 pub(super) async fn set_gift_language(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
     let (gift_id, language) = (require("GiftId", request.gift_id)?, require("Language", request.language)?);
-    change(&call, |catalogue| {
-        let known =
-            catalogue.gift_wordings(&gift_id).find(|(known, _)| *known == language).map(|(_, words)| words);
-        let wording = reword("Name", known, request.name, request.desc)?;
-        catalogue.word_gift(&gift_id, &language, Some(wording))
-    })
-    .await
-}
-
-/// New words over those that are known; what is absent stays, but a name there must be.
-fn reword(
-    field: &str,
-    known: Option<&Wording>,
-    name: Option<String>,
-    desc: Option<String>,
-) -> Result<Wording, ::rooms::Error> {
-    let known = known.cloned();
-    let name = name.or_else(|| known.as_ref().map(|words| words.name.clone()));
-    let name = name.ok_or_else(|| ::rooms::Error::invalid(field, "is missing"))?;
-    Ok(Wording { name, desc: desc.or_else(|| known.map(|words| words.desc)).unwrap_or_default() })
+    let words = Words { name: request.name, desc: request.desc };
+    change(&call, CatalogueCommand::WordGift { gift_id, language, words }).await
 }
 
 pub(super) async fn del_gift_language(call: Call, request: GiftRequest) -> Result<Done, ApiError> {
     let (gift_id, language) = (require("GiftId", request.gift_id)?, require("Language", request.language)?);
-    change(&call, |catalogue| catalogue.word_gift(&gift_id, &language, None)).await
+    change(&call, CatalogueCommand::UnwordGift { gift_id, language }).await
 }
 
 #[derive(Clone, Default, Serialize, JsonSchema)]
@@ -275,7 +253,7 @@ pub(super) async fn get_gift_language(
     request: GiftRequest,
 ) -> Result<Both<GiftWords, ByLanguage<NameAndDesc>>, ApiError> {
     let gift_id = require("GiftId", request.gift_id)?;
-    let catalogue = call.app.catalogue.read();
+    let catalogue = call.app.catalogue();
     catalogue.gift(&gift_id)?;
     let view = |words: &Wording| NameAndDesc { name: words.name.clone(), desc: words.desc.clone() };
     let (one, words) = pick(catalogue.gift_wordings(&gift_id), request.language.as_deref(), view);
@@ -298,12 +276,11 @@ pub(super) struct CategoryRequest {
 }
 
 impl CategoryRequest {
-    fn over(self, category: GiftCategory) -> GiftCategory {
-        GiftCategory {
-            category_id: category.category_id,
-            default_name: self.default_name.unwrap_or(category.default_name),
-            default_desc: self.default_desc.unwrap_or(category.default_desc),
-            extension_info: self.extension_info.unwrap_or(category.extension_info),
+    fn read(self) -> CategoryFields {
+        CategoryFields {
+            default_name: self.default_name,
+            default_desc: self.default_desc,
+            extension_info: self.extension_info,
         }
     }
 }
@@ -363,19 +340,17 @@ impl CategoryView {
 
 pub(super) async fn add_gift_category(call: Call, mut request: CategoryRequest) -> Result<Done, ApiError> {
     let category_id = require("CategoryId", request.category_id.take())?;
-    let category = request.over(GiftCategory { category_id, ..GiftCategory::default() });
-    change(&call, |catalogue| catalogue.put_category(category, false)).await
+    change(&call, CatalogueCommand::AddCategory { category_id, fields: request.read() }).await
 }
 
 pub(super) async fn edit_gift_category(call: Call, mut request: CategoryRequest) -> Result<Done, ApiError> {
-    let id = require("CategoryId", request.category_id.take())?;
-    change(&call, |catalogue| catalogue.put_category(request.over(catalogue.category(&id)?.clone()), true))
-        .await
+    let category_id = require("CategoryId", request.category_id.take())?;
+    change(&call, CatalogueCommand::EditCategory { category_id, fields: request.read() }).await
 }
 
 pub(super) async fn del_gift_category(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
-    let id = require("CategoryId", request.category_id)?;
-    change(&call, |catalogue| catalogue.delete_category(&id)).await
+    let category_id = require("CategoryId", request.category_id)?;
+    change(&call, CatalogueCommand::DeleteCategory { category_id }).await
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -397,7 +372,7 @@ pub(super) async fn get_gift_category(
     call: Call,
     request: CategoryRequest,
 ) -> Result<Both<OneCategory, Categories>, ApiError> {
-    let catalogue = call.app.catalogue.read();
+    let catalogue = call.app.catalogue();
     let view = |category| CategoryView::new(&catalogue, category, request.language.as_deref());
     let (one, all) = match request.category_id.as_deref() {
         None | Some("") => (None, catalogue.categories().map(view).collect()),
@@ -410,21 +385,16 @@ pub(super) async fn get_gift_category(
 }
 
 pub(super) async fn set_category_language(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
-    let (id, language) =
+    let (category_id, language) =
         (require("CategoryId", request.category_id)?, require("Language", request.language)?);
-    change(&call, |catalogue| {
-        let known =
-            catalogue.category_wordings(&id).find(|(known, _)| *known == language).map(|(_, words)| words);
-        let wording = reword("CategoryName", known, request.category_name, request.category_desc)?;
-        catalogue.word_category(&id, &language, Some(wording))
-    })
-    .await
+    let words = Words { name: request.category_name, desc: request.category_desc };
+    change(&call, CatalogueCommand::WordCategory { category_id, language, words }).await
 }
 
 pub(super) async fn del_category_language(call: Call, request: CategoryRequest) -> Result<Done, ApiError> {
-    let (id, language) =
+    let (category_id, language) =
         (require("CategoryId", request.category_id)?, require("Language", request.language)?);
-    change(&call, |catalogue| catalogue.word_category(&id, &language, None)).await
+    change(&call, CatalogueCommand::UnwordCategory { category_id, language }).await
 }
 
 #[derive(Clone, Default, Serialize, JsonSchema)]
@@ -445,7 +415,7 @@ pub(super) async fn get_category_language(
     request: CategoryRequest,
 ) -> Result<Both<CategoryWords, ByLanguage<CategoryNameAndDesc>>, ApiError> {
     let id = require("CategoryId", request.category_id)?;
-    let catalogue = call.app.catalogue.read();
+    let catalogue = call.app.catalogue();
     catalogue.category(&id)?;
     let view = |words: &Wording| CategoryNameAndDesc {
         category_name: words.name.clone(),
@@ -464,9 +434,9 @@ pub(super) async fn del_relations(call: Call, request: CategoryRequest) -> Resul
 }
 
 async fn relate(call: Call, request: CategoryRequest, on: bool) -> Result<Done, ApiError> {
-    let id = require("CategoryId", request.category_id)?;
+    let category_id = require("CategoryId", request.category_id)?;
     let gifts = request.gift_id_list.ok_or_else(|| ApiError::invalid("GiftIdList", "is missing"))?;
-    change(&call, |catalogue| catalogue.relate(&id, &gifts, on)).await
+    change(&call, CatalogueCommand::Relate { category_id, gifts, on }).await
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -501,7 +471,7 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
         receivers => call.app.require_accounts("ReceiverList_Account", receivers, MAX_RECEIVERS)?,
     };
     let count = request.count.unwrap_or(1);
-    let gift = call.app.catalogue.read().gift(&gift_id)?.clone();
+    let gift = call.app.catalogue().gift(&gift_id)?.clone();
     cell.read()?.check_give(count)?;
     webhooks::before_gift(&call.server, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
     let give = Planned::Give { gift: Box::new(gift), count, from, to };
