@@ -137,7 +137,7 @@ impl Server {
             let mut known = app.known.write();
             known.handle(input, clock::now());
             while let Some(effect) = known.poll() {
-                after.extend(self.carry_out(app, effect));
+                after.extend(self.carry_out_for(app, effect));
             }
             known.deadline()
         };
@@ -149,7 +149,7 @@ impl Server {
     }
 
     /// Performs an effect under the lock, or returns it to be performed when that is open.
-    fn carry_out(
+    fn carry_out_for(
         self: &Arc<Self>,
         app: &Arc<App>,
         effect: Effect<Recorded, Asker>,
