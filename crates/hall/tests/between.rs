@@ -281,7 +281,7 @@ impl World {
             let Some(effect) = place.outgoing.pop_front() else { return };
             let number = place.number;
             match effect {
-                hall::Effect::Answer { ticket, .. } => {
+                hall::Effect::Answer { ticket, .. } | hall::Effect::Entered { ticket, .. } => {
                     assert!(self.asked.remove(&ticket), "{ticket} is answered twice");
                 }
                 hall::Effect::Ask { id, operator, owner, wish } => {
@@ -301,7 +301,9 @@ impl World {
                     // The name is free.
                     let place = self.places[at].take().unwrap();
                     for effect in place.outgoing {
-                        if let hall::Effect::Answer { ticket, .. } = effect {
+                        if let hall::Effect::Answer { ticket, .. } | hall::Effect::Entered { ticket, .. } =
+                            effect
+                        {
                             assert!(self.asked.remove(&ticket), "{ticket} is answered twice");
                         }
                     }
