@@ -69,6 +69,9 @@ impl<'a> Row<'a> {
 enum Later {
     /// One writes it.
     Written,
+    /// One adds it. What strikes out a former row of that name is needed all the same: when this one is struck out as well,
+    /// before either is on disk, nothing else would.
+    Added,
     /// The one at this place strikes it out.
     Struck(usize),
     /// It was added and struck out again, so that there is nothing to do.
@@ -141,14 +144,19 @@ pub(crate) fn superseded<'a>(changes: impl DoubleEndedIterator<Item = &'a Change
                 true
             }
             Some(Later::Written | Later::Struck(_)) => true,
-            Some(Later::Nothing) if !is_struck => true,
+            Some(Later::Added | Later::Nothing) if !is_struck => true,
             _ if is_swept => true,
             Some(later) => {
                 *later = Later::Struck(index);
                 false
             }
             None => {
-                seen.rows.insert(row, if is_struck { Later::Struck(index) } else { Later::Written });
+                let later = match (is_struck, is_added) {
+                    (true, _) => Later::Struck(index),
+                    (_, true) => Later::Added,
+                    _ => Later::Written,
+                };
+                seen.rows.insert(row, later);
                 false
             }
         };
@@ -210,6 +218,18 @@ mod tests {
             (strike(2), false),
             (Change::AddPresence(presence(3, room)), true),
         ]);
+    }
+
+    /// The member has left and is in again, and may leave before any of that is on disk.
+    #[test]
+    fn what_is_struck_out_and_added_again_stays_struck_out_when_it_goes_again() {
+        let room = scope(1);
+        let strike = || Change::DeletePresence(room, ann(), SessionId(1));
+        let add = || Change::AddPresence(presence(1, room));
+        left(&[(strike(), true), (add(), true)]);
+        left(&[(strike(), true), (add(), false), (strike(), false), (add(), true)]);
+        left(&[(strike(), true), (add(), false), (strike(), false)]);
+        left(&[(add(), false), (strike(), false), (add(), true)]);
     }
 
     #[test]
