@@ -274,7 +274,7 @@ export class Publisher {
     // cannot be sealed (`codecOf`) would not be sent at all.
     const codecs = RTCRtpSender.getCapabilities?.(kind === 'audio' ? 'audio' : 'video')?.codecs;
     const used = codecs?.filter(({ mimeType }) => !/^(audio\/red|video\/h26[56])$/i.test(mimeType));
-    if (used?.length) transceiver.setCodecPreferences?.(used);
+    if (used?.length && used.length < (codecs?.length ?? 0)) transceiver.setCodecPreferences?.(used);
   }
 
   async #exchange(offer: string): Promise<string> {
