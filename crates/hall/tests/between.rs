@@ -11,6 +11,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod seeds;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -808,22 +810,11 @@ fn hear(known: &mut Known, what: &Told) {
 
 #[test]
 fn whatever_happens_between_rooms_none_that_is_over_has_part_in_anything() {
-    let read = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match read("BETWEEN_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..read("BETWEEN_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let history = std::panic::AssertUnwindSafe(|| {
-            let mut world = World::new(seed);
-            (0..STEPS).for_each(|_| world.step());
-            world.quiet();
-        });
-        if let Err(trouble) = std::panic::catch_unwind(history) {
-            println!("BETWEEN_SEED={seed}");
-            std::panic::resume_unwind(trouble);
-        }
-    }
+    seeds::play("BETWEEN", SEEDS, |seed| {
+        let mut world = World::new(seed);
+        (0..STEPS).for_each(|_| world.step());
+        world.quiet();
+    });
 }
 
 #[test]

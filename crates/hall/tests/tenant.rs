@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod seeds;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -586,20 +588,9 @@ impl World {
 
 #[test]
 fn whatever_happens_an_app_knows_what_is_on_disk() {
-    let read = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match read("TENANT_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..read("TENANT_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let history = std::panic::AssertUnwindSafe(|| {
-            let mut world = World::new(seed);
-            (0..STEPS).for_each(|_| world.step());
-            world.quiet();
-        });
-        if let Err(trouble) = std::panic::catch_unwind(history) {
-            println!("TENANT_SEED={seed}");
-            std::panic::resume_unwind(trouble);
-        }
-    }
+    seeds::play("TENANT", SEEDS, |seed| {
+        let mut world = World::new(seed);
+        (0..STEPS).for_each(|_| world.step());
+        world.quiet();
+    });
 }

@@ -11,6 +11,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod seeds;
 #[path = "world/sessions.rs"]
 mod sessions;
 
@@ -749,20 +750,9 @@ impl World {
 
 #[test]
 fn whatever_happens_the_rooms_keep_their_promises() {
-    let read = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match read("HALL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..read("HALL_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let history = std::panic::AssertUnwindSafe(|| {
-            let mut world = World::new(seed);
-            (0..STEPS).for_each(|_| world.step());
-            world.quiet();
-        });
-        if let Err(trouble) = std::panic::catch_unwind(history) {
-            println!("HALL_SEED={seed}");
-            std::panic::resume_unwind(trouble);
-        }
-    }
+    seeds::play("HALL", SEEDS, |seed| {
+        let mut world = World::new(seed);
+        (0..STEPS).for_each(|_| world.step());
+        world.quiet();
+    });
 }

@@ -135,17 +135,25 @@ pub(crate) fn page(connection: &Connection, wanted: &EventsWanted) -> Result<Eve
          WHERE sdkappid = ?1 AND failed = 0 AND turn > ?2 {condition} ORDER BY turn LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut found = match subject {
+    let found = match subject {
         Some(subject) => statement.query(params![sdkappid.0, signed(*after), PAGE, subject])?,
         None => statement.query(params![sdkappid.0, signed(*after), PAGE])?,
     };
+    gather(found.and_then(waiting), *most_bytes)
+}
+
+/// A page of the first of those that are found, up to so many bytes and the one that is beyond.
+pub(crate) fn gather<E>(
+    found: impl Iterator<Item = Result<WaitingEvent, E>>,
+    most_bytes: usize,
+) -> Result<EventPage, E> {
     let mut page = EventPage::default();
     let mut bytes = 0;
-    while let Some(row) = found.next()? {
-        let event = waiting(row)?;
+    for event in found {
+        let event = event?;
         bytes += event.event.bytes();
         page.events.push(event);
-        if bytes > *most_bytes {
+        if bytes > most_bytes {
             return Ok(page);
         }
     }

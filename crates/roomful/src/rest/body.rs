@@ -199,15 +199,15 @@ pub(crate) fn require_json_object(body: &[u8]) -> Result<(), ApiError> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return broken("the body is not a JSON object");
     }
-    if depth(body) > MAX_DEPTH {
+    if extent(body).0 > MAX_DEPTH {
         return broken("the body is nested too deep; 100 levels are allowed");
     }
     Ok(())
 }
 
-/// How deep brackets outside strings go.
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+/// How deep brackets outside strings go, and how many values there are at most.
+pub(crate) fn extent(json: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
     let (mut in_string, mut escaped) = (false, false);
     for byte in json {
         match byte {
@@ -216,13 +216,15 @@ fn depth(json: &[u8]) -> usize {
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
+                values += 1;
                 deepest = deepest.max(depth);
             }
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            b',' if !in_string => values += 1,
             _ => {}
         }
     }
-    deepest
+    (deepest, values)
 }
 
 /// Reads `T` from a JSON object.
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_do_not_count() {
-        assert_eq!(depth(br#"{"a":["[[[[\"[[",{"b":1}]}"#), 3);
-        assert_eq!(depth(&[b'['; 500]), 500);
+        assert_eq!(extent(br#"{"a":["[[[[\"[[",{"b":1}]}"#).0, 3);
+        assert_eq!(extent(&[b'['; 500]).0, 500);
     }
 }

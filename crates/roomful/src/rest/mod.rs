@@ -32,8 +32,8 @@ use answer::Answer;
 pub(crate) use answer::{Body, RequestId};
 pub(crate) use battles::{CreateRequest as CreateBattle, Created as BattleCreated};
 pub(crate) use body::{
-    Shares, Trouble as BodyTrouble, Whole as WholeBody, drop_rest, parse as parse_json, read as read_body,
-    require_json_object,
+    Shares, Trouble as BodyTrouble, Whole as WholeBody, drop_rest, extent, parse as parse_json,
+    read as read_body, require_json_object,
 };
 use commands::COMMANDS;
 use commands::Command;

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Number, Value};
 
 use super::refusal::{Code, Refusal};
+use crate::rest::extent;
 
 /// How deep parameters may be nested.
 const MAX_DEPTH: usize = 16;
@@ -156,28 +157,6 @@ pub(super) fn from_json(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         Ok(_) => Err(broken("is no JSON object")),
         Err(error) => Err(broken(&format!("is no JSON: {error}"))),
     }
-}
-
-/// How deep brackets outside strings go, and how many values there are at most.
-fn extent(json: &[u8]) -> (usize, usize) {
-    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                values += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            b',' if !in_string => values += 1,
-            _ => {}
-        }
-    }
-    (deepest, values)
 }
 
 /// Puts flat parameters together: `UserIds.0=a&UserIds.1=b` is a list, `RecordParams.RecordMode=1` an object in an object.

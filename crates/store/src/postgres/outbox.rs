@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::link::{Call, Link, Trouble};
 use super::rows::{app, unsigned};
 use crate::ledger::{Count, Ledger};
-use crate::outbox::PAGE;
+use crate::outbox::{PAGE, gather};
 use crate::{Error, EventPage, EventsWanted, OutboxEvent, WaitingEvent};
 
 /// How many dead letters are read at once.
@@ -44,18 +44,7 @@ pub(super) async fn page(link: &mut Link, wanted: &EventsWanted) -> Result<Event
             [sdkappid.0.into(), (*after).into(), PAGE.into()],
         ),
     };
-    let mut page = EventPage::default();
-    let mut bytes = 0;
-    for row in link.call(&read).await? {
-        let event = waiting(&row)?;
-        bytes += event.event.bytes();
-        page.events.push(event);
-        if bytes > *most_bytes {
-            return Ok(page);
-        }
-    }
-    page.is_last = page.events.len() < PAGE as usize;
-    Ok(page)
+    gather(link.call(&read).await?.iter().map(waiting), *most_bytes)
 }
 
 /// The ids of the dead letters, oldest first.
