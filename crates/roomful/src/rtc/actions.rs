@@ -64,29 +64,9 @@ const SELDOM: Rate = Rate { calls: 1, every: Duration::from_secs(15) };
 
 const USAGE: &str = "a count of usage";
 
-/// Makes a row; the handler is an async function of a [`Call`] and its request.
-#[allow(dead_code, reason = "what only looks comes with the history")]
-fn row<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F) -> Action
-where
-    Q: DeserializeOwned + JsonSchema + Send + 'static,
-    R: Serialize + JsonSchema + 'static,
-    F: Future<Output = Result<R, Refusal>> + Send + 'static,
-{
-    make(name, about, handler, false)
-}
-
-/// A row whose action changes something: it goes on to its end even when the caller hangs up, so that what is on disk is also true in
-/// memory.
+/// Makes a row of what changes something; the handler is an async function of a [`Call`] and its request. It goes on to its end even
+/// when the caller hangs up, so that what is on disk is also true in memory.
 fn change<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F) -> Action
-where
-    Q: DeserializeOwned + JsonSchema + Send + 'static,
-    R: Serialize + JsonSchema + 'static,
-    F: Future<Output = Result<R, Refusal>> + Send + 'static,
-{
-    make(name, about, handler, true)
-}
-
-fn make<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F, goes_on: bool) -> Action
 where
     Q: DeserializeOwned + JsonSchema + Send + 'static,
     R: Serialize + JsonSchema + 'static,
@@ -99,9 +79,6 @@ where
                 .map_err(|error| Refusal::new(Code::InvalidParameter, error.to_string()))?;
             Ok(answer::fields(&handler(call, request).await?))
         };
-        if !goes_on {
-            return Box::pin(work);
-        }
         let lost = |error| Err(Refusal::new(Code::InternalError, format!("{error}")));
         Box::pin(async move { tokio::spawn(work).await.unwrap_or_else(lost) })
     };
