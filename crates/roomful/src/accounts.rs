@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hall::tenant::{Command, Effect, Input, Write};
-use hall::{By, Command as RoomCommand, Passing, PlanId, Planned, Refusal, Refused};
+use hall::{By, Command as RoomCommand, Passing, PlanId, Planned, Refusal};
 use rooms::{LeaveCause, ProfileChange, Room, RoomInfo, UserId};
 use store::{Change, Commit, Intent, RoomScope};
 use tokio::sync::oneshot;
@@ -196,10 +196,7 @@ impl Server {
     fn report_to(self: &Arc<Self>, app: &Arc<App>, id: PlanId, commit: Commit) {
         let (server, app) = (self.clone(), app.clone());
         tokio::spawn(async move {
-            let result = commit.await.map_err(|error| Refused {
-                is_behind: matches!(error, store::Error::Behind),
-                text: error.to_string(),
-            });
+            let result = commit.await.map_err(halls::refused);
             server.drive_app(&app, Input::Stored { id, result });
         });
     }

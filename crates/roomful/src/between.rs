@@ -1,12 +1,11 @@
 //! What drives what goes on between the rooms of an app, as `halls.rs` drives a room: one lock, one outgoing queue, and no decision.
 //! Rooms are told, asked and looked at when the lock is open again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hall::between::{self, Answer, Command, Effect, Host, Standing, Told, Write};
-use hall::{Durably, Input as RoomInput, PlanId, Refusal, Refused};
-use parking_lot::{Mutex, RwLock};
+use hall::{Durably, Input as RoomInput, PlanId, Refusal};
+use parking_lot::RwLock;
 use rooms::{Battle, Connection, Error, Incarnation, RoomId, RoomType, UserId};
 use store::{Change, Commit, Intent};
 use tokio::sync::oneshot;
@@ -16,6 +15,7 @@ use crate::clock;
 use crate::error::ApiError;
 use crate::events;
 use crate::halls::{self, Beyond, OpenRoom, Question, SYSTEM};
+use crate::in_turn::InTurn;
 use crate::locks;
 use crate::open_rooms::OpenRooms;
 use crate::session::Frame;
@@ -27,12 +27,6 @@ const AT_ONCE: usize = 256;
 
 type Input = between::Input<Waiter>;
 
-/// A command is answered as only another may be, which cannot happen.
-pub(crate) fn unexpected(answer: &Answer) -> ApiError {
-    debug_assert!(false, "a command is answered {answer:?}");
-    ApiError::internal(format_args!("the command is answered {answer:?}"))
-}
-
 /// Who is to be answered.
 pub(crate) enum Waiter {
     /// Whoever asked.
@@ -41,18 +35,12 @@ pub(crate) enum Waiter {
     Room(Arc<OpenRoom>, PlanId),
 }
 
-#[derive(Default)]
-struct Outgoing {
-    queue: VecDeque<Effect<Waiter>>,
-    is_draining: bool,
-}
-
 /// What goes on between the rooms of an app, with what drives it.
 pub(crate) struct Between {
     app: Arc<Tenant>,
     rooms: Arc<OpenRooms>,
     machine: RwLock<between::Between<Waiter>>,
-    outgoing: Mutex<Outgoing>,
+    outgoing: InTurn<Effect<Waiter>>,
     alarm: Alarm,
 }
 
@@ -62,7 +50,7 @@ impl Between {
             app,
             rooms,
             machine: RwLock::default(),
-            outgoing: Mutex::default(),
+            outgoing: InTurn::default(),
             alarm: Alarm::default(),
         })
     }
@@ -159,7 +147,7 @@ impl Between {
             Effect::Consumed(room) => {
                 store.journal(vec![Change::DeleteIntent(self.app.id, Intent::RoomOver(room))]);
             }
-            other => self.outgoing.lock().queue.push_back(other),
+            other => self.outgoing.push(other),
         }
     }
 
@@ -185,10 +173,7 @@ impl Between {
     fn report(self: &Arc<Self>, id: PlanId, commit: Commit) {
         let between = self.clone();
         tokio::spawn(async move {
-            let result = commit.await.map_err(|error| Refused {
-                is_behind: matches!(error, store::Error::Behind),
-                text: error.to_string(),
-            });
+            let result = commit.await.map_err(halls::refused);
             between.drive(Input::Stored { id, result });
         });
     }
@@ -197,25 +182,14 @@ impl Between {
 
     /// Performs what waits, unless somebody is at it.
     fn drain(self: &Arc<Self>) {
-        {
-            let mut outgoing = self.outgoing.lock();
-            if outgoing.is_draining || outgoing.queue.is_empty() {
-                return;
-            }
-            outgoing.is_draining = true;
+        if self.outgoing.begin() {
+            self.drain_some();
         }
-        self.drain_some();
     }
 
     fn drain_some(self: &Arc<Self>) {
         for _ in 0..AT_ONCE {
-            let next = {
-                let mut outgoing = self.outgoing.lock();
-                let next = outgoing.queue.pop_front();
-                outgoing.is_draining = next.is_some();
-                next
-            };
-            match next {
+            match self.outgoing.next() {
                 Some(effect) => self.perform(effect),
                 None => return,
             }

@@ -6,7 +6,7 @@
 //! nothing but itself. Who listens is state of the outgoing side, changed by what comes through the queue: a member that
 //! enters hears everything after its own page, and nothing from before.
 
-use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::{ApiError, Code};
 use crate::events;
+use crate::in_turn::InTurn;
 use crate::live::unit;
 use crate::locks::{self, Locked, ReadRoom};
 use crate::quota::Place;
@@ -46,12 +47,13 @@ const AT_ONCE: usize = 256;
 /// With so much to be told, nothing more is taken in.
 const MOST_OUTGOING: usize = 4096;
 
+/// What the store has refused, as machines hear of it.
+pub(crate) fn refused(error: store::Error) -> Refused {
+    Refused { is_behind: matches!(error, store::Error::Behind), text: error.to_string() }
+}
+
 fn stored(id: PlanId, result: Result<(), store::Error>) -> Input<Waiter> {
-    let result = result.map_err(|error| Refused {
-        is_behind: matches!(error, store::Error::Behind),
-        text: error.to_string(),
-    });
-    Input::Stored { id, result }
+    Input::Stored { id, result: result.map_err(refused) }
 }
 
 /// What an owner wants that concerns other rooms too.
@@ -73,7 +75,7 @@ pub(crate) trait Beyond: Send + Sync {
 }
 
 /// A command is answered as only another may be, which cannot happen.
-pub(crate) fn unexpected(answer: &Answer) -> ApiError {
+pub(crate) fn unexpected(answer: &impl Debug) -> ApiError {
     debug_assert!(false, "a command is answered {answer:?}");
     ApiError::internal(format_args!("the command is answered {answer:?}"))
 }
@@ -123,28 +125,6 @@ enum Then {
     Over,
 }
 
-#[derive(Default)]
-struct Outgoing {
-    queue: VecDeque<Out>,
-    is_draining: bool,
-}
-
-/// What the store has of the room and has not answered, in order, which is that of its answers.
-#[derive(Default)]
-struct Commits {
-    queue: VecDeque<(PlanId, Commit)>,
-    is_reporting: bool,
-}
-
-impl Commits {
-    /// The first, if it is answered.
-    fn pop_answered(&mut self) -> Option<(PlanId, Result<(), store::Error>)> {
-        let (_, commit) = self.queue.front_mut()?;
-        let result = commit.now_or_never()?;
-        self.queue.pop_front().map(|(id, _)| (id, result))
-    }
-}
-
 type Links = HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>;
 
 /// A room that exists, with what drives it.
@@ -158,8 +138,9 @@ pub(crate) struct OpenRoom {
     hall: RwLock<Hall<Waiter>>,
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
-    outgoing: Mutex<Outgoing>,
-    commits: Mutex<Commits>,
+    outgoing: InTurn<Out>,
+    /// What the store has of the room and has not answered, in order, which is that of its answers.
+    commits: InTurn<(PlanId, Commit)>,
     /// Who listens. Locked by whoever drains.
     links: Mutex<Links>,
     alarm: Alarm,
@@ -188,8 +169,8 @@ impl OpenRoom {
             scope,
             hall: RwLock::new(Hall::new(room, config.limits.sessions_per_room as usize)),
             first_page: Mutex::new(None),
-            outgoing: Mutex::default(),
-            commits: Mutex::default(),
+            outgoing: InTurn::default(),
+            commits: InTurn::default(),
             links: Mutex::default(),
             alarm: Alarm::default(),
             lifetime_alarm: Alarm::default(),
@@ -281,7 +262,7 @@ impl OpenRoom {
 
     /// Whether so much is to be told that nothing more should be taken in.
     fn is_behind(&self) -> bool {
-        self.outgoing.lock().queue.len() >= MOST_OUTGOING
+        self.outgoing.len() >= MOST_OUTGOING
     }
 
     /// A command that nobody waits for.
@@ -399,26 +380,18 @@ impl OpenRoom {
 
     /// Has the store's answer brought back.
     fn report(self: &Arc<Self>, id: PlanId, commit: Commit) {
-        let mut commits = self.commits.lock();
-        commits.queue.push_back((id, commit));
-        if !std::mem::replace(&mut commits.is_reporting, true) {
+        self.commits.push((id, commit));
+        if self.commits.begin() {
             tokio::spawn(self.clone().report_all());
         }
     }
 
     /// Brings the store's answers back until none is awaited. Those that come together are taken together.
     async fn report_all(self: Arc<Self>) {
-        loop {
-            let next = {
-                let mut commits = self.commits.lock();
-                let next = commits.queue.pop_front();
-                commits.is_reporting = next.is_some();
-                next
-            };
-            let Some((id, commit)) = next else { return };
+        while let Some((id, commit)) = self.commits.next() {
             let mut answered = vec![stored(id, commit.await)];
-            let others = std::iter::from_fn(|| self.commits.lock().pop_answered());
-            answered.extend(others.map(|(id, result)| stored(id, result)));
+            let next = || self.commits.next_if(|(_, commit)| commit.now_or_never());
+            answered.extend(std::iter::from_fn(next).map(|((id, _), result)| stored(id, result)));
             self.drive_all(answered);
         }
     }
@@ -471,19 +444,14 @@ impl OpenRoom {
     // Telling
 
     fn send_out(&self, out: Out) {
-        self.outgoing.lock().queue.push_back(out);
+        self.outgoing.push(out);
     }
 
     /// Performs what waits, unless somebody is at it.
     fn drain(self: &Arc<Self>) {
-        {
-            let mut outgoing = self.outgoing.lock();
-            if outgoing.is_draining || outgoing.queue.is_empty() {
-                return;
-            }
-            outgoing.is_draining = true;
+        if self.outgoing.begin() {
+            self.drain_some();
         }
-        self.drain_some();
     }
 
     fn drain_some(self: &Arc<Self>) {
@@ -492,13 +460,7 @@ impl OpenRoom {
             let is_done = {
                 let mut links = self.links.lock();
                 (0..AT_ONCE).find_map(|_| {
-                    let next = {
-                        let mut outgoing = self.outgoing.lock();
-                        let next = outgoing.queue.pop_front();
-                        outgoing.is_draining = next.is_some();
-                        next
-                    };
-                    let Some(out) = next else { return Some(true) };
+                    let Some(out) = self.outgoing.next() else { return Some(true) };
                     late.extend(self.perform(out, &mut links, &mut then));
                     then.is_some().then_some(false)
                 })

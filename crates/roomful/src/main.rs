@@ -21,6 +21,7 @@ mod gateway;
 mod generated;
 mod halls;
 mod host;
+mod in_turn;
 mod keys;
 mod limit;
 mod live;

@@ -15,14 +15,13 @@ use serde_json::value::RawValue;
 
 use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
-use super::owners::{Connect, Connected, FromRoom, InBattle, RequestBattle, ToRoom};
-use super::table::{Command, Run, Who, at_once, later, of, row, shaped};
+use super::table::{Command, Run, Who, at_once, later, of, row};
 use super::{between, media, seats, speak};
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events::{Entered, MemberPage, to_json};
 use crate::metrics::record_gateway;
-use crate::rest::{self, BattleCreated, ListRequest, MemberCommand, parse_json, require_room_id};
+use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::server::Server;
 use crate::session::{Attached, Closer, ResumeToken, Session, token_hash};
 use crate::wire;
@@ -294,51 +293,21 @@ pub(super) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
         row("reject_seat_request", MEMBERS, "Say no to a request for a seat.", seats::reject_seat_request),
         row("cancel_seat_request", MEMBERS, "Take back a request for a seat.", seats::cancel_seat_request),
         row("get_seat_applications", MANAGERS, "Who asks for a seat.", seats::get_seat_applications),
-        shaped::<Connect, Done, _>(
-            "request_connection",
-            OWNER,
-            "Ask another room to co-host.",
-            between::request_connection,
-        ),
-        shaped::<FromRoom, Connected, _>(
-            "accept_connection",
-            OWNER,
-            "Co-host with a room that has asked.",
-            between::accept_connection,
-        ),
-        shaped::<FromRoom, Done, _>(
+        row("request_connection", OWNER, "Ask another room to co-host.", between::request_connection),
+        row("accept_connection", OWNER, "Co-host with a room that has asked.", between::accept_connection),
+        row(
             "reject_connection",
             OWNER,
             "Do not co-host with a room that has asked.",
             between::reject_connection,
         ),
-        shaped::<ToRoom, Done, _>(
-            "cancel_connection",
-            OWNER,
-            "Take back a request to co-host.",
-            between::cancel_connection,
-        ),
-        shaped::<InRoom, Done, _>("leave_connection", OWNER, "Co-host no more.", between::leave_connection),
-        shaped::<InRoom, Connected, _>(
-            "get_connected_rooms",
-            MEMBERS,
-            "Which rooms co-host.",
-            between::get_connected_rooms,
-        ),
-        shaped::<RequestBattle, BattleCreated, _>(
-            "request_battle",
-            OWNER,
-            "Ask rooms to a battle.",
-            between::request_battle,
-        ),
-        shaped::<InBattle, Done, _>("accept_battle", OWNER, "Take part in a battle.", between::accept_battle),
-        shaped::<InBattle, Done, _>(
-            "reject_battle",
-            OWNER,
-            "Take no part in a battle.",
-            between::reject_battle,
-        ),
-        shaped::<InBattle, Done, _>("exit_battle", OWNER, "Leave a battle.", between::exit_battle),
+        row("cancel_connection", OWNER, "Take back a request to co-host.", between::cancel_connection),
+        row("leave_connection", OWNER, "Co-host no more.", between::leave_connection),
+        row("get_connected_rooms", MEMBERS, "Which rooms co-host.", between::get_connected_rooms),
+        row("request_battle", OWNER, "Ask rooms to a battle.", between::request_battle),
+        row("accept_battle", OWNER, "Take part in a battle.", between::accept_battle),
+        row("reject_battle", OWNER, "Take no part in a battle.", between::reject_battle),
+        row("exit_battle", OWNER, "Leave a battle.", between::exit_battle),
         row(
             "get_media_config",
             Who::Anyone,

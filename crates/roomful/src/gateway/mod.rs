@@ -8,7 +8,6 @@ mod connection;
 mod entrance;
 mod media;
 mod member;
-mod owners;
 mod seats;
 mod silence;
 mod speak;

@@ -123,19 +123,3 @@ pub(super) fn later(work: Later) -> Later {
 pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
-
-/// A row of a handler that parses by itself what has the shape of `Q`, and renders what has the shape of `R`.
-pub(super) fn shaped<Q, R, F>(
-    name: &'static str,
-    who: Who,
-    about: &'static str,
-    handler: fn(Asked) -> F,
-) -> Command
-where
-    Q: JsonSchema,
-    R: JsonSchema,
-    F: Future<Output = Result<String, ApiError>> + Send + 'static,
-{
-    let run = Run::Later(Box::new(move |asked| later(Box::pin(handler(asked)))));
-    Command { name, who, about, run, request: of::<Q>, answer: of::<R> }
-}

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Call;
 use super::answer::{Done, Response};
 use super::rooms::require_room_id;
-use crate::between::unexpected;
 use crate::error::ApiError;
+use crate::halls::unexpected;
 use crate::wire::{self, BattleView};
 
 /// How many rooms may be called to one battle.
