@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use load::{Offered, Sending, Stats};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -74,6 +75,86 @@ fn talk(number: usize, _: &str) -> (&'static str, Value) {
         0 => ("send_text_msg", json!({"RoomId": "crowd", "Text": "x".repeat(12_000)})),
         1 => ("send_like", json!({"RoomId": "crowd", "Count": 1000})),
         _ => ("enter_room", json!({"RoomId": "crowd"})),
+    }
+}
+
+/// What its right in its own room does not reach.
+fn meddle(number: usize, user: &str) -> (&'static str, Value) {
+    match number % 3 {
+        0 => (
+            "update_room_info",
+            json!({"RoomId": user, "RoomInfo": {"RoomId": "crowd", "Owner_Account": user}}),
+        ),
+        1 => (
+            "request_battle",
+            json!({"RoomId": user, "ToRoomIdList": ["all"], "Duration": 60_000, "NeedResponse": false}),
+        ),
+        _ => ("kick_user_out", json!({"RoomId": "crowd", "MemberList_Account": ["listener-0"]})),
+    }
+}
+
+/// A member with a room of its own that reaches for others'. Whatever it is answered, none of it is done.
+async fn meddler(server: Arc<Server>, seen: Arc<Seen>, user: &'static str) {
+    server.import(&[user]).await;
+    server.create_room_with(user, json!({"Owner_Account": user})).await;
+    let mut client = server.enter(user, user).await;
+    let mut number = 0;
+    while seen.goes_on() {
+        let (command, body) = meddle(number, user);
+        number += 1;
+        let answer = client.try_call(command, body).await.expect("the connection is closed");
+        seen.note(Some(&answer));
+        client.events.clear();
+        let info = server.ok("get_room_info", json!({"RoomId": "crowd"})).await;
+        assert_eq!(info["RoomInfo"]["Owner_Account"], "administrator", "after {command}");
+        let battle = server.call("live_engine_http_pk/get_battle_info", json!({"RoomId": "all"})).await;
+        assert_ne!(battle["Response"]["Status"], 2, "it runs after {command}: {battle}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// One publishes, three watch; all are put out after a while, and come again.
+async fn media(server: Arc<Server>, seen: Arc<Seen>) {
+    let sending = Sending { packets_a_frame: 8, burst: 8 };
+    let local = std::net::Ipv4Addr::LOCALHOST.into();
+    server.import(&["star"]).await;
+    server.create_room_with("show", json!({"Owner_Account": "star"})).await;
+    while seen.goes_on() {
+        let stats = Arc::new(Stats::new(sending));
+        let mut peers = JoinSet::new();
+        let (offer, offered) = Offered::publisher(local, &stats).await.unwrap();
+        let (answer, publication) = agree(&server, "/whip/show", "star", offer).await;
+        peers.spawn(offered.accept(&answer).unwrap().run());
+        for _ in 0..3 {
+            let (offer, offered) = Offered::viewer(local, true, &stats).await.unwrap();
+            let (answer, _) = agree(&server, "/whep/show?user=star", "fan", offer).await;
+            peers.spawn(offered.accept(&answer).unwrap().run());
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(stats.received.load(Ordering::Relaxed) > 0, "no packet comes");
+        server.ok("kick_user_out", json!({"RoomId": "show", "MemberList_Account": ["fan"]})).await;
+        server.end_resource(&publication, "star").await;
+    }
+}
+
+/// The answer to an offer, and where the session is.
+async fn agree(server: &Server, path: &str, user: &str, offer: String) -> (String, String) {
+    let (status, location, answer) = server.post_offer(path, user, offer).await;
+    assert_eq!(status, 201, "{path}: {answer}");
+    (answer, location)
+}
+
+/// Another app, whose operator changes its key all the time.
+async fn rekeyed(server: Arc<Server>, seen: Arc<Seen>) {
+    let made = server.cli_with(&["app", "create", "--name", "other"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let app = made["sdkappid"].to_string();
+    while seen.goes_on() {
+        let (server, app) = (server.clone(), app.clone());
+        let rotate = move || server.cli_with(&["app", "rotate-key", &app]);
+        let rotated = tokio::task::spawn_blocking(rotate).await.unwrap();
+        assert!(rotated.status.success(), "{rotated:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -205,6 +286,9 @@ async fn soak(lasts: Duration) -> (Arc<Seen>, Vec<Duration>) {
         tasks.spawn(rude(server.clone(), seen.clone(), kind));
     }
     tasks.spawn(app(server.clone(), seen.clone()));
+    tasks.spawn(meddler(server.clone(), seen.clone(), "mallory"));
+    tasks.spawn(media(server.clone(), seen.clone()));
+    tasks.spawn(rekeyed(server.clone(), seen.clone()));
 
     let (started, mut resident) = (Instant::now(), Vec::new());
     while started.elapsed() < lasts {

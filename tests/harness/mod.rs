@@ -307,11 +307,17 @@ impl Server {
 
     /// Watches by WHEP; returns the HTTP status and where the session is.
     pub async fn whep(&self, room: &str, user: &str) -> (u16, String) {
-        let request = self.http.post(format!("http://{}/whep/{room}", self.address));
+        let (status, location, _) = self.post_offer(&format!("/whep/{room}"), user, offer("recvonly")).await;
+        (status, location)
+    }
+
+    /// Posts an offer by WHIP or WHEP; returns the HTTP status, where the session is, and the answer.
+    pub async fn post_offer(&self, path: &str, user: &str, offer: String) -> (u16, String, String) {
+        let request = self.http.post(format!("http://{}{path}", self.address));
         let request = request.bearer_auth(self.sig(user)).header("Content-Type", "application/sdp");
-        let response = request.body(offer("recvonly")).send().await.unwrap();
+        let response = request.body(offer).send().await.unwrap();
         let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_string());
-        (response.status().as_u16(), location.unwrap_or_default())
+        (response.status().as_u16(), location.unwrap_or_default(), response.text().await.unwrap())
     }
 
     /// What there is of a session by WHIP or WHEP: the HTTP status.
