@@ -1,7 +1,7 @@
 // Coming in and going out: the client of the preview, which becomes that of the room, and what it tells.
 
 import TRTC from '/sdk/roomful-client.js';
-import { toast, words } from './dom.js';
+import { clearToasts, toast, words } from './dom.js';
 import * as devices from './devices.js';
 import { fresh, mayPublish, mySeat, say, state, update } from './state.js';
 
@@ -141,6 +141,7 @@ export async function join({ name, room: id, isWatching }) {
   address.searchParams.set('room', id);
   if (!before) address.searchParams.set('name', me.user);
   history.replaceState(null, '', address);
+  clearToasts();
   update({ room: shown, farewell: '' });
   await readMembers();
   if (state.isHost && room.hasSeats) update({ requests: await client.room.getSeatApplicationList() });
@@ -181,6 +182,7 @@ export async function leave(farewell = 'You left the room.') {
 /** The room is over for me. */
 function end(farewell) {
   if (!state.bySig) state.me = null;
+  clearToasts();
   update({ room: null, panel: null, farewell, ...fresh() });
   openClient();
 }

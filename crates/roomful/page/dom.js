@@ -130,6 +130,9 @@ export function toast(text, { isTrouble = true, actions = [], ms = isTrouble ? 2
   setTimeout(end, ms);
 }
 
+/** What was said in one place says nothing in the next: to be called where a room is entered or left, before anything is said there. */
+export const clearToasts = () => $('toasts').replaceChildren();
+
 const DEVICES = { startLocalAudio: 'microphone', updateLocalAudio: 'microphone', startLocalVideo: 'camera', updateLocalVideo: 'camera' };
 
 /** The server's codes and the client's, where there is something to be done about them. */

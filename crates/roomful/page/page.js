@@ -142,7 +142,6 @@ onDraw((now) => {
   document.title = room ? `${room.name} - Roomful` : 'Roomful';
   if (room !== wasIn) {
     wasIn = room;
-    $('toasts').replaceChildren();
     for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
     if (room && WIDE.matches) openPanel('chat');
   }
