@@ -34,6 +34,7 @@ mod gift_commands;
 mod gifts;
 mod ids;
 mod info;
+mod join_order;
 mod lifetime;
 mod members;
 mod messages;

@@ -4,12 +4,10 @@
 //! after a cursor is a range of the first; entering and leaving touch both. Nothing is ever renumbered, so a cursor
 //! stays a place however many come and go.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
-
 use hashbrown::HashMap;
 use hashbrown::hash_map::{Entry, EntryRef};
 
+use crate::join_order::JoinOrder;
 use crate::{SessionId, UserId};
 
 /// How many members a page of the member list holds (`spec/get-member-list.md`).
@@ -61,8 +59,7 @@ impl Admission {
 #[derive(Debug, Default)]
 pub struct Members {
     by_user: HashMap<UserId, Member, foldhash::fast::RandomState>,
-    /// Names alone, so that a search in it touches little memory.
-    by_place: BTreeMap<u64, UserId>,
+    by_place: JoinOrder,
     /// The place of the newest member; the first one's is 1, so that 0 is before everyone.
     last_place: u64,
 }
@@ -85,7 +82,7 @@ impl Members {
 
     /// Members after a place in join order, each with its own place.
     pub fn after(&self, place: u64) -> impl Iterator<Item = (u64, &UserId)> {
-        self.by_place.range((Bound::Excluded(place), Bound::Unbounded)).map(|(place, user)| (*place, user))
+        self.by_place.after(place)
     }
 
     /// The sessions of a member; empty for a user who is not in.
@@ -154,7 +151,7 @@ impl Members {
             }
             return Some(false);
         }
-        self.by_place.remove(place);
+        self.by_place.remove(*place);
         occupied.remove();
         Some(true)
     }
@@ -162,7 +159,7 @@ impl Members {
     /// Takes a user out with all its sessions, which are returned; empty when it was not in.
     pub(crate) fn remove(&mut self, user: &str) -> Vec<SessionId> {
         let Some(member) = self.by_user.remove(user) else { return Vec::new() };
-        self.by_place.remove(&member.place);
+        self.by_place.remove(member.place);
         member.sessions.as_slice().to_vec()
     }
 }
