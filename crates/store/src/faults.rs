@@ -134,7 +134,12 @@ fn run(
     while is_quiet.is_err() && futures_executor::block_on(store.commit(Vec::new())).is_err() {
         assert!(Instant::now() < deadline, "the disk is well and nothing is kept");
     }
-    outcomes.iter_mut().for_each(|(_, outcome)| poll(outcome));
+    // Those of a group are told at once, in no order; all of what came before the last is kept or refused by now.
+    for (_, outcome) in &mut outcomes {
+        if let Outcome::Waits(commit) = outcome {
+            *outcome = Outcome::Done(futures_executor::block_on(commit.as_mut()));
+        }
+    }
     outcomes
 }
 

@@ -68,7 +68,8 @@ pub trait Store: Send + Sync {
     /// When there are no more.
     fn room_scope(&self, app: SdkAppId) -> Result<RoomScope, Error>;
 
-    /// Makes all of `changes` durable, or none. They are applied in the order of the calls.
+    /// Makes all of `changes` durable, or none. They are applied in the order of the calls; those that reach the disk together are
+    /// answered at once, in no order.
     ///
     /// Resolves to the error when they were refused; nothing has changed then, and nothing will. While it is not known
     /// whether the disk has them, it does not resolve: only a store that is closed meanwhile says [`Error::Unknown`].

@@ -123,10 +123,11 @@ impl Writer {
             health.note_end(&trouble(&results));
             self.tell_kept(started, &jobs, &results);
 
+            let mut kept = Vec::new();
             let (mut refused, mut unknown, mut why) = (Vec::new(), Vec::new(), Error::Unknown);
             for ((job, done), result) in jobs.into_iter().zip(waiting).zip(results) {
                 match result {
-                    Ok(_) => answer(done, Ok(())),
+                    Ok(_) => kept.push(done),
                     Err(Refused::Ever(error)) => answer(done, Err(error)),
                     // Of one that may be there already, a refusal says nothing.
                     Err(Refused::Now(error)) if tries == 1 => {
@@ -139,6 +140,8 @@ impl Writer {
                     }
                 }
             }
+            // The last first: who waits for several in turn is woken by the first, and finds the others answered.
+            kept.into_iter().rev().for_each(|done| answer(done, Ok(())));
             if unknown.is_empty() {
                 return refused.is_empty() || self.give_back(queue, refused, &why);
             }
