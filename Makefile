@@ -3,7 +3,7 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api public-pages soak sdk generated lint bench bench-compare bench-media lab lab-short deps
+.PHONY: run test test-api public-pages soak sdk generated lint bench bench-compare bench-media lab lab-short deb deps
 
 run: sdk ## Start the server for development; its data goes to ./data
 	$(CARGO) run --release --bin roomful -- serve --dev
@@ -60,6 +60,14 @@ lab: deps sdk ## What browsers see on the networks people have (SCENARIO=name,..
 lab-short: deps sdk ## Three of its networks for 12 s each, with wide limits; as root, on a machine that does nothing else
 	$(CARGO) build --workspace
 	$(CARGO) test --package roomful-lab --test short -- --ignored
+
+deb: sdk ## A Debian package of the server, in target/debian
+	@cargo deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
+	$(CARGO) build --release --package roomful
+	rm -rf target/packaging && mkdir -p target/packaging/man
+	./target/release/roomful man --out target/packaging/man
+	./target/release/roomful completions bash > target/packaging/roomful.bash
+	$(CARGO) deb --no-build --package roomful
 
 deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed $(THIRD_PARTY)/.intl/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'
