@@ -12,11 +12,13 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::Either;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
@@ -31,10 +33,6 @@ use crate::rest;
 use crate::rtc;
 use crate::server::{Server, drained};
 use crate::workers::Workers;
-
-/// How long a client may take from one request to the end of the next one's head. Longer than proxies keep a connection
-/// on which nothing is asked, so that they are the ones who close it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// The most bytes a request's head may have, a query of the RTC API's 32 KiB in it; for what is larger hyper answers 431.
 const MAX_HEAD_BYTES: usize = 40 * 1024;
@@ -181,46 +179,70 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut draining = served.server.draining.subscribe();
-    let endless = stream.endless();
+    let course = stream.course();
+    let idle = course.clone();
+    // A connection has these to itself, while what they lead to is everybody's: another core's count of it costs.
+    let served = Arc::new(served);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let Served { server, calls, routes } = served.clone();
-        let is_rtc = calls.is_some() && rtc::is_call(&request);
-        let calls = calls.filter(|_| request.uri().path().starts_with("/v4/"));
+        let (served, course) = (served.clone(), course.clone());
+        let is_rtc = served.calls.is_some() && rtc::is_call(&request);
+        let is_call = request.uri().path().starts_with("/v4/");
         // An SDK sends its endpoint as it was told, a scheme before it too.
         let trouble = host::trouble(&request).filter(|_| !(is_rtc && host::is_one(&request)));
-        if calls.is_none() && !is_rtc {
-            request.extensions_mut().insert(endless.clone());
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
-            }
-        }
+        course.begin();
         async move {
-            let mut response = match (trouble, calls) {
+            let mut response = match (trouble, &served.calls) {
                 (Some(trouble), _) => host::refusal(trouble).map(Either::Right),
-                (None, Some(metrics)) => rest::handle(server, &metrics, request).await.map(Either::Left),
-                (None, None) if is_rtc => rtc::handle(server, request).await.map(Either::Left),
-                (None, None) => match routes.call(request).await {
-                    Ok(response) => response.map(Either::Right),
-                    Err(never) => match never {},
-                },
+                (None, Some(metrics)) if is_call => {
+                    rest::handle(&served.server, metrics, request).await.map(Either::Left)
+                }
+                (None, Some(_)) if is_rtc => {
+                    rtc::handle(served.server.clone(), request).await.map(Either::Left)
+                }
+                (None, _) => {
+                    request.extensions_mut().insert(course.clone());
+                    if let Some(peer) = peer {
+                        request.extensions_mut().insert(peer);
+                    }
+                    match served.routes.call(request).await {
+                        Ok(response) => response.map(Either::Right),
+                        Err(never) => match never {},
+                    }
+                }
             };
+            course.end();
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok::<_, Infallible>(response)
         }
     });
     let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(None)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = drained(&mut draining) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    // Looked at when it is woken itself, not with everything that happens on the connection.
+    let mut end: FuturesUnordered<_> = std::iter::once(async move {
+        tokio::select! {
+            () = drained(&mut draining) => End::Drain,
+            () = idle.idle() => End::Idle,
         }
+    })
+    .collect();
+    let end = tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        end = end.next() => end,
+    };
+    if let Some(End::Drain) = end {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
+}
+
+/// Why a connection ends that the client has not ended.
+enum End {
+    Drain,
+    Idle,
 }

@@ -1,5 +1,6 @@
-//! A client's stream, and for how long the server bears with one that does not take what it asked for.
+//! A client's stream, and for how long the server bears with one that asks for nothing, or does not take what it asked for.
 //!
+//! Whoever asks for nothing for [`HEAD_TIMEOUT`] is cut off: one timer a connection looks, and a request only notes when it was.
 //! Whoever takes nothing, or next to nothing, for [`WINDOW`] while something waits to be written is cut off. What is
 //! taken at once, which is nearly everything, costs no timer. At the end, what the client still sends is read for a
 //! moment and dropped: closing at once would reset the connection, and the answer might be lost.
@@ -7,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::places::Place;
+
+/// How long a client may take from one request to the end of the next one's head. Longer than proxies keep a connection
+/// on which nothing is asked, so that they are the ones who close it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// In every such time of waiting ...
 const WINDOW: Duration = Duration::from_secs(30);
@@ -31,7 +36,7 @@ pub(crate) struct Patient<S> {
     /// Made when something has to be waited for, and kept.
     timer: Option<Pin<Box<Sleep>>>,
     state: State,
-    endless: Endless,
+    course: Course,
     /// `None` on the control socket.
     _place: Option<Place>,
 }
@@ -46,23 +51,73 @@ enum State {
     Lingering,
 }
 
-/// Lifts the limit on writing: for what becomes a WebSocket, which has a rule of its own.
-#[derive(Clone, Default)]
-pub(crate) struct Endless(Arc<AtomicBool>);
+/// What goes on on a connection, as far as its deadlines need to know: shared by its stream and by what serves it.
+#[derive(Clone)]
+pub(crate) struct Course(Arc<Times>);
 
-impl Endless {
+struct Times {
+    start: Instant,
+    /// Milliseconds from the start until the client was last served; [`BUSY`] while it is.
+    served_at: AtomicU64,
+    is_endless: AtomicBool,
+}
+
+const BUSY: u64 = u64::MAX;
+
+impl Default for Course {
+    fn default() -> Self {
+        Self(Arc::new(Times {
+            start: Instant::now(),
+            served_at: AtomicU64::new(0),
+            is_endless: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl Course {
+    /// Lifts the limit on writing: for what becomes a WebSocket, which has a rule of its own.
     pub(crate) fn lift(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_endless.store(true, Ordering::Relaxed);
+    }
+
+    fn is_endless(&self) -> bool {
+        self.0.is_endless.load(Ordering::Relaxed)
+    }
+
+    /// A request has come, or something waits to be taken.
+    pub(crate) fn begin(&self) {
+        self.0.served_at.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// It is answered, or taken: from now on the client may ask.
+    pub(crate) fn end(&self) {
+        self.0.served_at.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(BUSY - 1)
+    }
+
+    /// Resolves when the client has asked for nothing for too long.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let served_at = self.0.served_at.load(Ordering::Relaxed);
+            let since = Duration::from_millis(self.now().saturating_sub(served_at));
+            if served_at != BUSY && since >= HEAD_TIMEOUT {
+                return;
+            }
+            sleep(HEAD_TIMEOUT - since).await;
+        }
     }
 }
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, place: Option<Place>) -> Self {
-        Self { stream, timer: None, state: State::Idle, endless: Endless::default(), _place: place }
+        Self { stream, timer: None, state: State::Idle, course: Course::default(), _place: place }
     }
 
-    pub(crate) fn endless(&self) -> Endless {
-        self.endless.clone()
+    pub(crate) fn course(&self) -> Course {
+        self.course.clone()
     }
 
     fn set_timer(&mut self, time: Duration) {
@@ -91,11 +146,12 @@ impl<S> Patient<S> {
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
-                if self.endless.0.load(Ordering::Relaxed) {
+                if self.course.is_endless() {
                     return result;
                 }
                 if self.state == State::Idle {
                     self.state = State::Waiting(0);
+                    self.course.begin();
                     self.set_timer(WINDOW);
                 }
                 while self.poll_timer(cx).is_ready() {
@@ -143,8 +199,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if matches!(result, Poll::Ready(Ok(()))) {
+        if self.state != State::Idle && matches!(result, Poll::Ready(Ok(()))) {
             self.state = State::Idle;
+            self.course.end();
         }
         self.bear_with(cx, result, |()| 0)
     }
@@ -165,5 +222,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
                 Poll::Pending => return self.poll_timer(cx).map(Ok),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_is_cut_off_and_who_is_served_is_not() {
+        let (course, began) = (Course::default(), Instant::now());
+        let watched = course.clone();
+        let idle = tokio::spawn(async move {
+            watched.idle().await;
+            began.elapsed()
+        });
+
+        sleep(Duration::from_secs(60)).await;
+        course.begin();
+        sleep(Duration::from_secs(100)).await;
+        course.end();
+        sleep(Duration::from_secs(60)).await;
+        course.begin();
+        course.end();
+
+        let lasted = idle.await.unwrap();
+        assert_eq!(lasted.as_secs(), 60 + 100 + 60 + HEAD_TIMEOUT.as_secs());
     }
 }

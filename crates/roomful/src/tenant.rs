@@ -81,7 +81,7 @@ pub(crate) struct Credentials {
     key: SecretKey,
     record: store::App,
     /// UserSigs that verified before, decoded: callers send the same one again and again. Verified on every request.
-    decoded: RwLock<Map<Box<str>, Arc<Decoded>>>,
+    decoded: RwLock<Map<Box<str>, Decoded>>,
 }
 
 /// How many decoded UserSigs an app keeps; when they are more, all are forgotten, which costs one decoding each.
@@ -237,11 +237,14 @@ impl Credentials {
     pub(crate) fn verify(&self, user: &str, sig: &str) -> Result<Time, usersig::Error> {
         let end = |claims: &Claims| Time::from_unix_seconds(claims.issued_at.saturating_add(claims.expire));
         let now = crate::clock::now().unix_seconds();
-        let known = self.decoded.read().get(sig).cloned();
-        if let Some(known) = known {
-            let claims = known.verify(&self.key, now)?;
-            claims.require(user, self.record.sdkappid.0)?;
-            return Ok(end(claims));
+        {
+            // Nobody waits to write but for a UserSig that comes for the first time.
+            let decoded = self.decoded.read();
+            if let Some(known) = decoded.get(sig) {
+                let claims = known.verify(&self.key, now)?;
+                claims.require(user, self.record.sdkappid.0)?;
+                return Ok(end(claims));
+            }
         }
         let fresh = usersig::decode(sig)?;
         let claims = fresh.verify(&self.key, now)?;
@@ -253,7 +256,7 @@ impl Credentials {
             if decoded.len() >= MAX_DECODED {
                 decoded.clear();
             }
-            decoded.insert(sig.into(), Arc::new(fresh));
+            decoded.insert(sig.into(), fresh);
         }
         Ok(end)
     }

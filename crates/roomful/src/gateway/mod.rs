@@ -33,7 +33,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 pub(crate) use asyncapi::document as asyncapi;
 use entrance::Entrance;
 
-use crate::patience::Endless;
+use crate::patience::Course;
 use crate::server::Server;
 
 /// The most bytes a client's message may have.
@@ -70,12 +70,12 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
         return refuse(StatusCode::BAD_REQUEST, "the WebSocket key cannot be used");
     };
 
-    let endless = request.extensions_mut().remove::<Endless>().unwrap_or_default();
+    let course = request.extensions_mut().remove::<Course>().unwrap_or_default();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await else { return };
         // From here on silence is what ends it.
-        endless.lift();
+        course.lift();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)

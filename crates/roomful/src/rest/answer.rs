@@ -1,6 +1,5 @@
 //! The envelope of every answer, and the HTTP body it travels in.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
@@ -176,38 +175,27 @@ fn mix(mut bits: u64) -> u64 {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Id-{:032x}-O-Seq-{}", self.random, self.seq)
+        let (high, low) = ((self.random >> 64) as u64, self.random as u64);
+        write!(f, "Id-{high:016x}{low:016x}-O-Seq-{}", self.seq)
     }
 }
 
 /// Wraps a command's result.
 pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>) -> hyper::Response<Body> {
+    let done = |more: &str| {
+        format!(r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{more}"#)
+    };
     let body = match result {
-        Ok(Answer::Response(json)) => {
-            let head = format!(
-                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}","Response":"#
-            );
-            Body::of([head.into(), json, Bytes::from_static(b"}")])
-        }
-        Ok(Answer::Both(fields, json)) => {
-            let head = format!(
-                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{fields},"Response":"#
-            );
-            Body::of([head.into(), json, Bytes::from_static(b"}")])
-        }
-        Ok(Answer::TopLevel(fields)) => {
-            let json = format!(
-                r#"{{"ErrorCode":0,"ErrorInfo":"","ActionStatus":"OK","RequestId":"{request_id}"{fields}}}"#
-            );
-            Body::of([json.into()])
-        }
+        Ok(Answer::Response(json)) => Body::around(done(r#","Response":"#), json),
+        Ok(Answer::Both(fields, json)) => Body::around(done(&format!(r#"{fields},"Response":"#)), json),
+        Ok(Answer::TopLevel(fields)) => Bytes::from(done(&format!("{fields}}}"))).into(),
         Err(error) => {
             let json = format!(
                 r#"{{"ErrorCode":{},"ErrorInfo":{},"ActionStatus":"FAIL","RequestId":"{request_id}"}}"#,
                 error.code,
                 wire::quoted(&error.message)
             );
-            Body::of([json.into()])
+            Bytes::from(json).into()
         }
     };
     let mut response = hyper::Response::new(body);
@@ -218,26 +206,32 @@ pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>)
 /// A few ready pieces, sent as they are: a rendered list is shared by all who ask for it, and never copied.
 #[derive(Default)]
 pub(crate) struct Body {
-    pieces: VecDeque<Bytes>,
-    length: u64,
+    /// In the order in which they go; what has gone is empty.
+    pieces: [Bytes; 3],
+    length: usize,
 }
 
 impl Body {
     /// Below this size one copy is cheaper than another piece for the socket.
-    const JOIN_BELOW: u64 = 4096;
+    const JOIN_BELOW: usize = 4096;
 
-    fn of<const N: usize>(pieces: [Bytes; N]) -> Self {
-        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        if N > 1 && length < Self::JOIN_BELOW {
-            return Self { pieces: [pieces.concat().into()].into(), length };
+    /// JSON in an object that `head` begins.
+    fn around(mut head: String, json: Bytes) -> Self {
+        let length = head.len() + json.len() + 1;
+        if length >= Self::JOIN_BELOW {
+            return Self { pieces: [head.into(), json, Bytes::from_static(b"}")], length };
         }
-        Self { pieces: pieces.into(), length }
+        head.reserve_exact(json.len() + 1);
+        let mut whole = head.into_bytes();
+        whole.extend_from_slice(&json);
+        whole.push(b'}');
+        Bytes::from(whole).into()
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self::of([bytes])
+        Self { length: bytes.len(), pieces: [bytes, Bytes::new(), Bytes::new()] }
     }
 }
 
@@ -249,16 +243,16 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front();
-        self.length -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let piece = self.pieces.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take);
+        self.length -= piece.as_ref().map_or(0, Bytes::len);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.length == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
+        SizeHint::with_exact(self.length as u64)
     }
 }

@@ -68,13 +68,13 @@ pub(crate) struct Call {
 }
 
 /// Answers one request to `/v4/...`.
-pub(crate) async fn handle<B>(server: Arc<Server>, metrics: &Metrics, request: Request<B>) -> Response<Body>
+pub(crate) async fn handle<B>(server: &Arc<Server>, metrics: &Metrics, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let started = Instant::now();
     let request_id = answer::RequestId::next();
-    let (index, result) = serve(server, request).await;
+    let (index, result) = serve(server, request, started).await;
     let code = result.as_ref().map_or_else(|error| error.code.number(), |_| 0);
     metrics.record(index, code, started.elapsed());
     let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
@@ -90,13 +90,17 @@ where
     answer::envelope(&request_id, result)
 }
 
-async fn serve<B>(server: Arc<Server>, request: Request<B>) -> (Option<usize>, Result<Answer, ApiError>)
+async fn serve<B>(
+    server: &Arc<Server>,
+    request: Request<B>,
+    now: Instant,
+) -> (Option<usize>, Result<Answer, ApiError>)
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let (head, mut body) = request.into_parts();
     let index = commands::find(head.uri.path());
-    let (command, app, caller) = match admit(&server, &head, index) {
+    let (command, app, caller) = match admit(server, &head, index, now) {
         Ok(admitted) => admitted,
         Err(error) => {
             // So that the connection can serve the next request.
@@ -105,14 +109,14 @@ where
         }
     };
     let answer = async {
-        let body = body::read_command(body, &server, &app).await?;
+        let body = body::read_command(body, server, &app).await?;
         if body.is_late {
             // Who was an administrator when the head came may be none any more.
-            authorise(&server, head.uri.query().unwrap_or_default())?;
+            authorise(server, head.uri.query().unwrap_or_default())?;
         }
         require_json_object(&body.bytes)?;
         let by = By::App(caller.as_str().into());
-        let answered = (command.run)(Call { server, app, caller, by, body }).await;
+        let answered = (command.run)(Call { server: server.clone(), app, caller, by, body }).await;
         answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
     };
     (index, answer.await)
@@ -128,6 +132,7 @@ fn admit(
     server: &Server,
     head: &Parts,
     index: Option<usize>,
+    now: Instant,
 ) -> Result<(&'static Command, Arc<App>, UserId), ApiError> {
     if head.method != Method::POST {
         let message = format!("the method is {}; every command is called with POST", head.method);
@@ -138,7 +143,7 @@ fn admit(
         ApiError::new(Code::NoSuchCommand, message)
     })?;
     let (app, caller) = authorise(server, head.uri.query().unwrap_or_default())?;
-    if !app.limits.accept(index, Instant::now()) {
+    if !app.limits.accept(index, now) {
         return Err(called_too_often(command));
     }
     if server.is_draining() {
