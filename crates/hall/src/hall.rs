@@ -9,15 +9,17 @@
 //! The effects of one input come out before those of the next, and whoever performs them keeps that order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use rooms::{
-    Counters, Delta, Error, Event, Keep, LeaveCause, MembersChanged, Message, Outcome, PresenceBatch, Record,
-    Room, RoomId, RoomInfo, RoomType, SessionId, Time, UserId,
+    Client, Counters, Delta, Error, Event, Keep, LeaveCause, MembersChanged, Message, Outcome, PresenceBatch,
+    Record, Room, RoomId, RoomInfo, RoomType, SessionId, Time, UserId,
 };
 
 use crate::command::{self, Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said, Upshot};
+use crate::notes::{Happening, Note, Returned, Stays};
 use crate::plans::{PlanId, Plans, Touches};
 use crate::standing::{self, Wish};
 use crate::streams::{MemberStreams, PeerId, Rights, Streams, WantedLayers};
@@ -57,6 +59,8 @@ pub enum Input<T> {
         turn: u64,
         /// The room's password, as it was given.
         password: Option<String>,
+        /// With what it comes.
+        client: Arc<Client>,
         /// Whom to answer.
         ticket: T,
     },
@@ -150,6 +154,8 @@ pub enum Write {
         place: u64,
         /// The last message it has.
         seen: u64,
+        /// The number of its stay.
+        stay: u64,
         /// It was not in before.
         is_new: bool,
     },
@@ -283,6 +289,8 @@ pub enum Effect<T> {
     },
     /// The room is over, on disk too. Nothing of it follows but answers.
     Over,
+    /// To be remembered.
+    Note(Note),
     /// These were placed, though somebody may have deleted their accounts meanwhile: who is gone is to be taken out again.
     Confirm(Vec<UserId>),
 }
@@ -358,6 +366,7 @@ pub struct Hall<T> {
     likes: Likes,
     flushed_at: Option<Time>,
     streams: Streams,
+    stays: Stays,
     /// Nothing has changed by which what may flow is decided since that was looked at.
     is_settled: bool,
     /// When the rules of what may flow are to be looked at again, because a mute ends.
@@ -402,6 +411,7 @@ impl<T> Hall<T> {
             likes: Likes::default(),
             flushed_at: None,
             streams: Streams::default(),
+            stays: Stays::default(),
             is_settled: true,
             settle_at: None,
             now: Time::from_unix_millis(0),
@@ -420,13 +430,18 @@ impl<T> Hall<T> {
     }
 
     /// Puts a session back that was in before a restart; `false` when its user was banned meanwhile.
-    pub fn restore_session(&mut self, user: &UserId, session: SessionId, place: u64, now: Time) -> bool {
-        let room = self.room.as_mut();
-        let is_in = room.is_some_and(|room| room.restore_member(user, session, place, now).is_some());
-        if is_in {
-            self.turns.insert(session, 0);
-        }
-        is_in
+    pub fn restore_session(&mut self, one: Returned, now: Time) -> bool {
+        let Some(room) = &mut self.room else { return false };
+        let Some(place) = room.restore_member(&one.user, one.session, one.place, now) else { return false };
+        self.turns.insert(one.session, 0);
+        self.stays.restore(one, place, now);
+        true
+    }
+
+    /// Tells once more what is to be remembered of who is in: nobody knows any more, or whether it was told is not known.
+    pub fn retell(&mut self) {
+        self.stays.retell();
+        self.put_notes();
     }
 
     /// After a restart, once all members are back: what their absence has changed becomes durable.
@@ -438,6 +453,11 @@ impl<T> Hall<T> {
             let writes = freed.into_iter().map(put).collect();
             self.journal(writes, told, String::new());
         }
+    }
+
+    /// The number of a session's stay, while it is in.
+    pub fn stay(&self, session: SessionId) -> Option<u64> {
+        Some(self.stays.number(session)).filter(|number| *number > 0)
     }
 
     /// What is published in it.
@@ -477,6 +497,11 @@ impl<T> Hall<T> {
         if !std::mem::replace(&mut self.is_settled, true) {
             self.settle();
         }
+        self.put_notes();
+    }
+
+    fn put_notes(&mut self) {
+        self.effects.extend(self.stays.take().into_iter().map(Effect::Note));
     }
 
     fn take(&mut self, input: Input<T>) {
@@ -493,8 +518,8 @@ impl<T> Hall<T> {
         }
         self.is_settled &= !matches!(input, Input::Enter { .. } | Input::Leave { .. } | Input::Time);
         match input {
-            Input::Enter { user, session, turn, password, ticket } => {
-                let entered = self.enter(&user, session, turn, password.as_deref());
+            Input::Enter { user, session, turn, password, client, ticket } => {
+                let entered = self.enter(&user, session, turn, password.as_deref(), client);
                 let (result, events) = match entered {
                     Ok((entry, events)) => (Ok(entry), events),
                     Err(refusal) => (Err(refusal), Vec::new()),
@@ -512,8 +537,18 @@ impl<T> Hall<T> {
                     self.answer(ticket, result.map(|()| Answer::Done).map_err(Refusal::Rule));
                 }
             }
-            Input::Back { user, session, turn, seen } => self.back(&user, session, turn, seen),
-            Input::Lost { user, session, turn, seen } => self.note(&user, session, turn, seen, Vec::new()),
+            Input::Back { user, session, turn, seen } => {
+                if !self.is_overtaken(session, turn) {
+                    self.stays.note(session, Happening::Back, self.now);
+                }
+                self.back(&user, session, turn, seen);
+            }
+            Input::Lost { user, session, turn, seen } => {
+                if !self.is_overtaken(session, turn) {
+                    self.stays.note(session, Happening::Lost, self.now);
+                }
+                self.note(&user, session, turn, seen, Vec::new());
+            }
             Input::Do { by, room_type, command, ticket } => self.ask(by, room_type, command, ticket),
             Input::Asked { id, result } => {
                 self.plans.end(id);
@@ -556,6 +591,7 @@ impl<T> Hall<T> {
         session: SessionId,
         turn: u64,
         password: Option<&str>,
+        client: Arc<Client>,
     ) -> Result<(Entry, Vec<Event>), Refusal> {
         let room = self.room.as_mut().ok_or(Refusal::Gone)?;
         room.require_password(user, password)?;
@@ -570,8 +606,10 @@ impl<T> Hall<T> {
         *known = turn.max(*known);
         if is_new {
             events.extend(entered.event);
+            self.stays.begin(session, user, place, client, self.now);
+            let stay = self.stays.number(session);
             let mut writes = vec![
-                Write::Presence { session, user: user.clone(), place, seen, is_new },
+                Write::Presence { session, user: user.clone(), place, seen, stay, is_new },
                 Write::Counters(room.counters()),
             ];
             note_seat(room, entered.seated, &mut writes, &mut events);
@@ -584,6 +622,7 @@ impl<T> Hall<T> {
     fn leave(&mut self, user: &UserId, session: SessionId, cause: LeaveCause) -> Result<(), Error> {
         let Some(room) = &mut self.room else { return Ok(()) };
         let departure = room.leave(user, session, cause, self.now)?;
+        self.stays.end(session, cause, self.now);
         let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
         let mut writes = vec![Write::Absence { session, user: user.clone() }];
         note_seat(room, departure.freed, &mut writes, &mut events);
@@ -637,7 +676,8 @@ impl<T> Hall<T> {
         let Some(place) = place else { return debug_assert!(false, "{session:?} is in without its user") };
         self.note_behind(user);
         let user_id = user.clone();
-        let writes = vec![Write::Presence { session, user: user_id, place, seen, is_new: false }];
+        let stay = self.stays.number(session);
+        let writes = vec![Write::Presence { session, user: user_id, place, seen, stay, is_new: false }];
         self.journal(writes, told, user.to_string());
     }
 
@@ -744,6 +784,7 @@ impl<T> Hall<T> {
             Passing::Publish { peer, offer } => {
                 let (user, session) = by.session()?;
                 let former = self.streams.publish(session, user, peer, &offer);
+                self.stays.note_connected(session, now);
                 self.close(former);
                 self.settle();
                 let rights = self.streams.rights_on(peer).unwrap_or_default();
@@ -758,6 +799,7 @@ impl<T> Hall<T> {
             Passing::Watch { peer } => {
                 let (user, session) = by.session()?;
                 let former = self.streams.watch(Some(session), user, peer);
+                self.stays.note_connected(session, now);
                 self.close(former);
             }
             Passing::Unwatch => {
@@ -789,6 +831,7 @@ impl<T> Hall<T> {
                     // It was a player that is only counted.
                     None => room.end_play(&user),
                     Some(session) => {
+                        self.stays.note(session, Happening::MediaLost, now);
                         let to = Audience::Sessions(vec![session]);
                         self.effects.push_back(Effect::Tell { to, what: Told::MediaLost(was_publisher) });
                     }
@@ -962,6 +1005,7 @@ impl<T> Hall<T> {
         }
         for (session, cause) in put_out {
             if session != SessionId::ROBOT {
+                self.stays.end(session, cause, self.now);
                 self.let_go(session, Some(cause));
             }
         }
@@ -997,6 +1041,8 @@ impl<T> Hall<T> {
             .copied()
             .filter(|session| *session != SessionId::ROBOT)
             .collect();
+        self.stays.end_all(cause, self.now);
+        self.put_notes();
         let peers = self.streams.end_all();
         self.close(peers);
         for session in sessions {
@@ -1060,6 +1106,9 @@ impl<T> Hall<T> {
         }
         self.close(settled.closed);
         self.settle_at = settled.again_at;
+        if let Some(flows) = settled.flows {
+            self.stays.note_flows(flows, self.now);
+        }
     }
 
     fn flush_at(&self) -> Option<Time> {

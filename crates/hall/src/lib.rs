@@ -8,6 +8,7 @@
 pub mod between;
 mod command;
 mod hall;
+mod notes;
 mod plans;
 pub mod session;
 mod standing;
@@ -16,5 +17,6 @@ pub mod tenant;
 
 pub use command::{Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said};
 pub use hall::{Audience, Durably, Effect, Hall, Input, Told, Write};
+pub use notes::{Happening, Note, Returned, Stay};
 pub use plans::{PlanId, Touch, Touches};
 pub use streams::{MemberStreams, Offer, PeerId, Rights, Shown, Streams, WantedLayers};

@@ -11,8 +11,9 @@
 //! [`Effect::Attached`] and [`Effect::Keep`].
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use rooms::{Incarnation, LeaveCause, RoomId, SessionId, Time, UserId};
+use rooms::{Client, Incarnation, LeaveCause, RoomId, SessionId, Time, UserId};
 
 use crate::command::{Entry, Refusal};
 use crate::hall;
@@ -198,6 +199,8 @@ pub struct Session<T> {
     link: LinkId,
     /// Of what was said last.
     turn: u64,
+    /// With what it came.
+    client: Arc<Client>,
     stays: Vec<Stay>,
     /// Rooms whose missed messages are yet to be sent, and the turns in which they were asked for.
     behind: Vec<(Incarnation, u64)>,
@@ -223,6 +226,7 @@ impl<T> Session<T> {
             life: Life::Lost,
             link: LinkId::default(),
             turn: 0,
+            client: Arc::default(),
             stays: Vec::new(),
             behind: Vec::new(),
             effects: [Effect::Wait(LinkId::default())].into(),
@@ -234,6 +238,16 @@ impl<T> Session<T> {
         let mut stay = Stay { is_in: true, is_known: true, ..Stay::new(room) };
         stay.note_seen(seen);
         self.stays.push(stay);
+    }
+
+    /// It came with this.
+    pub fn set_client(&mut self, client: Client) {
+        self.client = Arc::new(client);
+    }
+
+    /// With what it came.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     /// Which it is.
@@ -455,7 +469,8 @@ impl<T> Session<T> {
             Some(stay) => stay.asked = Some(turn),
             None => self.stays.push(Stay { asked: Some(turn), ..Stay::new(room.clone()) }),
         }
-        self.say(room, hall::Input::Enter { user, session, turn, password, ticket });
+        let client = self.client.clone();
+        self.say(room, hall::Input::Enter { user, session, turn, password, client, ticket });
     }
 
     fn entered(&mut self, room: Incarnation, turn: u64, result: Result<Entry, Refusal>, ticket: T) {

@@ -5,6 +5,8 @@
 
 use rooms::{Device, Room, SessionId, Time, UserId};
 
+use crate::notes::Flow;
+
 /// One connection of the forwarding unit, as that numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerId(pub u64);
@@ -118,6 +120,8 @@ pub(crate) struct Settled {
     pub(crate) changed: Vec<MemberStreams>,
     /// Connections that have to end: of players that are only counted and have been put out.
     pub(crate) closed: Vec<PeerId>,
+    /// The streams that flow now, where that may have changed.
+    pub(crate) flows: Option<Vec<Flow>>,
     /// When the rules are to be looked at again, because a mute ends.
     pub(crate) again_at: Option<Time>,
 }
@@ -328,35 +332,43 @@ impl Streams {
             settled.changed.extend(gone);
             settled.changed.extend(shown.iter().filter(|now| !self.told.contains(now)).cloned());
             self.told = shown;
+            let flow = |(one, shown): (&Publication, Shown)| Flow {
+                session: one.session,
+                device: shown.device,
+                is_muted: shown.is_muted,
+            };
+            settled.flows = Some(self.flowing().into_iter().map(flow).collect());
         }
         settled
     }
 
-    /// What flows, by member: of two sessions that publish the same, what began last.
-    fn shown(&self) -> Vec<MemberStreams> {
+    /// What flows: of two sessions of a user that publish the same, what began last.
+    fn flowing(&self) -> Vec<(&Publication, Shown)> {
         let mut streams: Vec<(&Publication, &Stream)> = self
             .publications
             .iter()
             .flat_map(|one| one.streams.iter().map(move |stream| (one, stream)))
             .collect();
         streams.sort_unstable_by_key(|(_, stream)| stream.begun);
-        let mut shown: Vec<MemberStreams> = Vec::new();
+        let mut flowing: Vec<(&Publication, Shown)> = Vec::new();
         for (one, stream) in streams {
             let view =
                 Shown { device: stream.device, is_muted: stream.is_muted, is_encrypted: stream.is_encrypted };
-            let is_allowed = one.rights.allow(stream.device);
+            flowing.retain(|(other, former)| other.user != one.user || former.device != view.device);
+            flowing.extend(one.rights.allow(stream.device).then_some((one, view)));
+        }
+        flowing
+    }
+
+    /// The same by member.
+    fn shown(&self) -> Vec<MemberStreams> {
+        let mut shown: Vec<MemberStreams> = Vec::new();
+        for (one, view) in self.flowing() {
             match shown.iter_mut().find(|member| member.member == one.user) {
-                Some(member) => {
-                    member.streams.retain(|former| former.device != view.device);
-                    member.streams.extend(is_allowed.then_some(view));
-                }
-                None if is_allowed => {
-                    shown.push(MemberStreams { member: one.user.clone(), streams: vec![view] });
-                }
-                None => {}
+                Some(member) => member.streams.push(view),
+                None => shown.push(MemberStreams { member: one.user.clone(), streams: vec![view] }),
             }
         }
-        shown.retain(|member| !member.streams.is_empty());
         for member in &mut shown {
             member
                 .streams

@@ -16,12 +16,13 @@ mod seeds;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hall::session::TokenHash;
 use hall::{
-    Answer, Audience, By, Command, Durably, Effect, Hall, Input, Offer, Passing, PeerId, PlanId, Planned,
-    Refusal, Refused, Rights, Said, Told, Write,
+    Answer, Audience, By, Command, Durably, Effect, Hall, Happening, Input, Note, Offer, Passing, PeerId,
+    PlanId, Planned, Refusal, Refused, Returned, Rights, Said, Told, Write,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
@@ -52,7 +53,7 @@ fn room_id(number: usize) -> RoomId {
 struct Kept {
     info: RoomInfo,
     records: HashMap<RecordKey, Record>,
-    presence: BTreeMap<SessionId, (UserId, u64)>,
+    presence: BTreeMap<SessionId, (UserId, u64, u64)>,
     counters: Counters,
 }
 
@@ -70,9 +71,9 @@ impl Kept {
             Write::Keep(Keep::Info(info)) => self.info = (**info).clone(),
             Write::Keep(Keep::Put(record)) => drop(self.records.insert(record.key(), record.clone())),
             Write::Keep(Keep::Delete(key)) => drop(self.records.remove(key)),
-            Write::Keep(Keep::DeleteMember(user)) => self.presence.retain(|_, (member, _)| member != user),
-            Write::Presence { session, user, place, .. } => {
-                self.presence.insert(*session, (user.clone(), *place));
+            Write::Keep(Keep::DeleteMember(user)) => self.presence.retain(|_, (member, ..)| member != user),
+            Write::Presence { session, user, place, stay, .. } => {
+                self.presence.insert(*session, (user.clone(), *place, *stay));
             }
             Write::Absence { session, .. } => drop(self.presence.remove(session)),
             Write::Counters(counters) => self.counters = *counters,
@@ -85,8 +86,10 @@ impl Kept {
         room.restore_counters(self.counters);
         self.records.values().for_each(|record| room.restore_record(record.clone()));
         let mut hall = Hall::new(room, 0);
-        for (session, (user, place)) in &self.presence {
-            hall.restore_session(user, *session, *place, now);
+        for (session, (user, place, stay)) in &self.presence {
+            let (user, client) = (user.clone(), Arc::default());
+            let returned = Returned { user, session: *session, place: *place, stay: *stay, client };
+            hall.restore_session(returned, now);
         }
         hall
     }
@@ -156,7 +159,35 @@ struct Place {
     /// Every connection that somebody has published on, and what flows on each.
     publishing: Vec<(PeerId, UserId, SessionId)>,
     flows: HashMap<PeerId, Rights>,
+    /// The stays that are noted to have begun and not to have ended, with what flows of each.
+    stays: BTreeMap<u64, (UserId, BTreeSet<&'static str>)>,
     ends: bool,
+}
+
+impl Place {
+    fn note(&mut self, note: &Note) {
+        let place = self.hall.room().map(|room| room.members().len());
+        match note {
+            Note::Stays(stay) => {
+                self.stays.entry(stay.number).or_insert_with(|| (stay.user.clone(), BTreeSet::new()));
+            }
+            Note::Left { stay, .. } => {
+                let (_, flows) = self.stays.remove(&stay.number).expect("ended that never began");
+                assert!(flows.is_empty(), "{flows:?} of {} flow for ever", stay.user);
+            }
+            Note::Event { stay, what, .. } => {
+                let (_, flows) = self.stays.get_mut(stay).expect("happened to nobody");
+                match what {
+                    Happening::Begun(device) => assert!(flows.insert(device.as_str()), "begun twice"),
+                    Happening::Ended(device) => assert!(flows.remove(device.as_str()), "ended twice"),
+                    _ => {}
+                }
+            }
+            Note::Over { .. } => {
+                assert_eq!((place, self.stays.len()), (None, 0), "somebody is noted to be in for ever")
+            }
+        }
+    }
 }
 
 struct World {
@@ -205,20 +236,22 @@ impl World {
         let mut hall = kept.open(self.now);
         // Who was banned meanwhile is not in any more, on disk neither.
         let members = hall.room().unwrap().members();
-        kept.presence.retain(|_, (user, _)| members.contains(user.as_str()));
+        kept.presence.retain(|_, (user, ..)| members.contains(user.as_str()));
         let life = (room, kept.info.incarnation);
         for session in kept.presence.keys() {
             self.sessions.restore_stay(*session, life, kept.counters.last_seq);
         }
         hall.finish_restore();
+        hall.retell();
         let listed: BTreeSet<UserId> =
             hall.room().unwrap().members().after(0).map(|(_, user)| user.clone()).collect();
         let client = |user: &UserId| {
             let (members, seq) = (listed.clone(), kept.counters.last_seq);
             (user.clone(), Client { members, is_in_step: false, seq, acknowledged: seq })
         };
-        let clients = kept.presence.iter().filter(|(_, (user, _))| listed.contains(user));
-        let clients = clients.map(|(session, (user, _))| (*session, client(user))).collect();
+        let clients = kept.presence.iter().filter(|(_, (user, ..))| listed.contains(user));
+        let clients = clients.map(|(session, (user, ..))| (*session, client(user))).collect();
+        let stays: Vec<u64> = kept.presence.values().map(|(_, _, stay)| *stay).collect();
         let given = kept.records.values().filter_map(|record| match record {
             Record::Sender { user, tally } => Some((user.clone(), tally.events)),
             _ => None,
@@ -237,9 +270,13 @@ impl World {
             pages: HashMap::new(),
             publishing: Vec::new(),
             flows: HashMap::new(),
+            stays: BTreeMap::new(),
             ends: false,
         });
         self.carry_out(room);
+        let noted = self.places[room].iter().flat_map(|place| place.stays.keys().copied());
+        let stays: BTreeSet<u64> = stays.into_iter().collect();
+        assert_eq!(noted.collect::<BTreeSet<_>>(), stays, "the stays of before go on");
         self.drain(room);
     }
 
@@ -272,6 +309,10 @@ impl World {
                 {
                     let page = room.members().after(0).map(|(_, user)| user.clone()).collect();
                     place.pages.insert(*ticket, page);
+                }
+                if let Effect::Note(note) = &effect {
+                    place.note(note);
+                    continue;
                 }
                 place.outgoing.push_back(effect);
                 continue;
@@ -457,6 +498,7 @@ impl World {
             Effect::Confirm(_)
             | Effect::Rights { .. }
             | Effect::ClosePeers(_)
+            | Effect::Note(_)
             | Effect::Store { .. }
             | Effect::Ask { .. }
             | Effect::Over => {}
@@ -487,7 +529,7 @@ impl World {
                 for user in users {
                     let ban = kept.records.get(&RecordKey { kind: "ban", name: user.to_string() });
                     let is_banned = matches!(ban, Some(Record::Ban(ban)) if ban.until > self.now);
-                    let is_kept = kept.presence.values().any(|(member, _)| member == user);
+                    let is_kept = kept.presence.values().any(|(member, ..)| member == user);
                     // A later command may have lifted it, and let it in.
                     assert!(!is_kept || !is_banned, "{user} was banned, and is in after a kill");
                 }
@@ -516,6 +558,16 @@ impl World {
             if place.hall.deadline().is_none_or(|at| at > self.now) {
                 self.check_streams(place, room);
             }
+            let users = room.members().after(0).map(|(_, user)| user);
+            let sessions = users.flat_map(|user| {
+                let sessions = room.members().sessions(user.as_str()).iter();
+                sessions.filter(|session| **session != SessionId::ROBOT).map(move |_| user)
+            });
+            let mut inside: Vec<&UserId> = sessions.collect();
+            let mut noted: Vec<&UserId> = place.stays.values().map(|(user, _)| user).collect();
+            inside.sort_unstable();
+            noted.sort_unstable();
+            assert_eq!(noted, inside, "who is noted to be in, and is");
             if place.outgoing.is_empty() {
                 let open: BTreeSet<u64> = room.seat_applications(self.now).map(|one| one.id).collect();
                 for (id, expires) in &place.applications {
@@ -546,6 +598,14 @@ impl World {
             (&member.member, devices)
         });
         assert_eq!(told.collect::<BTreeMap<_, _>>(), shown, "what is told to be published");
+        let mut noted = BTreeMap::<&UserId, BTreeSet<&str>>::new();
+        for (user, flows) in place.stays.values().filter(|(_, flows)| !flows.is_empty()) {
+            noted.entry(user).or_default().extend(flows);
+        }
+        let shown = shown
+            .into_iter()
+            .map(|(user, devices)| (user, devices.into_iter().map(Device::as_str).collect::<BTreeSet<_>>()));
+        assert_eq!(noted, shown.collect(), "what is noted to flow");
     }
 
     /// All that was asked for is done: the disk answers, everything is told.

@@ -177,8 +177,8 @@ impl Server {
                 let place = app.making.lock().remove(&number).and_then(|making| making.place);
                 let scope = RoomScope { app: app.id, number };
                 let room = Room::new(*info, clock::now());
-                let tenant = app.tenant.clone();
-                let cell = OpenRoom::new(tenant, app.beyond(), scope, room, place, &self.config);
+                let (tenant, chronicle) = (app.tenant.clone(), self.chronicle.clone());
+                let cell = OpenRoom::new(tenant, app.beyond(), scope, room, place, &self.config, chronicle);
                 app.put_room(cell.clone());
                 self.watch_lifetime(&cell);
             }
@@ -210,6 +210,7 @@ impl Server {
                 self.end_session(&session, LeaveCause::Kicked);
             }
         }
+        self.chronicle.forget(app.id, &user, clock::now());
         let (server, app) = (self.clone(), app.clone());
         tokio::spawn(async move {
             for cell in app.rooms() {

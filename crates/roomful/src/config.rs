@@ -226,6 +226,18 @@ settings! {
             "Whether a member may create rooms over the gateway, as the cloud lets whoever enters first.";
     }
 
+    "What happened in rooms, kept for those who ask afterwards: in the folder `history` of the data folder, which may be deleted at \
+     any time."
+    [history] History {
+        days: u32 = 14, number(0..=400, "days"),
+            "For how many days it is kept; 0 is that nothing is.";
+        max_bytes: u64 = 20_000_000_000, number(1_000_000..=1_000_000_000_000_000, "bytes"),
+            "How much of the disk it may take; beyond that the oldest goes, quality before calls.";
+        addresses: Addresses = Addresses::Full,
+            word(&[("full", Addresses::Full), ("prefix", Addresses::Prefix), ("none", Addresses::None)]),
+            "What is kept of members' IP addresses: all, the network (24 bits of IPv4, 48 of IPv6), or nothing.";
+    }
+
     "TLS. Without a certificate the server speaks plain HTTP."
     [tls] Tls {
         cert: Option<PathBuf> = None, file(),
@@ -251,6 +263,15 @@ settings! {
             "With a token, /metrics is also on the server's own port, for those who send it (Authorization: Bearer <token>). \
              Without one it is not there. `curl --unix-socket data/control.sock http://localhost/metrics` always shows it.";
     }
+}
+
+/// What is kept of an IP address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    Full,
+    /// The network.
+    Prefix,
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use hall::between::Wish;
 use hall::session;
 use hall::{
     Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, PlanId, Planned, Refusal, Refused,
-    Told, Write,
+    Returned, Told, Write,
 };
 use hashbrown::HashMap;
 use media::RoomKey;
@@ -25,6 +25,7 @@ use store::{Change, Commit, Intent, Presence, RoomScope};
 use tokio::sync::oneshot;
 
 use crate::alarm::Alarm;
+use crate::chronicle::{self, Chronicle};
 use crate::clock;
 use crate::config::Config;
 use crate::error::{ApiError, Code};
@@ -135,6 +136,9 @@ pub(crate) struct OpenRoom {
     pub(crate) media_key: RoomKey,
     /// The room as the store knows it.
     scope: RoomScope,
+    /// The room as history knows it.
+    call: history::Call,
+    chronicle: Arc<Chronicle>,
     hall: RwLock<Hall<Waiter>>,
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
@@ -161,12 +165,17 @@ impl OpenRoom {
         room: Room,
         place: Option<Place>,
         config: &Config,
+        chronicle: Arc<Chronicle>,
     ) -> Arc<Self> {
         let room_id = room.info().room_id.clone();
+        let call = chronicle::call_of(scope, room.info());
+        chronicle.begin(&call);
         Arc::new(Self {
             room_id,
             media_key: app.live.new_room(),
             scope,
+            call,
+            chronicle,
             hall: RwLock::new(Hall::new(room, config.limits.sessions_per_room as usize)),
             first_page: Mutex::new(None),
             outgoing: InTurn::default(),
@@ -333,6 +342,7 @@ impl OpenRoom {
             Effect::Rights { peer, rights } => {
                 self.app.live.set_rights(unit::peer(peer), unit::rights(rights))
             }
+            Effect::Note(note) => self.chronicle.tell(&self.call, note),
             Effect::ClosePeers(peers) => self.app.live.close(peers.into_iter().map(unit::peer)),
             Effect::Confirm(users) => {
                 gone.extend(users.into_iter().filter(|user| self.app.account(user.as_str()).is_none()));
@@ -406,8 +416,8 @@ impl OpenRoom {
                 Write::Keep(Keep::Put(record)) => Change::PutRecord(scope, record),
                 Write::Keep(Keep::Delete(key)) => Change::DeleteRecord(scope, key),
                 Write::Keep(Keep::DeleteMember(user)) => Change::DeleteMember(scope, user),
-                Write::Presence { session, user, place, seen, is_new } => {
-                    let presence = Presence { session, scope, user, place, seen };
+                Write::Presence { session, user, place, seen, stay, is_new } => {
+                    let presence = Presence { session, scope, user, place, seen, stay };
                     if is_new { Change::AddPresence(presence) } else { Change::PutPresence(presence) }
                 }
                 Write::Absence { session, user } => Change::DeletePresence(scope, user, session),
@@ -596,13 +606,28 @@ impl OpenRoom {
     }
 
     /// Puts a session back that was in before a restart; `false` when it was banned meanwhile.
-    pub(crate) fn restore_session(&self, session: &Arc<Session>, place: u64, seen: u64) -> bool {
-        let is_in = locks::write(&self.hall).restore_session(&session.user, session.id, place, clock::now());
+    pub(crate) fn restore_session(&self, session: &Arc<Session>, presence: &Presence) -> bool {
+        let (user, id, client) = (session.user.clone(), session.id, session.client());
+        let returned = Returned { user, session: id, place: presence.place, stay: presence.stay, client };
+        let is_in = locks::write(&self.hall).restore_session(returned, clock::now());
         if is_in {
             self.links.lock().insert(session.id, session.clone());
-            session.restore_stay(self.incarnation(), seen);
+            session.restore_stay(self.incarnation(), presence.seen);
         }
         is_in
+    }
+
+    /// Tells history of what goes on here, which it does not know, or not any more.
+    pub(crate) fn retell(self: &Arc<Self>) {
+        let mut hall = locks::write(&self.hall);
+        if hall.room().is_none() {
+            return;
+        }
+        self.chronicle.begin(&self.call);
+        hall.retell();
+        while let Some(effect) = hall.poll() {
+            self.carry_out(&hall, effect, &mut Vec::new());
+        }
     }
 
     /// After a restart, once all members are back: what their absence has changed becomes durable.

@@ -64,6 +64,11 @@ impl Metrics {
         gauge!("roomful_connections").set(places.taken() as f64);
         gauge!("roomful_body_budget_bytes").set(server.bodies.left() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
+        let history = server.chronicle.numbers();
+        counter!("roomful_history_rows_total").absolute(history.written);
+        counter!("roomful_history_refused_total").absolute(history.refused);
+        counter!("roomful_history_failures_total").absolute(history.failures);
+        gauge!("roomful_history_waiting_bytes").set(history.waiting_bytes as f64);
         let media = server.live.media();
         gauge!("roomful_media_connections").set(media.connections() as f64);
         for (what, count) in media.counters().all() {

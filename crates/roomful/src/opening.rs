@@ -45,7 +45,8 @@ impl Server {
             room.restore_counters(counters);
             let made_by = room.info().made_by.as_ref();
             let place = made_by.map(|user| Place::of_restored_room(app.quotas.of(user, &self.config.limits)));
-            let cell = OpenRoom::new(app.tenant.clone(), app.beyond(), scope, room, place, &self.config);
+            let (tenant, chronicle) = (app.tenant.clone(), self.chronicle.clone());
+            let cell = OpenRoom::new(tenant, app.beyond(), scope, room, place, &self.config, chronicle);
             cells.insert(scope, cell.clone());
             app.known.write().restore_name(cell.incarnation());
             app.put_room(cell);
@@ -80,7 +81,7 @@ impl Server {
             let is_in = cells
                 .get(&presence.scope)
                 .zip(self.sessions.by_id(presence.session))
-                .is_some_and(|(cell, session)| cell.restore_session(&session, presence.place, presence.seen));
+                .is_some_and(|(cell, session)| cell.restore_session(&session, &presence));
             if !is_in {
                 let Presence { session, scope, user, .. } = presence;
                 self.store.journal(vec![Change::DeletePresence(scope, user, session)]);
@@ -110,8 +111,15 @@ impl Server {
         }
     }
 
+    /// Tells history of all that goes on: after a restart, and when what it had of today was deleted.
+    pub(crate) fn retell(&self) {
+        self.apps().iter().flat_map(|app| app.rooms()).for_each(|cell| cell.retell());
+        self.chronicle.settle();
+    }
+
     /// Starts the clocks of what was there before the restart: resume graces and lifetimes of rooms.
     pub(crate) fn begin_grace(self: &Arc<Self>) {
+        self.retell();
         for session in self.sessions.all() {
             self.carry_out(&session, session.settle());
         }

@@ -17,6 +17,7 @@ use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
 use store::Store as _;
 
+use crate::chronicle::Chronicle;
 use crate::config::{Config, Listening};
 use crate::door::{Door, Served, accept, accept_control, listen};
 use crate::first_app::{first_app, print_welcome};
@@ -84,8 +85,11 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let undelivered = std::mem::take(&mut snapshot.waiting);
     let (live, happenings) = start_media(&config, address)?;
     live.set_relay_urls(live::relay_urls(&config, live.media(), address));
+    let chronicle = Chronicle::start(&config.history, &folder)?;
     let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
-    let server = Server::new(config, rest::frequencies(), keys, store.clone(), snapshot, live.clone());
+    let frequencies = rest::frequencies();
+    let server =
+        Server::new(config, frequencies, keys, store.clone(), snapshot, live.clone(), chronicle.clone());
     outbox.start(server.clone(), undelivered);
 
     let shown = Shown { server: server.clone(), metrics: metrics.clone(), places: places.clone() };
@@ -104,6 +108,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let mut background = vec![
         tokio::spawn(Metrics::upkeep(metrics.handle())),
         tokio::spawn(live.clone().run(server.clone(), happenings)),
+        tokio::spawn(retell(server.clone())),
         tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone(), dev)), door.clone())),
         tokio::spawn(accept_control(control_socket, served(true, control_routes))),
     ];
@@ -136,7 +141,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     });
     tracing::info!("draining: no new work, connections are told to come back");
     server.draining.send_replace(true);
-    for listener in background.drain(2..) {
+    for listener in background.drain(3..) {
         listener.abort();
     }
     if tokio::time::timeout(DRAIN_TIMEOUT, server.draining.closed()).await.is_err() {
@@ -147,9 +152,18 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     if let Err(error) = store.commit(Vec::new()).await {
         tracing::error!(%error, "the presence journal could not be written");
     }
+    let _ = tokio::task::spawn_blocking(move || chronicle.finish()).await;
     control::unbind(&folder);
     tracing::info!("stopped");
     lost.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Tells history once more of what goes on, whenever what it had is gone.
+async fn retell(server: Arc<Server>) {
+    loop {
+        server.chronicle.lost().await;
+        server.retell();
+    }
 }
 
 /// Starts the forwarding unit beside a server at `address`. Ports that nobody asked for may be any, when the usual ones

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::app::App;
 use crate::budget::Budget;
+use crate::chronicle::Chronicle;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::halls::OpenRoom;
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) sessions: Sessions,
     /// Carries sound and pictures.
     pub(crate) live: Arc<Live>,
+    /// What happens, as it is kept for later.
+    pub(crate) chronicle: Arc<Chronicle>,
     /// Sends to webhook receivers.
     pub(crate) sender: Sender,
     event_ids: Arc<EventIds>,
@@ -65,10 +68,12 @@ impl Server {
         store: Arc<dyn Store>,
         snapshot: Snapshot,
         live: Arc<Live>,
+        chronicle: Arc<Chronicle>,
     ) -> Arc<Self> {
         let server = Arc::new(Self {
             store,
             sessions: Sessions::default(),
+            chronicle,
             sender: Sender::new(config.webhooks.allow_private),
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
             default_webhook: Arc::new(config.webhooks.default_receiver()),

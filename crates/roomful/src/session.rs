@@ -12,7 +12,7 @@ use hall::session::{Effect, Input, LinkId, Row, TokenHash};
 use hall::{Answer, By, Refusal};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use rooms::{Incarnation, Message, Role, RoomId, SessionId, Time, UserId};
+use rooms::{Client, Incarnation, Message, Role, RoomId, SessionId, Time, UserId};
 use sha2::{Digest as _, Sha256};
 use store::{Change, StoredSession};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -219,6 +219,16 @@ impl Session {
         locks::last(&self.state)
     }
 
+    /// It came with this.
+    pub(crate) fn set_client(&self, client: Client) {
+        self.state().machine.set_client(client);
+    }
+
+    /// With what it came.
+    pub(crate) fn client(&self) -> Arc<Client> {
+        self.state().machine.client().clone()
+    }
+
     /// Whether it may send data once more.
     pub(crate) fn may_send_data(&self) -> bool {
         let limit = self.data_limit.get_or_init(|| Box::new(RateLimit::new(DATA_PER_SECOND)));
@@ -271,7 +281,8 @@ impl Session {
     fn row(&self, machine: &hall::session::Session<Waiter>, row: Row) -> Change {
         let (token_hash, valid_until) = (machine.token(), machine.valid_until());
         let (id, sdkappid, user) = (self.id, self.app.id, self.user.clone());
-        let stored = StoredSession { id, sdkappid, user, token_hash, valid_until };
+        let client = (**machine.client()).clone();
+        let stored = StoredSession { id, sdkappid, user, token_hash, valid_until, client };
         match row {
             Row::Added => Change::AddSession(stored),
             Row::Changed => Change::PutSession(stored),
@@ -402,7 +413,8 @@ impl Sessions {
         let StoredSession { id, ref user, token_hash, valid_until, .. } = *stored;
         let quota = app.quotas.of(user, limits);
         quota.restore_session(id);
-        let machine = hall::session::Session::restore(id, user.clone(), token_hash, valid_until);
+        let mut machine = hall::session::Session::restore(id, user.clone(), token_hash, valid_until);
+        machine.set_client(stored.client.clone());
         self.put(&Session::new(app, quota, machine), token_hash);
     }
 

@@ -24,6 +24,7 @@
 mod account;
 mod batch;
 mod battles;
+mod client;
 mod connections;
 mod counters;
 mod cursor;
@@ -51,6 +52,7 @@ mod seats;
 pub use account::{Account, Profile, ProfileChange};
 pub use batch::{MembersChanged, NAMED_UP_TO, NEWEST_NAMES, PresenceBatch};
 pub use battles::{Battle, BattleEnd, BattleStep, MAX_BATTLE, Side, Stand};
+pub use client::Client;
 pub use connections::{Connection, ConnectionStep, Connections, MAX_CONNECTED};
 pub use counters::Counters;
 pub use durable::Keep;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rooms::{
-    Account, Battle, CatalogueChange, CatalogueRecord, Connection, Content, Counters, Incarnation, Message,
-    Record, RecordKey, RoomInfo, SdkAppId, SessionId, Time, UserId,
+    Account, Battle, CatalogueChange, CatalogueRecord, Client, Connection, Content, Counters, Incarnation,
+    Message, Record, RecordKey, RoomInfo, SdkAppId, SessionId, Time, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,9 @@ pub struct StoredSession {
     /// When the UserSig ends that it logged in with. Those of before this was kept have the longest there is.
     #[serde(default = "never")]
     pub valid_until: Time,
+    /// With what it came.
+    #[serde(default)]
+    pub client: Client,
 }
 
 fn never() -> Time {
@@ -88,6 +91,8 @@ pub struct Presence {
     pub place: u64,
     /// The last message the session has.
     pub seen: u64,
+    /// Its stay, as history knows it: when it came in, in milliseconds. 0 of before that was kept.
+    pub stay: u64,
 }
 
 /// What a scope has still to say to another: written in the commit of what it says, and delivered until the other has what

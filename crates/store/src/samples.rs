@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use rooms::{Content, Fields, Message, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId};
+use rooms::{
+    Client, Content, Fields, Message, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
+};
 
 use crate::{ApiKey, OutboxEvent, Presence, RoomScope, StoredSession};
 
@@ -38,11 +40,12 @@ pub(crate) fn session(id: u64) -> StoredSession {
         user: ann(),
         token_hash: [0; 32],
         valid_until: Time::from_unix_seconds(9),
+        client: Client::default(),
     }
 }
 
 pub(crate) fn presence(session: u64, scope: RoomScope) -> Presence {
-    Presence { session: SessionId(session), scope, user: ann(), place: 1, seen: 1 }
+    Presence { session: SessionId(session), scope, user: ann(), place: 1, seen: 1, stay: 5 }
 }
 
 pub(crate) fn room(id: &str, incarnation: u64) -> RoomInfo {

@@ -167,6 +167,9 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (sdkappid, key)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE presence ADD COLUMN stay INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The version that has keys of the RTC API.

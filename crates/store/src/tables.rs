@@ -89,14 +89,16 @@ pub(crate) fn apply(
         }
         Change::AddPresence(presence) | Change::PutPresence(presence) => to
             .prepare_cached(
-                "INSERT OR REPLACE INTO presence (scope, user, session, place, seen) VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO presence (scope, user, session, place, seen, stay)
+                VALUES (?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 presence.scope.number,
                 presence.user.as_str(),
                 signed(presence.session.0),
                 signed(presence.place),
-                signed(presence.seen)
+                signed(presence.seen),
+                signed(presence.stay)
             ]),
         Change::DeletePresence(scope, user, session) => to
             .prepare_cached("DELETE FROM presence WHERE scope = ? AND user = ? AND session = ?")?
@@ -167,7 +169,8 @@ pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot,
         sessions: records(connection, "SELECT record FROM sessions")?,
         presence: rows(
             connection,
-            "SELECT rooms.sdkappid, scope, user, session, place, seen FROM presence JOIN rooms USING (scope)",
+            "SELECT rooms.sdkappid, scope, user, session, place, seen, stay
+            FROM presence JOIN rooms USING (scope)",
             |row| {
                 Ok(Presence {
                     scope: scope(row)?,
@@ -175,6 +178,7 @@ pub(crate) fn read(connection: &Connection, outbox: &Outbox) -> Result<Snapshot,
                     session: SessionId(unsigned(row.get(3)?)),
                     place: unsigned(row.get(4)?),
                     seen: unsigned(row.get(5)?),
+                    stay: unsigned(row.get(6)?),
                 })
             },
         )?,

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use futures_executor::block_on;
 use rooms::{
-    Account, Content, Counters, Fields, Message, Profile, Record, RoomId, RoomInfo, RoomType, SdkAppId,
-    SessionId, Time, UserId,
+    Account, Client, Content, Counters, Fields, Message, Profile, Record, RoomId, RoomInfo, RoomType,
+    SdkAppId, SessionId, Time, UserId,
 };
 use rusqlite::{Connection, params};
 use store::{
@@ -211,6 +211,7 @@ fn session() -> StoredSession {
         user: ann(),
         token_hash: [7; 32],
         valid_until: Time::from_unix_seconds(9),
+        client: Client::default(),
     }
 }
 
@@ -311,7 +312,8 @@ fn check(folder: &Path, version: usize) {
         let of_it: Vec<&Message> =
             found.messages.iter().filter(|one| one.0 == *scope).map(|one| &one.1).collect();
         assert_eq!(of_it, [&message(scope.app, room, 1), &message(scope.app, room, 2)]);
-        let presence = Presence { session: session().id, scope: *scope, user: ann(), place: 3, seen: 4 };
+        let presence =
+            Presence { session: session().id, scope: *scope, user: ann(), place: 3, seen: 4, stay: 0 };
         assert_eq!(found.presence.iter().filter(|one| **one == presence).count(), 1);
         of_rooms += 1;
     }

@@ -193,7 +193,9 @@ export class Gateway {
         log.info('the session cannot be resumed; a new one is begun', error.message);
       }
     }
-    answer ??= await this.#send('login', { SdkAppId: sdkAppId, UserId: userId, UserSig: userSig });
+    // Which browser it is the server knows from the connection.
+    const client = { Sdk: `roomful-js/${__VERSION__}` };
+    answer ??= await this.#send('login', { SdkAppId: sdkAppId, UserId: userId, UserSig: userSig, Client: client });
     this.#resumeToken = answer.ResumeToken;
     const isSameServer = answer.ServerId === this.#serverId;
     this.#serverId = answer.ServerId;

@@ -688,6 +688,15 @@ export interface Commands {
   /** Begin a session, or resume one. For who has not logged in. */
   login: {
     body: {
+      /** With what it comes, for history. */
+      Client?: {
+        /** Cut to 64 bytes; without it what the `User-Agent` says. */
+        Device?: string;
+        /** The program and its version, cut to 32 bytes. */
+        Sdk?: string;
+        /** 1 Windows, 2 Android, 3 iOS, 4 Linux, 100 another. */
+        Terminal?: number;
+      };
       ResumeToken?: string;
       SdkAppId?: number;
       /** On resuming, the last message the client has of each room. */

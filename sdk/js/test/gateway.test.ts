@@ -41,7 +41,7 @@ describe('the gateway', () => {
     const asked = gateway.request('enter_room', { RoomId: 'r' });
     Socket.last.answer({ MemberCount: 1 });
 
-    expect(Socket.last.sent[0]).toMatchObject({ command: 'login', body: { SdkAppId: 1, UserId: 'ann', UserSig: 'sig' } });
+    expect(Socket.last.sent[0]).toMatchObject({ command: 'login', body: { SdkAppId: 1, UserId: 'ann', UserSig: 'sig', Client: { Sdk: expect.stringMatching(/^roomful-js\/\d/) } } });
     await expect(asked).resolves.toEqual({ MemberCount: 1 });
   });
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use hashbrown::HashMap as FastMap;
-use rooms::{Role, RoomId, SdkAppId, UserId};
+use rooms::{Client, Role, RoomId, SdkAppId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,6 +24,7 @@ use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::server::Server;
 use crate::session::{Attached, Closer, ResumeToken, Session, token_hash};
+use crate::terminal;
 use crate::wire;
 
 /// An answer: at once, or when something else has been waited for (the disk, a webhook).
@@ -96,6 +97,7 @@ pub(super) async fn log_in(
     server: &Arc<Server>,
     text: &str,
     closer: &Arc<Closer>,
+    client: &Client,
 ) -> (Answered, Option<Member>) {
     let request = match Request::parse(text) {
         Ok(request) => request,
@@ -105,7 +107,7 @@ pub(super) async fn log_in(
         let error = ApiError::new(Code::NoAccount, "log in first: the command login is expected");
         return (reply(request.id, "?", Err(error)), None);
     }
-    match begin(server, request.body, closer).await {
+    match begin(server, request.body, closer, client).await {
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token, rooms)) => {
             let response = to_json(&LoggedIn {
@@ -148,12 +150,42 @@ struct Login {
     /// On resuming, the last message the client has of each room.
     #[serde(default)]
     seen: HashMap<String, u64>,
+    /// With what it comes, for history.
+    #[serde(default)]
+    client: LoginClient,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+struct LoginClient {
+    /// The program and its version, cut to 32 bytes.
+    sdk: Option<String>,
+    /// Cut to 64 bytes; without it what the `User-Agent` says.
+    device: Option<String>,
+    /// 1 Windows, 2 Android, 3 iOS, 4 Linux, 100 another.
+    terminal: Option<u8>,
+}
+
+impl LoginClient {
+    /// What it says of itself, and what was seen of it.
+    fn beside(self, seen: &Client) -> Client {
+        let said = |said: Option<String>, seen: &str, most| {
+            said.map_or_else(|| seen.to_owned(), |said| terminal::cut(&said, most))
+        };
+        Client {
+            sdk: said(self.sdk, &seen.sdk, Client::MAX_SDK),
+            device: said(self.device, &seen.device, Client::MAX_DEVICE),
+            terminal: self.terminal.unwrap_or(seen.terminal),
+            address: seen.address.clone(),
+        }
+    }
 }
 
 async fn begin(
     server: &Arc<Server>,
     body: &str,
     closer: &Arc<Closer>,
+    client: &Client,
 ) -> Result<(Member, ResumeToken, Vec<RoomId>), ApiError> {
     let login: Login = parse_json(body)?;
     let (session, attached, token) = match &login.resume_token {
@@ -196,6 +228,7 @@ async fn begin(
             server.require_store(&app)?;
             server.import_if_new(&app, &user).await?;
             let (session, token) = server.begin_session(&app, &user, valid_until, &credentials)?;
+            session.set_client(login.client.beside(client));
             let attached = server.attach(&session, closer.clone()).ok_or_else(|| {
                 ApiError::new(Code::SigInvalid, "the session was ended at this moment; log in again")
             })?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hall::session::Loss;
+use rooms::Client;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -84,14 +85,14 @@ enum End {
     Close(Close),
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve(server: Arc<Server>, stream: Stream) {
+/// Serves a connection to its end. Until it says otherwise, `client` is what came.
+pub(super) async fn serve(server: Arc<Server>, stream: Stream, client: Box<Client>) {
     let mut socket = Socket { stream, rest: Bytes::new() };
     // The drain waits until every receiver is gone.
     let _alive = server.draining.subscribe();
     let closer = Arc::new(Closer::default());
     // Boxed, so that a member does not carry the way it came in.
-    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&server, &mut socket, &closer))).await;
+    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&server, &mut socket, &closer, client))).await;
     let (answer, mut member) = match login.unwrap_or(Err(End::Close(Close::NO_LOGIN))) {
         Ok(logged_in) => logged_in,
         Err(end) => return finish(&mut socket, &end).await,
@@ -142,6 +143,7 @@ async fn log_in(
     server: &Arc<Server>,
     socket: &mut Socket,
     closer: &Arc<Closer>,
+    client: Box<Client>,
 ) -> Result<(Frame, Member), End> {
     let mut draining = server.draining.subscribe();
     let mut tries = 0;
@@ -152,7 +154,7 @@ async fn log_in(
         };
         tries += 1;
         if let Incoming::Text(text) = incoming {
-            let (answer, member) = commands::log_in(server, &text, closer).await;
+            let (answer, member) = commands::log_in(server, &text, closer, &client).await;
             let answer = Frame::text(&answer.text);
             if let Some(member) = member {
                 socket.stream.get_mut().open(server.config.limits.bytes_per_second());

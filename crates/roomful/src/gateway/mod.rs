@@ -33,8 +33,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 pub(crate) use asyncapi::document as asyncapi;
 use entrance::Entrance;
 
+use crate::door::Peer;
 use crate::patience::Course;
 use crate::server::Server;
+use crate::terminal;
 
 /// The most bytes a client's message may have.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -70,6 +72,9 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
         return refuse(StatusCode::BAD_REQUEST, "the WebSocket key cannot be used");
     };
 
+    let peer = request.extensions().get::<Peer>().map(|Peer(peer)| *peer);
+    let address = peer.map(|peer| server.chronicle.address(terminal::address(peer, request.headers())));
+    let client = Box::new(terminal::client(request.headers(), address.unwrap_or_default()));
     let course = request.extensions_mut().remove::<Course>().unwrap_or_default();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -83,7 +88,7 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let stream = Entrance::new(TokioIo::new(upgraded));
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        connection::serve(server, socket).await;
+        connection::serve(server, socket, client).await;
     });
 
     let mut response = refuse(StatusCode::SWITCHING_PROTOCOLS, "");

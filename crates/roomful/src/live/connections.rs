@@ -50,6 +50,8 @@ pub(crate) struct Resource {
     pub(crate) name: String,
     /// Whose it is.
     pub(crate) user: UserId,
+    /// With what it came.
+    pub(crate) client: Arc<rooms::Client>,
     /// The latest one.
     pub(crate) offer: String,
     /// Names the ICE session (RFC 9725 4.3.1).

@@ -31,6 +31,7 @@ use serde_json::json;
 use super::{Resource, sdpfrag, unit};
 use crate::app::App;
 use crate::clock;
+use crate::door::Peer;
 use crate::error::{ApiError, Code};
 use crate::halls::OpenRoom;
 use crate::quota::{Place, REFUSED_PAUSE};
@@ -38,6 +39,7 @@ use crate::rest::{self, BodyTrouble};
 use crate::server::Server;
 use crate::session::Session;
 use crate::tenant::Credentials;
+use crate::terminal;
 
 /// The most bytes an offer may have.
 const MAX_OFFER: usize = 256 * 1024;
@@ -299,6 +301,9 @@ async fn begin(
         }
     };
     let watched = query(&request, "user");
+    let peer = request.extensions().get::<Peer>().map(|Peer(peer)| *peer);
+    let address = peer.map(|peer| server.chronicle.address(terminal::address(peer, request.headers())));
+    let client = Arc::new(terminal::client(request.headers(), address.unwrap_or_default()));
     let offer = read_body(&server, &app, request, Holding::Now).await?;
     quota.spend_command(limits, offer.len(), Instant::now())?;
 
@@ -306,7 +311,8 @@ async fn begin(
     server.import_if_new(&app, &user).await?;
     let is_published = way == Way::Whip;
     let (name, entity_tag) = (secret()?, secret()?);
-    let resource = Resource { name, user, offer, entity_tag, is_published, credentials, _place: place };
+    let _place = place;
+    let resource = Resource { name, user, client, offer, entity_tag, is_published, credentials, _place };
     let sdp = match way {
         Way::Whip => publish(&server, &cell, seat, &resource).await?,
         Way::Whep => watch(&server, &cell, watched, &resource).await?,
@@ -380,8 +386,9 @@ async fn enter(
     cell: &Arc<OpenRoom>,
     resource: &Resource,
 ) -> Result<Arc<Session>, Refusal> {
-    let Resource { user, credentials, .. } = resource;
+    let Resource { user, client, credentials, .. } = resource;
     let session = server.begin_media_session(&cell.app, user, credentials)?;
+    session.set_client((**client).clone());
     // It has no connection to lose.
     let entered = server.enter_room(&session, LinkId::default(), cell, None).await;
     if let Err(error) = entered {

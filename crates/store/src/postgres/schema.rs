@@ -128,6 +128,9 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (sdkappid, key)
     );
 ",
+    "
+    ALTER TABLE @.presence ADD COLUMN stay bigint NOT NULL DEFAULT 0;
+",
 ];
 
 /// Servers that begin at once on the same database do so one after the other ("Room" in ASCII).

@@ -133,14 +133,16 @@ pub(super) fn calls(change: &Change) -> Result<Calls, Error> {
             smallvec![Call::new("DELETE FROM @.sessions WHERE id = $1", [id.0.into()])]
         }
         Change::AddPresence(presence) | Change::PutPresence(presence) => smallvec![Call::new(
-            "INSERT INTO @.presence (scope, \"user\", session, place, seen) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (scope, \"user\", session) DO UPDATE SET place = EXCLUDED.place, seen = EXCLUDED.seen",
+            "INSERT INTO @.presence (scope, \"user\", session, place, seen, stay) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (scope, \"user\", session)
+             DO UPDATE SET place = EXCLUDED.place, seen = EXCLUDED.seen, stay = EXCLUDED.stay",
             [
                 presence.scope.number.into(),
                 presence.user.as_str().into(),
                 presence.session.0.into(),
                 presence.place.into(),
                 presence.seen.into(),
+                presence.stay.into(),
             ],
         )],
         Change::DeletePresence(scope, user, session) => smallvec![Call::new(
@@ -288,7 +290,7 @@ pub(super) async fn read(link: &mut Link, ledger: &Ledger) -> Result<Snapshot, T
         sessions: all(link, "SELECT record::text FROM @.sessions ORDER BY id", |row| record(row, 0)).await?,
         presence: all(
             link,
-            "SELECT sdkappid, scope, \"user\", session, place, seen FROM @.presence JOIN @.rooms USING (scope)
+            "SELECT sdkappid, scope, \"user\", session, place, seen, stay FROM @.presence JOIN @.rooms USING (scope)
              ORDER BY scope, \"user\", session",
             |row| {
                 Ok(Presence {
@@ -297,6 +299,7 @@ pub(super) async fn read(link: &mut Link, ledger: &Ledger) -> Result<Snapshot, T
                     session: SessionId(unsigned(row, 3)?),
                     place: unsigned(row, 4)?,
                     seen: unsigned(row, 5)?,
+                    stay: unsigned(row, 6)?,
                 })
             },
         )

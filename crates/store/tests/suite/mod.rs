@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use rooms::{
-    Account, Content, Counters, Fields, Incarnation, Message, Profile, Record, RoomId, RoomInfo, RoomType,
-    SdkAppId, SessionId, Time, UserId,
+    Account, Client, Content, Counters, Fields, Incarnation, Message, Profile, Record, RoomId, RoomInfo,
+    RoomType, SdkAppId, SessionId, Time, UserId,
 };
 use store::{
     ApiKey, App, Change, Error, EventPage, EventsWanted, Intent, OutboxEvent, Presence, Queued, RoomScope,
@@ -96,6 +96,7 @@ fn what_was_acknowledged_is_read_back() {
         user: user("ann"),
         token_hash: [7; 32],
         valid_until: Time::from_unix_seconds(9),
+        client: Client { sdk: "s".into(), device: "d".into(), terminal: 4, address: "192.0.2.7".into() },
     };
     let (r1, r2) = (scope(1), scope(2));
     let presence = |session, scope| Presence {
@@ -104,6 +105,7 @@ fn what_was_acknowledged_is_read_back() {
         user: user("ann"),
         place: 3,
         seen: 4,
+        stay: 5,
     };
     let renamed = RoomInfo { room_name: "another".into(), ..room("r1") };
     let counters = Counters { views: 9, last_seq: 8, ..Counters::default() };
@@ -219,6 +221,7 @@ fn a_room_s_number_is_never_another_s() {
         user: user("ann"),
         place: 1,
         seen: 0,
+        stay: 0,
     });
     store.journal(vec![late, Change::PutCounters(former, Counters { views: 9, ..Counters::default() })]);
     assert!(matches!(block_on(store.commit(vec![Change::PutRoom(former, room("b"))])), Err(Error::Over)));

@@ -1,0 +1,271 @@
+//! One day's databases: their tables, and what rows are in them.
+//!
+//! A day holds all that lived on it, also what began before. Its calls are *ready* once what was open at its beginning has
+//! been carried over; until then the day before has the rest.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, params};
+
+use crate::files::{self, Day, Kind};
+use crate::{Call, Error, Event, Quality, Stay};
+
+const VERSION: i64 = 1;
+
+const CALLS: &str = "
+    CREATE TABLE calls (
+        call INTEGER PRIMARY KEY,
+        app INTEGER NOT NULL,
+        room TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        made INTEGER NOT NULL,
+        ended INTEGER,
+        cause INTEGER,
+        creator TEXT NOT NULL,
+        generation INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX calls_by_room ON calls (app, room, made);
+    CREATE UNIQUE INDEX calls_by_id ON calls (app, number, made);
+    CREATE INDEX calls_by_time ON calls (app, made, ended);
+    CREATE INDEX calls_open ON calls (call) WHERE ended IS NULL;
+    CREATE TABLE people (
+        call INTEGER NOT NULL,
+        who INTEGER NOT NULL,
+        app INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        PRIMARY KEY (call, who)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX people_by_user ON people (app, user, call, who);
+    CREATE TABLE stays (
+        call INTEGER NOT NULL,
+        stay INTEGER NOT NULL,
+        who INTEGER NOT NULL,
+        left INTEGER,
+        cause INTEGER,
+        is_anchor INTEGER NOT NULL,
+        terminal INTEGER NOT NULL,
+        device TEXT NOT NULL,
+        sdk TEXT NOT NULL,
+        address TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        PRIMARY KEY (call, stay)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX stays_by_who ON stays (call, who);
+    CREATE INDEX stays_open ON stays (call, stay) WHERE left IS NULL;
+    CREATE TABLE events (
+        call INTEGER NOT NULL,
+        stay INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        event INTEGER NOT NULL,
+        media INTEGER NOT NULL,
+        peer INTEGER NOT NULL,
+        p1 INTEGER NOT NULL,
+        p2 INTEGER NOT NULL,
+        PRIMARY KEY (call, stay, at, n)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE beats (generation INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+    CREATE TABLE ready (is_ready INTEGER PRIMARY KEY) STRICT;
+";
+
+const QUALITY: &str = "
+    CREATE TABLE quality (
+        call INTEGER NOT NULL,
+        stay INTEGER NOT NULL,
+        t0 INTEGER NOT NULL,
+        peer INTEGER NOT NULL,
+        media INTEGER NOT NULL,
+        packed BLOB NOT NULL,
+        PRIMARY KEY (call, stay, t0, peer, media)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// A database that is being written.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) connection: Connection,
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl Database {
+    /// Opens a day's database, and makes it when there is none.
+    pub(crate) fn open(folder: &Path, day: Day, kind: Kind) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(Error::files(folder))?;
+        let path = files::path(folder, day, kind);
+        let opened = Self::open_file(&path, kind);
+        match opened {
+            // What cannot be read keeps nobody from being noted.
+            Err(error) if error.is_of_the_file() => {
+                tracing::warn!(%error, path = %path.display(), "a day of history is begun anew");
+                files::remove(&path)?;
+                Self::open_file(&path, kind)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_file(path: &Path, kind: Kind) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // A crash of the machine costs what came since the last checkpoint.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        // What is deleted is overwritten where its page is written anyway: nobody is to be found who was forgotten.
+        connection.pragma_update(None, "secure_delete", "FAST")?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > VERSION {
+            return Err(Error::Schema { path: path.into(), found, known: VERSION });
+        }
+        if found == 0 {
+            let making = connection.transaction()?;
+            making.execute_batch(match kind {
+                Kind::Calls => CALLS,
+                Kind::Quality => QUALITY,
+            })?;
+            making.pragma_update(None, "user_version", VERSION)?;
+            making.commit()?;
+        }
+        Ok(Self { connection, identity: files::identity(path), path: path.into() })
+    }
+
+    /// Whether it is still the file of its name, and not deleted.
+    pub(crate) fn is_there(&self) -> bool {
+        self.identity.is_some() && files::identity(&self.path) == self.identity
+    }
+
+    /// Brings what was committed into the database itself.
+    pub(crate) fn checkpoint(&self) -> Result<(), Error> {
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// Opens a database that is there, to look at it; `None` of one that is not, not yet, or not any more.
+pub(crate) fn open_to_read(path: &Path) -> Result<Option<Connection>, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match Connection::open_with_flags(path, flags) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => return Ok(None),
+        opened => opened?,
+    };
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(Error::Schema { path: path.into(), found, known: VERSION });
+    }
+    // One that is just being made has no version.
+    Ok((found > 0).then_some(connection))
+}
+
+// Rows
+
+pub(crate) fn put_call(to: &Transaction<'_>, call: &Call, generation: i64) -> Result<(), Error> {
+    let number = crate::number_of(&call.room);
+    let known = "SELECT made FROM calls WHERE call = ?";
+    let known = to.prepare_cached(known)?.query_row([call.call], |row| row.get(0));
+    let made: i64 = match known {
+        Ok(made) => made,
+        Err(rusqlite::Error::QueryReturnedNoRows) => free_second(to, call, number)?,
+        Err(error) => return Err(error.into()),
+    };
+    let put = "INSERT INTO calls (call, app, room, number, made, ended, cause, creator, generation)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (call) DO UPDATE SET
+            ended = excluded.ended, cause = excluded.cause, generation = excluded.generation";
+    to.prepare_cached(put)?.execute(params![
+        call.call,
+        call.app,
+        &*call.room,
+        number,
+        made,
+        call.ended.map(|(at, _)| at),
+        call.ended.map(|(_, cause)| cause.number()),
+        &*call.creator,
+        generation,
+    ])?;
+    Ok(())
+}
+
+/// The first second from when a call was made on in which no other of its room was.
+fn free_second(to: &Transaction<'_>, call: &Call, number: i64) -> Result<i64, Error> {
+    let mut taken = to.prepare_cached("SELECT 1 FROM calls WHERE app = ? AND number = ? AND made = ?")?;
+    let mut made = call.made;
+    while taken.exists(params![call.app, number, made])? {
+        made += 1;
+    }
+    Ok(made)
+}
+
+pub(crate) fn put_stay(to: &Transaction<'_>, stay: &Stay, generation: i64) -> Result<(), Error> {
+    to.prepare_cached("INSERT OR IGNORE INTO people (call, who, app, user) VALUES (?, ?, ?, ?)")?
+        .execute(params![stay.call, stay.who, stay.app, &*stay.user])?;
+    let put = "INSERT OR REPLACE INTO stays
+        (call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    to.prepare_cached(put)?.execute(params![
+        stay.call,
+        stay.stay,
+        stay.who,
+        stay.left.map(|(at, _)| at),
+        stay.left.map(|(_, cause)| cause.number()),
+        stay.is_anchor,
+        stay.client.terminal,
+        &*stay.client.device,
+        &*stay.client.sdk,
+        &*stay.client.address,
+        generation,
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn put_event(to: &Transaction<'_>, event: &Event) -> Result<(), Error> {
+    let put = "INSERT OR REPLACE INTO events (call, stay, at, n, event, media, peer, p1, p2)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    to.prepare_cached(put)?.execute(params![
+        event.call,
+        event.stay,
+        event.at,
+        event.n,
+        event.event,
+        event.media,
+        event.peer,
+        event.p1,
+        event.p2,
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn put_quality(to: &Transaction<'_>, quality: &Quality) -> Result<(), Error> {
+    let put =
+        "INSERT OR REPLACE INTO quality (call, stay, t0, peer, media, packed) VALUES (?, ?, ?, ?, ?, ?)";
+    to.prepare_cached(put)?.execute(params![
+        quality.call,
+        quality.stay,
+        quality.from,
+        quality.peer,
+        quality.media,
+        quality.packed,
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn put_beat(to: &Transaction<'_>, generation: i64, at: i64) -> Result<(), Error> {
+    to.prepare_cached("INSERT OR REPLACE INTO beats (generation, at) VALUES (?, ?)")?
+        .execute([generation, at])?;
+    Ok(())
+}
+
+pub(crate) fn set_ready(to: &Transaction<'_>) -> Result<(), Error> {
+    to.execute("INSERT OR REPLACE INTO ready (is_ready) VALUES (1)", [])?;
+    Ok(())
+}
+
+pub(crate) fn is_ready(connection: &Connection) -> Result<bool, Error> {
+    Ok(connection.prepare_cached("SELECT 1 FROM ready")?.exists([])?)
+}

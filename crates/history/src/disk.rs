@@ -1,0 +1,80 @@
+//! How much of the disk history takes: days that are over, bytes in all, and what is left for others.
+
+use std::path::Path;
+
+use crate::files::{self, Day, Kind};
+
+/// With less free on its disk than this no samples are written.
+const LEAST_FREE: u64 = 2 << 30;
+
+/// Removes what is over and what is too much, the oldest samples first. Whether samples may be written.
+pub(crate) fn tidy(folder: &Path, today: Day, days: u32, most_bytes: u64) -> bool {
+    let mut found = files::list(folder);
+    found.retain(|(day, kind, _)| {
+        // A window may begin so many days ago.
+        let is_over = day.0 < today.0 - i64::from(days);
+        !(is_over && remove(folder, *day, *kind))
+    });
+    let mut bytes: u64 = found.iter().map(|(_, _, bytes)| bytes).sum();
+    for wanted in [Kind::Quality, Kind::Calls] {
+        let older = found.iter().filter(|(day, kind, _)| *kind == wanted && *day < today);
+        for (day, kind, less) in older {
+            if bytes > most_bytes && remove(folder, *day, *kind) {
+                bytes -= less;
+            }
+        }
+    }
+    bytes <= most_bytes && free(folder).is_none_or(|free| free >= LEAST_FREE)
+}
+
+fn remove(folder: &Path, day: Day, kind: Kind) -> bool {
+    let removed = files::remove(&files::path(folder, day, kind));
+    if let Err(error) = &removed {
+        tracing::warn!(%error, "a day of history stays");
+    }
+    removed.is_ok()
+}
+
+fn free(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        files::list(folder).iter().map(|(day, kind, _)| format!("{} {kind:?}", day.0)).collect()
+    }
+
+    #[test]
+    fn days_go_when_they_are_over_and_samples_before_calls_when_there_is_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        for day in 0..5 {
+            for kind in [Kind::Calls, Kind::Quality] {
+                let path = files::path(folder.path(), Day(day), kind);
+                std::fs::write(&path, [0; 1000]).unwrap();
+                let mut wal = path.into_os_string();
+                wal.push("-wal");
+                std::fs::write(wal, [0; 500]).unwrap();
+            }
+        }
+        std::fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+
+        tidy(folder.path(), Day(4), 3, u64::MAX);
+        let left =
+            ["1 Quality", "1 Calls", "2 Quality", "2 Calls", "3 Quality", "3 Calls", "4 Quality", "4 Calls"];
+        assert_eq!(names(folder.path()), left);
+
+        // 12,000 bytes in all.
+        tidy(folder.path(), Day(4), 3, 10_000);
+        assert_eq!(names(folder.path())[..3], ["1 Calls", "2 Calls", "3 Quality"]);
+
+        assert!(!tidy(folder.path(), Day(4), 3, 2_000), "not even today's fits");
+        assert_eq!(names(folder.path()), ["4 Quality", "4 Calls"]);
+        assert!(folder.path().join("notes.txt").exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
+}

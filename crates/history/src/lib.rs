@@ -1,0 +1,31 @@
+//! What happened: every life of a room, who came and went with which client, what was published, for a number of days.
+//!
+//! It is no part of what is true: no room waits for it, it is bounded, a crash costs a second of it, and its folder may be
+//! deleted at any time. One thread writes what is [noted](History::note), a file a day; [`Reader`] looks into the files
+//! beside it. Rows come whole, again and again: the last one holds, so that repeating changes nothing.
+
+mod call_id;
+mod crowd;
+mod day;
+mod disk;
+mod error;
+mod files;
+mod forget;
+mod history;
+mod options;
+mod pack;
+mod queue;
+mod read;
+mod rows;
+mod spans;
+mod writer;
+
+pub use call_id::{CallId, meant, number_of, shown};
+pub use crowd::Crowd;
+pub use error::Error;
+pub use files::day;
+pub use history::{History, Numbers};
+pub use options::Options;
+pub use pack::{MOST_SAMPLES, Samples, pack, unpack};
+pub use read::{Page, Person, Reader, Scale, Window};
+pub use rows::{Call, Cause, Client, Event, Forget, Quality, Row, Stay};

@@ -1,0 +1,29 @@
+//! What the writer begins with, and what it shares with the handle.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::queue::Queue;
+
+/// Where history is, and how much of it.
+pub struct Options {
+    /// Its folder, made when there is none.
+    pub folder: PathBuf,
+    /// How many days before today are kept.
+    pub days: u32,
+    /// How many bytes it may take on disk.
+    pub most_bytes: u64,
+    /// The time, in milliseconds.
+    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Called when what was written of today is gone, as by a hand that deleted it: what goes on is to be noted again.
+    pub on_lost: Box<dyn Fn() + Send>,
+}
+
+/// What is shared with the writer.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    pub(crate) written: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}

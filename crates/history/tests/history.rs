@@ -1,0 +1,347 @@
+//! What was noted is found again: over days, restarts, and a folder that somebody deletes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use history::{
+    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Row, Stay, Window, number_of,
+};
+
+const APP: u32 = 1_400_000_001;
+
+/// 2026-11-26, noon.
+const NOON: i64 = 20_783 * 86_400 + 43_200;
+
+const MIDNIGHT: i64 = NOON + 43_200;
+
+const ALL: Page = Page { number: 0, size: 100 };
+
+struct World {
+    folder: tempfile::TempDir,
+    now: Arc<AtomicI64>,
+    lost: Arc<AtomicUsize>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            now: Arc::new(AtomicI64::new(NOON * 1000)),
+            lost: Arc::default(),
+        }
+    }
+
+    fn set(&self, seconds: i64) {
+        self.now.store(seconds * 1000, Ordering::SeqCst);
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("history")
+    }
+
+    fn start(&self) -> History {
+        let (now, lost) = (self.now.clone(), self.lost.clone());
+        let options = Options {
+            folder: self.folder(),
+            days: 14,
+            most_bytes: 20 << 30,
+            clock: Arc::new(move || now.load(Ordering::SeqCst)),
+            on_lost: Box::new(move || _ = lost.fetch_add(1, Ordering::SeqCst)),
+        };
+        History::start(options).unwrap()
+    }
+}
+
+fn written(history: &History) {
+    assert!(history.flush(Duration::from_secs(20)), "{:?}", history.numbers());
+}
+
+fn call(call: i64, room: &str, made: i64) -> Call {
+    Call { call, app: APP, room: room.into(), made, ended: None, creator: "ann".into() }
+}
+
+fn stay(call: i64, user: &str, who: i64, entered: i64) -> Stay {
+    let client =
+        Client { sdk: "5.20.0".into(), device: "chrome".into(), terminal: 100, address: "192.0.2.7".into() };
+    let stay = entered * 1000;
+    Stay { call, stay, who, app: APP, user: user.into(), left: None, is_anchor: false, client }
+}
+
+fn ended(call: Call, at: i64) -> Row {
+    Row::Call(Call { ended: Some((at, Cause::Destroyed)), ..call })
+}
+
+fn left(stay: Stay, at: i64) -> Row {
+    Row::Stay(Stay { left: Some((at * 1000, Cause::Left)), ..stay })
+}
+
+fn window(from: i64, to: i64) -> Window {
+    Window { from, to }
+}
+
+fn rooms(history: &History, from: i64, to: i64) -> (usize, Vec<String>) {
+    let (total, calls) = history.reader().calls(APP, window(from, to), &[], ALL).unwrap();
+    (total, calls.iter().map(|call| call.room.to_string()).collect())
+}
+
+#[test]
+fn calls_of_a_window_come_newest_first_and_page_by_page() {
+    let world = World::new();
+    let history = world.start();
+    for number in 0..10 {
+        let made = NOON - 1000 + number * 10;
+        history.note(ended(call(number + 1, &format!("room-{number}"), made), made + 100));
+    }
+    history.note(Row::Call(Call { app: APP + 1, ..call(99, "another's", NOON - 950) }));
+    written(&history);
+    let reader = history.reader();
+
+    let (total, page) =
+        reader.calls(APP, window(NOON - 895, NOON - 885), &[], Page { number: 1, size: 2 }).unwrap();
+
+    // All but the first, which ended before.
+    assert_eq!(total, 9);
+    let names: Vec<&str> = page.iter().map(|call| &*call.room).collect();
+    assert_eq!(names, ["room-7", "room-6"]);
+    let (total, page) = reader.calls(APP, window(NOON - 2000, NOON), &["room-3".into()], ALL).unwrap();
+    assert_eq!((total, page[0].call), (1, 4));
+    assert_eq!(page[0].ended, Some((NOON - 870, Cause::Destroyed)));
+    assert_eq!(reader.calls(APP, window(NOON, NOON + 9), &[], ALL).unwrap().0, 0);
+}
+
+#[test]
+fn two_calls_of_a_room_in_one_second_are_told_apart() {
+    let world = World::new();
+    let history = world.start();
+    let (first, second) = (call(1, "r", NOON), call(2, "r", NOON));
+    history.note(ended(first.clone(), NOON));
+    history.note(Row::Call(second.clone()));
+    written(&history);
+    // Once more, as after a restart.
+    history.note(Row::Call(second));
+    written(&history);
+
+    let find = |made| {
+        let id = CallId { app: APP, number: number_of("r"), made };
+        history.reader().call(id, window(NOON - 10, NOON + 10)).unwrap().map(|call| call.call)
+    };
+    assert_eq!([find(NOON), find(NOON + 1), find(NOON + 2)], [Some(1), Some(2), None]);
+}
+
+#[test]
+fn who_was_in_a_call_is_listed_by_stay_with_what_it_came() {
+    let world = World::new();
+    let history = world.start();
+    let room = call(7, "123", NOON - 100);
+    history.note(Row::Call(room.clone()));
+    history.note(left(stay(7, "ann", 1, NOON - 90), NOON - 80));
+    history.note(Row::Stay(stay(7, "ben", 2, NOON - 70)));
+    history.note(Row::Stay(Stay { stay: (NOON - 60) * 1000, ..stay(7, "ann", 3, NOON - 60) }));
+    written(&history);
+    let reader = history.reader();
+    let list = |from, to, users: &[&str], page| {
+        let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+        let (total, stays) = reader.stays(&room, window(from, to), &users, page).unwrap();
+        (total, stays.iter().map(|stay| (stay.user.to_string(), stay.who)).collect::<Vec<_>>())
+    };
+    let one = |user: &str, who| (user.to_owned(), who);
+
+    let all = vec![one("ann", 1), one("ben", 2), one("ann", 3)];
+    assert_eq!(list(NOON - 100, NOON, &[], ALL), (3, all));
+    assert_eq!(list(NOON - 100, NOON, &[], Page { number: 1, size: 2 }), (3, vec![one("ann", 3)]));
+    assert_eq!(list(NOON - 75, NOON - 65, &[], ALL), (1, vec![one("ben", 2)]));
+    assert_eq!(list(NOON - 100, NOON, &["ann", "eve"], ALL), (2, vec![one("ann", 1), one("ann", 3)]));
+    let (_, stays) = reader.stays(&room, window(NOON - 100, NOON), &[], ALL).unwrap();
+    assert_eq!(stays[0].left, Some(((NOON - 80) * 1000, Cause::Left)));
+    assert_eq!(stays[1], stay(7, "ben", 2, NOON - 70));
+}
+
+#[test]
+fn what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both() {
+    let world = World::new();
+    let history = world.start();
+    let lasting = call(1, "lasting", NOON);
+    history.note(Row::Call(lasting.clone()));
+    history.note(ended(call(2, "over", NOON), NOON + 5));
+    let staying = stay(1, "ann", 1, NOON + 1);
+    history.note(Row::Stay(staying.clone()));
+    for number in 0..2500 {
+        history.note(Row::Stay(Stay { stay: (NOON - 5) * 1000 + number, ..stay(1, "u", 10 + number, NOON) }));
+    }
+    history.note(Row::Settled);
+    written(&history);
+
+    let later = MIDNIGHT + 600;
+    world.set(later);
+    // While only a part is carried over, the day before has the rest.
+    history.note(Row::Call(call(3, "new", later - 1)));
+    written(&history);
+    assert_eq!(rooms(&history, later - 9, later), (2, vec!["new".into(), "lasting".into()]));
+    let all = || history.reader().stays(&lasting, window(later - 9, later), &[], ALL).unwrap().0;
+    assert_eq!(all(), 2501);
+    for _ in 0..4 {
+        history.note(Row::Stay(staying.clone()));
+        written(&history);
+    }
+    let (there, away) = (world.folder().join("2026-11-26.calls"), world.folder().join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    assert_eq!(all(), 2501, "all of it is carried over");
+    std::fs::rename(&away, &there).unwrap();
+
+    history.note(left(staying, later + 8));
+    history.note(ended(lasting.clone(), later + 9));
+    written(&history);
+
+    assert_eq!(rooms(&history, NOON, NOON + 10), (2, vec!["over".into(), "lasting".into()]));
+    let (_, calls) = history.reader().calls(APP, window(NOON, NOON + 1), &["lasting".into()], ALL).unwrap();
+    assert_eq!(calls[0].ended, Some((later + 9, Cause::Destroyed)));
+    let (_, stays) = history.reader().stays(&lasting, window(NOON, NOON + 9), &["ann".into()], ALL).unwrap();
+    assert_eq!(stays[0].left, Some(((later + 8) * 1000, Cause::Left)));
+    let scale = history.reader().scale(APP, window(NOON, later)).unwrap();
+    assert_eq!(scale.len(), 1, "never today");
+    assert_eq!((scale[0].day, scale[0].calls, scale[0].entries, scale[0].users), (NOON - 43_200, 2, 2501, 2));
+}
+
+#[test]
+fn what_nobody_claims_after_a_restart_ended_when_the_server_was_last_heard_of() {
+    let world = World::new();
+    let (here, gone) = (call(1, "here", NOON - 50), call(2, "gone", NOON - 50));
+    let (staying, lost) = (stay(1, "ann", 1, NOON - 40), stay(1, "ben", 2, NOON - 30));
+    {
+        let history = world.start();
+        history.note(Row::Call(here.clone()));
+        history.note(Row::Call(gone));
+        history.note(Row::Stay(staying.clone()));
+        history.note(Row::Stay(lost));
+        history.note(Row::Stay(stay(1, "eve", 3, NOON + 20)));
+        written(&history);
+    }
+    for later in [NOON + 600, MIDNIGHT + 600] {
+        world.set(later);
+        let history = world.start();
+        history.note(Row::Call(here.clone()));
+        history.note(Row::Stay(staying.clone()));
+        history.note(Row::Settled);
+        written(&history);
+        let reader = history.reader();
+        let (_, calls) = reader.calls(APP, window(NOON - 100, NOON + 100), &[], ALL).unwrap();
+        let ends: Vec<_> = calls.iter().map(|call| (&*call.room, call.ended)).collect();
+        assert_eq!(ends, [("gone", Some((NOON, Cause::TimedOut))), ("here", None)]);
+        let (_, stays) = reader.stays(&here, window(NOON - 100, NOON + 100), &[], ALL).unwrap();
+        let ends: Vec<_> =
+            stays.iter().map(|stay| (&*stay.user, stay.left.map(|(at, _)| at / 1000))).collect();
+        assert_eq!(ends, [("ann", None), ("ben", Some(NOON)), ("eve", Some(NOON + 20))]);
+        // It is there still, and not the others.
+        assert_eq!(rooms(&history, later, later + 10), (1, vec!["here".into()]));
+    }
+}
+
+#[test]
+fn a_folder_that_is_deleted_is_made_again_and_what_goes_on_is_asked_for() {
+    let world = World::new();
+    let history = world.start();
+    history.note(Row::Call(call(1, "r", NOON)));
+    written(&history);
+    assert_eq!(world.lost.load(Ordering::SeqCst), 0);
+
+    std::fs::remove_dir_all(world.folder()).unwrap();
+    history.note(Row::Call(call(2, "s", NOON)));
+    written(&history);
+
+    assert_eq!(rooms(&history, NOON, NOON + 1), (1, vec!["s".into()]));
+    let told = std::time::Instant::now();
+    while world.lost.load(Ordering::SeqCst) == 0 {
+        assert!(told.elapsed() < Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+    // Nor does a file that is none keep anybody from being noted.
+    drop(history);
+    for name in files(&world.folder()) {
+        std::fs::remove_file(world.folder().join(name)).unwrap();
+    }
+    std::fs::write(world.folder().join("2026-11-26.calls"), "this is no database, but a text").unwrap();
+    let history = world.start();
+    history.note(Row::Call(call(3, "t", NOON)));
+    written(&history);
+    assert_eq!(rooms(&history, NOON, NOON + 1), (1, vec!["t".into()]));
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_disk_that_refuses_holds_nobody_up_and_gets_it_later() {
+    let world = World::new();
+    // Where the folder is to be there is a file.
+    std::fs::write(world.folder(), "").unwrap();
+    let history = world.start();
+    history.note(Row::Call(call(1, "r", NOON)));
+    assert!(!history.flush(Duration::from_secs(3)));
+    assert!(history.numbers().failures > 0 && history.numbers().waiting_bytes > 0);
+
+    std::fs::remove_file(world.folder()).unwrap();
+
+    written(&history);
+    assert_eq!(rooms(&history, NOON, NOON + 1), (1, vec!["r".into()]));
+    assert_eq!(history.numbers().waiting_bytes, 0);
+}
+
+#[test]
+fn of_whom_is_forgotten_nothing_personal_is_left_on_any_day() {
+    let world = World::new();
+    let history = world.start();
+    let (room, name) = (call(1, "r", NOON), "ann-with-a-name-that-is-found");
+    history.note(Row::Call(Call { creator: name.into(), ..room.clone() }));
+    history.note(Row::Stay(stay(1, name, 1, NOON + 1)));
+    history.note(Row::Stay(stay(1, "ben", 2, NOON + 2)));
+    history.note(Row::Settled);
+    written(&history);
+    world.set(MIDNIGHT + 5);
+    history.note(left(stay(1, name, 1, NOON + 1), MIDNIGHT + 4));
+    written(&history);
+
+    history.note(Row::Forget(Forget { app: APP, user: name.into(), before: (MIDNIGHT + 5) * 1000 }));
+    history.note(Row::Stay(stay(1, name, 3, MIDNIGHT + 6)));
+    written(&history);
+
+    let reader = history.reader();
+    let (total, stays) = reader.stays(&room, window(NOON, NOON + 9), &[], ALL).unwrap();
+    let seen: Vec<_> = stays.iter().map(|stay| (&*stay.user, &*stay.client.address)).collect();
+    assert_eq!((total, seen), (2, vec![("", ""), ("ben", "192.0.2.7")]));
+    let again = reader.stays(&room, window(MIDNIGHT, MIDNIGHT + 9), &[name.into()], ALL).unwrap();
+    assert_eq!(again.0, 1, "who came under that name later is another");
+    let yesterday = std::fs::read(world.folder().join("2026-11-26.calls")).unwrap();
+    assert!(!yesterday.windows(name.len()).any(|bytes| bytes == name.as_bytes()), "nor between the rows");
+}
+
+#[test]
+fn events_are_found_by_stay_and_those_of_others_by_call() {
+    let world = World::new();
+    let history = world.start();
+    let room = call(1, "r", NOON);
+    let (ann, ben) = (stay(1, "ann", 1, NOON + 1), stay(1, "ben", 2, NOON + 2));
+    history.note(Row::Call(room));
+    history.note(Row::Stay(ann.clone()));
+    history.note(Row::Stay(ben.clone()));
+    let event = |stay: &Stay, at: i64, n, event| {
+        let (call, stay) = (1, stay.stay);
+        Event { call, stay, at: at * 1000, n, event, media: 2, peer: 0, p1: -1, p2: -1 }
+    };
+    let events =
+        [event(&ann, NOON + 3, 1, 32768), event(&ann, NOON + 3, 0, 32769), event(&ben, NOON + 4, 0, 32768)];
+    events.iter().chain(&events).for_each(|event| history.note(Row::Event(event.clone())));
+    written(&history);
+    let reader = history.reader();
+
+    let own = reader.events(std::slice::from_ref(&ann), window(NOON, NOON + 3)).unwrap();
+    assert_eq!(own.iter().map(|event| (event.n, event.event)).collect::<Vec<_>>(), [(0, 32769), (1, 32768)]);
+    let others = reader.events_of_others(&ann, window(NOON, NOON + 9), &[32768, 32770]).unwrap();
+    let seen: Vec<_> = others.iter().map(|(who, event)| (&*who.user, event.at / 1000, event.event)).collect();
+    assert_eq!(seen, [("ben", NOON + 4, 32768)]);
+}

@@ -1,0 +1,210 @@
+//! What happens, on its way to history: nobody waits for it, and nothing is decided by it.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hall::{Happening, Note};
+use history::{Cause, Event, Forget, History, Numbers, Options, Row};
+use rooms::{Client, Device, LeaveCause, RoomInfo, SdkAppId, Time, UserId};
+use store::RoomScope;
+use tokio::sync::Notify;
+
+use crate::clock;
+use crate::config::{self, Addresses};
+
+/// Its folder, in the data folder.
+const FOLDER: &str = "history";
+
+/// How long the server waits for the last of it when it stops.
+const LAST: Duration = Duration::from_secs(2);
+
+/// History, or none where none is kept.
+pub(crate) struct Chronicle {
+    kept: Option<History>,
+    addresses: Addresses,
+    /// What was written of today is gone.
+    lost: Arc<Notify>,
+}
+
+/// The cloud's numbers for what happens to web users (DescribeUserEvent).
+mod number {
+    pub(crate) const VIDEO_ON: u16 = 32_768;
+    pub(crate) const AUDIO_ON: u16 = 32_769;
+    pub(crate) const VIDEO_OFF: u16 = 32_770;
+    pub(crate) const AUDIO_OFF: u16 = 32_771;
+    pub(crate) const AUDIO_MUTED: u16 = 32_772;
+    pub(crate) const VIDEO_MUTED: u16 = 32_773;
+    pub(crate) const AUDIO_UNMUTED: u16 = 32_774;
+    pub(crate) const VIDEO_UNMUTED: u16 = 32_775;
+    pub(crate) const SIGNALLING_LOST: u16 = 32_790;
+    pub(crate) const SIGNALLING_BACK: u16 = 32_791;
+    pub(crate) const MEDIA_LOST: u16 = 32_792;
+    pub(crate) const MEDIA_BACK: u16 = 32_793;
+}
+
+impl Chronicle {
+    /// Begins to write below the data folder.
+    pub(crate) fn start(config: &config::History, data: &Path) -> std::io::Result<Arc<Self>> {
+        let lost = Arc::<Notify>::default();
+        let told = lost.clone();
+        let options = Options {
+            folder: data.join(FOLDER),
+            days: config.days,
+            most_bytes: config.max_bytes,
+            clock: Arc::new(|| clock::now().unix_millis().cast_signed()),
+            on_lost: Box::new(move || told.notify_one()),
+        };
+        let kept = match config.days {
+            0 => None,
+            _ => Some(History::start(options)?),
+        };
+        Ok(Arc::new(Self { kept, addresses: config.addresses, lost }))
+    }
+
+    /// Resolves when what goes on is to be told once more.
+    pub(crate) async fn lost(&self) {
+        self.lost.notified().await;
+    }
+
+    pub(crate) fn numbers(&self) -> Numbers {
+        self.kept.as_ref().map(History::numbers).unwrap_or_default()
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(&self) {
+        if let Some(history) = &self.kept
+            && !history.flush(LAST)
+        {
+            tracing::warn!("the end of history could not be written");
+        }
+    }
+
+    /// An address, as far as it is kept.
+    pub(crate) fn address(&self, address: IpAddr) -> String {
+        match (self.addresses, address.to_canonical()) {
+            (Addresses::None, _) => String::new(),
+            (Addresses::Full, address) => address.to_string(),
+            (Addresses::Prefix, IpAddr::V4(address)) => {
+                let [first, second, third, _] = address.octets();
+                IpAddr::from([first, second, third, 0]).to_string()
+            }
+            (Addresses::Prefix, IpAddr::V6(address)) => {
+                let [first, second, third, ..] = address.segments();
+                IpAddr::from([first, second, third, 0, 0, 0, 0, 0]).to_string()
+            }
+        }
+    }
+
+    // Telling
+
+    fn note(&self, row: Row) {
+        if let Some(history) = &self.kept {
+            history.note(row);
+        }
+    }
+
+    /// A call begins, or goes on.
+    pub(crate) fn begin(&self, call: &history::Call) {
+        self.note(Row::Call(call.clone()));
+    }
+
+    /// Something happens in a call.
+    pub(crate) fn tell(&self, call: &history::Call, note: Note) {
+        if self.kept.is_none() {
+            return;
+        }
+        self.note(match note {
+            Note::Stays(stay) => Row::Stay(stay_of(call, stay, None)),
+            Note::Left { stay, at, cause } => {
+                Row::Stay(stay_of(call, stay, Some((millis(at), cause_of(cause)))))
+            }
+            Note::Event { stay, at, n, what } => {
+                let (event, media) = event_of(what);
+                let (call, stay, at) = (call.call, stay.cast_signed(), millis(at));
+                Row::Event(Event { call, stay, at, n, event, media, peer: 0, p1: -1, p2: -1 })
+            }
+            Note::Over { at, cause } => {
+                let ended = Some((at.unix_seconds().cast_signed(), cause_of(cause)));
+                Row::Call(history::Call { ended, ..call.clone() })
+            }
+        });
+    }
+
+    /// An account was deleted: nothing personal is left of the user.
+    pub(crate) fn forget(&self, app: SdkAppId, user: &UserId, before: Time) {
+        self.note(Row::Forget(Forget { app: app.0, user: user.as_str().into(), before: millis(before) }));
+    }
+
+    /// All that goes on has been told.
+    pub(crate) fn settle(&self) {
+        self.note(Row::Settled);
+    }
+}
+
+/// A room's life, while it lives.
+pub(crate) fn call_of(scope: RoomScope, info: &RoomInfo) -> history::Call {
+    history::Call {
+        call: scope.number,
+        app: scope.app.0,
+        room: info.room_id.as_str().into(),
+        made: info.created_at.unix_seconds().cast_signed(),
+        ended: None,
+        creator: info.made_by.as_ref().unwrap_or(&info.owner).as_str().into(),
+    }
+}
+
+fn stay_of(call: &history::Call, stay: hall::Stay, left: Option<(i64, Cause)>) -> history::Stay {
+    let hall::Stay { number, place, user, is_anchor, client } = stay;
+    let Client { sdk, device, terminal, address } = &*client;
+    history::Stay {
+        call: call.call,
+        stay: number.cast_signed(),
+        who: place.cast_signed(),
+        app: call.app,
+        user: user.as_str().into(),
+        left,
+        is_anchor,
+        client: history::Client {
+            sdk: sdk.as_str().into(),
+            device: device.as_str().into(),
+            terminal: *terminal,
+            address: address.as_str().into(),
+        },
+    }
+}
+
+fn millis(at: Time) -> i64 {
+    at.unix_millis().cast_signed()
+}
+
+fn cause_of(cause: LeaveCause) -> Cause {
+    match cause {
+        LeaveCause::Leave => Cause::Left,
+        LeaveCause::Interrupted => Cause::Interrupted,
+        LeaveCause::Kicked => Cause::Kicked,
+        LeaveCause::Banned => Cause::Banned,
+        LeaveCause::Destroyed => Cause::Destroyed,
+        LeaveCause::Expired => Cause::Expired,
+    }
+}
+
+/// The cloud's numbers for what happened, and for the kind of media.
+fn event_of(what: Happening) -> (u16, u8) {
+    let of = |device: Device, audio: u16, video: u16| match device {
+        Device::Microphone => (audio, 0),
+        Device::Camera => (video, 2),
+        Device::Screen => (video, 7),
+    };
+    match what {
+        Happening::Lost => (number::SIGNALLING_LOST, 0),
+        Happening::Back => (number::SIGNALLING_BACK, 0),
+        Happening::MediaLost => (number::MEDIA_LOST, 0),
+        Happening::MediaBack => (number::MEDIA_BACK, 0),
+        Happening::Begun(device) => of(device, number::AUDIO_ON, number::VIDEO_ON),
+        Happening::Ended(device) => of(device, number::AUDIO_OFF, number::VIDEO_OFF),
+        Happening::Muted(device) => of(device, number::AUDIO_MUTED, number::VIDEO_MUTED),
+        Happening::Unmuted(device) => of(device, number::AUDIO_UNMUTED, number::VIDEO_UNMUTED),
+    }
+}
