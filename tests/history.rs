@@ -188,3 +188,46 @@ async fn of_an_account_that_is_deleted_no_name_is_left() {
     assert_eq!(stays.len(), 1);
     assert_eq!((stays[0].left.unwrap().1, &*stays[0].client.address), (Cause::Kicked, ""));
 }
+
+/// Publishers and viewers by WHIP and WHEP, for some seconds: what they sent and got is what was measured.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_streams_were_like_is_measured_on_both_sides_of_the_server() {
+    let server = Server::with(QUICK).await;
+    server.ok("room_engine_http_srv/create_room", json!({"RoomInfo": {"RoomId": "r"}})).await;
+    let arguments = ["load-test", "--room", "r", "--members", "1", "--publishers", "1", "--viewers", "1"];
+    let load = tokio::task::spawn_blocking({
+        let folder = server.data.path().to_path_buf();
+        move || {
+            harness::cli_on(
+                &folder,
+                &[&arguments[..], &["--for", "8s", "--bitrate", "400", "--json"]].concat(),
+            )
+        }
+    });
+    let report: serde_json::Value = serde_json::from_slice(&load.await.unwrap().stdout).unwrap();
+    assert_eq!(report["viewers"]["connected"], 1, "{report}");
+    let everybody_left = |stays: &[Stay]| stays.len() >= 3 && stays.iter().all(|stay| stay.left.is_some());
+    let (calls, stays) = wait_for(&server, "r", |_, stays| everybody_left(stays)).await;
+
+    let reader = reader(&server);
+    let deadline = tokio::time::Instant::now() + SOON;
+    let rows = loop {
+        let rows = stays.iter().flat_map(|stay| reader.quality(stay, window()).unwrap()).collect::<Vec<_>>();
+        if rows.iter().any(|row| row.peer == 0) && rows.iter().any(|row| row.peer > 0) {
+            break rows;
+        }
+        // Other streams' samples say that these have ended.
+        assert!(tokio::time::Instant::now() < deadline, "{rows:?} of {stays:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let publisher = stays.iter().find(|stay| stay.is_anchor).unwrap();
+    let up = rows.iter().find(|row| row.peer == 0).unwrap();
+    let down = rows.iter().find(|row| row.peer > 0).unwrap();
+    assert_eq!((up.call, up.stay, up.media), (calls[0].call, publisher.stay, 2));
+    assert_eq!((down.call, down.peer, down.media), (calls[0].call, publisher.who, 2));
+    for row in [up, down] {
+        let bits = history::unpack(&row.packed).unwrap().column(0).to_vec();
+        let usual = bits.iter().flatten().filter(|bits| (2_000..8_000).contains(*bits)).count();
+        assert!(usual >= 2, "about 400 kbit/s, in hundreds: {bits:?}");
+    }
+}

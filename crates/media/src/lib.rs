@@ -42,6 +42,7 @@ mod relay;
 mod resend;
 mod rewrite;
 mod rtcp;
+mod sampling;
 mod sdp;
 #[cfg(test)]
 mod sealed;
@@ -68,6 +69,7 @@ pub use engine::Media;
 pub use error::Error;
 pub use keys::Client;
 pub use publisher::Rights;
+pub use sampling::Sample;
 pub use sdp::{OfferedLine, offered_lines};
 pub use shared::{Config, Counters, Event};
 pub use showing::{Pause, Showing};

@@ -15,8 +15,9 @@ use crate::filler::Filler;
 use crate::mapping::{Mains, Mapping, Placing};
 use crate::outbox::AROUND;
 use crate::payload::{self, CodecKey, Picture};
+use crate::sampling::{Amount, Sample, per_mille};
 use crate::sdp::{Layer, Line};
-use crate::source::{MAX_LAYERS, Packet, SHARES, SenderClock, Source, Sources, StreamKind};
+use crate::source::{MAX_LAYERS, Packet, PeerId, SHARES, SenderClock, Source, Sources, StreamKind};
 
 /// The shortest time between two keyframes asked of a layer: a crowd that comes in shares them.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(400);
@@ -79,6 +80,8 @@ pub(crate) struct Inflow {
     pictures: u32,
     key_bytes: u64,
     keys: u32,
+    /// Since it was sampled: all of it.
+    fresh: Amount,
     /// The RTP times of the newest picture, and of the newest keyframe that is counted apart.
     newest: Option<u32>,
     newest_key: Option<u32>,
@@ -114,6 +117,8 @@ impl Inflow {
             self.newest_key = Some(timestamp);
         }
         let is_new = self.newest.replace(timestamp) != Some(timestamp);
+        self.fresh.bytes += (payload + AROUND) as u64;
+        self.fresh.pictures += u32::from(is_new);
         let (bytes, pictures) = match self.newest_key == Some(timestamp) {
             true => (&mut self.key_bytes, &mut self.keys),
             false => (&mut self.bytes, &mut self.pictures),
@@ -224,6 +229,11 @@ impl Uplink {
 
     fn settle(&mut self) {
         (self.late, self.all) = (UPLINK_KEPT * self.late, UPLINK_KEPT * self.all);
+    }
+
+    /// What part got lost, once that can be said.
+    fn loss(&self) -> Option<f64> {
+        (self.all >= FEWEST_OF_UPLINK).then(|| self.late / self.all)
     }
 
     fn is_lossy(&self) -> bool {
@@ -693,6 +703,30 @@ impl Publisher {
         let level = 100 * u32::from(70_u8.saturating_sub(quiet)) / 55;
         track.is_told_loud = level > 0;
         rights.audio.then(|| (track.source.clone(), level.min(100) as u8))
+    }
+
+    /// What each of its streams was like since this was last asked, `elapsed` ago.
+    pub(crate) fn samples(&mut self, peer: PeerId, elapsed: Duration) -> impl Iterator<Item = Sample> + '_ {
+        let lost = self.uplink.loss().map(per_mille);
+        self.tracks.iter_mut().filter_map(move |track| {
+            let fresh = track.inflows.each_mut().map(|inflow| std::mem::take(&mut inflow.fresh));
+            let top = fresh.iter().rposition(|layer| layer.bytes > 0)?;
+            let all = Amount {
+                bytes: fresh.iter().map(|layer| layer.bytes).sum(),
+                pictures: fresh.iter().map(|layer| layer.pictures).max().unwrap_or(0),
+            };
+            let is_video = track.kind.is_video();
+            Some(Sample {
+                peer,
+                kind: track.kind,
+                from: None,
+                bits: all.bits(elapsed),
+                frames: is_video.then(|| all.frames(elapsed)),
+                height: Some(track.source.height(top)).filter(|height| is_video && *height > 0),
+                lost,
+                round_trip: None,
+            })
+        })
     }
 
     /// The connection ends, and with it its publications.

@@ -27,6 +27,7 @@ use crate::keys::{self, Client};
 use crate::outbox::{Kind, Outbox, Route};
 use crate::pacer;
 use crate::publisher::{Publisher, Refusal, Rights};
+use crate::sampling;
 use crate::sdp::{self, Fingerprint, Library, Ours};
 use crate::shared::{Event, Shared};
 use crate::source::{History, Packet, PeerId, Recent, Source};
@@ -154,6 +155,7 @@ pub(crate) struct Shard {
     pub(crate) out: Outbox,
     pub(crate) events: Vec<Event>,
     levels_at: Option<Instant>,
+    sampled_at: Option<Instant>,
     /// Viewers of whom something waits to leave, by place and serial, and when that is looked at.
     holding: Vec<(usize, u64)>,
     release_at: Option<Instant>,
@@ -192,6 +194,7 @@ impl Shard {
             out: Outbox::default(),
             events: Vec::new(),
             levels_at: None,
+            sampled_at: None,
             holding: Vec::new(),
             release_at: None,
         }
@@ -642,6 +645,12 @@ impl Shard {
             self.levels_at = Some(now);
             self.tell_levels();
         }
+        let since = self.sampled_at.get_or_insert(now);
+        let elapsed = now.saturating_duration_since(*since);
+        if elapsed >= sampling::INTERVAL {
+            *since = now;
+            self.tell_samples(elapsed);
+        }
         self.ask_keyframes(now);
     }
 
@@ -727,6 +736,19 @@ impl Shard {
         }
         if !told.is_empty() {
             self.events.push(Event::Levels(told));
+        }
+    }
+
+    fn tell_samples(&mut self, elapsed: Duration) {
+        let mut told = Vec::new();
+        for peer in self.peers.iter_mut().flatten() {
+            match &mut peer.role {
+                Role::Publisher(publisher) => told.extend(publisher.samples(peer.id, elapsed)),
+                Role::Viewer(viewer) => told.extend(viewer.samples(peer.id, elapsed)),
+            }
+        }
+        if !told.is_empty() {
+            self.events.push(Event::Samples(told));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::command::Command;
 use crate::keys::{self, Client};
 use crate::outbox::{Kind, Route};
 use crate::publisher::Rights;
+use crate::sampling::Sample;
 use crate::showing::Showing;
 use crate::source::{Packet, PeerId, RoomKey, SourceKey, Sources, StreamKind};
 use crate::telling::Link;
@@ -53,6 +54,8 @@ pub enum Event {
     Wanted(PeerId, StreamKind, Vec<(String, bool)>),
     /// How loud publishers are, from 0 to 100.
     Levels(Vec<(RoomKey, Arc<str>, u8)>),
+    /// What each stream was like in the last two seconds.
+    Samples(Vec<Sample>),
     /// Pictures that a viewer watches have stopped for want of room, go on, or have another size.
     Watching(PeerId, Vec<(SourceKey, Showing)>),
     /// A viewer's link is not what it was.

@@ -20,10 +20,12 @@ use crate::carried::Carried;
 use crate::grant::Grant;
 use crate::kept::Kept;
 use crate::numbers::Numbers;
+use crate::outbox::AROUND;
 use crate::payload::CodecKey;
 use crate::resend::Repeats;
 pub(crate) use crate::rewrite::{Rewrite, Stamps, Taken};
 use crate::rtcp::SenderReport;
+use crate::sampling::Amount;
 use crate::showing::Showing;
 use crate::source::{Packet, SenderClock, Source};
 use crate::taking::{self, Going};
@@ -111,6 +113,8 @@ struct Out {
     frame: u16,
     packets: u32,
     bytes: u32,
+    /// Since it was sampled.
+    fresh: Amount,
 }
 
 /// A slot.
@@ -617,7 +621,10 @@ impl Slot {
             frame: 0,
             packets: 0,
             bytes: 0,
+            fresh: Amount::default(),
         });
+        out.fresh.bytes += u64::from(bytes) + AROUND as u64;
+        out.fresh.pictures += u32::from(rewrite.timestamp != out.timestamp || out.packets == 0);
         out.packets = out.packets.wrapping_add(1);
         out.bytes = out.bytes.wrapping_add(bytes);
         if rewrite.seq > out.seq {
@@ -635,6 +642,11 @@ impl Slot {
                 out.frame = frame.wrapping_add(rewrite.frame_offset);
             }
         }
+    }
+
+    /// What has gone out since this was last asked.
+    pub(crate) fn take_amount(&mut self) -> Amount {
+        self.out.as_mut().map_or_else(Amount::default, |out| std::mem::take(&mut out.fresh))
     }
 
     /// The whole sequence number that ends with `short`, when it was sent not long ago.

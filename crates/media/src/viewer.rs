@@ -17,9 +17,10 @@ use crate::outbox::{AROUND, Outbox, Route};
 use crate::pacer::{Pace, Pacer};
 use crate::resend::Budget;
 use crate::rtcp::{self, Arrival, Report, StreamArrivals};
+use crate::sampling::{Sample, per_mille};
 use crate::showing::Showing;
 use crate::slot::{Slot, Squeeze, Stamps};
-use crate::source::{Packet, Recent, Source, SourceKey, StreamKind};
+use crate::source::{Packet, PeerId, Recent, Source, SourceKey, StreamKind};
 use crate::srtp::{Keys, Open, Protect};
 use crate::telling::{Link, Telling};
 use crate::thinning::ALL;
@@ -362,6 +363,26 @@ impl Viewer {
         let Self { estimator, telling, slots, .. } = self;
         let link = telling.link(now, estimator.bits(), estimator.round_trip(), estimator.loss());
         (telling.pictures(slots, now), link)
+    }
+
+    /// What each of its streams was like since this was last asked, `elapsed` ago.
+    pub(crate) fn samples(&mut self, peer: PeerId, elapsed: Duration) -> impl Iterator<Item = Sample> + '_ {
+        let (lost, round_trip) = (per_mille(self.estimator.loss()), self.estimator.told_round_trip());
+        self.slots.iter_mut().filter_map(move |slot| {
+            let amount = slot.take_amount();
+            let source = slot.source.as_ref().filter(|_| amount.bytes > 0)?;
+            let height = slot.current_layer().map(|layer| source.height(layer.into()));
+            Some(Sample {
+                peer,
+                kind: source.key.kind,
+                from: Some(source.key.user.clone()),
+                bits: amount.bits(elapsed),
+                frames: slot.is_video.then(|| amount.frames(elapsed)),
+                height: height.filter(|height| slot.is_video && *height > 0),
+                lost: Some(lost),
+                round_trip,
+            })
+        })
     }
 
     /// What has happened since this was last asked.

@@ -442,7 +442,9 @@ impl Worker {
             match self.events.try_send(event) {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
                 // These are told again, as soon as they change.
-                Err(mpsc::error::TrySendError::Full(Event::Levels(_) | Event::Link(..))) => {}
+                Err(mpsc::error::TrySendError::Full(
+                    Event::Levels(_) | Event::Link(..) | Event::Samples(_),
+                )) => {}
                 Err(mpsc::error::TrySendError::Full(event)) => self.shard.events.push(event),
             }
         }

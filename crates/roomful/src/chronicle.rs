@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use hall::{Happening, Note};
 use history::{Cause, Event, Forget, History, Numbers, Options, Row};
+use media::Sample;
+use parking_lot::Mutex;
 use rooms::{Client, Device, LeaveCause, RoomInfo, SdkAppId, Time, UserId};
 use store::RoomScope;
 use tokio::sync::Notify;
 
 use crate::clock;
 use crate::config::{self, Addresses};
+use crate::quality::{Report, Runs, Stream};
 
 /// Its folder, in the data folder.
 const FOLDER: &str = "history";
@@ -24,6 +27,7 @@ const LAST: Duration = Duration::from_secs(2);
 pub(crate) struct Chronicle {
     kept: Option<History>,
     addresses: Addresses,
+    runs: Mutex<Runs>,
     /// What was written of today is gone.
     lost: Arc<Notify>,
 }
@@ -60,7 +64,7 @@ impl Chronicle {
             0 => None,
             _ => Some(History::start(options)?),
         };
-        Ok(Arc::new(Self { kept, addresses: config.addresses, lost }))
+        Ok(Arc::new(Self { kept, addresses: config.addresses, runs: Mutex::default(), lost }))
     }
 
     /// Resolves when what goes on is to be told once more.
@@ -74,6 +78,8 @@ impl Chronicle {
 
     /// Writes what is left.
     pub(crate) fn finish(&self) {
+        let rest = self.runs.lock().sweep(i64::MAX);
+        rest.into_iter().for_each(|row| self.note(Row::Quality(row)));
         if let Some(history) = &self.kept
             && !history.flush(LAST)
         {
@@ -130,6 +136,38 @@ impl Chronicle {
                 Row::Call(history::Call { ended, ..call.clone() })
             }
         });
+    }
+
+    /// What streams were like just now.
+    pub(crate) fn sample(&self, samples: &[Sample], whose: impl Fn(&Sample) -> Option<Stream>) {
+        if self.kept.is_none() {
+            return;
+        }
+        let now = clock::now().unix_seconds().cast_signed();
+        let known: Vec<(&Sample, Stream)> =
+            samples.iter().filter_map(|sample| Some((sample, whose(sample)?))).collect();
+        let rows: Vec<history::Quality> = {
+            let mut runs = self.runs.lock();
+            known.into_iter().filter_map(|(sample, stream)| runs.take(now, sample, stream)).collect()
+        };
+        rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
+    }
+
+    /// What a client says of streams.
+    pub(crate) fn report(&self, reports: Vec<(Stream, Report)>) {
+        let now = clock::now().unix_seconds().cast_signed();
+        let rows: Vec<history::Quality> = {
+            let mut runs = self.runs.lock();
+            reports.iter().filter_map(|(stream, report)| runs.report(now, report, *stream)).collect()
+        };
+        rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
+    }
+
+    /// Writes what was measured of streams that have ended. To be called every now and then.
+    pub(crate) fn sweep(&self) {
+        let now = clock::now().unix_seconds().cast_signed();
+        let rows = self.runs.lock().sweep(now);
+        rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
     }
 
     /// An account was deleted: nothing personal is left of the user.

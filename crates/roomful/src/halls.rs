@@ -18,7 +18,7 @@ use hall::{
     Returned, Told, Write,
 };
 use hashbrown::HashMap;
-use media::RoomKey;
+use media::{RoomKey, StreamKind};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rooms::{Error, Event, Incarnation, Keep, Room, RoomId, RoomType, SessionId, UserId};
 use store::{Change, Commit, Intent, Presence, RoomScope};
@@ -33,6 +33,7 @@ use crate::events;
 use crate::in_turn::InTurn;
 use crate::live::unit;
 use crate::locks::{self, Locked, ReadRoom};
+use crate::quality::Stream;
 use crate::quota::Place;
 use crate::session::{Frame, Late, Session, Waiter, Welcome};
 use crate::tenant::Tenant;
@@ -615,6 +616,18 @@ impl OpenRoom {
             session.restore_stay(self.incarnation(), presence.seen);
         }
         is_in
+    }
+
+    /// A stream of `session` as history knows it: one that it sends, or receives `from` somebody.
+    pub(crate) fn stream(&self, session: SessionId, from: Option<&str>, kind: StreamKind) -> Option<Stream> {
+        let hall = self.hall();
+        let stay = hall.stay(session)?.cast_signed();
+        let place = |user: &str| hall.room().and_then(|room| room.members().place(user));
+        let peer = match from {
+            None => 0,
+            Some(user) => place(user)?.cast_signed(),
+        };
+        Some(Stream { call: self.call.call, stay, peer, kind })
     }
 
     /// Tells history of what goes on here, which it does not know, or not any more.

@@ -37,6 +37,7 @@ mod patience;
 mod places;
 mod presence;
 mod pulse;
+mod quality;
 mod quota;
 mod repeats;
 mod rest;

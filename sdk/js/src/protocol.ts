@@ -864,6 +864,17 @@ export interface Commands {
       ExpireTime: number;
     };
   };
+  /** Say what one's streams are like, for history. For members of the room. */
+  report: {
+    body: {
+      /** `["bob", "audio", level, buffered]`, `["bob", "main", shown, width, height, buffered]`. */
+      Down?: ((number | string)[])[];
+      RoomId: string;
+      /** `["audio", level]`, `["main", captured, encoded, width, height]`. */
+      Up?: ((number | string)[])[];
+    };
+    answer: Done;
+  };
   /** Ask rooms to a battle. For the owner of the room. */
   request_battle: {
     body: {

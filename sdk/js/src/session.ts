@@ -8,6 +8,7 @@ import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import type { Events, RoomInfoView } from './protocol.js';
 import { Publisher } from './publisher.js';
+import type { Digest } from './statistics.js';
 import { Watcher } from './watcher.js';
 
 export const ConnectionState = {
@@ -244,6 +245,11 @@ export class Session extends Emitter<SessionEvents> {
   async request<Name extends Command>(command: Name, body: AskedHere<Name>): Promise<Answered<Name>> {
     if (!this.isInRoom) throw notInside();
     return this.gateway.request(command, { RoomId: this.roomId, ...body } as unknown as Asked<Name>);
+  }
+
+  /** Says what one's streams are like, for the server's history. It is nobody's trouble when that does not want it. */
+  report(digest: Digest): void {
+    if (digest.Up.length + digest.Down.length > 0) this.request('report', { ...digest }).catch(() => undefined);
   }
 
   /** Sits, where there are seats; who sits already stays there. The list of seats may be a moment behind. */

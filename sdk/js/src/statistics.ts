@@ -39,6 +39,12 @@ export interface NetworkQuality {
   downlinkLoss: number;
 }
 
+/** What the server is told for its history (docs/protocol.md, `report`); -1 is not known. */
+export interface Digest {
+  Up: (string | number)[][];
+  Down: (string | number)[][];
+}
+
 type Entry = Record<string, unknown> & { id: string; type: string; timestamp: number };
 
 const number = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
@@ -49,7 +55,7 @@ export class StatisticsReader {
   #upBefore = { lost: 0, sent: 0 };
   #downBefore = { lost: 0, received: 0 };
 
-  async read(session: Session): Promise<{ statistics: Statistics; quality: NetworkQuality }> {
+  async read(session: Session): Promise<{ statistics: Statistics; quality: NetworkQuality; digest: Digest }> {
     const { up, down } = session.peers;
     const upEntries = await entries(up);
     const downEntries = await entries(down);
@@ -68,7 +74,12 @@ export class StatisticsReader {
       localStatistics: { audio: { bitrate: 0, audioLevel: 0 }, video: [] },
       remoteStatistics: [],
     };
+    const digest: Digest = { Up: [], Down: [] };
     const local = statistics.localStatistics;
+    const captured = new Map<string, number>();
+    for (const entry of upEntries) {
+      if (entry.type === 'media-source' && entry['kind'] === 'video') captured.set(entry.id, number(entry['framesPerSecond']));
+    }
     const subMid = this.#midOf(session, 'sub');
     let upSent = 0;
     let upLost = 0;
@@ -79,11 +90,17 @@ export class StatisticsReader {
       upSent += number(entry['packetsSent']);
       statistics.bytesSent += number(entry['bytesSent']);
       const bitrate = this.#rate(entry, 'bytesSent');
-      if (entry['kind'] === 'audio') local.audio.bitrate += bitrate;
-      else if (bitrate > 0) {
+      if (entry['kind'] === 'audio') {
+        local.audio.bitrate += bitrate;
+        digest.Up.push(['audio', Math.round(100 * local.audio.audioLevel)]);
+      } else if (bitrate > 0) {
         const isSub = entry['mid'] === subMid;
         const isSmall = typeof entry['rid'] === 'string' && entry['rid'] !== 'f';
         local.video.push({ ...picture(entry), bitrate, videoType: isSub ? 'sub' : isSmall ? 'small' : 'big' });
+        if (!isSmall) {
+          const { width, height, frameRate } = picture(entry);
+          digest.Up.push([isSub ? 'sub' : 'main', captured.get(String(entry['mediaSourceId'])) ?? -1, frameRate, width, height]);
+        }
       }
     }
     let received = 0;
@@ -103,11 +120,15 @@ export class StatisticsReader {
       const bitrate = this.#rate(entry, 'bytesReceived');
       const emitted = number(entry['jitterBufferEmittedCount']);
       const jitterBufferDelay = emitted > 0 ? Math.round((1000 * number(entry['jitterBufferDelay'])) / emitted) : 0;
-      if (entry['kind'] === 'audio') remote.audio = { bitrate, audioLevel: number(entry['audioLevel']), jitterBufferDelay };
-      else {
+      if (entry['kind'] === 'audio') {
+        remote.audio = { bitrate, audioLevel: number(entry['audioLevel']), jitterBufferDelay };
+        digest.Down.push([source.userId, 'audio', Math.round(100 * remote.audio.audioLevel), jitterBufferDelay]);
+      } else {
         const videoType = source.kind === 'sub' ? 'sub' : 'big';
         const paused = session.isInRoom ? session.watcher.pausedBy(source.userId, source.kind) : undefined;
         remote.video.push({ ...picture(entry), bitrate, videoType, jitterBufferDelay, ...(paused && { paused }) });
+        const { width, height, frameRate } = picture(entry);
+        digest.Down.push([source.userId, source.kind, frameRate, width, height, jitterBufferDelay]);
       }
     }
     if (session.link) statistics.link = session.link;
@@ -125,6 +146,7 @@ export class StatisticsReader {
     };
     return {
       statistics,
+      digest,
       quality: {
         uplinkNetworkQuality: grade(up, upRtt, statistics.upLoss),
         downlinkNetworkQuality: grade(down, downRtt, statistics.downLoss),

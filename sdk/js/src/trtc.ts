@@ -669,8 +669,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const session = this.#session;
     if (!session?.isInRoom) return;
     try {
-      const { statistics, quality } = await this.#reader.read(session);
+      const { statistics, quality, digest } = await this.#reader.read(session);
       if (this.#session !== session) return;
+      session.report(digest);
       this.emit('statistics', statistics);
       this.emit('network-quality', quality);
     } catch (error) {

@@ -183,6 +183,11 @@ impl Estimator {
         Duration::from_micros(self.round_trip_us)
     }
 
+    /// The same, once a report has told of one.
+    pub(crate) fn told_round_trip(&self) -> Option<Duration> {
+        self.is_round_trip_told.then(|| self.round_trip())
+    }
+
     /// A report tells a round trip.
     pub(crate) fn note_round_trip(&mut self, now: u64, round_trip: Duration) {
         let fresh = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX).min(LONGEST_ROUND_TRIP_US);

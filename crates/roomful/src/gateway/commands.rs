@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
 use super::table::{Command, Run, Who, at_once, later, of, row};
-use super::{between, media, seats, speak};
+use super::{between, media, report, seats, speak};
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events::{Entered, MemberPage, to_json};
@@ -356,6 +356,7 @@ pub(super) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
         row("close_device", MANAGERS, "Switch a member's stream off.", media::close_device),
         row("open_device", MANAGERS, "Ask a member to switch a stream on.", media::open_device),
         row("send_data", MEMBERS, "Send bytes to the others in a room, not kept.", media::send_data),
+        row("report", MEMBERS, "Say what one's streams are like, for history.", report::report),
     ]
 });
 

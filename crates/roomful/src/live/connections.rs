@@ -351,6 +351,11 @@ impl Live {
                     Some(Event::Link(peer, link)) => {
                         self.tell(&server, peer, |cell| events::link_changed(&cell.room_id, &link));
                     }
+                    Some(Event::Samples(samples)) => server.chronicle.sample(&samples, |sample| {
+                        let whose = self.connections.lock().get(&sample.peer).map(|one| (one.cell.upgrade(), one.session));
+                        let (Some(cell), Some(session)) = whose? else { return None };
+                        cell.stream(session, sample.from.as_deref(), sample.kind)
+                    }),
                     Some(Event::Levels(levels)) => {
                         for (room, user, level) in levels {
                             speakers.entry(room).or_default().push((user, level));
@@ -364,6 +369,7 @@ impl Live {
                     }
                 }
                 _ = tick.tick() => {
+                    server.chronicle.sweep();
                     for (room, speakers) in speakers.drain() {
                         let cell = self.rooms.lock().get(&room).and_then(Weak::upgrade);
                         if let Some(cell) = cell {

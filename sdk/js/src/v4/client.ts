@@ -445,7 +445,9 @@ export class Client extends Emitter<ClientEvents> {
   async #tellQuality(session: Session): Promise<void> {
     if (!session.isInRoom) return;
     try {
-      this.emit('network-quality', (await this.#reader.read(session)).quality);
+      const { quality, digest } = await this.#reader.read(session);
+      this.emit('network-quality', quality);
+      session.report(digest);
     } catch (error) {
       log.debug('no statistics this time', error);
     }
