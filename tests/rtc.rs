@@ -5,14 +5,12 @@
 
 mod harness;
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use harness::receiver::Receiver;
-use harness::rtc::{Caller, code};
-use harness::script::{folder, interpreter, spawn};
+use harness::rtc::{Caller, by_sdk, code};
 use harness::{Client, Server, names, offer};
 use load::{Offered, Sending, Stats};
 use serde_json::{Value, json};
@@ -33,28 +31,6 @@ const WAYS: [(&str, &str); 6] = [
     ("HmacSHA256", "POST"),
     ("HmacSHA256", "GET"),
 ];
-
-/// Has an SDK make calls, one after the other; what came of each: its fields, or the code and message that it raised.
-fn by_sdk(
-    (program, script, packages): (&str, &str, &str),
-    (sign_method, method): (&str, &str),
-    key: &Caller,
-    endpoint: &str,
-    calls: &Value,
-) -> Vec<Value> {
-    let mut command = interpreter(program);
-    if !packages.is_empty() {
-        command.env("PYTHONPATH", folder().join(packages));
-    }
-    let mut child = spawn(command.arg(script));
-    let input = json!({
-        "endpoint": endpoint, "id": key.id, "key": key.key, "signMethod": sign_method, "method": method, "calls": calls,
-    });
-    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{script} failed; `make test` installs what it needs");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Who is in a room: for a room of a number too.
 async fn members(server: &Server, room: &str) -> Vec<String> {

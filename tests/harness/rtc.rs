@@ -1,12 +1,14 @@
 //! Calls of the RTC API, signed by this project's own crate and written byte by byte, so that each can be wrong in its own way.
 
+use std::io::Write as _;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tc3::{Digest, Flat, Payload, Request, SecretKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::script::{folder, interpreter, spawn};
 use super::{Server, now};
 
 pub const JSON: &str = "application/json";
@@ -35,6 +37,28 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub text: String,
+}
+
+/// Has an SDK make calls, one after the other; what came of each: its fields, or the code and message that it raised.
+pub fn by_sdk(
+    (program, script, packages): (&str, &str, &str),
+    (sign_method, method): (&str, &str),
+    key: &Caller,
+    endpoint: &str,
+    calls: &Value,
+) -> Vec<Value> {
+    let mut command = interpreter(program);
+    if !packages.is_empty() {
+        command.env("PYTHONPATH", folder().join(packages));
+    }
+    let mut child = spawn(command.arg(script));
+    let input = json!({
+        "endpoint": endpoint, "id": key.id, "key": key.key, "signMethod": sign_method, "method": method, "calls": calls,
+    });
+    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script} failed; `make test` installs what it needs");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 impl Server {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hall::{Happening, Note};
-use history::{Cause, Event, Forget, History, Numbers, Options, Row};
+use history::{Cause, Event, Forget, History, Numbers, Options, Reader, Row};
 use media::Sample;
 use parking_lot::Mutex;
 use rooms::{Client, Device, LeaveCause, RoomInfo, SdkAppId, Time, UserId};
@@ -25,7 +25,7 @@ const LAST: Duration = Duration::from_secs(2);
 
 /// History, or none where none is kept.
 pub(crate) struct Chronicle {
-    kept: Option<History>,
+    kept: Option<(History, Reader)>,
     addresses: Addresses,
     runs: Mutex<Runs>,
     /// What was written of today is gone.
@@ -33,7 +33,7 @@ pub(crate) struct Chronicle {
 }
 
 /// The cloud's numbers for what happens to web users (DescribeUserEvent).
-mod number {
+pub(crate) mod number {
     pub(crate) const VIDEO_ON: u16 = 32_768;
     pub(crate) const AUDIO_ON: u16 = 32_769;
     pub(crate) const VIDEO_OFF: u16 = 32_770;
@@ -42,6 +42,12 @@ mod number {
     pub(crate) const VIDEO_MUTED: u16 = 32_773;
     pub(crate) const AUDIO_UNMUTED: u16 = 32_774;
     pub(crate) const VIDEO_UNMUTED: u16 = 32_775;
+    pub(crate) const REMOTE_VIDEO_OFF: u16 = 32_784;
+    pub(crate) const REMOTE_AUDIO_OFF: u16 = 32_785;
+    pub(crate) const REMOTE_VIDEO_ON: u16 = 32_786;
+    pub(crate) const REMOTE_AUDIO_ON: u16 = 32_787;
+    pub(crate) const ENTERED: u16 = 32_788;
+    pub(crate) const LEFT: u16 = 32_789;
     pub(crate) const SIGNALLING_LOST: u16 = 32_790;
     pub(crate) const SIGNALLING_BACK: u16 = 32_791;
     pub(crate) const MEDIA_LOST: u16 = 32_792;
@@ -62,7 +68,11 @@ impl Chronicle {
         };
         let kept = match config.days {
             0 => None,
-            _ => Some(History::start(options)?),
+            _ => {
+                let history = History::start(options)?;
+                let reader = history.reader();
+                Some((history, reader))
+            }
         };
         Ok(Arc::new(Self { kept, addresses: config.addresses, runs: Mutex::default(), lost }))
     }
@@ -72,15 +82,20 @@ impl Chronicle {
         self.lost.notified().await;
     }
 
+    /// What is written; `None` where nothing is.
+    pub(crate) fn reader(&self) -> Option<&Reader> {
+        self.kept.as_ref().map(|(_, reader)| reader)
+    }
+
     pub(crate) fn numbers(&self) -> Numbers {
-        self.kept.as_ref().map(History::numbers).unwrap_or_default()
+        self.kept.as_ref().map(|(history, _)| history.numbers()).unwrap_or_default()
     }
 
     /// Writes what is left.
     pub(crate) fn finish(&self) {
         let rest = self.runs.lock().sweep(i64::MAX);
         rest.into_iter().for_each(|row| self.note(Row::Quality(row)));
-        if let Some(history) = &self.kept
+        if let Some((history, _)) = &self.kept
             && !history.flush(LAST)
         {
             tracing::warn!("the end of history could not be written");
@@ -106,7 +121,7 @@ impl Chronicle {
     // Telling
 
     fn note(&self, row: Row) {
-        if let Some(history) = &self.kept {
+        if let Some((history, _)) = &self.kept {
             history.note(row);
         }
     }

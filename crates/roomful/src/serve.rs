@@ -30,7 +30,7 @@ use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
-use crate::{control, dev, gateway, metrics, page, pulse, rest, rtc, sdk, tls};
+use crate::{census, control, dev, gateway, metrics, page, pulse, rest, rtc, sdk, tls};
 
 /// How long connections get to finish when the server stops; the whole is done within 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -109,6 +109,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         tokio::spawn(Metrics::upkeep(metrics.handle())),
         tokio::spawn(live.clone().run(server.clone(), happenings)),
         tokio::spawn(retell(server.clone())),
+        tokio::spawn(census::keep(server.clone())),
         tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone(), dev)), door.clone())),
         tokio::spawn(accept_control(control_socket, served(true, control_routes))),
     ];
@@ -141,7 +142,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     });
     tracing::info!("draining: no new work, connections are told to come back");
     server.draining.send_replace(true);
-    for listener in background.drain(3..) {
+    for listener in background.drain(4..) {
         listener.abort();
     }
     if tokio::time::timeout(DRAIN_TIMEOUT, server.draining.closed()).await.is_err() {

@@ -11,11 +11,13 @@ use tokio::sync::{Mutex, watch};
 use crate::app::App;
 use crate::budget::Budget;
 use crate::chronicle::Chronicle;
+use crate::clock;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::halls::OpenRoom;
 use crate::keys::Keys;
 use crate::live::Live;
+use crate::scale::Scale;
 use crate::session::{Session, Sessions};
 use crate::tenant::Tenant;
 use crate::webhooks::{EventIds, Sender};
@@ -42,6 +44,8 @@ pub(crate) struct Server {
     pub(crate) live: Arc<Live>,
     /// What happens, as it is kept for later.
     pub(crate) chronicle: Arc<Chronicle>,
+    /// How many were there, for dashboards.
+    pub(crate) scale: Scale,
     /// Sends to webhook receivers.
     pub(crate) sender: Sender,
     event_ids: Arc<EventIds>,
@@ -74,6 +78,7 @@ impl Server {
             store,
             sessions: Sessions::default(),
             chronicle,
+            scale: Scale::new(clock::now()),
             sender: Sender::new(config.webhooks.allow_private),
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
             default_webhook: Arc::new(config.webhooks.default_receiver()),

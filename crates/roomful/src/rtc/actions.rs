@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::parameters::{self, Parameter};
 use super::refusal::{Code, Refusal};
-use super::{answer, rooms};
+use super::{answer, dashboards, monitoring, rooms};
 use crate::limit::Rate;
 
 type Answering = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send>>;
@@ -64,9 +64,28 @@ const SELDOM: Rate = Rate { calls: 1, every: Duration::from_secs(15) };
 
 const USAGE: &str = "a count of usage";
 
-/// Makes a row of what changes something; the handler is an async function of a [`Call`] and its request. It goes on to its end even
-/// when the caller hangs up, so that what is on disk is also true in memory.
+/// Makes a row; the handler is an async function of a [`Call`] and its request.
+fn row<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F) -> Action
+where
+    Q: DeserializeOwned + JsonSchema + Send + 'static,
+    R: Serialize + JsonSchema + 'static,
+    F: Future<Output = Result<R, Refusal>> + Send + 'static,
+{
+    make(name, about, handler, false)
+}
+
+/// A row whose action changes something: it goes on to its end even when the caller hangs up, so that what is on disk is also true in
+/// memory.
 fn change<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F) -> Action
+where
+    Q: DeserializeOwned + JsonSchema + Send + 'static,
+    R: Serialize + JsonSchema + 'static,
+    F: Future<Output = Result<R, Refusal>> + Send + 'static,
+{
+    make(name, about, handler, true)
+}
+
+fn make<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F, goes_on: bool) -> Action
 where
     Q: DeserializeOwned + JsonSchema + Send + 'static,
     R: Serialize + JsonSchema + 'static,
@@ -79,6 +98,9 @@ where
                 .map_err(|error| Refusal::new(Code::InvalidParameter, error.to_string()))?;
             Ok(answer::fields(&handler(call, request).await?))
         };
+        if !goes_on {
+            return Box::pin(work);
+        }
         let lost = |error| Err(Refusal::new(Code::InternalError, format!("{error}")));
         Box::pin(async move { tokio::spawn(work).await.unwrap_or_else(lost) })
     };
@@ -128,23 +150,35 @@ pub(crate) static ACTIONS: LazyLock<Vec<Action>> = LazyLock::new(|| {
             "The same in a room of a name.",
             rooms::set_user_blocked_by_str_room_id,
         ),
+        row("DescribeRoomInfo", "Rooms that lived in a time.", monitoring::describe_room_info),
+        row("DescribeUserInfo", "Who was in a room, when and with what.", monitoring::describe_user_info),
+        row("DescribeUserEvent", "What happened to a user in a room.", monitoring::describe_user_event),
+        row(
+            "DescribeCallDetailInfo",
+            "Who was in a room, and what their streams were like.",
+            monitoring::describe_call_detail_info,
+        ),
+        row(
+            "DescribeScaleInfo",
+            "How many users and rooms there were on each day.",
+            monitoring::describe_scale_info,
+        ),
+        row(
+            "DescribeTRTCRealTimeScaleData",
+            "How many users and rooms there were in each ten seconds.",
+            dashboards::describe_real_time_scale,
+        ),
+        row(
+            "DescribeTRTCMarketScaleData",
+            "How many users and rooms there were on each day, or in each hour.",
+            dashboards::describe_market_scale,
+        ),
     ];
     works
         .into_iter()
         .chain(missing(
-            "a history of calls and their quality",
-            &[
-                "DescribeRoomInfo",
-                "DescribeUserInfo",
-                "DescribeUserEvent",
-                "DescribeCallDetailInfo",
-                "DescribeScaleInfo",
-                "DescribeUnusualEvent",
-                "DescribeTRTCRealTimeScaleData",
-                "DescribeTRTCRealTimeQualityData",
-                "DescribeTRTCMarketScaleData",
-                "DescribeTRTCMarketQualityData",
-            ],
+            "a record of stalls",
+            &["DescribeUnusualEvent", "DescribeTRTCRealTimeQualityData", "DescribeTRTCMarketQualityData"],
         ))
         .chain(
             missing(

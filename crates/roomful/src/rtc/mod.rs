@@ -6,6 +6,8 @@ mod actions;
 mod answer;
 mod call;
 mod caller;
+mod dashboards;
+mod monitoring;
 mod openapi;
 mod parameters;
 mod refusal;

@@ -62,6 +62,7 @@ codes! {
     InvalidRequest "InvalidRequest" "the body is of another kind, too slow or cut off" "请求体格式错误"
     RequestLimitExceeded "RequestLimitExceeded" "the action is called too often, or too much waits; retry in a moment" "请求的次数超过了频率限制"
     RequestSizeLimitExceeded "RequestSizeLimitExceeded" "the request is too long" "请求包超过限制大小"
+    ResponseSizeLimitExceeded "ResponseSizeLimitExceeded" "the answer would be too long" "返回包超过限制大小"
     UnauthorizedOperation "UnauthorizedOperation" "the key may not act on this app" "未授权操作"
     UnsupportedOperation "UnsupportedOperation" "this server does not have it" "操作不支持"
     FailedOperation "FailedOperation" "it cannot be done" "操作失败"

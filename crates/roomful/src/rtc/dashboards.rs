@@ -1,0 +1,212 @@
+//! What dashboards draw: how many users and rooms there were, now and on former days.
+
+use history::{Page, Reader, Stay, Window};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::call::{AppId, Call};
+use super::monitoring::{DAY, look};
+use super::refusal::{Code, Refusal};
+use crate::clock;
+use crate::scale;
+
+// DescribeTRTCRealTimeScaleData
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RealTimeRequest {
+    sdk_app_id: AppId,
+    /// In seconds since 1970; at most 12 hours ago.
+    start_time: u64,
+    /// The same.
+    end_time: u64,
+    /// A room's number or name; without it all.
+    room_id: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DataAnswer {
+    data: DataResult,
+}
+
+/// A table, as the cloud's dashboards have it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct DataResult {
+    /// Always 0.
+    #[serde(rename = "StatementID")]
+    statement_id: u8,
+    /// Always 1.
+    total: u8,
+    series: [Series; 1],
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct Series {
+    /// What is in each row, in that order.
+    columns: Vec<&'static str>,
+    values: Vec<SeriesRow>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct SeriesRow {
+    row_value: Vec<u64>,
+}
+
+pub(super) async fn describe_real_time_scale(
+    call: Call,
+    request: RealTimeRequest,
+) -> Result<DataAnswer, Refusal> {
+    let app = call.app(request.sdk_app_id)?.id;
+    let (from, to, now) = (request.start_time, request.end_time, clock::now());
+    if to < from {
+        return Err(Refusal::new(Code::InvalidParameter, "EndTime is before StartTime"));
+    }
+    if from + scale::KEPT < now.unix_seconds() {
+        return Err(Refusal::new(Code::InvalidParameter, "StartTime is more than 12 hours ago"));
+    }
+    let counts = call.server.scale.counts(app, from, to, now);
+    let rows: Vec<Vec<u64>> = match request.room_id {
+        None => counts.iter().map(|count| vec![count.at, count.users, count.rooms]).collect(),
+        Some(room) => {
+            let slots: Vec<u64> = counts.iter().map(|count| count.at).collect();
+            let rooms = history::meant(&room).to_vec();
+            look(&call, move |reader| of_rooms(reader, app.0, &rooms, &slots)).await?
+        }
+    };
+    let values = rows.into_iter().map(|row_value| SeriesRow { row_value }).collect();
+    let series = [Series { columns: vec!["time", "userCount", "roomCount"], values }];
+    Ok(DataAnswer { data: DataResult { statement_id: 0, total: 1, series } })
+}
+
+/// How many users were in rooms of a name in each slot, and how many of the rooms had somebody in.
+fn of_rooms(
+    reader: &Reader,
+    app: u32,
+    rooms: &[String],
+    slots: &[u64],
+) -> Result<Vec<Vec<u64>>, history::Error> {
+    let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(Vec::new()) };
+    let window = Window { from: first.cast_signed(), to: (last + scale::SLOT).cast_signed() };
+    let all = Page { number: 0, size: usize::MAX };
+    let (mut users, mut calls) = (Presence::new(slots.len()), Presence::new(slots.len()));
+    for call in reader.calls(app, window, rooms, all)?.1 {
+        let slot =
+            |millis: i64| (millis.div_euclid(1000) - window.from).div_euclid(scale::SLOT.cast_signed());
+        let mut stays = reader.stays(&call, window, &[], all)?.1;
+        let times = |stay: &Stay| (slot(stay.stay), stay.left.map_or(i64::MAX, |(left, _)| slot(left)));
+        calls.add(stays.iter().map(times));
+        stays.sort_by(|one, other| one.user.cmp(&other.user));
+        stays.chunk_by(|one, other| one.user == other.user).for_each(|own| users.add(own.iter().map(times)));
+    }
+    let (users, calls) = (users.counts(), calls.counts());
+    let rows = slots.iter().zip(users).zip(calls);
+    Ok(rows.map(|((at, users), calls)| vec![*at, users, calls]).collect())
+}
+
+/// How many were there in each slot: who comes in one, and who has gone in one.
+struct Presence(Vec<i64>);
+
+impl Presence {
+    fn new(slots: usize) -> Self {
+        Self(vec![0; slots + 1])
+    }
+
+    /// Somebody was there in these slots, the last ones included, once in each.
+    fn add(&mut self, times: impl Iterator<Item = (i64, i64)>) {
+        let last = i64::try_from(self.0.len()).unwrap_or(i64::MAX) - 2;
+        let mut times: Vec<(i64, i64)> = times.map(|(from, to)| (from.max(0), to.min(last))).collect();
+        times.sort_unstable();
+        let mut next = 0;
+        for (from, to) in times.into_iter().filter(|(from, to)| from <= to) {
+            let from = from.max(next);
+            if from <= to {
+                self.change(from, 1);
+                self.change(to + 1, -1);
+                next = to + 1;
+            }
+        }
+    }
+
+    fn change(&mut self, slot: i64, by: i64) {
+        let place = usize::try_from(slot).ok().and_then(|slot| self.0.get_mut(slot));
+        place.into_iter().for_each(|place| *place += by);
+    }
+
+    fn counts(self) -> impl Iterator<Item = u64> {
+        self.0.into_iter().scan(0_i64, |count, change| {
+            *count += change;
+            Some(count.unsigned_abs())
+        })
+    }
+}
+
+// DescribeTRTCMarketScaleData
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MarketRequest {
+    sdk_app_id: AppId,
+    /// `YYYY-MM-DD`, the first day.
+    start_time: String,
+    /// The last; at most 60 days later.
+    end_time: String,
+    /// `d`: a row a day, or `h`: a row an hour.
+    period: String,
+}
+
+/// How many days may be asked for at once.
+const MOST_DAYS: i64 = 60;
+
+pub(super) async fn describe_market_scale(call: Call, request: MarketRequest) -> Result<DataAnswer, Refusal> {
+    let app = call.app(request.sdk_app_id)?.id.0;
+    let day = |name: &'static str, text: &str| {
+        let trouble =
+            || Refusal::new(Code::InvalidParameter, format!("{name} is {text:?}, which is no YYYY-MM-DD"));
+        history::day(text).ok_or_else(trouble)
+    };
+    let (from, to) = (day("StartTime", &request.start_time)?, day("EndTime", &request.end_time)?);
+    let is_hourly = match request.period.as_str() {
+        "d" => false,
+        "h" => true,
+        other => {
+            return Err(Refusal::new(Code::InvalidParameter, format!("Period is {other:?}; it is d or h")));
+        }
+    };
+    if to < from || (to - from) / DAY.cast_signed() > MOST_DAYS {
+        let message = format!("EndTime is a day from StartTime on, at most {MOST_DAYS} days later");
+        return Err(Refusal::new(Code::InvalidParameter, message));
+    }
+    let crowds = look(&call, move |reader| reader.crowds(app, Window { from, to }, is_hourly)).await?;
+    let row = |crowd: history::Crowd| SeriesRow {
+        row_value: vec![
+            crowd.at.unsigned_abs(),
+            crowd.most_users,
+            crowd.most_calls,
+            crowd.users,
+            crowd.calls,
+        ],
+    };
+    let columns = vec!["time", "peakCurrentUsers", "peakCurrentChannels", "userCount", "roomCount"];
+    let series = [Series { columns, values: crowds.into_iter().map(row).collect() }];
+    Ok(DataAnswer { data: DataResult { statement_id: 0, total: 1, series } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_there_twice_at_once_is_counted_once() {
+        let mut presence = Presence::new(6);
+        presence.add([(-5, 1), (1, 2), (4, i64::MAX)].into_iter());
+        presence.add([(2, 2), (9, 12)].into_iter());
+
+        let counts: Vec<u64> = presence.counts().take(6).collect();
+
+        assert_eq!(counts, [1, 1, 2, 0, 1, 1]);
+    }
+}
