@@ -14,6 +14,7 @@
 mod seeds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hall::between::{Answer, Asks, Between, Command, Effect, Host, Input, NewBattle, Told, Wish, Write};
@@ -730,7 +731,8 @@ impl World {
             0..4 => {
                 let ticket = self.ticket();
                 let (user, session) = (user(who), session(who));
-                let enter = hall::Input::Enter { user, session, turn: new_id, password: None, ticket };
+                let (turn, client) = (new_id, Arc::default());
+                let enter = hall::Input::Enter { user, session, client, turn, password: None, ticket };
                 return self.drive_room(at, enter);
             }
             4 => {
