@@ -345,6 +345,7 @@ async fn a_message_can_be_refused_changed_and_dropped_by_the_receiver() {
             ("Group.CallbackBeforeSendMsg", "change") => json!({
                 "ErrorCode": 0, "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "changed"}}],
             }),
+            ("Group.CallbackBeforeSendMsg", "extend") => json!({"ErrorCode": 0, "CloudCustomData": "more"}),
             ("Live.CallbackBeforeSendGift", _) => json!({"ErrorCode": 102_150, "ErrorInfo": "no coins"}),
             _ => json!({"ErrorCode": 0}),
         })
@@ -362,11 +363,74 @@ async fn a_message_can_be_refused_changed_and_dropped_by_the_receiver() {
     ann.ok("send_text_msg", text("drop")).await;
     ann.ok("send_text_msg", text("change")).await;
     assert_eq!(ann.event("text_msg").await["Text"], "changed");
+    ann.ok("send_text_msg", text("extend")).await;
+    let extended = ann.event("text_msg").await;
+    assert_eq!((&extended["Text"], &extended["ExtensionInfo"]), (&json!("extend"), &json!("more")));
     let rest = json!({"RoomId": "r", "Sender_Account": "ann", "TextContent": "no"});
     assert_eq!(server.code("send_text_msg", rest).await, 10_016);
     assert_eq!(ann.code("send_gift", json!({"RoomId": "r", "GiftId": "g"})).await, 102_150);
     let statistic = server.ok("get_room_statistic", json!({"RoomId": "r"})).await;
-    assert_eq!((&statistic["TotalMsgCount"], &statistic["TotalGiftsSent"]), (&json!(1), &json!(0)));
+    assert_eq!((&statistic["TotalMsgCount"], &statistic["TotalGiftsSent"]), (&json!(2), &json!(0)));
+}
+
+/// What was allowed when the receiver was asked may be so no more when it answers.
+#[tokio::test]
+async fn what_waits_for_the_receiver_is_held_to_what_is_true_when_it_answers() {
+    let receiver = Receiver::answering(|received, _| match received.command.as_str() {
+        "Group.CallbackBeforeSendMsg" => Answer::AgreedAfter(Duration::from_millis(700)),
+        _ => agree(),
+    })
+    .await;
+    let server = told(&receiver).await;
+    for room in ["r", "s"] {
+        server.create_room(room).await;
+    }
+    let mut clients = Vec::new();
+    for (user, room) in [("ann", "r"), ("ben", "r"), ("cat", "s")] {
+        clients.push(server.enter(user, room).await);
+    }
+    let speaking = clients.into_iter().zip(["r", "r", "s"]).map(|(mut client, room)| {
+        let body = json!({"RoomId": room, "Text": "hello"});
+        tokio::spawn(async move { client.call("send_text_msg", body).await["ErrorCode"].clone() })
+    });
+    let speaking: Vec<_> = speaking.collect();
+    receiver.wait_for("Group.CallbackBeforeSendMsg", 3).await;
+
+    let mute = json!({"RoomId": "r", "MemberList_Account": ["ben"], "MuteTime": 600});
+    server.ok("mute_member", mute).await;
+    let begun = tokio::time::Instant::now();
+    server.ok("destroy_room", json!({"RoomId": "s"})).await;
+
+    let [ann, ben, cat] = speaking.try_into().unwrap();
+    assert_eq!(cat.await.unwrap(), 100_004);
+    assert!(
+        begun.elapsed() < Duration::from_millis(300),
+        "the end waits for nobody's answer: {:?}",
+        begun.elapsed()
+    );
+    assert_eq!((ann.await.unwrap(), ben.await.unwrap()), (json!(0), json!(100_017)));
+}
+
+/// Who hangs up has asked for it all the same.
+#[tokio::test]
+async fn a_message_is_sent_though_nobody_waits_for_that_any_more() {
+    let receiver = Receiver::answering(|received, _| match received.command.as_str() {
+        "Group.CallbackBeforeSendMsg" => Answer::AgreedAfter(Duration::from_millis(300)),
+        _ => agree(),
+    })
+    .await;
+    let server = told(&receiver).await;
+    server.create_room("r").await;
+    let mut ben = server.enter("ben", "r").await;
+    let mut ann = server.enter("ann", "r").await;
+    let body = json!({"RoomId": "r", "Text": "bye"});
+    let asked = tokio::spawn(async move { ann.call("send_text_msg", body).await });
+    receiver.wait_for("Group.CallbackBeforeSendMsg", 1).await;
+
+    // The connection is cut, and the session lives on.
+    asked.abort();
+
+    assert_eq!(ben.event("text_msg").await["Text"], "bye");
 }
 
 /// A console that approves messages by hand refuses them all, and sends those that are approved itself.

@@ -83,13 +83,16 @@ async fn an_app_whose_receiver_hangs_takes_bounded_room_for_its_questions_and_de
     set_receiver(&server, server.app, &hanging.url, &[ASKED]);
     set_receiver(&server, other.0, &quick.url, &[ASKED]);
     server.import(&["ann"]).await;
-    server.create_room("r").await;
-    let text = json!({"RoomId": "r", "Sender_Account": "ann", "TextContent": "hi"});
+    for room in ["r", "s"] {
+        server.create_room(room).await;
+    }
+    let text = |room: &str| json!({"RoomId": room, "Sender_Account": "ann", "TextContent": "hi"});
     let url = server.url("live_engine_http_srv/send_text_msg");
     let client = reqwest::Client::new();
+    // As many as a room may ask at once, and more than an app.
     let asked: Vec<_> = (0..400)
-        .map(|_| {
-            let request = client.post(&url).body(text.to_string());
+        .map(|number| {
+            let request = client.post(&url).body(text(["r", "s"][number % 2]).to_string());
             tokio::spawn(async move { request.send().await.unwrap().json::<Value>().await.unwrap() })
         })
         .collect();
@@ -99,7 +102,7 @@ async fn an_app_whose_receiver_hangs_takes_bounded_room_for_its_questions_and_de
     server.create_room("r").await;
 
     let started = Instant::now();
-    server.ok("send_text_msg", text).await;
+    server.ok("send_text_msg", text("r")).await;
 
     assert_eq!(quick.of(ASKED).len(), 1);
     assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());

@@ -37,8 +37,10 @@ type Answers = Box<dyn Fn(&Received, usize) -> Answer + Send + Sync>;
 pub enum Answer {
     Json(Value),
     Status(u16),
-    /// Not before that time is over.
+    /// A refusal, not before that time is over.
     After(Duration),
+    /// Nothing against it, not before that time is over.
+    AgreedAfter(Duration),
     Redirect(String),
 }
 
@@ -150,6 +152,10 @@ async fn receive(
         Answer::After(pause) => {
             tokio::time::sleep(pause).await;
             (StatusCode::OK, HeaderMap::new(), json!({"ErrorCode": 1}).to_string())
+        }
+        Answer::AgreedAfter(pause) => {
+            tokio::time::sleep(pause).await;
+            (StatusCode::OK, HeaderMap::new(), json!({"ErrorCode": 0}).to_string())
         }
         Answer::Redirect(to) => {
             let headers = HeaderMap::from_iter([(axum::http::header::LOCATION, to.parse().unwrap())]);

@@ -19,7 +19,7 @@ use hashbrown::{HashMap, HashSet};
 use rooms::{Battle, Connection, ConnectionStep, Incarnation, RoomId, Time};
 
 use crate::command::{Refusal, Refused};
-use crate::hall::Durably;
+use crate::exchange::Durably;
 use crate::plans::{PlanId, Plans, Touches};
 pub use crate::standing::{Answer, Asks, Command, Host, NewBattle, Standing, Told, Wish, Write};
 use crate::standing::{Outcome, Want, told_of_request};

@@ -15,6 +15,9 @@ use crate::streams::{Offer, PeerId, Rights, WantedLayers};
 
 const NOT_A_MEMBER: Error = Error::NotAllowed("only a member of the room can do this");
 
+/// Who does what nobody asked for, as the cloud calls it.
+pub const SYSTEM: &str = "@TIM#SYSTEM";
+
 /// In whose name a command is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
@@ -112,6 +115,8 @@ pub enum Command {
     Planned(Planned),
     /// It is told first and kept a moment later.
     Said(Said),
+    /// The app's own server is asked first.
+    Reviewed(Reviewed),
     /// It lives in memory alone.
     Passing(Passing),
     /// It concerns other rooms too. The right is read here, and holds until it is done: who loses it meanwhile loses it then.
@@ -210,25 +215,51 @@ pub enum Planned {
     CancelSeat {
         id: u64,
     },
-    Give {
-        gift: Box<Gift>,
-        count: u64,
-        from: UserId,
-        to: Vec<UserId>,
-    },
+    Give(Give),
     /// The room ends, for everyone in it.
     Destroy,
     /// It ends if its lifetime is over.
     Expire,
 }
 
+/// A gift, as it is to be given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Give {
+    /// What.
+    pub gift: Box<Gift>,
+    /// How often.
+    pub count: u64,
+    /// In whose name.
+    pub from: UserId,
+    /// To whom; the owner, if nobody is named.
+    pub to: Vec<UserId>,
+}
+
+/// What the app's own server may refuse.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reviewed {
+    /// A message.
+    Message(Speech),
+    /// A gift.
+    Gift(Give),
+}
+
 /// What is told first, and kept a moment later.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
-    /// A message of who asks.
-    Message(Content),
-    /// A message in the name of another, who may be above mutes as an administrator of the app.
-    MessageFor {
+    /// A message.
+    Message(Speech),
+    /// Likes.
+    Like(u64),
+}
+
+/// A message, as it is to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Speech {
+    /// Of who asks.
+    Own(Content),
+    /// In the name of another, who may be above mutes as an administrator of the app.
+    For {
         /// In whose name.
         from: UserId,
         /// Whether that is an administrator of the app.
@@ -238,8 +269,6 @@ pub enum Said {
         /// Whoever follows the room from outside is not told of it.
         is_untold: bool,
     },
-    /// Likes.
-    Like(u64),
 }
 
 /// What lives in memory alone.
@@ -314,6 +343,8 @@ pub enum Answer {
         /// When it was told.
         sent_at: Time,
     },
+    /// The app's server has dropped a message, and its sender is not to know.
+    Dropped,
     /// How many likes there are.
     Likes(u64),
     /// The numbers of a room that is over.
@@ -349,6 +380,10 @@ pub enum Refusal {
     PlaysEnough,
     /// Too much waits for this room.
     Busy,
+    /// The app's own server does not want the message.
+    MessageRefused(Objection),
+    /// It does not want the gift.
+    GiftRefused(Objection),
     /// The store did not take it.
     Store(Refused),
     /// It was told, and the store has not taken it yet.
@@ -376,6 +411,30 @@ impl From<Error> for Refusal {
 pub struct Refused {
     /// So much waits for it already that it takes no more for now.
     pub is_behind: bool,
+    /// In its words.
+    pub text: String,
+}
+
+/// What an app's server says of something that it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be done. Also where nobody has answered.
+    Agreed,
+    /// A message is to be sent in other words.
+    Changed(Content),
+    /// A message is not to be sent, and its sender is not to know.
+    Dropped,
+    /// It is not to be done.
+    Refused(Objection),
+    /// So much of the app's is being asked that this is not.
+    NotAsked,
+}
+
+/// Why something is not to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// The app's own number for it.
+    pub number: u32,
     /// In its words.
     pub text: String,
 }
@@ -421,7 +480,7 @@ impl Planned {
                 Ok(user) => Touches::seat_of(user),
                 Err(_) => Touches::none(),
             },
-            Planned::Give { from, .. } => Touches::none().writes(Touch::Gifts(from.clone())),
+            Planned::Give(give) => Touches::none().writes(Touch::Gifts(give.from.clone())),
             Planned::SetAdmins { .. }
             | Planned::ChangeOwner { .. }
             | Planned::SetMember { .. }
@@ -538,7 +597,7 @@ impl Planned {
             }
             Planned::RejectSeat { id } => done(room.reject_seat(by.member()?, *id, now)?),
             Planned::CancelSeat { id } => done(room.cancel_seat(by.member()?, *id, now)?),
-            Planned::Give { gift, count, from, to } => {
+            Planned::Give(Give { gift, count, from, to }) => {
                 let (given, outcome) = room.give(gift, *count, from, to.clone(), now)?;
                 Ok((Upshot::Answer(Answer::Sequence(given.sequence)), outcome))
             }
@@ -594,19 +653,51 @@ fn sit(room: &Room, user: &UserId, index: Option<u32>) -> Result<Outcome, Error>
 
 impl Said {
     pub(crate) fn is_untold(&self) -> bool {
-        matches!(self, Said::MessageFor { is_untold: true, .. })
+        matches!(self, Said::Message(Speech::For { is_untold: true, .. }))
     }
 
     /// Does it, and returns what is told.
-    pub(crate) fn say(&self, by: &By, room: &mut Room, now: Time) -> Result<Event, Error> {
+    pub(crate) fn say(self, by: &By, room: &mut Room, now: Time) -> Result<Event, Error> {
         by.require_right(room)?;
         match self {
-            Said::Message(content) => room.send(by.member()?, content.clone(), now),
-            Said::MessageFor { from, is_app_admin, content, .. } => {
-                room.send_for(from, *is_app_admin, content.clone(), now)
+            Said::Message(Speech::Own(content)) => room.send(by.member()?, content, now),
+            Said::Message(Speech::For { from, is_app_admin, content, .. }) => {
+                room.send_for(&from, is_app_admin, content, now)
             }
-            Said::Like(count) => room.like(by.member()?, *count),
+            Said::Like(count) => room.like(by.member()?, count),
         }
+    }
+}
+
+impl Speech {
+    /// Checks that it may be sent, and says in whose name.
+    pub(crate) fn check(&self, by: &By, room: &Room, now: Time) -> Result<UserId, Error> {
+        match self {
+            Speech::Own(content) => {
+                let from = by.member()?;
+                room.check_send(from, content, now)?;
+                Ok(from.clone())
+            }
+            Speech::For { from, is_app_admin, content, .. } => {
+                room.check_send_for(from, *is_app_admin, content, now)?;
+                Ok(from.clone())
+            }
+        }
+    }
+
+    /// What it says.
+    pub(crate) fn content(&self) -> &Content {
+        match self {
+            Speech::Own(content) | Speech::For { content, .. } => content,
+        }
+    }
+
+    /// The same in other words.
+    pub(crate) fn with(mut self, words: Content) -> Self {
+        match &mut self {
+            Speech::Own(content) | Speech::For { content, .. } => *content = words,
+        }
+        self
     }
 }
 

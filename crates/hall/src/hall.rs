@@ -4,7 +4,10 @@
 //! A planned command says what it touches ([`crate::Touches`]), waits for what is on its way and touches the same, is planned under
 //! the rules, goes to the disk, and is applied, told and answered when it is there. What is said is told first and answered
 //! when it is kept. Members come and go meanwhile: a plan is applied to what is true by then, and what that changes beyond
-//! the plan is kept before its answer.
+//! the plan is kept before its answer. What somebody outside is asked about first (`reviews.rs`) is checked again when he has answered.
+//!
+//! What the room does of itself, as to end when its lifetime is over, is planned like what others want, and tried again until the disk
+//! takes it.
 //!
 //! The effects of one input come out before those of the next, and whoever performs them keeps that order.
 
@@ -14,15 +17,20 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use rooms::{
-    Client, Counters, Delta, Error, Event, Keep, LeaveCause, MembersChanged, Message, Outcome, PresenceBatch,
-    Record, Room, RoomId, RoomInfo, RoomType, SessionId, Time, UserId,
+    Client, Content, Delta, Error, Event, Keep, LeaveCause, Outcome, PresenceBatch, Record, Room, RoomId,
+    RoomType, SessionId, Time, UserId,
 };
 
-use crate::command::{self, Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said, Upshot};
-use crate::notes::{Happening, Note, Returned, Stays};
+use crate::command::{
+    self, Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Reviewed, SYSTEM, Said, Speech,
+    Upshot, Verdict,
+};
+use crate::exchange::{Audience, Durably, Effect, Input, Question, Reply, Told, Write};
+use crate::notes::{Happening, Returned, Stays};
 use crate::plans::{PlanId, Plans, Touches};
-use crate::standing::{self, Wish};
-use crate::streams::{MemberStreams, PeerId, Rights, Streams, WantedLayers};
+use crate::reviews::{Place, Review, Reviews};
+use crate::standing::Wish;
+use crate::streams::{PeerId, Streams};
 
 /// The shortest time between two batches of joins and leaves: 8 a second, and never more than 10 in any second even when
 /// the network bunches them.
@@ -37,8 +45,8 @@ const SLOWEST_BATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// How many who sent likes are named in a batch.
 const NAMED_LIKERS: usize = 20;
 
-/// After so long without a word from the disk a planned command is answered that nobody knows.
-const UNKNOWN_AFTER: Duration = Duration::from_secs(10);
+/// After so long a planned command is answered: one on its way to the disk, that nobody knows; one that waits, that too much does.
+const ANSWERED_AFTER: Duration = Duration::from_secs(10);
 
 /// After so long without a word from the disk what was told is answered as not yet kept.
 const NOT_KEPT_AFTER: Duration = Duration::from_secs(5);
@@ -46,254 +54,8 @@ const NOT_KEPT_AFTER: Duration = Duration::from_secs(5);
 /// How many inputs wait while the room's end is on its way to the disk.
 const MOST_WAITING: usize = 1024;
 
-/// Something that happens to a room. `T` is whoever is to be answered.
-#[derive(Debug)]
-pub enum Input<T> {
-    /// A session wants in, and to listen.
-    Enter {
-        /// Whose it is.
-        user: UserId,
-        /// Which.
-        session: SessionId,
-        /// Its turn among all that this session says.
-        turn: u64,
-        /// The room's password, as it was given.
-        password: Option<String>,
-        /// With what it comes.
-        client: Arc<Client>,
-        /// Whom to answer.
-        ticket: T,
-    },
-    /// A session goes.
-    Leave {
-        /// Whose it is.
-        user: UserId,
-        /// Which.
-        session: SessionId,
-        /// Its turn among all that this session says.
-        turn: u64,
-        /// Why.
-        cause: LeaveCause,
-        /// Whom to answer, if anybody waits.
-        ticket: Option<T>,
-    },
-    /// A session has a connection again, which has all up to `seen`, and is to get what it missed.
-    Back {
-        /// Whose it is.
-        user: UserId,
-        /// Which.
-        session: SessionId,
-        /// Its turn among all that this session says.
-        turn: u64,
-        /// The last message it has.
-        seen: u64,
-    },
-    /// A session lost its connection.
-    Lost {
-        /// Whose it is.
-        user: UserId,
-        /// Which.
-        session: SessionId,
-        /// Its turn among all that this session says.
-        turn: u64,
-        /// The last message it surely has.
-        seen: u64,
-    },
-    /// Somebody wants something done.
-    Do {
-        /// In whose name.
-        by: By,
-        /// Only if the room is of this type.
-        room_type: Option<RoomType>,
-        /// What.
-        command: Command,
-        /// Whom to answer.
-        ticket: T,
-    },
-    /// What is beyond this room has answered to [`Effect::Ask`].
-    Asked {
-        /// Which.
-        id: PlanId,
-        /// What.
-        result: Result<standing::Answer, Refusal>,
-    },
-    /// The disk has answered to [`Effect::Store`].
-    Stored {
-        /// Which.
-        id: PlanId,
-        /// Whether it took it; nothing was written when it did not.
-        result: Result<(), Refused>,
-    },
-    /// Time has passed: [`Hall::deadline`].
-    Time,
-}
-
-/// How something goes to the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durably {
-    /// By and by, never refused; nobody waits.
-    Journal,
-    /// By and by, never refused; [`Input::Stored`] when it is there.
-    Kept(PlanId),
-    /// Now or not at all; [`Input::Stored`] says which.
-    Commit(PlanId),
-}
-
-/// Something of the room that is written down, or struck out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
-    /// A part of its state.
-    Keep(Keep),
-    /// A session is in.
-    Presence {
-        /// Which.
-        session: SessionId,
-        /// Whose.
-        user: UserId,
-        /// Its member's place in join order.
-        place: u64,
-        /// The last message it has.
-        seen: u64,
-        /// The number of its stay.
-        stay: u64,
-        /// It was not in before.
-        is_new: bool,
-    },
-    /// A session is in no more.
-    Absence {
-        /// Which.
-        session: SessionId,
-        /// Whose.
-        user: UserId,
-    },
-    /// A message.
-    Message(Message),
-    /// Its numbers.
-    Counters(Counters),
-    /// It is no more, with all that belongs to it.
-    End(LeaveCause),
-}
-
-/// Who hears something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audience {
-    /// Every session that listens.
-    All,
-    /// These, as far as they listen.
-    Sessions(Vec<SessionId>),
-}
-
-/// What is told.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Told {
-    /// Something happened.
-    Event(Event),
-    /// Members came and went.
-    Members(MembersChanged),
-    /// How many likes there are, and who sent some.
-    Likes {
-        /// In all.
-        total: u64,
-        /// The first who sent some, and how many.
-        by: Vec<(UserId, u64)>,
-    },
-    /// What a member publishes now.
-    Streams(MemberStreams),
-    /// What one may publish now.
-    Rights(Rights),
-    /// What is wanted of what one publishes.
-    Wanted(WantedLayers),
-    /// One has lost a media connection, on which it published or not.
-    MediaLost(bool),
-}
-
-/// Something to be performed.
-#[derive(Debug)]
-pub enum Effect<T> {
-    /// To be written, with the events to be told of to whoever follows the room from outside.
-    Store {
-        /// How.
-        how: Durably,
-        /// What.
-        writes: Vec<Write>,
-        /// What happened.
-        told: Vec<Event>,
-        /// By whom.
-        operator: String,
-        /// The room's record as it will be, where that is another.
-        info: Option<Box<RoomInfo>>,
-    },
-    /// To be told to sessions.
-    Tell {
-        /// Whom.
-        to: Audience,
-        /// What.
-        what: Told,
-    },
-    /// A session is answered that wanted in. Where it is let in, it listens from here on.
-    Entered {
-        /// Which.
-        session: SessionId,
-        /// The turn of what is answered.
-        turn: u64,
-        /// Who asked.
-        ticket: T,
-        /// What.
-        result: Result<Entry, Refusal>,
-    },
-    /// Who asked is answered.
-    Answer {
-        /// Who.
-        ticket: T,
-        /// What.
-        result: Result<Answer, Refusal>,
-    },
-    /// A session listens no more. With a cause it was put out, and is told.
-    Unlisten {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        cause: Option<LeaveCause>,
-    },
-    /// A session is sent what it missed: nothing is lost or told twice before and after this.
-    CatchUp {
-        /// Which.
-        session: SessionId,
-        /// The turn in which it asked.
-        turn: u64,
-        /// The messages.
-        messages: Vec<Message>,
-        /// What is wanted of what it publishes.
-        wanted: Vec<WantedLayers>,
-    },
-    /// What may flow on a connection from now on.
-    Rights {
-        /// Which.
-        peer: PeerId,
-        /// What.
-        rights: Rights,
-    },
-    /// Connections that end.
-    ClosePeers(Vec<PeerId>),
-    /// Somebody who may wants something that concerns other rooms too: it is to be done or refused, and [`Input::Asked`] says so.
-    /// Until then nobody takes away the right by which it is wanted, and the room does not end.
-    Ask {
-        /// Which.
-        id: PlanId,
-        /// Who, as others are told.
-        operator: String,
-        /// The room's owner.
-        owner: UserId,
-        /// What.
-        wish: Wish<RoomId>,
-    },
-    /// The room is over, on disk too. Nothing of it follows but answers.
-    Over,
-    /// To be remembered.
-    Note(Note),
-    /// These were placed, though somebody may have deleted their accounts meanwhile: who is gone is to be taken out again.
-    Confirm(Vec<UserId>),
-}
+/// How long the disk is left alone that has refused what the room does of itself.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What waits until it may be planned.
 enum Want {
@@ -316,7 +78,9 @@ struct Wanted<T> {
     by: By,
     room_type: Option<RoomType>,
     want: Want,
-    ticket: T,
+    /// `None`: the room itself wants it.
+    ticket: Option<T>,
+    since: Time,
 }
 
 /// A plan on its way to the disk.
@@ -343,22 +107,47 @@ struct Keeping<T> {
 struct Ending<T> {
     /// What would be written behind it: dropped with the room, or written after all.
     held: Vec<Effect<T>>,
-    /// What wants to change the room meanwhile.
-    waiting: VecDeque<Input<T>>,
+    /// What wants to change the room meanwhile, and since when.
+    waiting: VecDeque<(Time, Input<T>)>,
+}
+
+/// What the room does of itself.
+#[derive(Default)]
+struct Own {
+    /// Robots whose accounts are gone.
+    gone: Vec<UserId>,
+    /// What is wanted of that, and the robots that it puts out.
+    plan: Option<(PlanId, Vec<UserId>)>,
+    /// The disk has refused it, and is left alone until then.
+    retry_at: Option<Time>,
+}
+
+/// What a hall is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// By how many sessions a user may be in at once; 0 is as many as it likes.
+    pub most_sessions: usize,
+    /// How long the app's own server has to answer.
+    pub review: Duration,
 }
 
 /// An open room.
 pub struct Hall<T> {
     /// `None` once it is over.
     room: Option<Room>,
-    most_sessions: usize,
+    bounds: Bounds,
     plans: Plans,
     wanted: HashMap<PlanId, Wanted<T>, foldhash::fast::RandomState>,
     made: HashMap<PlanId, Made<T>, foldhash::fast::RandomState>,
     /// Who waits for an answer from beyond the room.
     asking: HashMap<PlanId, T, foldhash::fast::RandomState>,
+    /// What waits for one of the app's own server.
+    reviews: Reviews<T>,
+    own: Own,
     /// In the order in which they were told, which is the disk's.
     keeping: VecDeque<Keeping<T>>,
+    /// What applying a plan has changed beyond it, and when that was wanted.
+    late: Vec<Keeping<T>>,
     ending: Option<Ending<T>>,
     /// The sessions that are in, and the latest turn that is known of each.
     turns: HashMap<SessionId, u64, foldhash::fast::RandomState>,
@@ -395,16 +184,19 @@ impl Likes {
 }
 
 impl<T> Hall<T> {
-    /// Opens a room. A user may be in by `most_sessions` at once; 0 is as many as it likes.
-    pub fn new(room: Room, most_sessions: usize) -> Self {
+    /// Opens a room.
+    pub fn new(room: Room, bounds: Bounds) -> Self {
         Self {
             room: Some(room),
-            most_sessions,
+            bounds,
             plans: Plans::default(),
             wanted: HashMap::default(),
             made: HashMap::default(),
             asking: HashMap::default(),
+            reviews: Reviews::default(),
+            own: Own::default(),
             keeping: VecDeque::new(),
+            late: Vec::new(),
             ending: None,
             turns: HashMap::default(),
             batch: PresenceBatch::default(),
@@ -473,14 +265,22 @@ impl<T> Hall<T> {
     /// When [`Input::Time`] is due.
     pub fn deadline(&self) -> Option<Time> {
         let room = self.room.as_ref()?;
-        let mut made = self.plans.on_their_way().filter_map(|id| self.made.get(&id));
-        let unknown = made.find(|made| made.ticket.is_some() && made.result.is_none());
+        let made = self.plans.on_their_way().filter_map(|id| self.made.get(&id));
+        let made = made.filter(|made| made.ticket.is_some()).map(|made| made.since).min();
         let keeping = self.keeping.iter().find(|keeping| keeping.ticket.is_some());
+        let late = self.late.iter().filter(|keeping| keeping.ticket.is_some()).map(|keeping| keeping.since);
+        let wanted = self.wanted.values().filter(|wanted| wanted.ticket.is_some()).map(|wanted| wanted.since);
+        let waiting = self.ending.as_ref().and_then(|ending| ending.waiting.front());
         [
             self.flush_at(),
             self.settle_at,
             room.next_request_deadline(),
-            unknown.map(|made| made.since + UNKNOWN_AFTER),
+            self.own_deadline(room),
+            self.reviews.deadline(self.line_patience()),
+            made.map(|since| since + ANSWERED_AFTER),
+            late.min().map(|since| since + ANSWERED_AFTER),
+            wanted.min().map(|since| since + ANSWERED_AFTER),
+            waiting.map(|(since, _)| *since + ANSWERED_AFTER),
             keeping.map(|keeping| keeping.since + NOT_KEPT_AFTER),
         ]
         .into_iter()
@@ -492,6 +292,8 @@ impl<T> Hall<T> {
     pub fn handle(&mut self, input: Input<T>, now: Time) {
         self.now = self.now.max(now);
         self.take(input);
+        self.go_on_with_reviews();
+        self.see_to_itself();
         self.plan_what_may();
         // What is said and kept changes nothing of it, and is most of what happens.
         if !std::mem::replace(&mut self.is_settled, true) {
@@ -512,7 +314,7 @@ impl<T> Hall<T> {
             && changes_the_room(&input)
         {
             if ending.waiting.len() < MOST_WAITING {
-                return ending.waiting.push_back(input);
+                return ending.waiting.push_back((self.now, input));
             }
             return self.turn_away(input, Refusal::Busy);
         }
@@ -533,9 +335,7 @@ impl<T> Hall<T> {
                     true => Ok(()),
                     false => self.leave(&user, session, cause),
                 };
-                if let Some(ticket) = ticket {
-                    self.answer(ticket, result.map(|()| Answer::Done).map_err(Refusal::Rule));
-                }
+                self.answer(ticket, result.map(|()| Answer::Done).map_err(Refusal::Rule));
             }
             Input::Back { user, session, turn, seen } => {
                 if !self.is_overtaken(session, turn) {
@@ -550,20 +350,31 @@ impl<T> Hall<T> {
                 self.note(&user, session, turn, seen, Vec::new());
             }
             Input::Do { by, room_type, command, ticket } => self.ask(by, room_type, command, ticket),
-            Input::Asked { id, result } => {
+            Input::Asked { id, reply: Reply::Beyond(result) } => {
                 self.plans.end(id);
                 match self.asking.remove(&id) {
                     Some(ticket) => self.answer(ticket, result.map(Answer::Beyond)),
                     None => debug_assert!(false, "{id:?} was not asked"),
                 }
             }
+            Input::Asked { id, reply: Reply::Verdict(verdict) } => self.reviews.hear(id, verdict),
+            Input::Gone(users) => {
+                let known = &mut self.own.gone;
+                users.into_iter().for_each(|user| {
+                    if !known.contains(&user) {
+                        known.push(user);
+                    }
+                });
+            }
             Input::Stored { id, result } => self.stored(id, result),
             Input::Time => self.pass(),
         }
     }
 
-    fn answer(&mut self, ticket: T, result: Result<Answer, Refusal>) {
-        self.effects.push_back(Effect::Answer { ticket, result });
+    fn answer(&mut self, ticket: impl Into<Option<T>>, result: Result<Answer, Refusal>) {
+        if let Some(ticket) = ticket.into() {
+            self.effects.push_back(Effect::Answer { ticket, result });
+        }
     }
 
     /// The room is over.
@@ -596,7 +407,8 @@ impl<T> Hall<T> {
         let room = self.room.as_mut().ok_or(Refusal::Gone)?;
         room.require_password(user, password)?;
         let own = room.members().sessions(user.as_str());
-        if self.most_sessions > 0 && own.len() >= self.most_sessions && !own.contains(&session) {
+        if self.bounds.most_sessions > 0 && own.len() >= self.bounds.most_sessions && !own.contains(&session)
+        {
             return Err(Refusal::Crowded(own.to_vec()));
         }
         let entered = room.enter(user, session, self.now)?;
@@ -691,7 +503,15 @@ impl<T> Hall<T> {
         let want = match command {
             Command::Planned(command) => Want::Plan(command),
             Command::Beyond(wish) => Want::Ask(wish),
-            Command::Said(said) => return self.say(&by, &said, ticket),
+            Command::Reviewed(what) => {
+                let (is_asked, since) = (true, self.now);
+                return self.line_up(Review { by, room_type, what, is_asked, ticket, since });
+            }
+            Command::Said(Said::Message(speech)) if self.reviews.has(&by) => {
+                let (what, is_asked, since) = (Reviewed::Message(speech), false, self.now);
+                return self.line_up(Review { by, room_type, what, is_asked, ticket, since });
+            }
+            Command::Said(said) => return self.say(&by, said, ticket),
             Command::Passing(passing) => {
                 let result = self.pass_on(&by, passing);
                 return match result {
@@ -703,14 +523,22 @@ impl<T> Hall<T> {
                 };
             }
         };
-        match self.plans.want(want.touches(&by, room, self.now)) {
-            Ok(id) => drop(self.wanted.insert(id, Wanted { by, room_type, want, ticket })),
-            Err(_) => self.answer(ticket, Err(Refusal::Busy)),
+        let since = self.now;
+        self.want(Wanted { by, room_type, want, ticket: Some(ticket), since });
+    }
+
+    /// Something is to be planned as soon as it may.
+    fn want(&mut self, wanted: Wanted<T>) {
+        let Some(room) = &self.room else { return self.answer(wanted.ticket, Err(Refusal::Gone)) };
+        match self.plans.want(wanted.want.touches(&wanted.by, room, self.now)) {
+            Ok(id) => drop(self.wanted.insert(id, wanted)),
+            Err(_) => self.answer(wanted.ticket, Err(Refusal::Busy)),
         }
     }
 
-    fn say(&mut self, by: &By, said: &Said, ticket: T) {
+    fn say(&mut self, by: &By, said: Said, ticket: T) {
         let Some(room) = &mut self.room else { return self.answer(ticket, Err(Refusal::Gone)) };
+        let is_untold = said.is_untold();
         let event = match said.say(by, room, self.now) {
             Ok(event) => event,
             Err(error) => return self.answer(ticket, Err(error.into())),
@@ -723,22 +551,140 @@ impl<T> Hall<T> {
             _ => (Vec::new(), Answer::Likes(room.counters().likes)),
         };
         writes.push(Write::Counters(room.counters()));
-        let told = if said.is_untold() { Vec::new() } else { vec![event.clone()] };
-        self.keep(writes, told, by.name(), Some(ticket), answer);
+        let told = if is_untold { Vec::new() } else { vec![event.clone()] };
+        let (id, ticket, since) = (self.plans.number(), Some(ticket), self.now);
+        self.keeping.push_back(Keeping { id, ticket, answer, since });
+        self.keep(id, writes, told, by.name());
         self.tell([event]);
     }
 
-    /// Writes what is done already, and answers when it is on disk.
-    fn keep(
-        &mut self,
-        writes: Vec<Write>,
-        told: Vec<Event>,
-        operator: &str,
-        ticket: Option<T>,
-        answer: Answer,
-    ) {
-        let id = self.plans.number();
-        self.keeping.push_back(Keeping { id, ticket, answer, since: self.now });
+    // What the app's own server is asked
+
+    fn line_up(&mut self, review: Review<T>) {
+        if let Err((_, ticket)) = self.reviews.push(review) {
+            self.answer(ticket, Err(Refusal::Busy));
+        }
+    }
+
+    /// Nothing is decided while the room's end is on its way: then it is over, or goes on.
+    fn go_on_with_reviews(&mut self) {
+        while self.room.is_some()
+            && self.ending.is_none()
+            && let Some((review, verdict, place)) = self.reviews.next()
+        {
+            // Also who was asked about is held to what is true by now.
+            match (self.review(&review), verdict) {
+                (Err(refusal), _) => self.answer(review.ticket, Err(refusal)),
+                (Ok(None), _) => self.carry_on(review, None),
+                (Ok(Some(question)), None) => self.put_question(review, place, question),
+                (Ok(Some(_)), Some(verdict)) => self.decide(review, verdict),
+            }
+        }
+    }
+
+    /// Checks what stands in line, and returns what is to be asked about it, if anything is.
+    fn review(&self, review: &Review<T>) -> Result<Option<Question>, Refusal> {
+        let room = self.room.as_ref().ok_or(Refusal::Gone)?;
+        room.require_type(review.room_type)?;
+        if !review.is_asked {
+            return Ok(None);
+        }
+        review.by.require_right(room)?;
+        Ok(Some(match &review.what {
+            Reviewed::Message(speech) => Question::Message {
+                from: speech.check(&review.by, room, self.now)?,
+                room_type: room.info().room_type,
+                content: speech.content().clone(),
+            },
+            Reviewed::Gift(give) => {
+                room.check_give(give.count)?;
+                Question::Gift(give.clone())
+            }
+        }))
+    }
+
+    /// How long anything stands behind another of its session.
+    fn line_patience(&self) -> Duration {
+        self.bounds.review + ANSWERED_AFTER
+    }
+
+    fn put_question(&mut self, review: Review<T>, place: Place, question: Question) {
+        let (id, operator) = (self.plans.number(), review.by.name().to_owned());
+        self.reviews.put_back(review, place, id, self.now + self.bounds.review);
+        self.effects.push_back(Effect::Ask { id, operator, question });
+    }
+
+    fn decide(&mut self, review: Review<T>, verdict: Verdict) {
+        let is_gift = matches!(review.what, Reviewed::Gift(_));
+        let answer = match verdict {
+            Verdict::Agreed => return self.carry_on(review, None),
+            Verdict::Changed(words) => return self.carry_on(review, Some(words)),
+            Verdict::Dropped => Ok(Answer::Dropped),
+            Verdict::Refused(objection) if is_gift => Err(Refusal::GiftRefused(objection)),
+            Verdict::Refused(objection) => Err(Refusal::MessageRefused(objection)),
+            Verdict::NotAsked => Err(Refusal::Busy),
+        };
+        self.answer(review.ticket, answer);
+    }
+
+    /// Nobody has an objection.
+    fn carry_on(&mut self, review: Review<T>, words: Option<Content>) {
+        let Review { by, room_type, what, ticket, .. } = review;
+        match what {
+            Reviewed::Message(speech) => {
+                let speech = words.into_iter().fold(speech, Speech::with);
+                self.say(&by, Said::Message(speech), ticket);
+            }
+            Reviewed::Gift(give) => {
+                let (want, ticket, since) = (Want::Plan(Planned::Give(give)), Some(ticket), self.now);
+                self.want(Wanted { by, room_type, want, ticket, since });
+            }
+        }
+    }
+
+    // What the room does of itself
+
+    /// What there is to do, and the robots that it puts out.
+    fn own_want(&self, room: &Room) -> Option<(Planned, Vec<UserId>)> {
+        if room.deadline().is_some_and(|at| at <= self.now) {
+            return Some((Planned::Expire, Vec::new()));
+        }
+        let gone = &self.own.gone;
+        (!gone.is_empty()).then(|| (Planned::DeleteRobots(gone.clone()), gone.clone()))
+    }
+
+    fn own_deadline(&self, room: &Room) -> Option<Time> {
+        if self.own.plan.is_some() || self.ending.is_some() {
+            return None;
+        }
+        let due = if self.own.gone.is_empty() { room.deadline() } else { Some(self.now) };
+        due.map(|at| self.own.retry_at.map_or(at, |retry| retry.max(at)))
+    }
+
+    /// What is due is wanted, and wanted again later where the disk has refused it.
+    fn see_to_itself(&mut self) {
+        let Some(room) = &self.room else { return };
+        if self.own_deadline(room).is_none_or(|at| at > self.now) {
+            return;
+        }
+        let Some((command, robots)) = self.own_want(room) else { return };
+        let (by, want) = (By::App(SYSTEM.into()), Want::Plan(command));
+        let id = self.plans.insist(want.touches(&by, room, self.now));
+        self.own.plan = Some((id, robots));
+        self.wanted.insert(id, Wanted { by, room_type: None, want, ticket: None, since: self.now });
+    }
+
+    /// A plan has come to its end, done or not.
+    fn note_own(&mut self, id: PlanId, is_refused: bool) {
+        let Some((_, robots)) = self.own.plan.take_if(|(own, _)| *own == id) else { return };
+        self.own.retry_at = is_refused.then(|| self.now + RETRY);
+        if !is_refused {
+            self.own.gone.retain(|user| !robots.contains(user));
+        }
+    }
+
+    /// Writes what is done already: [`Input::Stored`] when it is on disk.
+    fn keep(&mut self, id: PlanId, writes: Vec<Write>, told: Vec<Event>, operator: &str) {
         let operator = operator.to_owned();
         self.store(Effect::Store { how: Durably::Kept(id), writes, told, operator, info: None });
     }
@@ -857,7 +803,7 @@ impl<T> Hall<T> {
                 None => Touches::none(),
             };
             let Some(id) = self.plans.begin(touches) else { return };
-            let Some(Wanted { by, room_type, want, ticket }) = self.wanted.remove(&id) else {
+            let Some(Wanted { by, room_type, want, ticket, since }) = self.wanted.remove(&id) else {
                 debug_assert!(false, "{id:?} waits and nobody wants it");
                 self.plans.end(id);
                 continue;
@@ -869,17 +815,21 @@ impl<T> Hall<T> {
                     let is_right = is_right.and_then(|()| by.require_right(room).map_err(Refusal::Rule));
                     is_right.map(|()| {
                         self.plans.set_aside(id);
-                        let (operator, owner) = (by.name().to_owned(), room.info().owner.clone());
-                        self.effects.push_back(Effect::Ask { id, operator, owner, wish });
+                        let question = Question::Beyond { owner: room.info().owner.clone(), wish };
+                        let operator = by.name().to_owned();
+                        self.effects.push_back(Effect::Ask { id, operator, question });
                         None
                     })
                 }
             };
             match planned {
-                Ok(Some((upshot, outcome))) => self.hand_over(id, by, upshot, outcome, ticket),
-                Ok(None) => drop(self.asking.insert(id, ticket)),
+                Ok(Some((upshot, outcome))) => self.hand_over(id, by, upshot, outcome, (ticket, since)),
+                Ok(None) => {
+                    self.asking.extend(ticket.map(|ticket| (id, ticket)));
+                }
                 Err(refusal) => {
                     self.plans.end(id);
+                    self.note_own(id, false);
                     self.answer(ticket, Err(refusal));
                 }
             }
@@ -887,7 +837,14 @@ impl<T> Hall<T> {
     }
 
     /// A plan goes to the disk.
-    fn hand_over(&mut self, id: PlanId, by: By, upshot: Upshot, outcome: Outcome, ticket: T) {
+    fn hand_over(
+        &mut self,
+        id: PlanId,
+        by: By,
+        upshot: Upshot,
+        outcome: Outcome,
+        (ticket, since): (Option<T>, Time),
+    ) {
         let mut writes: Vec<Write> = outcome.changes.iter().flat_map(Delta::keeps).map(Write::Keep).collect();
         let info = outcome.changes.iter().find_map(|change| match change {
             Delta::Info(info) => Some(info.clone()),
@@ -908,8 +865,7 @@ impl<T> Hall<T> {
             self.ending = Some(Ending { held: Vec::new(), waiting: VecDeque::new() });
         }
         let result = (!is_kept).then_some(Ok(()));
-        let (behind, ticket, since) = (Vec::new(), Some(ticket), self.now);
-        let made = Made { by, upshot, outcome, behind, ticket, since, result };
+        let made = Made { by, upshot, outcome, behind: Vec::new(), ticket, since, result };
         self.made.insert(id, made);
         if !is_kept {
             self.apply_what_may();
@@ -917,8 +873,12 @@ impl<T> Hall<T> {
     }
 
     fn stored(&mut self, id: PlanId, result: Result<(), Refused>) {
-        if let Some(at) = self.keeping.iter().position(|keeping| keeping.id == id) {
-            let Some(Keeping { ticket: Some(ticket), answer, .. }) = self.keeping.remove(at) else { return };
+        let late = self.late.iter().position(|late| late.id == id).map(|at| self.late.swap_remove(at));
+        let keeping = late.or_else(|| {
+            let at = self.keeping.iter().position(|keeping| keeping.id == id)?;
+            self.keeping.remove(at)
+        });
+        if let Some(Keeping { ticket, answer, .. }) = keeping {
             return self.answer(ticket, result.map(|()| answer).map_err(|_| Refusal::NotYetKept));
         }
         match self.made.get_mut(&id) {
@@ -935,11 +895,14 @@ impl<T> Hall<T> {
             && let Some(mut made) = self.made.remove(&id)
         {
             self.is_settled = false;
-            match made.result.take().unwrap_or(Ok(())) {
+            let result = made.result.take().unwrap_or(Ok(()));
+            let is_refused = result.is_err();
+            match result {
                 Ok(()) => self.apply(made),
                 Err(refused) => self.give_up(made, refused),
             }
             self.plans.end(id);
+            self.note_own(id, is_refused);
         }
     }
 
@@ -947,20 +910,18 @@ impl<T> Hall<T> {
         if let Some(room) = &mut self.room {
             room.give_up(&made.outcome, self.now);
         }
-        if let Some(ticket) = made.ticket {
-            self.answer(ticket, Err(Refusal::Store(refused)));
-        }
+        self.answer(made.ticket, Err(Refusal::Store(refused)));
         if matches!(made.upshot, Upshot::End(_))
             && let Some(Ending { held, waiting }) = self.ending.take()
         {
             // The room goes on: what has happened in it is written after all, and who waited comes in.
             self.effects.extend(held);
-            waiting.into_iter().for_each(|input| self.take(input));
+            waiting.into_iter().for_each(|(_, input)| self.take(input));
         }
     }
 
     fn apply(&mut self, made: Made<T>) {
-        let Made { by, upshot, outcome, behind, ticket, .. } = made;
+        let Made { by, upshot, outcome, behind, ticket, since, .. } = made;
         if let Upshot::End(cause) = upshot {
             return self.end(cause, ticket);
         }
@@ -1022,13 +983,13 @@ impl<T> Hall<T> {
                 let writes = has_gift.then_some(counters).into_iter().collect();
                 self.journal(writes, late.events, by.name().to_owned());
             }
-            if let Some(ticket) = ticket {
-                self.answer(ticket, Ok(answer));
-            }
+            self.answer(ticket, Ok(answer));
         } else {
             // What was acknowledged is on disk, also where it went beyond the plan.
             writes.extend(has_gift.then_some(counters));
-            self.keep(writes, late.events, by.name(), ticket, answer);
+            let id = self.plans.number();
+            self.late.push(Keeping { id, ticket, answer, since });
+            self.keep(id, writes, late.events, by.name());
         }
     }
 
@@ -1052,23 +1013,21 @@ impl<T> Hall<T> {
         (self.batch, self.likes) = (PresenceBatch::default(), Likes::default());
         // Whoever hears of the end by an answer finds nothing of the room any more.
         self.effects.push_back(Effect::Over);
-        if let Some(ticket) = ticket {
-            let (counters, senders) = (room.counters(), room.sender_count());
-            self.answer(ticket, Ok(Answer::Statistic { counters, senders }));
-        }
+        let (counters, senders) = (room.counters(), room.sender_count());
+        self.answer(ticket, Ok(Answer::Statistic { counters, senders }));
         for id in self.plans.drain() {
             if let Some(wanted) = self.wanted.remove(&id) {
                 self.answer(wanted.ticket, Err(Refusal::Gone));
             }
         }
         // What was told before the end is on disk before it.
-        for keeping in std::mem::take(&mut self.keeping) {
-            if let Some(ticket) = keeping.ticket {
-                self.answer(ticket, Ok(keeping.answer));
-            }
+        let late = std::mem::take(&mut self.late);
+        for keeping in std::mem::take(&mut self.keeping).into_iter().chain(late) {
+            self.answer(keeping.ticket, Ok(keeping.answer));
         }
+        self.reviews.drain().into_iter().for_each(|ticket| self.answer(ticket, Err(Refusal::Gone)));
         let waiting = self.ending.take().map(|ending| ending.waiting);
-        waiting.into_iter().flatten().for_each(|input| self.refuse(input));
+        waiting.into_iter().flatten().for_each(|(_, input)| self.refuse(input));
     }
 
     // Telling
@@ -1142,19 +1101,44 @@ impl<T> Hall<T> {
             }
         }
         let overdue = |since: Time, after| since + after <= now;
-        let unknown = self.made.values_mut().filter(|made| made.result.is_none());
-        let unknown = unknown.filter(|made| overdue(made.since, UNKNOWN_AFTER));
+        let unknown = self.made.values_mut().filter(|made| overdue(made.since, ANSWERED_AFTER));
         let unknown: Vec<T> = unknown.filter_map(|made| made.ticket.take()).collect();
         let late = self.keeping.iter_mut().take_while(|keeping| overdue(keeping.since, NOT_KEPT_AFTER));
-        let late: Vec<T> = late.filter_map(|keeping| keeping.ticket.take()).collect();
+        let mut late: Vec<T> = late.filter_map(|keeping| keeping.ticket.take()).collect();
+        let beyond = self.late.iter_mut().filter(|keeping| overdue(keeping.since, ANSWERED_AFTER));
+        late.extend(beyond.filter_map(|keeping| keeping.ticket.take()));
         unknown.into_iter().for_each(|ticket| self.answer(ticket, Err(Refusal::Unknown)));
         late.into_iter().for_each(|ticket| self.answer(ticket, Err(Refusal::NotYetKept)));
+        self.turn_away_overdue();
+    }
+
+    /// Whoever has waited long enough is answered, and what it wants is not done later.
+    fn turn_away_overdue(&mut self) {
+        let now = self.now;
+        let is_overdue = |since: Time| since + ANSWERED_AFTER <= now;
+        let wanted = self.wanted.iter();
+        let overdue = wanted.filter(|(_, wanted)| wanted.ticket.is_some() && is_overdue(wanted.since));
+        for id in overdue.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.plans.end(id);
+            let ticket = self.wanted.remove(&id).and_then(|wanted| wanted.ticket);
+            self.answer(ticket, Err(Refusal::Busy));
+        }
+        while let Some(Ending { waiting, .. }) = &mut self.ending
+            && waiting.front().is_some_and(|(since, _)| is_overdue(*since))
+            && let Some((_, input)) = waiting.pop_front()
+        {
+            self.turn_away(input, Refusal::Busy);
+        }
+        for ticket in self.reviews.pass(now, self.line_patience()) {
+            self.answer(ticket, Err(Refusal::Busy));
+        }
     }
 }
 
 /// Whether it changes what would have to be written.
 fn changes_the_room<T>(input: &Input<T>) -> bool {
     // A planned command waits among the plans, since the end touches everything.
+    // So does what the app's server is asked about, in its own line.
     matches!(input, Input::Enter { .. } | Input::Do { command: Command::Said(_), .. })
 }
 

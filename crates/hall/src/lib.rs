@@ -7,16 +7,22 @@
 
 pub mod between;
 mod command;
+mod exchange;
 mod hall;
 mod notes;
 mod plans;
+mod reviews;
 pub mod session;
 mod standing;
 mod streams;
 pub mod tenant;
 
-pub use command::{Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Said};
-pub use hall::{Audience, Durably, Effect, Hall, Input, Told, Write};
+pub use command::{
+    Answer, By, Command, Entry, Give, Objection, Passing, Planned, Refusal, Refused, Reviewed, SYSTEM, Said,
+    Speech, Verdict,
+};
+pub use exchange::{Audience, Durably, Effect, Input, Question, Reply, Told, Write};
+pub use hall::{Bounds, Hall};
 pub use notes::{Happening, Note, Returned, Stay};
 pub use plans::{PlanId, Touch, Touches};
 pub use streams::{MemberStreams, Offer, PeerId, Rights, Shown, Streams, WantedLayers};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rooms::{Client, Incarnation, LeaveCause, RoomId, SessionId, Time, UserId};
 
 use crate::command::{Entry, Refusal};
-use crate::hall;
+use crate::exchange;
 
 /// A resume token, as far as it is kept: its SHA-256.
 pub type TokenHash = [u8; 32];
@@ -86,7 +86,7 @@ pub enum Input<T> {
         /// Whom to answer, or whom the hall is to.
         ticket: T,
     },
-    /// A hall has answered: [`hall::Effect::Entered`].
+    /// A hall has answered: [`exchange::Effect::Entered`].
     Entered {
         /// Which.
         room: Incarnation,
@@ -97,7 +97,7 @@ pub enum Input<T> {
         /// Whom to answer.
         ticket: T,
     },
-    /// A hall has it no more: [`hall::Effect::Unlisten`].
+    /// A hall has it no more: [`exchange::Effect::Unlisten`].
     Out(Incarnation),
     /// It ends.
     End(LeaveCause),
@@ -137,7 +137,7 @@ pub enum Effect<T> {
         /// Which.
         room: Incarnation,
         /// What.
-        input: hall::Input<T>,
+        input: exchange::Input<T>,
     },
     /// Who asked is answered.
     Answer {
@@ -397,7 +397,7 @@ impl<T> Session<T> {
         for (room, seen) in back {
             let (user, session, turn) = (self.user.clone(), self.id, self.next_turn());
             self.behind.push((room.clone(), turn));
-            self.say(room, hall::Input::Back { user, session, turn, seen });
+            self.say(room, exchange::Input::Back { user, session, turn, seen });
         }
     }
 
@@ -419,7 +419,7 @@ impl<T> Session<T> {
             .collect();
         for (room, seen) in lost {
             let (user, session, turn) = (self.user.clone(), self.id, self.next_turn());
-            self.say(room, hall::Input::Lost { user, session, turn, seen });
+            self.say(room, exchange::Input::Lost { user, session, turn, seen });
         }
         self.effects.push_back(Effect::Wait(link));
     }
@@ -455,7 +455,7 @@ impl<T> Session<T> {
         self.turn
     }
 
-    fn say(&mut self, room: Incarnation, input: hall::Input<T>) {
+    fn say(&mut self, room: Incarnation, input: exchange::Input<T>) {
         self.effects.push_back(Effect::Say { room, input });
     }
 
@@ -470,7 +470,7 @@ impl<T> Session<T> {
             None => self.stays.push(Stay { asked: Some(turn), ..Stay::new(room.clone()) }),
         }
         let client = self.client.clone();
-        self.say(room, hall::Input::Enter { user, session, turn, password, client, ticket });
+        self.say(room, exchange::Input::Enter { user, session, turn, password, client, ticket });
     }
 
     fn entered(&mut self, room: Incarnation, turn: u64, result: Result<Entry, Refusal>, ticket: T) {
@@ -507,7 +507,7 @@ impl<T> Session<T> {
 
     fn leave(&mut self, room: Incarnation, cause: LeaveCause, ticket: Option<T>) {
         let (user, session, turn) = (self.user.clone(), self.id, self.next_turn());
-        self.say(room, hall::Input::Leave { user, session, turn, cause, ticket });
+        self.say(room, exchange::Input::Leave { user, session, turn, cause, ticket });
     }
 }
 
@@ -541,16 +541,16 @@ mod tests {
             self.0.handle(input);
             let effects = std::iter::from_fn(|| self.0.poll());
             let short = effects.map(|effect| match effect {
-                Effect::Say { room, input: hall::Input::Enter { turn, .. } } => {
+                Effect::Say { room, input: exchange::Input::Enter { turn, .. } } => {
                     format!("enter {} {turn}", room.room)
                 }
-                Effect::Say { room, input: hall::Input::Leave { turn, .. } } => {
+                Effect::Say { room, input: exchange::Input::Leave { turn, .. } } => {
                     format!("leave {} {turn}", room.room)
                 }
-                Effect::Say { room, input: hall::Input::Lost { turn, seen, .. } } => {
+                Effect::Say { room, input: exchange::Input::Lost { turn, seen, .. } } => {
                     format!("lost {} {turn} at {seen}", room.room)
                 }
-                Effect::Say { room, input: hall::Input::Back { turn, seen, .. } } => {
+                Effect::Say { room, input: exchange::Input::Back { turn, seen, .. } } => {
                     format!("back {} {turn} at {seen}", room.room)
                 }
                 Effect::Attached { rooms, .. } => format!("attached {rooms:?}"),
@@ -616,6 +616,37 @@ mod tests {
     }
 
     #[test]
+    fn a_session_goes_on_as_long_as_the_usersig_that_it_has_shown_last() {
+        let mut ann = Driver::begin();
+        let end = ann.0.valid_until;
+        let resume = |now| Input::Resume { used: FIRST, next: SECOND, seen: HashMap::new(), now };
+        assert_eq!(ann.tell(resume(end)), ["Refused"]);
+
+        let later = end + std::time::Duration::from_secs(1);
+        assert_eq!(ann.tell(Input::Renew(later)), ["Keep(Changed)"]);
+        assert_eq!(ann.tell(resume(end)), ["attached []", "Keep(Changed)"]);
+
+        ann.tell(Input::End(LeaveCause::Leave));
+        assert!(ann.tell(Input::Renew(later)).is_empty(), "it is over");
+        let resume = Input::Resume { used: SECOND, next: FIRST, seen: HashMap::new(), now: NOW };
+        assert_eq!(ann.tell(resume), ["Refused"]);
+    }
+
+    #[test]
+    fn only_one_that_is_lost_makes_room_and_only_its_own_token_ends_it() {
+        let mut ann = Driver::begin();
+
+        assert!(ann.tell(Input::EndIfLost).is_empty());
+        assert!(ann.tell(Input::EndByToken(SECOND)).is_empty());
+        let link = ann.0.link;
+        ann.tell(Input::Detach { link, how: Loss::Silent });
+
+        assert_eq!(ann.tell(Input::EndIfLost), ["Keep(Deleted)", "Over"]);
+        let mut ben = Driver::begin();
+        assert_eq!(ben.tell(Input::EndByToken(FIRST)), ["Keep(Deleted)", "Over"]);
+    }
+
+    #[test]
     fn what_a_silent_connection_did_not_acknowledge_is_sent_again() {
         let mut ann = Driver::begin();
         ann.enter(1);
@@ -633,7 +664,9 @@ mod tests {
 
         assert!(ann.0.is_behind(&room_id));
         assert!(!ann.0.catch_up(&room(1), 2), "nothing was asked for in that turn");
-        assert!(ann.0.catch_up(&room(1), 3));
+        ann.resume(SECOND, FIRST);
+        assert!(!ann.0.catch_up(&room(1), 3), "the connection that asked for it is gone");
+        assert!(ann.0.catch_up(&room(1), 4));
         assert!(!ann.0.is_behind(&room_id));
     }
 }

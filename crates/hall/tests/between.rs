@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hall::between::{Answer, Asks, Between, Command, Effect, Host, Input, NewBattle, Told, Wish, Write};
-use hall::{By, Durably, Hall, PlanId, Planned, Refusal, Refused};
+use hall::{Bounds, By, Durably, Hall, PlanId, Planned, Question, Refusal, Refused, Reply};
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
     Battle, BattleStep, Connection, ConnectionStep, Error, Fields, Incarnation, Keep, Role, Room, RoomId,
@@ -225,7 +225,8 @@ impl World {
     }
 
     fn open(&mut self, at: usize, number: i64) {
-        let hall = Hall::new(Room::new(self.disk.rooms[&number].clone(), self.now), 0);
+        let bounds = Bounds { most_sessions: 0, review: Duration::ZERO };
+        let hall = Hall::new(Room::new(self.disk.rooms[&number].clone(), self.now), bounds);
         let (outgoing, asking) = (VecDeque::new(), HashSet::new());
         let mut place = Place { hall, number, outgoing, asking, known: Known::default() };
         // Whoever comes reads what stands.
@@ -258,7 +259,8 @@ impl World {
         place.hall.handle(input, self.now);
         while let Some(effect) = place.hall.poll() {
             let hall::Effect::Store { how, writes, .. } = effect else {
-                if let hall::Effect::Ask { id, operator, owner, .. } = &effect {
+                if let hall::Effect::Ask { id, operator, question: Question::Beyond { owner, .. } } = &effect
+                {
                     assert_eq!(operator, owner.as_str(), "who asks owns the room");
                     place.asking.insert(*id);
                 }
@@ -287,7 +289,7 @@ impl World {
                 hall::Effect::Answer { ticket, .. } | hall::Effect::Entered { ticket, .. } => {
                     assert!(self.asked.remove(&ticket), "{ticket} is answered twice");
                 }
-                hall::Effect::Ask { id, operator, owner, wish } => {
+                hall::Effect::Ask { id, operator, question: Question::Beyond { owner, wish } } => {
                     let room = Incarnation { room: name(at), number };
                     match wish.look_up(|_, room: RoomId| self.host(&room)) {
                         Ok(wish) => {
@@ -319,7 +321,7 @@ impl World {
     fn answer_room(&mut self, number: i64, id: PlanId, result: Result<Answer, Refusal>) {
         let Some((at, place)) = self.place_of(number) else { panic!("a room that asks is over") };
         assert!(place.asking.remove(&id), "{id:?} was not asked");
-        self.drive_room(at, hall::Input::Asked { id, result });
+        self.drive_room(at, hall::Input::Asked { id, reply: Reply::Beyond(result) });
     }
 
     // Between

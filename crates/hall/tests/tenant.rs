@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hall::tenant::{Command, Effect, Input, Tenant, Write};
-use hall::{Answer, By, Durably, Hall, PlanId, Planned, Refusal, Refused};
+use hall::{Answer, Bounds, By, Durably, Hall, PlanId, Planned, Refusal, Refused};
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
     Account, CatalogueChange, CatalogueCommand, Fields, GiftFields, Incarnation, Keep, ProfileChange, Record,
@@ -92,9 +92,11 @@ struct World {
     asked: HashMap<u64, Option<Command<u64>>>,
     /// In which rooms a robot has to be gone, by the ticket that says so.
     leaving: HashMap<u64, (i64, UserId)>,
-    /// Robots that were placed though their accounts are gone, by the ticket that says that they are out again.
-    misplaced: HashMap<u64, (i64, Vec<UserId>)>,
     disk: Disk,
+    /// It says nothing.
+    hangs: bool,
+    /// Accounts that are deleted and not out of everything yet.
+    going: BTreeSet<UserId>,
     jobs: VecDeque<Job>,
     words: Vec<Word>,
     last: u64,
@@ -127,8 +129,9 @@ impl World {
             crossing: Vec::new(),
             asked: HashMap::new(),
             leaving: HashMap::new(),
-            misplaced: HashMap::new(),
             disk: Disk::default(),
+            hangs: false,
+            going: BTreeSet::new(),
             jobs: VecDeque::new(),
             words: Vec::new(),
             last: 0,
@@ -154,7 +157,8 @@ impl World {
         for ((_, _), record) in self.disk.robots.iter().filter(|((of, _), _)| *of == number) {
             room.restore_record(record.clone());
         }
-        self.places.insert(number, Place { hall: Hall::new(room, 0), outgoing: VecDeque::new() });
+        let hall = Hall::new(room, Bounds { most_sessions: 0, review: Duration::ZERO });
+        self.places.insert(number, Place { hall, outgoing: VecDeque::new() });
     }
 
     fn drive_room(&mut self, number: i64, input: hall::Input<u64>) {
@@ -185,7 +189,7 @@ impl World {
                         robots.into_iter().filter(|robot| self.tenant.account(robot.as_str()).is_none());
                     let gone: Vec<UserId> = gone.collect();
                     if !gone.is_empty() {
-                        self.put_out(number, gone);
+                        self.drive_room(number, hall::Input::Gone(gone));
                     }
                 }
                 hall::Effect::Over => {
@@ -208,12 +212,6 @@ impl World {
         name(usize::try_from(number).unwrap() % NAMES)
     }
 
-    fn put_out(&mut self, number: i64, robots: Vec<UserId>) {
-        let ticket = self.ticket(None);
-        self.misplaced.insert(ticket, (number, robots.clone()));
-        self.let_go(number, robots, ticket);
-    }
-
     fn let_go(&mut self, number: i64, robots: Vec<UserId>, ticket: u64) {
         let (by, command) = (By::App("system".into()), hall::Command::Planned(Planned::DeleteRobots(robots)));
         self.drive_room(number, hall::Input::Do { by, room_type: None, command, ticket });
@@ -221,11 +219,6 @@ impl World {
 
     fn answer_room(&mut self, ticket: u64, result: Result<Answer, Refusal>) {
         assert!(self.asked.remove(&ticket).is_some(), "{ticket} is answered twice");
-        if let Some((number, robots)) = self.misplaced.remove(&ticket)
-            && result.as_ref().is_err_and(|refusal| *refusal != Refusal::Gone)
-        {
-            return self.put_out(number, robots);
-        }
         let Some((number, user)) = self.leaving.remove(&ticket) else { return };
         match result {
             Ok(_) | Err(Refusal::Gone) => {
@@ -266,6 +259,9 @@ impl World {
 
     fn drive(&mut self, input: Input<u64, u64>) {
         let is_time = matches!(input, Input::Time);
+        if let Input::Left(user) = &input {
+            self.going.remove(user);
+        }
         self.tenant.handle(input, self.now);
         let is_due = self.tenant.deadline().is_some_and(|at| at <= self.now);
         assert!(!is_time || !is_due, "time is due for ever");
@@ -274,9 +270,16 @@ impl World {
                 Effect::Store { id, writes, .. } => self.jobs.push_back(Job::App { id, writes }),
                 Effect::Record(record) => self.record = *record,
                 Effect::Consumed(user) => self.jobs.push_back(Job::Said(user)),
-                other => self.outgoing.push_back(other),
+                other => {
+                    if let Effect::Over(user) = &other {
+                        self.going.insert(user.clone());
+                    }
+                    self.outgoing.push_back(other);
+                }
             }
         }
+        let another = self.going.iter().find(|user| self.tenant.account(user.as_str()).is_some());
+        assert_eq!(another, None, "another has the name of one who is not gone yet");
     }
 
     fn tell(&mut self, pieces: usize) {
@@ -410,9 +413,9 @@ impl World {
         self.words.clear();
         self.asked.clear();
         self.leaving.clear();
-        self.misplaced.clear();
         self.outgoing.clear();
         self.crossing.clear();
+        self.going.clear();
         self.places.clear();
         self.record = self.disk.record;
         self.tenant = Tenant::default();
@@ -433,13 +436,14 @@ impl World {
         // One that was placed in the moment of the crash, after its account was deleted and all had heard of it.
         for (number, robot) in self.disk.robots.keys().cloned().collect::<Vec<_>>() {
             if self.tenant.account(robot.as_str()).is_none() {
-                self.put_out(number, vec![robot]);
+                self.drive_room(number, hall::Input::Gone(vec![robot]));
             }
         }
     }
 
     /// All that was asked for is done.
     fn quiet(&mut self) {
+        self.hangs = false;
         for round in 0..6_000 {
             self.store();
             self.report();
@@ -453,8 +457,10 @@ impl World {
             self.now = self.now + Duration::from_millis(10);
             self.pass();
             let is_told = self.outgoing.is_empty() && self.places.values().all(|one| one.outgoing.is_empty());
+            // A room that was to put a robot out may have to try it again.
+            let is_settled = self.places.values().all(|place| place.hall.deadline().is_none());
             let is_said = self.jobs.is_empty() && self.words.is_empty() && self.crossing.is_empty();
-            if round > 10 && is_told && is_said && self.asked.is_empty() {
+            if round > 10 && is_told && is_said && is_settled && self.asked.is_empty() {
                 break;
             }
         }
@@ -509,6 +515,7 @@ impl World {
             many => Some(rooms[self.rng.random_range(0..many)]),
         };
         match self.rng.random_range(0..100) {
+            0..20 if self.hangs => {}
             0..20 => self.store(),
             20..38 => self.report(),
             38..50 => {
@@ -525,11 +532,13 @@ impl World {
                 self.place(number, robot);
             }
             66..72 => {
-                self.now = self.now + Duration::from_millis(self.rng.random_range(0..600));
+                let most = if self.hangs { 4000 } else { 600 };
+                self.now = self.now + Duration::from_millis(self.rng.random_range(0..most));
                 self.pass();
             }
             72 if self.rng.random_bool(0.2) => self.kill(),
             72 if self.rng.random_bool(0.2) => self.quiet(),
+            73 if self.rng.random_bool(0.3) => self.hangs = !self.hangs,
             _ => self.somebody(some_room),
         }
     }

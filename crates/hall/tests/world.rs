@@ -5,12 +5,15 @@
 //! Held at every step, or when all is quiet: every ticket is answered once; what was acknowledged is on disk and in the room;
 //! what was refused left nothing; disk = memory; told = listed; nobody acts by a right that is being taken away; of accept and
 //! cancel one succeeds; nothing is written behind a room's end; messages come in order and without a gap; what flows is what may.
-//! What of it is about sessions, and the threads by which all this happens, is in `world/sessions.rs`.
+//! What of it is about sessions, and the threads by which all this happens, is in `world/sessions.rs`; about what the app's own server is
+//! asked, in `world/reviews.rs`.
 //!
 //! A failing history is reproduced with `HALL_SEED=<the printed seed>`. `HALL_SEEDS=<n>` runs more of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "world/reviews.rs"]
+mod reviews;
 mod seeds;
 #[path = "world/sessions.rs"]
 mod sessions;
@@ -21,15 +24,16 @@ use std::time::Duration;
 
 use hall::session::TokenHash;
 use hall::{
-    Answer, Audience, By, Command, Durably, Effect, Hall, Happening, Input, Note, Offer, Passing, PeerId,
-    PlanId, Planned, Refusal, Refused, Returned, Rights, Said, Told, Write,
+    Answer, Audience, Bounds, By, Command, Durably, Effect, Give, Hall, Happening, Input, Note, Offer,
+    Passing, PeerId, PlanId, Planned, Refusal, Refused, Returned, Rights, Said, Told, Write,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Block, Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey,
-    RequestKind, Role, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Block, Counters, Device, Event, Fields, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey, RequestKind,
+    Role, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
+use reviews::{Asked, PATIENCE, Reviewing};
 use sessions::{Sessions, Step};
 
 const ROOMS: usize = 2;
@@ -59,7 +63,16 @@ struct Kept {
 
 impl Kept {
     fn new(room: usize, incarnation: u64, now: Time) -> Self {
-        let fields = Fields { is_seat_enabled: Some(true), max_seat_count: Some(3), ..Fields::default() };
+        // Some end by themselves.
+        let lifetime = |seconds| incarnation.is_multiple_of(3).then_some(seconds);
+        let fields = Fields {
+            is_seat_enabled: Some(true),
+            max_seat_count: Some(3),
+            lifetime_after_no_users: lifetime(1),
+            lifetime_after_owner_leave: lifetime(3),
+            lifetime_after_owner_offline: lifetime(5),
+            ..Fields::default()
+        };
         let info =
             RoomInfo::create(room_id(room), RoomType::Live, user(0), &fields, now, incarnation).unwrap();
         let (records, presence) = (HashMap::new(), BTreeMap::new());
@@ -85,7 +98,7 @@ impl Kept {
         let mut room = Room::new(self.info.clone(), now);
         room.restore_counters(self.counters);
         self.records.values().for_each(|record| room.restore_record(record.clone()));
-        let mut hall = Hall::new(room, 0);
+        let mut hall = Hall::new(room, Bounds { most_sessions: 0, review: PATIENCE });
         for (session, (user, place, stay)) in &self.presence {
             let (user, client) = (user.clone(), Arc::default());
             let returned = Returned { user, session: *session, place: *place, stay: *stay, client };
@@ -161,6 +174,7 @@ struct Place {
     flows: HashMap<PeerId, Rights>,
     /// The stays that are noted to have begun and not to have ended, with what flows of each.
     stays: BTreeMap<u64, (UserId, BTreeSet<&'static str>)>,
+    reviewing: Reviewing,
     ends: bool,
 }
 
@@ -197,7 +211,11 @@ struct World {
     disk: BTreeMap<usize, Kept>,
     jobs: VecDeque<Job>,
     answers: Vec<(usize, u64, PlanId, Result<(), Refused>)>,
-    asked: HashMap<u64, (usize, By, Option<Command>)>,
+    /// Where, when and what.
+    asked: HashMap<u64, (usize, Time, Option<(By, Command)>)>,
+    questions: Vec<Asked>,
+    /// The disk says nothing.
+    hangs: bool,
     sessions: Sessions,
     last: u64,
     incarnations: u64,
@@ -214,6 +232,8 @@ impl World {
             jobs: VecDeque::new(),
             answers: Vec::new(),
             asked: HashMap::new(),
+            questions: Vec::new(),
+            hangs: false,
             sessions: Sessions::new(),
             last: 0,
             incarnations: 0,
@@ -271,6 +291,7 @@ impl World {
             publishing: Vec::new(),
             flows: HashMap::new(),
             stays: BTreeMap::new(),
+            reviewing: Reviewing::default(),
             ends: false,
         });
         self.carry_out(room);
@@ -300,6 +321,12 @@ impl World {
     fn carry_out(&mut self, at: usize) {
         let Some(place) = &mut self.places[at] else { return };
         while let Some(effect) = place.hall.poll() {
+            let by = |ticket| {
+                let (_, _, command) = self.asked.get(&ticket)?;
+                let (By::Member { session, .. }, _) = command.as_ref()? else { return None };
+                Some(*session)
+            };
+            place.reviewing.note(&effect, place.hall.room(), by, self.now);
             let Effect::Store { how, writes, operator, .. } = effect else {
                 if let Effect::Rights { peer, rights } = effect {
                     place.flows.insert(peer, rights);
@@ -495,12 +522,12 @@ impl World {
                     }
                 }
             }
+            Effect::Ask { id, question, .. } => self.put_question(at, id, question),
             Effect::Confirm(_)
             | Effect::Rights { .. }
             | Effect::ClosePeers(_)
             | Effect::Note(_)
             | Effect::Store { .. }
-            | Effect::Ask { .. }
             | Effect::Over => {}
         }
         Vec::new()
@@ -513,7 +540,8 @@ impl World {
         let (room, _, command) = self.asked.remove(&ticket).expect("answered twice, or nobody asked");
         assert_eq!(room, at);
         let Some(place) = &mut self.places[at] else { return };
-        let Some(Command::Planned(command)) = command else { return };
+        place.reviewing.note_answer(ticket, &result);
+        let Some((_, Command::Planned(command))) = command else { return };
         match (&result, &command) {
             (Ok(Answer::Statistic { .. }), _) => {
                 assert!(place.hall.room().is_none(), "a room that is destroyed is there");
@@ -608,11 +636,41 @@ impl World {
         assert_eq!(noted, shown.collect(), "what is noted to flow");
     }
 
+    /// Whatever the disk does, nobody waits for longer than is said.
+    fn check_patience(&self) {
+        let is_idle =
+            |place: &Place| place.outgoing.is_empty() && place.hall.deadline().is_none_or(|at| at > self.now);
+        for (ticket, (at, since, command)) in &self.asked {
+            let Some((_, command)) = command else { continue };
+            let most = match command {
+                Command::Reviewed(_) | Command::Said(_) => 2 * PATIENCE + Duration::from_secs(25),
+                _ => Duration::from_secs(10),
+            };
+            let is_idle = self.places[*at].as_ref().is_some_and(is_idle);
+            assert!(!is_idle || *since + most >= self.now, "{ticket} waits for too long: {command:?}");
+        }
+    }
+
     /// All that was asked for is done: the disk answers, everything is told.
     fn quiet(&mut self) {
+        self.hangs = false;
+        self.come_to_rest();
+        // The batches that wait are told.
+        for _ in 0..4 {
+            self.now = self.now + Duration::from_secs(2);
+            for at in 0..ROOMS {
+                self.drive(at, Input::Time);
+            }
+            self.come_to_rest();
+        }
+        self.check_at_rest();
+    }
+
+    fn come_to_rest(&mut self) {
         for _ in 0..10_000 {
             self.store();
             self.report();
+            self.judge();
             self.run(100);
             self.now = self.now + Duration::from_millis(10);
             for at in 0..ROOMS {
@@ -622,30 +680,23 @@ impl World {
                 }
             }
             let told = self.places.iter().flatten().all(|place| place.outgoing.is_empty());
-            let is_done = self.sessions.is_quiet() && told;
+            let is_due = |room: &Room| room.deadline().is_some_and(|at| at <= self.now);
+            let ends = self.places.iter().flatten().any(|place| place.hall.room().is_some_and(is_due));
+            let is_done = self.sessions.is_quiet() && told && !ends;
             if self.jobs.is_empty() && self.answers.is_empty() && self.asked.is_empty() && is_done {
                 break;
             }
         }
         assert!(self.jobs.is_empty() && self.answers.is_empty());
         assert!(self.asked.is_empty(), "nobody answers {:?}", self.asked);
-        // The batches that wait are told.
-        self.now = self.now + Duration::from_secs(5);
-        for at in 0..ROOMS {
-            for _ in 0..3 {
-                self.now = self.now + Duration::from_secs(2);
-                self.drive(at, Input::Time);
-                self.run(1000);
-            }
-        }
-        while !self.jobs.is_empty() {
-            self.store();
-        }
-        self.answers.clear();
+    }
+
+    fn check_at_rest(&self) {
         self.check_sessions();
         for (at, place) in self.places.iter().enumerate() {
             let Some(place) = place else { continue };
             let Some(room) = place.hall.room() else { continue };
+            assert!(room.deadline().is_none_or(|at| at > self.now), "its lifetime is over");
             let kept = &self.disk[&at];
             let mut opened = kept.open(self.now);
             opened.finish_restore();
@@ -674,6 +725,7 @@ impl World {
         self.jobs.clear();
         self.answers.clear();
         self.asked.clear();
+        self.questions.clear();
         self.sessions.restart();
         for at in 0..ROOMS {
             self.places[at] = None;
@@ -687,13 +739,14 @@ impl World {
     fn ask(&mut self, at: usize, by: By, command: Command) {
         self.last += 1;
         let ticket = self.last;
-        self.asked.insert(ticket, (at, by.clone(), Some(command.clone())));
+        self.asked.insert(ticket, (at, self.now, Some((by.clone(), command.clone()))));
         self.drive(at, Input::Do { by, room_type: None, command, ticket });
     }
 
     fn step(&mut self) {
         let at = self.rng.random_range(0..ROOMS);
         match self.rng.random_range(0..100) {
+            0..18 if self.hangs => {}
             0..18 => self.store(),
             18..34 => self.report(),
             34..50 => {
@@ -701,7 +754,9 @@ impl World {
                 self.run(steps);
             }
             50..58 => {
-                self.now = self.now + Duration::from_millis(self.rng.random_range(0..600));
+                // Longer where there is something to be seen of that.
+                let most = if self.hangs { 4000 } else { 600 };
+                self.now = self.now + Duration::from_millis(self.rng.random_range(0..most));
                 let due = self.places[at].as_ref().and_then(|place| place.hall.deadline());
                 if due.is_some_and(|due| due <= self.now) {
                     self.drive(at, Input::Time);
@@ -709,6 +764,8 @@ impl World {
             }
             58 if self.rng.random_bool(0.1) => self.kill(),
             58 if self.rng.random_bool(0.2) => self.quiet(),
+            59 if self.rng.random_bool(0.2) => self.hangs = !self.hangs,
+            60..64 => self.judge(),
             _ => self.somebody(at),
         }
         // A room that is over is forgotten once all was told, and another of its name begins.
@@ -717,6 +774,7 @@ impl World {
             self.create(at);
         }
         self.check();
+        self.check_patience();
     }
 
     fn somebody(&mut self, at: usize) {
@@ -779,10 +837,9 @@ impl World {
             32 => (By::User(applicant), planned(Planned::CancelSeat { id: request })),
             33 => (By::User(owner), planned(Planned::RejectSeat { id: request })),
             34 => {
-                let gift = Gift { gift_id: "rose".into(), coins: 3, ..Gift::default() };
-                let give =
-                    Planned::Give { gift: Box::new(gift), count: 1, from: user_id.clone(), to: vec![] };
-                (member(Role::Member), planned(give))
+                let gift = Box::new(reviews::gift(self.last + 1));
+                let give = Give { gift, count: 1, from: user_id.clone(), to: vec![] };
+                (member(Role::Member), planned(Planned::Give(give)))
             }
             35 => (member(Role::Member), Command::Said(Said::Like(2))),
             36 if self.rng.random_bool(0.2) => (app(), planned(Planned::Destroy)),
@@ -800,8 +857,8 @@ impl World {
                 (member(Role::Member), Command::Passing(Passing::Publish { peer, offer }))
             }
             _ => {
-                let text = Content::Text { text: "hello".into(), extension: String::new() };
-                (member(Role::Member), Command::Said(Said::Message(text)))
+                let by = member(Role::Member);
+                return self.speak(at, by, user_id, session);
             }
         };
         self.ask(at, by, command);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hall::tenant::{Command, Effect, Input, Write};
-use hall::{By, Command as RoomCommand, Passing, PlanId, Planned, Refusal};
+use hall::{By, Command as RoomCommand, Input as RoomInput, Passing, PlanId, Planned, Refusal, SYSTEM};
 use rooms::{LeaveCause, ProfileChange, Room, RoomInfo, UserId};
 use store::{Change, Commit, Intent, RoomScope};
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::first_app;
-use crate::halls::{self, OpenRoom, SYSTEM};
+use crate::halls::{self, OpenRoom};
 use crate::server::{Server, to_its_end};
 use crate::session::Close;
 use crate::tenant::{Asker, Making, Recorded};
@@ -180,7 +180,8 @@ impl Server {
                 let (tenant, chronicle) = (app.tenant.clone(), self.chronicle.clone());
                 let cell = OpenRoom::new(tenant, app.beyond(), scope, room, place, &self.config, chronicle);
                 app.put_room(cell.clone());
-                self.watch_lifetime(&cell);
+                // Its lifetime begins.
+                cell.drive(RoomInput::Time);
             }
             Effect::Unmade(number) => drop(app.making.lock().remove(&number)),
             Effect::Over(user) => self.end_account(app, user),
@@ -218,7 +219,7 @@ impl Server {
                 // A robot that was being placed is there when this is planned; whoever places one later finds that there
                 // is no account.
                 let robots = || RoomCommand::Planned(Planned::DeleteRobots(vec![user.clone()]));
-                while let Err(error) = server.ask(&cell, By::App(SYSTEM.into()), None, robots()).await {
+                while let Err(error) = cell.ask(By::App(SYSTEM.into()), None, robots()).await {
                     if error.code == Code::RoomNotFound {
                         // Gone with all its robots.
                         break;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hall::between::{self, Answer, Command, Effect, Host, Standing, Told, Write};
-use hall::{Durably, Input as RoomInput, PlanId, Refusal};
+use hall::{Durably, Input as RoomInput, PlanId, Refusal, Reply, SYSTEM};
 use parking_lot::RwLock;
 use rooms::{Battle, Connection, Error, Incarnation, RoomId, RoomType, UserId};
 use store::{Change, Commit, Intent};
@@ -14,7 +14,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::error::ApiError;
 use crate::events;
-use crate::halls::{self, Beyond, OpenRoom, Question, SYSTEM};
+use crate::halls::{self, Beyond, OpenRoom, Question};
 use crate::in_turn::InTurn;
 use crate::locks;
 use crate::open_rooms::OpenRooms;
@@ -204,7 +204,7 @@ impl Between {
             // Whoever has hung up does not care.
             Effect::Answer { ticket: Waiter::Asker(asker), result } => drop(asker.send(result)),
             Effect::Answer { ticket: Waiter::Room(room, id), result } => {
-                room.drive(RoomInput::Asked { id, result });
+                room.drive(RoomInput::Asked { id, reply: Reply::Beyond(result) });
             }
             Effect::Confirm(rooms) => {
                 for room in rooms.into_iter().filter(|room| self.rooms.living(room).is_none()) {
@@ -245,7 +245,10 @@ impl Beyond for Between {
                 let (command, ticket) = (Command::Of(host, wish), Waiter::Room(room.clone(), id));
                 self.drive(Input::Do { operator, command, ticket });
             }
-            Err(error) => room.drive(RoomInput::Asked { id, result: Err(error.into()) }),
+            Err(error) => {
+                let reply = Reply::Beyond(Err(error.into()));
+                room.drive(RoomInput::Asked { id, reply });
+            }
         }
     }
 

@@ -8,14 +8,15 @@
 
 use std::fmt::Debug;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hall::between::Wish;
 use hall::session;
 use hall::{
-    Answer, Audience, By, Command, Durably, Effect, Entry, Hall, Input, PlanId, Planned, Refusal, Refused,
-    Returned, Told, Write,
+    Answer, Audience, Bounds, By, Command, Durably, Effect, Entry, Hall, Input, PlanId, Refusal, Refused,
+    Reply, Returned, SYSTEM, Told, Write,
 };
 use hashbrown::HashMap;
 use media::{RoomKey, StreamKind};
@@ -39,9 +40,6 @@ use crate::session::{Frame, Late, Session, Waiter, Welcome};
 use crate::tenant::Tenant;
 use crate::webhooks::{self, Teller};
 use crate::wire;
-
-/// Who does what nobody asked for, as the cloud calls it.
-pub(crate) const SYSTEM: &str = "@TIM#SYSTEM";
 
 /// How much of the outgoing queue one thread performs before it hands the rest to a task.
 const AT_ONCE: usize = 256;
@@ -91,6 +89,12 @@ pub(crate) fn error(refusal: Refusal) -> ApiError {
             ApiError::new(Code::SigInvalid, "the session has ended; log in with a UserSig")
         }
         Refusal::Elsewhere => ApiError::new(Code::SigInvalid, "the session goes on on another connection"),
+        Refusal::MessageRefused(objection) => {
+            webhooks::refusal(Code::of_refused_message(objection.number), objection)
+        }
+        Refusal::GiftRefused(objection) => {
+            webhooks::refusal(Code::of_refused_gift(objection.number), objection)
+        }
         Refusal::Busy => ApiError::new(Code::TooOften, "too many commands wait for this: retry in a moment"),
         Refusal::Crowded(_) | Refusal::PlaysEnough => {
             ApiError::new(Code::TooOften, "the user is in this room as often as is allowed")
@@ -117,13 +121,12 @@ enum Out {
     Enter(Arc<Session>, u64, Result<Entry, Refusal>, Waiter),
     Unlisten(SessionId, Option<Frame>),
     CatchUp(SessionId, u64, Vec<Frame>),
-    Ask(Question),
-    Over,
+    Then(Then),
 }
 
 /// What is to be done with no lock held, before anything else.
 enum Then {
-    Ask(Question),
+    Ask(PlanId, String, hall::Question),
     Over,
 }
 
@@ -149,8 +152,8 @@ pub(crate) struct OpenRoom {
     /// Who listens. Locked by whoever drains.
     links: Mutex<Links>,
     alarm: Alarm,
-    /// For the end of the room's lifetime.
-    pub(crate) lifetime_alarm: Alarm,
+    /// How long the app's own server has to answer.
+    review: Duration,
     /// What it takes up of its maker's, as long as it is there.
     place: Mutex<Option<Place>>,
     beyond: Weak<dyn Beyond>,
@@ -171,19 +174,21 @@ impl OpenRoom {
         let room_id = room.info().room_id.clone();
         let call = chronicle::call_of(scope, room.info());
         chronicle.begin(&call);
+        let (most_sessions, review) = (config.limits.sessions_per_room as usize, config.webhooks.deadline);
+        let bounds = Bounds { most_sessions, review };
         Arc::new(Self {
             room_id,
             media_key: app.live.new_room(),
             scope,
             call,
             chronicle,
-            hall: RwLock::new(Hall::new(room, config.limits.sessions_per_room as usize)),
+            hall: RwLock::new(Hall::new(room, bounds)),
             first_page: Mutex::new(None),
             outgoing: InTurn::default(),
             commits: InTurn::default(),
             links: Mutex::default(),
             alarm: Alarm::default(),
-            lifetime_alarm: Alarm::default(),
+            review,
             place: Mutex::new(place),
             beyond,
             cap: config.member_list.cap,
@@ -315,7 +320,7 @@ impl OpenRoom {
             self.alarm.set(deadline, async move { room.drive(Input::Time) });
         }
         if !gone.is_empty() {
-            self.order(Command::Planned(Planned::DeleteRobots(gone)));
+            self.drive(Input::Gone(gone));
         }
     }
 
@@ -348,10 +353,10 @@ impl OpenRoom {
             Effect::Confirm(users) => {
                 gone.extend(users.into_iter().filter(|user| self.app.account(user.as_str()).is_none()));
             }
-            Effect::Ask { id, operator, owner, wish } => {
-                self.send_out(Out::Ask(Question { id, operator, owner, wish }));
+            Effect::Ask { id, operator, question } => {
+                self.send_out(Out::Then(Then::Ask(id, operator, question)));
             }
-            Effect::Over => self.send_out(Out::Over),
+            Effect::Over => self.send_out(Out::Then(Then::Over)),
             Effect::Tell { to, what } => {
                 if let Some(frame) = self.frame(hall, &what) {
                     self.send_out(Out::Tell(to, frame));
@@ -484,11 +489,8 @@ impl OpenRoom {
                     _ => debug_assert!(false, "who comes into a room says more than that it leaves"),
                 }
             }
-            match (then, self.beyond.upgrade()) {
-                (Some(Then::Ask(question)), Some(beyond)) => beyond.ask(self, question),
-                (Some(Then::Over), Some(beyond)) => beyond.over(self),
-                // The app is there as long as its rooms.
-                (Some(_), None) | (None, _) => {}
+            if let Some(then) = then {
+                self.go_beyond(then);
             }
             match is_done {
                 Some(true) => return,
@@ -497,6 +499,25 @@ impl OpenRoom {
                     let room = self.clone();
                     return drop(tokio::spawn(async move { room.drain_some() }));
                 }
+            }
+        }
+    }
+
+    fn go_beyond(self: &Arc<Self>, then: Then) {
+        // The app is there as long as its rooms.
+        let Some(beyond) = self.beyond.upgrade() else { return };
+        match then {
+            Then::Over => beyond.over(self),
+            Then::Ask(id, operator, hall::Question::Beyond { owner, wish }) => {
+                beyond.ask(self, Question { id, operator, owner, wish });
+            }
+            Then::Ask(id, operator, question) => {
+                let room = self.clone();
+                tokio::spawn(async move {
+                    let asked = webhooks::review(&room.app, &room.room_id, &operator, question, room.review);
+                    let reply = Reply::Verdict(asked.await);
+                    room.drive(Input::Asked { id, reply });
+                });
             }
         }
     }
@@ -541,8 +562,7 @@ impl OpenRoom {
                     link.catch_up(&self.incarnation(), turn, frames);
                 }
             }
-            Out::Ask(question) => *then = Some(Then::Ask(question)),
-            Out::Over => *then = Some(Then::Over),
+            Out::Then(what) => *then = Some(what),
         }
         Late::new()
     }

@@ -1,23 +1,19 @@
-//! How rooms begin and end, and commands on them that may bring their end nearer.
+//! How rooms begin, and end when somebody wants it. When their lifetime is over they end by themselves.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use hall::{Answer, By, Command, Planned, Refusal};
+use hall::{Answer, By, Command, Planned};
 use rooms::{Fields, Room, RoomId, RoomInfo, RoomType, UserId};
 
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::halls::{OpenRoom, SYSTEM, unexpected};
+use crate::halls::unexpected;
 use crate::quota::Place;
 use crate::server::Server;
 use crate::tenant::Making;
 use crate::webhooks;
 use crate::wire::{self, RoomInfoView};
-
-/// How long a dismissal that the disk refused waits.
-const DISMISSAL_RETRY: Duration = Duration::from_secs(1);
 
 /// What a room is made from.
 pub(crate) struct NewRoom<'a> {
@@ -72,19 +68,6 @@ impl Server {
         }
     }
 
-    /// A command on a room that may bring its end nearer.
-    pub(crate) async fn ask(
-        self: &Arc<Self>,
-        cell: &Arc<OpenRoom>,
-        by: By,
-        room_type: Option<RoomType>,
-        command: Command,
-    ) -> Result<Answer, ApiError> {
-        let answer = cell.ask(by, room_type, command).await;
-        self.watch_lifetime(cell);
-        answer
-    }
-
     /// Destroys a room, if it is of that type or of any; everyone in it is put out with a reason. Answers with its numbers.
     pub(crate) async fn destroy_room(
         self: &Arc<Self>,
@@ -97,28 +80,6 @@ impl Server {
         match cell.ask(by, room_type, Command::Planned(Planned::Destroy)).await? {
             Answer::Statistic { counters, senders } => Ok(wire::Statistic::new(counters, senders)),
             other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Ends the room when its lifetime does. Called whenever that moment may have come nearer.
-    pub(crate) fn watch_lifetime(self: &Arc<Self>, cell: &Arc<OpenRoom>) {
-        let Ok(Some(deadline)) = cell.read().map(|room| room.deadline()) else { return };
-        let (server, watched) = (self.clone(), cell.clone());
-        cell.lifetime_alarm.set(deadline, async move { server.end_if_due(&watched).await });
-    }
-
-    async fn end_if_due(self: &Arc<Self>, cell: &Arc<OpenRoom>) {
-        loop {
-            let expire = Command::Planned(Planned::Expire);
-            match cell.try_ask(By::App(SYSTEM.into()), None, expire).await {
-                Ok(_) | Err(Refusal::Gone) => return,
-                Err(Refusal::NotDue) => return self.watch_lifetime(cell),
-                Err(refusal) => {
-                    let error = cell.error(refusal);
-                    tracing::warn!(room = %cell.room_id, error = %error.message, "dismissal waits");
-                }
-            }
-            tokio::time::sleep(DISMISSAL_RETRY).await;
         }
     }
 }

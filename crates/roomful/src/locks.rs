@@ -128,6 +128,10 @@ impl Drop for IsLast {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
+    use hall::Bounds;
+
     use super::*;
 
     fn hall() -> RwLock<Hall<()>> {
@@ -135,7 +139,7 @@ mod tests {
         let (id, owner) = (rooms::RoomId::parse("r").unwrap(), rooms::UserId::parse("ann").unwrap());
         let now = rooms::Time::from_unix_seconds(1);
         let info = rooms::RoomInfo::create(id, rooms::RoomType::Live, owner, &fields, now, 1).unwrap();
-        RwLock::new(Hall::new(Room::new(info, now), 0))
+        RwLock::new(Hall::new(Room::new(info, now), Bounds { most_sessions: 0, review: Duration::ZERO }))
     }
 
     fn is_refused(take: impl FnOnce()) -> bool {

@@ -125,7 +125,7 @@ impl Server {
         }
         for app in self.apps() {
             for cell in app.rooms() {
-                self.watch_lifetime(&cell);
+                cell.drive(hall::Input::Time);
             }
             app.between.drive(Input::Time);
         }

@@ -139,11 +139,7 @@ impl Server {
                 Err(Refusal::Crowded(own)) => {
                     self.end_a_lost_one(own).ok_or_else(|| quota::too_many_in_room(&self.config.limits))?;
                 }
-                Err(refusal) => {
-                    // It may have been in for a moment.
-                    self.watch_lifetime(cell);
-                    return Err(cell.error(refusal));
-                }
+                Err(refusal) => return Err(cell.error(refusal)),
             }
         }
     }
@@ -237,12 +233,7 @@ impl Server {
 
     fn say(self: &Arc<Self>, session: &Arc<Session>, room: Incarnation, input: hall::Input<Waiter>) {
         if let Some(cell) = self.cell_of(session, &room) {
-            let is_leaving = matches!(input, hall::Input::Leave { .. });
-            cell.drive(input);
-            if is_leaving {
-                self.watch_lifetime(&cell);
-            }
-            return;
+            return cell.drive(input);
         }
         // A room that is over has let everybody go.
         match input {

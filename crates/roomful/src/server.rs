@@ -47,7 +47,7 @@ pub(crate) struct Server {
     /// How many were there, for dashboards.
     pub(crate) scale: Scale,
     /// Sends to webhook receivers.
-    pub(crate) sender: Sender,
+    pub(crate) sender: Arc<Sender>,
     event_ids: Arc<EventIds>,
     default_webhook: Arc<Webhook>,
     /// The documented frequency of each command.
@@ -79,7 +79,7 @@ impl Server {
             sessions: Sessions::default(),
             chronicle,
             scale: Scale::new(clock::now()),
-            sender: Sender::new(config.webhooks.allow_private),
+            sender: Arc::new(Sender::new(config.webhooks.allow_private)),
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
             default_webhook: Arc::new(config.webhooks.default_receiver()),
             frequencies,
@@ -126,6 +126,7 @@ impl Server {
             self.store.clone(),
             self.event_ids.clone(),
             self.default_webhook.clone(),
+            self.sender.clone(),
             self.live.clone(),
         )));
         accounts.into_iter().for_each(|account| app.known.write().restore_account(account));

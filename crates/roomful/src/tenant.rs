@@ -19,7 +19,7 @@ use crate::limit::{OnceASecond, RateLimit, RateLimits};
 use crate::live::Live;
 use crate::quota::{Place, Quotas};
 use crate::repeats::Repeats;
-use crate::webhooks::EventIds;
+use crate::webhooks::{EventIds, Sender};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -72,6 +72,9 @@ pub(crate) struct Tenant {
     webhook: RwLock<Arc<Webhook>>,
     default_webhook: Arc<Webhook>,
     webhook_log_limit: RateLimit,
+    /// Asks its receiver, about so much at once.
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) questions: Arc<Budget>,
     /// What carries its rooms' sound and pictures.
     pub(crate) live: Arc<Live>,
 }
@@ -95,6 +98,7 @@ impl Tenant {
         store: Arc<dyn Store>,
         event_ids: Arc<EventIds>,
         default_webhook: Arc<Webhook>,
+        sender: Arc<Sender>,
         live: Arc<Live>,
     ) -> Self {
         let webhook = record.webhook.clone().map_or_else(|| default_webhook.clone(), Arc::new);
@@ -117,6 +121,8 @@ impl Tenant {
             webhook: RwLock::new(webhook),
             default_webhook,
             webhook_log_limit: RateLimit::new(1),
+            sender,
+            questions: Budget::of_questions(),
             live,
         }
     }

@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use hall::session::{Effect, Input, LinkId, Loss, Row, Session, TokenHash};
-use hall::{Audience, By, Refusal};
+use hall::{Audience, Refusal};
 use rand::RngExt as _;
-use rooms::{Incarnation, LeaveCause, Role, SessionId, Time, UserId};
+use rooms::{Incarnation, LeaveCause, SessionId, Time, UserId};
 
 use super::{Client, Job, ROOMS, USERS, World, room_id, user};
 
@@ -659,8 +659,7 @@ impl World {
         self.last += 1;
         let ticket = self.last;
         device.waits_for = Some(ticket);
-        let by = By::Member { user: user(number / DEVICES), session: id, role: Role::Member };
-        self.asked.insert(ticket, (at, by, None));
+        self.asked.insert(ticket, (at, self.now, None));
         self.sessions.wishes.insert(ticket, Wish { device: number, link, room: life, enters });
         let room = incarnation(life);
         let input = match enters {

@@ -42,7 +42,7 @@ pub(super) struct Seated {
 /// Makes a durable change, in the member's name.
 async fn change(asked: &Asked, cell: &Arc<OpenRoom>, what: Planned) -> Result<Answer, ApiError> {
     asked.spend_change()?;
-    asked.server.ask(cell, asked.session.as_member(), None, Command::Planned(what)).await
+    cell.ask(asked.session.as_member(), None, Command::Planned(what)).await
 }
 
 /// The same; answers where whoever was meant sits now.

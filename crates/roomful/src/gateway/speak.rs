@@ -1,16 +1,15 @@
 //! What a member says, likes and gives.
 
-use hall::{Answer, Command, Planned, Said};
+use hall::{Answer, Command, Give, Said, Speech};
 use rooms::{Content, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
-use crate::clock;
 use crate::error::ApiError;
 use crate::halls::unexpected;
 use crate::rest::Elements;
-use crate::webhooks::{self, MessageQuestion};
+use crate::webhooks;
 
 /// A message that was sent.
 #[derive(Serialize, JsonSchema)]
@@ -72,26 +71,10 @@ pub(super) async fn send_group_msg(asked: Asked, request: GroupRequest) -> Resul
 async fn send(asked: &Asked, room_id: Option<&str>, content: Content) -> Result<Sent, ApiError> {
     let cell = asked.room(room_id)?;
     asked.server.require_store(&cell.app)?;
-    let user = &asked.session.user;
-    let room_type = {
-        let room = cell.read()?;
-        room.check_send(user, &content, clock::now())?;
-        room.info().room_type
-    };
-    let question = MessageQuestion {
-        room_id: cell.room_id.as_str(),
-        room_type,
-        from: user,
-        operator: user.as_str(),
-        content,
-    };
-    let Some(content) = webhooks::before_message(&asked.server, &cell.app, question).await? else {
-        // The app's server drops it, and its sender is not to know.
-        return Ok(Sent { msg_id: String::new(), seq: 0 });
-    };
-    let message = Command::Said(Said::Message(content));
+    let message = webhooks::message(&cell.app, Speech::Own(content));
     match cell.ask(asked.session.as_member(), None, message).await? {
         Answer::Message { id, seq, .. } => Ok(Sent { msg_id: id, seq }),
+        Answer::Dropped => Ok(Sent { msg_id: String::new(), seq: 0 }),
         other => Err(unexpected(&other)),
     }
 }
@@ -146,7 +129,6 @@ const MAX_RECEIVERS: usize = 100;
 
 pub(super) async fn send_gift(asked: Asked, request: GiftRequest) -> Result<Given, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
-    let user = &asked.session.user;
     let gift_id = request.gift_id.ok_or_else(|| ApiError::invalid("GiftId", "is missing"))?;
     let gift = cell.app.catalogue().gift(&gift_id)?.clone();
     let count = request.count.unwrap_or(1);
@@ -154,14 +136,9 @@ pub(super) async fn send_gift(asked: Asked, request: GiftRequest) -> Result<Give
         true => Vec::new(),
         false => cell.app.require_accounts("ReceiverList_Account", Some(request.receivers), MAX_RECEIVERS)?,
     };
-    {
-        let room = cell.read()?;
-        room.require_member(user)?;
-        room.check_give(count)?;
-    }
-    webhooks::before_gift(&asked.server, &cell.app, cell.room_id.as_str(), &gift, count, user, &to).await?;
-    let give = Planned::Give { gift: Box::new(gift), count, from: user.clone(), to };
-    match asked.server.ask(&cell, asked.session.as_member(), None, Command::Planned(give)).await? {
+    let give = Give { gift: Box::new(gift), count, from: asked.session.user.clone(), to };
+    let gift = webhooks::gift(&cell.app, give);
+    match cell.ask(asked.session.as_member(), None, gift).await? {
         Answer::Sequence(sequence) => Ok(Given { sequence }),
         other => Err(unexpected(&other)),
     }

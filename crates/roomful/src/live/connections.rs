@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use hall::{By, Command, Offer, Passing, WantedLayers};
+use hall::{By, Command, Offer, Passing, SYSTEM, WantedLayers};
 use hashbrown::HashMap;
 use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, Watched};
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ use super::unit;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events;
-use crate::halls::{OpenRoom, SYSTEM, unexpected};
+use crate::halls::{OpenRoom, unexpected};
 use crate::quota::{self, Place};
 use crate::server::Server;
 use crate::session::{Frame, Session};

@@ -409,7 +409,7 @@ async fn publish(
     let session = enter(server, cell, resource).await?;
     let published = async {
         let sit = Planned::SitToPublish { index: seat };
-        server.ask(cell, session.as_member(), None, Command::Planned(sit)).await?;
+        cell.ask(session.as_member(), None, Command::Planned(sit)).await?;
         let (offered, kept) = (Offer::default(), Some(resource.clone()));
         let (answer, rights) =
             server.live.publish(cell, &session, offer.clone(), Vec::new(), offered, kept).await?;

@@ -30,7 +30,7 @@ impl Call {
         what: Planned,
     ) -> Result<Answer, ApiError> {
         let cell = self.app.room(room_id.as_str())?;
-        self.server.ask(&cell, self.by.clone(), room_type, Command::Planned(what)).await
+        cell.ask(self.by.clone(), room_type, Command::Planned(what)).await
     }
 
     /// Checks that the caller may use this command on the room.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ::rooms::{Catalogue, CatalogueCommand, CategoryFields, Gift, GiftCategory, Time, Wording, Words};
-use hall::Planned;
+use hall::Give;
 use hall::tenant::Command;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -472,10 +472,8 @@ pub(super) async fn send_gift(call: Call, request: SendRequest) -> Result<Done, 
     };
     let count = request.count.unwrap_or(1);
     let gift = call.app.catalogue().gift(&gift_id)?.clone();
-    cell.read()?.check_give(count)?;
-    webhooks::before_gift(&call.server, &call.app, room_id.as_str(), &gift, count, &from, &to).await?;
-    let give = Planned::Give { gift: Box::new(gift), count, from, to };
-    call.change(&room_id, LIVE, give).await?;
+    let give = Give { gift: Box::new(gift), count, from, to };
+    cell.ask(call.by.clone(), LIVE, webhooks::gift(&call.app, give)).await?;
     Ok(Done)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::rooms::{Content, RoomType, UserId};
-use hall::{Answer, By, Command, Said};
+use hall::{Answer, By, Command, Said, Speech};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,10 +13,11 @@ use super::Call;
 use super::answer::{Response, TopLevel};
 use super::integers::integer;
 use super::rooms::{LIVE, require_room_id};
+use crate::clock;
 use crate::error::ApiError;
 use crate::halls::{OpenRoom, unexpected};
 use crate::repeats::{Fingerprint, Outcome, SentAs};
-use crate::webhooks::{self, MessageQuestion};
+use crate::webhooks;
 use crate::wire;
 
 #[derive(Deserialize, JsonSchema)]
@@ -201,7 +202,6 @@ async fn send(
 struct Draft<'a> {
     call: &'a Call,
     cell: Arc<OpenRoom>,
-    room_type: RoomType,
     /// Unlike that of another room of the same id.
     incarnation: u64,
     from: UserId,
@@ -220,15 +220,12 @@ impl<'a> Draft<'a> {
         let room_id = require_room_id(room_id)?;
         call.server.require_store(&call.app)?;
         let cell = call.app.room(room_id.as_str())?;
-        let (room_type, incarnation) = {
-            let room = cell.read_as(kind)?;
-            (room.info().room_type, room.info().incarnation)
-        };
+        let incarnation = cell.read_as(kind)?.info().incarnation;
         let from = match sender {
             None | Some("") => call.caller.clone(),
             Some(sender) => call.app.require_account(field, sender)?.user.clone(),
         };
-        Ok(Self { call, cell, room_type, incarnation, from, content })
+        Ok(Self { call, cell, incarnation, from, content })
     }
 
     /// Which message it is, when its sender calls it `random`.
@@ -245,27 +242,19 @@ impl<'a> Draft<'a> {
     /// Why it was not sent. That it was, and could not be kept yet, is an outcome.
     async fn send(&self, asked: bool, is_untold: bool) -> Result<Outcome, ApiError> {
         let Self { call, cell, from, .. } = self;
-        let is_admin = call.app.credentials().is_admin(from.as_str());
-        let now = crate::clock::now();
-        cell.read()?.check_send_for(from, is_admin, &self.content, now)?;
-        let operator = call.caller.as_str();
-        let content = self.content.clone();
-        let content = if asked {
-            let room_id = cell.room_id.as_str();
-            let question = MessageQuestion { room_id, room_type: self.room_type, from, operator, content };
-            let Some(content) = webhooks::before_message(&call.server, &call.app, question).await? else {
-                // The app's server drops it, and its sender is not to know.
-                return Ok(Ok(SentAs { id: String::new(), seq: 0, time: now.unix_seconds() }));
-            };
-            content
-        } else {
-            content
+        let is_app_admin = call.app.credentials().is_admin(from.as_str());
+        let speech =
+            Speech::For { from: from.clone(), is_app_admin, content: self.content.clone(), is_untold };
+        let message = match asked {
+            true => webhooks::message(&call.app, speech),
+            false => Command::Said(Said::Message(speech)),
         };
-        let message = Said::MessageFor { from: from.clone(), is_app_admin: is_admin, content, is_untold };
-        let by = By::App(operator.into());
-        match cell.try_ask(by, None, Command::Said(message)).await {
+        match cell.try_ask(By::App(call.caller.as_str().into()), None, message).await {
             Ok(Answer::Message { id, seq, sent_at }) => {
                 Ok(Ok(SentAs { id, seq, time: sent_at.unix_seconds() }))
+            }
+            Ok(Answer::Dropped) => {
+                Ok(Ok(SentAs { id: String::new(), seq: 0, time: clock::now().unix_seconds() }))
             }
             Ok(other) => Err(unexpected(&other)),
             Err(hall::Refusal::NotYetKept) => Ok(Err(cell.error(hall::Refusal::NotYetKept))),

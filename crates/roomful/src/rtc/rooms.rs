@@ -12,7 +12,6 @@ use super::answer::Done;
 use super::call::{AppId, Call};
 use super::refusal::{Code, Refusal};
 use crate::error::ApiError;
-use crate::halls::SYSTEM;
 
 /// Stands before a room's number in its name.
 const NUMBERED: char = '*';
@@ -70,7 +69,7 @@ fn refuse(code: Code, name: &'static str, trouble: impl std::fmt::Display) -> Re
 
 /// As whom rooms and webhooks hear of what a key has ordered.
 fn by() -> By {
-    By::App(SYSTEM.into())
+    By::App(hall::SYSTEM.into())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -201,7 +200,7 @@ async fn block(call: &Call, app: AppId, room: &str, user: &str, is_mute: u64) ->
 
 async fn change(call: &Call, app: AppId, room: &str, what: Planned) -> Result<Done, Refusal> {
     let cell = call.app(app)?.room(room).map_err(ApiError::from)?;
-    call.server.ask(&cell, by(), None, Command::Planned(what)).await?;
+    cell.ask(by(), None, Command::Planned(what)).await?;
     Ok(Done {})
 }
 

@@ -1,20 +1,76 @@
 //! Before-events: the app's server is asked, and may refuse. One that does not answer in time has no objection, as
-//! documented.
+//! documented. What is asked about waits in its hall meanwhile, which checks it again afterwards.
 
-use rooms::{Content, Gift, RoomType, UserId};
+use std::time::Duration;
+
+use hall::{Command, Give, Objection, Planned, Question, Reviewed, Said, Speech, Verdict};
+use rooms::{Content, RoomId, RoomType, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::receiver::Delivery;
-
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::server::Server;
 use crate::tenant::Tenant;
 use crate::wire;
 
 const BEFORE_MESSAGE: &str = "Group.CallbackBeforeSendMsg";
 const BEFORE_GIFT: &str = "Live.CallbackBeforeSendGift";
+
+/// A message, after the app's server was asked if it wants to be.
+pub(crate) fn message(app: &Tenant, speech: Speech) -> Command {
+    match app.webhook_for(BEFORE_MESSAGE) {
+        Some(_) => Command::Reviewed(Reviewed::Message(speech)),
+        None => Command::Said(Said::Message(speech)),
+    }
+}
+
+/// A gift, after the app's server was asked if it wants to be.
+pub(crate) fn gift(app: &Tenant, give: Give) -> Command {
+    match app.webhook_for(BEFORE_GIFT) {
+        Some(_) => Command::Reviewed(Reviewed::Gift(give)),
+        None => Command::Planned(Planned::Give(give)),
+    }
+}
+
+/// What the app's server does not want, as callers hear of it.
+pub(crate) fn refusal(code: Code, objection: Objection) -> ApiError {
+    let text = objection.text;
+    ApiError::new(code, if text.is_empty() { "refused by the app's server".into() } else { text })
+}
+
+/// Asks the app's server.
+pub(crate) async fn review(
+    app: &Tenant,
+    room_id: &RoomId,
+    operator: &str,
+    question: Question,
+    deadline: Duration,
+) -> Verdict {
+    match question {
+        Question::Message { from, room_type, content } => {
+            let body = of_message(room_id, room_type, &from, operator, &content);
+            ask(app, BEFORE_MESSAGE, body, deadline, |answer| match answer.error_code {
+                0 => answer.words(&content).map_or(Verdict::Agreed, Verdict::Changed),
+                2 => Verdict::Dropped,
+                _ => answer.refused(),
+            })
+            .await
+        }
+        Question::Gift(give) => {
+            let body = of_gift(room_id, &give);
+            ask(app, BEFORE_GIFT, body, deadline, |answer| match answer.error_code {
+                0 => Verdict::Agreed,
+                _ => answer.refused(),
+            })
+            .await
+        }
+        Question::Beyond { .. } => {
+            debug_assert!(false, "{question:?} is no question to an app's server");
+            Verdict::NotAsked
+        }
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -27,104 +83,79 @@ struct Answer {
     cloud_custom_data: Option<String>,
 }
 
-/// Asks; `None` when nobody is to be asked, or the one who is did not answer sensibly.
-async fn ask(server: &Server, app: &Tenant, command: &str, body: Value) -> Option<Answer> {
-    let webhook = app.webhook_for(command)?;
-    let body = body.to_string();
-    let delivery = Delivery { app: app.id, command, body: &body, id: app.event_ids.next(), attempt: 1 };
-    match server.sender.ask(&webhook, &delivery, server.config.webhooks.deadline).await {
-        Ok(answer) => serde_json::from_slice(&answer)
-            .inspect_err(|error| {
-                if app.may_log_webhook() {
-                    tracing::warn!(app = %app.id, command, %error, "a webhook answer cannot be read; allowed");
-                }
-            })
-            .ok(),
-        Err(error) => {
-            if app.may_log_webhook() {
-                tracing::warn!(app = %app.id, command, %error, "a webhook did not answer; allowed");
-            }
-            None
+impl Answer {
+    fn refused(self) -> Verdict {
+        Verdict::Refused(Objection { number: self.error_code, text: self.error_info })
+    }
+
+    /// In which other words `content` is to be sent.
+    fn words(self, content: &Content) -> Option<Content> {
+        let (elements, extension) = wire::elements(content);
+        let body = self.msg_body.filter(Value::is_array);
+        // What is custom has no place for it beside other elements.
+        let is_extended = self.cloud_custom_data.is_some() && !matches!(content, Content::Custom { .. });
+        if body.is_none() && !is_extended {
+            return None;
         }
+        let (body, extension) = (body.unwrap_or(elements), self.cloud_custom_data.unwrap_or(extension));
+        Some(match (wire::text_of(&body), content) {
+            (Some(text), Content::Text { .. }) => Content::Text { text, extension },
+            _ => Content::Elements { body: body.to_string(), extension },
+        })
     }
 }
 
-/// What a message would be.
-pub(crate) struct MessageQuestion<'a> {
-    pub(crate) room_id: &'a str,
-    pub(crate) room_type: RoomType,
-    pub(crate) from: &'a UserId,
-    pub(crate) operator: &'a str,
-    pub(crate) content: Content,
-}
-
-/// May this message be sent? Returns what is sent (the receiver may change it); `None` drops it without a word.
-pub(crate) async fn before_message(
-    server: &Server,
+/// Asks, and reads the answer; whoever does not answer sensibly agrees.
+async fn ask(
     app: &Tenant,
-    question: MessageQuestion<'_>,
-) -> Result<Option<Content>, ApiError> {
-    let MessageQuestion { room_id, room_type, from, operator, content } = question;
-    if app.webhook_for(BEFORE_MESSAGE).is_none() {
-        return Ok(Some(content));
+    command: &str,
+    body: Value,
+    deadline: Duration,
+    read: impl FnOnce(Answer) -> Verdict,
+) -> Verdict {
+    // It wants to be asked no more.
+    let Some(webhook) = app.webhook_for(command) else { return Verdict::Agreed };
+    let body = body.to_string();
+    let Some(_held) = app.questions.hold(body.len()) else { return Verdict::NotAsked };
+    let delivery = Delivery { app: app.id, command, body: &body, id: app.event_ids.next(), attempt: 1 };
+    let trouble = match app.sender.ask(&webhook, &delivery, deadline).await {
+        Ok(answer) => match serde_json::from_slice(&answer) {
+            Ok(answer) => return read(answer),
+            Err(error) => format!("a webhook answer cannot be read: {error}"),
+        },
+        Err(error) => format!("a webhook did not answer: {error}"),
+    };
+    if app.may_log_webhook() {
+        tracing::warn!(app = %app.id, command, "{trouble}; allowed");
     }
-    let (elements, extension) = wire::elements(&content);
-    let body = json!({
-        "CallbackCommand": BEFORE_MESSAGE, "GroupId": room_id, "Type": room_type.to_string(),
+    Verdict::Agreed
+}
+
+fn of_message(
+    room_id: &RoomId,
+    room_type: RoomType,
+    from: &UserId,
+    operator: &str,
+    content: &Content,
+) -> Value {
+    let (elements, extension) = wire::elements(content);
+    json!({
+        "CallbackCommand": BEFORE_MESSAGE, "GroupId": room_id.as_str(), "Type": room_type.to_string(),
         "From_Account": from.as_str(), "Operator_Account": operator,
         "Random": getrandom::u32().unwrap_or_default(), "MsgBody": elements, "CloudCustomData": extension,
         "EventTime": clock::now().unix_millis(),
-    });
-    let Some(answer) = ask(server, app, BEFORE_MESSAGE, body).await else { return Ok(Some(content)) };
-    match answer.error_code {
-        0 => Ok(Some(match answer.msg_body {
-            Some(body @ Value::Array(_)) => match (wire::text_of(&body), &content) {
-                (Some(text), Content::Text { extension, .. }) => Content::Text {
-                    text,
-                    extension: answer.cloud_custom_data.unwrap_or_else(|| extension.clone()),
-                },
-                _ => Content::Elements {
-                    body: body.to_string(),
-                    extension: answer.cloud_custom_data.unwrap_or(extension),
-                },
-            },
-            _ => content,
-        })),
-        2 => Ok(None),
-        code => Err(refusal(Code::of_refused_message(code), answer.error_info)),
-    }
+    })
 }
 
-/// May this gift be given?
-pub(crate) async fn before_gift(
-    server: &Server,
-    app: &Tenant,
-    room_id: &str,
-    gift: &Gift,
-    count: u64,
-    from: &UserId,
-    to: &[UserId],
-) -> Result<(), ApiError> {
-    if app.webhook_for(BEFORE_GIFT).is_none() {
-        return Ok(());
-    }
+fn of_gift(room_id: &RoomId, give: &Give) -> Value {
+    let Give { gift, count, from, to } = give;
     let to: Vec<&str> = to.iter().map(UserId::as_str).collect();
-    let body = json!({
-        "CallbackCommand": BEFORE_GIFT, "Operator_Account": from.as_str(), "RoomId": room_id,
+    json!({
+        "CallbackCommand": BEFORE_GIFT, "Operator_Account": from.as_str(), "RoomId": room_id.as_str(),
         "GiftWater": {
             "From_Account": from.as_str(), "To_Account": to, "Time": clock::now().unix_seconds(),
-            "GiftId": gift.gift_id, "Count": count, "Coins": gift.coins.saturating_mul(count),
+            "GiftId": gift.gift_id, "Count": count, "Coins": gift.coins.saturating_mul(*count),
         },
         "EventTime": clock::now().unix_millis(),
-    });
-    match ask(server, app, BEFORE_GIFT, body).await {
-        Some(answer) if answer.error_code != 0 => {
-            Err(refusal(Code::of_refused_gift(answer.error_code), answer.error_info))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn refusal(code: Code, info: String) -> ApiError {
-    ApiError::new(code, if info.is_empty() { "refused by the app's server".into() } else { info })
+    })
 }

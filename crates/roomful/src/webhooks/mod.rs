@@ -12,7 +12,7 @@ mod places;
 mod receiver;
 mod resolver;
 
-pub(crate) use ask::{MessageQuestion, before_gift, before_message};
+pub(crate) use ask::{gift, message, refusal, review};
 pub(crate) use events::{EVENTS, Teller, battle_event, room_created, room_destroyed};
 pub(crate) use outbox::Outbox;
 pub(crate) use receiver::{Sender, check_url, test};
