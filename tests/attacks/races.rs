@@ -450,6 +450,33 @@ async fn a_room_that_ends_beside_an_answer_has_part_in_nothing() {
     assert!(accepted > 0);
 }
 
+/// A plan may come to the disk when the room that it names is over and everybody has heard of that; then the server is killed.
+#[tokio::test]
+async fn a_room_that_is_gone_when_the_server_starts_has_part_in_nothing() {
+    let mut server = Server::start().await;
+    server.create_room("a").await;
+    server.create_room("b").await;
+    let mut owner = server.enter("administrator", "a").await;
+    owner.ok("enter_room", json!({"RoomId": "b"})).await;
+    owner.ok("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
+    owner.ok("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await;
+    let battle = json!({"FromRoomId": "a", "ToRoomIdList": ["b"], "Duration": 60_000, "NeedResponse": false});
+    server.ok("live_engine_http_pk/create_battle", battle).await;
+    server.kill();
+    {
+        let (queue, snapshot) = store::Sqlite::open(server.data.path(), Box::new(|_| {})).unwrap();
+        let (gone, ..) = snapshot.rooms.iter().find(|(_, info, _)| info.room_id.as_str() == "b").unwrap();
+        store::Store::commit(&queue, vec![store::Change::DeleteRoom(*gone)]).await.unwrap();
+    }
+
+    let server = server.restart().await;
+
+    let mut owner = server.enter("administrator", "a").await;
+    let connected = owner.ok("get_connected_rooms", json!({"RoomId": "a"})).await;
+    assert_eq!(connected["RoomList"], json!([]));
+    assert_eq!(server.code("live_engine_http_pk/get_battle_info", json!({"RoomId": "a"})).await, 100_411);
+}
+
 #[tokio::test]
 async fn a_destroyed_rooms_place_between_rooms_is_not_the_next_ones_also_after_a_crash() {
     let mut server = Server::start().await;
