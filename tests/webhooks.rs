@@ -6,6 +6,7 @@
 mod harness;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::Server;
@@ -409,6 +410,30 @@ async fn what_waits_for_the_receiver_is_held_to_what_is_true_when_it_answers() {
         begun.elapsed()
     );
     assert_eq!((ann.await.unwrap(), ben.await.unwrap()), (json!(0), json!(100_017)));
+}
+
+/// Whoever is told that a key is over hears of nothing more that is done by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_right_away_is_answered_when_what_was_begun_by_it_is_done() {
+    let receiver = Receiver::answering(|received, _| match received.command.as_str() {
+        "Group.CallbackBeforeSendMsg" => Answer::AgreedAfter(Duration::from_millis(1200)),
+        _ => agree(),
+    })
+    .await;
+    let server = Arc::new(told(&receiver).await);
+    server.import(&["ann"]).await;
+    server.create_room("r").await;
+    let (sending, app) = (server.clone(), server.app.to_string());
+    let body = json!({"RoomId": "r", "Sender_Account": "ann", "TextContent": "hello"});
+    let path = "live_engine_http_srv/send_text_msg";
+    let sent = tokio::spawn(async move { sending.call(path, body).await["ErrorCode"].clone() });
+    receiver.wait_for("Group.CallbackBeforeSendMsg", 1).await;
+
+    let rotated = server.cli(&["app", "rotate-key", &app]);
+
+    assert!(rotated.status.success());
+    let sent = tokio::time::timeout(Duration::from_millis(200), sent).await;
+    assert_eq!(sent.expect("it goes on").unwrap(), 0);
 }
 
 /// Who hangs up has asked for it all the same.

@@ -36,7 +36,10 @@ impl Server {
         let Some(app) = self.app(record.sdkappid) else { return self.make_app(record).await };
         let admins = record.admins.clone();
         let record = Arc::new(Recorded { app: record, keeps_sessions });
-        self.ask_app(&app, SYSTEM, Command::Record { record, admins }).await
+        self.ask_app(&app, SYSTEM, Command::Record { record, admins }).await?;
+        // Who is told that it is done hears of nothing more that was done by what held before.
+        app.await_former_calls().await;
+        Ok(())
     }
 
     /// An app that is new is known once it is on disk. One is made at a time.

@@ -2,13 +2,14 @@
 //! shared between apps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hall::Refusal;
 use hashbrown::HashMap;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use rooms::{Account, Catalogue, Incarnation, SdkAppId, Time, UserId};
 use store::{Change, Store, Webhook};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use usersig::{Claims, Decoded, SecretKey};
 
 use crate::alarm::Alarm;
@@ -48,6 +49,9 @@ pub(crate) struct Making {
 pub(crate) struct Tenant {
     pub(crate) id: SdkAppId,
     credentials: RwLock<Arc<Credentials>>,
+    /// The calls that the record has authorised which there is, and those of former records that are not done.
+    calls: RwLock<Generation>,
+    former_calls: Mutex<Vec<Arc<watch::Sender<()>>>>,
     /// What it knows. Who holds it waits for nothing else.
     pub(crate) known: RwLock<Known>,
     /// For its deadline.
@@ -87,6 +91,25 @@ pub(crate) struct Credentials {
     decoded: RwLock<Map<Box<str>, Decoded>>,
 }
 
+/// Held by a call as long as it goes on.
+pub(crate) type Authorised = Arc<watch::Receiver<()>>;
+
+/// The calls of one record.
+struct Generation {
+    end: Arc<watch::Sender<()>>,
+    authorised: Authorised,
+}
+
+impl Default for Generation {
+    fn default() -> Self {
+        let (end, authorised) = watch::channel(());
+        Self { end: Arc::new(end), authorised: Arc::new(authorised) }
+    }
+}
+
+/// How long whoever changes a record waits for the calls that the former one has authorised.
+const FORMER_CALLS: Duration = Duration::from_secs(2);
+
 /// How many decoded UserSigs an app keeps; when they are more, all are forgotten, which costs one decoding each.
 const MAX_DECODED: usize = 1024;
 
@@ -107,6 +130,8 @@ impl Tenant {
         Self {
             id: record.sdkappid,
             credentials: RwLock::new(Arc::new(Credentials::new(record))),
+            calls: RwLock::default(),
+            former_calls: Mutex::default(),
             known: RwLock::new(known),
             alarm: Alarm::default(),
             making: Mutex::default(),
@@ -156,6 +181,26 @@ impl Tenant {
     pub(crate) fn set_record(&self, record: store::App) {
         *self.webhook.write() = record.webhook.clone().map_or_else(|| self.default_webhook.clone(), Arc::new);
         *self.credentials.write() = Arc::new(Credentials::new(record));
+        // Whoever is authorised from here on, is by this record.
+        let former = std::mem::take(&mut *self.calls.write());
+        self.former_calls.lock().push(former.end);
+    }
+
+    /// What a call holds as long as it goes on; asked for before the [credentials](Self::credentials) by which it is let in.
+    pub(crate) fn begin_call(&self) -> Authorised {
+        self.calls.read().authorised.clone()
+    }
+
+    /// Waits until what former records have authorised is done, or for long enough.
+    pub(crate) async fn await_former_calls(&self) {
+        let former = self.former_calls.lock().clone();
+        let done = async {
+            for calls in former {
+                calls.closed().await;
+            }
+        };
+        let _ = tokio::time::timeout(FORMER_CALLS, done).await;
+        self.former_calls.lock().retain(|calls| !calls.is_closed());
     }
 
     pub(crate) fn account(&self, user: &str) -> Option<Arc<Account>> {

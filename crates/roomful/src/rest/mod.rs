@@ -50,7 +50,7 @@ use crate::error::{ApiError, Code};
 use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::session::Session;
-use crate::tenant::Credentials;
+use crate::tenant::{Authorised, Credentials};
 use hall::By;
 use query::Query;
 
@@ -65,6 +65,9 @@ pub(crate) struct Call {
     pub(crate) caller: UserId,
     by: By,
     body: WholeBody,
+    /// A change is waited for where what has authorised it is taken away. What only looks is not, nor is a member's call, whose right is
+    /// its room's.
+    _authorised: Option<Authorised>,
 }
 
 /// Answers one request to `/v4/...`.
@@ -100,7 +103,7 @@ where
 {
     let (head, mut body) = request.into_parts();
     let index = commands::find(head.uri.path());
-    let (command, app, caller) = match admit(server, &head, index, now) {
+    let (command, Admitted { app, caller, mut authorised }) = match admit(server, &head, index, now) {
         Ok(admitted) => admitted,
         Err(error) => {
             // So that the connection can serve the next request.
@@ -112,11 +115,13 @@ where
         let body = body::read_command(body, server, &app).await?;
         if body.is_late {
             // Who was an administrator when the head came may be none any more.
-            authorise(server, head.uri.query().unwrap_or_default())?;
+            authorised =
+                authorise(server, head.uri.query().unwrap_or_default(), command.is_change)?.authorised;
         }
         require_json_object(&body.bytes)?;
-        let by = By::App(caller.as_str().into());
-        let answered = (command.run)(Call { server: server.clone(), app, caller, by, body }).await;
+        let (by, _authorised) = (By::App(caller.as_str().into()), authorised);
+        let call = Call { server: server.clone(), app, caller, by, body, _authorised };
+        let answered = (command.run)(call).await;
         answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
     };
     (index, answer.await)
@@ -133,7 +138,7 @@ fn admit(
     head: &Parts,
     index: Option<usize>,
     now: Instant,
-) -> Result<(&'static Command, Arc<App>, UserId), ApiError> {
+) -> Result<(&'static Command, Admitted), ApiError> {
     if head.method != Method::POST {
         let message = format!("the method is {}; every command is called with POST", head.method);
         return Err(ApiError::new(Code::RequestMalformed, message));
@@ -142,15 +147,15 @@ fn admit(
         let message = format!("there is no command at {}; check the URL", head.uri.path());
         ApiError::new(Code::NoSuchCommand, message)
     })?;
-    let (app, caller) = authorise(server, head.uri.query().unwrap_or_default())?;
-    if !app.limits.accept(index, now) {
+    let admitted = authorise(server, head.uri.query().unwrap_or_default(), command.is_change)?;
+    if !admitted.app.limits.accept(index, now) {
         return Err(called_too_often(command));
     }
     if server.is_draining() {
         let message = "the server is shutting down; retry on another connection";
         return Err(ApiError::new(Code::Internal, message));
     }
-    Ok((command, app, caller))
+    Ok((command, admitted))
 }
 
 /// Runs a command for a member. Which row of the table it is depends on the room's type, which the command itself looks at.
@@ -174,8 +179,8 @@ pub(crate) async fn run_for_member(
         }
         let (app, caller) = (server.app_of(&session)?, session.user.clone());
         let by = session.as_at_least(called.least);
-        match (command.run)(Call { server: server.clone(), app, caller, by, body: body.clone().into() }).await
-        {
+        let (server, body, _authorised) = (server.clone(), body.clone().into(), None);
+        match (command.run)(Call { server, app, caller, by, body, _authorised }).await {
             Err(error) if error.is_for_other_type => refused = error,
             result => return result.map(Answer::into_member_json),
         }
@@ -183,8 +188,15 @@ pub(crate) async fn run_for_member(
     Err(refused)
 }
 
+/// Who may call.
+struct Admitted {
+    app: Arc<App>,
+    caller: UserId,
+    authorised: Option<Authorised>,
+}
+
 /// Who calls: an administrator of an app, by a UserSig of its own.
-fn authorise(server: &Server, query: &str) -> Result<(Arc<App>, UserId), ApiError> {
+fn authorise(server: &Server, query: &str, is_change: bool) -> Result<Admitted, ApiError> {
     let query = Query::parse(query)?;
     let app_id = match query.sdkappid.as_deref() {
         None | Some("") => return Err(ApiError::new(Code::AppIdMissing, "sdkappid is missing in the URL")),
@@ -202,10 +214,11 @@ fn authorise(server: &Server, query: &str) -> Result<(Arc<App>, UserId), ApiErro
         return Err(ApiError::new(Code::UrlMalformed, "contenttype in the URL must be json"));
     }
     let app = require_app(server, app_id)?;
+    let authorised = is_change.then(|| app.begin_call());
     let credentials = app.credentials();
     credentials.verify(identifier.as_str(), query.usersig.as_deref().unwrap_or_default())?;
     require_admin(&credentials, &identifier)?;
-    Ok((app, identifier))
+    Ok(Admitted { app, caller: identifier, authorised })
 }
 
 pub(crate) fn require_app(server: &Server, app: SdkAppId) -> Result<Arc<App>, ApiError> {
