@@ -1,5 +1,6 @@
 //! Sound and pictures, as real browsers and another implementation of WebRTC send and receive them. Their own statistics
-//! are the witness. One test at a time: each has several encoders at work.
+//! are the witness. What is measured is so alone, since it has several encoders at work; pages that only have to do what they say come
+//! two at a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -10,9 +11,23 @@ use std::time::Duration;
 use harness::script::Script;
 use harness::{ADMIN, Server, names};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+static ONE_AT_A_TIME: Turns = Turns(Semaphore::const_new(2));
+
+struct Turns(Semaphore);
+
+impl Turns {
+    /// Nothing else is at work meanwhile.
+    async fn lock(&self) -> SemaphorePermit<'_> {
+        self.0.acquire_many(2).await.unwrap()
+    }
+
+    /// Another may be at work meanwhile that is not measured either.
+    async fn share(&self) -> SemaphorePermit<'_> {
+        self.0.acquire().await.unwrap()
+    }
+}
 
 async fn server() -> Server {
     let server = Server::start().await;
@@ -290,7 +305,7 @@ async fn only_who_has_the_key_sees_and_hears_what_is_encrypted_from_end_to_end()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_comes_from_the_address_it_was_asked_at() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     // A socket for all addresses, which this is about: the system would answer from another than the client knows.
     let server = Server::with(&[
         ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
@@ -310,7 +325,7 @@ async fn media_comes_from_the_address_it_was_asked_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_goes_over_tcp_where_udp_does_not_get_through() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "tcp").hear()["result"].take();
@@ -326,7 +341,7 @@ async fn media_goes_over_tcp_where_udp_does_not_get_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_relay_speaks_ipv6() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = Server::with(&[
         ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
         ("ROOMFUL_MEDIA__UDP", "[::]:0"),
@@ -345,7 +360,7 @@ async fn the_relay_speaks_ipv6() {
 /// Chromium takes all that comes from a relay's address for the relay's: that it is told of one must not cost it the direct way.
 #[tokio::test(flavor = "multi_thread")]
 async fn browsers_go_the_direct_way_beside_every_way_of_the_relay() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let ways = json!({"ways": ["^turn"], "policy": "all"});
@@ -356,7 +371,7 @@ async fn browsers_go_the_direct_way_beside_every_way_of_the_relay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browsers_meet_where_only_the_relay_gets_through() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let ways = json!({"ways": ["^turn:.*=udp", "^turn:.*=tcp"]});
@@ -444,7 +459,7 @@ async fn aiortc_publishes_and_plays_by_every_way_of_the_relay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_does_what_its_table_says() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "client").hear()["result"].take();
@@ -455,7 +470,7 @@ async fn the_client_does_what_its_table_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_without_modules_has_the_client_as_a_global() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "classic").hear()["result"].take();
@@ -465,7 +480,7 @@ async fn a_page_without_modules_has_the_client_as_a_global() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_page_said_last_holds_whatever_it_did_not_wait_for() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "histories").hear()["result"].take();
@@ -475,7 +490,7 @@ async fn what_a_page_said_last_holds_whatever_it_did_not_wait_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_comes_before_entering_that_is_under_way() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "hurry").hear()["result"].take();
@@ -489,7 +504,7 @@ async fn leaving_comes_before_entering_that_is_under_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_that_come_late_hear_of_who_is_there() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "late").hear()["result"].take();
@@ -503,7 +518,7 @@ async fn handlers_that_come_late_hear_of_who_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_told_of_its_devices_of_what_plays_and_of_its_mistakes() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "events").hear()["result"].take();
@@ -524,7 +539,7 @@ async fn a_page_is_told_of_its_devices_of_what_plays_and_of_its_mistakes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_page_asks_for_is_what_the_others_get() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let flags = json!({"flags": ["--auto-accept-this-tab-capture"], "isAsked": true});
@@ -569,7 +584,7 @@ async fn plugins_change_what_the_others_see_and_hear() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_show_figures_and_try_devices() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "panels").hear()["result"].take();
@@ -583,7 +598,7 @@ async fn plugins_show_figures_and_try_devices() {
 /// The cloud's own SDK in the same browser, without its network.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_answered_as_the_clouds_own_sdk_answers_them() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "beside").hear()["result"].take();
@@ -626,7 +641,7 @@ async fn public_pages_move_by_their_import_and_their_create() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_version_4_meet_those_of_today() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "version4").hear()["result"].take();
@@ -647,7 +662,7 @@ async fn pages_of_version_4_meet_those_of_today() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_go_on_with_other_devices_rooms_of_numbers_and_leave_at_once() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "odds").hear()["result"].take();
@@ -662,7 +677,7 @@ async fn pages_go_on_with_other_devices_rooms_of_numbers_and_leave_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_in_by_another_page_takes_over() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "twice").hear()["result"].take();
@@ -674,7 +689,7 @@ async fn who_comes_in_by_another_page_takes_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sound_that_needs_a_click_asks_for_one() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     // The page comes from the test, to the browser not from this machine; it may talk to the server there all the same.
@@ -687,7 +702,7 @@ async fn sound_that_needs_a_click_asks_for_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_room_layer_does_what_its_table_says() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "room").hear()["result"].take();
@@ -751,7 +766,7 @@ async fn aiortc_publishes_by_whip_and_plays_by_whep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_publishes_by_whip_and_starts_ice_over() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
 
     let saw = browsers(&server, "whip").hear()["result"].take();
@@ -763,7 +778,7 @@ async fn a_browser_publishes_by_whip_and_starts_ice_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ban_ends_what_came_by_whip() {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
     server.create_room_with("stage", json!({"SeatTemplate": "VideoDynamicGrid9Seats"})).await;
     let url = format!("http://{}", server.address);
