@@ -3,15 +3,22 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run test test-api public-pages soak sdk generated lint bench bench-compare bench-media lab lab-short deb deps
+.PHONY: run release simulate test test-api public-pages soak sdk generated lint bench bench-compare bench-media lab lab-short deb deps
 
 run: sdk ## Start the server for development; its data goes to ./data
-	$(CARGO) run --release --bin roomful -- serve --dev
+	@echo 'building target/quick/roomful, which is soon there; `make release` builds the fastest, target/release/roomful'
+	$(CARGO) run --profile quick --bin roomful -- serve --dev
+
+release: sdk ## Build the fastest server, target/release/roomful; it takes about twice as long
+	$(CARGO) build --release --bin roomful
 
 test: deps sdk sdk/js/node_modules/.installed ## All tests, with the third-party software they use as clients
 	cd sdk/js && npm run check && npm test
 	$(CARGO) test --workspace
 	ROOMFUL_TEST_STORE=postgres $(CARGO) test --package roomful --test api --test commands --test crash
+
+simulate: ## A million steps of chance around each of the machines; a history that fails prints its seed
+	HALL_SEEDS=500 BETWEEN_SEEDS=500 TENANT_SEEDS=500 $(CARGO) test --package roomful-hall
 
 sdk: sdk/js/dist/roomful-client.js ## The browser client, which the server carries; without Node it goes without
 
