@@ -8,8 +8,9 @@ mod harness;
 
 use std::time::Duration;
 
+use harness::rtc::by_sdk;
 use harness::script::Script;
-use harness::{ADMIN, Server, names};
+use harness::{ADMIN, Server, names, now};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -792,4 +793,91 @@ async fn a_ban_ends_what_came_by_whip() {
     assert_eq!((&changed["Member_Account"], &changed["Streams"]), (&json!("ann"), &json!([])));
     let list = server.ok("get_member_list", json!({"RoomId": "stage", "Next": ""})).await;
     assert_eq!(names(&list["MemberList"]), ["cat", "ben", "dan"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_still_for_one_is_told_of_it_and_of_nobody_else() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = server().await;
+    let (app, key, began) = (server.app, server.key(&[]), now() - 60);
+
+    let saw = browsers(&server, "stalls").hear()["result"].take();
+
+    // A minute's samples are written once the streams have ended.
+    let cut = saw["cutAt"].as_u64().unwrap() / 1000;
+    let window = json!({"SdkAppId": app, "StartTime": began, "EndTime": now() + 60});
+    let rooms = key.call("DescribeRoomInfo", window.clone()).await;
+    let with = |more: Value| {
+        let mut body = window.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let detail = with(json!({"CommId": rooms["RoomList"][0]["CommId"], "DataType": ["all"]}));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let is_written = |answer: &Value| {
+        let data = answer["Data"].as_array().unwrap();
+        let of = |user: &str| data.iter().any(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
+        of("ben") && of("cat")
+    };
+    while !is_written(&key.call("DescribeCallDetailInfo", detail.clone()).await) {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{:#}",
+            key.call("DescribeCallDetailInfo", detail).await
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let real_time =
+        json!({"SdkAppId": app.to_string(), "StartTime": began, "EndTime": now() + 60, "RoomId": "still"});
+    let calls = json!([
+        ["DescribeCallDetailInfo", detail],
+        ["DescribeUnusualEvent", window],
+        ["DescribeUnusualEvent", with(json!({"RoomId": "still"}))],
+        ["DescribeUnusualEvent", with(json!({"RoomId": "another"}))],
+        ["DescribeTRTCRealTimeQualityData", real_time],
+    ]);
+    for (sdk, method) in [(("python", "rtc.py", ""), "GET"), (("node", "rtc.mjs", ""), "POST")] {
+        let answers = by_sdk(sdk, ("TC3-HMAC-SHA256", method), &key, &server.address, &calls);
+
+        let stalled = |user: &str, kind: &str| -> f64 {
+            let data = answers[0]["Data"].as_array().unwrap();
+            let found = data.iter().find(|one| one["UserId"] == user && one["DataType"] == kind);
+            let found = found.unwrap_or_else(|| panic!("no {kind} of {user}: {}", answers[0]));
+            assert_eq!(found["PeerId"], "ann");
+            let points = found["Content"].as_array().unwrap();
+            let is_late = |point: &&Value| point["Time"].as_u64().unwrap() + 4 >= cut;
+            let before: f64 =
+                points.iter().filter(|point| !is_late(point)).map(|one| one["Value"].as_f64().unwrap()).sum();
+            assert!(before < 1000.0, "{user} {kind} before: {points:?}");
+            points.iter().filter(is_late).map(|one| one["Value"].as_f64().unwrap()).sum()
+        };
+        assert!((2_000.0..9_000.0).contains(&stalled("ben", "bigvBlock")), "{}", answers[0]);
+        assert!(stalled("cat", "bigvBlock") < 1_000.0, "{}", answers[0]);
+        assert!(stalled("cat", "aBlock") < 500.0, "{}", answers[0]);
+        let noticed = answers[1]["AbnormalExperienceList"].as_array().unwrap();
+        let video =
+            noticed.iter().find(|one| one["ExperienceId"] == 4).unwrap_or_else(|| panic!("{noticed:?}"));
+        assert_eq!((&video["UserId"], &video["RoomId"]), (&json!("ben"), &json!("still")));
+        let causes = video["AbnormalEventList"].as_array().unwrap();
+        assert!(causes.contains(&json!({"AbnormalEventId": 2024, "PeerId": "ann"})), "{causes:?}");
+        assert!(video["EventTime"].as_u64().unwrap() >= cut, "{video}");
+        assert!(noticed.iter().all(|one| one["UserId"] == "ben"), "{noticed:?}");
+        assert_eq!(answers[1]["Total"], noticed.len());
+        assert_eq!(answers[2]["AbnormalExperienceList"], answers[1]["AbnormalExperienceList"]);
+        assert_eq!((&answers[3]["Total"], &answers[3]["AbnormalExperienceList"]), (&json!(0), &json!([])));
+        let series = &answers[4]["Data"]["Series"][0];
+        assert_eq!(series["Columns"], json!(["time", "videoFreezeRate", "audioFreezeRate"]));
+        let worst =
+            series["Values"].as_array().unwrap().iter().map(|row| row["RowValue"][1].as_u64().unwrap()).max();
+        assert!(worst.unwrap() > 0, "{series}");
+        // Nothing else of the room says that something was wrong with the others.
+        let rtt = answers[0]["Data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["UserId"] == "cat" && one["DataType"] == "rtt");
+        assert!(rtt.is_some_and(|rtt| rtt["Content"][0]["Value"].as_f64().unwrap() < 300.0), "{rtt:?}");
+    }
+    let usage = json!({"SdkAppId": app, "StartTime": history::date(began.cast_signed()), "EndTime": history::date(now().cast_signed())});
+    assert_eq!(key.code("DescribeTrtcUsage", usage).await, "");
 }

@@ -646,3 +646,221 @@ async fn bodies_that_nobody_has_signed_are_bounded_and_others_go_on() {
     assert_eq!(code(&refused), "RequestLimitExceeded");
     drop(streams);
 }
+
+/// The same of every action that only looks: times, pages, lists and kinds.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_parameter_of_what_only_looks_is_named() {
+    let server = Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")]).await;
+    let (app, key) = (server.app, server.key(&[]));
+    let end = now();
+    let seconds = || json!({"SdkAppId": app, "StartTime": end - 60, "EndTime": end});
+    let days = || json!({"SdkAppId": app, "StartTime": "2026-11-25", "EndTime": "2026-11-26"});
+    let moments =
+        || json!({"SdkAppId": app, "StartTime": "2026-11-25 00:00:00", "EndTime": "2026-11-26 09:05:00"});
+    let with = |mut body: Value, more: Value| {
+        more.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        body
+    };
+    let without = |mut body: Value, name: &str| {
+        body.as_object_mut().unwrap().remove(name);
+        body
+    };
+    let comm = json!({"CommId": format!("{app}_1_1")});
+    let today = history::date(end.cast_signed());
+    let room_usage =
+        json!({"SdkAppid": app, "StartTime": format!("{today} 00:00"), "EndTime": format!("{today} 23:59")});
+    let mut table: Vec<(&str, Value, &str)> = Vec::new();
+
+    let of_seconds = [
+        ("DescribeRoomInfo", seconds()),
+        ("DescribeUserInfo", with(seconds(), comm.clone())),
+        ("DescribeUserEvent", with(with(seconds(), comm.clone()), json!({"UserId": "u", "RoomId": "r"}))),
+        ("DescribeCallDetailInfo", with(seconds(), comm.clone())),
+        ("DescribeScaleInfo", seconds()),
+        ("DescribeUnusualEvent", seconds()),
+    ];
+    for (action, good) in &of_seconds {
+        table.push((action, good.clone(), ""));
+        for wrong in
+            [json!("soon"), json!(-1), json!(1.5), json!([end]), json!({}), json!(true), json!("1e400")]
+        {
+            table.push((action, with(good.clone(), json!({"StartTime": wrong})), "InvalidParameter.StartTs"));
+            table.push((action, with(good.clone(), json!({"EndTime": wrong})), "InvalidParameter.EndTs"));
+            table.push((action, with(good.clone(), json!({"SdkAppId": wrong})), "InvalidParameter.SdkAppId"));
+        }
+        table.push((action, without(good.clone(), "StartTime"), "MissingParameter.StartTs"));
+        table.push((action, without(good.clone(), "EndTime"), "MissingParameter.EndTs"));
+        table.push((action, without(good.clone(), "SdkAppId"), "MissingParameter.SdkAppId"));
+        table.push((action, with(good.clone(), json!({"EndTime": end - 61})), "InvalidParameter.EndTs"));
+        table.push((action, with(good.clone(), json!({"SdkAppId": 12_345})), FORBIDDEN));
+        table.push((action, with(good.clone(), json!({"Why": 1})), "UnknownParameter"));
+        let expired = if *action == "DescribeUnusualEvent" { "StartTimeExpire" } else { "StartTsOversize" };
+        let long_ago = json!({"StartTime": end - 16 * 86_400, "EndTime": end - 16 * 86_400});
+        let code: &str = Box::leak(format!("InvalidParameter.{expired}").into_boxed_str());
+        table.push((action, with(good.clone(), long_ago), code));
+    }
+    for (action, good) in &of_seconds[1..4] {
+        table.push((action, without(good.clone(), "CommId"), "MissingParameter.CommId"));
+        for wrong in [json!(1), json!(["x"]), json!({})] {
+            table.push((action, with(good.clone(), json!({"CommId": wrong})), "InvalidParameter.CommId"));
+        }
+        // What is none is nothing.
+        for none in ["", "1", "1_2", "a_b_c", "99999999999_1_1", "1_2_3_4"] {
+            table.push((action, with(good.clone(), json!({"CommId": none})), ""));
+        }
+    }
+    for (action, most) in [("DescribeRoomInfo", 86_400), ("DescribeUnusualEvent", 3_600)] {
+        let good = with(seconds(), json!({"StartTime": end - most}));
+        let long = with(seconds(), json!({"StartTime": end - most - 1}));
+        table.extend([(action, good, ""), (action, long, "InvalidParameter.QueryScaleOversize")]);
+        table.push((action, with(seconds(), json!({"RoomId": 5})), "InvalidParameter"));
+    }
+
+    for action in ["DescribeTRTCRealTimeScaleData", "DescribeTRTCRealTimeQualityData"] {
+        table.push((action, seconds(), ""));
+        table.push((action, with(seconds(), json!({"SdkAppId": app.to_string()})), ""));
+        table.push((action, with(seconds(), json!({"RoomId": "r"})), ""));
+        table.push((action, with(seconds(), json!({"EndTime": u64::MAX})), ""));
+        table.push((action, with(seconds(), json!({"SdkAppId": "x"})), "InvalidParameter.SdkAppId"));
+        table.push((action, without(seconds(), "SdkAppId"), "MissingParameter.SdkAppId"));
+        for (name, wrong) in [
+            ("StartTime", json!("x")),
+            ("EndTime", json!("soon")),
+            ("RoomId", json!(1)),
+            ("StartTime", json!(end + 1)),
+        ] {
+            table.push((action, with(seconds(), json!({name: wrong})), INVALID));
+        }
+        table.push((action, without(seconds(), "StartTime"), "MissingParameter"));
+        table.push((action, with(seconds(), json!({"EndTime": -1})), "InvalidParameterValue"));
+        table.push((action, with(seconds(), json!({"StartTime": end - 13 * 3600})), INVALID));
+    }
+    let market = || with(days(), json!({"Period": "d"}));
+    for action in ["DescribeTRTCMarketScaleData", "DescribeTRTCMarketQualityData"] {
+        table.push((action, market(), ""));
+        table.push((action, with(market(), json!({"Period": "h"})), ""));
+        for name in ["StartTime", "EndTime", "Period"] {
+            table.push((action, without(market(), name), "MissingParameter"));
+            for wrong in [json!(1), json!("2026-13-01"), json!("26-11-01"), json!(""), json!(["d"])] {
+                table.push((action, with(market(), json!({name: wrong})), INVALID));
+            }
+        }
+        table.push((action, with(market(), json!({"StartTime": "2026-11-27"})), INVALID));
+        table.push((action, with(market(), json!({"StartTime": "2026-09-01"})), INVALID));
+    }
+    table.push(("DescribeTRTCMarketQualityData", with(market(), json!({"IsFloat": true})), ""));
+    table.push(("DescribeTRTCMarketQualityData", with(market(), json!({"IsFloat": "yes"})), INVALID));
+    table.push(("DescribeTRTCMarketScaleData", with(market(), json!({"IsFloat": true})), "UnknownParameter"));
+
+    let of_days = [
+        ("DescribeTrtcUsage", days()),
+        ("DescribeRecordingUsage", with(days(), json!({"MixType": "single"}))),
+        ("DescribeMixTranscodingUsage", days()),
+        ("DescribeRelayUsage", days()),
+        ("DescribeRecordStatistic", days()),
+        ("DescribeTrtcMcuTranscodeTime", days()),
+    ];
+    for (action, good) in &of_days {
+        table.push((action, good.clone(), ""));
+        table.push((action, without(good.clone(), "SdkAppId"), ""));
+        table.push((action, with(good.clone(), json!({"StartTime": "2026-11-26 00:00:00"})), ""));
+        table.push((action, with(good.clone(), json!({"StartTime": "2026-11-27"})), ""));
+        table.push((action, with(good.clone(), json!({"StartTime": "2026-10-27"})), ""));
+        table.push((
+            action,
+            with(good.clone(), json!({"StartTime": "2026-10-26"})),
+            "InvalidParameter.QueryScaleOversize",
+        ));
+        for name in ["StartTime", "EndTime"] {
+            table.push((action, without(good.clone(), name), "MissingParameter"));
+            for wrong in [
+                json!(1),
+                json!(""),
+                json!("today"),
+                json!("2026-02-30"),
+                json!("2026-11-26 25:00"),
+                json!([]),
+            ] {
+                table.push((action, with(good.clone(), json!({name: wrong})), INVALID));
+            }
+        }
+        for wrong in [json!("x"), json!(0), json!(1.5), json!([1])] {
+            table.push((action, with(good.clone(), json!({"SdkAppId": wrong})), "InvalidParameter.SdkAppId"));
+        }
+        table.push((action, with(good.clone(), json!({"SdkAppId": 12_345})), FORBIDDEN));
+    }
+    table.push(("DescribeRecordingUsage", days(), "MissingParameter"));
+    table.push(("DescribeRecordingUsage", with(days(), json!({"MixType": "both"})), INVALID));
+    table.push(("DescribeRecordingUsage", with(days(), json!({"MixType": 1})), INVALID));
+
+    let of_moments = [
+        ("DescribeTRTCSegmentModerationUsage", with(moments(), json!({"Type": "audio", "Business": 0}))),
+        ("DescribeTRTCAIRecognitionUsage", with(moments(), json!({"AuType": ["asr", "tts"]}))),
+        ("DescribeTRTCDedicatedCloudAccUsage", moments()),
+    ];
+    for (action, good) in &of_moments {
+        table.push((action, good.clone(), ""));
+        table.push((action, without(good.clone(), "SdkAppId"), ""));
+        table.push((action, with(good.clone(), json!({"StartTime": "2026-11-26"})), INVALID));
+        table.push((
+            action,
+            with(good.clone(), json!({"EndTime": "2026-12-26 00:00:00"})),
+            "InvalidParameter.QueryScaleOversize",
+        ));
+        table.push((action, without(good.clone(), "EndTime"), "MissingParameter"));
+    }
+    let moderation = |more| ("DescribeTRTCSegmentModerationUsage", with(of_moments[0].1.clone(), more));
+    for (more, code) in [
+        (json!({"Type": "video"}), INVALID),
+        (json!({"Type": 1}), INVALID),
+        (json!({"Business": 2}), "InvalidParameterValue"),
+        (json!({"Business": -1}), "InvalidParameterValue"),
+        (json!({"Business": "x"}), INVALID),
+    ] {
+        let (action, body) = moderation(more);
+        table.push((action, body, code));
+    }
+    for (more, code) in [
+        (json!({"AuType": []}), "MissingParameter"),
+        (json!({"AuType": "asr"}), INVALID),
+        (json!({"AuType": ["song"]}), INVALID),
+        (json!({"AuType": [1]}), INVALID),
+        (json!({"AuType": ["asr", "asr", "asr", "asr", "asr"]}), INVALID),
+    ] {
+        table.push(("DescribeTRTCAIRecognitionUsage", with(of_moments[1].1.clone(), more), code));
+    }
+
+    let action = "DescribeTrtcRoomUsage";
+    table.push((action, room_usage.clone(), ""));
+    table.push((
+        action,
+        with(without(room_usage.clone(), "SdkAppid"), json!({"SdkAppId": app})),
+        "UnknownParameter",
+    ));
+    table.push((action, without(room_usage.clone(), "SdkAppid"), "MissingParameter.SdkAppId"));
+    table.push((
+        action,
+        with(room_usage.clone(), json!({"SdkAppid": 12_345})),
+        "FailedOperation.SdkAppIdNotExist",
+    ));
+    for (name, wrong) in [
+        ("StartTime", json!(today)),
+        ("StartTime", json!(format!("{today} 9:00"))),
+        ("StartTime", json!("2026-02-30 00:00")),
+        ("StartTime", json!(1)),
+        ("StartTime", json!(format!("{today} 23:59"))),
+        ("EndTime", json!(format!("{today} 24:00"))),
+        ("EndTime", json!(format!("{}9-01-01 00:00", &today[..3]))),
+        ("EndTime", json!("")),
+    ] {
+        table.push((action, with(room_usage.clone(), json!({name: wrong})), INVALID));
+    }
+    let long_ago = json!({"StartTime": "2020-01-01 00:00", "EndTime": "2020-01-01 01:00"});
+    table.push((action, with(room_usage.clone(), long_ago), INVALID));
+
+    assert!(table.len() > 350, "{}", table.len());
+    for (action, body, expected) in table {
+        let answer = key.send(&key.post(action, &body.to_string())).await.response();
+        assert_eq!(code(&answer), expected, "{action} {body}: {answer}");
+    }
+}

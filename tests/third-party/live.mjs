@@ -8,6 +8,7 @@ import { beside } from './beside.mjs';
 import * as plugins from './plugins.mjs';
 import { version4 } from './version4.mjs';
 import { loudest, shaky, silence, stereo } from './sound.mjs';
+import { stalls } from './stalls.mjs';
 
 const COLOURS = { ann: ['rgb(200,40,40)', [200, 40, 40]], ben: ['rgb(40,60,200)', [40, 60, 200]] };
 const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
@@ -801,5 +802,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky, silence, stereo };
+const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky, silence, stereo, stalls };
 await run(scenarios[process.argv[2]]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use crate::files::{self, Day, Kind};
-use crate::{Call, Error, Event, Quality, Stay};
+use crate::{Call, Error, Event, Quality, Served, Service, Spent, Stay, Unusual, Usage};
 
 const VERSION: i64 = 1;
 
@@ -65,6 +65,15 @@ const CALLS: &str = "
         p2 INTEGER NOT NULL,
         PRIMARY KEY (call, stay, at, n)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE unusual (
+        app INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        call INTEGER NOT NULL,
+        stay INTEGER NOT NULL,
+        experience INTEGER NOT NULL,
+        causes TEXT NOT NULL,
+        PRIMARY KEY (app, at, call, stay, experience)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE beats (generation INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
     CREATE TABLE ready (is_ready INTEGER PRIMARY KEY) STRICT;
 ";
@@ -78,6 +87,44 @@ const QUALITY: &str = "
         media INTEGER NOT NULL,
         packed BLOB NOT NULL,
         PRIMARY KEY (call, stay, t0, peer, media)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Of what a run of the server has counted the last row holds, which has the most; runs are added up.
+const USAGE: &str = "
+    CREATE TABLE usage (
+        app INTEGER NOT NULL,
+        slot INTEGER NOT NULL,
+        call INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        room TEXT NOT NULL,
+        audio INTEGER NOT NULL,
+        sd INTEGER NOT NULL,
+        hd INTEGER NOT NULL,
+        fhd INTEGER NOT NULL,
+        two_k INTEGER NOT NULL,
+        four_k INTEGER NOT NULL,
+        all_sd INTEGER NOT NULL,
+        all_hd INTEGER NOT NULL,
+        all_fhd INTEGER NOT NULL,
+        all_two_k INTEGER NOT NULL,
+        all_four_k INTEGER NOT NULL,
+        PRIMARY KEY (app, slot, call, generation)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE service (
+        app INTEGER NOT NULL,
+        slot INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        video INTEGER NOT NULL,
+        video_stalled INTEGER NOT NULL,
+        audio INTEGER NOT NULL,
+        audio_stalled INTEGER NOT NULL,
+        delays INTEGER NOT NULL,
+        short_delays INTEGER NOT NULL,
+        asked INTEGER NOT NULL,
+        let_in INTEGER NOT NULL,
+        slow INTEGER NOT NULL,
+        PRIMARY KEY (app, slot, generation)
     ) STRICT, WITHOUT ROWID;
 ";
 
@@ -126,6 +173,7 @@ impl Database {
             making.execute_batch(match kind {
                 Kind::Calls => CALLS,
                 Kind::Quality => QUALITY,
+                Kind::Usage => USAGE,
             })?;
             making.pragma_update(None, "user_version", VERSION)?;
             making.commit()?;
@@ -253,6 +301,101 @@ pub(crate) fn put_quality(to: &Transaction<'_>, quality: &Quality) -> Result<(),
         quality.packed,
     ])?;
     Ok(())
+}
+
+pub(crate) fn put_unusual(to: &Transaction<'_>, unusual: &Unusual) -> Result<(), Error> {
+    let causes: Vec<String> = unusual.causes.iter().map(|(cause, peer)| format!("{cause}:{peer}")).collect();
+    let put =
+        "INSERT OR REPLACE INTO unusual (app, at, call, stay, experience, causes) VALUES (?, ?, ?, ?, ?, ?)";
+    to.prepare_cached(put)?.execute(params![
+        unusual.app,
+        unusual.at,
+        unusual.call,
+        unusual.stay,
+        unusual.experience,
+        causes.join(" "),
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn causes_of(text: &str) -> Vec<(u16, i64)> {
+    let read = |cause: &str| {
+        let (cause, peer) = cause.split_once(':')?;
+        Some((cause.parse().ok()?, peer.parse().ok()?))
+    };
+    text.split(' ').filter_map(read).collect()
+}
+
+pub(crate) fn put_usage(to: &Transaction<'_>, usage: &Usage, generation: i64) -> Result<(), Error> {
+    let put = "INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let Spent { audio, each: [sd, hd, fhd, two_k, four_k], together } = usage.spent;
+    let [all_sd, all_hd, all_fhd, all_two_k, all_four_k] = together;
+    let [audio, sd, hd, fhd, two_k, four_k] = [audio, sd, hd, fhd, two_k, four_k].map(u64::cast_signed);
+    let [all_sd, all_hd, all_fhd, all_two_k, all_four_k] =
+        [all_sd, all_hd, all_fhd, all_two_k, all_four_k].map(u64::cast_signed);
+    to.prepare_cached(put)?.execute(params![
+        usage.app,
+        usage.slot,
+        usage.call,
+        generation,
+        &*usage.room,
+        audio,
+        sd,
+        hd,
+        fhd,
+        two_k,
+        four_k,
+        all_sd,
+        all_hd,
+        all_fhd,
+        all_two_k,
+        all_four_k,
+    ])?;
+    Ok(())
+}
+
+/// Eleven columns of sums, from the one at `at` on.
+pub(crate) fn spent_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Spent> {
+    let read = |column: usize| row.get::<_, i64>(at + column).map(i64::unsigned_abs);
+    let tiers = |at: usize| {
+        Ok::<_, rusqlite::Error>([read(at)?, read(at + 1)?, read(at + 2)?, read(at + 3)?, read(at + 4)?])
+    };
+    Ok(Spent { audio: read(0)?, each: tiers(1)?, together: tiers(6)? })
+}
+
+pub(crate) fn put_service(to: &Transaction<'_>, service: &Service, generation: i64) -> Result<(), Error> {
+    let put = "INSERT OR REPLACE INTO service VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let Served { video, audio, delays, joins } = service.served;
+    let ([video, video_stalled], [audio, audio_stalled]) =
+        (video.map(u64::cast_signed), audio.map(u64::cast_signed));
+    let ([delays, short], [asked, let_in, slow]) =
+        (delays.map(u64::cast_signed), joins.map(u64::cast_signed));
+    to.prepare_cached(put)?.execute(params![
+        service.app,
+        service.slot,
+        generation,
+        video,
+        video_stalled,
+        audio,
+        audio_stalled,
+        delays,
+        short,
+        asked,
+        let_in,
+        slow,
+    ])?;
+    Ok(())
+}
+
+/// Nine columns of sums, from the one at `at` on.
+pub(crate) fn served_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Served> {
+    let read = |column: usize| row.get::<_, i64>(at + column).map(i64::unsigned_abs);
+    Ok(Served {
+        video: [read(0)?, read(1)?],
+        audio: [read(2)?, read(3)?],
+        delays: [read(4)?, read(5)?],
+        joins: [read(6)?, read(7)?, read(8)?],
+    })
 }
 
 pub(crate) fn put_beat(to: &Transaction<'_>, generation: i64, at: i64) -> Result<(), Error> {

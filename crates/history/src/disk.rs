@@ -7,12 +7,16 @@ use crate::files::{self, Day, Kind};
 /// With less free on its disk than this no samples are written.
 const LEAST_FREE: u64 = 2 << 30;
 
+/// How many days before today usage is kept at least: callers may ask for three months of it.
+const USAGE_DAYS: u32 = 93;
+
 /// Removes what is over and what is too much, the oldest samples first. Whether samples may be written.
 pub(crate) fn tidy(folder: &Path, today: Day, days: u32, most_bytes: u64) -> bool {
     let mut found = files::list(folder);
     found.retain(|(day, kind, _)| {
         // A window may begin so many days ago.
-        let is_over = day.0 < today.0 - i64::from(days);
+        let kept = if *kind == Kind::Usage { days.max(USAGE_DAYS) } else { days };
+        let is_over = day.0 < today.0 - i64::from(kept);
         !(is_over && remove(folder, *day, *kind))
     });
     let mut bytes: u64 = found.iter().map(|(_, _, bytes)| bytes).sum();
@@ -62,19 +66,34 @@ mod tests {
             }
         }
         std::fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+        std::fs::write(files::path(folder.path(), Day(-89), Kind::Usage), "").unwrap();
+        std::fs::write(files::path(folder.path(), Day(-90), Kind::Usage), "").unwrap();
 
         tidy(folder.path(), Day(4), 3, u64::MAX);
-        let left =
-            ["1 Quality", "1 Calls", "2 Quality", "2 Calls", "3 Quality", "3 Calls", "4 Quality", "4 Calls"];
+        let left = [
+            "-89 Usage",
+            "1 Quality",
+            "1 Calls",
+            "2 Quality",
+            "2 Calls",
+            "3 Quality",
+            "3 Calls",
+            "4 Quality",
+            "4 Calls",
+        ];
         assert_eq!(names(folder.path()), left);
 
         // 12,000 bytes in all.
         tidy(folder.path(), Day(4), 3, 10_000);
-        assert_eq!(names(folder.path())[..3], ["1 Calls", "2 Calls", "3 Quality"]);
+        assert_eq!(names(folder.path())[..4], ["-89 Usage", "1 Calls", "2 Calls", "3 Quality"]);
 
         assert!(!tidy(folder.path(), Day(4), 3, 2_000), "not even today's fits");
-        assert_eq!(names(folder.path()), ["4 Quality", "4 Calls"]);
+        assert_eq!(
+            names(folder.path()),
+            ["-89 Usage", "4 Quality", "4 Calls"],
+            "usage is not much, and is money"
+        );
         assert!(folder.path().join("notes.txt").exists());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
     }
 }

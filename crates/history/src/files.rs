@@ -1,4 +1,4 @@
-//! The folder: two databases a UTC day, `2026-11-26.calls` and `2026-11-26.quality`, so that a day goes by unlinking.
+//! The folder: three databases a UTC day, `2026-11-26.calls`, `.quality` and `.usage`, so that a day goes by unlinking.
 
 use std::fmt;
 use std::fs;
@@ -54,6 +54,11 @@ pub fn day(text: &str) -> Option<i64> {
     Day::parse(text).map(Day::begins)
 }
 
+/// The day of a moment in seconds, as calendars write it.
+pub fn date(seconds: i64) -> String {
+    Day::of(seconds).to_string()
+}
+
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The same, civil_from_days.
@@ -74,13 +79,17 @@ impl fmt::Display for Day {
 pub(crate) enum Kind {
     Quality,
     Calls,
+    Usage,
 }
 
 impl Kind {
+    const ALL: [Self; 3] = [Self::Quality, Self::Calls, Self::Usage];
+
     fn extension(self) -> &'static str {
         match self {
             Self::Quality => "quality",
             Self::Calls => "calls",
+            Self::Usage => "usage",
         }
     }
 }
@@ -102,7 +111,7 @@ pub(crate) fn list(folder: &Path) -> Vec<(Day, Kind, u64)> {
     let read = |entry: std::io::Result<fs::DirEntry>| {
         let name = entry.ok()?.file_name();
         let (day, extension) = name.to_str()?.split_once('.')?;
-        let kind = [Kind::Calls, Kind::Quality].into_iter().find(|kind| kind.extension() == extension)?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
         Some((Day::parse(day)?, kind))
     };
     let mut found: Vec<(Day, Kind, u64)> =

@@ -18,14 +18,18 @@ mod queue;
 mod read;
 mod rows;
 mod spans;
+mod used;
 mod writer;
 
 pub use call_id::{CallId, meant, number_of, shown};
 pub use crowd::Crowd;
 pub use error::Error;
-pub use files::day;
+pub use files::{date, day};
 pub use history::{History, Numbers};
 pub use options::Options;
 pub use pack::{MOST_SAMPLES, Samples, pack, unpack};
-pub use read::{Page, Person, Reader, Scale, Window};
-pub use rows::{Call, Cause, Client, Event, Forget, Quality, Row, Stay};
+pub use read::{Noticed, Page, Person, Reader, Scale, Window};
+pub use rows::{
+    Call, Cause, Client, Event, Forget, Quality, Row, SLOT, Served, Service, Spent, Stay, TIERS, Unusual,
+    Usage,
+};

@@ -14,7 +14,8 @@ use crate::crowd::{self, Crowd};
 use crate::day;
 use crate::files::{self, Day, Kind};
 use crate::spans::{self, OPEN, Span, Spans};
-use crate::{Call, CallId, Cause, Client, Error, Event, Quality, Stay};
+use crate::used::Days;
+use crate::{Call, CallId, Cause, Client, Error, Event, Quality, Stay, Unusual};
 
 /// What is written around midnight may be in either day's file.
 const AROUND_MIDNIGHT: i64 = 60;
@@ -74,6 +75,17 @@ pub struct Scale {
     pub calls: u64,
 }
 
+/// Something that somebody will have noticed, with whom and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noticed {
+    /// The room's id.
+    pub room: String,
+    /// Who; empty of one who is forgotten.
+    pub user: String,
+    /// What.
+    pub what: Unusual,
+}
+
 type Idle = HashMap<(Day, Kind), Vec<((u64, u64), Connection)>, foldhash::fast::RandomState>;
 
 type Scales = HashMap<(Day, u32), ((u64, u64), Scale), foldhash::fast::RandomState>;
@@ -89,6 +101,7 @@ pub struct Reader {
     spans: Spans,
     scales: Mutex<Scales>,
     crowds: Mutex<Crowds>,
+    pub(crate) days_used: Mutex<Days>,
 }
 
 impl Reader {
@@ -101,6 +114,7 @@ impl Reader {
             spans: Spans::default(),
             scales: Mutex::default(),
             crowds: Mutex::default(),
+            days_used: Mutex::default(),
         }
     }
 
@@ -294,6 +308,79 @@ impl Reader {
         Ok(found)
     }
 
+    /// What somebody of an app will have noticed in a window, in these rooms or in all, the newest first; at most so many.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn unusual(
+        &self,
+        app: u32,
+        window: Window,
+        rooms: &[String],
+        most: usize,
+    ) -> Result<Vec<Noticed>, Error> {
+        let named = vec!["?"; rooms.len()].join(", ");
+        let in_rooms = if rooms.is_empty() { String::new() } else { format!("AND room IN ({named})") };
+        let wanted = format!(
+            "SELECT unusual.at, call, unusual.stay, experience, causes, coalesce(room, ''), coalesce(user, '')
+            FROM unusual LEFT JOIN calls USING (call) LEFT JOIN stays USING (call, stay) LEFT JOIN people USING (call, who)
+            WHERE unusual.app = ? AND unusual.at BETWEEN ? AND ? {in_rooms} ORDER BY unusual.at DESC LIMIT {most}"
+        );
+        let (from, to) = (window.from.saturating_mul(1000), window.to.saturating_mul(1000) + 999);
+        let mut found = Vec::new();
+        for day in self.days(window)?.into_iter().rev() {
+            self.look(day, Kind::Calls, |_, connection| {
+                let mut wanted = connection.prepare_cached(&wanted)?;
+                let values = [&app as &dyn rusqlite::ToSql, &from, &to];
+                let rooms = rooms.iter().map(|room| room as &dyn rusqlite::ToSql);
+                let values: Vec<&dyn rusqlite::ToSql> = values.into_iter().chain(rooms).collect();
+                let mut rows = wanted.query(values.as_slice())?;
+                while let Some(row) = rows.next()? {
+                    let what = Unusual {
+                        app,
+                        at: row.get(0)?,
+                        call: row.get(1)?,
+                        stay: row.get(2)?,
+                        experience: row.get(3)?,
+                        causes: day::causes_of(&row.get::<_, String>(4)?),
+                    };
+                    found.push(Noticed { room: row.get(5)?, user: row.get(6)?, what });
+                }
+                Ok(())
+            })?;
+        }
+        found.truncate(most);
+        Ok(found)
+    }
+
+    /// The samples of all who were in a call in a window, as they were packed; `None` when there are more rows than so many.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn quality_of_call(
+        &self,
+        call: &Call,
+        window: Window,
+        most: usize,
+    ) -> Result<Option<Vec<Quality>>, Error> {
+        let mut found = Vec::new();
+        let early = Window { from: window.from.saturating_sub(ROW_SECONDS), to: window.to };
+        for day in self.days(early)? {
+            self.look(day, Kind::Quality, |_, connection| {
+                let wanted = "SELECT t0, peer, media, packed, stay FROM quality
+                    WHERE call = ? AND peer <> 0 AND t0 BETWEEN ? AND ?";
+                let mut wanted = connection.prepare_cached(wanted)?;
+                let mut rows = wanted.query([call.call, early.from, early.to])?;
+                while let Some(row) = rows.next()?.filter(|_| found.len() <= most) {
+                    let (from, peer, media, packed) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                    found.push(Quality { call: call.call, stay: row.get(4)?, from, peer, media, packed });
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Some(found).filter(|found| found.len() <= most))
+    }
+
     /// Who was at a place of a call's join order.
     ///
     /// # Errors
@@ -368,8 +455,12 @@ impl Reader {
 
     // Days
 
+    pub(crate) fn now(&self) -> i64 {
+        (self.clock)().div_euclid(1000)
+    }
+
     fn today(&self) -> Day {
-        Day::of((self.clock)().div_euclid(1000))
+        Day::of(self.now())
     }
 
     /// The days of which there are calls, the oldest first.
@@ -397,7 +488,7 @@ impl Reader {
     }
 
     /// Looks into a day's file; `None` when there is none.
-    fn look<T>(
+    pub(crate) fn look<T>(
         &self,
         day: Day,
         kind: Kind,

@@ -134,6 +134,104 @@ pub struct Quality {
     pub packed: Vec<u8>,
 }
 
+/// How many kinds of pictures are told apart in what is used: SD, HD, FullHD, 2K, 4K.
+pub const TIERS: usize = 5;
+
+/// What was used of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Milliseconds in which somebody was there and received no picture, for each who was.
+    pub audio: u64,
+    /// Seconds of each picture that somebody received, by its size.
+    pub each: [u64; TIERS],
+    /// Seconds in which somebody received pictures, by the size of all of them together.
+    pub together: [u64; TIERS],
+}
+
+impl Spent {
+    /// Both.
+    pub fn add(&mut self, other: &Self) {
+        self.audio += other.audio;
+        let mine = self.each.iter_mut().chain(&mut self.together);
+        mine.zip(other.each.iter().chain(&other.together)).for_each(|(mine, more)| *mine += more);
+    }
+
+    /// Nothing was used.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How long a slot of usage is, in seconds.
+pub const SLOT: i64 = 300;
+
+/// What a call has used in a slot so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// Whose.
+    pub app: u32,
+    /// When the slot began, in seconds.
+    pub slot: i64,
+    /// Which call.
+    pub call: i64,
+    /// The room's id.
+    pub room: Arc<str>,
+    /// How much.
+    pub spent: Spent,
+}
+
+/// How an app's users were served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Milliseconds of pictures that were shown, and of them in which they stood still.
+    pub video: [u64; 2],
+    /// The same of sound that was heard.
+    pub audio: [u64; 2],
+    /// How often a round trip was measured, and how often it was short.
+    pub delays: [u64; 2],
+    /// How often somebody asked to come in, was let in, and was slow to be in.
+    pub joins: [u64; 3],
+}
+
+impl Served {
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        self.video.iter_mut().chain(&mut self.audio).chain(&mut self.delays).chain(&mut self.joins)
+    }
+
+    /// Both.
+    pub fn add(&mut self, mut other: Self) {
+        self.numbers().zip(other.numbers()).for_each(|(mine, more)| *mine += *more);
+    }
+}
+
+/// How an app's users were served in a slot so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// Whose.
+    pub app: u32,
+    /// When the slot began, in seconds.
+    pub slot: i64,
+    /// How.
+    pub served: Served,
+}
+
+/// Something that somebody will have noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusual {
+    /// Whose the call is.
+    pub app: u32,
+    /// In which call.
+    pub call: i64,
+    /// To which stay.
+    pub stay: i64,
+    /// When, in milliseconds.
+    pub at: i64,
+    /// The cloud's number for it.
+    pub experience: u8,
+    /// What was wrong just then, by the cloud's numbers, and the place of the member whose stream it was about; 0 for its own.
+    pub causes: Vec<(u16, i64)>,
+}
+
 /// Of a user of an app nothing personal is to be left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forget {
@@ -156,6 +254,12 @@ pub enum Row {
     Event(Event),
     /// Samples.
     Quality(Quality),
+    /// Something that somebody will have noticed.
+    Unusual(Unusual),
+    /// What a call has used.
+    Usage(Usage),
+    /// How an app's users were served.
+    Service(Service),
     /// A user is forgotten, also in what was written long ago.
     Forget(Forget),
     /// After a start: everything that goes on has been told. What was open and is not among it ended with the server.
@@ -174,7 +278,9 @@ impl Row {
             Self::Stay(stay) => stay.user.len(),
             Self::Quality(quality) => quality.packed.len(),
             Self::Forget(forget) => forget.user.len(),
-            Self::Event(_) | Self::Settled => 0,
+            Self::Unusual(unusual) => unusual.causes.len() * size_of::<(u16, i64)>(),
+            // The room's id is shared by all that is told of the call.
+            Self::Event(_) | Self::Usage(_) | Self::Service(_) | Self::Settled => 0,
         };
         texts + ROW_BYTES
     }
@@ -183,7 +289,7 @@ impl Row {
     pub(crate) fn share(&self) -> usize {
         match self {
             Self::Quality(_) => 50,
-            Self::Event(_) => 80,
+            Self::Event(_) | Self::Unusual(_) => 80,
             _ => 100,
         }
     }

@@ -54,6 +54,7 @@ pub(crate) struct Writer {
     generation: i64,
     calls: Option<(Day, Database)>,
     quality: Option<(Day, Database)>,
+    usage: Option<(Day, Database)>,
     carrying: Option<Carrying>,
     has_begun: bool,
     /// The day's file is gone, which is to be said.
@@ -78,6 +79,7 @@ impl Writer {
             on_lost,
             calls: None,
             quality: None,
+            usage: None,
             carrying: None,
             has_begun: false,
             is_lost: false,
@@ -104,7 +106,7 @@ impl Writer {
                         tracing::warn!(%error, "history cannot be written; it is tried again");
                     }
                     // Another file may be better than one that fails.
-                    (self.calls, self.quality, self.carrying) = (None, None, None);
+                    (self.calls, self.quality, self.usage, self.carrying) = (None, None, None, None);
                     if self.shared.queue.is_closed() {
                         return;
                     }
@@ -126,6 +128,7 @@ impl Writer {
         }
         self.write_calls(rows, today, now)?;
         self.write_quality(rows, today)?;
+        self.write_usage(rows)?;
         for row in rows {
             match row {
                 Row::Settled => self.settle(today)?,
@@ -137,7 +140,7 @@ impl Writer {
     }
 
     fn look_after(&mut self, today: Day) {
-        for (_, database) in self.calls.iter().chain(&self.quality) {
+        for (_, database) in self.calls.iter().chain(&self.quality).chain(&self.usage) {
             // Somebody may be reading just now.
             let _ = database.checkpoint();
         }
@@ -150,7 +153,7 @@ impl Writer {
 
     fn write_calls(&mut self, rows: &[Row], today: Day, now: i64) -> Result<(), Error> {
         let is_beat_due = self.beat_due <= Instant::now();
-        let is_any = rows.iter().any(|row| !matches!(row, Row::Quality(_)));
+        let is_any = rows.iter().any(|row| !matches!(row, Row::Quality(_) | Row::Usage(_) | Row::Service(_)));
         if !is_any && !is_beat_due && self.carrying.is_none() && self.is_of(today) {
             return Ok(());
         }
@@ -162,7 +165,8 @@ impl Writer {
                 Row::Call(call) => day::put_call(&step, call, generation)?,
                 Row::Stay(stay) => day::put_stay(&step, stay, generation)?,
                 Row::Event(event) => day::put_event(&step, event)?,
-                Row::Quality(_) | Row::Forget(_) | Row::Settled => {}
+                Row::Unusual(unusual) => day::put_unusual(&step, unusual)?,
+                Row::Quality(_) | Row::Usage(_) | Row::Service(_) | Row::Forget(_) | Row::Settled => {}
             }
         }
         let is_carried = match &mut self.carrying {
@@ -233,6 +237,37 @@ impl Writer {
             }
         }
         step.commit()?;
+        Ok(())
+    }
+
+    /// Writes what was used, of each slot into its own day: the last of a day comes behind its end.
+    fn write_usage(&mut self, rows: &[Row]) -> Result<(), Error> {
+        let slot = |row: &Row| match row {
+            Row::Usage(usage) => Some(usage.slot),
+            Row::Service(service) => Some(service.slot),
+            _ => None,
+        };
+        let mut wanted: Vec<(Day, &Row)> =
+            rows.iter().filter_map(|row| Some((Day::of(slot(row)?), row))).collect();
+        wanted.sort_by_key(|(day, _)| *day);
+        for of_day in wanted.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((day, _)) = of_day.first() else { continue };
+            let is_open = |(known, database): &(Day, Database)| known == day && database.is_there();
+            if !self.usage.as_ref().is_some_and(is_open) {
+                self.usage = None;
+                self.usage = Some((*day, Database::open(&self.folder, *day, Kind::Usage)?));
+            }
+            let Some((_, database)) = &mut self.usage else { continue };
+            let step = database.connection.transaction()?;
+            for (_, row) in of_day {
+                match row {
+                    Row::Usage(usage) => day::put_usage(&step, usage, self.generation)?,
+                    Row::Service(service) => day::put_service(&step, service, self.generation)?,
+                    _ => {}
+                }
+            }
+            step.commit()?;
+        }
         Ok(())
     }
 

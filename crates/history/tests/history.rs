@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use history::{
-    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Row, Stay, Window, number_of,
+    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Row, SLOT, Served, Service, Spent,
+    Stay, Unusual, Usage, Window, number_of,
 };
 
 const APP: u32 = 1_400_000_001;
@@ -344,4 +345,113 @@ fn events_are_found_by_stay_and_those_of_others_by_call() {
     let others = reader.events_of_others(&ann, window(NOON, NOON + 9), &[32768, 32770]).unwrap();
     let seen: Vec<_> = others.iter().map(|(who, event)| (&*who.user, event.at / 1000, event.event)).collect();
     assert_eq!(seen, [("ben", NOON + 4, 32768)]);
+}
+
+fn spent(audio: u64, hd: u64) -> Spent {
+    Spent { audio, each: [0, hd, 0, 0, 0], together: [0, 0, hd, 0, 0] }
+}
+
+fn usage(call: i64, room: &str, slot: i64, spent: Spent) -> Row {
+    Row::Usage(Usage { app: APP, slot, call, room: room.into(), spent })
+}
+
+#[test]
+fn usage_grows_within_a_run_is_added_up_over_runs_and_is_of_its_own_day() {
+    let world = World::new();
+    let history = world.start();
+    let late = MIDNIGHT - SLOT;
+    // The same is told again and again, and behind the day's end.
+    world.set(MIDNIGHT + 20);
+    for grown in 1..=3 {
+        history.note(usage(1, "room", late, spent(1000 * grown, grown)));
+        written(&history);
+    }
+    history.note(usage(1, "room", MIDNIGHT, spent(500, 0)));
+    history.note(usage(2, "room", MIDNIGHT, spent(700, 0)));
+    history.note(usage(3, "*7", late, spent(10, 1)));
+    history.note(Row::Usage(Usage {
+        app: APP + 1,
+        slot: late,
+        call: 9,
+        room: "x".into(),
+        spent: spent(1, 1),
+    }));
+    written(&history);
+    drop(history);
+
+    // After a crash another run counts anew.
+    world.set(MIDNIGHT + 60);
+    let history = world.start();
+    history.note(usage(1, "room", MIDNIGHT, spent(40, 2)));
+    written(&history);
+
+    let reader = history.reader();
+    let found = reader.used(APP, NOON, MIDNIGHT + 3600).unwrap();
+    assert_eq!(found, [(late, spent(3010, 4)), (MIDNIGHT, spent(1240, 2))]);
+    assert_eq!(reader.used(APP, MIDNIGHT, MIDNIGHT + SLOT).unwrap().len(), 1);
+    assert_eq!(reader.used_on(APP, MIDNIGHT - 86_400).unwrap(), spent(3010, 4));
+    assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), spent(1240, 2));
+    assert_eq!(reader.used_on(APP, MIDNIGHT + 86_400).unwrap(), Spent::default());
+    let by_rooms = reader.used_by_rooms(APP, NOON, MIDNIGHT + SLOT).unwrap();
+    assert_eq!(by_rooms, [("*7".to_owned(), spent(10, 1)), ("room".to_owned(), spent(4240, 5))]);
+
+    // A day that is over long ago is remembered, and seen again when its file is another.
+    world.set(MIDNIGHT + 86_400 + 3600);
+    assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), spent(1240, 2));
+    assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), spent(1240, 2));
+    std::fs::remove_file(world.folder().join("2026-11-27.usage")).unwrap();
+    assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), Spent::default());
+}
+
+#[test]
+fn how_users_were_served_is_added_up_over_runs() {
+    let world = World::new();
+    let served = |stalled| Served { video: [2000, stalled], joins: [1, 1, 0], ..Served::default() };
+    for stalled in [300, 400] {
+        let history = world.start();
+        for part in [stalled / 2, stalled] {
+            history.note(Row::Service(Service { app: APP, slot: NOON, served: served(part) }));
+            written(&history);
+        }
+        drop(history);
+        world.set(NOON + 100);
+    }
+
+    let found = world.start().reader().served(APP, NOON - 3600, NOON + 3600).unwrap();
+
+    let expected = Served { video: [4000, 700], joins: [2, 2, 0], ..Served::default() };
+    assert_eq!(found, [(NOON, expected)]);
+}
+
+#[test]
+fn what_was_noticed_is_found_with_who_and_where_the_newest_first() {
+    let world = World::new();
+    let history = world.start();
+    for number in 1..=2 {
+        history.note(Row::Call(call(number, &format!("room-{number}"), NOON - 100)));
+        history.note(Row::Stay(stay(number, "ann", 1, NOON - 90)));
+    }
+    let noticed = |call: i64, at: i64| Unusual {
+        app: APP,
+        call,
+        stay: (NOON - 90) * 1000,
+        at: at * 1000,
+        experience: 4,
+        causes: vec![(2017, 2), (2001, 0)],
+    };
+    for at in 0..5 {
+        history.note(Row::Unusual(noticed(1 + at % 2, NOON - 50 + at)));
+    }
+    written(&history);
+    let reader = history.reader();
+    let find = |rooms: &[String], most| reader.unusual(APP, window(NOON - 49, NOON), rooms, most).unwrap();
+
+    let all = find(&[], 20);
+    assert_eq!(all.iter().map(|one| one.what.at / 1000 - NOON).collect::<Vec<_>>(), [-46, -47, -48, -49]);
+    assert_eq!((&*all[0].room, &*all[0].user), ("room-1", "ann"));
+    assert_eq!(all[0].what, noticed(1, NOON - 46));
+    assert_eq!(find(&[], 3).len(), 3);
+    let of_room = find(&["room-2".into(), "*room-2".into()], 20);
+    assert_eq!(of_room.iter().map(|one| one.what.call).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(reader.unusual(APP + 1, window(NOON - 49, NOON), &[], 20).unwrap(), []);
 }

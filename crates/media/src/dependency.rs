@@ -83,7 +83,7 @@ pub(crate) struct Structure {
     targets: SmallVec<[(u8, u8); 16]>,
     templates: Vec<Template>,
     /// Of the sizes, the smallest first; none when it does not say.
-    pub(crate) heights: SmallVec<[u16; 8]>,
+    pub(crate) pictures: SmallVec<[(u16, u16); 8]>,
 }
 
 /// What is said of a frame.
@@ -181,11 +181,11 @@ impl Structure {
             }
             bits.skip(4 * chains as usize * templates.len())?;
         }
-        let mut heights = SmallVec::new();
+        let mut pictures = SmallVec::new();
         if bits.flag()? {
             for _ in 0..=spatial {
-                bits.skip(16)?;
-                heights.push((bits.take(16)? as u16).saturating_add(1));
+                let (width, height) = (bits.take(16)? as u16, bits.take(16)? as u16);
+                pictures.push((width.saturating_add(1), height.saturating_add(1)));
             }
         }
         let layers_of = |target: usize| {
@@ -195,7 +195,7 @@ impl Structure {
             of.fold((0, 0), |(size, share), of| (of.spatial.max(size), of.temporal.max(share)))
         };
         let targets = (0..target_count).map(layers_of).collect();
-        Some(Self { offset, targets, templates, heights })
+        Some(Self { offset, targets, templates, pictures })
     }
 
     /// How many sizes there are.
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!((key.begins, key.ends, key.number), (true, false, 300));
         assert_eq!((key.spatial, key.temporal, key.lifts), (0, 0, true));
         let structure = key.structure.unwrap();
-        assert_eq!((structure.sizes(), structure.heights.as_slice()), (1, &[720][..]));
+        assert_eq!((structure.sizes(), structure.pictures.as_slice()), (1, &[(1280, 720)][..]));
         assert_eq!(structure.targets.as_slice(), [(0, 0), (0, 1), (0, 2)]);
         for (template, temporal, lifts) in [(11, 0, true), (12, 1, true), (13, 2, false), (14, 2, false)] {
             let frame = pack(&[(0, 1), (1, 1), (template, 6), (301, 16)]);
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn a_frame_can_say_otherwise_than_its_template() {
         let structure = read(&l1t3(&[(0, 1)]), None).unwrap().structure.unwrap();
-        assert!(structure.heights.is_empty());
+        assert!(structure.pictures.is_empty());
         // Active targets, and own indications: needed, but nothing can begin.
         let fields = [(3, 2), (11, 6), (9, 16), (0b01100, 5), (0b111, 3), (3, 2), (3, 2), (3, 2), (0, 5)];
 
@@ -323,7 +323,7 @@ mod tests {
             if let Some(first) = read(&bytes, None) {
                 let structure = first.structure.unwrap();
                 prop_assert!(structure.templates.len() <= TEMPLATES && structure.targets.len() <= TARGETS);
-                prop_assert!(structure.heights.len() <= TEMPLATES);
+                prop_assert!(structure.pictures.len() <= TEMPLATES);
                 let _ = read(&more, Some(&structure));
             }
             for length in 0..80 {

@@ -119,7 +119,7 @@ mod tests {
         let source = sources.get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main });
         sources.publish(&source, 0, 0, 720);
         let mut wants = Wants::new(&source, SECOND);
-        source.set_sizes(3, &[180, 360, 720]);
+        source.set_sizes(3, &[(320, 180), (640, 360), (1280, 720)]);
         source.seek(2, 4 * SECOND);
         source.seek(0, 4 * SECOND);
 

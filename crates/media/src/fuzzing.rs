@@ -58,10 +58,10 @@ pub fn rtcp(bytes: &[u8]) {
 pub fn payload(bytes: &[u8]) {
     for codec in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1, Codec::Opus] {
         let _ = payload::read(codec, bytes);
-        let _ = payload::height(codec, bytes);
+        let _ = payload::size(codec, bytes);
     }
     let _ = payload::red_primary(bytes);
-    let _ = payload::vp9_heights(bytes);
+    let _ = payload::vp9_sizes(bytes);
     if let Some(structure) = dependency::read(bytes, None).and_then(|first| first.structure) {
         let _ = dependency::read(bytes, Some(&structure));
     }

@@ -40,13 +40,13 @@ fn begun(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     units(payload, 2, is_many)
 }
 
-/// The height in a payload's sequence parameter set.
-pub(crate) fn height(payload: &[u8]) -> Option<u32> {
-    begun(payload).find(|unit| unit.first().is_some_and(|first| kind(*first) == SPS)).and_then(height_in)
+/// Width and height in a payload's sequence parameter set.
+pub(crate) fn size(payload: &[u8]) -> Option<(u32, u32)> {
+    begun(payload).find(|unit| unit.first().is_some_and(|first| kind(*first) == SPS)).and_then(size_in)
 }
 
 /// ITU-T H.265 7.3.2.2.1.
-fn height_in(unit: &[u8]) -> Option<u32> {
+fn size_in(unit: &[u8]) -> Option<(u32, u32)> {
     let mut bits = Bits::of(unit, 2);
     bits.skip(4);
     let layers = bits.bits(3)?;
@@ -55,15 +55,15 @@ fn height_in(unit: &[u8]) -> Option<u32> {
     bits.number()?;
     let chroma = bits.number()?;
     let has_planes = chroma == 3 && bits.bit()? == 1;
-    bits.number()?;
-    let height = bits.number()?;
-    let mut cut = 0;
+    let (width, height) = (bits.number()?, bits.number()?);
+    let (mut cut_across, mut cut_down) = (0, 0);
     if bits.bit()? == 1 {
-        bits.skip_numbers(2)?;
+        let columns = if matches!(chroma, 1 | 2) && !has_planes { 2 } else { 1 };
         let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
-        cut = bits.number()?.checked_add(bits.number()?)?.checked_mul(rows)?;
+        cut_across = bits.number()?.checked_add(bits.number()?)?.checked_mul(columns)?;
+        cut_down = bits.number()?.checked_add(bits.number()?)?.checked_mul(rows)?;
     }
-    height.checked_sub(cut)
+    Some((width.checked_sub(cut_across)?, height.checked_sub(cut_down)?))
 }
 
 /// 7.3.3: twelve bytes, and as much of each temporal sub-layer but the highest as its two flags say.
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn parameter_sets_say_how_tall_pictures_are() {
+    fn parameter_sets_say_how_large_pictures_are() {
         // x265's of 1280x720 and 1920x1080.
         let small = [
             0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03,
@@ -135,11 +135,11 @@ mod tests {
         ];
         let together = [&[0x60, 1, 0, 2, 0x40, 1, 0, small.len() as u8][..], &small].concat();
 
-        assert_eq!(height(&small), Some(720));
-        assert_eq!(height(&large), Some(1080));
-        assert_eq!(height(&together), Some(720));
-        assert_eq!(height(&small[..20]), None);
-        assert_eq!(height(&[0x26, 1, 0xaf]), None);
+        assert_eq!(size(&small), Some((1280, 720)));
+        assert_eq!(size(&large), Some((1920, 1080)));
+        assert_eq!(size(&together), Some((1280, 720)));
+        assert_eq!(size(&small[..20]), None);
+        assert_eq!(size(&[0x26, 1, 0xaf]), None);
     }
 
     /// Three temporal layers, of which the lower two say their own profile and level.
@@ -154,6 +154,6 @@ mod tests {
         // Set 0, 4:2:0, 320 wide and 188 tall, of which four times two lines below are cut.
         bytes.extend([0xa0, 0x0a, 0x08, 0x0b, 0xdf, 0x28]);
 
-        assert_eq!(height(&bytes), Some(180));
+        assert_eq!(size(&bytes), Some((320, 180)));
     }
 }

@@ -223,24 +223,23 @@ fn vp9(payload: &[u8]) -> Option<Picture> {
     Some(picture)
 }
 
-/// The height of the picture that a payload begins, where it says so: that of a keyframe.
-pub(crate) fn height(codec: Codec, payload: &[u8]) -> Option<u32> {
-    let height = match codec {
-        Codec::Vp8 => vp8_height(payload),
-        Codec::Vp9 => {
-            vp9_heights(payload).and_then(|heights| heights.last().map(|height| u32::from(*height)))
-        }
+/// Width and height of the picture that a payload begins, where it says so: of a keyframe.
+pub(crate) fn size(codec: Codec, payload: &[u8]) -> Option<(u32, u32)> {
+    let size = match codec {
+        Codec::Vp8 => vp8_size(payload),
+        Codec::Vp9 => vp9_sizes(payload)
+            .and_then(|sizes| sizes.last().map(|(width, height)| (u32::from(*width), u32::from(*height)))),
         Codec::H264 => h264_units(payload)
             .find(|unit| unit.first().is_some_and(|unit| unit & 0x1f == 7))
-            .and_then(h264_height),
-        Codec::H265 => h265::height(payload),
+            .and_then(h264_size),
+        Codec::H265 => h265::size(payload),
         _ => None,
     };
-    height.filter(|height| (1..=16_384).contains(height))
+    size.filter(|(width, height)| (1..=16_384).contains(width) && (1..=16_384).contains(height))
 }
 
 /// RFC 6386 9.1: behind three bytes and a start code, width and height of 14 bits each.
-fn vp8_height(payload: &[u8]) -> Option<u32> {
+fn vp8_size(payload: &[u8]) -> Option<(u32, u32)> {
     let first = *payload.first()?;
     let mut at = 1;
     if first & 0x80 != 0 {
@@ -252,8 +251,9 @@ fn vp8_height(payload: &[u8]) -> Option<u32> {
         at += usize::from(extended & 0x40 != 0) + usize::from(extended & 0x30 != 0);
     }
     match payload.get(at..at + 10)? {
-        [tag, _, _, 0x9d, 0x01, 0x2a, _, _, low, high] if tag & 1 == 0 => {
-            Some(u32::from(high & 0x3f) << 8 | u32::from(*low))
+        [tag, _, _, 0x9d, 0x01, 0x2a, across, columns, down, rows] if tag & 1 == 0 => {
+            let of = |high: &u8, low: &u8| u32::from(high & 0x3f) << 8 | u32::from(*low);
+            Some((of(columns, across), of(rows, down)))
         }
         _ => None,
     }
@@ -264,8 +264,8 @@ fn h264_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     units(payload, 1, payload.first().is_some_and(|header| header & 0x1f == 24))
 }
 
-/// The height in a sequence parameter set (ITU-T H.264 7.3.2.1.1).
-fn h264_height(unit: &[u8]) -> Option<u32> {
+/// Width and height in a sequence parameter set (ITU-T H.264 7.3.2.1.1).
+fn h264_size(unit: &[u8]) -> Option<(u32, u32)> {
     let mut bits = Bits::of(unit, 1);
     let profile = bits.bits(8)?;
     bits.skip(16);
@@ -297,20 +297,23 @@ fn h264_height(unit: &[u8]) -> Option<u32> {
     }
     bits.number()?;
     bits.bit()?;
-    bits.number()?;
-    let units = bits.number()?;
+    let (across, units) = (bits.number()?, bits.number()?);
     let is_frames = bits.bit()?;
     if is_frames == 0 {
         bits.bit()?;
     }
     bits.bit()?;
-    let mut cut = 0;
+    let (mut cut_across, mut cut_down) = (0, 0);
     if bits.bit()? == 1 {
-        bits.skip_numbers(2)?;
+        let columns = if matches!(chroma, 1 | 2) && !has_planes { 2 } else { 1 };
         let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
-        cut = (bits.number()?.checked_add(bits.number()?)?).checked_mul(rows * (2 - is_frames))?;
+        cut_across = (bits.number()?.checked_add(bits.number()?)?).checked_mul(columns)?;
+        cut_down = (bits.number()?.checked_add(bits.number()?)?).checked_mul(rows * (2 - is_frames))?;
     }
-    (2 - is_frames).checked_mul(units.checked_add(1)?)?.checked_mul(16)?.checked_sub(cut)
+    let width = across.checked_add(1)?.checked_mul(16)?.checked_sub(cut_across)?;
+    let height =
+        (2 - is_frames).checked_mul(units.checked_add(1)?)?.checked_mul(16)?.checked_sub(cut_down)?;
+    Some((width, height))
 }
 
 fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
@@ -326,9 +329,9 @@ fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
     Some(())
 }
 
-/// The heights of a VP9 stream's sizes, the smallest first, where its scalability structure says them (RFC 9628 4.2.1). Streams
+/// Widths and heights of a VP9 stream's pictures, the smallest first, where its scalability structure says them (RFC 9628 4.2.1). Streams
 /// without layers have one.
-pub(crate) fn vp9_heights(payload: &[u8]) -> Option<SmallVec<[u16; 8]>> {
+pub(crate) fn vp9_sizes(payload: &[u8]) -> Option<SmallVec<[(u16, u16); 8]>> {
     let first = *payload.first()?;
     let has = |bit: u8| first & bit != 0;
     let mut at = 1;
@@ -351,9 +354,12 @@ pub(crate) fn vp9_heights(payload: &[u8]) -> Option<SmallVec<[u16; 8]>> {
         return None;
     }
     let sizes = payload.get(at + 1..)?.chunks_exact(4).take(usize::from(structure >> 5) + 1);
-    let heights: SmallVec<[u16; 8]> =
-        sizes.filter_map(|size| size.last_chunk::<2>()).map(|height| u16::from_be_bytes(*height)).collect();
-    (heights.len() == usize::from(structure >> 5) + 1).then_some(heights)
+    let size = |size: &[u8]| {
+        let (width, height) = (size.first_chunk::<2>()?, size.last_chunk::<2>()?);
+        Some((u16::from_be_bytes(*width), u16::from_be_bytes(*height)))
+    };
+    let sizes: SmallVec<[(u16, u16); 8]> = sizes.filter_map(size).collect();
+    (sizes.len() == usize::from(structure >> 5) + 1).then_some(sizes)
 }
 
 /// Whether a parameter set or an IDR slice begins here (RFC 6184 5.6 to 5.8).
@@ -469,21 +475,22 @@ mod tests {
     }
 
     #[test]
-    fn the_heights_of_layers_are_found() {
+    fn the_sizes_of_layers_are_found() {
         // I, L, B, V; 3 sizes with Y.
         let sizes = [1, 64, 0, 180, 2, 128, 1, 104, 5, 0, 2, 208];
         let still = [&[0xaa, 0x81, 0x02, 0x00, 0x07, 0x50][..], &sizes].concat();
         // Flexible, with two references.
         let flexible = [&[0xfa, 0x05, 0x00, 0x03, 0x04, 0x50][..], &sizes].concat();
 
-        assert_eq!(vp9_heights(&still).as_deref(), Some(&[180, 360, 720][..]));
-        assert_eq!(vp9_heights(&flexible).as_deref(), Some(&[180, 360, 720][..]));
-        assert_eq!(vp9_heights(&still[..14]), None);
-        assert_eq!(vp9_heights(&[0xa8, 0x81, 0x02, 0x00, 0x07, 0x50]), None);
+        let expected = [(320, 180), (640, 360), (1280, 720)];
+        assert_eq!(vp9_sizes(&still).as_deref(), Some(&expected[..]));
+        assert_eq!(vp9_sizes(&flexible).as_deref(), Some(&expected[..]));
+        assert_eq!(vp9_sizes(&still[..14]), None);
+        assert_eq!(vp9_sizes(&[0xa8, 0x81, 0x02, 0x00, 0x07, 0x50]), None);
     }
 
     #[test]
-    fn keyframes_say_how_tall_they_are() {
+    fn keyframes_say_how_large_they_are() {
         let vp8 = |second: u8| {
             [0x90, 0x80, 0x81, 0x02, second, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x00, 0x05, 0xd0, 0x42]
         };
@@ -498,13 +505,13 @@ mod tests {
         ];
         let together = [&[0x78, 0, high.len() as u8][..], &high, &[0, 2, 0x68, 0xee]].concat();
 
-        assert_eq!(height(Codec::Vp8, &vp8(0x50)), Some(0x02d0));
-        assert_eq!(height(Codec::Vp8, &vp8(0x51)), None);
-        assert_eq!(height(Codec::H264, &high), Some(720));
-        assert_eq!(height(Codec::H264, &together), Some(720));
-        assert_eq!(height(Codec::H264, &base), Some(360));
-        assert_eq!(height(Codec::H264, &[0x65, 0x88]), None);
-        assert_eq!(height(Codec::H264, &[0x7c, 0x87, 0x42, 0, 0]), None);
+        assert_eq!(size(Codec::Vp8, &vp8(0x50)), Some((1280, 720)));
+        assert_eq!(size(Codec::Vp8, &vp8(0x51)), None);
+        assert_eq!(size(Codec::H264, &high), Some((1280, 720)));
+        assert_eq!(size(Codec::H264, &together), Some((1280, 720)));
+        assert_eq!(size(Codec::H264, &base), Some((640, 360)));
+        assert_eq!(size(Codec::H264, &[0x65, 0x88]), None);
+        assert_eq!(size(Codec::H264, &[0x7c, 0x87, 0x42, 0, 0]), None);
     }
 
     #[test]
@@ -527,10 +534,10 @@ mod tests {
             set.extend(&bytes);
             let mut other = vec![0x42, 1];
             other.extend(&bytes);
-            let _ = height(Codec::H265, &other);
-            let _ = (height(Codec::H264, &set), height(Codec::Vp8, &bytes), height(Codec::Vp9, &bytes));
-            let heights = vp9_heights(&bytes);
-            assert!(heights.is_none_or(|heights| (1..=8).contains(&heights.len())));
+            let _ = size(Codec::H265, &other);
+            let _ = (size(Codec::H264, &set), size(Codec::Vp8, &bytes), size(Codec::Vp9, &bytes));
+            let sizes = vp9_sizes(&bytes);
+            assert!(sizes.is_none_or(|sizes| (1..=8).contains(&sizes.len())));
         }
     }
 

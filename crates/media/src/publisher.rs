@@ -259,8 +259,8 @@ pub(crate) struct Track {
     newest: [u64; MAX_LAYERS],
     /// What the newest keyframe of each stream says of its frames.
     structures: [Option<Box<Structure>>; MAX_LAYERS],
-    /// Of the pictures that came, in pixels; 0 before the first.
-    heights: [u32; MAX_LAYERS],
+    /// Width and height of the pictures that came, in pixels; 0 before the first.
+    sizes: [(u32, u32); MAX_LAYERS],
     /// By which codec each came last, as the source was told.
     codecs: [Option<CodecKey>; MAX_LAYERS],
     /// The loudest since it was last taken, in -dBov.
@@ -309,7 +309,7 @@ impl Track {
             fillers: Default::default(),
             newest: Default::default(),
             structures: Default::default(),
-            heights: Default::default(),
+            sizes: Default::default(),
             codecs: Default::default(),
             loudest: None,
             is_told_loud: false,
@@ -333,24 +333,25 @@ impl Track {
         }
     }
 
-    /// The height of a picture that begins a stream's, where its publisher says nothing of that. Returns whether the layers turn out to
-    /// have another order than the offer's.
-    fn note_height(&mut self, layer: u8, height: u32) -> bool {
-        let Some(known) = self.heights.get_mut(usize::from(layer)) else { return false };
-        if std::mem::replace(known, height) == height {
+    /// The size of a picture that begins a stream's. Returns whether the layers turn out to have another order than the offer's, where
+    /// their publisher says nothing of that.
+    fn note_size(&mut self, layer: u8, size: (u32, u32)) -> bool {
+        let Some(known) = self.sizes.get_mut(usize::from(layer)) else { return false };
+        if std::mem::replace(known, size) == size {
             return false;
         }
-        self.source.note_height(layer.into(), height);
-        let known = self.heights.iter().take(self.layer_count()).filter(|height| **height > 0);
-        self.wants.is_none() && !known.is_sorted()
+        self.source.note_size(layer.into(), size);
+        let known = self.sizes.iter().take(self.layer_count()).map(|(_, height)| *height);
+        self.wants.is_none() && !known.filter(|height| *height > 0).is_sorted()
     }
 
     /// Puts its layers into the order of their heights, as far as those are known.
     fn reorder(&mut self) {
         let count = self.layer_count();
-        let places = || (0..count).filter(|layer| self.heights.get(*layer).is_some_and(|height| *height > 0));
+        let height = |layer: &usize| self.sizes.get(*layer).map(|(_, height)| *height);
+        let places = || (0..count).filter(|layer| height(layer).is_some_and(|height| height > 0));
         let mut order: Vec<usize> = places().collect();
-        order.sort_by_key(|layer| self.heights.get(*layer).copied());
+        order.sort_by_key(height);
         let mut from: Vec<usize> = (0..count).collect();
         for (place, layer) in places().zip(order) {
             if let Some(from) = from.get_mut(place) {
@@ -362,10 +363,10 @@ impl Track {
         permute(&mut self.inflows, &from);
         permute(&mut self.fillers, &from);
         permute(&mut self.structures, &from);
-        permute(&mut self.heights, &from);
+        permute(&mut self.sizes, &from);
         self.codecs = Default::default();
-        for (height, layer) in self.heights.iter().zip(0..count) {
-            self.source.note_height(layer, *height);
+        for (size, layer) in self.sizes.iter().zip(0..count) {
+            self.source.note_size(layer, *size);
         }
     }
 
@@ -378,7 +379,7 @@ impl Track {
         }
         if let Some(structure) = descriptor.structure.take() {
             if self.streams.rids.len() == 1 {
-                self.source.set_sizes(structure.sizes(), &structure.heights);
+                self.source.set_sizes(structure.sizes(), &structure.pictures);
             }
             *known = Some(structure);
         }
@@ -388,10 +389,10 @@ impl Track {
     fn note_sizes(&self, picture: &Picture, codec: Codec, payload: &[u8]) {
         let Some(part) = picture.part else { return };
         let said = picture.starts_keyframe && codec == Codec::Vp9;
-        let heights = if said { payload::vp9_heights(payload) } else { None };
+        let sizes = if said { payload::vp9_sizes(payload) } else { None };
         let seen = usize::from(part.spatial) + 1;
-        match heights {
-            Some(heights) => self.source.set_sizes(heights.len(), &heights),
+        match sizes {
+            Some(sizes) => self.source.set_sizes(sizes.len(), &sizes),
             None if seen > self.source.layer_count() => self.source.set_sizes(seen, &[]),
             None => {}
         }
@@ -577,8 +578,8 @@ impl Publisher {
         let starts_key = picture.starts_keyframe && codec.is_video();
         if starts_key
             && !track.source.is_encrypted()
-            && let Some(height) = payload::height(codec.codec, &rtp.payload)
-            && track.note_height(layer, height)
+            && let Some(size) = payload::size(codec.codec, &rtp.payload)
+            && track.note_size(layer, size)
         {
             track.reorder();
             self.mapping.place_again(self.tracks.iter().map(|track| &track.streams));
@@ -722,7 +723,7 @@ impl Publisher {
                 from: None,
                 bits: all.bits(elapsed),
                 frames: is_video.then(|| all.frames(elapsed)),
-                height: Some(track.source.height(top)).filter(|height| is_video && *height > 0),
+                size: track.source.size(top).filter(|_| is_video),
                 lost,
                 round_trip: None,
             })

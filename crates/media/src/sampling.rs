@@ -8,6 +8,9 @@ use crate::source::{PeerId, StreamKind};
 /// How often a sample is taken of each stream.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often it is seen to who receives what.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
 /// One stream of one connection in the last two seconds. What nothing came or went of is not sampled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -21,8 +24,8 @@ pub struct Sample {
     pub bits: u32,
     /// Pictures a second, of the layer that has the most; of video.
     pub frames: Option<u32>,
-    /// The height of the pictures, of the highest layer that comes; of video whose height is known.
-    pub height: Option<u32>,
+    /// Width and height of the pictures, of the highest layer that comes; of video whose height is known. The width may be 0: not known.
+    pub size: Option<(u32, u32)>,
     /// Of a thousand packets, so many got lost: of the whole connection.
     pub lost: Option<u16>,
     /// To the viewer and back, once its reports have told.

@@ -156,6 +156,7 @@ pub(crate) struct Shard {
     pub(crate) events: Vec<Event>,
     levels_at: Option<Instant>,
     sampled_at: Option<Instant>,
+    second_at: Option<Instant>,
     /// Viewers of whom something waits to leave, by place and serial, and when that is looked at.
     holding: Vec<(usize, u64)>,
     release_at: Option<Instant>,
@@ -195,6 +196,7 @@ impl Shard {
             events: Vec::new(),
             levels_at: None,
             sampled_at: None,
+            second_at: None,
             holding: Vec::new(),
             release_at: None,
         }
@@ -651,6 +653,13 @@ impl Shard {
             *since = now;
             self.tell_samples(elapsed);
         }
+        let second = self.second_at.get_or_insert(now);
+        let late = now.saturating_duration_since(*second);
+        if late >= sampling::SECOND {
+            // Seconds are counted: one that is looked at late does not move the next.
+            *second = if late < 2 * sampling::SECOND { *second + sampling::SECOND } else { now };
+            self.tell_received();
+        }
         self.ask_keyframes(now);
     }
 
@@ -749,6 +758,18 @@ impl Shard {
         }
         if !told.is_empty() {
             self.events.push(Event::Samples(told));
+        }
+    }
+
+    fn tell_received(&mut self) {
+        let mut told = Vec::new();
+        for peer in self.peers.iter_mut().flatten() {
+            if let Role::Viewer(viewer) = &mut peer.role {
+                told.extend(viewer.take_second().map(|pictures| (peer.id, pictures)));
+            }
+        }
+        if !told.is_empty() {
+            self.events.push(Event::Received(told));
         }
     }
 

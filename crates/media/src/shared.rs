@@ -56,6 +56,8 @@ pub enum Event {
     Levels(Vec<(RoomKey, Arc<str>, u8)>),
     /// What each stream was like in the last two seconds.
     Samples(Vec<Sample>),
+    /// Who was sent something in the last second, and of each picture how many pixels it has; 0 where that is not known.
+    Received(Vec<(PeerId, Vec<u32>)>),
     /// Pictures that a viewer watches have stopped for want of room, go on, or have another size.
     Watching(PeerId, Vec<(SourceKey, Showing)>),
     /// A viewer's link is not what it was.

@@ -115,6 +115,8 @@ struct Out {
     bytes: u32,
     /// Since it was sampled.
     fresh: Amount,
+    /// Something has gone out in the running second.
+    is_busy: bool,
 }
 
 /// A slot.
@@ -622,7 +624,9 @@ impl Slot {
             packets: 0,
             bytes: 0,
             fresh: Amount::default(),
+            is_busy: false,
         });
+        out.is_busy = true;
         out.fresh.bytes += u64::from(bytes) + AROUND as u64;
         out.fresh.pictures += u32::from(rewrite.timestamp != out.timestamp || out.packets == 0);
         out.packets = out.packets.wrapping_add(1);
@@ -647,6 +651,11 @@ impl Slot {
     /// What has gone out since this was last asked.
     pub(crate) fn take_amount(&mut self) -> Amount {
         self.out.as_mut().map_or_else(Amount::default, |out| std::mem::take(&mut out.fresh))
+    }
+
+    /// Whether anything has gone out since this was last asked.
+    pub(crate) fn take_busy(&mut self) -> bool {
+        self.out.as_mut().is_some_and(|out| std::mem::take(&mut out.is_busy))
     }
 
     /// The whole sequence number that ends with `short`, when it was sent not long ago.

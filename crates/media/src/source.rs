@@ -78,8 +78,9 @@ pub(crate) struct Layer {
     /// Of its picture, in pixels, and the most it takes, in bits a second; 0 when nobody said.
     height: AtomicU32,
     most_bits: AtomicU32,
-    /// The height that its pictures have, in pixels; 0 before the first.
+    /// The height that its pictures have, in pixels, and how many pixels they have; 0 before the first.
     seen: AtomicU32,
+    pixels: AtomicU32,
 }
 
 /// A source and what all workers share of it.
@@ -140,6 +141,7 @@ impl Source {
             layer.height.store(0, Ordering::Relaxed);
             layer.most_bits.store(0, Ordering::Relaxed);
             layer.seen.store(0, Ordering::Relaxed);
+            layer.pixels.store(0, Ordering::Relaxed);
         }
         self.agree([].into_iter());
         self.generation.store(generation, Ordering::Release);
@@ -230,13 +232,14 @@ impl Source {
         self.is_scalable.load(Ordering::Relaxed)
     }
 
-    /// Its one stream has so many sizes, whose heights may be known, the smallest first.
-    pub(crate) fn set_sizes(&self, count: usize, heights: &[u16]) {
+    /// Its one stream has so many sizes, whose widths and heights may be known, the smallest first.
+    pub(crate) fn set_sizes(&self, count: usize, pictures: &[(u16, u16)]) {
         let count = count.clamp(1, MAX_LAYERS);
         self.layer_count.store(count as u8, Ordering::Relaxed);
         self.is_scalable.store(count > 1, Ordering::Relaxed);
-        if count > 1 {
-            for (layer, height) in self.layers.iter().zip(heights) {
+        for (layer, (width, height)) in self.layers.iter().zip(pictures) {
+            layer.pixels.store(u32::from(*width) * u32::from(*height), Ordering::Relaxed);
+            if count > 1 {
                 layer.height.store(u32::from(*height), Ordering::Relaxed);
             }
         }
@@ -299,10 +302,34 @@ impl Source {
         }
     }
 
-    /// A layer's pictures turn out to be so tall.
-    pub(crate) fn note_height(&self, layer: usize, height: u32) {
+    /// A layer's pictures turn out to be so wide and tall.
+    pub(crate) fn note_size(&self, layer: usize, (width, height): (u32, u32)) {
         if let Some(layer) = self.layers.get(layer) {
             layer.seen.store(height, Ordering::Relaxed);
+            // Of several sizes in one stream this is the largest.
+            if !self.is_scalable() {
+                layer.pixels.store(width * height, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Width and height of a layer's pictures, where the height is known; the width may be 0: not known.
+    pub(crate) fn size(&self, layer: usize) -> Option<(u32, u32)> {
+        let one = self.layers.get(layer)?;
+        let (pixels, seen) = (one.pixels.load(Ordering::Relaxed), one.seen.load(Ordering::Relaxed));
+        let height = if self.is_scalable() || seen == 0 { self.height(layer) } else { seen };
+        (height > 0).then(|| (pixels / height, height))
+    }
+
+    /// How many pixels a layer's pictures have: as they say themselves, else as those of that height usually have; 0 when nothing is
+    /// known.
+    pub(crate) fn pixels(&self, layer: usize) -> u32 {
+        match self.layers.get(layer).map_or(0, |layer| layer.pixels.load(Ordering::Relaxed)) {
+            0 => {
+                let height = self.height(layer).min(16_384);
+                height * (height * 16 / 9)
+            }
+            pixels => pixels,
         }
     }
 

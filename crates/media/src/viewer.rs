@@ -371,18 +371,34 @@ impl Viewer {
         self.slots.iter_mut().filter_map(move |slot| {
             let amount = slot.take_amount();
             let source = slot.source.as_ref().filter(|_| amount.bytes > 0)?;
-            let height = slot.current_layer().map(|layer| source.height(layer.into()));
             Some(Sample {
                 peer,
                 kind: source.key.kind,
                 from: Some(source.key.user.clone()),
                 bits: amount.bits(elapsed),
                 frames: slot.is_video.then(|| amount.frames(elapsed)),
-                height: height.filter(|height| slot.is_video && *height > 0),
+                size: slot
+                    .current_layer()
+                    .and_then(|layer| source.size(layer.into()))
+                    .filter(|_| slot.is_video),
                 lost: Some(lost),
                 round_trip,
             })
         })
+    }
+
+    /// What it was sent in the second that ends now: of each picture how many pixels it has. `None` when it was sent nothing.
+    pub(crate) fn take_second(&mut self) -> Option<Vec<u32>> {
+        let mut pictures = None::<Vec<u32>>;
+        for slot in &mut self.slots {
+            let is_busy = slot.take_busy();
+            let Some(source) = slot.source.as_ref().filter(|_| is_busy) else { continue };
+            let pictures = pictures.get_or_insert_default();
+            if slot.is_video {
+                pictures.push(slot.current_layer().map_or(0, |layer| source.pixels(layer.into())));
+            }
+        }
+        pictures
     }
 
     /// What has happened since this was last asked.

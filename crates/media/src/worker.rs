@@ -443,7 +443,7 @@ impl Worker {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
                 // These are told again, as soon as they change.
                 Err(mpsc::error::TrySendError::Full(
-                    Event::Levels(_) | Event::Link(..) | Event::Samples(_),
+                    Event::Levels(_) | Event::Link(..) | Event::Samples(_) | Event::Received(_),
                 )) => {}
                 Err(mpsc::error::TrySendError::Full(event)) => self.shard.events.push(event),
             }

@@ -27,7 +27,7 @@ pub(crate) async fn keep(server: Arc<Server>) {
             let (users, rooms) = members
                 .filter(|members| *members > 0)
                 .fold((0, 0), |(users, rooms), members| (users + members as u64, rooms + 1));
-            server.scale.note(app.id, Count { at, users, rooms });
+            server.scale.note(app.id, Count { at, users, rooms, ..Count::default() });
         }
     }
 }

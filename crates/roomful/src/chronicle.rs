@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hall::{Happening, Note};
-use history::{Cause, Event, Forget, History, Numbers, Options, Reader, Row};
+use history::{Cause, Event, Forget, History, Numbers, Options, Reader, Row, Served};
 use media::Sample;
 use parking_lot::Mutex;
 use rooms::{Client, Device, LeaveCause, RoomInfo, SdkAppId, Time, UserId};
@@ -15,10 +15,18 @@ use tokio::sync::Notify;
 
 use crate::clock;
 use crate::config::{self, Addresses};
-use crate::quality::{Report, Runs, Stream};
+use crate::quality::{Report, Runs, Said, Stream};
+use crate::service::Services;
+use crate::usage::Meter;
 
 /// Its folder, in the data folder.
 const FOLDER: &str = "history";
+
+/// Events that clients tell are numbered from here on, beside the hall's of the same moment.
+const FIRST_OF_CLIENTS: u32 = 1 << 16;
+
+/// A round trip up to this is short.
+const SHORT: Duration = Duration::from_millis(200);
 
 /// How long the server waits for the last of it when it stops.
 const LAST: Duration = Duration::from_secs(2);
@@ -28,6 +36,8 @@ pub(crate) struct Chronicle {
     kept: Option<(History, Reader)>,
     addresses: Addresses,
     runs: Mutex<Runs>,
+    meter: Meter,
+    services: Mutex<Services>,
     /// What was written of today is gone.
     lost: Arc<Notify>,
 }
@@ -42,6 +52,8 @@ pub(crate) mod number {
     pub(crate) const VIDEO_MUTED: u16 = 32_773;
     pub(crate) const AUDIO_UNMUTED: u16 = 32_774;
     pub(crate) const VIDEO_UNMUTED: u16 = 32_775;
+    pub(crate) const CAMERA_SWITCHED: u16 = 32_780;
+    pub(crate) const MICROPHONE_SWITCHED: u16 = 32_781;
     pub(crate) const REMOTE_VIDEO_OFF: u16 = 32_784;
     pub(crate) const REMOTE_AUDIO_OFF: u16 = 32_785;
     pub(crate) const REMOTE_VIDEO_ON: u16 = 32_786;
@@ -74,7 +86,9 @@ impl Chronicle {
                 Some((history, reader))
             }
         };
-        Ok(Arc::new(Self { kept, addresses: config.addresses, runs: Mutex::default(), lost }))
+        let (addresses, meter) = (config.addresses, Meter::new(clock::now().unix_millis().cast_signed()));
+        let (runs, services) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { kept, addresses, runs, meter, services, lost }))
     }
 
     /// Resolves when what goes on is to be told once more.
@@ -95,6 +109,8 @@ impl Chronicle {
     pub(crate) fn finish(&self) {
         let rest = self.runs.lock().sweep(i64::MAX);
         rest.into_iter().for_each(|row| self.note(Row::Quality(row)));
+        self.meter.rest(clock::now().unix_millis().cast_signed()).into_iter().for_each(|row| self.note(row));
+        self.services.lock().due(i64::MAX).into_iter().for_each(|row| self.note(row));
         if let Some((history, _)) = &self.kept
             && !history.flush(LAST)
         {
@@ -136,6 +152,7 @@ impl Chronicle {
         if self.kept.is_none() {
             return;
         }
+        self.meter.note(call, &note, clock::now().unix_millis().cast_signed());
         self.note(match note {
             Note::Stays(stay) => Row::Stay(stay_of(call, stay, None)),
             Note::Left { stay, at, cause } => {
@@ -161,6 +178,10 @@ impl Chronicle {
         let now = clock::now().unix_seconds().cast_signed();
         let known: Vec<(&Sample, Stream)> =
             samples.iter().filter_map(|sample| Some((sample, whose(sample)?))).collect();
+        let delays = known.iter().filter_map(|(sample, stream)| Some((stream.app, sample.round_trip?)));
+        for (app, delay) in delays {
+            self.serve(app, Served { delays: [1, u64::from(delay <= SHORT)], ..Served::default() });
+        }
         let rows: Vec<history::Quality> = {
             let mut runs = self.runs.lock();
             known.into_iter().filter_map(|(sample, stream)| runs.take(now, sample, stream)).collect()
@@ -168,21 +189,91 @@ impl Chronicle {
         rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
     }
 
-    /// What a client says of streams.
-    pub(crate) fn report(&self, reports: Vec<(Stream, Report)>) {
-        let now = clock::now().unix_seconds().cast_signed();
-        let rows: Vec<history::Quality> = {
+    /// What a client says of streams. Returns how much of what it saw and heard stood still, as far as that is believed.
+    pub(crate) fn report(&self, reports: &[(Stream, Report)]) -> Served {
+        let mut all = Served::default();
+        if self.kept.is_none() {
+            return all;
+        }
+        let now = clock::now().unix_millis().cast_signed();
+        let said: Vec<Said> = {
             let mut runs = self.runs.lock();
-            reports.iter().filter_map(|(stream, report)| runs.report(now, report, *stream)).collect()
+            reports.iter().filter_map(|(stream, report)| runs.report(now / 1000, report, *stream)).collect()
         };
-        rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
+        for Said { full, played, unusual, app } in said {
+            full.into_iter().for_each(|row| self.note(Row::Quality(row)));
+            unusual
+                .into_iter()
+                .for_each(|what| self.note(Row::Unusual(history::Unusual { at: now, ..what })));
+            self.serve(app, played);
+            all.add(played);
+        }
+        all
     }
 
-    /// Writes what was measured of streams that have ended. To be called every now and then.
+    /// Nothing has come yet of a stream that flows, says a client.
+    pub(crate) fn report_nothing(&self, stream: Stream) {
+        if self.kept.is_some() {
+            let now = clock::now().unix_millis().cast_signed();
+            let noticed = self.runs.lock().report_nothing(now / 1000, stream);
+            noticed
+                .into_iter()
+                .for_each(|what| self.note(Row::Unusual(history::Unusual { at: now, ..what })));
+        }
+    }
+
+    /// A client says that its streams come from other devices: the cloud's numbers for that, and no others.
+    pub(crate) fn switched(&self, stay: Stream, events: impl Iterator<Item = u16>) {
+        let at = clock::now().unix_millis().cast_signed();
+        for (event, n) in events.zip(FIRST_OF_CLIENTS..) {
+            let media = match event {
+                number::CAMERA_SWITCHED => 2,
+                number::MICROPHONE_SWITCHED => 0,
+                _ => continue,
+            };
+            let Stream { call, stay, .. } = stay;
+            self.note(Row::Event(Event { call, stay, at, n, event, media, peer: 0, p1: -1, p2: -1 }));
+        }
+    }
+
+    /// A client says that it took so many milliseconds to come in.
+    pub(crate) fn joined(&self, stay: Stream, millis: u32) {
+        if self.kept.is_none() {
+            return;
+        }
+        let now = clock::now().unix_millis().cast_signed();
+        let Some(noticed) = self.runs.lock().joined(now / 1000, stay, millis) else { return };
+        let joins = [0, 0, u64::from(noticed.is_some())];
+        self.serve(stay.app, Served { joins, ..Served::default() });
+        noticed.into_iter().for_each(|what| self.note(Row::Unusual(history::Unusual { at: now, ..what })));
+    }
+
+    /// More is known of how an app's users are served.
+    pub(crate) fn serve(&self, app: u32, more: Served) {
+        if self.kept.is_some() && more != Served::default() {
+            self.services.lock().add(app, more, clock::now().unix_seconds().cast_signed());
+        }
+    }
+
+    /// In the last second a stay, or a player that is only counted, was sent something in a call, and pictures of so many pixels.
+    pub(crate) fn receive(&self, call: &history::Call, stay: Option<u64>, pictures: &[u32]) {
+        if self.kept.is_some() {
+            let now = clock::now().unix_millis().cast_signed();
+            self.meter.receive(call, stay.map(u64::cast_signed), pictures, now);
+        }
+    }
+
+    /// Writes what was measured of streams that have ended, and what was counted. To be called a few times a second.
     pub(crate) fn sweep(&self) {
-        let now = clock::now().unix_seconds().cast_signed();
-        let rows = self.runs.lock().sweep(now);
+        if self.kept.is_none() {
+            return;
+        }
+        let now = clock::now().unix_millis().cast_signed();
+        let rows = self.runs.lock().sweep(now / 1000);
         rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
+        self.meter.due(now).into_iter().for_each(|row| self.note(row));
+        let services = self.services.lock().due(now / 1000);
+        services.into_iter().for_each(|row| self.note(row));
     }
 
     /// An account was deleted: nothing personal is left of the user.

@@ -236,6 +236,8 @@ settings! {
         addresses: Addresses = Addresses::Full,
             word(&[("full", Addresses::Full), ("prefix", Addresses::Prefix), ("none", Addresses::None)]),
             "What is kept of members' IP addresses: all, the network (24 bits of IPv4, 48 of IPv6), or nothing.";
+        pictures: Pictures = Pictures::Together, word(&[("together", Pictures::Together), ("each", Pictures::Each)]),
+            "How pictures that somebody receives at once are counted as usage: together, by the size of all of them, or each by its own.";
     }
 
     "TLS. Without a certificate the server speaks plain HTTP."
@@ -272,6 +274,15 @@ pub(crate) enum Addresses {
     /// The network.
     Prefix,
     None,
+}
+
+/// How pictures that are received at once are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pictures {
+    /// As one of the size of all.
+    Together,
+    /// Each.
+    Each,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -647,7 +647,21 @@ impl OpenRoom {
             None => 0,
             Some(user) => place(user)?.cast_signed(),
         };
-        Some(Stream { call: self.call.call, stay, peer, kind })
+        Some(Stream { app: self.call.app, call: self.call.call, stay, peer, kind })
+    }
+
+    /// Whether a member's stream flows, and is not muted.
+    pub(crate) fn flows(&self, user: &str, kind: StreamKind) -> bool {
+        let hall = self.hall();
+        let member = hall.streams().told().iter().find(|member| member.member.as_str() == user);
+        let is_it = |stream: &hall::Shown| stream.device == unit::device(kind) && !stream.is_muted;
+        member.is_some_and(|member| member.streams.iter().any(is_it))
+    }
+
+    /// In the last second a session, or a player that is only counted, was sent something, and pictures of so many pixels.
+    pub(crate) fn note_received(&self, session: Option<SessionId>, pictures: &[u32]) {
+        let stay = session.and_then(|session| self.hall().stay(session));
+        self.chronicle.receive(&self.call, stay, pictures);
     }
 
     /// Tells history of what goes on here, which it does not know, or not any more.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hall::session::{Effect, Input, LinkId, Loss};
 use hall::{Command, Passing, Refusal};
+use history::Served;
 use rooms::{Incarnation, LeaveCause, SessionId, Time, UserId};
 use tokio::sync::oneshot;
 
@@ -129,6 +130,19 @@ impl Server {
         password: Option<String>,
     ) -> Result<Welcome, ApiError> {
         self.require_store(&cell.app)?;
+        let entered = self.let_in(session, link, cell, password).await;
+        let joins = [1, u64::from(entered.is_ok()), 0];
+        self.chronicle.serve(cell.app.id.0, Served { joins, ..Served::default() });
+        entered
+    }
+
+    async fn let_in(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        link: LinkId,
+        cell: &Arc<OpenRoom>,
+        password: Option<String>,
+    ) -> Result<Welcome, ApiError> {
         loop {
             let (sender, answer) = oneshot::channel();
             let ticket = Waiter::Newcomer(session.clone(), sender, None);

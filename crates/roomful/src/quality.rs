@@ -2,7 +2,7 @@
 //! forwarding unit knows, and what the member's client reports.
 
 use hashbrown::HashMap;
-use history::{MOST_SAMPLES, Quality, Samples};
+use history::{MOST_SAMPLES, Quality, Samples, Served, Unusual};
 use media::{Sample, StreamKind};
 
 /// The columns of a row, by their numbers in it. They are never given to anything else.
@@ -17,6 +17,8 @@ pub(crate) mod column {
     pub(crate) const LOST: u8 = 3;
     /// To the viewer and back, in milliseconds.
     pub(crate) const ROUND_TRIP: u8 = 4;
+    /// Of the picture that came by, in pixels.
+    pub(crate) const WIDTH: u8 = 5;
     /// Of the client's half. How loud, from 0 to 100.
     pub(crate) const LEVEL: u8 = 16;
     /// Pictures a second that were captured.
@@ -29,24 +31,37 @@ pub(crate) mod column {
     pub(crate) const SHOWN_HEIGHT: u8 = 20;
     /// How long what was received waits to be played, in milliseconds.
     pub(crate) const BUFFERED: u8 = 21;
+    /// For how long of the sample's time what was received stood still, in milliseconds.
+    pub(crate) const STALLED: u8 = 22;
+    /// How busy the client and its machine are, in percent.
+    pub(crate) const APP_CPU: u8 = 23;
+    /// The same.
+    pub(crate) const SYS_CPU: u8 = 24;
 }
 
-const COLUMNS: [u8; 11] = [
+const COLUMNS: [u8; 15] = [
     column::BITS,
     column::FRAMES,
     column::HEIGHT,
     column::LOST,
     column::ROUND_TRIP,
+    column::WIDTH,
     column::LEVEL,
     column::CAPTURED,
     column::SHOWN,
     column::SHOWN_WIDTH,
     column::SHOWN_HEIGHT,
     column::BUFFERED,
+    column::STALLED,
+    column::APP_CPU,
+    column::SYS_CPU,
 ];
 
 /// How far samples are apart, in seconds.
 pub(crate) const STEP: i64 = 2;
+
+/// Who takes longer than this to come in notices it, in milliseconds.
+const SLOW_MILLIS: u32 = 5000;
 
 /// A stream of which nothing comes for so long has ended, in seconds.
 const PATIENCE: i64 = 6;
@@ -54,6 +69,7 @@ const PATIENCE: i64 = 6;
 /// One direction of one stream of a stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Stream {
+    pub(crate) app: u32,
     pub(crate) call: i64,
     pub(crate) stay: i64,
     /// The place of who sent it; 0 of what the stay itself sends.
@@ -63,6 +79,38 @@ pub(crate) struct Stream {
 
 /// What a client reports of a stream: columns, and what is in them.
 pub(crate) type Report = Vec<(u8, u32)>;
+
+/// What follows from a client's report of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// The row that was full before it.
+    pub(crate) full: Option<Quality>,
+    /// Of which app, and what stood still of what was shown and heard.
+    pub(crate) app: u32,
+    pub(crate) played: Served,
+    /// What its user will have noticed; of no time yet.
+    pub(crate) unusual: Option<Unusual>,
+}
+
+/// The cloud's numbers for what users notice (DescribeUnusualEvent).
+pub(crate) mod experience {
+    pub(crate) const SLOW_ENTRY: u8 = 1;
+    pub(crate) const NO_VIDEO: u8 = 2;
+    pub(crate) const NO_AUDIO: u8 = 3;
+    pub(crate) const VIDEO_STALLS: u8 = 4;
+    pub(crate) const AUDIO_STALLS: u8 = 5;
+}
+
+/// In how long a time stalls are added up, in seconds; how much of it is noticed, in milliseconds: a tenth of video, a twentieth of sound.
+const STALL_WINDOW: i64 = 10;
+const STALLED_VIDEO: u32 = 1000;
+const STALLED_AUDIO: u32 = 500;
+
+/// The same of the same stay is noticed again after so long, in seconds.
+const NOTICED_AGAIN: i64 = 60;
+
+/// A stream of which nothing has come in so many reports could not start: five seconds.
+const REPORTS_OF_NOTHING: u32 = 3;
 
 /// Whose half of a sample it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,11 +132,24 @@ struct Run {
     /// How many of each half there are, gaps counted.
     of_server: usize,
     of_client: usize,
+    /// The last stalls, and when they were told, in seconds.
+    stalls: [(i64, u32); STALLS],
 }
+
+/// So many reports come in the time in which stalls are added up.
+const STALLS: usize = (STALL_WINDOW / STEP) as usize;
 
 impl Run {
     fn new(stream: Stream, from: i64, length: usize) -> Self {
-        Self { stream, from, length, samples: Vec::new(), of_server: 0, of_client: 0 }
+        Self {
+            stream,
+            from,
+            length,
+            samples: Vec::new(),
+            of_server: 0,
+            of_client: 0,
+            stalls: Default::default(),
+        }
     }
 }
 
@@ -96,6 +157,10 @@ impl Run {
 #[derive(Default)]
 pub(crate) struct Runs {
     by_stream: HashMap<Stream, Run, foldhash::fast::RandomState>,
+    /// What was noticed, by call, stay and kind, and when, in seconds.
+    noticed: HashMap<(i64, i64, u8), i64, foldhash::fast::RandomState>,
+    /// Streams of which nothing has come yet: in how many reports, and when the last came, in seconds.
+    unseen: HashMap<Stream, (u32, i64), foldhash::fast::RandomState>,
     /// When it was last looked through for those that have ended, in seconds.
     swept_at: i64,
 }
@@ -106,13 +171,69 @@ impl Runs {
         let slot = now - now.rem_euclid(STEP);
         let length = 1 + usize::try_from(stream.stay.rem_euclid(MOST_SAMPLES as i64)).unwrap_or(0);
         let run = self.by_stream.entry(stream).or_insert_with(|| Run::new(stream, slot, length));
-        run.put(slot, Half::Server, &measured(sample))
+        run.put(slot, Half::Server, &measured(sample)).flatten()
     }
 
-    /// Takes what a client reports at `now`, in seconds, of a stream that the server knows. Returns the row that was full before it.
-    pub(crate) fn report(&mut self, now: i64, report: &Report, stream: Stream) -> Option<Quality> {
+    /// Takes what a client reports at `now`, in seconds, of a stream that the server knows; `None` when it has said that already.
+    pub(crate) fn report(&mut self, now: i64, report: &Report, stream: Stream) -> Option<Said> {
         let slot = now - now.rem_euclid(STEP);
-        self.by_stream.get_mut(&stream)?.put(slot, Half::Client, report)
+        let run = self.by_stream.get_mut(&stream)?;
+        let full = run.put(slot, Half::Client, report)?;
+        let mut said = Said { full, app: stream.app, played: Served::default(), unusual: None };
+        let stalled = report.iter().find(|(number, _)| *number == column::STALLED).map(|(_, value)| *value);
+        if let Some(stalled) = stalled.filter(|_| stream.peer != 0) {
+            let most = 1000 * STEP.unsigned_abs();
+            let played = [most, u64::from(stalled).min(most)];
+            let (kind, most_unnoticed) = match stream.kind.is_video() {
+                true => (experience::VIDEO_STALLS, STALLED_VIDEO),
+                false => (experience::AUDIO_STALLS, STALLED_AUDIO),
+            };
+            match stream.kind.is_video() {
+                true => said.played.video = played,
+                false => said.played.audio = played,
+            }
+            if stalled > 0 && run.stalled(now, stalled) >= most_unnoticed {
+                let causes = run.causes();
+                said.unusual = self.notice(stream, kind, now, causes);
+            }
+        }
+        Some(said)
+    }
+
+    /// Nothing has come yet of a stream that flows, says a client at `now`, in seconds. Returns what its user notices of that.
+    pub(crate) fn report_nothing(&mut self, now: i64, stream: Stream) -> Option<Unusual> {
+        let (count, last) = self.unseen.entry(stream).or_default();
+        if now - *last < STEP - 1 {
+            return None;
+        }
+        (*count, *last) = (*count + 1, now);
+        let kind = if stream.kind.is_video() { experience::NO_VIDEO } else { experience::NO_AUDIO };
+        let is_noticed = *count == REPORTS_OF_NOTHING;
+        is_noticed.then(|| self.notice(stream, kind, now, Vec::new())).flatten()
+    }
+
+    /// A client says at `now`, in seconds, that it took so many milliseconds to come in. Whether that is news of a stay that has just begun.
+    pub(crate) fn joined(&mut self, now: i64, stay: Stream, millis: u32) -> Option<Option<Unusual>> {
+        let is_young = now - stay.stay / 1000 < NOTICED_AGAIN;
+        let noticed = self.notice(stay, experience::SLOW_ENTRY, now, Vec::new()).filter(|_| is_young);
+        noticed.map(|noticed| (millis > SLOW_MILLIS).then_some(noticed))
+    }
+
+    /// Something of a stay, unless the same was noticed just now.
+    fn notice(
+        &mut self,
+        stream: Stream,
+        experience: u8,
+        now: i64,
+        causes: Vec<(u16, i64)>,
+    ) -> Option<Unusual> {
+        let Stream { app, call, stay, .. } = stream;
+        let last = self.noticed.entry((call, stay, experience)).or_insert(i64::MIN);
+        if last.saturating_add(NOTICED_AGAIN) > now {
+            return None;
+        }
+        *last = now;
+        Some(Unusual { app, call, stay, at: 0, experience, causes })
     }
 
     /// The rows of streams that have ended by `now`, in seconds.
@@ -121,6 +242,8 @@ impl Runs {
             return Vec::new();
         }
         self.swept_at = now;
+        self.noticed.retain(|_, at| at.saturating_add(NOTICED_AGAIN) > now);
+        self.unseen.retain(|_, (_, at)| at.saturating_add(PATIENCE) > now);
         let is_over = |_: &Stream, run: &mut Run| {
             let taken = i64::try_from(run.samples.len()).unwrap_or(0);
             now - (run.from + STEP * taken) > PATIENCE
@@ -130,9 +253,14 @@ impl Runs {
 }
 
 impl Run {
-    fn put(&mut self, slot: i64, half: Half, values: &[(u8, u32)]) -> Option<Quality> {
+    /// Returns the row that was full before; `None` when there is no place for this: more comes than there are samples.
+    fn put(&mut self, slot: i64, half: Half, values: &[(u8, u32)]) -> Option<Option<Quality>> {
         // Two that come in one slot are of this and the next.
-        let mut at = usize::try_from((slot - self.from) / STEP).unwrap_or(0).max(*self.taken(half));
+        let due = usize::try_from((slot - self.from) / STEP).unwrap_or(0);
+        let mut at = due.max(*self.taken(half));
+        if at > due + 1 {
+            return None;
+        }
         let mut full = None;
         if at >= self.length {
             // The next row begins where this one ends, unless there was nothing for as long as that.
@@ -140,7 +268,8 @@ impl Run {
             let end = self.from + STEP * i64::try_from(self.length).unwrap_or(0);
             let from = if goes_on { end } else { slot };
             at = if goes_on { at - self.length } else { 0 };
-            full = std::mem::replace(self, Self::new(self.stream, from, MOST_SAMPLES)).row();
+            let next = Self { stalls: self.stalls, ..Self::new(self.stream, from, MOST_SAMPLES) };
+            full = std::mem::replace(self, next).row();
         }
         if self.samples.len() <= at {
             self.samples.resize(at + 1, Values::default());
@@ -153,7 +282,47 @@ impl Run {
             }
         }
         *self.taken(half) = at + 1;
-        full
+        Some(full)
+    }
+
+    /// How long it has stood still of late, with what is told at `now`.
+    fn stalled(&mut self, now: i64, stalled: u32) -> u32 {
+        self.stalls.rotate_left(1);
+        if let Some(last) = self.stalls.last_mut() {
+            *last = (now, stalled);
+        }
+        let of_late = self.stalls.iter().filter(|(at, _)| now - at < STALL_WINDOW);
+        of_late.fold(0, |all, (_, stalled)| all.saturating_add(*stalled))
+    }
+
+    /// What is wrong with it just now, by the cloud's numbers, and whose stream that is of; 0 of the receiver itself.
+    fn causes(&self) -> Vec<(u16, i64)> {
+        let last = |number: u8| {
+            let at = COLUMNS.iter().position(|known| *known == number)?;
+            self.samples.iter().rev().take(STALLS).find_map(|values| values.get(at).copied().flatten())
+        };
+        let is_above = |number: u8, most: u32| last(number).is_some_and(|value| value > most);
+        let is_below = |number: u8, least: u32| last(number).is_some_and(|value| value < least);
+        let peer = self.stream.peer;
+        let own = [
+            (is_above(column::SYS_CPU, 85), 2001),
+            (is_above(column::APP_CPU, 85), 2002),
+            (is_above(column::ROUND_TRIP, 300), 2013),
+        ];
+        let (loss, quiet, few, stalls) = match self.stream.kind {
+            StreamKind::Audio => (2015, Some(2016), None, 2023),
+            StreamKind::Main => (2017, None, Some(2020), 2024),
+            StreamKind::Sub => (2019, None, Some(2022), 2026),
+        };
+        let streams = [
+            (is_above(column::LOST, 100), Some(loss)),
+            (is_below(column::LEVEL, 1), quiet),
+            (is_below(column::SHOWN, 10), few),
+            (true, Some(stalls)),
+        ];
+        let own = own.into_iter().filter(|(is_so, _)| *is_so).map(|(_, cause)| (cause, 0));
+        let streams = streams.into_iter().filter_map(|(is_so, cause)| Some((cause.filter(|_| is_so)?, peer)));
+        own.chain(streams).collect()
     }
 
     fn taken(&mut self, half: Half) -> &mut usize {
@@ -169,7 +338,7 @@ impl Run {
         });
         let is_any = |(_, values): &(u8, Vec<Option<u32>>)| values.iter().any(Option::is_some);
         let samples = Samples { count: self.samples.len(), columns: columns.filter(is_any).collect() };
-        let Stream { call, stay, peer, kind } = self.stream;
+        let Stream { call, stay, peer, kind, .. } = self.stream;
         let media = match kind {
             StreamKind::Audio => 0,
             StreamKind::Main => 2,
@@ -191,7 +360,8 @@ fn measured(sample: &Sample) -> Report {
     let known = [
         (column::BITS, Some(sample.bits / 100)),
         (column::FRAMES, sample.frames),
-        (column::HEIGHT, sample.height),
+        (column::HEIGHT, sample.size.map(|(_, height)| height)),
+        (column::WIDTH, sample.size.map(|(width, _)| width).filter(|width| *width > 0)),
         (column::LOST, sample.lost.map(u32::from)),
         (column::ROUND_TRIP, sample.round_trip.map(millis)),
     ];
@@ -206,11 +376,14 @@ mod tests {
 
     fn sample(bits: u32) -> Sample {
         let (peer, kind) = (PeerId(1), StreamKind::Main);
-        let (frames, height) = (Some(30), Some(720));
-        Sample { peer, kind, from: None, bits, frames, height, lost: None, round_trip: None }
+        let (frames, size) = (Some(30), Some((1280, 720)));
+        Sample { peer, kind, from: None, bits, frames, size, lost: None, round_trip: None }
     }
 
-    const STREAM: Stream = Stream { call: 1, stay: 27, peer: 0, kind: StreamKind::Main };
+    const STREAM: Stream = Stream { app: 1, call: 1, stay: 27, peer: 0, kind: StreamKind::Main };
+
+    /// The same received of another.
+    const WATCHED: Stream = Stream { peer: 2, ..STREAM };
 
     fn values(row: &Quality, column: u8) -> Vec<Option<u32>> {
         history::unpack(&row.packed).unwrap().column(column).to_vec()
@@ -226,7 +399,8 @@ mod tests {
                 rows.extend(runs.take(now + (at as i64) % 2, &sample(1000 * at as u32), STREAM));
             }
             if at.is_multiple_of(4) {
-                rows.extend(runs.report(now, &vec![(column::SHOWN, at as u32)], STREAM));
+                let said = runs.report(now, &vec![(column::SHOWN, at as u32)], STREAM).unwrap();
+                rows.extend(said.full);
             }
         }
         assert_eq!((rows.len(), rows[0].from, rows[0].media), (1, 1000, 2));
@@ -273,5 +447,58 @@ mod tests {
         }
 
         assert_eq!(runs.sweep(2000), []);
+    }
+
+    #[test]
+    fn a_client_that_says_more_than_there_are_samples_is_not_listened_to() {
+        let mut runs = Runs::default();
+        runs.take(1000, &sample(1), STREAM);
+
+        let kept =
+            (0..100).filter(|_| runs.report(1000, &vec![(column::SHOWN, 30)], STREAM).is_some()).count();
+
+        assert_eq!(kept, 2);
+        assert!(runs.report(1004, &vec![(column::SHOWN, 30)], STREAM).is_some());
+    }
+
+    #[test]
+    fn stalls_of_a_tenth_are_noticed_once_a_minute_with_what_was_wrong() {
+        let mut runs = Runs::default();
+        let mut noticed = Vec::new();
+        let mut played = Served::default();
+        for now in (1000..1080).step_by(2) {
+            let lost = Some(if now < 1010 { 20 } else { 200 });
+            runs.take(now, &Sample { lost, ..sample(1) }, WATCHED);
+            // Of the first eight seconds less than a tenth.
+            let stalled = if now < 1008 { 150 } else { 700 };
+            let said =
+                runs.report(now, &vec![(column::SHOWN, 9), (column::STALLED, stalled)], WATCHED).unwrap();
+            played.add(said.played);
+            noticed.extend(said.unusual.map(|one| (now, one.experience, one.causes)));
+            runs.sweep(now);
+        }
+
+        let causes = vec![(2017, 2), (2020, 2), (2024, 2)];
+        let at_first = vec![(2020, 2), (2024, 2)];
+        assert_eq!(noticed, [(1008, 4, at_first), (1068, 4, causes)]);
+        assert_eq!(played.video, [80_000, 4 * 150 + 36 * 700]);
+        assert_eq!(played.audio, [0, 0]);
+    }
+
+    #[test]
+    fn what_does_not_start_is_noticed_after_three_reports_and_a_slow_entry_at_once() {
+        let mut runs = Runs::default();
+        let audio = Stream { kind: StreamKind::Audio, ..WATCHED };
+        let seen = [1000, 1000, 1002, 1004, 1006].map(|now| {
+            let noticed = [WATCHED, audio].map(|stream| runs.report_nothing(now, stream));
+            noticed.map(|one| one.map_or(0, |one| one.experience))
+        });
+        assert_eq!(seen, [[0, 0], [0, 0], [0, 0], [2, 3], [0, 0]]);
+
+        let young = Stream { stay: 1_000_000, ..STREAM };
+        assert_eq!(runs.joined(1002, young, 5001).unwrap().unwrap().experience, 1);
+        assert_eq!(runs.joined(1004, young, 5001), None, "it was said");
+        assert_eq!(runs.joined(1002, Stream { stay: 1_001_000, ..STREAM }, 800), Some(None));
+        assert_eq!(runs.joined(1062, Stream { stay: 1_002_000, ..STREAM }, 5001), None, "that was long ago");
     }
 }

@@ -1,9 +1,11 @@
-//! How many users and rooms an app has had in each ten seconds of the last twelve hours: what a dashboard draws. In memory alone; it begins
+//! How many users and rooms an app has had in each ten seconds of the last twelve hours, and what stood still of what they saw and heard:
+//! what a dashboard draws. In memory alone; it begins
 //! anew with the server.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
+use history::Served;
 use parking_lot::Mutex;
 use rooms::{SdkAppId, Time};
 
@@ -22,6 +24,9 @@ pub(crate) struct Count {
     pub(crate) users: u64,
     /// Rooms with such a member.
     pub(crate) rooms: u64,
+    /// Milliseconds of pictures that were shown, and of them in which they stood still; the same of sound.
+    pub(crate) video: [u64; 2],
+    pub(crate) audio: [u64; 2],
 }
 
 /// The slots in which an app had somebody, the oldest first.
@@ -32,14 +37,26 @@ pub(crate) struct Scale {
     /// When counting began.
     since: Time,
     rings: Mutex<HashMap<SdkAppId, Ring, foldhash::fast::RandomState>>,
+    /// What was played in the running slot.
+    playing: Mutex<HashMap<SdkAppId, Served, foldhash::fast::RandomState>>,
 }
 
 impl Scale {
     pub(crate) fn new(now: Time) -> Self {
-        Self { since: now, rings: Mutex::default() }
+        Self { since: now, rings: Mutex::default(), playing: Mutex::default() }
     }
 
+    /// Something was played in the running slot.
+    pub(crate) fn note_played(&self, app: SdkAppId, played: Served) {
+        if played != Served::default() {
+            self.playing.lock().entry(app).or_default().add(played);
+        }
+    }
+
+    /// A slot of an app is over.
     pub(crate) fn note(&self, app: SdkAppId, count: Count) {
+        let Served { video, audio, .. } = self.playing.lock().remove(&app).unwrap_or_default();
+        let count = Count { video, audio, ..count };
         let mut rings = self.rings.lock();
         let ring = rings.entry(app).or_default();
         while ring.front().is_some_and(|first| first.at + KEPT < count.at) {
@@ -78,17 +95,21 @@ mod tests {
         let at = |seconds| Time::from_unix_seconds(seconds);
         let scale = Scale::new(at(1003));
         let app = SdkAppId(1);
-        scale.note(app, Count { at: 1010, users: 3, rooms: 2 });
-        scale.note(app, Count { at: 1020, users: 0, rooms: 0 });
-        scale.note(app, Count { at: 1030, users: 1, rooms: 1 });
+        let count = |at, users, rooms| Count { at, users, rooms, ..Count::default() };
+        scale.note(app, count(1010, 3, 2));
+        scale.note(app, count(1020, 0, 0));
+        scale.note_played(app, Served { video: [4000, 700], ..Served::default() });
+        scale.note_played(app, Served { video: [2000, 0], audio: [2000, 5], ..Served::default() });
+        scale.note(app, count(1030, 1, 1));
 
         let counts = scale.counts(app, 0, u64::MAX, at(1049));
 
         let seen: Vec<_> = counts.iter().map(|count| (count.at, count.users, count.rooms)).collect();
         assert_eq!(seen, [(1010, 3, 2), (1020, 0, 0), (1030, 1, 1)]);
+        assert_eq!(counts.last().map(|count| (count.video, count.audio)), Some(([6000, 700], [2000, 5])));
         assert_eq!(scale.counts(app, 1015, 1025, at(1049)).len(), 1);
         assert!(scale.counts(SdkAppId(2), 0, u64::MAX, at(1049)).iter().all(|count| count.users == 0));
-        scale.note(app, Count { at: 1031 + KEPT, users: 1, rooms: 1 });
+        scale.note(app, count(1031 + KEPT, 1, 1));
         assert_eq!(scale.rings.lock()[&app].len(), 1);
     }
 }

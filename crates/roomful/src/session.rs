@@ -165,6 +165,8 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Made when it is first used: few send data.
     data_limit: OnceLock<Box<RateLimit>>,
+    /// The same of what it reports.
+    report_limit: OnceLock<Box<RateLimit>>,
 }
 
 struct State {
@@ -208,11 +210,22 @@ impl Link {
 /// How often one session may send data, a second (as the cloud's SDK allows).
 const DATA_PER_SECOND: u32 = 30;
 
+/// How often what it reports is kept, a second, over all rooms it is in.
+const REPORTS_PER_SECOND: u32 = 4;
+
 impl Session {
     fn new(app: Arc<Tenant>, quota: Arc<Quota>, machine: hall::session::Session<Waiter>) -> Arc<Self> {
         let (id, user) = (machine.id(), machine.user().clone());
         let state = Mutex::new(State { machine, link: Link::default() });
-        Arc::new(Self { id, app, user, quota, state, data_limit: OnceLock::new() })
+        Arc::new(Self {
+            id,
+            app,
+            user,
+            quota,
+            state,
+            data_limit: OnceLock::new(),
+            report_limit: OnceLock::new(),
+        })
     }
 
     fn state(&self) -> Last<'_, State> {
@@ -232,6 +245,12 @@ impl Session {
     /// Whether it may send data once more.
     pub(crate) fn may_send_data(&self) -> bool {
         let limit = self.data_limit.get_or_init(|| Box::new(RateLimit::new(DATA_PER_SECOND)));
+        limit.accept(std::time::Instant::now())
+    }
+
+    /// Whether what it reports is kept once more.
+    pub(crate) fn may_report(&self) -> bool {
+        let limit = self.report_limit.get_or_init(|| Box::new(RateLimit::new(REPORTS_PER_SECOND)));
         limit.accept(std::time::Instant::now())
     }
 

@@ -166,6 +166,7 @@ export class LocalMedia {
           audio.isOwn = !audioTrack;
           audio.playing.follow(fresh);
           this.#tellTrack('audio', fresh, !audioTrack);
+          if (microphoneId !== undefined) this.#stage.session?.noteSwitched('microphone');
         }
         audio.config = { ...merged(audio.config, config), option };
         audio.source.enabled = !audio.config.mute;
@@ -280,6 +281,7 @@ export class LocalMedia {
           const track = await openCamera({ ...wanted, avoidCropping: option.avoidCropping, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
           Object.assign(video, { track, isOwn: true });
           this.#tellTrack('main', track, true);
+          if (cameraId !== undefined || useFrontCamera !== undefined) this.#stage.session?.noteSwitched('camera');
         } else if (profile && video.isOwn) {
           const { width, height, frameRate } = profileOf(VIDEO_PROFILES, profile, '480p');
           await video.track.applyConstraints({ width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } });

@@ -867,8 +867,14 @@ export interface Commands {
   /** Say what one's streams are like, for history. For members of the room. */
   report: {
     body: {
-      /** `["bob", "audio", level, buffered]`, `["bob", "main", shown, width, height, buffered]`. */
+      /** How busy the client and its machine are, in percent; -1 is not known. */
+      Cpu?: number[];
+      /** `["bob", "audio", level, buffered, stalled]`, `["bob", "main", shown, width, height, buffered, stalled]`. */
       Down?: ((number | string)[])[];
+      /** `[32780]`: another camera is in use, `[32781]`: another microphone. */
+      Ev?: number[][];
+      /** How long it took to come in, in milliseconds: once, in the first minute. */
+      Join?: number;
       RoomId: string;
       /** `["audio", level]`, `["main", captured, encoded, width, height]`. */
       Up?: ((number | string)[])[];

@@ -137,6 +137,7 @@ export class RemoteMedia {
     let remote = this.#remoteVideos.get(key);
     if (!remote) {
       const player = new VideoPlayer({
+        isMeasured: true,
         onState: (state, reason) => this.#stage.tell('video-play-state-changed', { userId, streamType, state, reason }),
         onFirstFrame: (width, height) => this.#stage.tell('first-video-frame', { userId, streamType, width, height }),
         onSize: (newWidth, newHeight) => this.#stage.tell('video-size-changed', { userId, streamType, newWidth, newHeight }),

@@ -89,6 +89,11 @@ export class Session extends Emitter<SessionEvents> {
   roomId = '';
   isInRoom = false;
   #isClosed = false;
+  /** When coming in began, and how long it took; the latter until the server was told. */
+  #begunAt: number | undefined;
+  #joinMs: number | undefined;
+  /** What was switched, until the server was told. */
+  #switched: number[][] = [];
   isReconnecting = false;
   /** What the server thinks of the link to here: kbit/s, ms, and the share that is lost. */
   link: { bitrate: number; rtt: number; loss: number } | undefined;
@@ -149,6 +154,7 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   async login(credentials: Credentials): Promise<void> {
+    this.#begunAt = performance.now();
     this.#setState('CONNECTING');
     this.userId = credentials.userId;
     try {
@@ -161,6 +167,8 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   async enter(roomId: string, makeRoom: MakeRoom): Promise<void> {
+    const begunAt = this.#begunAt ?? performance.now();
+    this.#begunAt = undefined;
     const { encryption } = this.options;
     // Before entering: what is published in a room is sealed from its first frame on.
     const keys = encryption?.keys.values();
@@ -176,6 +184,7 @@ export class Session extends Emitter<SessionEvents> {
     }
     this.roomId = roomId;
     this.isInRoom = true;
+    this.#joinMs = Math.round(performance.now() - begunAt);
     const options = {
       encryption: this.#encryption,
       iceServers: () => this.#iceServers(),
@@ -249,7 +258,16 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Says what one's streams are like, for the server's history. It is nobody's trouble when that does not want it. */
   report(digest: Digest): void {
-    if (digest.Up.length + digest.Down.length > 0) this.request('report', { ...digest }).catch(() => undefined);
+    const body: AskedHere<'report'> = { ...digest };
+    if (this.#joinMs !== undefined) body.Join = this.#joinMs;
+    if (this.#switched.length > 0) body.Ev = this.#switched.splice(0);
+    this.#joinMs = undefined;
+    if (digest.Up.length + digest.Down.length > 0 || 'Join' in body || 'Ev' in body) this.request('report', body).catch(() => undefined);
+  }
+
+  /** A stream comes from another device now. */
+  noteSwitched(device: 'camera' | 'microphone'): void {
+    this.#switched = [...this.#switched, [device === 'camera' ? 32_780 : 32_781]].slice(-8);
   }
 
   /** Sits, where there are seats; who sits already stays there. The list of seats may be a moment behind. */

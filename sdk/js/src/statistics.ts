@@ -1,5 +1,7 @@
 import type { StreamKind } from './peer.js';
 import type { Session } from './session.js';
+import { MadeUp, stalledMs } from './stalls.js';
+import type { Watched } from './watcher.js';
 
 export interface VideoStatistic {
   width: number;
@@ -54,15 +56,16 @@ export class StatisticsReader {
   #before = new Map<string, { at: number; bytes: number }>();
   #upBefore = { lost: 0, sent: 0 };
   #downBefore = { lost: 0, received: 0 };
+  readonly #madeUp = new MadeUp();
 
   async read(session: Session): Promise<{ statistics: Statistics; quality: NetworkQuality; digest: Digest }> {
     const { up, down } = session.peers;
     const upEntries = await entries(up);
     const downEntries = await entries(down);
-    const byMid = new Map<string, { userId: string; kind: StreamKind }>();
+    const byMid = new Map<string, Watched & { track: MediaStreamTrack }>();
     for (const transceiver of down?.getTransceivers() ?? []) {
       for (const [watched, receiver] of session.isInRoom ? session.watcher.receivers() : []) {
-        if (receiver === transceiver.receiver && transceiver.mid !== null) byMid.set(transceiver.mid, watched);
+        if (receiver === transceiver.receiver && transceiver.mid !== null) byMid.set(transceiver.mid, { ...watched, track: receiver.track });
       }
     }
     const statistics: Statistics = {
@@ -122,13 +125,17 @@ export class StatisticsReader {
       const jitterBufferDelay = emitted > 0 ? Math.round((1000 * number(entry['jitterBufferDelay'])) / emitted) : 0;
       if (entry['kind'] === 'audio') {
         remote.audio = { bitrate, audioLevel: number(entry['audioLevel']), jitterBufferDelay };
-        digest.Down.push([source.userId, 'audio', Math.round(100 * remote.audio.audioLevel), jitterBufferDelay]);
+        const stalled = this.#madeUp.take(entry.id, number(entry['concealedSamples']) - number(entry['silentConcealedSamples']));
+        digest.Down.push([source.userId, 'audio', Math.round(100 * remote.audio.audioLevel), jitterBufferDelay, stalled]);
       } else {
         const videoType = source.kind === 'sub' ? 'sub' : 'big';
         const paused = session.isInRoom ? session.watcher.pausedBy(source.userId, source.kind) : undefined;
         remote.video.push({ ...picture(entry), bitrate, videoType, jitterBufferDelay, ...(paused && { paused }) });
         const { width, height, frameRate } = picture(entry);
-        digest.Down.push([source.userId, source.kind, frameRate, width, height, jitterBufferDelay]);
+        const isMuted = session.streams.get(source.userId)?.get(source.kind)?.isMuted !== false;
+        const isToBeShown = !source.isPaused && !isMuted && (paused === undefined || paused === 'network');
+        const stalled = stalledMs(source.track, isToBeShown);
+        if (isToBeShown) digest.Down.push([source.userId, source.kind, frameRate, width, height, jitterBufferDelay, stalled]);
       }
     }
     if (session.link) statistics.link = session.link;

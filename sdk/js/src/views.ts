@@ -1,5 +1,6 @@
 import { invalid } from './errors.js';
 import { type PlayerState, Playing } from './playing.js';
+import { followPictures } from './stalls.js';
 
 /** Where a video is shown: an element or its id, several, or nowhere. */
 export type View = string | HTMLElement | HTMLElement[] | null | undefined;
@@ -18,6 +19,8 @@ export interface PlayerListener {
   /** It has its own window now, or no more. */
   onPictureInPicture?(itsWindow: PictureInPictureWindow | undefined): void;
   onFullScreen?(isFull: boolean): void;
+  /** Whether it is seen to for how long its pictures stand still. */
+  isMeasured?: boolean;
 }
 
 function nowhere(): never {
@@ -161,6 +164,7 @@ export class VideoPlayer {
   #start(player: HTMLVideoElement): void {
     if (!this.#track) return;
     player.srcObject = new MediaStream([this.#track]);
+    if (this.#listener.isMeasured) followPictures(player, this.#track);
     play(player, () => this.#listener.onAutoplayFailed(() => player.play()));
   }
 }

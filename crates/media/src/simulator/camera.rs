@@ -102,7 +102,7 @@ impl Camera {
         let sound_generation = sources.publish(&sound, 0, 1, 0);
         let generation = sources.publish(&video, 0, layers.len(), 720);
         if shape == Shape::Scalable {
-            video.set_sizes(layers.len(), &[180, 360, 720]);
+            video.set_sizes(layers.len(), &[(320, 180), (640, 360), (1280, 720)]);
         }
         for (layer, bits) in video.layers.iter().zip(layers) {
             layer.bits.store(*bits, Ordering::Relaxed);

@@ -7,13 +7,16 @@ use serde::Deserialize;
 use super::asked::{Asked, Done};
 use crate::error::ApiError;
 use crate::live::unit;
-use crate::quality::{Report, column};
+use crate::quality::{Report, Stream, column};
 
 /// A longer report is not kept.
 const MOST_BYTES: usize = 4096;
 
 /// Of how many streams it may be, each way.
 const MOST_STREAMS: usize = 64;
+
+/// How many events it may tell.
+const MOST_EVENTS: usize = 8;
 
 /// The most that a number in it can be.
 const MOST: f64 = 1_000_000.0;
@@ -47,18 +50,28 @@ impl Part {
 pub(super) struct ReportRequest {
     #[schemars(required)]
     room_id: Option<String>,
+    /// How long it took to come in, in milliseconds: once, in the first minute.
+    join: Option<f64>,
+    /// How busy the client and its machine are, in percent; -1 is not known.
+    #[serde(default)]
+    cpu: Vec<f64>,
+    /// `[32780]`: another camera is in use, `[32781]`: another microphone.
+    #[serde(default)]
+    ev: Vec<Vec<i64>>,
     /// `["audio", level]`, `["main", captured, encoded, width, height]`.
     #[serde(default)]
     up: Vec<Vec<Part>>,
-    /// `["bob", "audio", level, buffered]`, `["bob", "main", shown, width, height, buffered]`.
+    /// `["bob", "audio", level, buffered, stalled]`, `["bob", "main", shown, width, height, buffered, stalled]`.
     #[serde(default)]
     down: Vec<Vec<Part>>,
 }
 
 const UP_AUDIO: &[u8] = &[column::LEVEL];
 const UP_VIDEO: &[u8] = &[column::CAPTURED, column::SHOWN, column::SHOWN_WIDTH, column::SHOWN_HEIGHT];
-const DOWN_AUDIO: &[u8] = &[column::LEVEL, column::BUFFERED];
-const DOWN_VIDEO: &[u8] = &[column::SHOWN, column::SHOWN_WIDTH, column::SHOWN_HEIGHT, column::BUFFERED];
+const DOWN_AUDIO: &[u8] = &[column::LEVEL, column::BUFFERED, column::STALLED];
+const DOWN_VIDEO: &[u8] =
+    &[column::SHOWN, column::SHOWN_WIDTH, column::SHOWN_HEIGHT, column::BUFFERED, column::STALLED];
+const CPU: &[u8] = &[column::APP_CPU, column::SYS_CPU];
 
 /// One entry, behind the name of who sent it.
 fn read(entry: &[Part], audio: &[u8], video: &[u8]) -> Option<(StreamKind, Report)> {
@@ -66,16 +79,30 @@ fn read(entry: &[Part], audio: &[u8], video: &[u8]) -> Option<(StreamKind, Repor
     let kind = kind.text()?;
     let kind = StreamKind::ALL.into_iter().find(|known| unit::stream_type(unit::device(*known)) == kind)?;
     let columns = if kind.is_video() { video } else { audio };
+    Some((kind, known(columns, numbers.iter().map(Part::number))))
+}
+
+/// What is known of columns.
+fn known(columns: &[u8], numbers: impl Iterator<Item = Option<f64>>) -> Report {
     let known = columns.iter().zip(numbers).filter_map(|(column, number)| {
-        let number = number.number().filter(|number| *number >= 0.0)?;
+        let number = number.filter(|number| *number >= 0.0)?;
         Some((*column, number.min(MOST).round() as u32))
     });
-    Some((kind, known.collect()))
+    known.collect()
+}
+
+/// Whether nothing has come yet of what is received: no picture, or no sound.
+fn is_nothing(kind: StreamKind, report: &Report) -> bool {
+    let is_none = |column: u8| report.contains(&(column, 0));
+    match kind.is_video() {
+        true => is_none(column::SHOWN) && is_none(column::SHOWN_WIDTH),
+        false => is_none(column::LEVEL) && is_none(column::BUFFERED),
+    }
 }
 
 pub(super) async fn report(asked: Asked, request: ReportRequest) -> Result<Done, ApiError> {
     let cell = asked.room(request.room_id.as_deref())?;
-    if asked.body.len() <= MOST_BYTES {
+    if asked.body.len() <= MOST_BYTES && asked.session.may_report() {
         let up = request.up.iter().take(MOST_STREAMS).filter_map(|entry| {
             let (kind, report) = read(entry, UP_AUDIO, UP_VIDEO)?;
             Some((None, kind, report))
@@ -85,10 +112,31 @@ pub(super) async fn report(asked: Asked, request: ReportRequest) -> Result<Done,
             let (kind, report) = read(entry, DOWN_AUDIO, DOWN_VIDEO)?;
             Some((Some(from.text()?), kind, report))
         });
-        let streams = up
-            .chain(down)
-            .filter_map(|(from, kind, report)| Some((cell.stream(asked.session.id, from, kind)?, report)));
-        asked.server.chronicle.report(streams.collect());
+        let session = asked.session.id;
+        let mut streams: Vec<(Stream, Report)> = Vec::new();
+        for (from, kind, report) in up.chain(down) {
+            let Some(stream) = cell.stream(session, from, kind) else { continue };
+            match from.filter(|_| is_nothing(kind, &report)) {
+                Some(from) if cell.flows(from, kind) => asked.server.chronicle.report_nothing(stream),
+                Some(_) => {}
+                None => streams.push((stream, report)),
+            }
+        }
+        if let Some((_, report)) = streams.first_mut() {
+            report.extend(known(CPU, request.cpu.into_iter().map(Some)));
+        }
+        let played = asked.server.chronicle.report(&streams);
+        asked.server.scale.note_played(cell.app.id, played);
+        let switched =
+            request.ev.iter().take(MOST_EVENTS).filter_map(|event| u16::try_from(*event.first()?).ok());
+        if let Some(stay) = cell.stream(session, None, StreamKind::Audio) {
+            asked.server.chronicle.switched(stay, switched);
+        }
+        if let Some(millis) = request.join.filter(|millis| *millis >= 0.0)
+            && let Some(stay) = cell.stream(session, None, StreamKind::Audio)
+        {
+            asked.server.chronicle.joined(stay, millis.min(MOST).round() as u32);
+        }
     }
     Ok(Done {})
 }

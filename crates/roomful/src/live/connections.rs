@@ -356,6 +356,14 @@ impl Live {
                         let (Some(cell), Some(session)) = whose? else { return None };
                         cell.stream(session, sample.from.as_deref(), sample.kind)
                     }),
+                    Some(Event::Received(received)) => {
+                        for (peer, pictures) in received {
+                            let whose = self.connections.lock().get(&peer).map(|one| (one.cell.upgrade(), one.session));
+                            if let Some((Some(cell), session)) = whose {
+                                cell.note_received(session, &pictures);
+                            }
+                        }
+                    }
                     Some(Event::Levels(levels)) => {
                         for (room, user, level) in levels {
                             speakers.entry(room).or_default().push((user, level));

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::parameters::{self, Parameter};
 use super::refusal::{Code, Refusal};
-use super::{answer, dashboards, monitoring, rooms};
+use super::{answer, dashboards, monitoring, rooms, unusual, usage};
 use crate::limit::Rate;
 
 type Answering = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send>>;
@@ -59,10 +59,11 @@ impl Action {
 /// How often a key may call an action whose page does not say otherwise.
 const USUAL: Rate = Rate::a_second(20);
 
+/// How often one that reads more.
+const FEW: Rate = Rate::a_second(5);
+
 /// How often one that reads much.
 const SELDOM: Rate = Rate { calls: 1, every: Duration::from_secs(15) };
-
-const USAGE: &str = "a count of usage";
 
 /// Makes a row; the handler is an async function of a [`Call`] and its request.
 fn row<Q, R, F>(name: &'static str, about: &'static str, handler: fn(Call, Q) -> F) -> Action
@@ -169,40 +170,46 @@ pub(crate) static ACTIONS: LazyLock<Vec<Action>> = LazyLock::new(|| {
             dashboards::describe_real_time_scale,
         ),
         row(
+            "DescribeTRTCRealTimeQualityData",
+            "What stood still of what was seen and heard in each ten seconds.",
+            dashboards::describe_real_time_quality,
+        ),
+        row(
             "DescribeTRTCMarketScaleData",
             "How many users and rooms there were on each day, or in each hour.",
             dashboards::describe_market_scale,
         ),
+        row(
+            "DescribeTRTCMarketQualityData",
+            "How users were served on each day, or in each hour.",
+            dashboards::describe_market_quality,
+        ),
+        row("DescribeUnusualEvent", "What users will have noticed.", unusual::describe_unusual_event),
+        row("DescribeTrtcUsage", "How many minutes were used.", usage::describe_trtc_usage).at_most(FEW),
+        row("DescribeTrtcRoomUsage", "How many seconds each room used.", usage::describe_trtc_room_usage)
+            .at_most(SELDOM),
+        row("DescribeRecordingUsage", "Of recording: none yet.", usage::describe_recording_usage)
+            .at_most(FEW),
+        row("DescribeMixTranscodingUsage", "Of mixing: none yet.", usage::describe_mix_transcoding_usage)
+            .at_most(FEW),
+        row("DescribeRelayUsage", "Of relaying to a CDN: none yet.", usage::describe_relay_usage)
+            .at_most(FEW),
+        row("DescribeRecordStatistic", "Of recording: none yet.", usage::describe_record_statistic),
+        row("DescribeTrtcMcuTranscodeTime", "Of mixing: none yet.", usage::describe_trtc_mcu_transcode_time),
+        row(
+            "DescribeTRTCSegmentModerationUsage",
+            "Of moderation: none yet.",
+            usage::describe_segment_moderation_usage,
+        ),
+        row("DescribeTRTCAIRecognitionUsage", "Of speech: none yet.", usage::describe_ai_recognition_usage),
+        row(
+            "DescribeTRTCDedicatedCloudAccUsage",
+            "Of acceleration: none yet.",
+            usage::describe_dedicated_cloud_acc_usage,
+        ),
     ];
     works
         .into_iter()
-        .chain(missing(
-            "a record of stalls",
-            &["DescribeUnusualEvent", "DescribeTRTCRealTimeQualityData", "DescribeTRTCMarketQualityData"],
-        ))
-        .chain(
-            missing(
-                USAGE,
-                &[
-                    "DescribeTrtcUsage",
-                    "DescribeRecordingUsage",
-                    "DescribeMixTranscodingUsage",
-                    "DescribeRelayUsage",
-                ],
-            )
-            .map(|action| action.at_most(Rate::a_second(5))),
-        )
-        .chain(missing(USAGE, &["DescribeTrtcRoomUsage"]).map(|action| action.at_most(SELDOM)))
-        .chain(missing(
-            USAGE,
-            &[
-                "DescribeRecordStatistic",
-                "DescribeTrtcMcuTranscodeTime",
-                "DescribeTRTCSegmentModerationUsage",
-                "DescribeTRTCAIRecognitionUsage",
-                "DescribeTRTCDedicatedCloudAccUsage",
-            ],
-        ))
         .chain(missing(
             "cloud recording",
             &[

@@ -39,7 +39,12 @@ impl Call {
         })
     }
 
-    /// The same; `None` where a key of all apps names one that there is not.
+    /// All apps that the key may act on.
+    pub(super) fn apps(&self) -> impl Iterator<Item = Arc<App>> {
+        self.server.apps().into_iter().filter(|app| self.key.may_act_on(app.id))
+    }
+
+    /// The same as [`Self::app`]; `None` where a key of all apps names one that there is not.
     pub(super) fn find_app(&self, id: AppId) -> Result<Option<Arc<App>>, Refusal> {
         let id = SdkAppId(u32::try_from(id.0).unwrap_or_default());
         if !self.key.may_act_on(id) {

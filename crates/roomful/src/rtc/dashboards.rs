@@ -1,6 +1,8 @@
-//! What dashboards draw: how many users and rooms there were, now and on former days.
+//! What dashboards draw: how many users and rooms there were, and how they were served, now and on former days.
 
-use history::{Page, Reader, Stay, Window};
+use std::collections::BTreeMap;
+
+use history::{Page, Reader, Served, Stay, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use super::call::{AppId, Call};
 use super::monitoring::{DAY, look};
 use super::refusal::{Code, Refusal};
 use crate::clock;
+use crate::quality::{STEP, column};
 use crate::scale;
 
 // DescribeTRTCRealTimeScaleData
@@ -54,32 +57,122 @@ struct Series {
 #[serde(rename_all = "PascalCase")]
 struct SeriesRow {
     row_value: Vec<u64>,
+    /// The same more exactly, of rates that were asked for so.
+    row_value_float: Vec<f64>,
+}
+
+impl SeriesRow {
+    fn new(row_value: Vec<u64>) -> Self {
+        Self { row_value, row_value_float: Vec::new() }
+    }
+
+    /// Of a time and percentages.
+    fn of(time: u64, rates: &[f64], is_float: bool) -> Self {
+        let all = || std::iter::once(time as f64).chain(rates.iter().copied());
+        let hundredths = |rate: f64| (100.0 * rate).round() / 100.0;
+        let row_value = all().map(|value| value.round() as u64).collect();
+        Self {
+            row_value,
+            row_value_float: if is_float { all().map(hundredths).collect() } else { Vec::new() },
+        }
+    }
+}
+
+/// What part of something, in percent.
+fn percent([all, part]: [u64; 2]) -> f64 {
+    if all == 0 { 0.0 } else { 100.0 * part as f64 / all as f64 }
+}
+
+impl DataAnswer {
+    fn of(columns: Vec<&'static str>, values: Vec<SeriesRow>) -> Self {
+        Self { data: DataResult { statement_id: 0, total: 1, series: [Series { columns, values }] } }
+    }
 }
 
 pub(super) async fn describe_real_time_scale(
     call: Call,
     request: RealTimeRequest,
 ) -> Result<DataAnswer, Refusal> {
-    let app = call.app(request.sdk_app_id)?.id;
-    let (from, to, now) = (request.start_time, request.end_time, clock::now());
-    if to < from {
-        return Err(Refusal::new(Code::InvalidParameter, "EndTime is before StartTime"));
-    }
-    if from + scale::KEPT < now.unix_seconds() {
-        return Err(Refusal::new(Code::InvalidParameter, "StartTime is more than 12 hours ago"));
-    }
-    let counts = call.server.scale.counts(app, from, to, now);
+    let (app, counts) = counts(&call, &request)?;
     let rows: Vec<Vec<u64>> = match request.room_id {
         None => counts.iter().map(|count| vec![count.at, count.users, count.rooms]).collect(),
         Some(room) => {
             let slots: Vec<u64> = counts.iter().map(|count| count.at).collect();
             let rooms = history::meant(&room).to_vec();
-            look(&call, move |reader| of_rooms(reader, app.0, &rooms, &slots)).await?
+            look(&call, move |reader| of_rooms(reader, app, &rooms, &slots)).await?
         }
     };
-    let values = rows.into_iter().map(|row_value| SeriesRow { row_value }).collect();
-    let series = [Series { columns: vec!["time", "userCount", "roomCount"], values }];
-    Ok(DataAnswer { data: DataResult { statement_id: 0, total: 1, series } })
+    let values = rows.into_iter().map(SeriesRow::new).collect();
+    Ok(DataAnswer::of(vec!["time", "userCount", "roomCount"], values))
+}
+
+/// The slots that are asked for, and of which app.
+fn counts(call: &Call, request: &RealTimeRequest) -> Result<(u32, Vec<scale::Count>), Refusal> {
+    let app = call.app(request.sdk_app_id)?.id;
+    let (from, to, now) = (request.start_time, request.end_time, clock::now());
+    if to < from {
+        return Err(Refusal::new(Code::InvalidParameter, "EndTime is before StartTime"));
+    }
+    if from.saturating_add(scale::KEPT) < now.unix_seconds() {
+        return Err(Refusal::new(Code::InvalidParameter, "StartTime is more than 12 hours ago"));
+    }
+    Ok((app.0, call.server.scale.counts(app, from, to, now)))
+}
+
+// DescribeTRTCRealTimeQualityData
+
+/// How many rows of samples are looked at for one answer.
+const MOST_ROWS: usize = 100_000;
+
+pub(super) async fn describe_real_time_quality(
+    call: Call,
+    request: RealTimeRequest,
+) -> Result<DataAnswer, Refusal> {
+    let (app, mut counts) = counts(&call, &request)?;
+    if let Some(room) = request.room_id {
+        let rooms = history::meant(&room).to_vec();
+        let played =
+            look(&call, move |reader| Ok(played_in(reader, app, &rooms, &mut counts)?.then_some(counts)));
+        counts = played.await?.ok_or_else(|| {
+            let message = "there is too much of it: ask for less time";
+            Refusal::new(Code::ResponseSizeLimitExceeded, message)
+        })?;
+    }
+    let row =
+        |count: &scale::Count| SeriesRow::of(count.at, &[percent(count.video), percent(count.audio)], false);
+    let columns = vec!["time", "videoFreezeRate", "audioFreezeRate"];
+    Ok(DataAnswer::of(columns, counts.iter().map(row).collect()))
+}
+
+/// Puts into slots what was played in rooms of a name instead of what was in all. `false` when that is too much to be looked at.
+fn played_in(
+    reader: &Reader,
+    app: u32,
+    rooms: &[String],
+    counts: &mut [scale::Count],
+) -> Result<bool, history::Error> {
+    counts.iter_mut().for_each(|count| (count.video, count.audio) = ([0; 2], [0; 2]));
+    let (Some(first), Some(last)) = (counts.first(), counts.last()) else { return Ok(true) };
+    let window = Window { from: first.at.cast_signed(), to: (last.at + scale::SLOT - 1).cast_signed() };
+    let all = Page { number: 0, size: usize::MAX };
+    let mut left = MOST_ROWS;
+    for call in reader.calls(app, window, rooms, all)?.1 {
+        let Some(rows) = reader.quality_of_call(&call, window, left)? else { return Ok(false) };
+        left -= rows.len();
+        for row in rows {
+            let Some(samples) = history::unpack(&row.packed) else { continue };
+            let times = (row.from..).step_by(STEP.unsigned_abs() as usize);
+            for (at, stalled) in times.zip(samples.column(column::STALLED)) {
+                let slot = (at - window.from).div_euclid(scale::SLOT.cast_signed());
+                let count = usize::try_from(slot).ok().and_then(|slot| counts.get_mut(slot));
+                let (Some(count), Some(stalled)) = (count, stalled) else { continue };
+                let [played, stood] = if row.media == 0 { &mut count.audio } else { &mut count.video };
+                *played += 1000 * STEP.unsigned_abs();
+                *stood += u64::from(*stalled).min(1000 * STEP.unsigned_abs());
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// How many users were in rooms of a name in each slot, and how many of the rooms had somebody in.
@@ -161,15 +254,15 @@ pub(super) struct MarketRequest {
 /// How many days may be asked for at once.
 const MOST_DAYS: i64 = 60;
 
-pub(super) async fn describe_market_scale(call: Call, request: MarketRequest) -> Result<DataAnswer, Refusal> {
-    let app = call.app(request.sdk_app_id)?.id.0;
+/// The days of a window, as they begin in seconds, and whether by the hour.
+fn days(start: &str, end: &str, period: &str) -> Result<(i64, i64, bool), Refusal> {
     let day = |name: &'static str, text: &str| {
         let trouble =
             || Refusal::new(Code::InvalidParameter, format!("{name} is {text:?}, which is no YYYY-MM-DD"));
         history::day(text).ok_or_else(trouble)
     };
-    let (from, to) = (day("StartTime", &request.start_time)?, day("EndTime", &request.end_time)?);
-    let is_hourly = match request.period.as_str() {
+    let (from, to) = (day("StartTime", start)?, day("EndTime", end)?);
+    let is_hourly = match period {
         "d" => false,
         "h" => true,
         other => {
@@ -180,19 +273,68 @@ pub(super) async fn describe_market_scale(call: Call, request: MarketRequest) ->
         let message = format!("EndTime is a day from StartTime on, at most {MOST_DAYS} days later");
         return Err(Refusal::new(Code::InvalidParameter, message));
     }
+    Ok((from, to, is_hourly))
+}
+
+pub(super) async fn describe_market_scale(call: Call, request: MarketRequest) -> Result<DataAnswer, Refusal> {
+    let app = call.app(request.sdk_app_id)?.id.0;
+    let (from, to, is_hourly) = days(&request.start_time, &request.end_time, &request.period)?;
     let crowds = look(&call, move |reader| reader.crowds(app, Window { from, to }, is_hourly)).await?;
-    let row = |crowd: history::Crowd| SeriesRow {
-        row_value: vec![
-            crowd.at.unsigned_abs(),
-            crowd.most_users,
-            crowd.most_calls,
-            crowd.users,
-            crowd.calls,
-        ],
+    let row = |crowd: history::Crowd| {
+        let at = crowd.at.unsigned_abs();
+        SeriesRow::new(vec![at, crowd.most_users, crowd.most_calls, crowd.users, crowd.calls])
     };
     let columns = vec!["time", "peakCurrentUsers", "peakCurrentChannels", "userCount", "roomCount"];
-    let series = [Series { columns, values: crowds.into_iter().map(row).collect() }];
-    Ok(DataAnswer { data: DataResult { statement_id: 0, total: 1, series } })
+    Ok(DataAnswer::of(columns, crowds.into_iter().map(row).collect()))
+}
+
+// DescribeTRTCMarketQualityData
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MarketQualityRequest {
+    sdk_app_id: AppId,
+    /// `YYYY-MM-DD`, the first day.
+    start_time: String,
+    /// The last; at most 60 days later.
+    end_time: String,
+    /// `d`: a row a day, or `h`: a row an hour.
+    period: String,
+    /// Rates are in RowValueFloat too, to a hundredth.
+    is_float: Option<bool>,
+}
+
+pub(super) async fn describe_market_quality(
+    call: Call,
+    request: MarketQualityRequest,
+) -> Result<DataAnswer, Refusal> {
+    let app = call.app(request.sdk_app_id)?.id.0;
+    let (from, to, is_hourly) = days(&request.start_time, &request.end_time, &request.period)?;
+    let served = look(&call, move |reader| reader.served(app, from, to + DAY.cast_signed())).await?;
+    let length = if is_hourly { 3600 } else { DAY.cast_signed() };
+    let mut stretches: BTreeMap<i64, Served> = BTreeMap::new();
+    for (slot, served) in served {
+        stretches.entry(slot - slot.rem_euclid(length)).or_default().add(served);
+    }
+    let is_float = request.is_float.unwrap_or(false);
+    let row = |(at, served): (i64, Served)| {
+        let Served { video, audio, delays, joins: [asked, let_in, slow] } = served;
+        // Where nobody came, nobody was kept out.
+        let of_asked = |part| if asked == 0 { 100.0 } else { percent([asked, part]) };
+        let near = if delays == [0; 2] { 100.0 } else { percent(delays) };
+        let rates =
+            [percent(video), percent(audio), near, of_asked(let_in), of_asked(let_in.saturating_sub(slow))];
+        SeriesRow::of(at.unsigned_abs(), &rates, is_float)
+    };
+    let columns = vec![
+        "time",
+        "videoFreezeRate",
+        "audioFreezeRate",
+        "networkDelay",
+        "joinSuccessRate",
+        "joinSuccessIn5sRate",
+    ];
+    Ok(DataAnswer::of(columns, stretches.into_iter().map(row).collect()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ mod openapi;
 mod parameters;
 mod refusal;
 mod rooms;
+mod unusual;
+mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -35,7 +35,7 @@ pub(super) async fn look<T: Send + 'static>(
     }
 }
 
-fn refuse(detail: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+pub(super) fn refuse(detail: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
     Refusal::new(Code::InvalidParameter, message).of(detail)
 }
 
@@ -44,7 +44,7 @@ fn now() -> i64 {
 }
 
 /// From when to when, if that is not too long and not too long ago.
-fn window(call: &Call, from: u64, to: u64, most: u64) -> Result<Window, Refusal> {
+pub(super) fn window(call: &Call, from: u64, to: u64, most: u64) -> Result<Window, Refusal> {
     if to < from {
         return Err(refuse("EndTs", "EndTime is before StartTime"));
     }
@@ -432,7 +432,7 @@ const DATA_TYPES: [&str; 17] = [
 ];
 
 /// What a column of samples is to callers, in which direction of which media, and by how much it has to be taken.
-const MEASURED: [(&str, u8, Way, u8, f64); 16] = [
+const MEASURED: [(&str, u8, Way, u8, f64); 23] = [
     ("aBit", AUDIO, Way::Both, column::BITS, 100.0),
     ("bigvBit", CAMERA, Way::Both, column::BITS, 100.0),
     // Of what both sides say, the client's comes first.
@@ -441,16 +441,23 @@ const MEASURED: [(&str, u8, Way, u8, f64); 16] = [
     ("bigvDecFps", CAMERA, Way::Down, column::SHOWN, 1.0),
     ("bigvWidth", CAMERA, Way::Both, column::SHOWN_WIDTH, 1.0),
     ("bigvHeight", CAMERA, Way::Both, column::SHOWN_HEIGHT, 1.0),
+    ("aBlock", AUDIO, Way::Down, column::STALLED, 1.0),
+    ("bigvBlock", CAMERA, Way::Down, column::STALLED, 1.0),
     ("aCapEnergy", AUDIO, Way::Up, column::LEVEL, 1.0),
     ("aPlayEnergy", AUDIO, Way::Down, column::LEVEL, 1.0),
     ("bigvEncFps", CAMERA, Way::Up, column::FRAMES, 1.0),
     ("bigvRecFps", CAMERA, Way::Down, column::FRAMES, 1.0),
+    ("bigvWidth", CAMERA, Way::Both, column::WIDTH, 1.0),
     ("bigvHeight", CAMERA, Way::Both, column::HEIGHT, 1.0),
     ("aLoss", AUDIO, Way::Both, column::LOST, 0.1),
     ("bigvLoss", CAMERA, Way::Both, column::LOST, 0.1),
     // Of a connection: whichever stream it was measured on.
     ("rtt", AUDIO, Way::Link, column::ROUND_TRIP, 1.0),
     ("rtt", CAMERA, Way::Link, column::ROUND_TRIP, 1.0),
+    ("appCpu", AUDIO, Way::Client, column::APP_CPU, 1.0),
+    ("appCpu", CAMERA, Way::Client, column::APP_CPU, 1.0),
+    ("sysCpu", AUDIO, Way::Client, column::SYS_CPU, 1.0),
+    ("sysCpu", CAMERA, Way::Client, column::SYS_CPU, 1.0),
 ];
 
 const AUDIO: u8 = 0;
@@ -464,6 +471,8 @@ enum Way {
     Both,
     /// On what is received, but said of the user itself.
     Link,
+    /// On whichever stream there is, and said of the user itself.
+    Client,
 }
 
 /// The most that an answer has, in values: about 10 MiB of JSON.
@@ -536,8 +545,8 @@ fn measured(
             who => reader.person(row.call, who, window)?.unwrap_or_default(),
         };
         for (name, media, way, column, by) in MEASURED {
-            let (is_up, is_link) = (row.peer == 0, way == Way::Link);
-            let is_way = way == Way::Both || is_up == (way == Way::Up);
+            let (is_up, is_link) = (row.peer == 0, matches!(way, Way::Link | Way::Client));
+            let is_way = matches!(way, Way::Both | Way::Client) || is_up == (way == Way::Up);
             if media != row.media || !is_way || !is_wanted(name) {
                 continue;
             }

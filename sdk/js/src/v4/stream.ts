@@ -37,7 +37,7 @@ export abstract class Stream extends Emitter<StreamEvents> {
       this.emit('error', new RtcError4(ErrorCode.PLAY_NOT_ALLOWED, 'the browser wants a click before it plays sound: call resume() in its handler'));
     };
     const onState = (type: 'audio' | 'video') => (state: PlayerState, reason: string) => this.emit('player-state-changed', { type, state, reason });
-    this.video = new VideoPlayer({ onState: onState('video'), onAutoplayFailed });
+    this.video = new VideoPlayer({ isMeasured: true, onState: onState('video'), onAutoplayFailed });
     this.audio = new AudioPlayer({ onState: onState('audio'), onAutoplayFailed });
   }
 
