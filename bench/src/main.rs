@@ -9,6 +9,7 @@ mod compare;
 mod core;
 mod disk;
 mod figure;
+mod history;
 mod http;
 mod logins;
 mod media;
@@ -21,7 +22,7 @@ mod report;
 mod sockets;
 
 /// What can be measured; what is measured when nothing is named, and what on top of that.
-const USUAL: [&str; 5] = ["core", "http", "mixed", "logins", "sockets"];
+const USUAL: [&str; 6] = ["core", "http", "mixed", "logins", "sockets", "history"];
 const ON_TOP: [&str; 1] = ["media"];
 
 #[tokio::main]
@@ -58,6 +59,7 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
             }
             "logins" => logins::run().await?,
             "sockets" => sockets::run().await?,
+            "history" => history::run().await?,
             _ => media::run().await?,
         };
         // At once, so that what was measured is kept whatever becomes of the rest.

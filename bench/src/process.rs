@@ -132,7 +132,17 @@ impl Roomful {
     }
 
     pub(crate) fn of(binary: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::prepared(binary, environment, |_| Ok(()))
+    }
+
+    /// On a data folder that is filled beforehand.
+    pub(crate) fn prepared(
+        binary: &Path,
+        environment: &[(&str, &str)],
+        fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let data = TempDir::new()?;
+        fill(data.path())?;
         let mut command = command(binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -148,6 +158,15 @@ impl Roomful {
         let app = apps.pointer("/0/sdkappid").and_then(Value::as_u64).context("sdkappid")?;
         let key = apps.pointer("/0/secret_key").and_then(Value::as_str).context("secret_key")?;
         Ok(Self { process, data, app: u32::try_from(app)?, key: SecretKey::new(key) })
+    }
+
+    /// A new key of the RTC API: its id and secret.
+    pub(crate) fn api_key(&self) -> anyhow::Result<(String, String)> {
+        let mut create = Command::new(Self::binary()?);
+        let made = create.args(["key", "create", "--json", "--data"]).arg(self.data.path()).output()?;
+        let made: Value = serde_json::from_slice(&made.stdout)?;
+        let text = |name: &str| Some(made.get(name)?.as_str()?.to_owned());
+        Ok((text("secret_id").context("secret_id")?, text("secret_key").context("secret_key")?))
     }
 
     /// Where it keeps what it is told.
