@@ -603,6 +603,7 @@ fn family(cases: &mut Cases) {
     let live = |command: &str| format!("{LIVE}/{command}");
     let mic = |command: &str| format!("room_engine_http_mic/{command}");
     let conference = |command: &str| format!("room_engine_http_srv/{command}");
+    let marked = json!({"Member_Account": "kept", "Marks": [1000]});
     type Mistakes = Vec<(&'static str, Value, u64, &'static str)>;
     let commands: Vec<(String, Value, Mistakes)> = vec![
         (live("set_room_metadata"), json!({"Metadata": entry}), metadata),
@@ -648,7 +649,7 @@ fn family(cases: &mut Cases) {
             members(vec![("MemberList_Account", kept.clone(), 100_005, "kept")]),
         ),
         (live("get_muted_member_list"), json!({}), page.clone()),
-        (live("get_banned_member_list"), json!({}), page),
+        (live("get_banned_member_list"), json!({}), page.clone()),
         (live("get_admin_list"), json!({}), vec![]),
         (live("modify_admin"), json!({"Admin_Account": kept, "OpType": "add"}), {
             let mut all = users("Admin_Account");
@@ -705,7 +706,53 @@ fn family(cases: &mut Cases) {
         (
             conference("get_room_member_list"),
             json!({"RoomId": "c"}),
-            vec![("Next", json!("x"), 100_002, "Next")],
+            vec![
+                ("Next", json!("x"), 100_002, "Next"),
+                ("Next", json!(5), 100_002, "Next"),
+                ("Count", json!(0), 100_002, "Count"),
+                ("Count", json!(-1), 100_002, "Count"),
+                ("Count", json!("many"), 100_002, "Count"),
+            ],
+        ),
+        (conference("mark_room_member"), json!({"RoomId": "c", "CommandType": 1, "MemberList": [marked]}), {
+            let of = |user: &str, marks: Value| json!([{"Member_Account": user, "Marks": marks}]);
+            vec![
+                ("CommandType", Value::Null, 100_002, "CommandType"),
+                ("CommandType", json!(0), 100_002, "CommandType"),
+                ("CommandType", json!(3), 100_002, "CommandType"),
+                ("CommandType", json!("set"), 100_002, "CommandType"),
+                ("CommandType", json!([1]), 100_002, "CommandType"),
+                ("MemberList", Value::Null, 100_002, "MemberList"),
+                ("MemberList", json!([]), 100_002, "MemberList"),
+                ("MemberList", json!("ann"), 100_002, "MemberList"),
+                ("MemberList", json!(["ann"]), 100_002, "MemberList"),
+                ("MemberList", (0..11).map(|_| marked.clone()).collect(), 100_002, "10"),
+                ("MemberList", json!([{"Marks": [1000]}]), 100_002, "Member_Account"),
+                ("MemberList", of("nobody", json!([1000])), 100_002, "imported"),
+                ("MemberList", of("kept", json!([1000])), 100_005, "kept"),
+                ("MemberList", json!([{"Member_Account": "kept"}]), 100_002, "Marks"),
+                ("MemberList", of("kept", json!([])), 100_002, "Marks"),
+                ("MemberList", of("kept", json!([999])), 100_002, "1000"),
+                ("MemberList", of("kept", json!([-1])), 100_002, "Marks"),
+                ("MemberList", of("kept", json!([4_294_967_296_u64])), 100_002, "Marks"),
+                ("MemberList", of("kept", json!(["a"])), 100_002, "Marks"),
+                ("MemberList", of("kept", json!([1000, 1001, 1002, 1003])), 100_002, "3"),
+            ]
+        }),
+        (conference("get_schedule_invitee_list"), json!({"RoomId": "c"}), page),
+        (conference("add_schedule_invitee"), json!({"RoomId": "c", "ScheduleInviteeList_Account": kept}), {
+            vec![
+                ("ScheduleInviteeList_Account", kept.clone(), 100_002, "booked"),
+                ("ScheduleInviteeList_Account", Value::Null, 100_002, "ScheduleInviteeList_Account"),
+                ("ScheduleInviteeList_Account", json!([]), 100_002, "names no account"),
+                ("ScheduleInviteeList_Account", json!(["nobody"]), 100_002, "imported"),
+                ("ScheduleInviteeList_Account", (0..301).map(|_| json!("kept")).collect(), 100_002, "300"),
+            ]
+        }),
+        (
+            conference("del_schedule_invitee"),
+            json!({"RoomId": "c", "ScheduleInviteeList_Account": kept}),
+            vec![("ScheduleInviteeList_Account", kept.clone(), 100_002, "booked")],
         ),
         (
             conference("ban_room_member"),
@@ -778,6 +825,12 @@ fn family(cases: &mut Cases) {
     let group = |body: Value| json!({"GroupId": "r", "MsgBody": body});
     let words = json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "x"}}]);
     let battle = json!({"FromRoomId": "r", "ToRoomIdList": ["plain"], "Duration": 1000});
+    let booked = |fields: Value| {
+        let mut info = json!({"RoomId": "new"});
+        info.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        json!({"RoomInfo": info})
+    };
+    let (later, many_kept) = (now() + 3600, vec!["kept"; 301]);
     let battle = |field: &str, value: Value| {
         let mut battle = battle.clone();
         battle[field] = value;
@@ -926,6 +979,88 @@ fn family(cases: &mut Cases) {
         ("live_engine_http_pk/get_battle_info".into(), json!({}), 100_002, "BattleId"),
         ("live_engine_http_pk/get_battle_info".into(), json!({"RoomId": "r"}), 100_411, "r"),
         ("live_engine_http_pk/end_battle".into(), json!({"BattleId": "x"}), 100_411, "x"),
+        (conference("get_scheduled_room_list"), json!({}), 100_002, "User_Account"),
+        (conference("get_scheduled_room_list"), json!({"User_Account": "nobody"}), 100_002, "imported"),
+        (
+            conference("get_scheduled_room_list"),
+            json!({"User_Account": "kept", "Count": 0}),
+            100_002,
+            "Count",
+        ),
+        (
+            conference("get_scheduled_room_list"),
+            json!({"User_Account": "kept", "Next": "!"}),
+            100_002,
+            "Next",
+        ),
+        (
+            conference("create_room"),
+            booked(json!({"ScheduleStartTime": "soon"})),
+            100_002,
+            "ScheduleStartTime",
+        ),
+        (conference("create_room"), booked(json!({"ScheduleStartTime": -1})), 100_002, "ScheduleStartTime"),
+        (conference("create_room"), booked(json!({"ScheduleStartTime": 1.5})), 100_002, "ScheduleStartTime"),
+        (conference("create_room"), booked(json!({"ScheduleStartTime": 1e12})), 100_002, "ScheduleStartTime"),
+        (conference("create_room"), booked(json!({"ScheduleEndTime": later})), 100_002, "ScheduleStartTime"),
+        (
+            conference("create_room"),
+            booked(json!({"ScheduleStartTime": 100, "ScheduleEndTime": 200})),
+            100_002,
+            "past",
+        ),
+        (conference("create_room"), booked(json!({"ScheduleStartTime": 100})), 100_002, "past"),
+        (
+            conference("create_room"),
+            booked(json!({"ScheduleStartTime": later, "ScheduleEndTime": later})),
+            100_002,
+            "after",
+        ),
+        (
+            conference("create_room"),
+            booked(json!({"IsCloudRecordingDisabled": 1})),
+            100_002,
+            "IsCloudRecording",
+        ),
+        (conference("create_room"), booked(json!({"CustomInfo": text(501)})), 100_002, "500"),
+        (
+            conference("create_room"),
+            booked(json!({"TakeSeatMode": "None", "IsSeatEnabled": true})),
+            100_002,
+            "TakeSeatMode",
+        ),
+        (
+            conference("create_room"),
+            json!({"RoomInfo": {"RoomId": "new"}, "ScheduleInviteeList_Account": ["kept"]}),
+            100_002,
+            "ScheduleStartTime",
+        ),
+        (
+            conference("create_room"),
+            json!({"RoomInfo": {"RoomId": "new", "ScheduleStartTime": later}, "ScheduleInviteeList_Account": ["nobody"]}),
+            100_002,
+            "imported",
+        ),
+        (
+            conference("create_room"),
+            json!({"RoomInfo": {"RoomId": "new", "ScheduleStartTime": later}, "ScheduleInviteeList_Account": many_kept}),
+            100_002,
+            "300",
+        ),
+        (live("create_room"), booked(json!({"ScheduleStartTime": later})), 100_002, "Conference"),
+        (live("create_room"), booked(json!({"TakeSeatMode": "None"})), 100_002, "TakeSeatMode"),
+        (
+            conference("update_room_info"),
+            json!({"RoomInfo": {"RoomId": "c", "ScheduleStartTime": later}}),
+            100_002,
+            "booked",
+        ),
+        (
+            conference("update_room_info"),
+            json!({"RoomInfo": {"RoomId": "c"}, "ScheduleInviteeList_Account": ["kept"]}),
+            100_002,
+            "add_schedule_invitee",
+        ),
     ] {
         let shown = body.to_string().chars().take(60).collect::<String>();
         cases.push(format!("{path}: {shown}"), &path, body.to_string(), code, word);

@@ -456,7 +456,7 @@ async fn a_conference_room_is_the_same_core_under_its_own_service() {
     server.ok(&path("update_room_member_info"), info).await;
     assert_eq!(ben.event("member_info_changed").await["NameCard"], "Ann A.");
     let list = server.ok(&path("get_room_member_list"), json!({"RoomId": "c", "Next": ""})).await;
-    let first = json!({"Member_Account": "ann", "Role": "Admin", "NameCard": "Ann A.", "CustomInfo": "x"});
+    let first = json!({"Member_Account": "ann", "Role": "Admin", "NameCard": "Ann A.", "Marks": [], "CustomInfo": "x"});
     assert_eq!((&list["MemberCount"], &list["MemberList"][0]), (&json!(2), &first));
     let typed = json!({"RoomInfo": {"RoomId": "c", "RoomType": "Conference", "Notice": "at ten"}});
     ann.ok("update_room_info", typed).await;
@@ -723,4 +723,172 @@ async fn integers_are_read_however_they_are_written() {
     ann.ok("enter_room", json!({"RoomId": "r"})).await;
     let liked = ann.ok("send_like", json!({"RoomId": "r", "Count": "4"})).await;
     assert_eq!(liked["TotalLikesReceived"], 4);
+}
+
+/// A Conference room with these fields beside its id and type.
+fn conference(room: &str, fields: Value) -> Value {
+    let mut info = json!({"RoomId": room, "RoomType": "Conference"});
+    info.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    json!({"RoomInfo": info})
+}
+
+fn room_ids(list: &Value) -> Vec<&str> {
+    list["RoomList"].as_array().unwrap().iter().map(|room| room["RoomId"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_booked_room_is_on_the_lists_of_who_is_invited_and_kept_until_its_end() {
+    let server = Server::start().await;
+    let path = |command: &str| format!("{CONFERENCE}/{command}");
+    server.import(&["own", "ann", "ben", "dan"]).await;
+    let start = now() + 3600;
+    let times = json!({"ScheduleStartTime": start, "ScheduleEndTime": start + 600, "Owner_Account": "own",
+        "IsCloudRecordingDisabled": true, "TakeSeatMode": "None"});
+    let mut late = conference("late", times);
+    late["ScheduleInviteeList_Account"] = json!(["ann", "ben", "ann"]);
+    let made = server.ok(&path("create_room"), late).await["RoomInfo"].clone();
+    for (field, value) in [
+        ("RoomStatus", json!("NotStarted")),
+        ("ScheduleStartTime", json!(start)),
+        ("ScheduleEndTime", json!(start + 600)),
+        ("IsCloudRecordingDisabled", json!(true)),
+        ("TakeSeatMode", json!("None")),
+    ] {
+        assert_eq!(made[field], value, "{field}");
+    }
+    // Booked by a member, for a time that has begun.
+    let mut ann = server.log_in("ann").await;
+    let mut soon = conference("soon", json!({"ScheduleStartTime": now()}));
+    soon["ScheduleInviteeList_Account"] = json!(["ben"]);
+    let made = ann.ok("create_room", soon).await["RoomInfo"].clone();
+    assert_eq!((&made["RoomStatus"], &made["Owner_Account"]), (&json!("Running"), &json!("ann")));
+    let length = made["ScheduleEndTime"].as_u64().unwrap() - made["ScheduleStartTime"].as_u64().unwrap();
+    assert_eq!(length, 45 * 60);
+    let plain = server.ok(&path("create_room"), conference("plain", json!({}))).await["RoomInfo"].clone();
+    assert_eq!((&plain["RoomStatus"], &plain["ScheduleStartTime"]), (&json!("None"), &json!(0)));
+
+    // Of each user its own, by when they begin.
+    let server = server.restart_in_place().await;
+    let list =
+        async |user: &str| server.ok(&path("get_scheduled_room_list"), json!({"User_Account": user})).await;
+    for (user, rooms) in
+        [("ben", vec!["soon", "late"]), ("ann", vec!["soon", "late"]), ("own", vec!["late"]), ("dan", vec![])]
+    {
+        assert_eq!(room_ids(&list(user).await), rooms, "{user}");
+    }
+    let first = server.ok(&path("get_scheduled_room_list"), json!({"User_Account": "ben", "Count": 1})).await;
+    assert_eq!(room_ids(&first), ["soon"]);
+    let next = json!({"User_Account": "ben", "Count": 1, "Next": first["Next"]});
+    let second = server.ok(&path("get_scheduled_room_list"), next).await;
+    assert_eq!((room_ids(&second), &second["Next"]), (vec!["late"], &json!("")));
+    let mut ben = server.log_in("ben").await;
+    assert_eq!(room_ids(&ben.ok("get_scheduled_room_list", json!({})).await), ["soon", "late"]);
+    assert_eq!(ben.code("get_scheduled_room_list", json!({"User_Account": "ann"})).await, 100_002);
+
+    // Who comes early begins it; nobody need be invited.
+    let mut dan = server.enter("dan", "late").await;
+    assert_eq!(dan.ok("get_room_info", json!({"RoomId": "late"})).await["RoomInfo"]["RoomStatus"], "Running");
+    let invite = |users: &[&str]| json!({"RoomId": "late", "ScheduleInviteeList_Account": users});
+    server.ok(&path("add_schedule_invitee"), invite(&["dan", "ben"])).await;
+    let changed = dan.event("invitees_changed").await;
+    assert_eq!(
+        (&changed["ScheduleInviteeList_Account"], &changed["OpType"]),
+        (&json!(["dan"]), &json!("add"))
+    );
+    server.ok(&path("del_schedule_invitee"), invite(&["ben"])).await;
+    let invited = dan.ok("get_schedule_invitee_list", json!({"RoomId": "late"})).await;
+    assert_eq!(invited["ScheduleInviteeList_Account"], json!(["ann", "dan"]));
+    assert_eq!(dan.code("add_schedule_invitee", invite(&["ben"])).await, 100_006, "a member does not invite");
+    assert_eq!(room_ids(&list("ben").await), ["soon"]);
+    assert_eq!(room_ids(&list("dan").await), ["late"]);
+    server.ok(&path("change_room_owner"), json!({"RoomId": "late", "NewOwner_Account": "dan"})).await;
+    assert_eq!(room_ids(&list("own").await), Vec::<&str>::new());
+    let delete = json!({"DeleteItem": [{"UserID": "ann"}]});
+    server.call("im_open_login_svc/account_delete", delete).await;
+    let invited = server.ok(&path("get_schedule_invitee_list"), json!({"RoomId": "late"})).await;
+    assert_eq!(invited["ScheduleInviteeList_Account"], json!(["dan"]));
+    server.ok(&path("destroy_room"), json!({"RoomId": "late"})).await;
+    assert_eq!(room_ids(&list("dan").await), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_booked_room_that_is_past_its_end_is_over_after_half_a_minute_empty() {
+    let server = Server::start().await;
+    let path = |command: &str| format!("{CONFERENCE}/{command}");
+    server.import(&["ann"]).await;
+    let code = async |room: &str| {
+        let answer = server.call(&path("get_room_info"), json!({"RoomId": room})).await;
+        answer["ErrorCode"].as_u64().unwrap()
+    };
+    let booked = |length: u64| {
+        // Without a schedule such a room would be over after a second.
+        json!({"ScheduleStartTime": now(), "ScheduleEndTime": now() + length, "LifetimeAfterNoUsers": 1})
+    };
+    server.ok(&path("create_room"), conference("long", booked(3600))).await;
+    server.ok(&path("create_room"), conference("short", booked(4))).await;
+    server.ok(&path("create_room"), conference("busy", booked(4))).await;
+    let mut ann = server.enter("ann", "busy").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!((code("long").await, code("short").await), (0, 0), "30 s after its end, not before");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!((code("long").await, code("short").await, code("busy").await), (0, 100_004, 0));
+
+    // Its end is moved to what is past: it is over as soon as it has stood empty.
+    let update = conference("busy", json!({"ScheduleStartTime": now() - 100, "ScheduleEndTime": now() - 50}));
+    server.ok(&path("update_room_info"), update).await;
+    ann.ok("leave_room", json!({"RoomId": "busy"})).await;
+    let left = tokio::time::Instant::now();
+    while code("busy").await == 0 {
+        assert!(left.elapsed() < Duration::from_secs(40));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(left.elapsed() > Duration::from_secs(29), "{:?}", left.elapsed());
+}
+
+#[tokio::test]
+async fn members_are_listed_with_roles_and_marks_a_page_at_a_time() {
+    let server = Server::start().await;
+    let path = |command: &str| format!("{CONFERENCE}/{command}");
+    server.import(&["own"]).await;
+    server.ok(&path("create_room"), conference("c", json!({"Owner_Account": "own"}))).await;
+    let mut own = server.enter("own", "c").await;
+    let mut ann = server.enter("ann", "c").await;
+    let _ben = server.enter("ben", "c").await;
+    let mark =
+        |kind: Value, members: Value| json!({"RoomId": "c", "CommandType": kind, "MemberList": members});
+    let of = |user: &str, marks: &[u32]| json!({"Member_Account": user, "Marks": marks});
+
+    server
+        .ok(&path("mark_room_member"), mark(json!(1), json!([of("ann", &[1002, 1000]), of("ben", &[1003])])))
+        .await;
+    assert_eq!(own.event("member_info_changed").await["Marks"], json!([1000, 1002]));
+    own.ok("mark_room_member", mark(json!("1"), json!([of("ann", &[1000, 1001])]))).await;
+    own.ok("mark_room_member", mark(json!("2"), json!([of("ann", &[1002, 5000]), of("ben", &[1003])]))).await;
+    assert_eq!(ann.code("mark_room_member", mark(json!(1), json!([of("ann", &[1000])]))).await, 100_006);
+    let card =
+        json!({"RoomId": "c", "MemberInfo": {"Member_Account": "ann", "NameCard": "A", "Role": "Admin"}});
+    server.ok(&path("update_room_member_info"), card).await;
+
+    let server = server.restart_in_place().await;
+    let page = server.ok(&path("get_room_member_list"), json!({"RoomId": "c", "Count": 2})).await;
+    let member = |user: &str, role: &str, card: &str, marks: &[u32]| json!({"Member_Account": user, "Role": role, "NameCard": card, "Marks": marks, "CustomInfo": ""});
+    let listed = [member("own", "Owner", "", &[]), member("ann", "Admin", "A", &[1000, 1001])];
+    assert_eq!((&page["MemberCount"], &page["MemberList"]), (&json!(3), &json!(listed)));
+    let next = json!({"RoomId": "c", "Count": 2, "Next": page["Next"]});
+    let page = server.ok(&path("get_room_member_list"), next).await;
+    assert_eq!(
+        (&page["Next"], &page["MemberList"]),
+        (&json!(""), &json!([member("ben", "Member", "", &[])]))
+    );
+
+    // Ten different ones in a room, whoever has them.
+    for first in [1000, 1003, 1006] {
+        let all = [of("ann", &[first, first + 1, first + 2])];
+        server.ok(&path("mark_room_member"), mark(json!(1), json!(all))).await;
+    }
+    server.ok(&path("mark_room_member"), mark(json!(1), json!([of("ben", &[1008, 1009])]))).await;
+    let eleventh = mark(json!(1), json!([of("ben", &[1010])]));
+    assert_eq!(server.code(&path("mark_room_member"), eleventh.clone()).await, 100_009);
+    server.ok(&path("mark_room_member"), mark(json!(2), json!([of("ann", &[1000])]))).await;
+    server.ok(&path("mark_room_member"), eleventh).await;
 }

@@ -168,6 +168,16 @@ pub enum Planned {
         custom_info: Option<String>,
         is_admin: Option<bool>,
     },
+    /// Marks of members are set or taken away.
+    Mark {
+        marks: Vec<(UserId, Vec<u32>)>,
+        on: bool,
+    },
+    /// Users are invited to a booked room, or not any more.
+    Invite {
+        users: Vec<UserId>,
+        on: bool,
+    },
     /// New values of the room's record, and another owner.
     Update {
         fields: Box<Fields>,
@@ -484,6 +494,8 @@ impl Planned {
             Planned::SetAdmins { .. }
             | Planned::ChangeOwner { .. }
             | Planned::SetMember { .. }
+            | Planned::Mark { .. }
+            | Planned::Invite { .. }
             | Planned::Update { .. }
             | Planned::AddRobots(_)
             | Planned::DeleteRobots(_)
@@ -547,6 +559,8 @@ impl Planned {
                 }
                 done(outcome)
             }
+            Planned::Mark { marks, on } => done(room.mark(marks, *on)?),
+            Planned::Invite { users, on } => done(room.invite(users, *on)?),
             Planned::Update { fields, owner } => done(update(by, room, fields, owner.as_ref())?),
             Planned::SetMetadata(entries) => done(room.set_metadata(entries.clone())?),
             Planned::DeleteMetadata(keys) => done(room.delete_metadata(keys.clone())?),

@@ -803,7 +803,7 @@ impl World {
         };
         let applicant = applicant(request).unwrap_or_else(|| user_id.clone());
         let planned = |planned| Command::Planned(planned);
-        let (by, command) = match self.rng.random_range(12..45) {
+        let (by, command) = match self.rng.random_range(12..46) {
             12 => (
                 app(),
                 planned(Planned::Ban { users: vec![other], reason: String::new(), duration: seconds }),
@@ -843,6 +843,10 @@ impl World {
             }
             35 => (member(Role::Member), Command::Said(Said::Like(2))),
             36 if self.rng.random_bool(0.2) => (app(), planned(Planned::Destroy)),
+            45 => {
+                let (marks, on) = (vec![(other, vec![1000 + index])], self.rng.random_bool(0.7));
+                (app(), planned(Planned::Mark { marks, on }))
+            }
             43 => (app(), planned(Planned::Remove { users: vec![other] })),
             44 => {
                 let block = Block { audio: self.rng.random_bool(0.5), video: self.rng.random_bool(0.5) };

@@ -217,18 +217,26 @@ impl Server {
         self.chronicle.forget(app.id, &user, clock::now());
         let (server, app) = (self.clone(), app.clone());
         tokio::spawn(async move {
+            let booked = app.booked.of(&user);
             for cell in app.rooms() {
                 cell.order(RoomCommand::Passing(Passing::EndPlayers(vec![user.clone()])));
                 // A robot that was being placed is there when this is planned; whoever places one later finds that there
                 // is no account.
-                let robots = || RoomCommand::Planned(Planned::DeleteRobots(vec![user.clone()]));
-                while let Err(error) = cell.ask(By::App(SYSTEM.into()), None, robots()).await {
-                    if error.code == Code::RoomNotFound {
-                        // Gone with all its robots.
-                        break;
+                let users = vec![user.clone()];
+                let mut orders = vec![Planned::DeleteRobots(users.clone())];
+                if booked.contains(&cell.incarnation()) {
+                    orders.push(Planned::Invite { users, on: false });
+                }
+                for order in orders.into_iter().map(RoomCommand::Planned) {
+                    while let Err(error) = cell.ask(By::App(SYSTEM.into()), None, order.clone()).await {
+                        if error.code == Code::RoomNotFound {
+                            // Gone with all that was in it.
+                            break;
+                        }
+                        let (room, error) = (&cell.room_id, &error.message);
+                        tracing::warn!(%user, %room, %error, "a robot or an invitation waits to be gone");
+                        tokio::time::sleep(RETRY).await;
                     }
-                    tracing::warn!(%user, room = %cell.room_id, error = %error.message, "a robot waits to be gone");
-                    tokio::time::sleep(RETRY).await;
                 }
             }
             server.drive_app(&app, Input::Left(user));

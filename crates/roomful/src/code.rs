@@ -78,7 +78,7 @@ codes! {
     100005 NotAMember "not a member of the room"
     100006 NotAllowed "no permission; of commands for Live rooms also: it is none"
     100008 RoomFull "the room is full"
-    100009 TooManyTags "a room has at most 3 tags (Category)"
+    100009 TooManyTags "a room has at most 3 tags (Category), and its members 10 different marks"
     100010 RoomIsThere "the room exists and its owner is the one named: use it as it is"
     100012 CalledTooOften "commands of the gift catalogue, and create_room of one id over REST: more than one a second"
     100015 WrongRoomType "the room is, or was to be, of another type than the command is for"

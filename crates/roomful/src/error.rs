@@ -41,7 +41,7 @@ impl From<rooms::Error> for ApiError {
             E::NotAMember { .. } => Code::NotAMember,
             E::WrongRoomType { wanted: RoomType::Live, .. } => Code::NotAllowed,
             E::WrongRoomType { wanted: RoomType::Conference, .. } => Code::WrongRoomType,
-            E::TooManyTags(_) => Code::TooManyTags,
+            E::TooManyTags(_) | E::TooManyMarks(_) => Code::TooManyTags,
             E::RoomFull(_) => Code::RoomFull,
             E::Banned(_) => Code::Banned,
             E::PasswordWanted(_) => Code::PasswordWanted,

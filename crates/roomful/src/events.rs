@@ -45,6 +45,8 @@ pub(crate) enum MemberEvent<'a> {
     AdminsChanged(AdminsChanged<'a>),
     /// To everyone in the room: it has another owner.
     OwnerChanged(OwnerChanged<'a>),
+    /// To everyone in the room, which is booked: who is invited to it, and who not any more.
+    InviteesChanged(InviteesChanged<'a>),
     /// To everyone in the room: a member's card was changed.
     MemberInfoChanged(MemberInfoChanged<'a>),
     /// To everyone in the room: all its seats, when one has changed.
@@ -455,6 +457,17 @@ pub(crate) struct MemberInfoChanged<'a> {
     member_account: &'a str,
     name_card: &'a str,
     custom_info: &'a str,
+    /// The app's own numbers for it.
+    marks: &'a [u32],
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct InviteesChanged<'a> {
+    room_id: &'a str,
+    #[serde(rename = "ScheduleInviteeList_Account")]
+    invitees: Vec<&'a str>,
+    op_type: OpType,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -564,6 +577,12 @@ pub(crate) fn event(room: &Room, app: &Tenant, event: &Event) -> Option<String> 
             member_account: user.as_str(),
             name_card: &card.name_card,
             custom_info: &card.custom_info,
+            marks: &card.marks,
+        }),
+        Event::InviteesChanged { users, added } => MemberEvent::InviteesChanged(InviteesChanged {
+            room_id,
+            invitees: users.iter().map(UserId::as_str).collect(),
+            op_type: if *added { OpType::Add } else { OpType::Delete },
         }),
         Event::Muted { users, until } => MemberEvent::MembersMuted(MembersMuted {
             room_id,

@@ -176,6 +176,7 @@ impl OpenRoom {
         chronicle.begin(&call);
         let (most_sessions, review) = (config.limits.sessions_per_room as usize, config.webhooks.deadline);
         let bounds = Bounds { most_sessions, review };
+        app.booked.note(&Incarnation { room: room_id.clone(), number: scope.number }, room.info());
         Arc::new(Self {
             room_id,
             media_key: app.live.new_room(),
@@ -358,6 +359,11 @@ impl OpenRoom {
             }
             Effect::Over => self.send_out(Out::Then(Then::Over)),
             Effect::Tell { to, what } => {
+                let concerns_others =
+                    matches!(what, Told::Event(Event::InviteesChanged { .. } | Event::OwnerChanged { .. }));
+                if let Some(room) = hall.room().filter(|_| concerns_others) {
+                    self.app.booked.note(&self.incarnation(), room.info());
+                }
                 if let Some(frame) = self.frame(hall, &what) {
                     self.send_out(Out::Tell(to, frame));
                 }
@@ -689,6 +695,7 @@ impl OpenRoom {
     /// It is over: what it took up is free again.
     pub(crate) fn let_go(&self) {
         self.place.lock().take();
+        self.app.booked.forget(&self.incarnation());
         self.app.live.forget_room(self.media_key);
     }
 }

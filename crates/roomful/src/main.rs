@@ -4,6 +4,7 @@ mod accounts;
 mod alarm;
 mod app;
 mod between;
+mod booked;
 mod budget;
 mod census;
 mod chronicle;

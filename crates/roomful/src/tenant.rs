@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use usersig::{Claims, Decoded, SecretKey};
 
 use crate::alarm::Alarm;
+use crate::booked::Booked;
 use crate::budget::Budget;
 use crate::clock;
 use crate::error::ApiError;
@@ -61,6 +62,8 @@ pub(crate) struct Tenant {
     pub(crate) limits: RateLimits,
     /// The same frequencies for what its members change, apart from its server's: neither takes the other's share.
     pub(crate) member_limits: RateLimits,
+    /// Which of its rooms are booked, and whom they concern.
+    pub(crate) booked: Booked,
     /// Each room id may be tried so often.
     pub(crate) creations: OnceASecond,
     /// What its server has sent already.
@@ -137,6 +140,7 @@ impl Tenant {
             making: Mutex::default(),
             limits: RateLimits::new(frequencies, calls_per_second),
             member_limits: RateLimits::new(frequencies, calls_per_second),
+            booked: Booked::default(),
             creations: OnceASecond::new(calls_per_second),
             repeats: Repeats::default(),
             quotas: Quotas::default(),

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use rooms::{
-    Battle, Content, Counters, Page, Room, RoomInfo, Seat, SeatTemplate, Side, Stand, TakeSeatMode, Time,
-    UserId,
+    Battle, Content, Counters, Page, Room, RoomInfo, RoomType, Schedule, Seat, SeatTemplate, Side, Stand,
+    TakeSeatMode, Time, UserId,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::tenant::Tenant;
 
 /// A `RoomInfo` as it is answered (`spec/live-rest-api.md`).
@@ -47,6 +48,16 @@ pub(crate) struct RoomInfoView<'a> {
     is_audio_disabled: bool,
     is_video_disabled: bool,
     is_screen_sharing_disabled: bool,
+    /// Nobody is to record what goes on in it.
+    is_cloud_recording_disabled: bool,
+    /// Of Conference rooms alone, as the next two: None (it is not booked), NotStarted or Running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_status: Option<&'static str>,
+    /// Unix seconds; 0: it is not booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule_start_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule_end_time: Option<u64>,
     is_player_listed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     lifetime_after_no_users: Option<u64>,
@@ -77,6 +88,9 @@ impl<'a> RoomInfoView<'a> {
         let (owner_name, owner_avatar_url) = owner
             .map(|owner| (owner.profile.nick.clone(), owner.profile.face_url.clone()))
             .unwrap_or_default();
+        let is_conference = info.room_type == RoomType::Conference;
+        let booked =
+            |time: fn(&Schedule) -> Time| info.schedule.as_deref().map(time).map_or(0, Time::unix_seconds);
         let seconds = |lifetime: Option<std::time::Duration>| lifetime.map(|lifetime| lifetime.as_secs());
         Self {
             room_id: info.room_id.as_str(),
@@ -94,6 +108,7 @@ impl<'a> RoomInfoView<'a> {
                 .unwrap_or_default(),
             is_seat_enabled: info.is_seat_enabled,
             take_seat_mode: match info.take_seat_mode {
+                _ if is_conference && !info.is_seat_enabled => "None",
                 TakeSeatMode::FreeToTake => "FreeToTake",
                 TakeSeatMode::ApplyToTake => "ApplyToTake",
             },
@@ -113,6 +128,10 @@ impl<'a> RoomInfoView<'a> {
             is_audio_disabled: info.is_audio_disabled,
             is_video_disabled: info.is_video_disabled,
             is_screen_sharing_disabled: info.is_screen_sharing_disabled,
+            is_cloud_recording_disabled: info.is_cloud_recording_disabled,
+            room_status: is_conference.then(|| room.status(clock::now()).as_str()),
+            schedule_start_time: is_conference.then(|| booked(|schedule| schedule.start)),
+            schedule_end_time: is_conference.then(|| booked(|schedule| schedule.end)),
             is_player_listed: info.is_player_listed,
             lifetime_after_no_users: seconds(info.lifetime_after_no_users),
             lifetime_after_owner_leave: seconds(info.lifetime_after_owner_leave),

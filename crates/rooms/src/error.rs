@@ -1,6 +1,7 @@
 //! Why a command was refused. Nothing has changed when one of these is returned.
 
 use crate::info::MAX_TAGS;
+use crate::marks::MAX_MARKS;
 use crate::metadata::{MAX_KEY_BYTES, MAX_KEYS, MAX_TOTAL_BYTES, MAX_VALUE_BYTES};
 use crate::{RoomInfo, RoomType, Time, UserId};
 
@@ -37,6 +38,9 @@ pub enum Error {
     /// A room would have too many tags.
     #[error("Category has {0} entries; at most {MAX_TAGS} are allowed")]
     TooManyTags(usize),
+    /// The members of a room would have so many different marks.
+    #[error("Marks would make {0} different ones in the room; at most {MAX_MARKS} are allowed")]
+    TooManyMarks(usize),
     /// The user is not in the room.
     #[error("{user} is not a member of room {room_id}")]
     NotAMember {

@@ -49,6 +49,13 @@ pub enum Event {
         /// Its card.
         card: Card,
     },
+    /// Users are invited to the room, or not any more.
+    InviteesChanged {
+        /// Who.
+        users: Vec<UserId>,
+        /// Which of the two.
+        added: bool,
+    },
     /// Users may not speak until then; `None`: they may again.
     Muted {
         /// Who.

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, RoomId, SeatTemplate, TakeSeatMode, Time, UserId};
+use crate::{Error, RoomId, Schedule, SeatTemplate, TakeSeatMode, Time, UserId};
 
 /// The most tags (`Category`) of a room.
 pub(crate) const MAX_TAGS: usize = 3;
+
+/// The most bytes of the app's own text about a room, by its type.
+const MAX_CUSTOM_INFO: usize = 2048;
+const MAX_CONFERENCE_CUSTOM_INFO: usize = 500;
 
 /// The most bytes of a room's password.
 const MAX_PASSWORD_BYTES: usize = 32;
@@ -90,6 +94,12 @@ pub struct RoomInfo {
     pub is_video_disabled: bool,
     /// No screen sharing for everyone.
     pub is_screen_sharing_disabled: bool,
+    /// Nobody is to record what goes on in it.
+    #[serde(default)]
+    pub is_cloud_recording_disabled: bool,
+    /// What it is booked for, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Box<Schedule>>,
     /// Players (WHEP) are members, and listed; else they are only counted.
     #[serde(default = "yes")]
     pub is_player_listed: bool,
@@ -99,7 +109,7 @@ pub struct RoomInfo {
     pub lifetime_after_owner_leave: Option<Duration>,
     /// The room ends when its owner's connection was lost so long ago.
     pub lifetime_after_owner_offline: Option<Duration>,
-    /// The app's own, at most 2 KiB.
+    /// The app's own, at most 2 KiB; of a Conference room, 500 bytes.
     pub custom_info: String,
     /// Who enters has to give `password`.
     #[serde(default)]
@@ -141,6 +151,13 @@ pub struct Fields {
     pub is_audio_disabled: Option<bool>,
     pub is_video_disabled: Option<bool>,
     pub is_screen_sharing_disabled: Option<bool>,
+    pub is_cloud_recording_disabled: Option<bool>,
+    /// Unix seconds; 0 is none.
+    pub schedule_start_time: Option<u32>,
+    pub schedule_end_time: Option<u32>,
+    /// Of a new room alone.
+    #[serde(skip)]
+    pub invitees: Option<Vec<UserId>>,
     pub is_player_listed: Option<bool>,
     pub lifetime_after_no_users: Option<u32>,
     pub lifetime_after_owner_leave: Option<u32>,
@@ -160,6 +177,11 @@ pub enum WireTakeSeatMode {
 }
 
 impl WireTakeSeatMode {
+    /// Whether it says that there are no seats to take, as callers do of Conference rooms.
+    fn is_none(&self) -> bool {
+        matches!(self, Self::Name(name) if name == "None")
+    }
+
     fn parse(&self) -> Result<TakeSeatMode, Error> {
         match self {
             Self::Name(name) if name == "FreeToTake" => Ok(TakeSeatMode::FreeToTake),
@@ -184,6 +206,7 @@ impl RoomInfo {
         now: Time,
         incarnation: u64,
     ) -> Result<Self, Error> {
+        let schedule = Schedule::create(room_type, fields, now)?;
         let defaults = Self {
             room_name: room_id.to_string(),
             room_id,
@@ -212,6 +235,8 @@ impl RoomInfo {
             is_audio_disabled: false,
             is_video_disabled: false,
             is_screen_sharing_disabled: false,
+            is_cloud_recording_disabled: false,
+            schedule,
             is_player_listed: true,
             lifetime_after_no_users: None,
             lifetime_after_owner_leave: None,
@@ -252,6 +277,10 @@ impl RoomInfo {
             is_audio_disabled,
             is_video_disabled,
             is_screen_sharing_disabled,
+            is_cloud_recording_disabled,
+            schedule_start_time: _,
+            schedule_end_time: _,
+            invitees: _,
             is_player_listed,
             lifetime_after_no_users,
             lifetime_after_owner_leave,
@@ -268,7 +297,11 @@ impl RoomInfo {
         set_text("CoverURL", &mut info.cover_url, cover_url, 200)?;
         set_text("BackgroundURL", &mut info.background_url, background_url, 200)?;
         set_text("Notice", &mut info.notice, notice, 100)?;
-        set_text("CustomInfo", &mut info.custom_info, custom_info, 2048)?;
+        let most = match info.room_type {
+            RoomType::Live => MAX_CUSTOM_INFO,
+            RoomType::Conference => MAX_CONFERENCE_CUSTOM_INFO,
+        };
+        set_text("CustomInfo", &mut info.custom_info, custom_info, most)?;
         set_text("Password", &mut info.password, password, MAX_PASSWORD_BYTES)?;
         set(&mut info.is_password_enabled, *is_password_enabled);
         if info.is_password_enabled && info.password.is_empty() {
@@ -291,11 +324,15 @@ impl RoomInfo {
         set(&mut info.is_audio_disabled, *is_audio_disabled);
         set(&mut info.is_video_disabled, *is_video_disabled);
         set(&mut info.is_screen_sharing_disabled, *is_screen_sharing_disabled);
+        set(&mut info.is_cloud_recording_disabled, *is_cloud_recording_disabled);
         set(&mut info.is_player_listed, *is_player_listed);
         set_lifetime(&mut info.lifetime_after_no_users, *lifetime_after_no_users);
         set_lifetime(&mut info.lifetime_after_owner_leave, *lifetime_after_owner_leave);
         set_lifetime(&mut info.lifetime_after_owner_offline, *lifetime_after_owner_offline);
-        if let Some(mode) = take_seat_mode {
+        info.set_schedule(fields)?;
+        let is_without = info.room_type == RoomType::Conference
+            && take_seat_mode.as_ref().is_some_and(WireTakeSeatMode::is_none);
+        if let Some(mode) = take_seat_mode.as_ref().filter(|_| !is_without) {
             info.take_seat_mode = mode.parse()?;
         }
         info.set_seats(
@@ -304,6 +341,12 @@ impl RoomInfo {
             *is_seat_enabled,
             *max_seat_count,
         )?;
+        if is_without && info.is_seat_enabled {
+            return Err(Error::invalid(
+                "TakeSeatMode",
+                "is None, which is of rooms without seats (IsSeatEnabled false)",
+            ));
+        }
         Ok(info)
     }
 

@@ -1,5 +1,6 @@
 //! Automatic dismissal: a room that was given a lifetime ends when it stood empty, or without its owner, that long.
 
+use crate::schedule::LINGERS;
 use crate::{LeaveCause, Room, Time, UserId};
 
 /// Since when the reasons to end a room hold.
@@ -17,8 +18,14 @@ impl Room {
     /// When the room is to be destroyed if nobody enters until then; `None` when it stays until it is destroyed.
     pub fn deadline(&self) -> Option<Time> {
         let info = self.info();
+        let empty_since = self.absences.empty_since;
+        // A booked room is there until its end, however empty it is.
+        let empty = match &info.schedule {
+            None => (empty_since, info.lifetime_after_no_users),
+            Some(schedule) => (empty_since.map(|since| since.max(schedule.end)), Some(LINGERS)),
+        };
         [
-            (self.absences.empty_since, info.lifetime_after_no_users),
+            empty,
             (self.absences.owner_left_at, info.lifetime_after_owner_leave),
             (self.absences.owner_offline_at, info.lifetime_after_owner_offline),
         ]

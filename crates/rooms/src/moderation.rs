@@ -31,6 +31,9 @@ pub struct Card {
     pub name_card: String,
     /// The app's own, at most 60 bytes.
     pub custom_info: String,
+    /// The app's own numbers for it, in order, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<u32>,
 }
 
 /// What of a user's sound and pictures may not flow in one room, as long as that room is.

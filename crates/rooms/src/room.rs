@@ -562,13 +562,21 @@ impl Room {
     /// # Errors
     /// [`Error::Invalid`] for a `next` that is no cursor of this room.
     pub fn page(&self, next: &str, cap: usize) -> Result<Page<'_>, Error> {
+        self.page_of(next, cap, PAGE_SIZE)
+    }
+
+    /// The same, of up to `most` members and [`PAGE_SIZE`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn page_of(&self, next: &str, cap: usize, most: usize) -> Result<Page<'_>, Error> {
         let Cursor { after, listed } = match next {
             "" => Cursor { after: 0, listed: 0 },
             text => Cursor::open(text, self.info.incarnation)?,
         };
         let listed = usize::try_from(listed).unwrap_or(usize::MAX);
         let room_under_cap = if cap == 0 { usize::MAX } else { cap.saturating_sub(listed) };
-        let wanted = PAGE_SIZE.min(room_under_cap);
+        let wanted = PAGE_SIZE.min(room_under_cap).min(most);
 
         let (mut length, mut last) = (0, after);
         let mut places = self.members.after(after).map(|(place, _)| place);

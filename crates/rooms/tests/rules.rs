@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Block, Content, Delta, Error, Event, Fields, Gift, IfTaken, Keep, LeaveCause, Outcome, Record, RecordKey,
-    Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Block, Content, Delta, Error, Event, FIRST_MARK, Fields, Gift, IfTaken, Keep, LeaveCause, Outcome,
+    Record, RecordKey, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
 };
 
 const STEPS: usize = 40_000;
@@ -81,6 +81,7 @@ fn state(room: &Room, now: Time) -> impl PartialEq + std::fmt::Debug + use<> {
         room.robots_after("").cloned().collect::<Vec<_>>(),
         room.metadata(&[]).map(|(key, value)| (key.to_string(), value.to_string())).collect::<Vec<_>>(),
         (0..USERS).map(|number| room.blocked(user(number).as_str())).collect::<Vec<_>>(),
+        (0..USERS).map(|number| room.card(user(number).as_str()).cloned()).collect::<Vec<_>>(),
         (room.counters().gifts, room.counters().coins, room.counters().gift_events, room.sender_count()),
     )
 }
@@ -100,6 +101,8 @@ fn promises(room: &Room, now: Time) {
         assert!(room.members().sessions(robot.as_str()).contains(&SessionId::ROBOT), "{robot} is no member");
     }
     assert!(room.metadata(&[]).count() <= 10);
+    let marks = (0..USERS).filter_map(|number| room.card(user(number).as_str())).flat_map(|card| &card.marks);
+    assert!(marks.collect::<HashSet<_>>().len() <= 10, "more different marks than a room has");
     assert_eq!(room.seats().len(), room.info().max_seat_count as usize);
 }
 
@@ -138,7 +141,7 @@ impl History {
         let others: Vec<UserId> = others.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let seconds = Duration::from_secs(rng.random_range(1..20));
         let index = rng.random_range(0..5);
-        match rng.random_range(0..18) {
+        match rng.random_range(0..19) {
             0 => Ok(room.ban(&others, "", seconds, now)),
             1 => Ok(room.unban(&others)),
             2 => Ok(room.mute(&others, seconds, now)),
@@ -161,6 +164,11 @@ impl History {
             14 => {
                 let gift = Gift { coins: rng.random_range(0..100), ..Gift::default() };
                 Ok(room.give(&gift, rng.random_range(1..10), &who, Vec::new(), now)?.1)
+            }
+            15 => {
+                let marks =
+                    (0..rng.random_range(1..4)).map(|_| FIRST_MARK + rng.random_range(0..14)).collect();
+                room.mark(&[(who, marks)], rng.random_bool(0.7))
             }
             16 => Ok(room.remove_users(&others)),
             17 => room.block(&who, Block { audio: rng.random_bool(0.5), video: rng.random_bool(0.5) }),

@@ -104,6 +104,8 @@ export interface OneRoom {
   RoomInfo: RoomInfoView;
 }
 
+export type OpType = 'add' | 'delete';
+
 /** A request that was made. */
 export interface Requested {
   RequestId: string;
@@ -118,6 +120,8 @@ export interface RoomInfoView {
   CreateTime: number;
   CustomInfo: string;
   IsAudioDisabled: boolean;
+  /** Nobody is to record what goes on in it. */
+  IsCloudRecordingDisabled: boolean;
   IsGiftEnabled: boolean;
   IsLikeEnabled: boolean;
   IsMessageDisabled: boolean;
@@ -145,7 +149,12 @@ export interface RoomInfoView {
   Popularity: number;
   RoomId: string;
   RoomName: string;
+  /** Of Conference rooms alone, as the next two: None (it is not booked), NotStarted or Running. */
+  RoomStatus?: string;
   RoomType: string;
+  ScheduleEndTime?: number;
+  /** Unix seconds; 0: it is not booked. */
+  ScheduleStartTime?: number;
   SeatLayoutTemplateId: number;
   SeatTemplate: string;
   TakeSeatMode: string;
@@ -236,6 +245,15 @@ export interface Commands {
     };
     answer: Seated;
   };
+  /** Invite users to a booked room. For the owner and administrators of the room. */
+  add_schedule_invitee: {
+    body: {
+      RoomId: string;
+      /** At most 300 are invited to a room. */
+      ScheduleInviteeList_Account: string[];
+    };
+    answer: Record<string, never>;
+  };
   /** Ask those in charge for a seat. For members of the room. */
   apply_for_seat: {
     body: {
@@ -307,6 +325,7 @@ export interface Commands {
         CoverURL?: string;
         CustomInfo?: string;
         IsAudioDisabled?: boolean;
+        IsCloudRecordingDisabled?: boolean;
         IsGiftEnabled?: boolean;
         IsLikeEnabled?: boolean;
         IsMessageDisabled?: boolean;
@@ -330,11 +349,17 @@ export interface Commands {
         RoomId: string;
         RoomName?: string;
         RoomType?: string;
+        /** 45 minutes later where none is given. */
+        ScheduleEndTime?: number;
+        /** Unix seconds; 0 is none. A new Conference room that has one is booked for then. */
+        ScheduleStartTime?: number;
         SeatLayoutTemplateId?: number;
         SeatTemplate?: string;
         /** A name, or the number older callers send. */
         TakeSeatMode?: unknown;
       };
+      /** create_room of a booked Conference room: who is invited to it. */
+      ScheduleInviteeList_Account?: string[];
     };
     answer: OneRoom;
   };
@@ -344,6 +369,15 @@ export interface Commands {
       /** None, or an empty list: all of them. */
       Keys?: string[];
       RoomId: string;
+    };
+    answer: Record<string, never>;
+  };
+  /** Invite users no more. For the owner and administrators of the room. */
+  del_schedule_invitee: {
+    body: {
+      RoomId: string;
+      /** At most 300 are invited to a room. */
+      ScheduleInviteeList_Account: string[];
     };
     answer: Record<string, never>;
   };
@@ -567,6 +601,28 @@ export interface Commands {
     };
     answer: OneRoom;
   };
+  /** Who is in a room, with roles, cards and marks. For members of the room. */
+  get_room_member_list: {
+    body: {
+      /** 50 where it is not given, and 1000 where it is more. */
+      Count?: number;
+      Next?: string;
+      RoomId: string;
+    };
+    answer: {
+      MemberCount: number;
+      MemberList: {
+        CustomInfo: string;
+        /** The app's own numbers for it. */
+        Marks: number[];
+        Member_Account: string;
+        NameCard: string;
+        /** Owner, Admin or Member. */
+        Role: string;
+      }[];
+      Next: string;
+    };
+  };
   /** Entries of a room's metadata. For members of the room. */
   get_room_metadata: {
     body: {
@@ -587,6 +643,35 @@ export interface Commands {
       RoomId: string;
     };
     answer: Statistic;
+  };
+  /** Who is invited to a booked room. For members of the room. */
+  get_schedule_invitee_list: {
+    body: {
+      Count?: number;
+      Limit?: number;
+      Next?: unknown;
+      Offset?: number;
+      RoomId: string;
+    };
+    answer: {
+      /** "" on the last page. */
+      Next: string;
+      ScheduleInviteeList_Account: string[];
+    };
+  };
+  /** The booked rooms that a user is invited to or owns. For everyone. */
+  get_scheduled_room_list: {
+    body: {
+      /** 20 where it is not given, or more. */
+      Count?: number;
+      Next?: string;
+      /** Whose; a member's own where a member asks. */
+      User_Account?: string;
+    };
+    answer: {
+      Next: string;
+      RoomList: RoomInfoView[];
+    };
   };
   /** Who asks for a seat. For the owner and administrators of the room. */
   get_seat_applications: {
@@ -716,6 +801,21 @@ export interface Commands {
       ServerTime: number;
       SessionId: string;
     };
+  };
+  /** Set or delete marks of members. For the owner of the room. */
+  mark_room_member: {
+    body: {
+      /** 1 sets marks, 2 deletes them; as a number or a string. */
+      CommandType: unknown;
+      /** At most 10. */
+      MemberList: {
+        /** At most 3 at once, from 1000 on. */
+        Marks: number[];
+        Member_Account: string;
+      }[];
+      RoomId: string;
+    };
+    answer: Record<string, never>;
   };
   /** Make users administrators of a room, or not. For the owner of the room. */
   modify_admin: {
@@ -1033,6 +1133,7 @@ export interface Commands {
         CoverURL?: string;
         CustomInfo?: string;
         IsAudioDisabled?: boolean;
+        IsCloudRecordingDisabled?: boolean;
         IsGiftEnabled?: boolean;
         IsLikeEnabled?: boolean;
         IsMessageDisabled?: boolean;
@@ -1056,11 +1157,17 @@ export interface Commands {
         RoomId: string;
         RoomName?: string;
         RoomType?: string;
+        /** 45 minutes later where none is given. */
+        ScheduleEndTime?: number;
+        /** Unix seconds; 0 is none. A new Conference room that has one is booked for then. */
+        ScheduleStartTime?: number;
         SeatLayoutTemplateId?: number;
         SeatTemplate?: string;
         /** A name, or the number older callers send. */
         TakeSeatMode?: unknown;
       };
+      /** create_room of a booked Conference room: who is invited to it. */
+      ScheduleInviteeList_Account?: string[];
     };
     answer: Record<string, never>;
   };
@@ -1132,7 +1239,7 @@ export interface Events {
   /** To everyone in the room: it has other administrators. */
   admins_changed: {
     Admin_Account: string[];
-    OpType: 'add' | 'delete';
+    OpType: OpType;
     RoomId: string;
   };
   /** To everyone in a battle's rooms: one of them takes part. */
@@ -1201,6 +1308,12 @@ export interface Events {
   };
   /** To everyone in the room, the sender included: a message of elements; one that is a single text is a text_msg. */
   group_msg: GroupMsg;
+  /** To everyone in the room, which is booked: who is invited to it, and who not any more. */
+  invitees_changed: {
+    OpType: OpType;
+    RoomId: string;
+    ScheduleInviteeList_Account: string[];
+  };
   /** To a publisher with Dynacast: which layers of a stream anybody watches. */
   layers_wanted: {
     Layers: {
@@ -1240,6 +1353,8 @@ export interface Events {
   /** To everyone in the room: a member's card was changed. */
   member_info_changed: {
     CustomInfo: string;
+    /** The app's own numbers for it. */
+    Marks: number[];
     Member_Account: string;
     NameCard: string;
     RoomId: string;

@@ -335,7 +335,13 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             conference::update_room_info,
         )
         .for_members("update_room_info", Role::Admin),
-        row((CONFERENCE, "get_room_member_list"), 200, "Who is in a room.", conference::get_room_member_list),
+        row(
+            (CONFERENCE, "get_room_member_list"),
+            200,
+            "Who is in a room, with roles, cards and marks.",
+            conference::get_room_member_list,
+        )
+        .for_members("get_room_member_list", Role::Member),
         change(
             (CONFERENCE, "update_room_member_info"),
             200,
@@ -343,6 +349,41 @@ pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             conference::update_room_member_info,
         )
         .for_members("update_room_member_info", Role::Owner),
+        change(
+            (CONFERENCE, "mark_room_member"),
+            200,
+            "Set or delete marks of members.",
+            conference::mark_room_member,
+        )
+        .for_members("mark_room_member", Role::Owner),
+        row(
+            (CONFERENCE, "get_schedule_invitee_list"),
+            200,
+            "Who is invited to a booked room.",
+            conference::get_schedule_invitee_list,
+        )
+        .for_members("get_schedule_invitee_list", Role::Member),
+        change(
+            (CONFERENCE, "add_schedule_invitee"),
+            200,
+            "Invite users to a booked room.",
+            conference::add_schedule_invitee,
+        )
+        .for_members("add_schedule_invitee", Role::Admin),
+        change(
+            (CONFERENCE, "del_schedule_invitee"),
+            200,
+            "Invite users no more.",
+            conference::del_schedule_invitee,
+        )
+        .for_members("del_schedule_invitee", Role::Admin),
+        row(
+            (CONFERENCE, "get_scheduled_room_list"),
+            200,
+            "The booked rooms that a user is invited to or owns.",
+            conference::get_scheduled_room_list,
+        )
+        .for_everyone("get_scheduled_room_list"),
         change(
             (CONFERENCE, "change_room_owner"),
             200,

@@ -141,8 +141,12 @@ pub(super) struct PageRequest {
 }
 
 impl PageRequest {
+    pub(super) fn room_id(&self) -> Option<&str> {
+        self.room_id.as_deref()
+    }
+
     /// From which entry, and how many.
-    fn range(&self) -> Result<(usize, usize), ApiError> {
+    pub(super) fn range(&self) -> Result<(usize, usize), ApiError> {
         let next = match &self.next {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if text.is_empty() => None,
@@ -162,7 +166,7 @@ impl PageRequest {
 }
 
 /// A page of `all`, and where the next begins; "" when there is none.
-fn page<T>(all: impl Iterator<Item = T>, (from, most): (usize, usize)) -> (Vec<T>, String) {
+pub(super) fn page<T>(all: impl Iterator<Item = T>, (from, most): (usize, usize)) -> (Vec<T>, String) {
     let mut rest = all.skip(from);
     let page: Vec<T> = rest.by_ref().take(most).collect();
     let next = if rest.next().is_some() { (from + page.len()).to_string() } else { String::new() };

@@ -5,7 +5,7 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hall::Planned;
-use rooms::{Fields, RoomId, RoomType, WireTakeSeatMode};
+use rooms::{Fields, MAX_INVITEES, RoomId, RoomType, WireTakeSeatMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +22,9 @@ pub(super) const LIVE: Option<RoomType> = Some(RoomType::Live);
 
 /// How many rooms get_room_list answers at most, and by default; callers who ask for more get this many.
 const LIST_SIZE: u64 = 20;
+
+/// Who is invited to a booked room.
+pub(super) const INVITEES: &str = "ScheduleInviteeList_Account";
 
 /// A request that names a room.
 #[derive(Deserialize, JsonSchema)]
@@ -49,6 +52,9 @@ impl RoomRequest {
 pub(super) struct InfoRequest {
     #[schemars(required)]
     room_info: Option<InfoFields>,
+    /// create_room of a booked Conference room: who is invited to it.
+    #[serde(rename = "ScheduleInviteeList_Account")]
+    invitees: Option<Vec<String>>,
 }
 
 /// A `RoomInfo` as callers give it (`spec/live-rest-api.md`); what is absent keeps its value, or its default.
@@ -83,6 +89,11 @@ struct InfoFields {
     is_audio_disabled: Option<bool>,
     is_video_disabled: Option<bool>,
     is_screen_sharing_disabled: Option<bool>,
+    is_cloud_recording_disabled: Option<bool>,
+    /// Unix seconds; 0 is none. A new Conference room that has one is booked for then.
+    schedule_start_time: Option<u32>,
+    /// 45 minutes later where none is given.
+    schedule_end_time: Option<u32>,
     is_player_listed: Option<bool>,
     lifetime_after_no_users: Option<u32>,
     lifetime_after_owner_leave: Option<u32>,
@@ -133,6 +144,11 @@ impl InfoRequest {
             None | Some("") => None,
             Some(owner) => Some(call.app.require_account("Owner_Account", owner)?.user.clone()),
         };
+        let invitees = match self.invitees {
+            None => None,
+            Some(list) if list.is_empty() => None,
+            Some(list) => Some(call.app.require_accounts(INVITEES, Some(list), MAX_INVITEES)?),
+        };
         let fields = Fields {
             room_name: info.room_name,
             seat_template: info.seat_template,
@@ -155,6 +171,10 @@ impl InfoRequest {
             is_audio_disabled: info.is_audio_disabled,
             is_video_disabled: info.is_video_disabled,
             is_screen_sharing_disabled: info.is_screen_sharing_disabled,
+            is_cloud_recording_disabled: info.is_cloud_recording_disabled,
+            schedule_start_time: info.schedule_start_time,
+            schedule_end_time: info.schedule_end_time,
+            invitees,
             is_player_listed: info.is_player_listed,
             lifetime_after_no_users: info.lifetime_after_no_users,
             lifetime_after_owner_leave: info.lifetime_after_owner_leave,
@@ -264,6 +284,10 @@ fn room_info(json: &str) -> Rendered<OneRoom> {
 /// Changes a room of either type.
 pub(super) async fn update(call: Call, request: InfoRequest, room_type: RoomType) -> Result<Done, ApiError> {
     let (room_id, owner, fields) = request.read(&call, room_type)?;
+    if fields.invitees.is_some() {
+        let trouble = "is for create_room; add_schedule_invitee and del_schedule_invitee change it";
+        return Err(ApiError::invalid(INVITEES, trouble));
+    }
     let update = Planned::Update { fields: Box::new(fields), owner };
     call.change(&room_id, Some(room_type), update).await?;
     Ok(Done)

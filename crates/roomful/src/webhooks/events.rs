@@ -154,9 +154,10 @@ impl Teller<'_> {
                     }),
                 )
             }
-            Event::CardChanged { .. } | Event::SeatRequested(_) | Event::SeatRequestEnded { .. } => {
-                return None;
-            }
+            Event::CardChanged { .. }
+            | Event::InviteesChanged { .. }
+            | Event::SeatRequested(_)
+            | Event::SeatRequestEnded { .. } => return None,
         };
         wire::put(&mut body, "RoomId", self.info.room_id.as_str());
         wire::put(&mut body, "Operator_Account", self.operator);
