@@ -8,10 +8,15 @@ mod harness;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use harness::receiver::Receiver;
 use harness::rtc::by_sdk;
 use harness::script::Script;
 use harness::{ADMIN, Server, names, now};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 static ONE_AT_A_TIME: Turns = Turns(Semaphore::const_new(2));
@@ -719,6 +724,56 @@ async fn the_room_layer_does_what_its_table_says() {
 }
 
 /// Two who publish, and one who plays them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apps_server_is_told_of_what_browsers_publish() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let receiver = Receiver::start().await;
+    let server = Server::with(&[
+        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+        ("ROOMFUL_WEBHOOKS__ALLOW_PRIVATE", "true"),
+        ("ROOMFUL_CALLBACKS__ROOM_URL", &receiver.url),
+        ("ROOMFUL_CALLBACKS__MEDIA_URL", &receiver.url),
+        ("ROOMFUL_CALLBACKS__KEY", "Abc123"),
+    ])
+    .await;
+    server.import(&["ann", "ben", "cat", "dan", "eve"]).await;
+
+    browsers(&server, "bells").hear();
+
+    let numbers = [101, 103, 103, 201, 203, 205, 202, 201, 206, 204, 104];
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let told = loop {
+        let mut told = receiver.all();
+        told.sort_by_key(|one| one.body["EventInfo"]["EventMsTs"].as_u64());
+        let of_ann = told.iter().position(|one| one.body["EventType"] == 104);
+        if let Some(end) = of_ann {
+            told.truncate(end + 1);
+            break told;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{told:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let found: Vec<u64> = told.iter().map(|one| one.body["EventType"].as_u64().unwrap()).collect();
+    assert_eq!(found, numbers);
+    for one in &told {
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"Abc123").unwrap();
+        mac.update(one.text.as_bytes());
+        assert_eq!(one.headers["sign"], STANDARD.encode(mac.finalize().into_bytes()).as_str());
+        let (group, kind) = (&one.body["EventGroupId"], one.body["EventType"].as_u64().unwrap());
+        assert_eq!(*group, kind / 100, "{one:?}");
+        assert_eq!(one.body["EventInfo"]["RoomId"], "bell");
+        if kind == 103 {
+            assert_eq!(one.body["EventInfo"]["TerminalType"], 4, "a browser on Linux");
+        }
+        if kind > 200 {
+            assert_eq!(
+                (&one.body["EventInfo"]["UserId"], &one.body["EventInfo"]["Reason"]),
+                (&json!("ann"), &json!(0))
+            );
+        }
+    }
+}
+
 fn whip_request(server: &Server, url: &str) -> Value {
     json!({
         "url": url, "room": "stage", "player": server.sig("ben"),

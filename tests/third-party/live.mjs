@@ -751,6 +751,33 @@ async function room(browser) {
   return { kicks, waiting: waiting.map(({ userId, index }) => [userId, index]), seats, metadata, muted, users };
 }
 
+/** What the app's own server is told of: a camera, a microphone and a screen that start and stop, are muted, cut off and left. */
+async function bells(browser) {
+  await rest('room_engine_http_srv/create_room', { RoomInfo: { RoomId: 'bell', RoomType: 'Conference' } });
+  const ann = await open(browser, 'ann');
+  await ann.evaluate(() => enter('bell', 'anchor'));
+  const ben = await open(browser, 'ben');
+  await ben.evaluate(() => { watchAll(240); return enter('bell', 'audience'); });
+  await ann.evaluate((colour) => trtc.startLocalVideo({ option: { videoTrack: paint(colour), small: false } }), COLOURS.ann[0]);
+  await seesFrames(ben, 'ann');
+  await ann.evaluate(() => trtc.startLocalAudio());
+  await hears(ben, 'ann');
+  await ann.evaluate(() => trtc.startScreenShare());
+  await seesFrames(ben, 'ann', 'sub');
+  await ann.evaluate(() => trtc.updateLocalVideo({ mute: true }));
+  await ann.evaluate(() => trtc.updateLocalVideo({ mute: false }));
+  await seesFrames(ben, 'ann');
+  await ann.evaluate(() => trtc.stopScreenShare());
+  await ann.evaluate(() => trtc.stopLocalAudio());
+  // Its media connection is closed under it, and made anew: nothing of that is told.
+  const connections = await ann.evaluate(() => peers.length);
+  await ann.evaluate(() => { for (const pc of peers) pc.close(); });
+  await until('another connection', () => ann.evaluate((before) => peers.length > before, connections), 60_000);
+  await seesFrames(ben, 'ann');
+  await ann.evaluate(() => trtc.exitRoom());
+  return {};
+}
+
 /** A browser publishes by WHIP, without our client, and starts ICE over by what RFC 9725 says. */
 async function whip(browser) {
   await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'stage', ...SEATS } });
@@ -802,5 +829,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, address, relay, loudest, shaky, silence, stereo, stalls };
+const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, bells, address, relay, loudest, shaky, silence, stereo, stalls };
 await run(scenarios[process.argv[2]]);

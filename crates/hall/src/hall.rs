@@ -21,12 +21,13 @@ use rooms::{
     RoomType, SessionId, Time, UserId,
 };
 
+use crate::callbacks::Callbacks;
 use crate::command::{
     self, Answer, By, Command, Entry, Passing, Planned, Refusal, Refused, Reviewed, SYSTEM, Said, Speech,
     Upshot, Verdict,
 };
 use crate::exchange::{Audience, Durably, Effect, Input, Question, Reply, Told, Write};
-use crate::notes::{Happening, Returned, Stays};
+use crate::notes::{Happening, Note, Returned, Stays};
 use crate::plans::{PlanId, Plans, Touches};
 use crate::reviews::{Place, Review, Reviews};
 use crate::standing::Wish;
@@ -156,6 +157,7 @@ pub struct Hall<T> {
     flushed_at: Option<Time>,
     streams: Streams,
     stays: Stays,
+    callbacks: Callbacks,
     /// Nothing has changed by which what may flow is decided since that was looked at.
     is_settled: bool,
     /// When the rules of what may flow are to be looked at again, because a mute ends.
@@ -204,6 +206,7 @@ impl<T> Hall<T> {
             flushed_at: None,
             streams: Streams::default(),
             stays: Stays::default(),
+            callbacks: Callbacks::default(),
             is_settled: true,
             settle_at: None,
             now: Time::from_unix_millis(0),
@@ -226,6 +229,7 @@ impl<T> Hall<T> {
         let Some(room) = &mut self.room else { return false };
         let Some(place) = room.restore_member(&one.user, one.session, one.place, now) else { return false };
         self.turns.insert(one.session, 0);
+        self.callbacks.restore(room, &one.user);
         self.stays.restore(one, place, now);
         true
     }
@@ -274,6 +278,7 @@ impl<T> Hall<T> {
         [
             self.flush_at(),
             self.settle_at,
+            self.callbacks.deadline(),
             room.next_request_deadline(),
             self.own_deadline(room),
             self.reviews.deadline(self.line_patience()),
@@ -418,6 +423,7 @@ impl<T> Hall<T> {
         *known = turn.max(*known);
         if is_new {
             events.extend(entered.event);
+            let terminal = client.terminal;
             self.stays.begin(session, user, place, client, self.now);
             let stay = self.stays.number(session);
             let mut writes = vec![
@@ -425,8 +431,10 @@ impl<T> Hall<T> {
                 Write::Counters(room.counters()),
             ];
             note_seat(room, entered.seated, &mut writes, &mut events);
+            let entered = self.callbacks.enter(room, user, terminal, self.now).map(Event::Rtc);
+            let told = events.iter().cloned().chain(entered).collect();
             self.note_behind(user);
-            self.journal(writes, events.clone(), user.to_string());
+            self.journal(writes, told, user.to_string());
         }
         Ok((Entry { seen, is_new }, events))
     }
@@ -438,7 +446,10 @@ impl<T> Hall<T> {
         let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
         let mut writes = vec![Write::Absence { session, user: user.clone() }];
         note_seat(room, departure.freed, &mut writes, &mut events);
-        self.journal(writes, events.clone(), user.to_string());
+        let is_out = room.members().sessions(user.as_str()).iter().all(|other| *other == SessionId::ROBOT);
+        let left = is_out.then(|| self.callbacks.leave(user, cause, self.now)).flatten().map(Event::Rtc);
+        let told = events.iter().cloned().chain(left).collect();
+        self.journal(writes, told, user.to_string());
         self.let_go(session, None);
         self.tell(events);
         Ok(())
@@ -731,6 +742,7 @@ impl<T> Hall<T> {
                 let (user, session) = by.session()?;
                 let former = self.streams.publish(session, user, peer, &offer);
                 self.stays.note_connected(session, now);
+                self.callbacks.come_back(user);
                 self.close(former);
                 self.settle();
                 let rights = self.streams.rights_on(peer).unwrap_or_default();
@@ -739,7 +751,9 @@ impl<T> Hall<T> {
                 answer = Answer::Rights(rights);
             }
             Passing::Unpublish => {
-                let peer = self.streams.unpublish(by.session()?.1);
+                let (user, session) = by.session()?;
+                let peer = self.streams.unpublish(session);
+                self.callbacks.come_back(user);
                 self.close(peer);
             }
             Passing::Watch { peer } => {
@@ -773,6 +787,9 @@ impl<T> Hall<T> {
             }
             Passing::LosePeer { peer, session, was_publisher } => {
                 let Some(user) = self.streams.lose(peer) else { return Ok((answer, None)) };
+                if was_publisher {
+                    self.callbacks.lose(&user, now);
+                }
                 match session {
                     // It was a player that is only counted.
                     None => room.end_play(&user),
@@ -940,12 +957,16 @@ impl<T> Hall<T> {
             .map(|(user, cause)| (user.clone(), cause, room.members().contains(user.as_str())))
             .collect();
         let (mut late, mut put_out, mut robots) = (Outcome::default(), Vec::new(), Vec::new());
+        let mut left = Vec::new();
         let mut has_gift = false;
         for change in outcome.changes {
             if let Delta::AddRobot { user, .. } = &change {
                 robots.push(user.clone());
             }
             has_gift |= matches!(change, Delta::Gift { .. });
+            if let Delta::PutOut { user, cause, .. } = &change {
+                left.extend(self.callbacks.leave(user, *cause, self.now).map(Event::Rtc));
+            }
             let effects = room.apply(change, self.now);
             late.changes.extend(effects.late.changes);
             late.events.extend(effects.late.events);
@@ -970,6 +991,7 @@ impl<T> Hall<T> {
                 self.let_go(session, Some(cause));
             }
         }
+        self.journal(Vec::new(), left, by.name().to_owned());
         let is_presence = |event: &Event| matches!(event, Event::Entered { .. } | Event::Left { .. });
         let events = outcome.events.into_iter().chain(late.events.iter().cloned());
         self.tell(events.filter(|event| !is_presence(event)));
@@ -1060,6 +1082,8 @@ impl<T> Hall<T> {
             let to = Audience::Sessions(vec![session]);
             self.effects.push_back(Effect::Tell { to, what: Told::Rights(rights) });
         }
+        let told = self.callbacks.settle(room, &settled.changed, self.now);
+        let told: Vec<Event> = told.into_iter().map(Event::Rtc).collect();
         for member in settled.changed {
             self.effects.push_back(Effect::Tell { to: Audience::All, what: Told::Streams(member) });
         }
@@ -1068,6 +1092,7 @@ impl<T> Hall<T> {
         if let Some(flows) = settled.flows {
             self.stays.note_flows(flows, self.now);
         }
+        self.journal(Vec::new(), told, String::new());
     }
 
     fn flush_at(&self) -> Option<Time> {

@@ -6,6 +6,7 @@
 //! back with the answer.
 
 pub mod between;
+mod callbacks;
 mod command;
 mod exchange;
 mod hall;

@@ -29,8 +29,8 @@ use hall::{
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Block, Counters, Device, Event, Fields, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey, RequestKind,
-    Role, Room, RoomId, RoomInfo, RoomType, SeatLocks, SessionId, Time, UserId,
+    Block, Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey,
+    RequestKind, Role, Room, RoomId, RoomInfo, RoomType, RtcEvent, SeatLocks, SessionId, Time, UserId,
 };
 
 use reviews::{Asked, PATIENCE, Reviewing};
@@ -175,6 +175,10 @@ struct Place {
     /// The stays that are noted to have begun and not to have ended, with what flows of each.
     stays: BTreeMap<u64, (UserId, BTreeSet<&'static str>)>,
     reviewing: Reviewing,
+    /// Whom event callbacks tell to be in, whether as an anchor, and what to flow of it.
+    told: BTreeMap<UserId, (bool, BTreeSet<Device>)>,
+    /// What ends the room, until the hall knows what became of it.
+    end: Option<PlanId>,
     ends: bool,
 }
 
@@ -199,6 +203,38 @@ impl Place {
             }
             Note::Over { .. } => {
                 assert_eq!((place, self.stays.len()), (None, 0), "somebody is noted to be in for ever")
+            }
+        }
+    }
+
+    /// Who is in by a session of its own, and whether it is an anchor.
+    fn inside(&self) -> BTreeMap<UserId, bool> {
+        let Some(room) = self.hall.room() else { return BTreeMap::new() };
+        let users = room.members().after(0).map(|(_, user)| user);
+        let by_session = |user: &&UserId| {
+            room.members().sessions(user.as_str()).iter().any(|one| *one != SessionId::ROBOT)
+        };
+        users.filter(by_session).map(|user| (user.clone(), room.anchors().has(user))).collect()
+    }
+
+    fn hear(&mut self, event: &RtcEvent) {
+        match event {
+            RtcEvent::Entered { user, is_anchor, .. } => {
+                let before = self.told.insert(user.clone(), (*is_anchor, BTreeSet::new()));
+                assert_eq!(before, None, "{user} is told to enter twice");
+            }
+            RtcEvent::Left { user, is_anchor, .. } => {
+                let (was, _) = self.told.remove(user).expect("told to leave that never entered");
+                assert_eq!(was, *is_anchor, "{user} left as another than it was");
+            }
+            RtcEvent::RoleChanged { user, is_anchor } => {
+                let (was, _) = self.told.get_mut(user).expect("it is somebody's role");
+                assert_ne!(std::mem::replace(was, *is_anchor), *is_anchor, "{user} has the role already");
+            }
+            RtcEvent::Flow { user, device, is_on } => {
+                let (_, flows) = self.told.get_mut(user).expect("it is somebody's stream");
+                let is_new = if *is_on { flows.insert(*device) } else { flows.remove(device) };
+                assert!(is_new, "{device:?} of {user} is told twice to be {is_on}");
             }
         }
     }
@@ -292,8 +328,14 @@ impl World {
             flows: HashMap::new(),
             stays: BTreeMap::new(),
             reviewing: Reviewing::default(),
+            told: BTreeMap::new(),
+            end: None,
             ends: false,
         });
+        if let Some(place) = &mut self.places[room] {
+            let inside = place.inside().into_iter();
+            place.told = inside.map(|(user, is_anchor)| (user, (is_anchor, BTreeSet::new()))).collect();
+        }
         self.carry_out(room);
         let noted = self.places[room].iter().flat_map(|place| place.stays.keys().copied());
         let stays: BTreeSet<u64> = stays.into_iter().collect();
@@ -327,7 +369,7 @@ impl World {
                 Some(*session)
             };
             place.reviewing.note(&effect, place.hall.room(), by, self.now);
-            let Effect::Store { how, writes, operator, .. } = effect else {
+            let Effect::Store { how, writes, told, operator, .. } = effect else {
                 if let Effect::Rights { peer, rights } = effect {
                     place.flows.insert(peer, rights);
                 }
@@ -345,6 +387,11 @@ impl World {
                 continue;
             };
             assert!(!place.ends, "{writes:?} are written behind the room's end");
+            for event in &told {
+                if let Event::Rtc(event) = event {
+                    place.hear(event);
+                }
+            }
             if let Durably::Commit(id) = how {
                 let taken = writes.iter().filter_map(|write| match write {
                     Write::Keep(Keep::Delete(key)) if key.kind == "admin" => Some(key.name.clone()),
@@ -371,6 +418,11 @@ impl World {
                 place.demoting.insert(id, demoted);
             }
             place.ends = writes.iter().any(|write| matches!(write, Write::End(_)));
+            if let Durably::Commit(id) = how
+                && place.ends
+            {
+                place.end = Some(id);
+            }
             let job = RoomJob { room: at, incarnation: place.incarnation, how, writes };
             self.jobs.push_back(Job::Room(job));
         }
@@ -427,6 +479,7 @@ impl World {
         if self.places[room].as_ref().is_some_and(|place| place.incarnation == incarnation) {
             if let Some(place) = &mut self.places[room] {
                 place.demoting.remove(&id);
+                place.end.take_if(|end| *end == id);
             }
             self.drive(room, Input::Stored { id, result });
         }
@@ -596,6 +649,20 @@ impl World {
             inside.sort_unstable();
             noted.sort_unstable();
             assert_eq!(noted, inside, "who is noted to be in, and is");
+            // What is told meanwhile is held back.
+            if place.end.is_none() {
+                let told: BTreeMap<_, _> =
+                    place.told.iter().map(|(user, (is_anchor, _))| (user.clone(), *is_anchor)).collect();
+                assert_eq!(told, place.inside(), "who is told to be in, and is");
+                for member in place.hall.streams().told() {
+                    let told = place.told.get(&member.member).map(|(_, flows)| flows);
+                    let flows = |device| told.is_some_and(|flows| flows.contains(&device));
+                    assert!(
+                        member.streams.iter().all(|one| flows(one.device)),
+                        "{member:?} flows, {told:?} is told"
+                    );
+                }
+            }
             if place.outgoing.is_empty() {
                 let open: BTreeSet<u64> = room.seat_applications(self.now).map(|one| one.id).collect();
                 for (id, expires) in &place.applications {
@@ -803,7 +870,7 @@ impl World {
         };
         let applicant = applicant(request).unwrap_or_else(|| user_id.clone());
         let planned = |planned| Command::Planned(planned);
-        let (by, command) = match self.rng.random_range(12..46) {
+        let (by, command) = match self.rng.random_range(12..47) {
             12 => (
                 app(),
                 planned(Planned::Ban { users: vec![other], reason: String::new(), duration: seconds }),
@@ -843,6 +910,11 @@ impl World {
             }
             35 => (member(Role::Member), Command::Said(Said::Like(2))),
             36 if self.rng.random_bool(0.2) => (app(), planned(Planned::Destroy)),
+            46 => {
+                let Some((peer, _, session)) = place.publishing.last().cloned() else { return };
+                let lost = Passing::LosePeer { peer, session: Some(session), was_publisher: true };
+                (app(), Command::Passing(lost))
+            }
             45 => {
                 let (marks, on) = (vec![(other, vec![1000 + index])], self.rng.random_bool(0.7));
                 (app(), planned(Planned::Mark { marks, on }))

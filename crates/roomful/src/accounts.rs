@@ -258,7 +258,9 @@ fn changes(app: &App, writes: Vec<Write<Recorded>>) -> Vec<Change> {
             Write::Gifts(change) => changes.push(Change::Catalogue(app.id, change)),
             Write::Make(info, number) => {
                 changes.push(Change::CreateRoom(RoomScope { app: app.id, number }, *info));
-                changes.extend(app.making.lock().get_mut(&number).and_then(|making| making.told.take()));
+                if let Some(making) = app.making.lock().get_mut(&number) {
+                    changes.append(&mut making.told);
+                }
             }
         }
     }

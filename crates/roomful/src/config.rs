@@ -194,6 +194,17 @@ settings! {
             "Receivers at loopback, private and link-local addresses are refused unless this is true.";
     }
 
+    "Who gets the event callbacks of apps that have no receivers of their own: what the cloud's RTC tells of rooms and media. They may \
+     be where webhooks.allow_private lets those be."
+    [callbacks] Callbacks {
+        room_url: String = String::new(), text(),
+            "Where events of rooms go (group 1) of apps that have no receiver for them (`roomful callback set`); \"\" is nowhere.";
+        media_url: String = String::new(), text(),
+            "The same of events of media (group 2).";
+        key: String = String::new(), secret(),
+            "What both are signed with: at most 32 letters and digits; \"\" signs nothing.";
+    }
+
     "Sound and pictures."
     [media] Media {
         udp: Option<SocketAddr> = None, address_or_none(),
@@ -383,6 +394,11 @@ impl Config {
             webhooks::check_url(&self.webhooks.url, self.webhooks.allow_private)
                 .map_err(|trouble| anyhow!("webhooks.url: {trouble}"))?;
         }
+        for callback in self.callbacks.receivers() {
+            webhooks::check_callback(&callback, self.webhooks.allow_private).map_err(|trouble| {
+                anyhow!("callbacks.{}_url: {trouble}", webhooks::callback_name(callback.group))
+            })?;
+        }
         if let Some(unknown) = webhooks::unknown_event(&self.webhooks.events) {
             bail!("webhooks.events: {unknown}");
         }
@@ -402,7 +418,7 @@ impl Config {
 
     /// What is set and does nothing, for want of something else, with what it wants.
     pub(crate) fn idle(&self) -> Vec<(&'static str, &'static str)> {
-        let Self { store, webhooks, media, .. } = self;
+        let Self { store, webhooks, callbacks, media, .. } = self;
         let receives = !webhooks.url.is_empty();
         let relays = media.ice_urls.iter().any(|url| url.starts_with("turn"));
         let has_password = store.password_file.is_some();
@@ -410,6 +426,12 @@ impl Config {
             ("store.password_file", "store.url", !store.url.is_empty() || !has_password),
             ("webhooks.events", "webhooks.url", receives || webhooks.events.is_empty()),
             ("webhooks.token", "webhooks.url", receives || webhooks.token.is_empty()),
+            (
+                "callbacks.key",
+                "callbacks.room_url or callbacks.media_url",
+                callbacks.receivers().iter().any(|callback| !callback.url.is_empty())
+                    || callbacks.key.is_empty(),
+            ),
             ("media.turn_udp", "media.turn = true", media.turn || media.turn_udp.is_none()),
             ("media.turn_host", "media.turn = true", media.turn || media.turn_host.is_empty()),
             ("media.turn_secret", "a TURN server in media.ice_urls", relays || media.turn_secret.is_empty()),
@@ -439,6 +461,14 @@ impl Store {
     /// As [`Self::place`], for a server that is about to begin on it.
     pub(crate) fn place_to_serve(&self, folder: &Path) -> anyhow::Result<store::Place> {
         Ok(store::Place::to_serve(folder, &self.url, self.password()?.as_deref())?)
+    }
+}
+
+impl Callbacks {
+    /// Who gets those of apps that have no receivers of their own.
+    pub(crate) fn receivers(&self) -> Vec<store::Callback> {
+        let of = |group, url: &String| store::Callback { group, url: url.clone(), key: self.key.clone() };
+        vec![of(webhooks::ROOM, &self.room_url), of(webhooks::MEDIA, &self.media_url)]
     }
 }
 

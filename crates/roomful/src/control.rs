@@ -161,6 +161,10 @@ async fn save_app(
         check_url(&webhook.url, server.config.webhooks.allow_private)
             .map_err(|trouble| (StatusCode::BAD_REQUEST, trouble))?;
     }
+    for callback in &app.callbacks {
+        webhooks::check_callback(callback, server.config.webhooks.allow_private)
+            .map_err(|trouble| (StatusCode::BAD_REQUEST, trouble))?;
+    }
     done(server.save_app(app, keep_sessions).await)
 }
 

@@ -394,7 +394,7 @@ pub(crate) struct GiftReceived<'a> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RoomInfoChanged<'a> {
     room_id: &'a str,
-    room_info: RoomInfoView<'a>,
+    room_info: Box<RoomInfoView<'a>>,
 }
 
 /// An entry of a room's metadata.
@@ -560,7 +560,8 @@ pub(crate) fn event(room: &Room, app: &Tenant, event: &Event) -> Option<String> 
     let room_id = room.info().room_id.as_str();
     let event = match event {
         Event::InfoChanged => {
-            MemberEvent::RoomInfoChanged(RoomInfoChanged { room_id, room_info: RoomInfoView::new(room, app) })
+            let room_info = Box::new(RoomInfoView::new(room, app));
+            MemberEvent::RoomInfoChanged(RoomInfoChanged { room_id, room_info })
         }
         Event::OwnerChanged { from, to } => MemberEvent::OwnerChanged(OwnerChanged {
             room_id,
@@ -637,6 +638,7 @@ pub(crate) fn event(room: &Room, app: &Tenant, event: &Event) -> Option<String> 
         | Event::Left { .. }
         | Event::Recovered { .. }
         | Event::Message(_)
+        | Event::Rtc(_)
         | Event::Liked { .. } => return None,
     };
     Some(event.text())

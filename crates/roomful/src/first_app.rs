@@ -24,6 +24,7 @@ pub(crate) fn first_app() -> anyhow::Result<(App, Vec<Change>)> {
         name: "default".into(),
         admins: vec![UserId::parse("administrator")?],
         webhook: None,
+        callbacks: Vec::new(),
     };
     let changes = with_admins(&app);
     Ok((app, changes))

@@ -38,7 +38,7 @@ use crate::quality::Stream;
 use crate::quota::Place;
 use crate::session::{Frame, Late, Session, Waiter, Welcome};
 use crate::tenant::Tenant;
-use crate::webhooks::{self, Teller};
+use crate::webhooks::{self, Moments, Teller};
 use crate::wire;
 
 /// How much of the outgoing queue one thread performs before it hands the rest to a task.
@@ -143,6 +143,8 @@ pub(crate) struct OpenRoom {
     /// The room as history knows it.
     call: history::Call,
     chronicle: Arc<Chronicle>,
+    /// Of its event callbacks.
+    moments: Moments,
     hall: RwLock<Hall<Waiter>>,
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
@@ -183,6 +185,7 @@ impl OpenRoom {
             scope,
             call,
             chronicle,
+            moments: Moments::since(room.info().created_at),
             hall: RwLock::new(Hall::new(room, bounds)),
             first_page: Mutex::new(None),
             outgoing: InTurn::default(),
@@ -333,7 +336,8 @@ impl OpenRoom {
                 if let Some(room) = hall.room() {
                     let (app, now) = (&self.app, clock::now());
                     let info = info.as_deref().unwrap_or(room.info());
-                    changes.extend(Teller { app, room, info, operator: &operator, now }.changes(&told));
+                    let teller = Teller { app, room, info, operator: &operator, now, moments: &self.moments };
+                    changes.extend(teller.changes(&told));
                 }
                 match how {
                     Durably::Journal if changes.is_empty() => {}
@@ -436,10 +440,12 @@ impl OpenRoom {
                 Write::Message(message) => Change::PutMessage(scope, message),
                 Write::Counters(counters) => Change::PutCounters(scope, counters),
                 Write::End(cause) => {
-                    let ended = hall.room().and_then(|room| {
-                        webhooks::room_destroyed(&self.app, room, operator, cause, clock::now())
-                    });
-                    changes.extend(ended);
+                    if let Some(room) = hall.room() {
+                        let now = clock::now();
+                        changes.extend(webhooks::room_destroyed(&self.app, room, operator, cause, now));
+                        let at = self.moments.next(now);
+                        changes.extend(webhooks::call_ended(&self.app, room.info(), at));
+                    }
                     changes.push(Change::PutIntent(scope.app, Intent::RoomOver(self.incarnation())));
                     Change::DeleteRoom(scope)
                 }

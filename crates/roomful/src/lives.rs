@@ -58,6 +58,7 @@ impl Server {
         let (name, owner) = (info.room_id.clone(), info.owner.clone());
         let made = RoomInfoView::new(&Room::new(info.clone(), now), app).json();
         let told = webhooks::room_created(app, &info, operator, now);
+        let told = told.into_iter().chain(webhooks::call_begun(app, &info, operator, now)).collect();
         match self.make_room(app, operator, info, Making { place, told }).await {
             Ok(()) => Ok(made),
             // Another has made it at this moment.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rooms::{Account, Incarnation, SdkAppId};
-use store::{Snapshot, Store, Webhook};
+use store::{Snapshot, Store};
 use tokio::sync::{Mutex, watch};
 
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::keys::Keys;
 use crate::live::Live;
 use crate::scale::Scale;
 use crate::session::{Session, Sessions};
-use crate::tenant::Tenant;
+use crate::tenant::{Receivers, Tenant};
 use crate::webhooks::{EventIds, Sender};
 
 /// Resolves once the server drains.
@@ -49,7 +49,7 @@ pub(crate) struct Server {
     /// Sends to webhook receivers.
     pub(crate) sender: Arc<Sender>,
     event_ids: Arc<EventIds>,
-    default_webhook: Arc<Webhook>,
+    default_receivers: Receivers,
     /// The documented frequency of each command.
     frequencies: Vec<u32>,
     apps: RwLock<HashMap<SdkAppId, Arc<App>, foldhash::fast::RandomState>>,
@@ -81,7 +81,10 @@ impl Server {
             scale: Scale::new(clock::now()),
             sender: Arc::new(Sender::new(config.webhooks.allow_private)),
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
-            default_webhook: Arc::new(config.webhooks.default_receiver()),
+            default_receivers: Receivers {
+                webhook: Arc::new(config.webhooks.default_receiver()),
+                callbacks: config.callbacks.receivers().into(),
+            },
             frequencies,
             apps: RwLock::default(),
             bodies: Budget::of_all(),
@@ -125,7 +128,7 @@ impl Server {
             self.config.limits.calls_per_second,
             self.store.clone(),
             self.event_ids.clone(),
-            self.default_webhook.clone(),
+            self.default_receivers.clone(),
             self.sender.clone(),
             self.live.clone(),
         )));

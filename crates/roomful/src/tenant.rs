@@ -8,7 +8,7 @@ use hall::Refusal;
 use hashbrown::HashMap;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use rooms::{Account, Catalogue, Incarnation, SdkAppId, Time, UserId};
-use store::{Change, Store, Webhook};
+use store::{Callback, Change, Store, Webhook};
 use tokio::sync::{oneshot, watch};
 use usersig::{Claims, Decoded, SecretKey};
 
@@ -43,7 +43,7 @@ pub(crate) struct Making {
     /// What it takes up of its maker's.
     pub(crate) place: Option<Place>,
     /// What is told of it.
-    pub(crate) told: Option<Change>,
+    pub(crate) told: Vec<Change>,
 }
 
 /// An app, as its rooms and sessions know it.
@@ -77,13 +77,22 @@ pub(crate) struct Tenant {
     pub(crate) event_ids: Arc<EventIds>,
     /// Who hears of its events; of the configuration file unless it has its own.
     webhook: RwLock<Arc<Webhook>>,
-    default_webhook: Arc<Webhook>,
+    /// Who gets its event callbacks; of the configuration file where it has none of its own for a group.
+    callbacks: RwLock<Arc<[Callback]>>,
+    default: Receivers,
     webhook_log_limit: RateLimit,
     /// Asks its receiver, about so much at once.
     pub(crate) sender: Arc<Sender>,
     pub(crate) questions: Arc<Budget>,
     /// What carries its rooms' sound and pictures.
     pub(crate) live: Arc<Live>,
+}
+
+/// Who hears of what happens in apps that say nothing of it themselves.
+#[derive(Clone)]
+pub(crate) struct Receivers {
+    pub(crate) webhook: Arc<Webhook>,
+    pub(crate) callbacks: Arc<[Callback]>,
 }
 
 /// What decides who may act for an app.
@@ -123,11 +132,12 @@ impl Tenant {
         calls_per_second: u32,
         store: Arc<dyn Store>,
         event_ids: Arc<EventIds>,
-        default_webhook: Arc<Webhook>,
+        default: Receivers,
         sender: Arc<Sender>,
         live: Arc<Live>,
     ) -> Self {
-        let webhook = record.webhook.clone().map_or_else(|| default_webhook.clone(), Arc::new);
+        let callbacks = callbacks(&record, &default.callbacks);
+        let webhook = record.webhook.clone().map_or_else(|| default.webhook.clone(), Arc::new);
         let mut known = Known::default();
         known.restore_admins(record.admins.clone());
         Self {
@@ -148,7 +158,8 @@ impl Tenant {
             store,
             event_ids,
             webhook: RwLock::new(webhook),
-            default_webhook,
+            callbacks: RwLock::new(callbacks),
+            default,
             webhook_log_limit: RateLimit::new(1),
             sender,
             questions: Budget::of_questions(),
@@ -172,6 +183,16 @@ impl Tenant {
         (!webhook.url.is_empty() && is_wanted).then_some(webhook)
     }
 
+    /// Whether anybody gets any of its event callbacks.
+    pub(crate) fn has_callbacks(&self) -> bool {
+        !self.callbacks.read().is_empty()
+    }
+
+    /// Who gets its event callbacks of a group.
+    pub(crate) fn callback(&self, group: u8) -> Option<Callback> {
+        self.callbacks.read().iter().find(|callback| callback.group == group).cloned()
+    }
+
     /// Whether one more failure of its receiver is logged: of thousands, one a second says enough.
     pub(crate) fn may_log_webhook(&self) -> bool {
         self.webhook_log_limit.accept(std::time::Instant::now())
@@ -183,7 +204,8 @@ impl Tenant {
 
     /// Takes over a record that is durable by now.
     pub(crate) fn set_record(&self, record: store::App) {
-        *self.webhook.write() = record.webhook.clone().map_or_else(|| self.default_webhook.clone(), Arc::new);
+        *self.webhook.write() = record.webhook.clone().map_or_else(|| self.default.webhook.clone(), Arc::new);
+        *self.callbacks.write() = callbacks(&record, &self.default.callbacks);
         *self.credentials.write() = Arc::new(Credentials::new(record));
         // Whoever is authorised from here on, is by this record.
         let former = std::mem::take(&mut *self.calls.write());
@@ -262,6 +284,13 @@ impl Tenant {
         }
         Ok(known)
     }
+}
+
+/// The receivers of an app's event callbacks: its own, and those of the configuration file for groups of which it says nothing.
+fn callbacks(record: &store::App, default: &[Callback]) -> Arc<[Callback]> {
+    let has_own = |group: u8| record.callbacks.iter().any(|callback| callback.group == group);
+    let all = record.callbacks.iter().chain(default.iter().filter(|callback| !has_own(callback.group)));
+    all.filter(|callback| !callback.url.is_empty()).cloned().collect()
 }
 
 impl Credentials {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Card, Given, Message, RequestEnd, RequestKind, Room, Seat, SeatRequest, Time, UserId};
+use crate::{Card, Device, Given, Message, RequestEnd, RequestKind, Room, Seat, SeatRequest, Time, UserId};
 
 /// Something that happened in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub enum Event {
     },
     /// A gift was given.
     Given(Box<Given>),
+    /// Something that only the app's own server is told, by its event callbacks.
+    Rtc(RtcEvent),
     /// Likes were sent.
     Liked {
         /// By whom.
@@ -99,6 +101,47 @@ pub enum Event {
         count: u64,
         /// How many the room has now.
         total: u64,
+    },
+}
+
+/// What event callbacks tell of: users as they are in by sessions of their own, which robots are not, and what flows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RtcEvent {
+    /// The first session of a user came in.
+    Entered {
+        /// Who.
+        user: UserId,
+        /// Whether it has a place to publish from.
+        is_anchor: bool,
+        /// It was in a moment ago, and was lost.
+        is_retry: bool,
+        /// The cloud's number for the kind of terminal it comes with; 0 where that is not known.
+        terminal: u8,
+    },
+    /// The last session of a user is out.
+    Left {
+        /// Who.
+        user: UserId,
+        /// Whether it had a place to publish from.
+        is_anchor: bool,
+        /// Why.
+        cause: LeaveCause,
+    },
+    /// A user has a place to publish from, or not any more.
+    RoleChanged {
+        /// Who.
+        user: UserId,
+        /// Which of the two.
+        is_anchor: bool,
+    },
+    /// A stream of a user flows, or does not any more.
+    Flow {
+        /// Whose.
+        user: UserId,
+        /// What it comes from.
+        device: Device,
+        /// Which of the two.
+        is_on: bool,
     },
 }
 

@@ -152,6 +152,17 @@ text_id!(
     RoomId, "RoomId", 64
 );
 
+/// Stands before the number in the name of a room that is called by one. No text that a client calls a room by has it.
+pub const NUMBERED: char = '*';
+
+impl RoomId {
+    /// The number by which it is called, where it is.
+    pub fn number(&self) -> Option<u32> {
+        let digits = self.as_str().strip_prefix(NUMBERED)?;
+        digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
+    }
+}
+
 /// One life of a room: what names it so names no other room that comes to bear its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "StoredIncarnation")]

@@ -6,10 +6,12 @@
 //! 4. In a Live room without seats only the owner publishes; in a Conference room without seats, every member.
 //! 5. A muted member has no microphone until the mute ends.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Room, RoomType, Time, UserId};
 
 /// What a member publishes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Device {
     /// Sound.
     Microphone,
@@ -17,6 +19,25 @@ pub enum Device {
     Camera,
     /// The second picture.
     Screen,
+}
+
+/// Who has a place to publish from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anchors<'a> {
+    /// Every member.
+    Everyone,
+    /// These, as far as they are in.
+    These(Vec<&'a UserId>),
+}
+
+impl Anchors<'_> {
+    /// Whether `user` is one, if it is in.
+    pub fn has(&self, user: &UserId) -> bool {
+        match self {
+            Anchors::Everyone => true,
+            Anchors::These(users) => users.contains(&user),
+        }
+    }
 }
 
 impl Device {
@@ -76,6 +97,17 @@ impl Room {
         match self.mutes.get(user.as_str()) {
             Some(until) if device == Device::Microphone && now < *until => Err(Error::Muted(*until)),
             _ => Ok(()),
+        }
+    }
+
+    /// Who has a place to publish from, by rules 3 and 4 alone.
+    pub fn anchors(&self) -> Anchors<'_> {
+        match self.info() {
+            _ if !self.seats().is_empty() => {
+                Anchors::These(self.seats().iter().filter_map(|seat| seat.occupant.as_ref()).collect())
+            }
+            info if info.room_type == RoomType::Live => Anchors::These(vec![&info.owner]),
+            _ => Anchors::Everyone,
         }
     }
 

@@ -24,6 +24,20 @@ pub struct App {
     /// Who hears of its events; `None` leaves it to the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
+    /// Who gets its event callbacks, one for each group; one that is missing is left to the configuration file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Callback>,
+}
+
+/// Where an app's event callbacks of one group go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// The cloud's number for the group (`EventGroupId`).
+    pub group: u8,
+    /// The receiver; empty is none.
+    pub url: String,
+    /// What they are signed with; empty is nothing. Never logged.
+    pub key: String,
 }
 
 /// Where an app's events go.
@@ -115,16 +129,34 @@ impl Intent {
     }
 }
 
-/// An event on its way to a webhook receiver.
+/// To which of an app's receivers an event goes: nothing in one lane waits for what is in another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lane(pub u8);
+
+impl Lane {
+    /// That of webhooks. All others are those of groups of event callbacks.
+    pub const WEBHOOKS: Self = Self(0);
+
+    /// Whether what cannot be sent is kept for an operator to send again.
+    pub const fn keeps_dead_letters(self) -> bool {
+        self.0 == Self::WEBHOOKS.0
+    }
+}
+
+/// An event on its way to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxEvent {
     /// Unique over the life of a data folder, growing with time.
     pub id: u64,
     /// Whose receiver gets it.
     pub sdkappid: SdkAppId,
+    /// Which of them.
+    #[serde(default)]
+    pub lane: Lane,
     /// What it is about; events of one subject are sent in order.
     pub subject: String,
-    /// `CallbackCommand`.
+    /// `CallbackCommand`; of an event callback `EventType`.
     pub command: String,
     /// The JSON.
     pub body: String,
@@ -133,6 +165,11 @@ pub struct OutboxEvent {
 }
 
 impl OutboxEvent {
+    /// Whose it is, and which receiver's.
+    pub(crate) fn line(&self) -> (SdkAppId, Lane) {
+        (self.sdkappid, self.lane)
+    }
+
     /// How many bytes its texts have.
     pub fn bytes(&self) -> usize {
         self.subject.len() + self.command.len() + self.body.len()
@@ -262,6 +299,8 @@ pub struct WaitingEvent {
 pub struct EventsWanted {
     /// Whose.
     pub sdkappid: SdkAppId,
+    /// To which of its receivers.
+    pub lane: Lane,
     /// Of one subject only.
     pub subject: Option<String>,
     /// Those after this turn.
@@ -306,8 +345,8 @@ pub struct Snapshot {
     pub presence: Vec<Presence>,
     /// What has still to be said.
     pub intents: Vec<(SdkAppId, Intent)>,
-    /// The apps with events that have not arrived yet, and the turn of the newest of each.
-    pub waiting: Vec<(SdkAppId, u64)>,
+    /// The lanes of apps with events that have not arrived yet, and the turn of the newest of each.
+    pub waiting: Vec<(SdkAppId, Lane, u64)>,
     /// The highest id an event has.
     pub last_event: u64,
 }

@@ -18,8 +18,9 @@ use crate::{ApiKey, App, Error, OutboxEvent, outbox};
 /// As [`read_apps`].
 pub fn for_each_failed_event(folder: &Path, mut each: impl FnMut(OutboxEvent)) -> Result<(), Error> {
     let connection = connect_existing(folder)?;
+    // All are webhooks'; a folder that only an older server has written knows no other lane.
     let mut statement = connection.prepare(
-        "SELECT id, sdkappid, subject, command, body, at FROM outbox WHERE failed = 1 ORDER BY id",
+        "SELECT id, sdkappid, 0, subject, command, body, at FROM outbox WHERE failed = 1 ORDER BY id",
     )?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

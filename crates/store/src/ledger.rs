@@ -1,4 +1,4 @@
-//! How many events wait and how many are dead letters, by app, and which turn is the next: what an engine knows of its outbox
+//! How many events wait and how many are dead letters, by app and receiver, and which turn is the next: what an engine knows of its outbox
 //! without looking. An app whose receiver is away keeps so many events and no more; nothing of one app's makes room for
 //! another's.
 
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use rooms::SdkAppId;
 
-use crate::Error;
+use crate::{Error, Lane};
 
 /// How many events of an app may wait; what comes when there are so many goes to the dead letters. As many of those are
 /// kept; the oldest make room.
@@ -14,6 +14,29 @@ const MOST: u64 = 100_000;
 
 /// How many bytes they may have, of either kind: one app's are not to fill the disk.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// The same of event callbacks of one group, which are worth nothing a minute later: what comes when there are so many is gone.
+const MOST_CALLBACKS: u64 = 20_000;
+const MOST_CALLBACK_BYTES: u64 = 8 << 20;
+
+/// An app, and which of its receivers.
+pub(crate) type Line = (SdkAppId, Lane);
+
+/// What becomes of an event that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It waits.
+    Waits,
+    /// Too many wait: it is a dead letter.
+    Dead,
+    /// Too many wait, and it is not worth keeping.
+    Nowhere,
+}
+
+/// How many events may wait in a lane, and how many bytes they may have.
+fn most(lane: Lane) -> (u64, u64) {
+    if lane.keeps_dead_letters() { (MOST, MOST_BYTES) } else { (MOST_CALLBACKS, MOST_CALLBACK_BYTES) }
+}
 
 /// How many events there are, and how long their texts.
 #[derive(Debug, Default, Clone, Copy)]
@@ -33,13 +56,14 @@ impl Count {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Whether there is no room for `more`.
-    fn is_full(&self, more: u64) -> bool {
-        self.events >= MOST || self.bytes + more > MOST_BYTES
+    /// Whether there is no room for `more` in a lane.
+    fn is_full(&self, lane: Lane, more: u64) -> bool {
+        let (events, bytes) = most(lane);
+        self.events >= events || self.bytes + more > bytes
     }
 }
 
-/// What an app has in the table.
+/// What a lane of an app has in the table.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     waiting: Count,
@@ -55,8 +79,8 @@ impl Counts {
 /// The counts. Made anew after a failure, for they also count what was rolled back.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
-    counts: HashMap<SdkAppId, Counts>,
-    newest: Vec<(SdkAppId, u64)>,
+    counts: HashMap<Line, Counts>,
+    newest: Vec<(SdkAppId, Lane, u64)>,
     next_turn: u64,
 }
 
@@ -67,17 +91,17 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// An app has so many of a kind, of which that is the newest turn, in the table that is being read.
-    pub(crate) fn note(&mut self, app: SdkAppId, is_dead: bool, count: Count, newest: u64) {
-        *self.counts(app).of(is_dead) = count;
+    /// There are so many of a kind, of which that is the newest turn, in the table that is being read.
+    pub(crate) fn note(&mut self, line: Line, is_dead: bool, count: Count, newest: u64) {
+        *self.counts(line).of(is_dead) = count;
         if !is_dead {
-            self.newest.push((app, newest));
+            self.newest.push((line.0, line.1, newest));
         }
         self.next_turn = self.next_turn.max(newest + 1);
     }
 
-    /// The apps with waiting events, and the newest turn of each, as it was when the table was read.
-    pub(crate) fn newest(&self) -> &[(SdkAppId, u64)] {
+    /// The lanes of apps with waiting events, and the newest turn of each, as it was when the table was read.
+    pub(crate) fn newest(&self) -> &[(SdkAppId, Lane, u64)] {
         &self.newest
     }
 
@@ -99,31 +123,35 @@ impl Ledger {
         self.next_turn - 1
     }
 
-    fn counts(&mut self, app: SdkAppId) -> &mut Counts {
-        self.counts.entry(app).or_default()
+    fn counts(&mut self, line: Line) -> &mut Counts {
+        self.counts.entry(line).or_default()
     }
 
-    /// Whether an event of so many bytes would be a dead letter from the beginning.
-    pub(crate) fn is_full(&self, app: SdkAppId, bytes: u64) -> bool {
-        self.counts.get(&app).is_some_and(|counts| counts.waiting.is_full(bytes))
+    /// Whether an event of so many bytes would find no room.
+    pub(crate) fn is_full(&self, line: Line, bytes: u64) -> bool {
+        self.counts.get(&line).is_some_and(|counts| counts.waiting.is_full(line.1, bytes))
     }
 
-    /// An event comes; returns whether it is a dead letter from the beginning, since too many wait.
-    pub(crate) fn put(&mut self, app: SdkAppId, bytes: u64) -> bool {
-        let counts = self.counts(app);
-        let is_dead = counts.waiting.is_full(bytes);
-        counts.of(is_dead).add(bytes);
-        is_dead
+    /// An event comes; returns where there is room for it.
+    pub(crate) fn put(&mut self, line: Line, bytes: u64) -> Room {
+        let counts = self.counts(line);
+        let room = match counts.waiting.is_full(line.1, bytes) {
+            false => Room::Waits,
+            true if line.1.keeps_dead_letters() => Room::Dead,
+            true => return Room::Nowhere,
+        };
+        counts.of(room == Room::Dead).add(bytes);
+        room
     }
 
     /// An event goes.
-    pub(crate) fn delete(&mut self, app: SdkAppId, is_dead: bool, bytes: u64) {
-        self.counts(app).of(is_dead).take(bytes);
+    pub(crate) fn delete(&mut self, line: Line, is_dead: bool, bytes: u64) {
+        self.counts(line).of(is_dead).take(bytes);
     }
 
     /// A waiting event becomes a dead letter.
-    pub(crate) fn fail(&mut self, app: SdkAppId, bytes: u64) {
-        let counts = self.counts(app);
+    pub(crate) fn fail(&mut self, line: Line, bytes: u64) {
+        let counts = self.counts(line);
         counts.waiting.take(bytes);
         counts.dead.add(bytes);
     }
@@ -132,10 +160,10 @@ impl Ledger {
     ///
     /// # Errors
     /// When too many wait already.
-    pub(crate) fn revive(&mut self, app: SdkAppId, bytes: u64) -> Result<(), Error> {
-        let counts = self.counts(app);
-        if counts.waiting.is_full(bytes) {
-            let waiting = counts.waiting.events;
+    pub(crate) fn revive(&mut self, line: Line, bytes: u64) -> Result<(), Error> {
+        let counts = self.counts(line);
+        if counts.waiting.is_full(line.1, bytes) {
+            let (app, waiting) = (line.0, counts.waiting.events);
             return Err(Error::Unfit(format!("{waiting} events of app {app} wait to be sent already")));
         }
         counts.waiting.add(bytes);
@@ -143,24 +171,25 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether the oldest dead letter of an app has to make room.
-    pub(crate) fn has_too_many_dead(&mut self, app: SdkAppId) -> bool {
-        let dead = self.counts(app).dead;
-        dead.events > MOST || dead.bytes > MOST_BYTES
+    /// Whether the oldest dead letter has to make room.
+    pub(crate) fn has_too_many_dead(&mut self, line: Line) -> bool {
+        let (dead, (events, bytes)) = (self.counts(line).dead, most(line.1));
+        dead.events > events || dead.bytes > bytes
     }
 
-    /// Whether any app would have reached a limit with as many more events, of which `of` says what is whose, and as many of
+    /// Whether any limit would have been reached with as many more events, of which `of` says what is whose, and as many of
     /// those that wait given up.
-    pub(crate) fn may_be_full(&self, of: &HashMap<SdkAppId, Count>, given_up: u64) -> bool {
+    pub(crate) fn may_be_full(&self, of: &HashMap<Line, Count>, given_up: u64) -> bool {
         let all = self.counts.keys().chain(of.keys());
-        all.into_iter().any(|app| {
-            let counts = self.counts.get(app).copied().unwrap_or_default();
-            let more = of.get(app).copied().unwrap_or_default();
+        all.into_iter().any(|line| {
+            let counts = self.counts.get(line).copied().unwrap_or_default();
+            let more = of.get(line).copied().unwrap_or_default();
+            let (most_events, most_bytes) = most(line.1);
             let (events, bytes) = (counts.waiting.events + more.events, counts.waiting.bytes + more.bytes);
-            let is_near = more.events > 0 && (events > MOST || bytes > MOST_BYTES);
+            let is_near = more.events > 0 && (events > most_events || bytes > most_bytes);
             is_near
                 || given_up > 0
-                    && (counts.dead.events + given_up > MOST || counts.dead.bytes + bytes > MOST_BYTES)
+                    && (counts.dead.events + given_up > most_events || counts.dead.bytes + bytes > most_bytes)
         })
     }
 }

@@ -40,8 +40,8 @@ mod tables;
 mod writer;
 
 pub use change::{
-    ApiKey, App, Change, EventPage, EventsWanted, Intent, OutboxEvent, Presence, Snapshot, StoredSession,
-    WaitingEvent, Webhook,
+    ApiKey, App, Callback, Change, EventPage, EventsWanted, Intent, Lane, OutboxEvent, Presence, Snapshot,
+    StoredSession, WaitingEvent, Webhook,
 };
 pub use database::FILE_NAME;
 pub use engine::{Engine, Kept, Read, Refused};

@@ -12,6 +12,7 @@ use rooms::{
 };
 
 use crate::engine::{Engine, Kept, Read, Refused};
+use crate::ledger::Line;
 use crate::{
     ApiKey, App, Change, Error, EventPage, EventsWanted, Intent, Job, OutboxEvent, Presence, RoomScope,
     Snapshot, StoredSession, WaitingEvent,
@@ -153,7 +154,7 @@ impl Read for Disk {
     fn waiting_events(&mut self, wanted: &EventsWanted) -> Result<EventPage, Error> {
         let tables = self.0.lock();
         let is_wanted = |one: &&KeptEvent| {
-            one.event.sdkappid == wanted.sdkappid
+            one.event.line() == (wanted.sdkappid, wanted.lane)
                 && one.turn > wanted.after
                 && wanted.subject.as_ref().is_none_or(|subject| *subject == one.event.subject)
         };
@@ -324,9 +325,9 @@ impl Tables {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let mut waiting: BTreeMap<SdkAppId, u64> = BTreeMap::new();
+        let mut waiting: BTreeMap<Line, u64> = BTreeMap::new();
         for one in self.waiting() {
-            let newest = waiting.entry(one.event.sdkappid).or_default();
+            let newest = waiting.entry(one.event.line()).or_default();
             *newest = one.turn.max(*newest);
         }
         let of_app = |((app, _), record): (&(SdkAppId, String), &CatalogueRecord)| (*app, record.clone());
@@ -343,7 +344,7 @@ impl Tables {
             sessions: self.sessions.values().cloned().collect(),
             presence: self.presence.values().cloned().collect(),
             intents: self.intents.iter().map(|((app, _), intent)| (*app, intent.clone())).collect(),
-            waiting: waiting.into_iter().collect(),
+            waiting: waiting.into_iter().map(|((app, lane), newest)| (app, lane, newest)).collect(),
             last_event: self.events.last_key_value().map_or(0, |(id, _)| *id),
         }
     }

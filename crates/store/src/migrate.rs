@@ -127,10 +127,11 @@ impl Contents {
         let snapshot = engine.load()?;
         let mut reader = engine.reader();
         let mut waiting = Vec::new();
-        for (app, _) in &snapshot.waiting {
+        for (app, lane, _) in &snapshot.waiting {
             let mut after = 0;
             loop {
-                let wanted = EventsWanted { sdkappid: *app, subject: None, after, most_bytes: READ_AT_ONCE };
+                let (sdkappid, lane, subject) = (*app, *lane, None);
+                let wanted = EventsWanted { sdkappid, lane, subject, after, most_bytes: READ_AT_ONCE };
                 let page = reader.waiting_events(&wanted)?;
                 after = page.events.last().map_or(after, |last| last.turn);
                 waiting.extend(page.events.into_iter().map(|waiting| (*waiting.event).clone()));
@@ -214,7 +215,7 @@ impl Contents {
         snapshot.messages.iter().for_each(|(scope, one)| all.add(Scope::Room(*scope), one));
         snapshot.presence.iter().for_each(|one| all.add(Scope::Room(one.scope), one));
         self.dead.iter().for_each(|event| all.add(Scope::App(event.sdkappid), &(event, "dead")));
-        // Those of an app have to be in the same order.
+        // Those of a lane have to be in the same order.
         self.waiting.iter().enumerate().for_each(|(place, event)| {
             all.add(Scope::App(event.sdkappid), &(event, place));
         });

@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use rooms::SdkAppId;
 use smallvec::SmallVec;
 
+use crate::ledger::Line;
 use crate::superseded::superseded;
 use crate::{Change, Error, Job};
 
@@ -118,15 +119,15 @@ impl Waiting {
     }
 }
 
-/// Leaves out the oldest events of apps that have too many of them in a journal.
+/// Leaves out the oldest events of apps that have too many of them, for one of their receivers, in a journal.
 fn give_up_events(journal: &mut Job) -> u64 {
     let events = |change: &Change| match change {
-        Change::PutEvent(event) => Some((event.sdkappid, event.bytes())),
+        Change::PutEvent(event) => Some((event.line(), event.bytes())),
         _ => None,
     };
-    let mut bytes: HashMap<SdkAppId, usize, foldhash::fast::RandomState> = HashMap::default();
-    for (app, more) in journal.changes().filter_map(events) {
-        *bytes.entry(app).or_default() += more;
+    let mut bytes: HashMap<Line, usize, foldhash::fast::RandomState> = HashMap::default();
+    for (line, more) in journal.changes().filter_map(events) {
+        *bytes.entry(line).or_default() += more;
     }
     bytes.retain(|_, bytes| *bytes > MOST_EVENT_BYTES);
     if bytes.is_empty() {
@@ -134,8 +135,8 @@ fn give_up_events(journal: &mut Job) -> u64 {
     }
     let mut given_up = 0;
     journal.retain(|change| {
-        let Some((app, less)) = events(change) else { return true };
-        match bytes.get_mut(&app) {
+        let Some((line, less)) = events(change) else { return true };
+        match bytes.get_mut(&line) {
             Some(bytes) if *bytes > MOST_EVENT_BYTES => {
                 *bytes -= less;
                 given_up += 1;

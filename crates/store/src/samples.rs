@@ -6,7 +6,7 @@ use rooms::{
     Client, Content, Fields, Message, RoomId, RoomInfo, RoomType, SdkAppId, SessionId, Time, UserId,
 };
 
-use crate::{ApiKey, OutboxEvent, Presence, RoomScope, StoredSession};
+use crate::{ApiKey, Lane, OutboxEvent, Presence, RoomScope, StoredSession};
 
 pub(crate) const APP: SdkAppId = SdkAppId(1_400_000_001);
 
@@ -63,6 +63,7 @@ pub(crate) fn event(app: SdkAppId, id: u64, body: &str) -> OutboxEvent {
     OutboxEvent {
         id,
         sdkappid: app,
+        lane: Lane::WEBHOOKS,
         subject: "r".into(),
         command: "c".into(),
         body: body.into(),

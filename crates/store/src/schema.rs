@@ -170,6 +170,11 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE presence ADD COLUMN stay INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE outbox ADD COLUMN lane INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX outbox_by_app;
+    CREATE INDEX outbox_by_app ON outbox (sdkappid, lane, failed, turn, bytes);
+",
 ];
 
 /// The version that has keys of the RTC API.

@@ -15,8 +15,8 @@ use rooms::{
 };
 use rusqlite::{Connection, params};
 use store::{
-    ApiKey, App, Change, EventsWanted, FILE_NAME, Presence, Queued, RoomScope, Snapshot, Sqlite, Store as _,
-    StoredSession,
+    ApiKey, App, Change, EventsWanted, FILE_NAME, Lane, Presence, Queued, RoomScope, Snapshot, Sqlite,
+    Store as _, StoredSession,
 };
 
 /// The statements with which the releases made their files, as they were: the first version's, what the second did to
@@ -176,7 +176,8 @@ fn ann() -> UserId {
 }
 
 fn app(sdkappid: SdkAppId) -> App {
-    App { sdkappid, secret_key: "k".into(), name: "n".into(), admins: vec![ann()], webhook: None }
+    let (secret_key, name) = ("k".into(), "n".into());
+    App { sdkappid, secret_key, name, admins: vec![ann()], webhook: None, callbacks: Vec::new() }
 }
 
 fn api_key() -> ApiKey {
@@ -321,7 +322,8 @@ fn check(folder: &Path, version: usize) {
     assert_eq!(others, (of_rooms, 2 * of_rooms, of_rooms), "nothing of a room that is not there");
     if version > 1 {
         assert_eq!(found.sessions, [session()]);
-        let wanted = EventsWanted { sdkappid: APPS[0], subject: None, after: 0, most_bytes: usize::MAX };
+        let (sdkappid, lane) = (APPS[0], Lane::WEBHOOKS);
+        let wanted = EventsWanted { sdkappid, lane, subject: None, after: 0, most_bytes: usize::MAX };
         let page = block_on(store.waiting_events(wanted)).unwrap();
         let ids: Vec<u64> = page.events.iter().map(|waiting| waiting.event.id).collect();
         assert_eq!(ids, if version == 2 { [20, 30] } else { [30, 20] });

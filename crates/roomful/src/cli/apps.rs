@@ -52,7 +52,8 @@ impl Command {
                 }
                 let admins = admins.iter().map(|admin| UserId::parse_field("--admin", admin));
                 let admins = admins.collect::<Result<Vec<_>, _>>()?;
-                let app = App { sdkappid, secret_key: random_key()?, name, admins, webhook: None };
+                let (secret_key, webhook, callbacks) = (random_key()?, None, Vec::new());
+                let app = App { sdkappid, secret_key, name, admins, webhook, callbacks };
                 save(place, &app).await?;
                 print(&app)
             }

@@ -1,6 +1,7 @@
 //! The command line. `serve` runs the server; everything else looks at a data folder or talks to the server on it.
 
 mod apps;
+mod callbacks;
 mod doctor;
 mod keys;
 mod load_test;
@@ -92,6 +93,11 @@ enum Command {
         #[command(subcommand)]
         command: webhooks::Command,
     },
+    /// Set who gets an app's event callbacks of rooms and media
+    Callback {
+        #[command(subcommand)]
+        command: callbacks::Command,
+    },
     /// Write a consistent copy of the database, also while the server runs
     Backup {
         /// The file to write; it must not exist yet
@@ -178,6 +184,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(test.run(&folder))
         }
         Command::Webhook { command } => block_on(command.run(&config)),
+        Command::Callback { command } => block_on(command.run(&config)),
         Command::Members(members) => block_on(members.run(&folder)),
         // These need no data folder, and are done.
         Command::Doctor(_) | Command::Completions { .. } | Command::Man { .. } | Command::Settings(_) => {

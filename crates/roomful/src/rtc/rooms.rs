@@ -3,7 +3,7 @@
 //! A number and a text are two name spaces, which never meet: the room of number 123 is kept as `*123`, and no text that a client may
 //! enter has such a sign (`docs/protocol.md`).
 
-use ::rooms::{Block, UserId};
+use ::rooms::{Block, NUMBERED, UserId};
 use hall::{By, Command, Planned};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,9 +12,6 @@ use super::answer::Done;
 use super::call::{AppId, Call};
 use super::refusal::{Code, Refusal};
 use crate::error::ApiError;
-
-/// Stands before a room's number in its name.
-const NUMBERED: char = '*';
 
 /// What rooms may be called besides letters and digits.
 const SIGNS: &str = " !#$%&()+-:;<=.>?@[]^_{}|~,";

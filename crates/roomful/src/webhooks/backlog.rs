@@ -247,6 +247,7 @@ mod tests {
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
     use rooms::{SdkAppId, Time};
+    use store::Lane;
 
     use super::*;
 
@@ -255,6 +256,7 @@ mod tests {
             // Ids are not in the order of turns.
             id: turn ^ 1,
             sdkappid: SdkAppId(1),
+            lane: Lane::WEBHOOKS,
             subject: subject.into(),
             command: String::new(),
             body: "x".repeat(bytes),

@@ -1,9 +1,12 @@
 //! What is told, and how it is written: one body for each event (`spec/webhooks.md`).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rooms::{Battle, BattleStep, Counters, Event, LeaveCause, Room, RoomInfo, RoomType, Seat, Time, UserId};
 use serde_json::{Value, json};
-use store::{Change, OutboxEvent};
+use store::{Change, Lane, OutboxEvent};
 
+use super::callbacks;
 use crate::tenant::Tenant;
 use crate::wire::{self, RoomInfoView};
 
@@ -47,15 +50,35 @@ pub(crate) struct Teller<'a> {
     /// Who did it.
     pub(crate) operator: &'a str,
     pub(crate) now: Time,
+    /// Gives each event callback of the room a moment of its own.
+    pub(crate) moments: &'a Moments,
+}
+
+/// The moments of a room's event callbacks, which only grow: receivers sort by them.
+pub(crate) struct Moments(AtomicU64);
+
+impl Moments {
+    /// After the room was made.
+    pub(crate) fn since(made: Time) -> Self {
+        Self(AtomicU64::new(made.unix_millis()))
+    }
+
+    /// The next one, at `now` at the earliest.
+    pub(crate) fn next(&self, now: Time) -> Time {
+        let next = |last: u64| Some(now.unix_millis().max(last + 1));
+        let last =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|last| last);
+        Time::from_unix_millis(now.unix_millis().max(last + 1))
+    }
 }
 
 impl Teller<'_> {
-    /// The changes that make `events` known to the app's receiver; none when it does not listen.
+    /// The changes that make `events` known to the app's receivers; none where none listens.
     pub(crate) fn changes(&self, events: &[Event]) -> Vec<Change> {
+        let mut changes = self.callbacks(events);
         if !self.app.has_webhook() {
-            return Vec::new();
+            return changes;
         }
-        let mut changes = Vec::new();
         let mut rest = events;
         while let Some((event, after)) = rest.split_first() {
             // Who comes or goes together is told of together.
@@ -82,6 +105,17 @@ impl Teller<'_> {
             }
         }
         changes
+    }
+
+    fn callbacks(&self, events: &[Event]) -> Vec<Change> {
+        if !self.app.has_callbacks() {
+            return Vec::new();
+        }
+        let of_users = events.iter().filter_map(|event| match event {
+            Event::Rtc(event) => callbacks::of_user(self.app, self.info, event, self.moments.next(self.now)),
+            _ => None,
+        });
+        of_users.collect()
     }
 
     fn body(&self, event: &Event, users: &[UserId]) -> Option<(&'static str, Value)> {
@@ -156,6 +190,7 @@ impl Teller<'_> {
             }
             Event::CardChanged { .. }
             | Event::InviteesChanged { .. }
+            | Event::Rtc(_)
             | Event::SeatRequested(_)
             | Event::SeatRequestEnded { .. } => return None,
         };
@@ -240,6 +275,7 @@ fn put(app: &Tenant, subject: &str, command: &str, now: Time, mut body: Value) -
     let event = OutboxEvent {
         id: app.event_ids.next(),
         sdkappid: app.id,
+        lane: Lane::WEBHOOKS,
         subject: subject.into(),
         command: command.into(),
         body: body.to_string(),

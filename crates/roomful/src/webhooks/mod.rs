@@ -1,11 +1,12 @@
 //! Webhooks: what happens in an app's rooms, told to the app's own server (`spec/webhooks.md`).
 //!
 //! Before-events are asked with a deadline and may refuse; after-events are written with the change they tell of, and
-//! sent from there until they arrive.
+//! sent from there until they arrive. Event callbacks go the same way, to receivers of their own.
 
 mod address;
 mod ask;
 mod backlog;
+mod callbacks;
 mod events;
 mod outbox;
 mod places;
@@ -13,7 +14,11 @@ mod receiver;
 mod resolver;
 
 pub(crate) use ask::{gift, message, refusal, review};
-pub(crate) use events::{EVENTS, Teller, battle_event, room_created, room_destroyed};
+pub(crate) use callbacks::{
+    GROUPS, MEDIA, ROOM, check as check_callback, group as callback_group, name as callback_name,
+    room_created as call_begun, room_dismissed as call_ended,
+};
+pub(crate) use events::{EVENTS, Moments, Teller, battle_event, room_created, room_destroyed};
 pub(crate) use outbox::Outbox;
 pub(crate) use receiver::{Sender, check_url, test};
 

@@ -2,7 +2,9 @@
 //! those of different subjects side by side. A receiver that fails is tried again for a day; then, or when too many
 //! wait, an event goes to the dead letters.
 //!
-//! Each app has a backlog and places on the wire of its own, so that what one's receiver does costs no other anything.
+//! Event callbacks go the same way by another schedule: each by itself, for a minute, and then they are gone.
+//!
+//! Each receiver of each app has a backlog and places on the wire of its own, so that what one does costs no other anything.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use rooms::SdkAppId;
-use store::{Change, Committed, EventPage, EventsWanted, OutboxEvent};
+use store::{Change, Committed, EventPage, EventsWanted, Lane, OutboxEvent};
 use tokio::runtime::Handle;
 
 use super::backlog::{Backlog, Next, Read};
@@ -28,12 +30,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long an event is tried.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
+/// The pause after the second and every later failure of an event callback; after the first there is none.
+const CALLBACK_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long an event callback is tried.
+const CALLBACK_ENDS: Duration = Duration::from_secs(60);
+
+/// The part of an app's room in memory that one group of event callbacks has.
+const CALLBACK_SHARE: usize = 4;
+
 /// How long what the store cannot do now is put off.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// An app's part of the outbox.
+/// The part of the outbox of one receiver of an app.
 struct Line {
     app: SdkAppId,
+    lane: Lane,
     backlog: Mutex<Backlog>,
 }
 
@@ -43,8 +55,10 @@ pub(crate) struct Outbox {
     /// How many bytes of an app's events are in memory at most.
     most_bytes: usize,
     server: OnceLock<Arc<Server>>,
-    lines: Mutex<HashMap<SdkAppId, Arc<Line>, foldhash::fast::RandomState>>,
+    lines: Mutex<Lines>,
 }
+
+type Lines = HashMap<(SdkAppId, Lane), Arc<Line>, foldhash::fast::RandomState>;
 
 impl Outbox {
     /// An outbox whose work is done on `runtime`.
@@ -53,11 +67,11 @@ impl Outbox {
     }
 
     /// From now on events are sent: first those that were waiting when the server ended, up to the turns in `waiting`.
-    pub(crate) fn start(self: &Arc<Self>, server: Arc<Server>, waiting: Vec<(SdkAppId, u64)>) {
+    pub(crate) fn start(self: &Arc<Self>, server: Arc<Server>, waiting: Vec<(SdkAppId, Lane, u64)>) {
         let mut lines = self.lines.lock();
         let _ = self.server.set(server);
-        for (app, newest) in waiting {
-            self.line(&mut lines, app).backlog.lock().note_on_disk(newest);
+        for (app, lane, newest) in waiting {
+            self.line(&mut lines, app, lane).backlog.lock().note_on_disk(newest);
         }
         lines.values().for_each(|line| self.scan(line));
     }
@@ -71,7 +85,7 @@ impl Outbox {
         }
         let mut lines = self.lines.lock();
         for event in &committed.events {
-            let line = self.line(&mut lines, event.event.sdkappid);
+            let line = self.line(&mut lines, event.event.sdkappid, event.event.lane);
             let mut backlog = line.backlog.lock();
             // Nothing is sent before what is older is known of.
             if self.server.get().is_none() {
@@ -85,14 +99,11 @@ impl Outbox {
         }
     }
 
-    fn line<'a>(
-        &self,
-        lines: &'a mut HashMap<SdkAppId, Arc<Line>, foldhash::fast::RandomState>,
-        app: SdkAppId,
-    ) -> &'a Arc<Line> {
-        lines.entry(app).or_insert_with(|| {
-            let backlog = Mutex::new(Backlog::new(self.most_bytes));
-            Arc::new(Line { app, backlog })
+    fn line<'a>(&self, lines: &'a mut Lines, app: SdkAppId, lane: Lane) -> &'a Arc<Line> {
+        lines.entry((app, lane)).or_insert_with(|| {
+            let share = if lane == Lane::WEBHOOKS { 1 } else { CALLBACK_SHARE };
+            let backlog = Mutex::new(Backlog::new(self.most_bytes / share));
+            Arc::new(Line { app, lane, backlog })
         })
     }
 
@@ -123,7 +134,7 @@ impl Outbox {
         loop {
             let (after, most_bytes) = (read.after, read.most_bytes);
             let subject = subject.map(String::from);
-            let wanted = EventsWanted { sdkappid: line.app, subject, after, most_bytes };
+            let wanted = EventsWanted { sdkappid: line.app, lane: line.lane, subject, after, most_bytes };
             match server.store.waiting_events(wanted).await {
                 Ok(page) => return Some(page),
                 Err(store::Error::Closed) => return None,
@@ -144,13 +155,16 @@ impl Outbox {
                     line.backlog.lock().read(subject, &read, page);
                 }
                 Next::Send(event) => {
-                    let arrived = self.send(server, &event).await;
+                    let is_done = match line.lane {
+                        Lane::WEBHOOKS => self.send(server, &event).await,
+                        Lane(group) => self.call_back(server, group, &event).await,
+                    };
                     // What cannot be noted as sent is sent again after a restart: nothing more is sent until it can.
                     while server.store.health().is_err() {
                         tokio::time::sleep(STORE_PAUSE).await;
                     }
                     // The row goes before the next event does, so that a crash repeats at most this one.
-                    server.store.journal(vec![if arrived {
+                    server.store.journal(vec![if is_done {
                         Change::DeleteEvent(event.id)
                     } else {
                         Change::FailEvent(event.id)
@@ -160,6 +174,41 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    /// Tries until the event callback has arrived, or is too old to be told. Either way it is done with (`true`).
+    async fn call_back(&self, server: &Server, group: u8, event: &OutboxEvent) -> bool {
+        let is_late = || event.at.until(clock::now()) > CALLBACK_ENDS;
+        for attempt in 1.. {
+            let place = server.sender.callback_place(event.sdkappid, group).await;
+            // Nobody wants it any more.
+            let Some(app) = server.app(event.sdkappid) else { return true };
+            let Some(to) = app.callback(group) else { return true };
+            if is_late() {
+                break;
+            }
+            let (command, body, id) = (&event.command, &event.body, event.id);
+            let delivery = Delivery { app: event.sdkappid, command, body, id, attempt };
+            let result = server.sender.call_back(&to, &delivery, DEADLINE).await;
+            drop(place);
+            let Err(error) = result else {
+                metrics::counter!("roomful_callback_delivered_total").increment(1);
+                return true;
+            };
+            metrics::counter!("roomful_callback_retries_total").increment(1);
+            if app.may_log_webhook() {
+                let app = app.id;
+                tracing::warn!(%app, group, event = command, attempt, %error, "an event callback did not arrive");
+            }
+            if attempt > 1 {
+                tokio::time::sleep(CALLBACK_PAUSE).await;
+            }
+            if is_late() {
+                break;
+            }
+        }
+        metrics::counter!("roomful_callback_failed_total").increment(1);
+        true
     }
 
     /// Tries until the event has arrived (`true`) or is given up.

@@ -1,12 +1,12 @@
-//! Who may be on the wire to receivers: so many exchanges an app, a few of which are its own while it shares the others
-//! with all. An app whose receiver hangs fills its own places and some of the shared ones; whoever else needs one has
-//! its own.
+//! Who may be on the wire to receivers: so many exchanges an app (or a receiver of an app, whatever `K` is), a few of which
+//! are its own while it shares the others with all. One whose receiver hangs fills its own places and some of the shared
+//! ones; whoever else needs one has its own.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use rooms::SdkAppId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many places there are.
@@ -20,14 +20,14 @@ pub(super) struct Bounds {
     pub(super) shared: usize,
 }
 
-pub(super) struct Places {
+pub(super) struct Places<K> {
     bounds: Bounds,
     shared: Arc<Semaphore>,
-    apps: Mutex<HashMap<SdkAppId, App, foldhash::fast::RandomState>>,
+    of: Mutex<HashMap<K, Own, foldhash::fast::RandomState>>,
 }
 
 #[derive(Clone)]
-struct App {
+struct Own {
     /// Those it may have, of either kind: handed out in the order of asking.
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
@@ -39,18 +39,18 @@ pub(super) struct Place {
     _of_kind: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl<K: Eq + Hash> Places<K> {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, shared: Arc::new(Semaphore::new(bounds.shared)), apps: Mutex::default() }
+        Self { bounds, shared: Arc::new(Semaphore::new(bounds.shared)), of: Mutex::default() }
     }
 
-    /// A place for `app`, as soon as there is one. `None` never comes: no semaphore is closed.
-    pub(super) async fn take(&self, app: SdkAppId) -> Option<Place> {
-        let App { all, own } = self
-            .apps
+    /// A place for `whom`, as soon as there is one. `None` never comes: no semaphore is closed.
+    pub(super) async fn take(&self, whom: K) -> Option<Place> {
+        let Own { all, own } = self
+            .of
             .lock()
-            .entry(app)
-            .or_insert_with(|| App {
+            .entry(whom)
+            .or_insert_with(|| Own {
                 all: Arc::new(Semaphore::new(self.bounds.most)),
                 own: Arc::new(Semaphore::new(self.bounds.own)),
             })
@@ -69,6 +69,7 @@ impl Places {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use futures_util::FutureExt as _;
+    use rooms::SdkAppId;
 
     use super::*;
 

@@ -4,11 +4,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::CONTENT_TYPE;
-use hyper::{Request, Uri};
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::{Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,7 +19,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rooms::SdkAppId;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use store::Webhook;
+use store::{Callback, Webhook};
 
 use super::EventIds;
 use super::address::{is_public, refused};
@@ -37,11 +39,17 @@ const MOST_IDLE: usize = 32;
 /// How many events are on the wire at once. Each is a socket.
 const EVENTS: Bounds = Bounds { own: 8, most: 64, shared: 512 };
 
+/// How many event callbacks are, of each group of an app.
+const CALLBACKS: Bounds = Bounds { own: 2, most: 8, shared: 256 };
+
 /// How many questions are. What members wait for has more: one that gets no place in time is not asked.
 const QUESTIONS: Bounds = Bounds { own: 32, most: 256, shared: 1024 };
 
 /// How long a test event may take.
 const TEST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What receivers see as the sender.
+const ROOMFUL: &str = concat!("Roomful/", env!("CARGO_PKG_VERSION"));
 
 /// One event on its way.
 pub(super) struct Delivery<'a> {
@@ -58,8 +66,9 @@ pub(super) struct Delivery<'a> {
 pub(crate) struct Sender {
     client: Client<HttpsConnector<HttpConnector<PublicResolver>>, Full<Bytes>>,
     allow_private: bool,
-    events: Places,
-    questions: Places,
+    events: Places<SdkAppId>,
+    questions: Places<SdkAppId>,
+    callbacks: Places<(SdkAppId, u8)>,
 }
 
 impl Sender {
@@ -91,12 +100,19 @@ impl Sender {
             .http1_max_buf_size(MAX_ANSWER_BYTES)
             .pool_timer(TokioTimer::new())
             .build(https.https_or_http().enable_http1().wrap_connector(http));
-        Self { client, allow_private, events: Places::new(EVENTS), questions: Places::new(QUESTIONS) }
+        let (events, questions, callbacks) =
+            (Places::new(EVENTS), Places::new(QUESTIONS), Places::new(CALLBACKS));
+        Self { client, allow_private, events, questions, callbacks }
     }
 
     /// Waits until one more event of `app` may be sent; for as long as the place is kept.
     pub(super) async fn event_place(&self, app: SdkAppId) -> Option<Place> {
         self.events.take(app).await
+    }
+
+    /// The same of an event callback of a group.
+    pub(super) async fn callback_place(&self, app: SdkAppId, group: u8) -> Option<Place> {
+        self.callbacks.take((app, group)).await
     }
 
     /// Sends a question and returns what was answered, all of it before the deadline.
@@ -129,11 +145,45 @@ impl Sender {
     ) -> Result<Bytes, String> {
         let base = check_url(&to.url, self.allow_private)?;
         let request = request(&base, &to.token, delivery).map_err(|error| error.to_string())?;
+        self.exchange(request, StatusCode::is_success, deadline).await
+    }
+
+    /// Sends an event callback, which has arrived when the answer is exactly 200.
+    ///
+    /// # Errors
+    /// Why it did not arrive, in words.
+    pub(super) async fn call_back(
+        &self,
+        to: &Callback,
+        delivery: &Delivery<'_>,
+        deadline: Duration,
+    ) -> Result<(), String> {
+        let url = check_url(&to.url, self.allow_private)?;
+        let mut request = Request::post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, ROOMFUL)
+            .header("SdkAppId", delivery.app.0)
+            .header("Roomful-Event-Id", event_id(delivery.id))
+            .header("Roomful-Attempt", delivery.attempt);
+        if !to.key.is_empty() {
+            request = request.header("Sign", sign_callback(&to.key, delivery.body));
+        }
+        let body = Full::new(Bytes::copy_from_slice(delivery.body.as_bytes()));
+        let request = request.body(body).map_err(|error| error.to_string())?;
+        self.exchange(request, |status| *status == StatusCode::OK, deadline).await.map(|_| ())
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        has_arrived: fn(&StatusCode) -> bool,
+        deadline: Duration,
+    ) -> Result<Bytes, String> {
         let exchange = async {
             let response = self.client.request(request).await.map_err(explain)?;
             let status = response.status();
             // A redirect is not followed: it could lead anywhere.
-            if !status.is_success() {
+            if !has_arrived(&status) {
                 return Err(format!("the receiver answered with HTTP status {status}"));
             }
             let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
@@ -222,7 +272,7 @@ fn request(
     let url = format!("{}://{authority}{path}{separator}{query}", base.scheme_str().unwrap_or("http"));
     let mut request = Request::post(url)
         .header(CONTENT_TYPE, "application/json")
-        .header("User-Agent", concat!("Roomful/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, ROOMFUL)
         .header("Roomful-Event-Id", event_id(delivery.id))
         .header("Roomful-Attempt", delivery.attempt);
     if !token.is_empty() {
@@ -243,4 +293,25 @@ fn sign_body(token: &str, time: u64, body: &str) -> String {
     mac.update(format!("{time}.").as_bytes());
     mac.update(body.as_bytes());
     wire::hex(&mac.finalize().into_bytes())
+}
+
+/// `Sign` of an event callback: the HMAC-SHA256 of the body, as it is sent, under the key.
+fn sign_callback(key: &str, body: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else { return String::new() };
+    mac.update(body.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_body_has_the_published_signature() {
+        let body = "{\n\t\"EventGroupId\":\t2,\n\t\"EventType\":\t204,\n\t\"CallbackTs\":\t1664209748188,\n\
+            \t\"EventInfo\":\t{\n\t\t\"RoomId\":\t8489,\n\t\t\"EventTs\":\t1664209748,\n\
+            \t\t\"EventMsTs\":\t1664209748180,\n\t\t\"UserId\":\t\"user_85034614\",\n\t\t\"Reason\":\t0\n\t}\n}";
+
+        assert_eq!(sign_callback("123654", body), "kkoFeO3Oh2ZHnjtg8tEAQhtXK16/KI05W3BQff8IvGA=");
+    }
 }

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use rooms::SdkAppId;
 use tokio_postgres::Row;
 
 use super::link::{Call, Link, Trouble};
-use super::rows::{app, unsigned};
+use super::rows::{line, unsigned};
 use super::{outbox, tables};
 use crate::engine::Kept;
-use crate::ledger::{Count, Ledger};
+use crate::ledger::{Count, Ledger, Line, Room};
 use crate::parts::{Changed, Living, Part, Rooms};
 use crate::superseded::superseded;
 use crate::{Change, Error, Job, WaitingEvent};
@@ -60,8 +59,8 @@ pub(super) struct Transaction<'a> {
 struct Unsent {
     calls: Vec<Call>,
     thens: Vec<Then>,
-    /// The apps that have more dead letters with it.
-    dead_of: Vec<SdkAppId>,
+    /// The lines that have more dead letters with it.
+    dead_of: Vec<Line>,
     /// Whether there may be fewer that wait after it.
     makes_room: bool,
 }
@@ -101,12 +100,12 @@ impl Transaction<'_> {
 
     /// Whether it depends on the answers what is to be sent.
     fn needs_care(&self, jobs: &[Job]) -> bool {
-        let mut come: HashMap<SdkAppId, Count> = HashMap::new();
+        let mut come: HashMap<Line, Count> = HashMap::new();
         let mut given_up = 0;
         for change in jobs.iter().flat_map(Job::changes) {
             match change {
                 Change::ReviveEvent(..) => return true,
-                Change::PutEvent(event) => come.entry(event.sdkappid).or_default().add(event.bytes() as u64),
+                Change::PutEvent(event) => come.entry(event.line()).or_default().add(event.bytes() as u64),
                 Change::FailEvent(_) => given_up += 1,
                 _ => {}
             }
@@ -123,13 +122,15 @@ impl Transaction<'_> {
         for ((part, change), _) in changes.iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless) {
             match change {
                 Change::PutEvent(event) => {
+                    let room = self.ledger.put(event.line(), event.bytes() as u64);
                     let turn = self.ledger.take_turn();
-                    let is_dead = self.ledger.put(event.sdkappid, event.bytes() as u64);
-                    calls.push(tables::put_event(event, turn, is_dead));
+                    if room != Room::Nowhere {
+                        calls.push(tables::put_event(event, turn, room == Room::Dead));
+                    }
                     if let Some(Ok(kept)) = results.get_mut(*part) {
-                        match is_dead {
-                            true => kept.given_up += 1,
-                            false => kept.events.push(WaitingEvent { turn, event: event.clone() }),
+                        match room {
+                            Room::Waits => kept.events.push(WaitingEvent { turn, event: event.clone() }),
+                            Room::Dead | Room::Nowhere => kept.given_up += 1,
                         }
                     }
                 }
@@ -238,18 +239,22 @@ impl Transaction<'_> {
         for change in changes {
             match change {
                 Change::PutEvent(event) => {
-                    let (app, bytes) = (event.sdkappid, event.bytes() as u64);
+                    let (line, bytes) = (event.line(), event.bytes() as u64);
                     // What goes before it may make room.
-                    if unsent.makes_room && self.ledger.is_full(app, bytes) {
+                    if unsent.makes_room && self.ledger.is_full(line, bytes) {
                         self.send(&mut unsent).await?;
                     }
-                    let turn = self.ledger.take_turn();
-                    let is_dead = self.ledger.put(app, bytes);
+                    let room = self.ledger.put(line, bytes);
+                    if room == Room::Nowhere {
+                        kept.given_up += 1;
+                        continue;
+                    }
+                    let (turn, is_dead) = (self.ledger.take_turn(), room == Room::Dead);
                     unsent.add(tables::put_event(event, turn, is_dead), Then::Nothing);
                     match is_dead {
                         true => {
                             kept.given_up += 1;
-                            unsent.dead_of.push(app);
+                            unsent.dead_of.push(line);
                         }
                         false => kept.events.push(WaitingEvent { turn, event: event.clone() }),
                     }
@@ -262,7 +267,7 @@ impl Transaction<'_> {
                     let rows = self.link.call(&tables::revive_event(*id, turn, at.unix_millis())).await?;
                     if let Some(row) = rows.first() {
                         let waiting = outbox::waiting(row)?;
-                        self.ledger.revive(waiting.event.sdkappid, waiting.event.bytes() as u64)?;
+                        self.ledger.revive(waiting.event.line(), waiting.event.bytes() as u64)?;
                         kept.events.push(waiting);
                     }
                 }
@@ -281,14 +286,14 @@ impl Transaction<'_> {
         for (answer, then) in self.link.call_all(&calls).await?.into_iter().zip(thens) {
             let rows = answer?;
             if let (Then::Failed, Some(row)) = (&then, rows.first()) {
-                dead_of.push(app(row, 0)?);
+                dead_of.push(line(row, 0)?);
             }
             self.note_event(then, rows.first())?;
         }
         dead_of.sort_unstable();
         dead_of.dedup();
-        for app in dead_of {
-            self.bury(app).await?;
+        for line in dead_of {
+            self.bury(line).await?;
         }
         Ok(())
     }
@@ -297,18 +302,18 @@ impl Transaction<'_> {
         let Some(row) = row else { return Ok(()) };
         match then {
             Then::Nothing => {}
-            Then::Deleted => self.ledger.delete(app(row, 0)?, row.try_get(1)?, unsigned(row, 2)?),
-            Then::Failed => self.ledger.fail(app(row, 0)?, unsigned(row, 1)?),
+            Then::Deleted => self.ledger.delete(line(row, 0)?, row.try_get(2)?, unsigned(row, 3)?),
+            Then::Failed => self.ledger.fail(line(row, 0)?, unsigned(row, 2)?),
         }
         Ok(())
     }
 
-    /// Forgets the oldest dead letters of an app that has too many.
-    async fn bury(&mut self, app: SdkAppId) -> Result<(), Trouble> {
-        while self.ledger.has_too_many_dead(app) {
-            let rows = self.link.call(&tables::bury(app.0)).await?;
+    /// Forgets the oldest dead letters of a line that has too many.
+    async fn bury(&mut self, line: Line) -> Result<(), Trouble> {
+        while self.ledger.has_too_many_dead(line) {
+            let rows = self.link.call(&tables::bury(line)).await?;
             let Some(oldest) = rows.first() else { return Ok(()) };
-            self.ledger.delete(app, true, unsigned(oldest, 0)?);
+            self.ledger.delete(line, true, unsigned(oldest, 0)?);
         }
         Ok(())
     }

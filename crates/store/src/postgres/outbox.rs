@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rooms::{SdkAppId, Time};
+use rooms::Time;
 use tokio_postgres::Row;
 
 use super::link::{Call, Link, Trouble};
-use super::rows::{app, unsigned};
+use super::rows::{line, unsigned};
 use crate::ledger::{Count, Ledger};
 use crate::outbox::{PAGE, gather};
 use crate::{Error, EventPage, EventsWanted, OutboxEvent, WaitingEvent};
@@ -17,31 +17,32 @@ const READ_AT_ONCE: i64 = 1000;
 /// What the table has, counted.
 pub(super) async fn ledger(link: &mut Link) -> Result<Ledger, Trouble> {
     let count = Call::new(
-        "SELECT sdkappid, failed, count(*), sum(bytes)::bigint, max(turn) FROM @.outbox GROUP BY sdkappid, failed
-         ORDER BY sdkappid",
+        "SELECT sdkappid, lane, failed, count(*), sum(bytes)::bigint, max(turn) FROM @.outbox
+         GROUP BY sdkappid, lane, failed ORDER BY sdkappid, lane",
         [],
     );
     let mut ledger = Ledger::default();
     for row in link.call(&count).await? {
-        let count = Count { events: unsigned(&row, 2)?, bytes: unsigned(&row, 3)? };
-        ledger.note(app(&row, 0)?, row.try_get(1)?, count, unsigned(&row, 4)?);
+        let count = Count { events: unsigned(&row, 3)?, bytes: unsigned(&row, 4)? };
+        ledger.note(line(&row, 0)?, row.try_get(2)?, count, unsigned(&row, 5)?);
     }
     Ok(ledger)
 }
 
 /// Reads events that wait, in the order of their turns.
 pub(super) async fn page(link: &mut Link, wanted: &EventsWanted) -> Result<EventPage, Trouble> {
-    let EventsWanted { sdkappid, subject, after, most_bytes } = wanted;
+    let EventsWanted { sdkappid, lane, subject, after, most_bytes } = wanted;
+    let lane = u32::from(lane.0);
     let read = match subject {
         Some(subject) => Call::new(
-            "SELECT id, sdkappid, subject, command, body, at, turn FROM @.outbox
-             WHERE sdkappid = $1 AND NOT failed AND turn > $2 AND subject = $4 ORDER BY turn LIMIT $3",
-            [sdkappid.0.into(), (*after).into(), PAGE.into(), subject.as_str().into()],
+            "SELECT id, sdkappid, lane, subject, command, body, at, turn FROM @.outbox
+             WHERE sdkappid = $1 AND lane = $5 AND NOT failed AND turn > $2 AND subject = $4 ORDER BY turn LIMIT $3",
+            [sdkappid.0.into(), (*after).into(), PAGE.into(), subject.as_str().into(), lane.into()],
         ),
         None => Call::new(
-            "SELECT id, sdkappid, subject, command, body, at, turn FROM @.outbox
-             WHERE sdkappid = $1 AND NOT failed AND turn > $2 ORDER BY turn LIMIT $3",
-            [sdkappid.0.into(), (*after).into(), PAGE.into()],
+            "SELECT id, sdkappid, lane, subject, command, body, at, turn FROM @.outbox
+             WHERE sdkappid = $1 AND lane = $4 AND NOT failed AND turn > $2 ORDER BY turn LIMIT $3",
+            [sdkappid.0.into(), (*after).into(), PAGE.into(), lane.into()],
         ),
     };
     gather(link.call(&read).await?.iter().map(waiting), *most_bytes)
@@ -63,7 +64,7 @@ pub(super) async fn for_each_dead_letter(
     let mut after = i64::MIN;
     loop {
         let read = Call::new(
-            "SELECT id, sdkappid, subject, command, body, at FROM @.outbox WHERE failed AND id > $1 ORDER BY id LIMIT $2",
+            "SELECT id, sdkappid, 0::bigint, subject, command, body, at FROM @.outbox WHERE failed AND id > $1 ORDER BY id LIMIT $2",
             [after.into(), READ_AT_ONCE.into()],
         );
         let rows = link.call(&read).await.map_err(Trouble::error)?;
@@ -77,19 +78,20 @@ pub(super) async fn for_each_dead_letter(
     }
 }
 
-/// An event from the columns id, sdkappid, subject, command, body, at, turn.
+/// An event from the columns id, sdkappid, lane, subject, command, body, at, turn.
 pub(super) fn waiting(row: &Row) -> Result<WaitingEvent, Trouble> {
-    Ok(WaitingEvent { turn: unsigned(row, 6)?, event: Arc::new(event(row)?) })
+    Ok(WaitingEvent { turn: unsigned(row, 7)?, event: Arc::new(event(row)?) })
 }
 
 fn event(row: &Row) -> Result<OutboxEvent, Trouble> {
-    let app: SdkAppId = app(row, 1)?;
+    let (sdkappid, lane) = line(row, 1)?;
     Ok(OutboxEvent {
         id: unsigned(row, 0)?,
-        sdkappid: app,
-        subject: row.try_get(2)?,
-        command: row.try_get(3)?,
-        body: row.try_get(4)?,
-        at: Time::from_unix_millis(unsigned(row, 5)?),
+        sdkappid,
+        lane,
+        subject: row.try_get(3)?,
+        command: row.try_get(4)?,
+        body: row.try_get(5)?,
+        at: Time::from_unix_millis(unsigned(row, 6)?),
     })
 }

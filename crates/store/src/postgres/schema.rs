@@ -131,6 +131,11 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE @.presence ADD COLUMN stay bigint NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE @.outbox ADD COLUMN lane bigint NOT NULL DEFAULT 0;
+    DROP INDEX @.outbox_by_app;
+    CREATE INDEX outbox_by_app ON @.outbox (sdkappid, lane, failed, turn);
+",
 ];
 
 /// Servers that begin at once on the same database do so one after the other ("Room" in ASCII).

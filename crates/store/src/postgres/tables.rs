@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::link::{Call, Link, Trouble};
 use super::rows::{app, record, scope, unsigned};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Line};
 use crate::parts::Living;
 use crate::rows::{json, unreadable};
 use crate::{Change, Error, OutboxEvent, Presence, Snapshot};
@@ -171,9 +171,9 @@ pub(super) fn calls(change: &Change) -> Result<Calls, Error> {
 /// An event comes, with its turn.
 pub(super) fn put_event(event: &OutboxEvent, turn: u64, is_dead: bool) -> Call {
     Call::new(
-        "INSERT INTO @.outbox (id, sdkappid, subject, command, body, at, failed, turn, bytes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (id) DO UPDATE SET sdkappid = EXCLUDED.sdkappid, subject = EXCLUDED.subject,
+        "INSERT INTO @.outbox (id, sdkappid, subject, command, body, at, failed, turn, bytes, lane)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (id) DO UPDATE SET sdkappid = EXCLUDED.sdkappid, lane = EXCLUDED.lane, subject = EXCLUDED.subject,
              command = EXCLUDED.command, body = EXCLUDED.body, at = EXCLUDED.at, failed = EXCLUDED.failed,
              turn = EXCLUDED.turn, bytes = EXCLUDED.bytes",
         [
@@ -186,19 +186,20 @@ pub(super) fn put_event(event: &OutboxEvent, turn: u64, is_dead: bool) -> Call {
             is_dead.into(),
             turn.into(),
             (event.bytes() as u64).into(),
+            u32::from(event.lane.0).into(),
         ],
     )
 }
 
-/// An event goes: its app, whether it was a dead letter, and its bytes are returned.
+/// An event goes: its app and lane, whether it was a dead letter, and its bytes are returned.
 pub(super) fn delete_event(id: u64) -> Call {
-    Call::new("DELETE FROM @.outbox WHERE id = $1 RETURNING sdkappid, failed, bytes", [id.into()])
+    Call::new("DELETE FROM @.outbox WHERE id = $1 RETURNING sdkappid, lane, failed, bytes", [id.into()])
 }
 
-/// A waiting event becomes a dead letter: its app and bytes are returned.
+/// A waiting event becomes a dead letter: its app, lane and bytes are returned.
 pub(super) fn fail_event(id: u64) -> Call {
     Call::new(
-        "UPDATE @.outbox SET failed = true WHERE id = $1 AND NOT failed RETURNING sdkappid, bytes",
+        "UPDATE @.outbox SET failed = true WHERE id = $1 AND NOT failed RETURNING sdkappid, lane, bytes",
         [id.into()],
     )
 }
@@ -207,17 +208,17 @@ pub(super) fn fail_event(id: u64) -> Call {
 pub(super) fn revive_event(id: u64, turn: u64, at: u64) -> Call {
     Call::new(
         "UPDATE @.outbox SET failed = false, turn = $2, at = $3 WHERE id = $1 AND failed
-         RETURNING id, sdkappid, subject, command, body, at, turn",
+         RETURNING id, sdkappid, lane, subject, command, body, at, turn",
         [id.into(), turn.into(), at.into()],
     )
 }
 
-/// The oldest dead letter of an app makes room: its bytes are returned.
-pub(super) fn bury(app: u32) -> Call {
+/// The oldest dead letter of a line makes room: its bytes are returned.
+pub(super) fn bury((app, lane): Line) -> Call {
     Call::new(
         "DELETE FROM @.outbox WHERE id =
-             (SELECT id FROM @.outbox WHERE sdkappid = $1 AND failed ORDER BY turn LIMIT 1) RETURNING bytes",
-        [app.into()],
+             (SELECT id FROM @.outbox WHERE sdkappid = $1 AND lane = $2 AND failed ORDER BY turn LIMIT 1) RETURNING bytes",
+        [app.0.into(), u32::from(lane.0).into()],
     )
 }
 

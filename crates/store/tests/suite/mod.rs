@@ -11,8 +11,8 @@ use rooms::{
     RoomType, SdkAppId, SessionId, Time, UserId,
 };
 use store::{
-    ApiKey, App, Change, Error, EventPage, EventsWanted, Intent, OutboxEvent, Presence, Queued, RoomScope,
-    Snapshot, Store as _, StoredSession,
+    ApiKey, App, Change, Error, EventPage, EventsWanted, Intent, Lane, OutboxEvent, Presence, Queued,
+    RoomScope, Snapshot, Store as _, StoredSession,
 };
 
 use crate::At;
@@ -23,6 +23,7 @@ pub(crate) fn event(app: SdkAppId, subject: &str, id: u64) -> OutboxEvent {
     OutboxEvent {
         id,
         sdkappid: app,
+        lane: Lane::WEBHOOKS,
         subject: subject.into(),
         command: "Live.CallbackAfterCreateRoom".into(),
         body: "{}".into(),
@@ -39,7 +40,8 @@ pub(crate) fn waiting(
     most_bytes: usize,
 ) -> EventPage {
     let subject = subject.map(String::from);
-    block_on(store.waiting_events(EventsWanted { sdkappid: app, subject, after, most_bytes })).unwrap()
+    let lane = Lane::WEBHOOKS;
+    block_on(store.waiting_events(EventsWanted { sdkappid: app, lane, subject, after, most_bytes })).unwrap()
 }
 
 pub(crate) fn ids(page: &EventPage) -> Vec<u64> {
@@ -89,6 +91,7 @@ fn what_was_acknowledged_is_read_back() {
         name: "demo".into(),
         admins: vec![user("administrator")],
         webhook: None,
+        callbacks: Vec::new(),
     };
     let session = StoredSession {
         id: SessionId(u64::MAX - 1),
@@ -177,7 +180,7 @@ fn what_was_acknowledged_is_read_back() {
         presence: vec![presence(u64::MAX - 1, r1)],
         intents: vec![(APP, over("r2", r2))],
         // What was told and forgotten at once took no turn.
-        waiting: vec![(APP, 2)],
+        waiting: vec![(APP, Lane::WEBHOOKS, 2)],
         last_event: 7,
         ..Snapshot::default()
     };
@@ -278,7 +281,7 @@ fn turns_go_on_after_a_restart() {
     let (store, snapshot) = at.open(Box::new(|_| {})).unwrap();
     block_on(store.commit(vec![Change::PutEvent(event(APP, "a", 3).into())])).unwrap();
 
-    let newest = snapshot.waiting[0].1;
+    let newest = snapshot.waiting[0].2;
     assert_eq!(ids(&waiting(&store, APP, None, newest, usize::MAX)), [3]);
 }
 
@@ -315,6 +318,44 @@ fn one_app_s_waiting_events_and_dead_letters_take_no_room_from_another_s() {
     assert_eq!((of(other), of(APP)), (1, MOST));
     assert_eq!(ids(&waiting(&store, APP, None, 0, usize::MAX)), [5], "there is room again");
     assert_eq!(ids(&waiting(&store, other, None, 0, usize::MAX)), [2, 3]);
+}
+
+#[test]
+fn event_callbacks_take_no_room_from_webhooks_and_what_finds_none_is_gone() {
+    const MOST: u64 = 20_000;
+    let at = At::new();
+    let (room, media) = (Lane(1), Lane(2));
+    let put = |lane, id: u64| {
+        let (lane, subject) = (lane, if lane == Lane::WEBHOOKS { "r".into() } else { id.to_string() });
+        Change::PutEvent(OutboxEvent { lane, subject, ..event(APP, "r", id) }.into())
+    };
+    let of = |store: &Queued, lane| {
+        let wanted = EventsWanted { sdkappid: APP, lane, subject: None, after: 0, most_bytes: usize::MAX };
+        ids(&block_on(store.waiting_events(wanted)).unwrap())
+    };
+    let given_up = Arc::new(Mutex::new(0));
+    let hears = given_up.clone();
+    {
+        let (store, _) = at
+            .open(Box::new(move |group: store::Committed| *hears.lock().unwrap() += group.given_up))
+            .unwrap();
+        block_on(store.commit((0..MOST + 5).map(|number| put(room, 100 + number)).collect())).unwrap();
+        block_on(store.commit(vec![put(Lane::WEBHOOKS, 1), put(media, 2), put(room, 3)])).unwrap();
+        assert_eq!(*given_up.lock().unwrap(), 6);
+        // Long ones find none either.
+        block_on(store.commit(vec![Change::DeleteEvent(100), Change::DeleteEvent(101)])).unwrap();
+        let body = "x".repeat(8 << 20);
+        let long = OutboxEvent { lane: room, body, ..event(APP, "long", 4) };
+        block_on(store.commit(vec![Change::PutEvent(long.into()), put(room, 5)])).unwrap();
+        assert_eq!(*given_up.lock().unwrap(), 7);
+    }
+
+    let (store, snapshot) = at.open(Box::new(|_| {})).unwrap();
+    let lanes: Vec<_> = snapshot.waiting.iter().map(|(app, lane, _)| (*app, *lane)).collect();
+    assert_eq!(lanes, [(APP, Lane::WEBHOOKS), (APP, room), (APP, media)]);
+    assert_eq!((of(&store, Lane::WEBHOOKS), of(&store, media)), (vec![1], vec![2]));
+    assert_eq!(of(&store, room).first(), Some(&102));
+    assert_eq!(at.failed_events(), [], "none of them is a dead letter");
 }
 
 #[test]
