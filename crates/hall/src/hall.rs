@@ -27,7 +27,7 @@ use crate::command::{
     Upshot, Verdict,
 };
 use crate::exchange::{Audience, Durably, Effect, Input, Question, Reply, Told, Write};
-use crate::notes::{Happening, Note, Returned, Stays};
+use crate::notes::{Happening, Returned, Stays};
 use crate::plans::{PlanId, Plans, Touches};
 use crate::reviews::{Place, Review, Reviews};
 use crate::standing::Wish;

@@ -19,7 +19,7 @@ struct Scene {
 }
 
 fn host(name: &str) -> Host {
-    let number = i64::from(name.as_bytes()[0]);
+    let number = i64::from(name.as_bytes().first().copied().unwrap_or_default());
     Host {
         room: Incarnation { room: RoomId::parse(name).unwrap(), number },
         owner: UserId::parse("own").unwrap(),

@@ -29,8 +29,8 @@ use hall::{
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rooms::{
-    Block, Content, Counters, Device, Event, Fields, Gift, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey,
-    RequestKind, Role, Room, RoomId, RoomInfo, RoomType, RtcEvent, SeatLocks, SessionId, Time, UserId,
+    Block, Counters, Device, Event, Fields, IfTaken, Keep, RECENT_MESSAGES, Record, RecordKey, RequestKind,
+    Role, Room, RoomId, RoomInfo, RoomType, RtcEvent, SeatLocks, SessionId, Time, UserId,
 };
 
 use reviews::{Asked, PATIENCE, Reviewing};
@@ -240,6 +240,9 @@ impl Place {
     }
 }
 
+/// Where and when somebody asked for something, and for what.
+type Order = (usize, Time, Option<(By, Command)>);
+
 struct World {
     rng: rand_chacha::ChaCha8Rng,
     now: Time,
@@ -247,8 +250,7 @@ struct World {
     disk: BTreeMap<usize, Kept>,
     jobs: VecDeque<Job>,
     answers: Vec<(usize, u64, PlanId, Result<(), Refused>)>,
-    /// Where, when and what.
-    asked: HashMap<u64, (usize, Time, Option<(By, Command)>)>,
+    asked: HashMap<u64, Order>,
     questions: Vec<Asked>,
     /// The disk says nothing.
     hangs: bool,

@@ -74,17 +74,19 @@ impl Server {
         live: Arc<Live>,
         chronicle: Arc<Chronicle>,
     ) -> Arc<Self> {
+        let sender = Arc::new(Sender::new(config.webhooks.allow_private));
         let server = Arc::new(Self {
             store,
             sessions: Sessions::default(),
             chronicle,
             scale: Scale::new(clock::now()),
-            sender: Arc::new(Sender::new(config.webhooks.allow_private)),
             event_ids: Arc::new(EventIds::after(snapshot.last_event)),
             default_receivers: Receivers {
                 webhook: Arc::new(config.webhooks.default_receiver()),
                 callbacks: config.callbacks.receivers().into(),
+                sender: sender.clone(),
             },
+            sender,
             frequencies,
             apps: RwLock::default(),
             bodies: Budget::of_all(),
@@ -129,7 +131,6 @@ impl Server {
             self.store.clone(),
             self.event_ids.clone(),
             self.default_receivers.clone(),
-            self.sender.clone(),
             self.live.clone(),
         )));
         accounts.into_iter().for_each(|account| app.known.write().restore_account(account));

@@ -81,8 +81,7 @@ pub(crate) struct Tenant {
     callbacks: RwLock<Arc<[Callback]>>,
     default: Receivers,
     webhook_log_limit: RateLimit,
-    /// Asks its receiver, about so much at once.
-    pub(crate) sender: Arc<Sender>,
+    /// About so much its receiver is asked at once.
     pub(crate) questions: Arc<Budget>,
     /// What carries its rooms' sound and pictures.
     pub(crate) live: Arc<Live>,
@@ -93,6 +92,8 @@ pub(crate) struct Tenant {
 pub(crate) struct Receivers {
     pub(crate) webhook: Arc<Webhook>,
     pub(crate) callbacks: Arc<[Callback]>,
+    /// What reaches them, and those that apps have of their own.
+    pub(crate) sender: Arc<Sender>,
 }
 
 /// What decides who may act for an app.
@@ -133,7 +134,6 @@ impl Tenant {
         store: Arc<dyn Store>,
         event_ids: Arc<EventIds>,
         default: Receivers,
-        sender: Arc<Sender>,
         live: Arc<Live>,
     ) -> Self {
         let callbacks = callbacks(&record, &default.callbacks);
@@ -161,10 +161,14 @@ impl Tenant {
             callbacks: RwLock::new(callbacks),
             default,
             webhook_log_limit: RateLimit::new(1),
-            sender,
             questions: Budget::of_questions(),
             live,
         }
+    }
+
+    /// What reaches its receivers.
+    pub(crate) fn sender(&self) -> &Arc<Sender> {
+        &self.default.sender
     }
 
     /// Where its events go; a URL of "" is nowhere.

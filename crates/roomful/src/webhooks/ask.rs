@@ -118,7 +118,7 @@ async fn ask(
     let body = body.to_string();
     let Some(_held) = app.questions.hold(body.len()) else { return Verdict::NotAsked };
     let delivery = Delivery { app: app.id, command, body: &body, id: app.event_ids.next(), attempt: 1 };
-    let trouble = match app.sender.ask(&webhook, &delivery, deadline).await {
+    let trouble = match app.sender().ask(&webhook, &delivery, deadline).await {
         Ok(answer) => match serde_json::from_slice(&answer) {
             Ok(answer) => return read(answer),
             Err(error) => format!("a webhook answer cannot be read: {error}"),
