@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rooms::Time;
 
-/// Now. It follows the system's clock, and never goes back.
+use crate::lease::running;
+
+/// Now. It follows the system's clock, or in a cluster its database's, and never goes back.
 ///
 /// Where that is set to another time, all deadlines there are would be over at once, or never: mutes, bans, lifetimes of rooms.
 /// So this one goes on at its own pace, and gains or loses at most a millisecond in one until it is right.
@@ -17,9 +19,21 @@ pub(crate) fn now() -> Time {
     Time::from_unix_millis(CLOCK.read(running, wall))
 }
 
+/// What is added to the time since the machine was started to have the clock that is followed; `i64::MIN` is the system's.
+static FOLLOWED: AtomicI64 = AtomicI64::new(i64::MIN);
+
+/// From now on another clock than the system's is followed: that which is ahead of the time since the machine was started by so
+/// many milliseconds.
+pub(crate) fn follow(offset: i64) {
+    FOLLOWED.store(offset, Ordering::Relaxed);
+}
+
 fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    match FOLLOWED.load(Ordering::Relaxed) {
+        i64::MIN => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        offset => millis(running()).saturating_add_signed(offset),
+    }
 }
 
 /// How often it is held against the system's clock, in milliseconds.

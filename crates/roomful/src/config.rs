@@ -123,6 +123,28 @@ settings! {
             "The file that has the database's password, where the address has none.";
     }
 
+    "Several nodes that answer as one, over a PostgreSQL database. docs/cluster.md has the rest."
+    [cluster] Cluster {
+        url: String = String::new(), secret(),
+            "The database of the cluster that this server is a node of, as store.url has it; also `serve --cluster`. \"\" is a \
+             server alone.";
+        secret: String = String::new(), secret(),
+            "What all nodes of the cluster share and nobody else knows: 32 bytes in hex. `roomful cluster secret` prints one.";
+        secret_file: Option<PathBuf> = None, file(),
+            "The file that has the secret.";
+        listen: Option<SocketAddr> = None, address_or_none(),
+            "Where to listen for the other nodes (UDP), on a network that is theirs. \"\" is the address of server.listen, two \
+             ports on, or any port where that is taken.";
+        advertise: Option<SocketAddr> = None, address_or_none(),
+            "Where the other nodes reach that, where it is not the address at which this one listens; port 0 is the same port.";
+        client_url: String = String::new(), text(),
+            "Where clients reach this node, as \"https://one.live.example.org\": what clients of other nodes are told, to go to \
+             when theirs is gone. \"\" is the address of server.listen, unless that is 0.0.0.0.";
+        lease: Duration = 6 * SECOND, duration(6 * SECOND..=2 * MINUTE),
+            "For how long a node answers while the database does not. It is found to be gone an eighth (and at least a second) \
+             later. Longer bears with a database that fails over, and takes over the later when a node is gone.";
+    }
+
     "What one app, one user, and everybody together may do. 0 lifts a limit."
     [limits] Limits {
         calls_per_second: u32 = 200, number(0..=MANY, "calls a second"),
@@ -328,7 +350,26 @@ impl Config {
         }
         config.read_environment(environment)?;
         config.check()?;
+        config.settle();
         Ok(config)
+    }
+
+    /// The records of a node are those of its cluster.
+    fn settle(&mut self) {
+        if !self.cluster.url.is_empty() {
+            self.store.url.clone_from(&self.cluster.url);
+        }
+    }
+
+    /// The server is a node of the cluster on that database, whatever else was said.
+    pub(crate) fn join(&mut self, url: String) -> anyhow::Result<()> {
+        if self.store.url == self.cluster.url {
+            self.store.url.clear();
+        }
+        self.cluster.url = url;
+        self.check()?;
+        self.settle();
+        Ok(())
     }
 
     fn read_file(&mut self, table: &Table) -> anyhow::Result<()> {
@@ -410,6 +451,16 @@ impl Config {
                 "media.turn_secret is needed for the TURN servers of media.ice_urls: their static-auth-secret"
             );
         }
+        let Cluster { url, client_url, .. } = &self.cluster;
+        if !url.is_empty() && !self.store.url.is_empty() && *url != self.store.url {
+            bail!(
+                "cluster.url and store.url name two databases; the records of a cluster are in that of cluster.url"
+            );
+        }
+        if !client_url.is_empty() && !client_url.starts_with("https://") && !client_url.starts_with("http://")
+        {
+            bail!("cluster.client_url begins with https:// or http://");
+        }
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             bail!("tls.cert and tls.key go together; only one of them is set");
         }
@@ -418,12 +469,23 @@ impl Config {
 
     /// What is set and does nothing, for want of something else, with what it wants.
     pub(crate) fn idle(&self) -> Vec<(&'static str, &'static str)> {
-        let Self { store, webhooks, callbacks, media, .. } = self;
+        let Self { store, cluster, webhooks, callbacks, media, .. } = self;
+        let is_node = !cluster.url.is_empty();
         let receives = !webhooks.url.is_empty();
         let relays = media.ice_urls.iter().any(|url| url.starts_with("turn"));
         let has_password = store.password_file.is_some();
         let all = [
-            ("store.password_file", "store.url", !store.url.is_empty() || !has_password),
+            (
+                "store.password_file",
+                "store.url or cluster.url",
+                is_node || !store.url.is_empty() || !has_password,
+            ),
+            ("cluster.secret", "cluster.url", is_node || cluster.secret.is_empty()),
+            ("cluster.secret_file", "cluster.url", is_node || cluster.secret_file.is_none()),
+            ("cluster.listen", "cluster.url", is_node || cluster.listen.is_none()),
+            ("cluster.advertise", "cluster.url", is_node || cluster.advertise.is_none()),
+            ("cluster.client_url", "cluster.url", is_node || cluster.client_url.is_empty()),
+            ("cluster.lease", "cluster.url", is_node || cluster.lease == Cluster::default().lease),
             ("webhooks.events", "webhooks.url", receives || webhooks.events.is_empty()),
             ("webhooks.token", "webhooks.url", receives || webhooks.token.is_empty()),
             (

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use store::Change;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::config::Config;
 use crate::error::ApiError;
 use crate::server::Server;
 use crate::webhooks::{self, check_url};
@@ -121,26 +122,42 @@ pub(crate) fn routes(server: Arc<Server>, about: About) -> Router {
 
 /// What `roomful doctor` and `roomful load-test` need to know: where clients come in, and whether all is well.
 fn about_server(server: &Server, about: &About) -> Value {
+    let media = server.live.media();
+    let (udp, tcp) = media.addresses();
+    let trouble = match server.is_draining() {
+        true => "it drains, and will stop".to_string(),
+        false => server.store.health().err().map(|error| error.to_string()).unwrap_or_default(),
+    };
+    let turn = crate::live::relay_urls(&server.config, media, about.listen);
+    about_any(&server.config, about, [udp, tcp, media.relay_addresses()], &turn, &trouble)
+}
+
+/// The same of a node of several, of which another has the media.
+pub(crate) fn about_node(config: &Config, about: &About, trouble: &str) -> Value {
+    about_any(config, about, [&[], &[], &[]], &[], trouble)
+}
+
+fn about_any(
+    config: &Config,
+    about: &About,
+    [udp, tcp, turn_udp]: [&[SocketAddr]; 3],
+    turn: &[String],
+    trouble: &str,
+) -> Value {
     let About { listen, is_tls } = about;
     let ip = if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
     // A certificate holds for a name, not for an address.
-    let name = is_tls.then(|| crate::tls::name(&server.config.tls)).flatten();
+    let name = is_tls.then(|| crate::tls::name(&config.tls)).flatten();
     let host = name.map_or_else(
         || SocketAddr::new(ip, listen.port()).to_string(),
         |name| format!("{name}:{}", listen.port()),
     );
     let scheme = if *is_tls { "https" } else { "http" };
-    let media = server.live.media();
-    let (udp, tcp) = media.addresses();
     let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let trouble = match server.is_draining() {
-        true => "it drains, and will stop".to_string(),
-        false => server.store.health().err().map(|error| error.to_string()).unwrap_or_default(),
-    };
     json!({
         "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "url": format!("{scheme}://{host}"),
-        "listen": [listen.to_string()], "udp": texts(udp), "tcp": texts(tcp), "turn_udp": texts(media.relay_addresses()),
-        "turn": crate::live::relay_urls(&server.config, media, *listen), "trouble": trouble,
+        "listen": [listen.to_string()], "udp": texts(udp), "tcp": texts(tcp), "turn_udp": texts(turn_udp),
+        "turn": turn, "trouble": trouble,
     })
 }
 

@@ -37,15 +37,20 @@ pub(crate) enum Opened {
     Secure(Box<BufReader<TlsStream<TcpStream>>>),
 }
 
-/// Looks at what a connection begins with. One that is not for HTTP is served here until it ends; then it is `None`.
-pub(crate) async fn open(stream: TcpStream, tls: Option<&TlsAcceptor>, media: &Media) -> Option<Opened> {
+/// Looks at what a connection begins with. One that is not for HTTP is served here until it ends; then it is `None`. Where there is
+/// no media, only HTTP is.
+pub(crate) async fn open(
+    stream: TcpStream,
+    tls: Option<&TlsAcceptor>,
+    media: Option<&Media>,
+) -> Option<Opened> {
     let mut first = [0];
     let peeked = tokio::time::timeout(TIMEOUT, stream.peek(&mut first)).await;
     let [first] = peeked.ok()?.ok().filter(|count| *count > 0).map(|_| first)?;
     match (first, tls) {
         (HANDSHAKE, Some(tls)) => open_secure(stream, tls, media).await,
         (..LETTERS, _) => {
-            serve_media(stream, media).await;
+            serve_media(stream, media?).await;
             None
         }
         (_, None) => Some(Opened::Plain(stream)),
@@ -56,7 +61,7 @@ pub(crate) async fn open(stream: TcpStream, tls: Option<&TlsAcceptor>, media: &M
     }
 }
 
-async fn open_secure(stream: TcpStream, tls: &TlsAcceptor, media: &Media) -> Option<Opened> {
+async fn open_secure(stream: TcpStream, tls: &TlsAcceptor, media: Option<&Media>) -> Option<Opened> {
     let remote = stream.peer_addr().ok()?;
     let stream = tokio::time::timeout(TIMEOUT, tls.accept(stream)).await.ok()?.ok()?;
     let protocol = stream.get_ref().1.alpn_protocol().map(|protocol| protocol == TURN);
@@ -70,7 +75,7 @@ async fn open_secure(stream: TcpStream, tls: &TlsAcceptor, media: &Media) -> Opt
         }
     };
     if is_turn {
-        media.relay(stream, remote, Vec::new()).await;
+        media?.relay(stream, remote, Vec::new()).await;
         return None;
     }
     Some(Opened::Secure(stream))

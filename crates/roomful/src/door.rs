@@ -4,14 +4,15 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::http::HeaderValue;
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Either;
@@ -22,12 +23,15 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::demux::{self, Opened};
+use crate::error::{ApiError, Code};
 use crate::host;
+use crate::live::Live;
 use crate::metrics::{self, Metrics};
-use crate::patience::Patient;
+use crate::patience::{Course, Patient};
 use crate::places::Places;
 use crate::rest;
 use crate::rtc;
@@ -58,7 +62,7 @@ const SOCKET_BYTES: u32 = 256 * 1024;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// What every connection is served with.
+/// What requests are served with.
 #[derive(Clone)]
 pub(crate) struct Served {
     pub(crate) server: Arc<Server>,
@@ -70,6 +74,145 @@ pub(crate) struct Served {
 /// Whose connection a request came on.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// A request, and how it came.
+pub(crate) struct Came {
+    pub(crate) request: Request<Incoming>,
+    /// `None` for what came by the control socket.
+    pub(crate) peer: Option<Peer>,
+    pub(crate) course: Course,
+    /// How this node counts it, where it is one of several.
+    pub(crate) counted: Option<Counted>,
+}
+
+/// An answer on its way out.
+pub(crate) type Response = hyper::Response<Either<rest::Body, axum::body::Body>>;
+
+/// A node of several, where who answers is another question with each request.
+pub(crate) trait Shared: Send + Sync {
+    /// Answers one.
+    fn answer(self: Arc<Self>, came: Came) -> Pin<Box<dyn Future<Output = Response> + Send>>;
+    /// True once connections are to end.
+    fn ending(&self) -> watch::Receiver<bool>;
+    /// Where media that comes on the same port goes, while it is here.
+    fn live(&self) -> Option<Arc<Live>>;
+}
+
+/// Who answers behind a door.
+#[derive(Clone)]
+pub(crate) enum House {
+    /// This server, whatever is asked.
+    Own(Served),
+    /// One of several.
+    Shared(Arc<dyn Shared>),
+}
+
+impl House {
+    fn ending(&self) -> watch::Receiver<bool> {
+        match self {
+            Self::Own(served) => served.server.draining.subscribe(),
+            Self::Shared(shared) => shared.ending(),
+        }
+    }
+
+    fn live(&self) -> Option<Arc<Live>> {
+        match self {
+            Self::Own(served) => Some(served.server.live.clone()),
+            Self::Shared(shared) => shared.live(),
+        }
+    }
+
+    /// Whether it is for the operator, and nothing but HTTP.
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Own(served) if served.calls.is_none())
+    }
+
+    async fn answer(&self, came: Came) -> Response {
+        match self {
+            Self::Own(served) => served.answer(came).await,
+            Self::Shared(shared) => shared.clone().answer(came).await,
+        }
+    }
+}
+
+impl Served {
+    /// Answers one: REST calls directly, everything else through the routes.
+    pub(crate) async fn answer(&self, came: Came) -> Response {
+        let Self { server, calls, routes } = self;
+        let Came { mut request, peer, course, counted } = came;
+        let is_rtc = calls.is_some() && rtc::is_call(&request);
+        let is_call = calls.is_some() && request.uri().path().starts_with("/v4/");
+        // An SDK sends its endpoint as it was told, a scheme before it too.
+        let trouble = host::trouble(&request).filter(|_| !(is_rtc && host::is_one(&request)));
+        let mut response = match (trouble, calls) {
+            (Some(trouble), _) => host::refusal(trouble).map(Either::Right),
+            (None, Some(metrics)) if is_call => {
+                rest::handle(server, metrics, request).await.map(Either::Left)
+            }
+            (None, Some(_)) if is_rtc => rtc::handle(server.clone(), request).await.map(Either::Left),
+            (None, _) => {
+                request.extensions_mut().insert(course);
+                if let Some(peer) = peer {
+                    request.extensions_mut().insert(peer);
+                }
+                if let Some(counted) = counted {
+                    request.extensions_mut().insert(counted);
+                }
+                match routes.call(request).await {
+                    Ok(response) => response.map(Either::Right),
+                    Err(never) => match never {},
+                }
+            }
+        };
+        if !server.lease.is_held_soon().await {
+            response = unsure((is_call, is_rtc), UNSURE);
+        }
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+/// What is answered by who may have been overtaken meanwhile.
+const UNSURE: &str = "this node has not reached the cluster's database for too long to be sure of an answer; it is not known \
+                      whether it was done";
+
+/// Says to whoever asks that there is no answer, in the form in which it was asked: a REST call, one of the RTC API, or another.
+pub(crate) fn unsure((is_rest, is_rtc): (bool, bool), why: &'static str) -> Response {
+    match (is_rest, is_rtc) {
+        (true, _) => rest::refusal(ApiError::new(Code::Internal, why)).map(Either::Left),
+        (_, true) => rtc::unavailable(why).map(Either::Left),
+        _ => {
+            let mut response =
+                hyper::Response::new(Either::Right(axum::body::Body::from(format!("{why}\n"))));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            response
+        }
+    }
+}
+
+/// A connection of a member's that came in here: it is counted for as long as this is.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    _one: Arc<One>,
+}
+
+impl Counted {
+    /// One more of `all`.
+    pub(crate) fn of(all: &Arc<AtomicU64>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self { _one: Arc::new(One(all.clone())) }
+    }
+}
+
+struct One(Arc<AtomicU64>);
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What connections need to come in.
 pub(crate) struct Door {
@@ -89,7 +232,7 @@ pub(crate) fn listen(address: SocketAddr, advice: &str) -> anyhow::Result<TcpLis
 }
 
 /// Lets connections in.
-pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, served: Served, door: Arc<Door>) {
+pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, house: House, door: Arc<Door>) {
     let (mut refused, mut failed) = (Notice::default(), Notice::default());
     loop {
         // A socket belongs to the runtime that made it, so it is handed over bare.
@@ -117,19 +260,19 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, serv
             }
         };
         let _ = stream.set_nodelay(true);
-        let (served, tls, peer) = (served.clone(), tls.clone(), Peer(address));
+        let (house, tls, peer) = (house.clone(), tls.clone(), Peer(address));
         door.workers.spawn(async move {
             let Ok(stream) = TcpStream::from_std(stream) else { return };
-            if served.calls.is_none() {
-                // For the operator, not for clients: nothing but HTTP is there.
-                return serve(Patient::new(stream, Some(place)), served, Some(peer)).await;
+            if house.is_plain() {
+                return serve(Patient::new(stream, Some(place)), house, Some(peer)).await;
             }
-            match demux::open(stream, tls.as_ref(), served.server.live.media()).await {
+            let live = house.live();
+            match demux::open(stream, tls.as_ref(), live.as_deref().map(Live::media)).await {
                 Some(Opened::Plain(stream)) => {
-                    serve(Patient::new(stream, Some(place)), served, Some(peer)).await
+                    serve(Patient::new(stream, Some(place)), house, Some(peer)).await
                 }
                 Some(Opened::Secure(stream)) => {
-                    serve(Patient::new(stream, Some(place)), served, Some(peer)).await
+                    serve(Patient::new(stream, Some(place)), house, Some(peer)).await
                 }
                 None => {}
             }
@@ -138,11 +281,11 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, serv
 }
 
 /// Lets the command line in, which has no bounds: whoever may open the socket owns the data.
-pub(crate) async fn accept_control(socket: UnixListener, served: Served) {
+pub(crate) async fn accept_control(socket: UnixListener, house: House) {
     let mut failed = Notice::default();
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(Patient::new(stream, None), served.clone(), None))),
+            Ok((stream, _)) => drop(tokio::spawn(serve(Patient::new(stream, None), house.clone(), None))),
             Err(error) => {
                 failed.warn_of(&error);
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -173,45 +316,23 @@ impl Notice {
     }
 }
 
-/// Serves one connection: REST calls directly, everything else through the routes. The control socket has no peer.
-async fn serve<S>(stream: Patient<S>, served: Served, peer: Option<Peer>)
+/// Serves one connection. The control socket has no peer.
+pub(crate) async fn serve<S>(stream: Patient<S>, house: House, peer: Option<Peer>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut draining = served.server.draining.subscribe();
+    let mut ending = house.ending();
     let course = stream.course();
     let idle = course.clone();
     // A connection has these to itself, while what they lead to is everybody's: another core's count of it costs.
-    let served = Arc::new(served);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let (served, course) = (served.clone(), course.clone());
-        let is_rtc = served.calls.is_some() && rtc::is_call(&request);
-        let is_call = request.uri().path().starts_with("/v4/");
-        // An SDK sends its endpoint as it was told, a scheme before it too.
-        let trouble = host::trouble(&request).filter(|_| !(is_rtc && host::is_one(&request)));
+    let house = Arc::new(house);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (house, course) = (house.clone(), course.clone());
         course.begin();
         async move {
-            let mut response = match (trouble, &served.calls) {
-                (Some(trouble), _) => host::refusal(trouble).map(Either::Right),
-                (None, Some(metrics)) if is_call => {
-                    rest::handle(&served.server, metrics, request).await.map(Either::Left)
-                }
-                (None, Some(_)) if is_rtc => {
-                    rtc::handle(served.server.clone(), request).await.map(Either::Left)
-                }
-                (None, _) => {
-                    request.extensions_mut().insert(course.clone());
-                    if let Some(peer) = peer {
-                        request.extensions_mut().insert(peer);
-                    }
-                    match served.routes.call(request).await {
-                        Ok(response) => response.map(Either::Right),
-                        Err(never) => match never {},
-                    }
-                }
-            };
+            let came = Came { request, peer, course: course.clone(), counted: None };
+            let response = house.answer(came).await;
             course.end();
-            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok::<_, Infallible>(response)
         }
     });
@@ -225,7 +346,7 @@ where
     // Looked at when it is woken itself, not with everything that happens on the connection.
     let mut end: FuturesUnordered<_> = std::iter::once(async move {
         tokio::select! {
-            () = drained(&mut draining) => End::Drain,
+            () = drained(&mut ending) => End::Drain,
             () = idle.idle() => End::Idle,
         }
     })

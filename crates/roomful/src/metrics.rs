@@ -55,35 +55,12 @@ impl Metrics {
             .increment(1);
     }
 
-    /// The page, with the gauges as they are now.
-    pub(crate) fn render(&self, server: &Server, places: &Places) -> String {
-        let (rooms, members) = server.totals();
-        gauge!("roomful_rooms").set(rooms as f64);
-        gauge!("roomful_members").set(members as f64);
-        gauge!("roomful_sessions").set(server.sessions.len() as f64);
+    /// The page, with the gauges as they are now. A node of several that does not have the records has no `server`.
+    pub(crate) fn render(&self, server: Option<&Server>, places: &Places) -> String {
         gauge!("roomful_connections").set(places.taken() as f64);
-        gauge!("roomful_body_budget_bytes").set(server.bodies.left() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
-        let history = server.chronicle.numbers();
-        counter!("roomful_history_rows_total").absolute(history.written);
-        counter!("roomful_history_refused_total").absolute(history.refused);
-        counter!("roomful_history_failures_total").absolute(history.failures);
-        gauge!("roomful_history_waiting_bytes").set(history.waiting_bytes as f64);
-        let media = server.live.media();
-        gauge!("roomful_media_connections").set(media.connections() as f64);
-        for (what, count) in media.counters().all() {
-            counter!("roomful_media_total", "what" => what).absolute(count);
-        }
-        if let Some(relay) = media.turn_counters() {
-            gauge!("roomful_turn_allocations").set(relay.allocations() as f64);
-            counter!("roomful_turn_allocations_total").absolute(relay.made());
-            let (from_clients, to_clients) = relay.bytes();
-            counter!("roomful_turn_bytes_total", "direction" => "from_clients").absolute(from_clients);
-            counter!("roomful_turn_bytes_total", "direction" => "to_clients").absolute(to_clients);
-            counter!("roomful_turn_dropped_total").absolute(relay.dropped());
-            for (code, count) in relay.refusals() {
-                counter!("roomful_turn_refusals_total", "code" => code.to_string()).absolute(count);
-            }
+        if let Some(server) = server {
+            note_server(server);
         }
         self.prometheus.render()
     }
@@ -98,6 +75,35 @@ impl Metrics {
 
     pub(crate) fn handle(&self) -> PrometheusHandle {
         self.prometheus.clone()
+    }
+}
+
+fn note_server(server: &Server) {
+    let (rooms, members) = server.totals();
+    gauge!("roomful_rooms").set(rooms as f64);
+    gauge!("roomful_members").set(members as f64);
+    gauge!("roomful_sessions").set(server.sessions.len() as f64);
+    gauge!("roomful_body_budget_bytes").set(server.bodies.left() as f64);
+    let history = server.chronicle.numbers();
+    counter!("roomful_history_rows_total").absolute(history.written);
+    counter!("roomful_history_refused_total").absolute(history.refused);
+    counter!("roomful_history_failures_total").absolute(history.failures);
+    gauge!("roomful_history_waiting_bytes").set(history.waiting_bytes as f64);
+    let media = server.live.media();
+    gauge!("roomful_media_connections").set(media.connections() as f64);
+    for (what, count) in media.counters().all() {
+        counter!("roomful_media_total", "what" => what).absolute(count);
+    }
+    if let Some(relay) = media.turn_counters() {
+        gauge!("roomful_turn_allocations").set(relay.allocations() as f64);
+        counter!("roomful_turn_allocations_total").absolute(relay.made());
+        let (from_clients, to_clients) = relay.bytes();
+        counter!("roomful_turn_bytes_total", "direction" => "from_clients").absolute(from_clients);
+        counter!("roomful_turn_bytes_total", "direction" => "to_clients").absolute(to_clients);
+        counter!("roomful_turn_dropped_total").absolute(relay.dropped());
+        for (code, count) in relay.refusals() {
+            counter!("roomful_turn_refusals_total", "code" => code.to_string()).absolute(count);
+        }
     }
 }
 

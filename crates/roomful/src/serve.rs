@@ -1,32 +1,38 @@
 //! `roomful serve`: the store, the server, the listeners, and the way down again.
 
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
+use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
 use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
-use store::Store as _;
+use store::{OnCommit, Queued, Snapshot, Store as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::chronicle::Chronicle;
 use crate::config::{Config, Listening};
-use crate::door::{Door, Served, accept, accept_control, listen};
+use crate::door::{Door, House, Served, accept, accept_control, listen};
 use crate::first_app::{first_app, print_welcome};
 use crate::keys::Keys;
 use crate::live::{self, Live};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::places::Places;
-use crate::server::Server;
+use crate::server::{Around, Server, Term};
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
@@ -40,87 +46,200 @@ static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rest::openapi().to_string().i
 static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| gateway::asyncapi().to_string().into());
 static RTC_OPENAPI: LazyLock<Bytes> = LazyLock::new(|| rtc::openapi().to_string().into());
 
+/// What a server of any kind begins with.
+pub(crate) struct Begun {
+    pub(crate) config: Config,
+    pub(crate) is_dev: bool,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Keeps others off the data folder.
+    _lock: File,
+}
+
+impl Begun {
+    /// Looks whether a server can be had with these settings, and takes the data folder.
+    pub(crate) fn with(config: Config, is_dev: bool) -> anyhow::Result<Self> {
+        pulse::start()?;
+        // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
+        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+            tracing::warn!(%error, "the limit of open files stays as it was");
+        }
+        let files = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let places = Places::new(&config.limits, files);
+        if places.most() < config.limits.connections {
+            tracing::info!(files, connections = places.most(), "more connections would need more open files");
+        }
+        for (key, wants) in config.idle() {
+            tracing::warn!("{key} is set and does nothing without {wants}");
+        }
+        let tls = tls::load(&config.tls)?;
+        let metrics = Arc::new(Metrics::install(rest::names())?);
+        let _lock = control::lock(&config.server.data)?;
+        Ok(Self { config, is_dev, metrics, places, tls, _lock })
+    }
+
+    /// Listens for clients, and for who reads the metrics.
+    pub(crate) fn listen(&self) -> anyhow::Result<(TcpListener, Option<TcpListener>)> {
+        let listener = listen(self.config.server.listen, "choose another with --listen")?;
+        let metrics = match self.config.metrics.listen {
+            Some(address) => Some(listen(address, "choose another with metrics.listen")?),
+            None => None,
+        };
+        Ok((listener, metrics))
+    }
+
+    /// `/metrics`, of a server while there is one.
+    pub(crate) fn metrics_routes(
+        &self,
+        server: impl Fn() -> Option<Arc<Server>> + Clone + Send + Sync + 'static,
+    ) -> Router {
+        let (metrics, places) = (self.metrics.clone(), self.places.clone());
+        let show = move || async move { render(&metrics, server().as_deref(), &places) };
+        Router::new().route("/metrics", get(show))
+    }
+}
+
+/// Records that are open, and a server on them.
+pub(crate) struct Opened {
+    pub(crate) server: Arc<Server>,
+    store: Arc<Queued>,
+    live: Option<(Arc<Live>, live::Happenings)>,
+    pub(crate) first_app: Option<store::App>,
+}
+
+impl Opened {
+    /// Opens them, makes a first app where there is none, and finds out where clients will be: whoever is let in is answered.
+    pub(crate) async fn open(
+        begun: &Begun,
+        open: impl FnOnce(OnCommit) -> anyhow::Result<(Queued, Snapshot)>,
+        listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
+        term: Term,
+    ) -> anyhow::Result<Self> {
+        let config = &begun.config;
+        let outbox = Outbox::new(tokio::runtime::Handle::current(), config.webhooks.waiting_bytes);
+        let committed = outbox.clone();
+        let (store, mut snapshot) = open(Box::new(move |group| {
+            metrics::record_commit(group.took, group.changes);
+            committed.accept(&group);
+        }))?;
+        let store = Arc::new(store);
+        if snapshot.apps.is_empty() {
+            let (app, changes) = first_app()?;
+            store.commit(changes.clone()).await?;
+            snapshot.accounts.extend(changes.into_iter().filter_map(|change| match change {
+                store::Change::PutAccount(app, account) => Some((app, account)),
+                _ => None,
+            }));
+            snapshot.apps.push(app);
+        }
+        let first_app = snapshot.apps.first().cloned();
+        let address = listen()?;
+        let undelivered = std::mem::take(&mut snapshot.waiting);
+        let (live, happenings) = start_media(config, address)?;
+        live.set_relay_urls(live::relay_urls(config, live.media(), address));
+        let chronicle = Chronicle::start(&config.history, &config.server.data)?;
+        let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
+        let around = Around { live: live.clone(), chronicle, term };
+        let server = Server::new(config.clone(), rest::frequencies(), keys, store.clone(), snapshot, around);
+        outbox.start(server.clone(), undelivered);
+        Ok(Self { server, store, live: Some((live, happenings)), first_app })
+    }
+
+    /// What answers clients.
+    pub(crate) fn serve(&self, begun: &Begun) -> Served {
+        let dev = self.first_app.as_ref().filter(|_| begun.is_dev).map(|app| app.sdkappid);
+        let shown = Shown {
+            server: self.server.clone(),
+            metrics: begun.metrics.clone(),
+            places: begun.places.clone(),
+        };
+        self.serve_with(Some(begun.metrics.clone()), routes(shown, dev))
+    }
+
+    /// What answers with other routes; calls where those are recorded.
+    pub(crate) fn serve_with(&self, calls: Option<Arc<Metrics>>, routes: Router) -> Served {
+        Served { server: self.server.clone(), calls, routes: TowerToHyperService::new(routes) }
+    }
+
+    /// Begins to carry sound and pictures, and to count the time of those who are lost.
+    pub(crate) fn start(&mut self) -> Vec<JoinHandle<()>> {
+        self.server.begin_grace();
+        let mut tasks =
+            vec![tokio::spawn(retell(self.server.clone())), tokio::spawn(census::keep(self.server.clone()))];
+        if let Some((live, happenings)) = self.live.take() {
+            tasks.push(tokio::spawn(live.run(self.server.clone(), happenings)));
+        }
+        tasks
+    }
+
+    /// Waits for connections to end, which were told to, and for all that was journalled to be on disk.
+    pub(crate) async fn drained(&self, others: &[JoinHandle<()>]) {
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.server.draining.closed()).await.is_err() {
+            tracing::warn!(connections = self.server.draining.receiver_count(), "connections were cut off");
+        }
+        others.iter().for_each(JoinHandle::abort);
+        // Everything that was journalled is on disk when this is.
+        if let Err(error) = self.store.commit(Vec::new()).await {
+            tracing::error!(%error, "the presence journal could not be written");
+        }
+        let chronicle = self.server.chronicle.clone();
+        let _ = tokio::task::spawn_blocking(move || chronicle.finish()).await;
+    }
+}
+
+/// Ends the process at a second signal, whatever it waits for.
+pub(crate) fn end_at_once(mut stop: StopSignals, folder: PathBuf, logging: &Logging) {
+    let logging = logging.clone();
+    tokio::spawn(async move {
+        stop.next().await;
+        tracing::warn!("stopped at once: a second signal");
+        control::unbind(&folder);
+        logging.flush();
+        std::process::exit(1);
+    });
+}
+
 /// Runs the server until it is told to stop; with `is_dev`, the page signs people in by their names.
 pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyhow::Result<()> {
-    pulse::start()?;
-    let folder = config.server.data.clone();
-    // Each member is a file descriptor; the usual soft limit of 1,024 is for programs that use select().
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files stays as it was");
-    }
-    let files = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-    let places = Places::new(&config.limits, files);
-    if places.most() < config.limits.connections {
-        tracing::info!(files, connections = places.most(), "more connections would need more open files");
-    }
-    for (key, wants) in config.idle() {
-        tracing::warn!("{key} is set and does nothing without {wants}");
-    }
-    let tls = tls::load(&config.tls)?;
-    let metrics = Arc::new(Metrics::install(rest::names())?);
-    let _lock = control::lock(&folder)?;
-    let outbox = Outbox::new(tokio::runtime::Handle::current(), config.webhooks.waiting_bytes);
-    let committed = outbox.clone();
-    let (store, mut snapshot) = config.store.place_to_serve(&folder)?.open(Box::new(move |group| {
-        metrics::record_commit(group.took, group.changes);
-        committed.accept(&group);
-    }))?;
-    let store = Arc::new(store);
-    if snapshot.apps.is_empty() {
-        let (app, changes) = first_app()?;
-        store.commit(changes.clone()).await?;
-        snapshot.accounts.extend(changes.into_iter().filter_map(|change| match change {
-            store::Change::PutAccount(app, account) => Some((app, account)),
-            _ => None,
-        }));
-        snapshot.apps.push(app);
-    }
-    let first_app = snapshot.apps.first().cloned();
-    let listener = listen(config.server.listen, "choose another with --listen")?;
-    let address = listener.local_addr()?;
-    let metrics_listener = match config.metrics.listen {
-        Some(address) => Some(listen(address, "choose another with metrics.listen")?),
-        None => None,
+    let begun = Begun::with(config, is_dev)?;
+    let folder = begun.config.server.data.clone();
+    let place = begun.config.store.place_to_serve(&folder)?;
+    let mut listening = None;
+    let listen = || {
+        let (listener, metrics) = begun.listen()?;
+        let address = listener.local_addr()?;
+        listening = Some((listener, metrics, address));
+        Ok(address)
     };
-    let undelivered = std::mem::take(&mut snapshot.waiting);
-    let (live, happenings) = start_media(&config, address)?;
-    live.set_relay_urls(live::relay_urls(&config, live.media(), address));
-    let chronicle = Chronicle::start(&config.history, &folder)?;
-    let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
-    let frequencies = rest::frequencies();
-    let server =
-        Server::new(config, frequencies, keys, store.clone(), snapshot, live.clone(), chronicle.clone());
-    outbox.start(server.clone(), undelivered);
+    let open = |on_commit| Ok(place.open(on_commit)?);
+    let mut opened = Opened::open(&begun, open, listen, Term::default()).await?;
+    let (listener, metrics_listener, address) = listening.context("nothing listens")?;
+    let server = opened.server.clone();
 
-    let shown = Shown { server: server.clone(), metrics: metrics.clone(), places: places.clone() };
-    let dev = first_app.as_ref().filter(|_| is_dev).map(|app| app.sdkappid);
-    let served = |calls: bool, routes: Router| Served {
-        server: server.clone(),
-        calls: calls.then(|| metrics.clone()),
-        routes: TowerToHyperService::new(routes),
-    };
-    let open_metrics = || Router::new().route("/metrics", get(show_metrics)).with_state(shown.clone());
-    let about = control::About { listen: address, is_tls: tls.is_some() };
-    let control_routes = control::routes(server.clone(), about).merge(open_metrics());
+    let shown = server.clone();
+    let metrics_routes = begun.metrics_routes(move || Some(shown.clone()));
+    let about = control::About { listen: address, is_tls: begun.tls.is_some() };
+    let control_routes = control::routes(server.clone(), about).merge(metrics_routes.clone());
     let control_socket = control::bind(&folder)?;
-    let door = Arc::new(Door { places, workers: Workers::start()? });
-    server.begin_grace();
-    let mut background = vec![
-        tokio::spawn(Metrics::upkeep(metrics.handle())),
-        tokio::spawn(live.clone().run(server.clone(), happenings)),
-        tokio::spawn(retell(server.clone())),
-        tokio::spawn(census::keep(server.clone())),
-        tokio::spawn(accept(listener, tls.clone(), served(true, routes(shown.clone(), dev)), door.clone())),
-        tokio::spawn(accept_control(control_socket, served(true, control_routes))),
+    let door = Arc::new(Door { places: begun.places.clone(), workers: Workers::start()? });
+    let (house, control_house) =
+        (opened.serve(&begun), opened.serve_with(Some(begun.metrics.clone()), control_routes));
+    let mut background = vec![tokio::spawn(Metrics::upkeep(begun.metrics.handle()))];
+    background.extend(opened.start());
+    let mut listeners = vec![
+        tokio::spawn(accept(listener, begun.tls.clone(), House::Own(house), door.clone())),
+        tokio::spawn(accept_control(control_socket, House::Own(control_house))),
     ];
     if let Some(listener) = metrics_listener {
-        background.push(tokio::spawn(accept(listener, None, served(false, open_metrics()), door)));
+        let house = House::Own(opened.serve_with(None, metrics_routes));
+        listeners.push(tokio::spawn(accept(listener, None, house, door)));
     }
     let mut stop = StopSignals::listen()?;
-    if let Some(app) = first_app {
-        print_welcome(&app, address, tls.is_some(), is_dev, &folder);
+    if let Some(app) = &opened.first_app {
+        print_welcome(app, address, begun.tls.is_some(), is_dev, &folder);
     }
-    tracing::info!(%address, tls = tls.is_some(), data = %folder.display(), "serving");
+    tracing::info!(%address, tls = begun.tls.is_some(), data = %folder.display(), "serving");
 
     let lost = tokio::select! {
         () = stop.next() => None,
@@ -129,31 +248,11 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     if let Some(error) = &lost {
         tracing::error!(%error, "the server ends");
     }
-    tokio::spawn({
-        let folder = folder.clone();
-        let logging = logging.clone();
-        async move {
-            stop.next().await;
-            tracing::warn!("stopped at once: a second signal");
-            control::unbind(&folder);
-            logging.flush();
-            std::process::exit(1);
-        }
-    });
+    end_at_once(stop, folder.clone(), logging);
     tracing::info!("draining: no new work, connections are told to come back");
     server.draining.send_replace(true);
-    for listener in background.drain(4..) {
-        listener.abort();
-    }
-    if tokio::time::timeout(DRAIN_TIMEOUT, server.draining.closed()).await.is_err() {
-        tracing::warn!(connections = server.draining.receiver_count(), "connections were cut off");
-    }
-    background.iter().for_each(tokio::task::JoinHandle::abort);
-    // Everything that was journalled is on disk when this is.
-    if let Err(error) = store.commit(Vec::new()).await {
-        tracing::error!(%error, "the presence journal could not be written");
-    }
-    let _ = tokio::task::spawn_blocking(move || chronicle.finish()).await;
+    listeners.iter().for_each(JoinHandle::abort);
+    opened.drained(&background).await;
     control::unbind(&folder);
     tracing::info!("stopped");
     lost.map_or(Ok(()), |error| Err(error.into()))
@@ -238,16 +337,7 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
                 gateway::leave(shown.server, request).await
             }),
         )
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
-        .route("/asyncapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], ASYNCAPI.clone()) }))
-        .route(
-            "/openapi-rtc.json",
-            get(|| async { ([(CONTENT_TYPE, "application/json")], RTC_OPENAPI.clone()) }),
-        )
-        .merge(page::routes(dev.is_some()))
-        .merge(sdk::routes());
+        .route("/readyz", get(ready));
     if !token.is_empty() {
         let show = |state: State<Shown>, headers: HeaderMap| async move {
             if !has_token(&headers, &state.server.config.metrics.token) {
@@ -257,15 +347,48 @@ fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
         };
         routes = routes.route("/metrics", get(show));
     }
-    let routes = routes.with_state(shown).merge(live::whip::routes(server.clone()));
+    let routes =
+        routes.with_state(shown).merge(live::whip::routes(server.clone())).merge(fixed_routes(dev.is_some()));
     match dev {
         Some(app) => routes.merge(dev::routes(server, app)),
         None => routes,
     }
 }
 
+/// What is the same whoever answers; with `is_dev`, the page signs people in by their names.
+pub(crate) fn fixed_routes(is_dev: bool) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI.clone()) }))
+        .route("/asyncapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], ASYNCAPI.clone()) }))
+        .route(
+            "/openapi-rtc.json",
+            get(|| async { ([(CONTENT_TYPE, "application/json")], RTC_OPENAPI.clone()) }),
+        )
+        .merge(page::routes(is_dev))
+        .merge(sdk::routes())
+}
+
+/// Routes for who has the token of the metrics.
+pub(crate) fn has_metrics_token(begun: &Begun, routes: Router) -> Router {
+    let token: Arc<str> = begun.config.metrics.token.as_str().into();
+    routes.layer(from_fn(move |request: Request, next: Next| {
+        let token = token.clone();
+        async move {
+            if !has_token(request.headers(), &token) {
+                return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
+            }
+            next.run(request).await
+        }
+    }))
+}
+
 async fn show_metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics.render(&shown.server, &shown.places))
+    render(&shown.metrics, Some(&shown.server), &shown.places)
+}
+
+fn render(metrics: &Metrics, server: Option<&Server>, places: &Places) -> impl IntoResponse + use<> {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render(server, places))
 }
 
 /// Whether a request has the bearer token. Digests are compared, so that the time it takes says nothing of the token.

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::halls::OpenRoom;
 use crate::keys::Keys;
+use crate::lease::Lease;
 use crate::live::Live;
 use crate::scale::Scale;
 use crate::session::{Session, Sessions};
@@ -61,6 +62,24 @@ pub(crate) struct Server {
     pub(crate) saving: Mutex<()>,
     /// True once the server drains; every connection holds a receiver, so that their end can be waited for.
     pub(crate) draining: watch::Sender<bool>,
+    /// Whether what it knows is still so.
+    pub(crate) lease: Lease,
+    /// Where clients reach the nodes of the cluster; none of a server alone.
+    pub(crate) addresses: RwLock<Vec<String>>,
+}
+
+/// What a server has around it.
+pub(crate) struct Around {
+    pub(crate) live: Arc<Live>,
+    pub(crate) chronicle: Arc<Chronicle>,
+    pub(crate) term: Term,
+}
+
+/// For how long a server answers.
+#[derive(Default)]
+pub(crate) struct Term {
+    pub(crate) draining: watch::Sender<bool>,
+    pub(crate) lease: Lease,
 }
 
 impl Server {
@@ -71,8 +90,7 @@ impl Server {
         keys: Keys,
         store: Arc<dyn Store>,
         snapshot: Snapshot,
-        live: Arc<Live>,
-        chronicle: Arc<Chronicle>,
+        Around { live, chronicle, term: Term { draining, lease } }: Around,
     ) -> Arc<Self> {
         let sender = Arc::new(Sender::new(config.webhooks.allow_private));
         let server = Arc::new(Self {
@@ -92,7 +110,9 @@ impl Server {
             bodies: Budget::of_all(),
             keys,
             saving: Mutex::default(),
-            draining: watch::Sender::new(false),
+            draining,
+            lease,
+            addresses: RwLock::default(),
             config,
             live,
         });

@@ -95,6 +95,17 @@ impl Place {
         }
     }
 
+    /// From now on the folder knows of the database, if that is where the records are.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn remember(&self) -> Result<(), Error> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Database { target, folder } => remember(folder, target),
+        }
+    }
+
     /// The engine alone. Not to be called from a thread of a runtime.
     pub(crate) fn engine(&self) -> Result<Box<dyn Engine>, Error> {
         Ok(match self {

@@ -15,8 +15,8 @@ export type StreamType = 'main' | 'sub';
 export type MediaType = 'audio' | 'video' | 'screen';
 
 export interface TRTCOptions {
-  /** Where the server is, `wss://rooms.example.org`; absent for the page's own. */
-  server?: string;
+  /** Where the server is, `wss://rooms.example.org`, or where each of its nodes is; absent for the page's own. */
+  server?: string | readonly string[];
   /** Whether entering a room that does not exist creates it, as the cloud does; on unless `false`. */
   createRooms?: boolean;
   /** Plugins of the page's own; those of this client are there without it. */

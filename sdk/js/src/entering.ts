@@ -66,7 +66,7 @@ export function makeRoom(scene: 'live' | 'rtc', roomId: string): RoomFields {
 }
 
 /** By which ways the server is reached. */
-export function networkOf({ proxy }: Pick<EnterRoomConfig, 'proxy'>, server: string | undefined): Pick<SessionOptions, 'server' | 'iceServers' | 'iceTransportPolicy'> {
+export function networkOf({ proxy }: Pick<EnterRoomConfig, 'proxy'>, server: SessionOptions['server']): Pick<SessionOptions, 'server' | 'iceServers' | 'iceTransportPolicy'> {
   if (typeof proxy === 'string') return { server: proxy };
   const { turnServer, iceTransportPolicy, websocketProxy, unifiedProxy } = proxy ?? {};
   const turn = turnServer === undefined ? undefined : [turnServer].flat();

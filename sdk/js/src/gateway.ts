@@ -45,6 +45,8 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8_000;
 /** The server closes connections that send more (docs/protocol.md); characters may take more bytes than one. */
 const LONGEST_FRAME = 63_000;
+/** More nodes than this are not remembered. */
+const MOST_ADDRESSES = 16;
 /** Nothing came for so long: the server pings every 5 s, but pages do not see pings, so we ask ourselves. */
 const QUIET_MS = 8_000;
 /** And nothing comes of that for so long. */
@@ -58,7 +60,12 @@ const FINAL_CODES = new Set([4001, 4005]);
 
 /** The WebSocket to the server: requests and answers, events, and coming back after a loss. */
 export class Gateway {
-  readonly #url: string;
+  /** Where nodes of the server are: those that the page named, and behind them those that a node told. */
+  readonly #urls: string[];
+  /** Which of them the connection is to. */
+  #at = 0;
+  /** How many of them were tried in vain since there was a connection. */
+  #tried = 0;
   readonly #listener: GatewayListener;
   #credentials: Credentials | undefined;
   #socket: WebSocket | undefined;
@@ -76,9 +83,20 @@ export class Gateway {
   /** The newest message of each room: after a loss, what is missing is asked for. */
   #seen = new Map<string, number>();
 
-  constructor(url: string, listener: GatewayListener) {
-    this.#url = url;
+  constructor(urls: string | readonly string[], listener: GatewayListener) {
+    this.#urls = [...new Set([urls].flat())];
     this.#listener = listener;
+  }
+
+  get #url(): string {
+    return this.#urls[this.#at % this.#urls.length] ?? '';
+  }
+
+  /** Another node is tried next, where there is one. Whether all were by now. */
+  #goOn(): boolean {
+    this.#at = (this.#at + 1) % this.#urls.length;
+    this.#tried = (this.#tried + 1) % this.#urls.length;
+    return this.#tried === 0;
   }
 
   /** The page goes away: its member does at once, also where there is no connection at the moment, to say so. */
@@ -107,7 +125,7 @@ export class Gateway {
 
   async login(credentials: Credentials): Promise<void> {
     this.#credentials = credentials;
-    await this.#open();
+    await this.#openAny();
     try {
       await this.#logIn();
       if (this.#isClosed) throw lost('the connection was closed');
@@ -148,14 +166,26 @@ export class Gateway {
     for (const { reject } of this.#waiting.splice(0)) reject(lost('the connection was closed'));
   }
 
+  /** Connects to the first node that can be reached. */
+  async #openAny(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#open();
+      } catch (error) {
+        if (this.#isClosed || this.#goOn()) throw error;
+      }
+    }
+  }
+
   #open(): Promise<void> {
     if (this.#isClosed) return Promise.reject(lost('the connection was closed'));
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(this.#url);
+      const url = this.#url;
+      const socket = new WebSocket(url);
       this.#socket = socket;
       let isOpen = false;
       const unreachable = () => {
-        const message = `cannot connect to ${this.#url}: check the address, and that the server runs`;
+        const message = `cannot connect to ${url}: check the address, and that the server runs`;
         reject(new RtcError({ code: ERROR_CODE.OPERATION_FAILED, message }));
       };
       const tooLate = setTimeout(() => {
@@ -199,12 +229,27 @@ export class Gateway {
     this.#resumeToken = answer.ResumeToken;
     const isSameServer = answer.ServerId === this.#serverId;
     this.#serverId = answer.ServerId;
+    this.#learn(answer.Addresses ?? []);
     return { isResumed, isSameServer };
+  }
+
+  /** Other nodes of the server are there. A page by TLS does not go where there is none. */
+  #learn(addresses: readonly string[]): void {
+    const isSecure = this.#url.startsWith('wss:');
+    for (const address of addresses.slice(0, MOST_ADDRESSES)) {
+      try {
+        const url = gatewayUrl(address);
+        if (!this.#urls.includes(url) && this.#urls.length < MOST_ADDRESSES && url.startsWith('wss:') === isSecure) this.#urls.push(url);
+      } catch {
+        log.warn('an address that a node told is none', address);
+      }
+    }
   }
 
   #begin(): void {
     this.#isReady = true;
     this.#pauseMs = FIRST_PAUSE_MS;
+    this.#tried = 0;
     this.#watchQuiet();
     for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
@@ -321,8 +366,8 @@ export class Gateway {
   }
 
   /** Tries again, after a pause that is spread, so that a crowd does not come back all at once. */
-  #retry(pause = this.#pauseMs * (0.5 + Math.random())): void {
-    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+  #retry(pause = this.#pauseMs * (0.5 + Math.random()), next = 2 * this.#pauseMs): void {
+    this.#pauseMs = Math.min(next, LONGEST_PAUSE_MS);
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
@@ -347,7 +392,9 @@ export class Gateway {
       }
       this.#socket?.close();
       this.#socket = undefined;
-      this.#retry();
+      // Nobody has to wait for a node that is gone, where there are others.
+      if (this.#goOn()) this.#retry();
+      else this.#retry(FIRST_PAUSE_MS * (0.5 + Math.random()), this.#pauseMs);
     }
   }
 
@@ -372,6 +419,12 @@ export function gatewayUrl(server: string | undefined): string {
   return base.href;
 }
 
+/** The same of each node of a server that is named by several addresses. */
+export function gatewayUrls(server: string | readonly string[] | undefined): string[] {
+  if (server === undefined || typeof server === 'string') return [gatewayUrl(server)];
+  return server.length === 0 ? [gatewayUrl(undefined)] : server.map(gatewayUrl);
+}
+
 /** Where a page says that it goes away: beside the gateway, by HTTP. */
 function leaveUrl(gateway: string): string {
   const url = new URL('leave', gateway);
@@ -380,8 +433,8 @@ function leaveUrl(gateway: string): string {
 }
 
 /** The address of a file that the server has for pages. */
-export function fileUrl(server: string | undefined, name: string): string {
-  const base = new URL(gatewayUrl(server));
+export function fileUrl(server: string | readonly string[] | undefined, name: string): string {
+  const base = new URL(gatewayUrls(server)[0] ?? '');
   base.protocol = base.protocol === 'wss:' ? 'https:' : 'http:';
   return new URL(`/sdk/plugins/${name}`, base).href;
 }

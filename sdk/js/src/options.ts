@@ -15,11 +15,14 @@ type Rule =
   | { named: object }
   | { refused: string; only?: unknown }
   | { noted: string }
+  | { oneOrMore: 'string' }
   | { of: Shape };
 export type Shape = { readonly [option: string]: Rule };
 
 const FLAG = ['boolean'] as const;
 const TEXT = ['string'] as const;
+/** One text, or several. */
+const TEXTS = { oneOrMore: 'string' } as const;
 const VIEW = ['string', 'object', 'null'] as const;
 const TRACK = { like: 'MediaStreamTrack' } as const;
 const FILL = { oneOf: ['contain', 'cover', 'fill'] } as const;
@@ -41,7 +44,7 @@ const SERVERS: Shape = {
 
 export const OPTIONS = {
   create: {
-    server: TEXT,
+    server: TEXTS,
     createRooms: FLAG,
     plugins: ['object'],
     enableSEI: FLAG,
@@ -188,6 +191,9 @@ function obey(functionName: string, name: string, value: unknown, rule: Rule): v
     if (typeof value !== 'number' || Number.isNaN(value)) fail('must be a number', 5002);
     else if (value < rule.from) fail(`must be at least ${rule.from}`, 5007);
     else if (value > rule.to) fail(`must be at most ${rule.to}`, 5008);
+  } else if ('oneOrMore' in rule) {
+    const all = [value].flat();
+    if (all.length === 0 || !all.every((one) => typeof one === rule.oneOrMore)) fail(`must be a ${rule.oneOrMore}, or several of them`, 5002);
   } else if ('like' in rule) {
     // Pages ask for elements that are not there, and give what they get.
     if (value === null) return;

@@ -790,6 +790,8 @@ export interface Commands {
       UserSig?: string;
     };
     answer: {
+      /** Where the nodes of the server are, where it has several: another is to be tried when one does not answer. */
+      Addresses?: string[];
       /** Milliseconds. */
       PingInterval: number;
       /** Works once. */

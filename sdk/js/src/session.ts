@@ -3,7 +3,7 @@ import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
 import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted } from './errors.js';
-import { type Answered, type Asked, type Command, type Credentials, Gateway, type Told, gatewayUrl } from './gateway.js';
+import { type Answered, type Asked, type Command, type Credentials, Gateway, type Told, gatewayUrls } from './gateway.js';
 import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import type { Events, RoomInfoView } from './protocol.js';
@@ -56,7 +56,7 @@ export interface SessionEvents {
 }
 
 export interface SessionOptions {
-  server?: string | undefined;
+  server?: string | readonly string[] | undefined;
   iceServers?: RTCIceServer[] | undefined;
   iceTransportPolicy?: RTCIceTransportPolicy | undefined;
   /** The keys of end-to-end encryption, where that is on. */
@@ -109,7 +109,7 @@ export class Session extends Emitter<SessionEvents> {
   constructor(options: SessionOptions) {
     super();
     this.options = options;
-    this.gateway = new Gateway(gatewayUrl(options.server), {
+    this.gateway = new Gateway(gatewayUrls(options.server), {
       onReconnecting: () => {
         this.isReconnecting = true;
         this.#setState('DISCONNECTED');

@@ -56,6 +56,36 @@ describe('the gateway', () => {
     expect(error).toMatchObject({ code: 5400, extraCode: 100004, message: 'room r does not exist' });
   });
 
+  test('where one node does not answer it goes on at another, and at those that a node told', async () => {
+    const heard = listener();
+    const gateway = new Gateway(['ws://one/v1/connect', 'ws://two/v1/connect'], heard);
+    const login = gateway.login(ME);
+    Socket.last.close();
+    await turns();
+    expect(Socket.all.map((socket) => socket.url)).toEqual(['ws://one/v1/connect', 'ws://two/v1/connect']);
+    Socket.last.open();
+    await turns();
+    Socket.last.answer({ ResumeToken: 'first', ServerId: 'a', Addresses: ['http://two', 'http://three', 'https://four', 'no address'] });
+    await login;
+
+    // Its own is tried first: it may have been the network.
+    Socket.last.close(1006);
+    const tried: string[] = [];
+    for (let time = 0; time < 3; time += 1) {
+      await vi.advanceTimersByTimeAsync(500);
+      tried.push(Socket.last.url);
+      if (time < 2) Socket.last.close();
+    }
+    Socket.last.open();
+    await turns();
+    Socket.last.answer({ ResumeToken: 'second', ServerId: 'a' });
+    await turns();
+
+    expect(tried).toEqual(['ws://two/v1/connect', 'ws://three/v1/connect', 'ws://one/v1/connect']);
+    expect(heard.onReconnected).toHaveBeenCalledWith({ isResumed: true, isSameServer: true });
+    gateway.close();
+  });
+
   test('after a loss it resumes with its token, and says what it has seen', async () => {
     const { gateway, heard } = await loggedIn();
     Socket.last.say({ event: 'text_msg', body: { RoomId: 'r', Seq: 7 } });

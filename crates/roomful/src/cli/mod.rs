@@ -2,6 +2,7 @@
 
 mod apps;
 mod callbacks;
+mod cluster;
 mod doctor;
 mod keys;
 mod load_test;
@@ -58,6 +59,14 @@ enum Command {
         /// For development: the page at / signs in by a name alone, on this machine
         #[arg(long)]
         dev: bool,
+        /// Be a node of the cluster on that database; the secret is ROOMFUL_CLUSTER__SECRET or cluster.secret_file
+        #[arg(long, value_name = "ADDRESS")]
+        cluster: Option<String>,
+    },
+    /// List the nodes of the cluster, empty this one, make a secret
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::Command,
     },
     /// List, make and change apps (tenants)
     App {
@@ -156,11 +165,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let mut config = config?;
     let folder = config.server.data.clone();
     match cli.command {
-        Command::Serve { listen, dev } => {
+        Command::Serve { listen, dev, cluster } => {
             config.server.listen = listen.unwrap_or(config.server.listen);
+            if let Some(url) = cluster {
+                config.join(url)?;
+            }
             let logging = logging::start(&config.log)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(serve::run(config, dev, &logging));
+            let result = match config.cluster.url.is_empty() {
+                true => runtime.block_on(serve::run(config, dev, &logging)),
+                false => runtime.block_on(crate::cluster::run(config, dev, &logging)),
+            };
             logging.flush();
             result
         }
@@ -173,6 +188,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 false => say(file.display()),
             }
         }
+        Command::Cluster { command } => block_on(command.run(&folder, &config.store.place(&folder)?)),
         Command::App { command } => block_on(command.run(&config.store.place(&folder)?)),
         Command::Key { command } => block_on(command.run(&config.store.place(&folder)?)),
         Command::Room { command } => block_on(command.run(&folder)),

@@ -117,6 +117,7 @@ pub(super) async fn log_in(
                 ping_interval: server.config.presence.ping_interval.as_millis() as u64,
                 server_id: &server.live.server_id,
                 rooms: rooms.iter().map(RoomId::to_string).collect(),
+                addresses: server.addresses.read().clone(),
             });
             (reply(request.id, "login", Ok(response)), Some(member))
         }
@@ -136,6 +137,9 @@ struct LoggedIn<'a> {
     server_id: &'a str,
     /// The rooms that the session is in.
     rooms: Vec<String>,
+    /// Where the nodes of the server are, where it has several: another is to be tried when one does not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<String>,
 }
 
 /// `SdkAppId`, `UserId` and `UserSig` begin a session; `ResumeToken` resumes one.

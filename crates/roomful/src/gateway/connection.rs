@@ -98,7 +98,11 @@ pub(super) async fn serve(server: Arc<Server>, stream: Stream, client: Box<Clien
         Err(end) => return finish(&mut socket, &end).await,
     };
     // From here on the session has a connection to lose, also before it has its answer.
-    let greeting = timeout(server.config.presence.silent_timeout, socket.write(answer.wire));
+    let greet = async {
+        server.lease.held().await;
+        socket.write(answer.wire).await
+    };
+    let greeting = timeout(server.config.presence.silent_timeout, greet);
     let end = match greeting.await {
         Ok(Ok(())) => Box::pin(converse(&server, &mut socket, &mut member, &closer)).await,
         Ok(Err(_)) => End::Lost,
@@ -251,6 +255,8 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
         }
         // A write that the client does not take is cut short from outside, or by the silence that goes with it.
         let writing = async {
+            // What is said by who may have been overtaken may be wrong.
+            server.lease.held().await;
             match written {
                 Write::Ping => socket.stream.send(Message::Ping(Bytes::new())).await,
                 Write::Nothing => {

@@ -34,7 +34,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 pub(crate) use asyncapi::document as asyncapi;
 use entrance::Entrance;
 
-use crate::door::Peer;
+use crate::door::{Counted, Peer};
 use crate::patience::Course;
 use crate::server::Server;
 use crate::terminal;
@@ -77,6 +77,7 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
     let address = peer.map(|peer| server.chronicle.address(terminal::address(peer, request.headers())));
     let client = Box::new(terminal::client(request.headers(), address.unwrap_or_default()));
     let course = request.extensions_mut().remove::<Course>().unwrap_or_default();
+    let counted = request.extensions_mut().remove::<Counted>();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await else { return };
@@ -90,6 +91,7 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
         let stream = Entrance::new(TokioIo::new(upgraded));
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         connection::serve(server, socket, client).await;
+        drop(counted);
     });
 
     let mut response = refuse(StatusCode::SWITCHING_PROTOCOLS, "");

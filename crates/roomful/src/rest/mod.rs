@@ -93,6 +93,11 @@ where
     answer::envelope(&request_id, result)
 }
 
+/// What is answered where nobody has looked at the request.
+pub(crate) fn refusal(error: ApiError) -> Response<Body> {
+    answer::envelope(&answer::RequestId::next(), Err(error))
+}
+
 async fn serve<B>(
     server: &Arc<Server>,
     request: Request<B>,

@@ -83,6 +83,12 @@ where
     answer::envelope(&request_id, known.language, trace_id, &result)
 }
 
+/// What is answered where nobody has looked at the call.
+pub(crate) fn unavailable(why: &'static str) -> Response<Body> {
+    let refusal = Refusal::new(Code::ServiceUnavailable, why);
+    answer::envelope(&RequestId::next(), Known::default().language, None, &Err(refusal))
+}
+
 async fn serve<B>(
     server: &Arc<Server>,
     head: &Parts,

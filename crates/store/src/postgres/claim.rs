@@ -8,6 +8,7 @@
 //! The records belong to the generation that the *claim* names. It goes to another generation only when its owner is over, and
 //! every group of changes locks it before it changes anything: so whoever has lost it changes nothing, whatever it believes.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -58,14 +59,38 @@ impl Identity {
             let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
             text.trim().to_owned()
         };
-        let kept = std::fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-        let node = if kept.is_empty() { of_system("random/uuid") } else { kept };
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        let mut kept = kept.lines().map(str::trim);
+        let here = here(folder)?;
+        // A copy of a folder is another node.
+        let node = match (kept.next(), kept.next()) {
+            (Some(node), known) if !node.is_empty() && known.is_none_or(|known| known == here) => {
+                node.to_owned()
+            }
+            _ => of_system("random/uuid"),
+        };
         if node.is_empty() {
             return Err(Error::Other("the system gives no random numbers".into()));
         }
-        std::fs::write(&path, format!("{node}\n"))?;
+        std::fs::write(&path, format!("{node}\n{here}\n"))?;
         Ok(Self { node, boot: of_system("random/boot_id"), host: of_system("hostname") })
     }
+
+    /// The data folder's id.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The data folder's id, the machine's until it starts again, and its name.
+    pub(super) fn parts(&self) -> (&str, &str, &str) {
+        (&self.node, &self.boot, &self.host)
+    }
+}
+
+/// What tells a folder from its copies: the machine, and which folder of it this is.
+fn here(folder: &Path) -> Result<String, Error> {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    Ok(format!("{} {}", machine.trim(), std::fs::metadata(folder)?.ino()))
 }
 
 /// A generation that is not over.
@@ -194,20 +219,35 @@ pub(super) async fn end(link: &mut Link, generation: i64) -> Result<(), Trouble>
     link.call(&call).await.map(drop)
 }
 
+/// Whether a generation is over, as far as it is known here, and why.
+#[derive(Debug, Clone, Default)]
+pub struct Standing(Arc<OnceLock<Error>>);
+
+impl Standing {
+    /// Whether it goes on.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&self) -> Result<(), Error> {
+        self.0.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// It does not.
+    pub fn note_over(&self, error: &Error) {
+        let _ = self.0.set(error.clone());
+    }
+}
+
 /// Says again and again that a generation lives, over a connection of its own: what is being written never delays it.
 #[derive(Debug)]
 pub(super) struct Beat {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// Why the generation is over, once it is.
-    over: Arc<OnceLock<Error>>,
 }
 
 impl Beat {
-    pub(super) fn start(target: Target, generation: i64) -> Result<Self, Error> {
+    pub(super) fn start(target: Target, generation: i64, standing: Standing) -> Result<Self, Error> {
         let (stop, stopped) = mpsc::channel();
-        let over = Arc::new(OnceLock::new());
-        let its = over.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beat = move || {
             let (mut link, mut last) = (None, 0);
@@ -216,9 +256,10 @@ impl Beat {
                 match raised {
                     Ok(beat) if beat > last => last = beat,
                     Ok(beat) => {
-                        return drop(its.set(Error::Rewound(format!("its beat is {beat}, and was {last}"))));
+                        return standing
+                            .note_over(&Error::Rewound(format!("its beat is {beat}, and was {last}")));
                     }
-                    Err(Error::Superseded) => return drop(its.set(Error::Superseded)),
+                    Err(Error::Superseded) => return standing.note_over(&Error::Superseded),
                     Err(error) => {
                         link = None;
                         tracing::debug!(%error, "the database was not told that this server lives");
@@ -227,17 +268,7 @@ impl Beat {
             }
         };
         let thread = std::thread::Builder::new().name("store-beat".into()).spawn(beat)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), over })
-    }
-
-    /// Whether the generation goes on, as far as it is known.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        self.over.get().map_or(Ok(()), |error| Err(error.clone()))
-    }
-
-    /// It does not.
-    pub(super) fn note_over(&self, error: &Error) {
-        let _ = self.over.set(error.clone());
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 

@@ -10,6 +10,7 @@
 mod claim;
 mod group;
 mod link;
+mod membership;
 mod outbox;
 mod pooler;
 mod rows;
@@ -24,7 +25,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-pub use claim::Identity;
+pub use claim::{Identity, Standing};
+pub use membership::{Cluster, Known, Membership, Said, nodes};
 pub use target::Target;
 
 use claim::{Beat, claim};
@@ -59,7 +61,9 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// A schema of a PostgreSQL database.
 pub struct Postgres {
     runtime: Runtime,
-    beat: Beat,
+    standing: Standing,
+    /// `None` for a node of a cluster, whose beat is its own concern.
+    _beat: Option<Beat>,
     target: Target,
     /// Our generation.
     generation: i64,
@@ -114,10 +118,48 @@ impl Postgres {
                 Error::Away(text) => Error::Unusable(format!("the database cannot be reached: {text}")),
                 error => error,
             })?;
-        let beat = Beat::start(target.clone(), generation)?;
+        let standing = Standing::default();
+        let beat = Beat::start(target.clone(), generation, standing.clone())?;
+        Self::on(runtime, target, link, generation, standing, Some(beat))
+    }
+
+    /// That of a node whose generation has the claim; `standing` says when it is over.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_claimed(
+        target: &Target,
+        generation: i64,
+        standing: Standing,
+        on_commit: OnCommit,
+    ) -> Result<(Queued, Snapshot), Error> {
+        apart(|| {
+            let runtime = runtime()?;
+            let link = runtime.block_on(async {
+                let link = Link::connect(target).await?;
+                let Found::Ours { version, .. } = schema::look(&link, target).await? else {
+                    return Err(Error::Other("a schema that was made is not there".into()));
+                };
+                schema::migrate(&link, target, version, generation).await?;
+                Ok(link)
+            })?;
+            let engine = Self::on(runtime, target, link, generation, standing, None)?;
+            Queued::start(Box::new(engine), on_commit)
+        })
+    }
+
+    fn on(
+        runtime: Runtime,
+        target: &Target,
+        link: Link,
+        generation: i64,
+        standing: Standing,
+        beat: Option<Beat>,
+    ) -> Result<Self, Error> {
         let mut engine = Self {
             runtime,
-            beat,
+            standing,
+            _beat: beat,
             target: target.clone(),
             generation,
             link: Some(link),
@@ -182,7 +224,7 @@ impl Postgres {
 
     /// Writes `jobs` in one transaction, or says why not.
     fn attempt(&mut self, jobs: &[Job], is_careful: bool) -> Result<Vec<Result<Kept, Error>>, Trouble> {
-        self.beat.check()?;
+        self.standing.check()?;
         let changes: usize = jobs.iter().map(Job::len).sum();
         let most = ANSWER + Duration::from_millis(2) * u32::try_from(changes).unwrap_or(u32::MAX);
         let mut link = match self.link.take() {
@@ -230,7 +272,7 @@ impl Postgres {
 
     /// Finds out whether the former group is kept.
     fn resolve(&mut self) -> Result<bool, Error> {
-        self.beat.check()?;
+        self.standing.check()?;
         let Some(former) = &self.former else { return Ok(false) };
         let (number, generation, kept) = (former.number, self.generation, self.kept);
         let resolved = self.ask(ANSWER, async |link| {
@@ -263,7 +305,7 @@ impl Postgres {
 
     fn note_over(&self, error: &Error) {
         if matches!(error, Error::Superseded | Error::Rewound(_)) {
-            self.beat.note_over(error);
+            self.standing.note_over(error);
         }
     }
 
@@ -358,7 +400,7 @@ impl Engine for Postgres {
 impl Drop for Postgres {
     /// Says that this generation is over, so that the next need not wait to find out.
     fn drop(&mut self) {
-        if let (Ok(()), None, Some(mut link)) = (self.beat.check(), &self.former, self.link.take()) {
+        if let (Ok(()), None, Some(mut link)) = (self.standing.check(), &self.former, self.link.take()) {
             let end = async { timeout(LAST_WORD, claim::end(&mut link, self.generation)).await };
             let _ = self.runtime.block_on(end);
         }

@@ -139,7 +139,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// Servers that begin at once on the same database do so one after the other ("Room" in ASCII).
-const IN_TURN: &str = "SELECT pg_advisory_xact_lock(1383034733)";
+pub(super) const IN_TURN: &str = "SELECT pg_advisory_xact_lock(1383034733)";
 
 /// What a schema is.
 pub(super) enum Found {

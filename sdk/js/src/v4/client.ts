@@ -17,8 +17,8 @@ import type { LocalStream } from './local-stream.js';
 import { RemoteStream } from './remote-stream.js';
 
 export interface ClientConfig {
-  /** Where the server is, `wss://rooms.example.org`; absent for the page's own. */
-  server?: string;
+  /** Where the server is, `wss://rooms.example.org`, or where each of its nodes is; absent for the page's own. */
+  server?: string | readonly string[];
   mode?: 'rtc' | 'live' | 'videoCall';
   sdkAppId: number;
   userId: string;

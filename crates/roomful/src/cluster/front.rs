@@ -1,0 +1,387 @@
+//! Who answers at the door of a node: this server, while it has the records; otherwise the node that has them. While nobody has,
+//! requests wait, for a while and so many of them; then they are refused, and it is said why.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use cluster::Input;
+use http_body_util::Either;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use parking_lot::RwLock;
+use store::{Cluster, Known};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use super::carry::carry;
+use super::mesh::{Asked, Mesh, Whose};
+use crate::door::{Came, Counted, House, Peer, Response, Served, Shared, serve, unsure};
+use crate::lease::Lease;
+use crate::live::Live;
+use crate::patience::Patient;
+use crate::rtc;
+use crate::server::Server;
+
+/// How long a request waits for somebody to have the records: as long as it takes to find out that a node is gone, and to take
+/// over from it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The same while this node does not know of any other: its database cannot be reached.
+const ALONE: Duration = Duration::from_secs(3);
+
+/// How many may wait.
+const MOST_WAITING: usize = 1024;
+
+/// How long is waited before another is asked.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The WebSocket of members.
+const CONNECT: &str = "/v1/connect";
+
+const TOO_MANY: &str = "the cluster changes hands, and too many wait for that; retry in a moment";
+const NOBODY: &str = "no node of the cluster has the records: its database cannot be reached, or a node is just taking over; retry";
+const LOST: &str = "the node that had the request is gone; it is not known whether it was done";
+const DRAINED: &str = "this node was drained; connect to another";
+
+/// What answers here while this node has the records.
+#[derive(Clone)]
+pub(super) struct Here {
+    pub(super) clients: Served,
+    pub(super) operator: Served,
+}
+
+/// What a node answers by itself, whoever has the records.
+pub(super) struct Own {
+    pub(super) clients: Router,
+    pub(super) operator: Router,
+}
+
+/// What a node has once it is one of the cluster's.
+pub(super) struct Joined {
+    pub(super) me: i64,
+    pub(super) cluster: watch::Receiver<Cluster>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) mesh: Arc<Mesh>,
+}
+
+/// A node's door.
+pub(super) struct Front {
+    /// Nothing while it is not known to the database.
+    joined: OnceLock<Joined>,
+    here: RwLock<Option<Here>>,
+    own: OnceLock<Own>,
+    is_dev: bool,
+    lease: Lease,
+    waiting: Semaphore,
+    /// How many connections of members came in here.
+    sessions: Arc<AtomicU64>,
+    /// True once connections are to end.
+    ending: watch::Sender<bool>,
+    /// True once members are to go elsewhere.
+    emptying: watch::Sender<bool>,
+}
+
+/// How a request came to be answered here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Client,
+    Operator,
+}
+
+impl Front {
+    pub(super) fn new(lease: Lease, sessions: Arc<AtomicU64>, is_dev: bool, is_draining: bool) -> Arc<Self> {
+        Arc::new(Self {
+            joined: OnceLock::new(),
+            here: RwLock::new(None),
+            own: OnceLock::new(),
+            is_dev,
+            lease,
+            waiting: Semaphore::new(MOST_WAITING),
+            sessions,
+            ending: watch::Sender::new(false),
+            emptying: watch::Sender::new(is_draining),
+        })
+    }
+
+    /// What it answers by itself.
+    pub(super) fn set_own(&self, own: Own) {
+        let _ = self.own.set(own);
+    }
+
+    /// It is one of the cluster's.
+    pub(super) fn join(&self, joined: Joined) {
+        let _ = self.joined.set(joined);
+    }
+
+    /// From now on this node answers, or does not any more.
+    pub(super) fn set_here(&self, here: Option<Here>) {
+        *self.here.write() = here;
+    }
+
+    /// Connections end.
+    pub(super) fn end(&self) {
+        self.emptying.send_replace(true);
+        self.ending.send_replace(true);
+    }
+
+    /// Members go elsewhere.
+    pub(super) fn empty(&self) {
+        self.emptying.send_replace(true);
+    }
+
+    pub(super) fn is_emptying(&self) -> bool {
+        *self.emptying.borrow()
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        self.here.read().is_some()
+    }
+
+    /// What the command line's connections come to.
+    pub(super) fn of_operator(self: &Arc<Self>) -> House {
+        House::Shared(Arc::new(OfOperator(self.clone())))
+    }
+
+    /// Connections for which there are these routes and no others.
+    pub(super) fn of(self: &Arc<Self>, routes: Router) -> House {
+        House::Shared(Arc::new(Of { routes, ending: self.ending.subscribe() }))
+    }
+
+    /// Whether a request would be answered now, and why not.
+    pub(super) fn is_ready(&self) -> Result<(), String> {
+        if self.is_emptying() {
+            return Err("drained".into());
+        }
+        if let Some(server) = self.server() {
+            if !self.lease.holds() {
+                return Err("the cluster's database cannot be reached".into());
+            }
+            return server.store.health().map_err(|error| format!("the store cannot write: {error}"));
+        }
+        match self.owner() {
+            Some(_) => Ok(()),
+            None => Err("no node has the records".into()),
+        }
+    }
+
+    /// The node that has the records, as far as this one knows.
+    fn owner(&self) -> Option<Known> {
+        let cluster = self.joined.get()?.cluster.borrow();
+        let owner = cluster.view.owner;
+        cluster.nodes.iter().find(|node| node.generation == owner).cloned()
+    }
+
+    /// The others' addresses for clients, where nobody is about to leave.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let Some(joined) = self.joined.get() else { return Vec::new() };
+        let cluster = joined.cluster.borrow();
+        let staying =
+            cluster.nodes.iter().filter(|node| !node.said.is_draining && !node.said.clients.is_empty());
+        staying.map(|node| node.said.clients.clone()).collect()
+    }
+
+    pub(super) fn server(&self) -> Option<Arc<Server>> {
+        self.here.read().as_ref().map(|here| here.clients.server.clone())
+    }
+
+    /// How many connections of members came in here.
+    pub(super) fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    fn served(&self, way: Way) -> Option<Served> {
+        let here = self.here.read();
+        let here = here.as_ref()?;
+        Some(match way {
+            Way::Client => here.clients.clone(),
+            Way::Operator => here.operator.clone(),
+        })
+    }
+
+    async fn answer_own(router: Router, came: Came) -> Response {
+        let mut request = came.request;
+        request.extensions_mut().insert(came.course);
+        if let Some(peer) = came.peer {
+            request.extensions_mut().insert(peer);
+        }
+        match TowerToHyperService::new(router).call(request).await {
+            Ok(response) => response.map(Either::Right),
+            Err(never) => match never {},
+        }
+    }
+
+    async fn answer_by(&self, way: Way, mut came: Came) -> Response {
+        let path = came.request.uri().path();
+        let own = self.own.get().and_then(|own| match way {
+            Way::Client => {
+                (is_own(path) || path.starts_with("/dev/") && !self.is_dev).then_some(&own.clients)
+            }
+            Way::Operator => is_of_node(path).then_some(&own.operator),
+        });
+        if let Some(own) = own.filter(|_| !rtc::is_call(&came.request)) {
+            return Self::answer_own(own.clone(), came).await;
+        }
+        let about = (path.starts_with("/v4/"), way == Way::Client && rtc::is_call(&came.request));
+        if path == CONNECT {
+            if self.is_emptying() {
+                return unsure(about, DRAINED);
+            }
+            came.counted = Some(Counted::of(&self.sessions));
+        }
+        let whose = match (way, came.peer) {
+            (Way::Client, Some(Peer(address))) => Whose::Client(address),
+            _ => Whose::Operator,
+        };
+        let mut place = None;
+        let since = Instant::now();
+        loop {
+            if let Some(served) = self.served(way)
+                && self.lease.is_held_soon().await
+            {
+                return served.answer(came).await;
+            }
+            if let Some(joined) = self.joined.get()
+                && let Some(owner) = self.owner().filter(|owner| owner.generation != joined.me)
+            {
+                match joined.mesh.open(&owner, whose).await {
+                    Ok(stream) => {
+                        drop(place);
+                        let carried = carry(stream, came, self.emptying.subscribe()).await;
+                        return carried.unwrap_or_else(|error| {
+                            tracing::info!(
+                                node = owner.id,
+                                error = format!("{error:#}"),
+                                "a request was lost with its node"
+                            );
+                            self.suspect();
+                            unsure(about, LOST)
+                        });
+                    }
+                    Err(error) => {
+                        tracing::debug!(
+                            node = owner.id,
+                            error = format!("{error:#}"),
+                            "a node does not take a request"
+                        );
+                    }
+                }
+            }
+            // Nothing was sent, so nothing was done.
+            self.suspect();
+            if place.is_none() {
+                match self.waiting.try_acquire() {
+                    Ok(one) => place = Some(one),
+                    Err(_) => return unsure(about, TOO_MANY),
+                }
+            }
+            let patience = if self.joined.get().is_some() { PATIENCE } else { ALONE };
+            if since.elapsed() >= patience || *self.ending.borrow() {
+                return unsure(about, NOBODY);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn suspect(&self) {
+        if let Some(joined) = self.joined.get() {
+            let _ = joined.inputs.try_send(Input::Suspect);
+        }
+    }
+
+    /// Takes what another node has for this one.
+    pub(super) async fn take(self: Arc<Self>, mut asked: Asked) {
+        let Some(whose) = asked.whose().await else { return };
+        let (way, peer) = match whose {
+            Whose::Client(address) => (Way::Client, Some(Peer(address))),
+            Whose::Operator => (Way::Operator, None),
+        };
+        let since = Instant::now();
+        let served = loop {
+            if let Some(served) = self.served(way).filter(|_| self.lease.holds()) {
+                break served;
+            }
+            // It may be reading them.
+            let is_mine =
+                self.joined.get().is_some_and(|joined| joined.cluster.borrow().view.owner == joined.me);
+            let is_to_come = is_mine || self.is_here();
+            if !is_to_come || since.elapsed() >= PATIENCE || *self.ending.borrow() {
+                return asked.refuse();
+            }
+            sleep(PAUSE).await;
+        };
+        let Some(stream) = asked.go_on().await else { return };
+        serve(Patient::new(stream, None), House::Own(served), peer).await;
+    }
+}
+
+/// What every node answers by itself.
+fn is_own(path: &str) -> bool {
+    matches!(
+        path,
+        "/" | "/favicon.svg"
+            | "/healthz"
+            | "/readyz"
+            | "/metrics"
+            | "/openapi.json"
+            | "/asyncapi.json"
+            | "/openapi-rtc.json"
+    ) || path.starts_with("/sdk/")
+        || path.starts_with("/page/")
+}
+
+/// What is about the node that was asked.
+fn is_of_node(path: &str) -> bool {
+    path == "/metrics" || path == "/control/about" || path.starts_with("/control/cluster")
+}
+
+impl Shared for Front {
+    fn answer(self: Arc<Self>, came: Came) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        Box::pin(async move { self.answer_by(Way::Client, came).await })
+    }
+
+    fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    fn live(&self) -> Option<Arc<Live>> {
+        self.here.read().as_ref().map(|here| here.clients.server.live.clone())
+    }
+}
+
+struct OfOperator(Arc<Front>);
+
+impl Shared for OfOperator {
+    fn answer(self: Arc<Self>, came: Came) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        Box::pin(async move { self.0.answer_by(Way::Operator, came).await })
+    }
+
+    fn ending(&self) -> watch::Receiver<bool> {
+        self.0.ending()
+    }
+
+    fn live(&self) -> Option<Arc<Live>> {
+        None
+    }
+}
+
+struct Of {
+    routes: Router,
+    ending: watch::Receiver<bool>,
+}
+
+impl Shared for Of {
+    fn answer(self: Arc<Self>, came: Came) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        Box::pin(Front::answer_own(self.routes.clone(), came))
+    }
+
+    fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.clone()
+    }
+
+    fn live(&self) -> Option<Arc<Live>> {
+        None
+    }
+}

@@ -1,0 +1,230 @@
+//! How nodes talk: QUIC, every node a server and a client, each certain of the other (`certificate.rs`).
+//!
+//! A stream is one request. It begins with whose it is; the other side says one byte once it may answer, and only then the request
+//! is sent: what is not sent has not been done, and may be sent elsewhere. A stream that nobody reads holds up nothing but itself.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream, TransportConfig, VarInt,
+};
+use store::Known;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::certificate::{Papers, name};
+
+/// How long the other side may say nothing.
+const SILENCE: Duration = Duration::from_secs(3);
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// How long a node may take to be reached.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// How long it may take to say that it answers: it may be reading its records.
+const READY: Duration = Duration::from_secs(10);
+
+/// How many streams one node may have at another.
+const STREAMS: u32 = 200_000;
+
+/// How much of a stream that nobody reads is kept.
+const STREAM_BYTES: u32 = 128 << 10;
+
+/// How much may be on its way to a node.
+const WINDOW_BYTES: u64 = 16 << 20;
+
+/// The byte that says that the request may come.
+const GO_ON: u8 = 1;
+
+/// Why a stream is given up: who was asked does not have the records.
+const ELSEWHERE: VarInt = VarInt::from_u32(1);
+
+/// How a stream's request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// By a client's connection, from there.
+    Client(IpAddr),
+    /// By the control socket of the node.
+    Operator,
+}
+
+const OF_CLIENT: u8 = 1;
+const OF_OPERATOR: u8 = 2;
+
+/// The length of what a stream begins with: whose, and an address.
+const OPENING: usize = 17;
+
+impl Whose {
+    fn bytes(self) -> [u8; OPENING] {
+        let (kind, address) = match self {
+            Self::Client(IpAddr::V4(address)) => (OF_CLIENT, address.to_ipv6_mapped()),
+            Self::Client(IpAddr::V6(address)) => (OF_CLIENT, address),
+            Self::Operator => (OF_OPERATOR, Ipv6Addr::UNSPECIFIED),
+        };
+        let mut bytes = [kind; OPENING];
+        for (byte, of_address) in bytes.iter_mut().skip(1).zip(address.octets()) {
+            *byte = of_address;
+        }
+        bytes
+    }
+
+    fn read(bytes: [u8; OPENING]) -> Option<Self> {
+        let [kind, address @ ..] = bytes;
+        match kind {
+            OF_CLIENT => Some(Self::Client(IpAddr::from(address).to_canonical())),
+            OF_OPERATOR => Some(Self::Operator),
+            _ => None,
+        }
+    }
+}
+
+/// Both directions of a stream.
+pub(super) type Stream = tokio::io::Join<RecvStream, SendStream>;
+
+/// The mesh, as one node sees it.
+pub(super) struct Mesh {
+    endpoint: Endpoint,
+    /// Those to other nodes, by their runs.
+    connections: Mutex<HashMap<i64, Connection>>,
+}
+
+/// Binds the socket: `usual` unless that is taken and nobody asked for it.
+pub(super) fn bind(usual: SocketAddr, is_asked_for: bool) -> anyhow::Result<UdpSocket> {
+    let bound = UdpSocket::bind(usual);
+    let bound = match bound {
+        Err(_) if !is_asked_for => UdpSocket::bind(SocketAddr::new(usual.ip(), 0)),
+        bound => bound,
+    };
+    bound.with_context(|| {
+        format!("cannot listen for other nodes on UDP {usual}; choose another with cluster.listen")
+    })
+}
+
+impl Mesh {
+    pub(super) fn start(socket: UdpSocket, papers: Papers) -> anyhow::Result<Arc<Self>> {
+        let mut transport = TransportConfig::default();
+        transport
+            .max_idle_timeout(Some(IdleTimeout::try_from(SILENCE)?))
+            .keep_alive_interval(Some(KEEP_ALIVE))
+            .max_concurrent_bidi_streams(STREAMS.into())
+            .max_concurrent_uni_streams(0u8.into())
+            .datagram_receive_buffer_size(None)
+            .stream_receive_window(STREAM_BYTES.into())
+            .receive_window(VarInt::MAX)
+            .send_window(WINDOW_BYTES);
+        let transport = Arc::new(transport);
+        let mut server =
+            quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(papers.server)?));
+        server.transport_config(transport.clone());
+        let mut client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(papers.client)?));
+        client.transport_config(transport);
+        socket.set_nonblocking(true)?;
+        let runtime = quinn::default_runtime().context("the mesh needs a runtime")?;
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)?;
+        endpoint.set_default_client_config(client);
+        Ok(Arc::new(Self { endpoint, connections: Mutex::default() }))
+    }
+
+    /// A stream on which that node waits for a request.
+    pub(super) async fn open(&self, node: &Known, whose: Whose) -> anyhow::Result<Stream> {
+        let connection = self.connection(node).await?;
+        let ask = async {
+            let (mut send, mut recv) = connection.open_bi().await?;
+            send.write_all(&whose.bytes()).await?;
+            let mut word = [0];
+            recv.read_exact(&mut word).await?;
+            anyhow::ensure!(word == [GO_ON], "it speaks another language");
+            Ok(tokio::io::join(recv, send))
+        };
+        timeout(READY, ask).await.context("it does not answer")?
+    }
+
+    /// The connection to a node: the one there is, or a new one.
+    async fn connection(&self, node: &Known) -> anyhow::Result<Connection> {
+        let mut connections = self.connections.lock().await;
+        connections.retain(|_, connection| connection.close_reason().is_none());
+        if let Some(connection) = connections.get(&node.generation) {
+            return Ok(connection.clone());
+        }
+        let connecting = self.endpoint.connect(node.said.mesh, &name(node.generation, &node.id))?;
+        let connection = timeout(CONNECT, connecting).await.context("it cannot be reached")??;
+        connections.insert(node.generation, connection.clone());
+        Ok(connection)
+    }
+
+    /// Takes connections of other nodes, and what comes on them, for as long as the node lives.
+    pub(super) async fn accept<F>(self: Arc<Self>, take: impl Fn(Asked) -> F + Clone + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let take = take.clone();
+            tokio::spawn(async move {
+                let connection = match incoming.await {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        return tracing::warn!(%error, "another node was refused, or is none of this cluster");
+                    }
+                };
+                while let Ok((send, recv)) = connection.accept_bi().await {
+                    tokio::spawn(take(Asked { send, recv }));
+                }
+            });
+        }
+    }
+
+    /// Ends all connections, and says so.
+    pub(super) fn close(&self) {
+        self.endpoint.close(VarInt::from_u32(0), b"the node ends");
+    }
+}
+
+/// A stream that another node has opened.
+pub(super) struct Asked {
+    send: SendStream,
+    recv: RecvStream,
+}
+
+impl Asked {
+    /// Whose request will come.
+    pub(super) async fn whose(&mut self) -> Option<Whose> {
+        let mut bytes = [0; OPENING];
+        timeout(CONNECT, self.recv.read_exact(&mut bytes)).await.ok()?.ok()?;
+        Whose::read(bytes)
+    }
+
+    /// The request may come.
+    pub(super) async fn go_on(mut self) -> Option<Stream> {
+        self.send.write_all(&[GO_ON]).await.ok()?;
+        Some(tokio::io::join(self.recv, self.send))
+    }
+
+    /// It may not: others have what it is about.
+    pub(super) fn refuse(mut self) {
+        let _ = self.send.reset(ELSEWHERE);
+        let _ = self.recv.stop(ELSEWHERE);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_says_whose_it_is() {
+        for whose in [
+            Whose::Operator,
+            Whose::Client(IpAddr::from([192, 0, 2, 7])),
+            Whose::Client("2001:db8::7".parse().unwrap()),
+        ] {
+            assert_eq!(Whose::read(whose.bytes()), Some(whose));
+        }
+        assert_eq!(Whose::read([0; OPENING]), None);
+    }
+}

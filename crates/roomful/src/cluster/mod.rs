@@ -1,0 +1,18 @@
+//! Several nodes on one database. One of them has the records and answers; the others carry what comes in at them to it, and take
+//! over when it is gone.
+//!
+//! `drive.rs` asks the database what `cluster::Node` wants to know, on a thread of its own; `run.rs` carries out what that decides;
+//! `front.rs` is who answers at the door; `mesh.rs` is how nodes talk, `certificate.rs` who may; `carry.rs` is one request on its
+//! way to another node; `status.rs` what the command line is told.
+
+mod carry;
+mod certificate;
+mod drive;
+mod front;
+mod mesh;
+mod run;
+mod settings;
+mod status;
+
+pub(crate) use run::run;
+pub(crate) use settings::fresh_secret;

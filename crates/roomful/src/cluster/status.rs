@@ -1,0 +1,67 @@
+//! What the command line is told of a node, and what it may tell it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use cluster::Input;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::front::{Front, Own};
+use crate::control::{About, about_node};
+use crate::serve::{Begun, fixed_routes, has_metrics_token};
+
+/// What a node answers by itself: `front` is who else may.
+pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About, drain: mpsc::Sender<Input>) -> Own {
+    let server = {
+        let front = front.clone();
+        move || front.server()
+    };
+    let metrics = begun.metrics_routes(server);
+    let ready = {
+        let front = front.clone();
+        move || async move {
+            match front.is_ready() {
+                Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            }
+        }
+    };
+    let clients = fixed_routes(begun.is_dev).route("/readyz", get(ready));
+    let clients = match begun.config.metrics.token.is_empty() {
+        true => clients,
+        false => clients.merge(has_metrics_token(begun, metrics.clone())),
+    };
+    let shown = front.clone();
+    let show = move || async move { Json(state(&shown)) };
+    let emptied = front.clone();
+    let empty = move || async move {
+        emptied.empty();
+        // It is few, and asked for again by who waits.
+        let _ = drain.send(Input::Drain).await;
+        Json(state(&emptied))
+    };
+    let (front, begun) = (front.clone(), begun.clone());
+    let tell = move || async move {
+        let trouble = front.is_ready().err().unwrap_or_default();
+        Json(about_node(&begun.config, &about, &trouble))
+    };
+    let operator = Router::new()
+        .route("/control/cluster", get(show))
+        .route("/control/cluster/drain", post(empty))
+        .route("/control/about", get(tell))
+        .merge(metrics);
+    Own { clients, operator }
+}
+
+/// Of this node: whether it has the records, is to have nothing any more, and how many members' connections it has.
+fn state(front: &Front) -> Value {
+    let (has_records, is_draining, sessions) = (front.is_here(), front.is_emptying(), front.sessions());
+    json!({
+        "has_records": has_records, "is_draining": is_draining, "sessions": sessions,
+        "is_empty": is_draining && !has_records && sessions == 0, "addresses": front.addresses(),
+    })
+}

@@ -1,0 +1,547 @@
+//! Several nodes on one database, from the outside: they answer alike, one takes over from another, and nobody who is there leaves
+//! a list.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use harness::postgres::{Cut, Database, Wire};
+use harness::{ADMIN, BINARY, Client, Server};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const OTHER_SECRET: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// The longest that a takeover takes: what it takes to see that a node is gone, and to read what it had.
+const TAKEOVER: Duration = Duration::from_secs(20);
+
+fn settings(url: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let settings = [
+        ("ROOMFUL_CLUSTER__URL", url),
+        ("ROOMFUL_CLUSTER__SECRET", SECRET),
+        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+    ];
+    settings.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+async fn node(url: &str, more: &[(&str, &str)]) -> Server {
+    Server::on(Arc::new(TempDir::new().unwrap()), settings(url, more)).await
+}
+
+/// The first has the records.
+async fn nodes<const N: usize>(url: &str) -> [Server; N] {
+    let mut nodes = Vec::new();
+    for _ in 0..N {
+        nodes.push(node(url, &[]).await);
+    }
+    assert!(has_records(&nodes[0]));
+    nodes.try_into().ok().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn status(node: &Server) -> Value {
+    let said = node.cli(&["cluster", "status", "--json"]);
+    serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{}", text(&said.stderr)))
+}
+
+fn id(node: &Server) -> String {
+    let kept = std::fs::read_to_string(node.data.path().join("node")).unwrap();
+    kept.lines().next().unwrap().to_owned()
+}
+
+fn of<'a>(status: &'a Value, node: &Server) -> &'a Value {
+    let nodes = status["nodes"].as_array().unwrap();
+    nodes.iter().find(|one| one["id"] == id(node)).unwrap_or(&Value::Null)
+}
+
+fn has_records(node: &Server) -> bool {
+    of(&status(node), node)["has_records"] == true
+}
+
+/// Begins a node that is to be refused.
+fn refused(arguments: &[&str], environment: &[(String, String)]) -> String {
+    let data = TempDir::new().unwrap();
+    let Output { status, stderr, .. } = Command::new(BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .args(arguments)
+        .envs(environment.iter().cloned())
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!status.success());
+    text(&stderr)
+}
+
+async fn list(node: &Server, room: &str) -> Vec<String> {
+    node.members(room).await.0
+}
+
+/// Resumes at a node, as clients do: again and again, until it is done.
+async fn resume(node: &Server, token: &str, within: Duration) -> (Client, Value) {
+    let until = Instant::now() + within;
+    loop {
+        if let Some(mut client) = node.try_connect().await
+            && let Some(mut answer) = client.try_call("login", json!({"ResumeToken": token})).await
+            && answer["ErrorCode"] == 0
+        {
+            client.resume_token = answer["Response"]["ResumeToken"].as_str().unwrap().into();
+            return (client, answer["Response"].take());
+        }
+        assert!(Instant::now() < until, "nobody resumes");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_node_answers_alike_and_members_of_one_room_are_at_all_of_them() {
+    let (url, _) = Database::shared().own_url();
+    let [one, two, three] = nodes(&url).await;
+    two.create_room("r").await;
+
+    let mut ann = two.enter("ann", "r").await;
+    let mut ben = three.enter("ben", "r").await;
+    let cat = one.enter("cat", "r").await;
+
+    for node in [&one, &two, &three] {
+        assert_eq!(list(node, "r").await, ["ann", "ben", "cat"]);
+    }
+    ann.ok("send_text_msg", json!({"RoomId": "r", "Text": "hello"})).await;
+    assert_eq!(ben.event("text_msg").await["Text"], "hello");
+    three.ok("ban_member", json!({"RoomId": "r", "MemberList_Account": ["ann"], "Duration": 60})).await;
+    for node in [&one, &two, &three] {
+        assert_eq!(list(node, "r").await, ["ben", "cat"]);
+    }
+
+    let apps = |node: &Server| text(&node.cli(&["app", "list", "--json"]).stdout);
+    assert!(two.cli(&["app", "create", "--name", "second"]).status.success());
+    assert_eq!(apps(&one), apps(&three));
+    assert!(apps(&one).contains("second"));
+    let rooms = two.cli(&["room", "list", "--json"]);
+    assert!(text(&rooms.stdout).contains("\"r\""), "{} {}", text(&rooms.stdout), text(&rooms.stderr));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let status = status(&three);
+    assert_eq!(status["engine"]["kind"], "postgresql");
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 3);
+    assert_eq!((&of(&status, &one)["rooms"], &of(&status, &three)["sessions"]), (&json!(1), &json!(1)));
+    assert_eq!(of(&status, &two)["state"], "alive");
+    assert_eq!(three.get("/readyz").await.0, 200);
+    cat.close().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_with_the_records_loses_nobody() {
+    let (url, _) = Database::shared().own_url();
+    let [mut one, two, three] = nodes(&url).await;
+    one.create_room("r").await;
+    let ann = one.enter("ann", "r").await;
+    let ben = two.enter("ben", "r").await;
+    let cat = three.enter("cat", "r").await;
+    // Presence is written a moment behind the answers.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    one.kill();
+    let killed = Instant::now();
+
+    // Each goes on at another node than it was at.
+    let answer = two.live("get_member_list", json!({"RoomId": "r", "Next": ""})).await;
+    println!("a list after {:?}: {answer}", killed.elapsed());
+    for (client, node) in [(ann, &two), (ben, &three), (cat, &two)] {
+        let (_, answer) = resume(node, &client.resume_token, TAKEOVER).await;
+        assert_eq!(answer["Rooms"], json!(["r"]), "{answer}");
+        std::mem::forget(client);
+    }
+    println!("all are back after {:?}", killed.elapsed());
+    assert!(killed.elapsed() < TAKEOVER);
+    two.create_room("s").await;
+    let status = status(&three);
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 2, "{status}");
+}
+
+#[tokio::test]
+async fn members_of_a_node_that_is_gone_are_off_the_list_in_time_and_the_others_are_not() {
+    let (url, _) = Database::shared().own_url();
+    let [one, mut two] = nodes(&url).await;
+    one.create_room("r").await;
+    let _ann = one.enter("ann", "r").await;
+    let _ben = two.enter("ben", "r").await;
+
+    two.kill();
+
+    one.wait_for_members("r", &["ann"], Duration::from_secs(40)).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_stopped_and_goes_on_says_nothing_that_is_no_longer_so() {
+    let (url, _) = Database::shared().own_url();
+    let [one, two] = nodes(&url).await;
+    one.create_room("r").await;
+    let _ann = one.enter("ann", "r").await;
+    let _ben = two.enter("ben", "r").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    one.signal("STOP");
+    let until = Instant::now() + TAKEOVER;
+    loop {
+        let banned = json!({"RoomId": "r", "MemberList_Account": ["ann"], "Duration": 600});
+        if two.live("ban_member", banned).await["ErrorCode"] == 0 {
+            break;
+        }
+        assert!(Instant::now() < until, "nobody takes over");
+    }
+    one.signal("CONT");
+
+    // It answers with what the other knows, as soon as it answers at all.
+    let mut answered = 0;
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        if let Ok(answer) =
+            one.try_call("live_engine_http_srv/get_member_list", json!({"RoomId": "r", "Next": ""})).await
+            && answer["ErrorCode"] == 0
+        {
+            answered += 1;
+            let members = harness::names(&answer["Response"]["MemberList"]);
+            assert!(!members.contains(&"ann".to_owned()), "{members:?}");
+        }
+    }
+    assert!(answered > 0);
+    assert!(has_records(&two) && of(&status(&two), &one)["has_records"] == false);
+}
+
+#[tokio::test]
+async fn a_node_that_is_drained_is_empty_and_nobody_leaves_a_list() {
+    let (url, _) = Database::shared().own_url();
+    let [one, two] = nodes(&url).await;
+    one.create_room("r").await;
+    let mut ann = one.enter("ann", "r").await;
+    let mut ben = two.enter("ben", "r").await;
+
+    let data = one.data.clone();
+    let drain = tokio::task::spawn_blocking(move || harness::cli_on(data.path(), &["cluster", "drain"]));
+    // Both hear that they are to come back, and do.
+    ann.event("reconnect").await;
+    ben.event("reconnect").await;
+    let (mut ann, _) = resume(&two, &ann.resume_token, TAKEOVER).await;
+    let (_ben, _) = resume(&two, &ben.resume_token, TAKEOVER).await;
+
+    let drained = drain.await.unwrap();
+    assert!(drained.status.success(), "{}", text(&drained.stderr));
+    assert_eq!(list(&two, "r").await, ["ann", "ben"]);
+    assert_eq!(list(&one, "r").await, ["ann", "ben"], "it takes calls all the same");
+    assert!(one.try_connect().await.is_none(), "and no members");
+    assert_eq!(one.get("/readyz").await.0, 503);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = status(&two);
+    assert_eq!(
+        (&of(&status, &one)["state"], &of(&status, &one)["has_records"]),
+        (&json!("draining"), &json!(false))
+    );
+    ann.ok("send_text_msg", json!({"RoomId": "r", "Text": "hello"})).await;
+}
+
+#[tokio::test]
+async fn a_node_that_ends_hands_over_at_once() {
+    let (url, _) = Database::shared().own_url();
+    let [mut one, two] = nodes(&url).await;
+    one.create_room("r").await;
+    let ben = two.enter("ben", "r").await;
+
+    let (code, _) = one.terminate().await;
+    let ended = Instant::now();
+    assert_eq!(code, Some(0));
+
+    let (_ben, _) = resume(&two, &ben.resume_token, TAKEOVER).await;
+    assert!(ended.elapsed() < Duration::from_secs(6), "{:?}", ended.elapsed());
+    assert_eq!(list(&two, "r").await, ["ben"]);
+}
+
+#[tokio::test]
+async fn what_is_no_node_of_the_cluster_is_refused_and_told_why() {
+    let (url, schema) = Database::shared().own_url();
+    let [one] = nodes(&url).await;
+
+    let mut environment = settings(&url, &[]);
+    environment[1].1 = OTHER_SECRET.into();
+    let said = refused(&[], &environment);
+    assert!(said.contains("have another cluster.secret"), "{said}");
+
+    environment[1].1 = "hunter2".into();
+    let said = refused(&[], &environment);
+    assert!(said.contains("roomful cluster secret"), "{said}");
+
+    let without = [("ROOMFUL_LIMITS__CALLS_PER_SECOND".to_owned(), "0".to_owned())];
+    let said = refused(&["--cluster", &url], &without);
+    assert!(said.contains("ROOMFUL_CLUSTER__SECRET"), "{said}");
+
+    let alone = [("ROOMFUL_STORE__URL".to_owned(), url.clone())];
+    let said = refused(&[], &alone);
+    assert!(said.contains("another server has the schema"), "{said}");
+
+    let everywhere = [("ROOMFUL_SERVER__LISTEN".to_owned(), "0.0.0.0:0".to_owned())];
+    let data = TempDir::new().unwrap();
+    let said = Command::new(BINARY)
+        .args(["serve", "--cluster", &url, "--data"])
+        .arg(data.path())
+        .envs(settings(&url, &[]))
+        .envs(everywhere)
+        .output()
+        .unwrap();
+    assert!(text(&said.stderr).contains("cluster.advertise"), "{}", text(&said.stderr));
+
+    // Another schema is another cluster.
+    let other = node(&Database::shared().url(&format!("{schema}_other")), &[]).await;
+    assert_eq!(status(&other)["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(status(&one)["nodes"].as_array().unwrap().len(), 1);
+    let secret = one.cli(&["cluster", "secret"]);
+    assert_eq!(text(&secret.stdout).trim().len(), 64);
+}
+
+#[tokio::test]
+async fn a_copied_data_folder_is_a_node_of_its_own() {
+    let (url, _) = Database::shared().own_url();
+    let [one] = nodes(&url).await;
+    let copy = Arc::new(TempDir::new().unwrap());
+    for name in ["node", "database"] {
+        std::fs::copy(one.data.path().join(name), copy.path().join(name)).unwrap();
+    }
+
+    let two = Server::on(copy, settings(&url, &[])).await;
+
+    assert_ne!(id(&one), id(&two));
+    assert!(has_records(&one) && !has_records(&two));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_for_less_than_the_lease_is_not_noticed_by_who_reads() {
+    let database = Database::start(&[]);
+    let wire = Wire::to(database.port);
+    let (one, two) = {
+        let more = [("ROOMFUL_CLUSTER__LEASE", "40s")];
+        (node(&wire.url("roomful"), &more).await, node(&wire.url("roomful"), &more).await)
+    };
+    one.create_room("r").await;
+    let _ann = one.enter("ann", "r").await;
+    let _ben = two.enter("ben", "r").await;
+
+    wire.set(Cut::All);
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        assert_eq!(list(&one, "r").await, ["ann", "ben"]);
+        assert_eq!(list(&two, "r").await, ["ann", "ben"]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let refused = two.live("create_room", json!({"RoomInfo": {"RoomId": "s", "RoomType": "Live"}})).await;
+    assert_eq!(refused["ErrorCode"], 100_001, "{refused}");
+    assert!(refused["ErrorInfo"].as_str().unwrap().contains("the database is away"), "{refused}");
+
+    wire.set(Cut::Nothing);
+    let until = Instant::now() + TAKEOVER;
+    while two.live("create_room", json!({"RoomInfo": {"RoomId": "s", "RoomType": "Live"}})).await["ErrorCode"]
+        != 0
+    {
+        assert!(Instant::now() < until, "the database is back and nothing can be changed");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(list(&one, "r").await, ["ann", "ben"]);
+    assert!(has_records(&one));
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_from_the_database_lets_go_and_another_takes_over() {
+    let database = Database::start(&[]);
+    let wire = Wire::to(database.port);
+    let one = node(&wire.url("roomful"), &[]).await;
+    let two = node(&database.url("roomful"), &[]).await;
+    one.create_room("r").await;
+    one.import(&["ben"]).await;
+    let ann = one.enter("ann", "r").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    wire.set(Cut::All);
+
+    let (_ann, answer) = resume(&two, &ann.resume_token, Duration::from_secs(30)).await;
+    assert_eq!(answer["Rooms"], json!(["r"]), "{answer}");
+    // Nothing can be changed before another has the records.
+    let until = Instant::now() + Duration::from_secs(30);
+    let banned = json!({"RoomId": "r", "MemberList_Account": ["ben"], "Duration": 60});
+    while two.live("ban_member", banned.clone()).await["ErrorCode"] != 0 {
+        assert!(Instant::now() < until, "nobody takes over");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(has_records(&two));
+    // Whoever is asked says what is so, or that it does not know.
+    for _ in 0..20 {
+        if let Ok(answer) =
+            one.try_call("live_engine_http_srv/get_banned_member_list", json!({"RoomId": "r"})).await
+        {
+            assert!(answer["ErrorCode"] != 0 || answer.to_string().contains("ben"), "{answer}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    wire.set(Cut::Nothing);
+    let until = Instant::now() + TAKEOVER;
+    loop {
+        let answer =
+            one.try_call("live_engine_http_srv/get_member_list", json!({"RoomId": "r", "Next": ""})).await;
+        if answer.is_ok_and(|answer| answer["ErrorCode"] == 0) {
+            break;
+        }
+        assert!(Instant::now() < until, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(one.sig(ADMIN).len() > 10 && has_records(&two));
+}
+
+/// Who calls any of the nodes, whatever becomes of them.
+#[derive(Clone)]
+struct Caller {
+    http: reqwest::Client,
+    urls: Vec<String>,
+}
+
+impl Caller {
+    fn of(nodes: &[Server]) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        // Any command's; its name is put in later.
+        Self { http, urls: nodes.iter().map(|node| node.url("live_engine_http_srv/COMMAND")).collect() }
+    }
+
+    /// The code that is answered; `None` where the connection is lost.
+    async fn call(&self, node: usize, command: &str, body: &Value) -> Option<u64> {
+        let url = self.urls[node].replace("COMMAND", command);
+        let response = self.http.post(url).body(body.to_string()).send().await.ok()?;
+        assert_eq!(response.status(), 200);
+        response.json::<Value>().await.ok()?["ErrorCode"].as_u64()
+    }
+}
+
+/// Kills, stops and restarts nodes by chance while rooms are made and looked for at all of them: what was acknowledged is there from
+/// then on, whoever is asked. `CLUSTER_TEST_SECONDS` is for how long, `CLUSTER_TEST_SEED` how.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_is_there_whatever_becomes_of_the_nodes() {
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let (seconds, seed) = (number("CLUSTER_TEST_SECONDS", 45), number("CLUSTER_TEST_SEED", harness::now()));
+    println!("CLUSTER_TEST_SEED={seed}");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (url, _) = Database::shared().own_url();
+    let all = nodes::<3>(&url).await;
+    let caller = Caller::of(&all);
+    let mut nodes = all.map(Some);
+    let until = Instant::now() + Duration::from_secs(seconds);
+
+    let made = Arc::new(Mutex::new(Vec::<String>::new()));
+    let mut tasks = Vec::new();
+    for task in 0..4u64 {
+        let (caller, made) = (caller.clone(), made.clone());
+        let mut random = ChaCha8Rng::seed_from_u64(seed ^ (task + 1));
+        tasks.push(tokio::spawn(async move {
+            let (mut count, mut answered) = (0, 0);
+            while Instant::now() < until {
+                let node = random.random_range(0..3);
+                let known = made.lock().unwrap().len();
+                if task < 2 || known == 0 {
+                    count += 1;
+                    let room = format!("t{task}-{count}");
+                    let body = json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}});
+                    match caller.call(node, "create_room", &body).await {
+                        Some(0) => {
+                            made.lock().unwrap().push(room);
+                            answered += 1;
+                        }
+                        // Not known, or the connection was lost.
+                        Some(100_001) | None => tokio::time::sleep(Duration::from_millis(20)).await,
+                        Some(code) => panic!("{code} to a room that is made"),
+                    }
+                } else {
+                    let room = made.lock().unwrap()[random.random_range(0..known)].clone();
+                    let body = json!({"RoomId": room, "Next": ""});
+                    match caller.call(node, "get_member_list", &body).await {
+                        Some(0) => answered += 1,
+                        Some(100_001) | None => tokio::time::sleep(Duration::from_millis(20)).await,
+                        Some(code) => panic!("{code}: {room} was acknowledged, and is not there"),
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            answered
+        }));
+    }
+
+    while Instant::now() < until {
+        let one = random.random_range(0..3usize);
+        tokio::time::sleep(Duration::from_millis(random.random_range(500..4000))).await;
+        match random.random_range(0..4) {
+            0 | 1 => {
+                let node = nodes[one].as_ref().unwrap();
+                node.signal("STOP");
+                tokio::time::sleep(Duration::from_millis(random.random_range(1000..10_000))).await;
+                node.signal("CONT");
+            }
+            2 => {
+                let mut node = nodes[one].take().unwrap();
+                node.kill();
+                tokio::time::sleep(Duration::from_millis(random.random_range(0..6000))).await;
+                nodes[one] = Some(node.restart_in_place().await);
+            }
+            _ => {
+                let mut node = nodes[one].take().unwrap();
+                assert_eq!(node.terminate().await.0, Some(0));
+                nodes[one] = Some(node.restart_in_place().await);
+            }
+        }
+    }
+    let mut answered = Vec::new();
+    for task in tasks {
+        answered.push(task.await.unwrap());
+    }
+    println!("{answered:?} were answered");
+    assert!(answered.iter().all(|count| *count > 20), "{answered:?}");
+
+    let made = made.lock().unwrap().clone();
+    for node in &nodes {
+        let node = node.as_ref().unwrap();
+        wait_until_ready(node).await;
+        let listed = node.cli(&["room", "list", "--json"]);
+        let listed = text(&listed.stdout);
+        let missing: Vec<&String> =
+            made.iter().filter(|room| !listed.contains(&format!("\"{room}\""))).collect();
+        assert!(missing.is_empty(), "of {} rooms these are gone: {missing:?}", made.len());
+    }
+}
+
+async fn wait_until_ready(node: &Server) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while node.get("/readyz").await.0 != 200 {
+        assert!(Instant::now() < until, "it does not become ready");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_rtc_api_is_answered_by_every_node() {
+    let (url, _) = Database::shared().own_url();
+    let [one, two] = nodes(&url).await;
+    let key = two.key(&[]);
+    one.ok("room_engine_http_srv/create_room", json!({"RoomInfo": {"RoomId": "r"}})).await;
+    let _ann = two.enter("ann", "r").await;
+
+    // Signed for the address that is called.
+    let answer = key
+        .call("RemoveUserByStrRoomId", json!({"SdkAppId": two.app, "RoomId": "r", "UserIds": ["ann"]}))
+        .await;
+
+    assert_eq!(harness::rtc::code(&answer), "", "{answer}");
+    let members = one.ok("room_engine_http_srv/get_room_member_list", json!({"RoomId": "r"})).await;
+    assert_eq!(members["MemberList"], json!([]));
+}
