@@ -7,7 +7,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Server, names, now};
+use harness::{Client, Server, names, now};
 use serde_json::{Value, json};
 
 const CONFERENCE: &str = "room_engine_http_srv";
@@ -828,9 +828,17 @@ async fn a_booked_room_that_is_past_its_end_is_over_after_half_a_minute_empty() 
     server.ok(&path("create_room"), conference("short", booked(4))).await;
     server.ok(&path("create_room"), conference("busy", booked(4))).await;
     let mut ann = server.enter("ann", "busy").await;
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    // A client that reads nothing answers no pings either, and is lost.
+    let stay = async |ann: &mut Client, seconds: u64| {
+        let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        while tokio::time::Instant::now() < until {
+            ann.ok("get_room_info", json!({"RoomId": "busy"})).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    stay(&mut ann, 30).await;
     assert_eq!((code("long").await, code("short").await), (0, 0), "30 s after its end, not before");
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    stay(&mut ann, 6).await;
     assert_eq!((code("long").await, code("short").await, code("busy").await), (0, 100_004, 0));
 
     // Its end is moved to what is past: it is over as soon as it has stood empty.
