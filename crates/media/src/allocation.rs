@@ -152,7 +152,7 @@ impl Allocation {
             for layer in
                 (lowest + 1..source.layer_count()).filter(|layer| slot.grant.may_step_to(*layer, now))
             {
-                if source.known_bits(layer) > 0 && !is_enough(top) {
+                if source.known_bits(layer) > 0 && !source.rests(layer, now) && !is_enough(top) {
                     top = layer;
                 }
                 if source.hoped_bits(layer) > 0 && !is_enough(hoped) {
@@ -224,15 +224,25 @@ impl Allocation {
             let Some(slot) = slots.get(choice.at) else { continue };
             let Some(source) = &slot.source else { continue };
             let given = choice.layer.unwrap_or(0).max(usize::from(slot.current_layer().unwrap_or(0)));
+            let hoped = |layer: usize| f64::from(source.hoped_bits(layer));
+            let more = |layer: usize| hoped(layer) - bits(slot, given);
+            let has_room = |layer: usize| match layer == given {
+                true => choice.layer == Some(given),
+                false => used + more(layer) <= room.up_to(false),
+            };
+            let mut alone = (given..=choice.hoped).filter(|layer| source.is_alone(*layer, now));
+            if let Some(alone) = alone.next_back().filter(|layer| has_room(*layer)) {
+                source.seek(alone, now);
+                continue;
+            }
             // Where the publisher has no room for more, what is below takes it from what is watched: who has room to spare does
             // without it.
             let is_starved = choice.hoped > choice.top && room.estimate > STARVED_SPARE * used;
             let least = if is_starved && choice.layer == Some(given) { given } else { 0 };
             (least..=given).for_each(|layer| source.seek(layer, now));
-            let hoped = |layer: usize| f64::from(source.hoped_bits(layer));
-            let more = |layer: usize| hoped(layer) - bits(slot, given);
-            let next = (given + 1..=choice.hoped).find(|layer| hoped(*layer) > 0.0);
-            if let Some(next) = next.filter(|next| used + more(*next) <= room.up_to(false)) {
+            let next =
+                (given + 1..=choice.hoped).find(|layer| hoped(*layer) > 0.0 && !source.rests(*layer, now));
+            if let Some(next) = next.filter(|next| has_room(*next)) {
                 source.seek(next, now);
             }
         }
@@ -302,7 +312,12 @@ fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
         if !is_full && now.saturating_sub(since) < patience {
             return;
         }
-        if let Some(lost) = grant.layer.filter(|_| meant.is_some()) {
+        // What its publisher has taken back was not too much for the link.
+        let is_taken_back = |layer: u8| {
+            let source = slot.source.as_ref();
+            source.is_some_and(|source| source.is_alone(layer.into(), now) && source.bits(layer.into()) == 0)
+        };
+        if let Some(lost) = grant.layer.filter(|lost| meant.is_some() && !is_taken_back(*lost)) {
             grant.lose(if grant.layer == layer { MAX_LAYERS } else { lost.into() }, now);
         }
         grant.lower_since = None;
@@ -394,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_its_publisher_has_no_room_for_is_left_to_come_by_itself() {
+    fn a_layer_that_its_publisher_has_no_room_for_is_not_asked_for_all_the_time() {
         let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
         let source = slots[0].source.clone().unwrap();
         source.describe(2, 720, 1_000_000);
@@ -410,7 +425,7 @@ mod tests {
         }
 
         // What is not needed either leaves its room to what is watched.
-        assert_eq!(told, [[false, true, true]]);
+        assert_eq!(told, [[false, true, true], [false, true, false]]);
         assert_eq!(slots[0].grant.layer, Some(1));
     }
 

@@ -3,6 +3,10 @@
 //!
 //! Viewers, wherever they are, note on the source which layers their links and screens admit; its publisher's worker looks at
 //! that, and tells what has changed. A viewer admits whatever is below what it gets, so that it can always go down.
+//!
+//! A browser whose uplink is too narrow for all of them sends a larger layer now and then and takes it back: each time begins with
+//! a keyframe, for which its estimate falls, and the smaller ones suffer, too. A layer that has stopped by itself is asked for
+//! without the smaller ones where nobody needs those, and else not at all for a while.
 
 use smallvec::SmallVec;
 
@@ -14,10 +18,30 @@ const OFF_AFTER_US: u64 = 4_000_000;
 /// A layer that was asked for and does not come in this time is one that its publisher cannot send.
 const GIVEN_UP_AFTER_US: u64 = 5_000_000;
 
-/// What a publisher was told of each layer, lowest first: whether it is wanted, and since when.
+/// The same of a smaller one beside which its publisher has no room for what is watched.
+const OFF_BESIDE_AFTER_US: u64 = 1_000_000;
+
+/// For how long a layer that its publisher could not go on with is not asked for beside the smaller ones, twice as long each time.
+const SPAN_US: u64 = 60_000_000;
+const LONGEST_SPAN_US: u64 = 960_000_000;
+
+/// What of a layer's need its publisher has to have sent in all, for that layer alone to be worth a try.
+const ENOUGH_ALONE: f64 = 0.5;
+
+/// What a publisher was told of each layer, lowest first, and what came of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Wants {
-    layers: SmallVec<[(bool, u64); MAX_LAYERS]>,
+    layers: SmallVec<[Told; MAX_LAYERS]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    is_wanted: bool,
+    since: u64,
+    /// What it took at most since then, in bits a second; 0 before it came.
+    came: u32,
+    /// For how long it was not asked for when it last could not be sent.
+    span_us: u64,
 }
 
 impl Wants {
@@ -25,7 +49,8 @@ impl Wants {
     pub(crate) fn new(source: &Source, now: u64) -> Self {
         let layers = 0..source.layer_count();
         layers.clone().for_each(|layer| source.seek(layer, now));
-        Self { layers: layers.map(|_| (true, now)).collect() }
+        let told = Told { is_wanted: true, since: now, came: 0, span_us: 0 };
+        Self { layers: layers.map(|_| told).collect() }
     }
 
     /// Looks at what is wanted of the source, whose packets may get lost on their way here. `true` when that is not what the
@@ -35,26 +60,57 @@ impl Wants {
     /// minute to find its rate again.
     pub(crate) fn look(&mut self, source: &Source, is_lossy: bool, now: u64) -> bool {
         let mut has_changed = false;
-        for (at, (is_wanted, since)) in self.layers.iter_mut().enumerate() {
-            let is_kept = is_lossy && at == 0 && *is_wanted;
-            let wanted = now.saturating_sub(source.sought_at(at)) < OFF_AFTER_US || is_kept;
-            if wanted != *is_wanted {
-                (*is_wanted, *since) = (wanted, now);
+        // Of the smaller ones: what comes, and whether any is wanted.
+        let (mut below, mut is_below_wanted) = (0, false);
+        let is_any_alone = (0..self.layers.len()).any(|layer| source.is_alone(layer, now));
+        for (at, told) in self.layers.iter_mut().enumerate() {
+            told.note(source, at, below, now);
+            let patience = if is_any_alone { OFF_BESIDE_AFTER_US } else { OFF_AFTER_US };
+            let is_kept = is_lossy && at == 0 && told.is_wanted;
+            let is_sought = now.saturating_sub(source.sought_at(at)) < patience || is_kept;
+            let is_in_the_way = source.is_alone(at, now) && is_below_wanted && below > 0;
+            let wanted = is_sought && !is_in_the_way;
+            if wanted != told.is_wanted {
+                (told.is_wanted, told.since, told.came) = (wanted, now, 0);
                 has_changed = true;
                 // What it took is remembered, so that viewers know whether they have room for it.
                 if !wanted {
                     source.remember(at);
                 }
-            } else if wanted && now.saturating_sub(*since) > GIVEN_UP_AFTER_US {
+            } else if wanted && now.saturating_sub(told.since) > GIVEN_UP_AFTER_US {
                 source.keep_bits(at, 0);
             }
+            below += source.bits(at);
+            is_below_wanted |= is_sought;
         }
         has_changed
     }
 
     /// Whether each layer is wanted, lowest first.
     pub(crate) fn told(&self) -> impl Iterator<Item = bool> + '_ {
-        self.layers.iter().map(|(is_wanted, _)| *is_wanted)
+        self.layers.iter().map(|told| told.is_wanted)
+    }
+}
+
+impl Told {
+    /// Notes what has come of it, while the smaller ones take `below`.
+    fn note(&mut self, source: &Source, at: usize, below: u32, now: u64) {
+        let bits = source.bits(at);
+        self.came = self.came.max(bits);
+        let passed = now.saturating_sub(self.since);
+        let has_stopped = bits == 0 && (self.came > 0 || passed > GIVEN_UP_AFTER_US);
+        // What stops together with the smaller ones is muted, or cut off.
+        if !self.is_wanted || !has_stopped || below == 0 || source.rests(at, now) {
+            return;
+        }
+        let came = std::mem::take(&mut self.came);
+        self.span_us = (2 * self.span_us).clamp(SPAN_US, LONGEST_SPAN_US);
+        let until = now + self.span_us;
+        let is_enough = f64::from(below + came) >= ENOUGH_ALONE * f64::from(source.hoped_bits(at));
+        match came > 0 && is_enough && !source.is_alone(at, now) {
+            true => source.set_alone(at, until),
+            false => source.set_rest(at, until),
+        }
     }
 }
 
@@ -138,6 +194,75 @@ mod tests {
         Wants::new(&source, 0).look(&source, false, 5 * SECOND);
 
         assert_eq!((source.known_bits(1), source.known_bits(2)), (300_000, 900_000));
+    }
+
+    /// What is told while the layers take so much, and all that are named are sought, tenth by tenth.
+    fn looked(
+        wants: &mut Wants,
+        source: &Source,
+        bits: [u32; 3],
+        sought: &[usize],
+        tenths: std::ops::Range<u64>,
+    ) {
+        for (layer, bits) in source.layers.iter().zip(bits) {
+            layer.bits.store(bits, Ordering::Relaxed);
+        }
+        for tenth in tenths {
+            sought.iter().for_each(|layer| source.seek(*layer, tenth * SECOND / 10));
+            wants.look(source, false, tenth * SECOND / 10);
+        }
+    }
+
+    #[test]
+    fn a_layer_that_has_stopped_by_itself_is_asked_for_without_the_smaller_ones_or_not_at_all() {
+        let source = camera();
+        let mut wants = Wants::new(&source, 0);
+        looked(&mut wants, &source, [100_000, 150_000, 0], &[0, 1], 0..20);
+        assert_eq!(told(&wants), [true, true, true]);
+
+        looked(&mut wants, &source, [100_000, 0, 0], &[0, 1], 20..25);
+        assert!(source.is_alone(1, 3 * SECOND));
+        assert_eq!(told(&wants)[..2], [true, false], "somebody needs the smaller one");
+
+        looked(&mut wants, &source, [100_000, 0, 0], &[1], 25..40);
+        assert_eq!(told(&wants)[..2], [false, true], "nobody does");
+
+        looked(&mut wants, &source, [0, 300_000, 0], &[1], 40..60);
+        looked(&mut wants, &source, [0, 300_000, 0], &[0, 1], 60..62);
+        assert_eq!(told(&wants)[..2], [true, true], "until the smaller one is there");
+        looked(&mut wants, &source, [100_000, 300_000, 0], &[0, 1], 62..64);
+        assert_eq!(told(&wants)[..2], [true, false]);
+
+        looked(&mut wants, &source, [100_000, 0, 0], &[0, 1], 64..630);
+        assert_eq!(told(&wants)[..2], [true, true], "a minute later it is tried again");
+    }
+
+    #[test]
+    fn a_layer_that_its_publisher_has_no_room_for_rests() {
+        let source = camera();
+        source.describe(2, 720, 1_000_000);
+        let mut wants = Wants::new(&source, 0);
+
+        looked(&mut wants, &source, [100_000, 300_000, 0], &[0, 1, 2], 0..60);
+        assert!(source.rests(2, 6 * SECOND) && !source.rests(2, 70 * SECOND));
+
+        // Nor is one that takes four times of what its publisher has.
+        looked(&mut wants, &source, [100_000, 0, 200_000], &[0, 2], 700..720);
+        looked(&mut wants, &source, [100_000, 0, 0], &[0, 2], 720..722);
+        assert!(source.rests(2, 73 * SECOND) && !source.is_alone(2, 73 * SECOND));
+    }
+
+    #[test]
+    fn what_stops_altogether_is_muted() {
+        let source = camera();
+        let mut wants = Wants::new(&source, 0);
+        looked(&mut wants, &source, [100_000, 300_000, 1_000_000], &[0, 1, 2], 0..20);
+
+        looked(&mut wants, &source, [0, 0, 0], &[0, 1, 2], 20..100);
+
+        assert!(
+            (0..3).all(|layer| !source.is_alone(layer, 10 * SECOND) && !source.rests(layer, 10 * SECOND))
+        );
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub(crate) struct Layer {
     kept: AtomicU32,
     /// When a viewer wanted it last, in microseconds since the start.
     sought_at: AtomicU64,
+    /// Until when its publisher is taken to have room for it only without the smaller ones, or not at all.
+    alone_until: AtomicU64,
+    rests_until: AtomicU64,
     /// Of its picture, in pixels, and the most it takes, in bits a second; 0 when nobody said.
     height: AtomicU32,
     most_bits: AtomicU32,
@@ -138,6 +141,8 @@ impl Source {
         for layer in &self.layers {
             layer.bits.store(0, Ordering::Relaxed);
             layer.kept.store(0, Ordering::Relaxed);
+            layer.alone_until.store(0, Ordering::Relaxed);
+            layer.rests_until.store(0, Ordering::Relaxed);
             layer.height.store(0, Ordering::Relaxed);
             layer.most_bits.store(0, Ordering::Relaxed);
             layer.seen.store(0, Ordering::Relaxed);
@@ -292,6 +297,28 @@ impl Source {
     /// When a layer was wanted last, in microseconds since the start.
     pub(crate) fn sought_at(&self, layer: usize) -> u64 {
         self.layers.get(layer).map_or(0, |layer| layer.sought_at.load(Ordering::Relaxed))
+    }
+
+    /// Its publisher could not go on with a layer beside the smaller ones: until `micros`, it is sent without them or not at all.
+    pub(crate) fn set_alone(&self, layer: usize, micros: u64) {
+        if let Some(layer) = self.layers.get(layer) {
+            layer.alone_until.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_alone(&self, layer: usize, now: u64) -> bool {
+        self.layers.get(layer).is_some_and(|layer| now < layer.alone_until.load(Ordering::Relaxed))
+    }
+
+    /// Its publisher cannot send a layer, and is not asked for it until `micros`.
+    pub(crate) fn set_rest(&self, layer: usize, micros: u64) {
+        if let Some(layer) = self.layers.get(layer) {
+            layer.rests_until.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn rests(&self, layer: usize, now: u64) -> bool {
+        self.layers.get(layer).is_some_and(|layer| now < layer.rests_until.load(Ordering::Relaxed))
     }
 
     /// The publisher says how tall a layer's picture is, and what it takes at most.
