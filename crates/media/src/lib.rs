@@ -11,6 +11,7 @@
 //! `slot.rs`, `srtp.rs`, `rtcp.rs`, `bwe.rs`): it is what there is most of.
 
 mod allocation;
+mod asking;
 mod bwe;
 mod carried;
 mod command;

@@ -22,6 +22,11 @@ const SHALLOW_SHARE: f64 = 0.5;
 const DEPTH_US: f64 = 10_000.0;
 const FAST: f64 = 4_000_000.0;
 const FAST_DEPTH_US: f64 = 40_000.0;
+/// A packet more than the first fills such a queue by half.
+const SHALLOW_DEPTH_US: f64 = 3_000.0;
+
+/// While a link drains, what is left to pictures is less than sound alone takes.
+const OVERRUN_BITS: f64 = 8_000.0;
 
 /// What may wait, in bytes and time; a screen that changes as a whole may take longer.
 const MOST_BYTES: usize = 256 * 1024;
@@ -43,6 +48,8 @@ pub(crate) struct Pace {
     /// What it carried when it was full, and whether it loses even short bursts.
     pub(crate) limit: Option<f64>,
     pub(crate) loses_bursts: bool,
+    /// It has to drain before anything goes on.
+    pub(crate) is_overrun: bool,
 }
 
 /// A packet that waits, not yet numbered for the viewer.
@@ -73,20 +80,27 @@ impl Pacer {
             held: VecDeque::new(),
             held_bytes: 0,
         };
-        pacer.set_pace(Pace { bits, shallow: None, limit: None, loses_bursts: false });
+        pacer.set_pace(Pace { bits, shallow: None, limit: None, loses_bursts: false, is_overrun: false });
         pacer.left = pacer.most;
         pacer
     }
 
     pub(crate) fn set_pace(&mut self, pace: Pace) {
-        let Pace { bits, shallow, limit, loses_bursts } = pace;
+        let Pace { bits, shallow, limit, loses_bursts, is_overrun } = pace;
         let rate = match shallow {
             Some(needed) => (SHALLOW_FACTOR * needed).max(SHALLOW_SHARE * bits),
             None => FACTOR * bits,
         };
         let factor = if loses_bursts { SHORT_LIMIT_FACTOR } else { LIMIT_FACTOR };
-        self.bytes_a_us = limit.map_or(rate, |limit| rate.min(factor * limit)) / 8e6;
-        self.most = self.bytes_a_us * if bits > FAST && shallow.is_none() { FAST_DEPTH_US } else { DEPTH_US };
+        let rate =
+            if is_overrun { OVERRUN_BITS } else { limit.map_or(rate, |limit| rate.min(factor * limit)) };
+        self.bytes_a_us = rate / 8e6;
+        let depth_us = match shallow {
+            Some(_) => SHALLOW_DEPTH_US,
+            None if bits > FAST => FAST_DEPTH_US,
+            None => DEPTH_US,
+        };
+        self.most = self.bytes_a_us * depth_us;
     }
 
     #[inline]

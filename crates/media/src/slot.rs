@@ -16,6 +16,7 @@ use str0m::format::Codec;
 
 use self::squeeze::SQUEEZED;
 pub(crate) use self::squeeze::Squeeze;
+use crate::asking::Asking;
 use crate::carried::Carried;
 use crate::grant::Grant;
 use crate::kept::Kept;
@@ -165,7 +166,7 @@ pub(crate) struct Slot {
     pub(crate) reported: Option<(u32, Instant)>,
     /// By the newest report of the viewer: the highest number that came, and how many are missing.
     pub(crate) received: (u32, i32),
-    pub(crate) asked_keyframe_at: Option<Instant>,
+    pub(crate) asking: Asking,
     /// The newest keyframe: its publication, layer and the publisher's time of it.
     keyframe: Option<(u32, u8, u32)>,
     pub(crate) repeats: Repeats,
@@ -214,7 +215,7 @@ impl Slot {
             clock_rate: 90_000,
             reported: None,
             received: (0, 0),
-            asked_keyframe_at: None,
+            asking: Asking::default(),
             keyframe: None,
             repeats: Repeats::default(),
             kept: None,

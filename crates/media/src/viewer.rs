@@ -267,9 +267,10 @@ impl Viewer {
         loop {
             let slots = &self.slots;
             // Of a few pictures, each may take longer too.
+            let was_overrun = self.estimator.was_overrun(aim.micros);
             let is_slow = |slot: &Slot| {
                 let is_screen = |source: &Arc<Source>| source.key.kind == StreamKind::Sub;
-                slot.source.as_ref().is_some_and(is_screen) || slot.temporal != ALL
+                slot.source.as_ref().is_some_and(is_screen) || slot.temporal != ALL || was_overrun
             };
             let taken = self.pacer.take(aim.micros, |at| slots.get(at).is_some_and(is_slow));
             let Some((held, is_late)) = taken else { return sent };
@@ -459,13 +460,13 @@ impl Viewer {
         }
     }
 
-    /// The viewer needs a keyframe. One whose picture is paused needs none before it goes on.
+    /// The viewer wants a keyframe. One whose picture is paused needs none before it goes on.
     fn renew(&mut self, ssrc: u32, interval: Duration, now: Instant, ask: AskKeyframe<'_>) {
         let slot = self.slots.iter_mut().find(|slot| slot.ssrc == ssrc);
-        let may_ask = |slot: &Slot| {
-            slot.asked_keyframe_at.is_none_or(|at| now.saturating_duration_since(at) >= interval)
-        };
-        if let Some(slot) = slot.filter(|slot| !slot.is_off() && may_ask(slot)) {
+        let may_ask = |slot: &Slot| !slot.is_off() && slot.asking.is_due(now, interval);
+        if let Some(slot) = slot.filter(|slot| may_ask(slot))
+            && slot.asking.grant(now)
+        {
             let layer = slot.stream(slot.current_layer().unwrap_or(slot.target));
             ask_for(slot, layer, now, ask);
         }
@@ -488,6 +489,9 @@ impl Viewer {
         let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
         if let Some(at) = at.filter(|at| self.slots.get(*at).is_some_and(|slot| !slot.is_video)) {
             self.resend_sound(at, pairs, aim, past, out);
+            return false;
+        }
+        if self.estimator.is_overrun() {
             return false;
         }
         let mut wanted = std::mem::take(&mut self.wanted);
@@ -578,7 +582,8 @@ impl Viewer {
         let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
         let (limit, loses_bursts) =
             (self.estimator.limit(aim.micros), self.estimator.loses_bursts(aim.micros));
-        self.pacer.set_pace(Pace { bits: estimate, shallow, limit, loses_bursts });
+        let is_overrun = self.estimator.is_overrun();
+        self.pacer.set_pace(Pace { bits: estimate, shallow, limit, loses_bursts, is_overrun });
         let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
         let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
         if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {
@@ -733,9 +738,9 @@ fn find(slot: &Slot, seq: u64, past: &dyn Past) -> Option<Arc<Packet>> {
 
 fn ask_for(slot: &mut Slot, layer: u8, now: Instant, ask: AskKeyframe<'_>) {
     let Some(source) = slot.source.clone() else { return };
-    if slot.asked_keyframe_at.is_some_and(|at| now.saturating_duration_since(at) < KEYFRAME_INTERVAL) {
+    if !slot.asking.is_due(now, KEYFRAME_INTERVAL) {
         return;
     }
-    slot.asked_keyframe_at = Some(now);
+    slot.asking.note(now);
     ask(&source, layer);
 }

@@ -7,6 +7,7 @@ use super::limits::{INITIAL, MAXIMUM, MINIMUM};
 use super::loss::Loss;
 use super::probe::{self, Finding, Probe};
 use super::rate::Rate;
+use super::rival::{Alarm, Rival};
 use super::seek::Seek;
 use super::sent::Sent;
 use super::shallow::Shallow;
@@ -50,6 +51,12 @@ const YOUNG_US: u64 = 2_000_000;
 const NARROW_QUEUE_MS: f64 = 70.0;
 const NARROW: f64 = 0.6;
 
+/// Of how few packets that can be said for a first time; how short the queue has to be for pictures to go on, and when they do in any
+/// case.
+const FEWEST_OF_NARROW: usize = 3;
+const DRAINED_MS: f64 = 60.0;
+const OVERRUN_US: u64 = 1_000_000;
+
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
 const USED_SPAN: Duration = Duration::from_millis(500);
@@ -82,8 +89,12 @@ pub(crate) struct Estimator {
     rate: Rate,
     loss: Loss,
     shallow: Shallow,
+    rival: Rival,
     probe: Probe,
     seek: Seek,
+    /// When what was sent first overran the link, and whether it still does.
+    overrun_at: Option<u64>,
+    is_overrun: bool,
     /// Since when the rate is one that only a probe has shown.
     raised_at: Option<u64>,
     /// Since when a full queue loses what the estimate is above what arrives.
@@ -142,6 +153,9 @@ impl Estimator {
             rate: Rate::new(now, INITIAL),
             loss: Loss::new(now),
             shallow: Shallow::default(),
+            rival: Rival::default(),
+            overrun_at: None,
+            is_overrun: false,
             probe: Probe::default(),
             seek: Seek::new(),
             raised_at: None,
@@ -305,6 +319,8 @@ impl Estimator {
             self.seek.note_policed(now);
             return;
         }
+        self.note_overrun(now);
+        self.note_rival(now);
         if let Some(arriving) = self.narrow_from_the_start(now) {
             self.seek.note_full(now, self.rate.bits(), arriving);
             self.rate.set(arriving);
@@ -315,9 +331,12 @@ impl Estimator {
         }
         match self.trend.usage() {
             // A queue that is full grows no more, but loses.
+            Usage::Over if stands && !is_heavy && self.is_of_others(now) => self.rate.hold(now),
             usage if stands && is_heavy || usage == Usage::Over && (stands || is_heavy) => {
                 let before = self.rate.bits();
-                if self.rate.decrease(now, self.round_trip_us) {
+                let sending = self.sending(now);
+                if self.rate.decrease(now, self.round_trip_us, sending) {
+                    self.rival.note_down(now, before);
                     self.news.is_full = true;
                     self.limit = self.rate.arriving().map(|bits| (bits, now));
                     self.probe.stop();
@@ -336,10 +355,69 @@ impl Estimator {
 
     /// What arrives on a link that the first packets have shown to be far narrower than was assumed.
     fn narrow_from_the_start(&self, now: u64) -> Option<f64> {
-        let is_young = self.began.is_some_and(|at| now.saturating_sub(at) < YOUNG_US);
-        let is_queued = self.standing.newest_ms() > NARROW_QUEUE_MS;
-        let arriving = self.rate.arriving().filter(|_| is_young && is_queued && self.limit.is_none());
-        arriving.filter(|arriving| *arriving < NARROW * INITIAL)
+        let may_be = self.is_young(now) && self.limit.is_none();
+        let is_queued = may_be && self.standing.newest_ms() > NARROW_QUEUE_MS;
+        self.rate.arriving().filter(|arriving| is_queued && *arriving < NARROW * INITIAL)
+    }
+
+    /// The queue that stands and grows is not of our making.
+    fn is_of_others(&mut self, now: u64) -> bool {
+        let alarm = self.seen(now);
+        self.rival.blame(now, alarm)
+    }
+
+    /// Looks for those who share the link, and takes back what was given up for nothing.
+    fn note_rival(&mut self, now: u64) {
+        let mut seen = self.seen(now);
+        // Where no alarm is to be believed or not, what is thought to be carried will do.
+        seen.limit = Some(seen.limit.unwrap_or_default().max(self.rate.bits()));
+        self.rival.look(now, self.standing.never_below_ms(), seen);
+        if let Some(bits) = self.rival.take_back().filter(|bits| *bits > self.rate.bits()) {
+            self.rate.set(bits);
+            self.news.has_more = true;
+        }
+    }
+
+    fn seen(&mut self, now: u64) -> Alarm {
+        let (sending, limit, loss) = (self.sending(now), self.limit(now), self.loss.share());
+        Alarm { sending, arriving: self.rate.arriving().unwrap_or(0.0), limit, loss }
+    }
+
+    /// What was sent first fills the queue of a link that turns out to be narrow: to go on sending pictures would keep it full, and
+    /// what is lost in it is sound as well.
+    fn note_overrun(&mut self, now: u64) {
+        if !self.is_overrun && !self.is_young(now) {
+            return;
+        }
+        let queued = self.standing.newest_ms();
+        match self.overrun_at.filter(|_| self.is_overrun) {
+            None if queued > NARROW_QUEUE_MS && self.limit.is_none() => {
+                if self.rate.arriving_of(FEWEST_OF_NARROW).is_some_and(|bits| bits < NARROW * INITIAL) {
+                    (self.overrun_at, self.is_overrun) = (Some(now), true);
+                    self.news.is_full = true;
+                    self.probe.stop();
+                }
+            }
+            Some(at) if queued < DRAINED_MS || now.saturating_sub(at) > OVERRUN_US => {
+                self.is_overrun = false;
+                self.news.has_more = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the link has to drain before pictures go on.
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.is_overrun
+    }
+
+    /// Whether it had to a moment ago, so that pictures have waited for that.
+    pub(crate) fn was_overrun(&self, now: u64) -> bool {
+        self.overrun_at.is_some_and(|at| now.saturating_sub(at) < 2 * OVERRUN_US)
+    }
+
+    fn is_young(&self, now: u64) -> bool {
+        self.began.is_some_and(|at| now.saturating_sub(at) < YOUNG_US)
     }
 
     /// A queue that is full, and stays so, does not grow: what arrives of what is lost in it is all there is to know.
@@ -457,7 +535,8 @@ impl Estimator {
         // The first goes out before anything can have come back.
         let is_young = self.began.is_none_or(|at| now.saturating_sub(at) < SILENCE_US);
         let can_tell = self.has_feedback || is_young;
-        let Some(missing) = missing.filter(|_| can_tell && !self.probe.is_running()) else { return };
+        let may_probe = can_tell && !self.probe.is_running() && !self.is_overrun;
+        let Some(missing) = missing.filter(|_| may_probe) else { return };
         let estimate = self.bits();
         let Some(rate) = self.seek.due(now, missing, estimate) else { return };
         let queued = if self.loses_bursts(now) { PROBE_QUEUED_SHALLOW } else { PROBE_QUEUED };

@@ -3,7 +3,7 @@
 //!
 //! `sent.rs` knows what was sent and what became of it; `groups.rs` and `trend.rs` see delay grow; `standing.rs` tells a
 //! link that is too narrow from one that is unsteady; `rate.rs` and `loss.rs` make a rate of it; `probe.rs` looks further up,
-//! when `seek.rs` says so; `shallow.rs` knows a link that loses bursts. `estimator.rs` is all of them together.
+//! when `seek.rs` says so; `shallow.rs` knows a link that loses bursts, and `rival.rs` one that others fill. `estimator.rs` is all of them together.
 //!
 //! Sans-IO: packets that were sent and feedback that came are told with their times, in microseconds of one clock; the
 //! estimate is read.
@@ -14,6 +14,7 @@ mod limits;
 mod loss;
 mod probe;
 mod rate;
+mod rival;
 mod seek;
 mod sent;
 mod shallow;

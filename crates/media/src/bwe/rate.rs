@@ -115,6 +115,11 @@ impl Rate {
 
     /// What arrived lately, in bits a second.
     pub(super) fn arriving(&self) -> Option<f64> {
+        self.arriving_of(FEWEST_ARRIVED)
+    }
+
+    /// The same, of so few packets.
+    pub(super) fn arriving_of(&self, fewest: usize) -> Option<f64> {
         let (first, last) = (self.arrived.front()?.0, self.arrived.back()?.0);
         // A window that is full is as long as it is; one that fills is as long as what is in it.
         let span = if last - first > ARRIVING_US * 4 / 5 {
@@ -122,7 +127,7 @@ impl Rate {
         } else {
             (last - first).max(SHORTEST_SPAN_US)
         };
-        (self.arrived.len() >= FEWEST_ARRIVED).then(|| self.arrived_bytes as f64 * 8e6 / span as f64)
+        (self.arrived.len() >= fewest).then(|| self.arrived_bytes as f64 * 8e6 / span as f64)
     }
 
     fn arriving_now(&self) -> Option<f64> {
@@ -132,13 +137,13 @@ impl Rate {
         Some(bytes as f64 * 8e6 / ARRIVING_SHORT_US as f64)
     }
 
-    /// A queue stands: down. Again after a round trip when far less arrives than the rate; else once what arrives has had time to
+    /// A queue stands: down. Again after a round trip when far less arrives than the rate, and than what is sent; else once what arrives has had time to
     /// follow, so that a queue that others keep full does not push the rate to the ground. Returns whether it went.
-    pub(super) fn decrease(&mut self, now: u64, round_trip_us: u64) -> bool {
+    pub(super) fn decrease(&mut self, now: u64, round_trip_us: u64, sending: f64) -> bool {
         self.changed_at = now;
         let arriving = self.arriving().zip(self.arriving_now()).map(|(long, short)| long.min(short));
         let arriving = arriving.unwrap_or(self.bits);
-        let pause = match arriving < FAR_BELOW * self.bits {
+        let pause = match arriving < FAR_BELOW * self.bits.min(sending) {
             true => round_trip_us.clamp(10_000, 200_000),
             false => FOLLOWS_AFTER_US,
         };

@@ -20,6 +20,9 @@ const OLDEST_US: i64 = 1_000_000;
 const LONG: usize = 10;
 const LONG_STEP_US: i64 = 1_000_000;
 
+/// The last minute, in parts of so many seconds.
+const MINUTE: usize = 6;
+
 /// What moves by more than this is another clock.
 const JUMP_US: i64 = 3_000_000;
 
@@ -37,6 +40,8 @@ pub(super) struct Standing {
     /// The least of each of the last seconds, the newest first, and which second that is.
     seconds: [Option<i64>; LONG],
     second: i64,
+    /// The least of each part of the last minute, the newest first.
+    minute: [Option<i64>; MINUTE],
     last: Option<i64>,
 }
 
@@ -67,24 +72,42 @@ impl Standing {
     fn take_second(&mut self, second: i64, delay: i64) {
         let passed = second.saturating_sub(self.second).clamp(0, LONG as i64) as usize;
         if passed > 0 {
+            let part = |second: i64| second.div_euclid(LONG as i64);
+            let parts = (part(second) - part(self.second)).clamp(0, MINUTE as i64) as usize;
+            self.minute.rotate_right(parts);
+            self.minute.iter_mut().take(parts).for_each(|fresh| *fresh = None);
             self.second = second;
             self.seconds.rotate_right(passed);
             self.seconds.iter_mut().take(passed).for_each(|fresh| *fresh = None);
         }
-        if let Some(least) = self.seconds.first_mut() {
-            *least = Some(least.map_or(delay, |least| least.min(delay)));
+        let is_less = |least: &Option<i64>| least.is_none_or(|least| delay < least);
+        if self.seconds.first().is_some_and(is_less) {
+            for least in [self.seconds.first_mut(), self.minute.first_mut()].into_iter().flatten() {
+                *least = Some(least.map_or(delay, |least| least.min(delay)));
+            }
         }
+    }
+
+    /// How much above the least delay of the last minute that of the last second or two is, in milliseconds.
+    pub(super) fn never_below_ms(&self) -> f64 {
+        let of_late = self.seconds.iter().take(2).flatten().min();
+        let least = self.minute.iter().flatten().min();
+        of_late.zip(least).map_or(0.0, |(of_late, least)| (of_late - least) as f64 / 1000.0)
+    }
+
+    /// The least delay of the last seconds, in microseconds between two clocks.
+    fn floor(&self) -> Option<i64> {
+        self.seconds.iter().flatten().min().copied()
     }
 
     /// How much later than the quickest the newest packet came, whoever has made it wait, in milliseconds.
     pub(super) fn newest_ms(&self) -> f64 {
-        let floor = self.seconds.iter().flatten().min();
-        self.last.zip(floor).map_or(0.0, |(last, floor)| (last - floor).max(0) as f64 / 1000.0)
+        self.last.zip(self.floor()).map_or(0.0, |(last, floor)| (last - floor).max(0) as f64 / 1000.0)
     }
 
     /// In milliseconds; 0 while too little is known.
     pub(super) fn ms(&self) -> f64 {
-        let (Some(newest), Some(floor)) = (self.recent.back(), self.seconds.iter().flatten().min()) else {
+        let (Some(newest), Some(floor)) = (self.recent.back(), self.floor()) else {
             return 0.0;
         };
         let (mut least, mut packets) = (i64::MAX, 0);
@@ -124,6 +147,28 @@ mod tests {
 
         assert!(jitter < 40.0, "{jitter}");
         assert!(growing > 80.0, "{growing}");
+    }
+
+    #[test]
+    fn what_was_the_least_is_known_for_a_minute() {
+        let mut standing = Standing::default();
+        let mut seconds = |from: i64, to: i64, delay_ms: i64| {
+            for at in from * 50..to * 50 {
+                let sent = (1_000_000 + at * 20_000) as u64;
+                standing.take(&Arrived {
+                    sent,
+                    arrival: sent as i64 + delay_ms * 1000,
+                    size: 1000,
+                    probe: 0,
+                    own_ms: 0,
+                });
+            }
+            standing.never_below_ms()
+        };
+
+        assert_eq!(seconds(0, 5, 10), 0.0);
+        assert_eq!((seconds(5, 15, 90), seconds(15, 40, 60)), (80.0, 50.0));
+        assert_eq!(seconds(40, 90, 60), 0.0, "it has been so for as long as anybody knows");
     }
 
     #[test]

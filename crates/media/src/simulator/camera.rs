@@ -18,7 +18,7 @@ use crate::source::{Packet, RoomKey, Source, SourceKey, Sources, StreamKind};
 
 const FRAMES_A_SECOND: f64 = 15.0;
 
-/// A keyframe is so many times as large as any other.
+/// A keyframe is so many times as large as any other, if nothing else is said.
 const KEYFRAME: f64 = 4.0;
 
 /// A browser paces at 2.5 times its target.
@@ -65,6 +65,7 @@ struct Layer {
 }
 
 pub(super) struct Camera {
+    pub(super) keyframe: f64,
     pub(super) sound: Arc<Source>,
     pub(super) video: Arc<Source>,
     sound_generation: u32,
@@ -109,6 +110,7 @@ impl Camera {
         }
         sound.layers[0].bits.store((SOUND * 400) as u32, Ordering::Relaxed);
         Self {
+            keyframe: KEYFRAME,
             sound,
             video,
             sound_generation,
@@ -229,8 +231,8 @@ impl Camera {
             let usual = (layer.bits - below) / 8.0 / FRAMES_A_SECOND;
             let mut bytes = usual * change;
             if is_key {
-                layer.debt += usual * (KEYFRAME - 1.0);
-                bytes *= KEYFRAME;
+                layer.debt += usual * (self.keyframe - 1.0);
+                bytes *= self.keyframe;
             } else {
                 let back = layer.debt.min(bytes * 0.25);
                 layer.debt -= back;

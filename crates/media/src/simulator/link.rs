@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 
 use super::wire::UNDER;
 
@@ -32,17 +33,103 @@ pub(super) struct Link {
     download: Option<Download>,
 }
 
-/// A TCP download that shares the queue: slow start, then one packet more a round trip, half after a loss (RFC 5681).
+/// A TCP download that shares the queue, by one of two ways of finding its rate.
 #[derive(Clone)]
 struct Download {
+    in_flight: usize,
+    control: Control,
+}
+
+#[derive(Clone)]
+enum Control {
+    Reno(Reno),
+    Bbr(Bbr),
+}
+
+/// Slow start, then one packet more a round trip, half after a loss (RFC 5681).
+#[derive(Clone)]
+struct Reno {
     window: f64,
     threshold: f64,
-    in_flight: usize,
     /// A loss is answered once a round trip.
     deaf_until: f64,
     /// When losses are noticed.
     losses: VecDeque<f64>,
 }
+
+/// What has come in the best round trip of the last ten, and a quarter more or less for a moment in eight; in flight at most twice
+/// what that and the shortest round trip of 10 s make, and for a moment nearly nothing when that is not seen again (after
+/// draft-cardwell-iccrg-bbr-congestion-control-00). Losses are nothing to it.
+#[derive(Clone)]
+struct Bbr {
+    /// In bytes a second, newest last, and what has come in the running tenth of a second.
+    rates: VecDeque<f64>,
+    came: f64,
+    tenth_at: f64,
+    shortest: f64,
+    shortest_at: f64,
+    drains_until: f64,
+    credit: f64,
+    stepped_at: f64,
+}
+
+const SEGMENT: f64 = 1500.0;
+const BBR_GAINS: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+const BBR_REMEMBERS: usize = 25;
+const BBR_SHORTEST_COUNTS: f64 = 10.0;
+const BBR_DRAINS: f64 = 0.2;
+
+impl Bbr {
+    fn new() -> Self {
+        Self {
+            rates: VecDeque::from([20_000.0]),
+            came: 0.0,
+            tenth_at: -PLAYED_BEFORE,
+            shortest: f64::INFINITY,
+            shortest_at: -PLAYED_BEFORE,
+            drains_until: f64::NEG_INFINITY,
+            credit: 0.0,
+            stepped_at: -PLAYED_BEFORE,
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.rates.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// Time passes, a round trip taking so long. Returns how many packets may be in flight, and how many of them may leave now.
+    fn step(&mut self, now: f64, round_trip: f64) -> (f64, usize) {
+        if now - self.tenth_at >= 0.1 {
+            self.rates.push_back(self.came / (now - self.tenth_at));
+            (self.came, self.tenth_at) = (0.0, now);
+            if self.rates.len() > BBR_REMEMBERS {
+                self.rates.pop_front();
+            }
+        }
+        let is_old = now - self.shortest_at > BBR_SHORTEST_COUNTS;
+        if is_old {
+            self.drains_until = now + BBR_DRAINS + round_trip;
+        }
+        if round_trip <= self.shortest || is_old {
+            (self.shortest, self.shortest_at) = (round_trip, now);
+        }
+        let is_draining = now < self.drains_until;
+        if is_draining && round_trip < self.shortest {
+            self.shortest = round_trip;
+        }
+        let gain = BBR_GAINS[((now + PLAYED_BEFORE) / self.shortest.max(0.01)) as usize % BBR_GAINS.len()];
+        // Until it has found more, it goes on to double.
+        let is_starting = now < 1.0 - PLAYED_BEFORE;
+        let rate = self.rate() * if is_starting { 2.0 } else { gain };
+        self.credit = (self.credit + (now - self.stepped_at) * rate).min(2.0 * SEGMENT);
+        self.stepped_at = now;
+        let most = if is_draining { 4.0 } else { (2.0 * self.rate() * self.shortest / SEGMENT).max(4.0) };
+        (most, (self.credit / SEGMENT) as usize)
+    }
+}
+
+/// For so long a download has been there when the viewer comes.
+const PLAYED_BEFORE: f64 = 10.0;
 
 impl Link {
     pub(super) fn new(bits: f64) -> Self {
@@ -93,18 +180,42 @@ impl Link {
     }
 
     pub(super) fn beside_tcp(self) -> Self {
-        let download = Download {
+        let reno = Reno {
             window: 10.0,
             threshold: f64::INFINITY,
-            in_flight: 0,
-            deaf_until: 0.0,
+            deaf_until: f64::NEG_INFINITY,
             losses: VecDeque::new(),
         };
-        Self { download: Some(download), ..self }
+        self.beside(Control::Reno(reno))
+    }
+
+    pub(super) fn beside_bbr(self) -> Self {
+        self.beside(Control::Bbr(Bbr::new()))
+    }
+
+    fn beside(self, control: Control) -> Self {
+        let mut link = Self {
+            download: Some(Download { in_flight: 0, control }),
+            last_arrival: f64::NEG_INFINITY,
+            free_at: f64::NEG_INFINITY,
+            ..self
+        };
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        for ms in -(PLAYED_BEFORE * 1000.0) as i32..0 {
+            let now = f64::from(ms) / 1000.0;
+            link.step(now, &mut random);
+            while link.pop(now).is_some() {}
+        }
+        link
+    }
+
+    pub(super) fn end_download(&mut self) {
+        self.download = None;
     }
 
     fn rate(&self, now: f64) -> f64 {
-        self.rates.iter().rev().find(|(from, _)| *from <= now).map_or(0.0, |(_, bits)| *bits)
+        let known = self.rates.iter().rev().find(|(from, _)| *from <= now).or(self.rates.first());
+        known.map_or(0.0, |(_, bits)| *bits)
     }
 
     /// What waits, in seconds.
@@ -159,8 +270,12 @@ impl Link {
                 (_, None) => {
                     if let Some(download) = &mut self.download {
                         download.in_flight -= 1;
-                        download.window +=
-                            if download.window < download.threshold { 1.0 } else { 1.0 / download.window };
+                        match &mut download.control {
+                            Control::Reno(Reno { window, threshold, .. }) => {
+                                *window += if *window < *threshold { 1.0 } else { 1.0 / *window };
+                            }
+                            Control::Bbr(bbr) => bbr.came += SEGMENT,
+                        }
                     }
                 }
             }
@@ -171,23 +286,38 @@ impl Link {
     /// The download sends what it may.
     pub(super) fn step(&mut self, now: f64, random: &mut ChaCha8Rng) {
         let Some(mut download) = self.download.take() else { return };
-        while download.losses.front().is_some_and(|at| *at <= now) {
-            download.losses.pop_front();
-            if now >= download.deaf_until {
-                download.threshold = (download.window / 2.0).max(2.0);
-                download.window = download.threshold;
-                download.deaf_until = now + 2.0 * self.delay + self.queued(now);
+        let round_trip = 2.0 * self.delay + self.queued(now);
+        match &mut download.control {
+            Control::Reno(reno) => {
+                while reno.losses.front().is_some_and(|at| *at <= now) {
+                    reno.losses.pop_front();
+                    if now >= reno.deaf_until {
+                        reno.threshold = (reno.window / 2.0).max(2.0);
+                        reno.window = reno.threshold;
+                        reno.deaf_until = now + round_trip;
+                    }
+                }
+                let mut lost = Vec::new();
+                while (download.in_flight as f64) < reno.window && lost.is_empty() {
+                    if self.place(now, SEGMENT as usize, None, random) {
+                        download.in_flight += 1;
+                    } else {
+                        lost.push(now + 2.0 * self.delay + self.queued(now));
+                    }
+                }
+                reno.losses.extend(lost);
+            }
+            Control::Bbr(bbr) => {
+                let (most, due) = bbr.step(now, round_trip);
+                for _ in 0..due {
+                    if download.in_flight as f64 >= most {
+                        break;
+                    }
+                    bbr.credit -= SEGMENT;
+                    download.in_flight += usize::from(self.place(now, SEGMENT as usize, None, random));
+                }
             }
         }
-        let mut lost = Vec::new();
-        while (download.in_flight as f64) < download.window && lost.is_empty() {
-            if self.place(now, 1500, None, random) {
-                download.in_flight += 1;
-            } else {
-                lost.push(now + 2.0 * self.delay + self.queued(now));
-            }
-        }
-        download.losses.extend(lost);
         self.download = Some(download);
     }
 }

@@ -46,6 +46,8 @@ fn links() -> Vec<(&'static str, &'static [u32], Link)> {
         ("queue of 30 ms, 400k", LAYERS, link(400e3).queue(0.03)),
         ("TCP beside, 5M", LAYERS, link(5e6).beside_tcp()),
         ("TCP beside, 1M", LAYERS, link(1e6).beside_tcp()),
+        ("BBR beside, 5M", LAYERS, link(5e6).beside_bbr()),
+        ("BBR beside, 1M", LAYERS, link(1e6).queue(0.5).beside_bbr()),
     ]
 }
 
@@ -195,6 +197,55 @@ fn a_link_that_narrows_is_followed_and_so_is_one_that_widens() {
         let least = least(world, 280, 600);
         (least != Some(2)).then(|| format!("{least:?} after the gap"))
     });
+}
+
+#[test]
+fn a_download_beside_leaves_a_picture_its_share() {
+    hold(&["BBR beside, 5M"], of(2, 57.0, 58.0));
+    hold(&["TCP beside, 5M"], of(1, 55.0, 58.0));
+    hold(&["BBR beside, 1M"], |world| {
+        let held = world.tenths[..600].iter().filter(|tenth| tenth.is_held).count();
+        let sound = world.player.sound_lost();
+        of(0, 55.0, 55.0)(world)
+            .or((held > 50 || sound > 0.01)
+                .then(|| format!("{held} tenths paused, {sound} of the sound lost")))
+    });
+}
+
+#[test]
+fn a_download_that_ends_leaves_no_queue_behind() {
+    for seed in 1..=4 {
+        let mut world = on("BBR beside, 1M", seed);
+        world.run(30.0);
+        world.link.end_download();
+
+        world.run(30.0);
+
+        let queue = world.tenths[400..600].iter().map(|tenth| tenth.queue).sum::<f64>() / 200.0;
+        assert!(queue < 0.05, "seed {seed}: {queue}\n{}", world.story());
+    }
+}
+
+#[test]
+fn a_join_overruns_a_narrow_link_for_a_moment_only() {
+    for (name, most) in [("150k", 40), ("60k", 60), ("one layer into 150k", 60)] {
+        for seed in 1..=4 {
+            let mut world = on(name, seed);
+            // As large as browsers make them.
+            world.camera.keyframe = 10.0;
+
+            world.run(5.0);
+
+            let dropped: usize = world.tenths.iter().map(|tenth| tenth.dropped).sum();
+            let later: usize = world.tenths.iter().skip(12).map(|tenth| tenth.dropped).sum();
+            let lost = world.player.sound_lost();
+            assert!(
+                dropped <= most && later == 0,
+                "{name}, {seed}: {dropped}, {later}, {lost}\n{}",
+                world.story()
+            );
+        }
+    }
 }
 
 /// At most 2 % are thrown away once the link is known.
