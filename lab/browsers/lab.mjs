@@ -82,7 +82,7 @@ async function run() {
     await rest('live_engine_http_srv/create_room', { RoomInfo });
   }
   const isUplink = cast === 'uplink';
-  const places = { viewer: ['far'], uplink: ['near'], crowd: ['far', 'near', 'near'], joins: ['far'], late: ['far'] }[cast];
+  const places = { viewer: ['far'], uplink: ['near'], crowd: ['far', 'near', 'near'], joins: ['far'], late: ['far'], flooded: ['near', 'near'] }[cast];
   const [publisher, ...viewers] = await Promise.all([
     open(isUplink ? 'far' : 'near', 'host'),
     ...places.map((side, number) => open(side, `viewer${number}`)),

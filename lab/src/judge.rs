@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::link::{SLOT, Slot};
 use crate::run::Run;
-use crate::scenarios::{Must, Scenario};
+use crate::scenarios::{Cast, Must, Scenario};
 use crate::seen::{Viewer, quantile};
 
 /// One thing that must be seen.
@@ -65,6 +65,7 @@ pub(crate) fn dropped(slots: &[Slot]) -> f64 {
 pub(crate) fn figures(scenario: &Scenario, run: &Run) -> Vec<Figure> {
     let viewers = run.seen.viewers();
     let Some((first, others)) = viewers.split_first() else { return Vec::new() };
+    let others = if scenario.cast == Cast::Flooded { viewers.as_slice() } else { others };
     scenario.must.iter().flat_map(|must| figure(scenario, run, *must, first, others)).collect()
 }
 

@@ -3,6 +3,7 @@
 //!
 //! `run.sh` gives the lab namespaces of its own; everything here relies on that.
 
+mod flood;
 mod judge;
 mod link;
 mod page;
@@ -22,6 +23,7 @@ use anyhow::Context as _;
 use clap::Parser;
 
 use report::{Report, Row};
+use scenarios::Cast;
 use servers::Kind;
 
 /// Real browsers on the networks people have.
@@ -47,12 +49,18 @@ struct Options {
     list: bool,
     #[arg(long, hide = true)]
     download: Option<String>,
+    #[command(flatten)]
+    flood: flood::Flood,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     if let Some(address) = &options.download {
         run::fetch(address)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.flood.is_asked() {
+        options.flood.run()?;
         return Ok(ExitCode::SUCCESS);
     }
     let length = Duration::from_secs(options.seconds);
@@ -92,7 +100,7 @@ fn main() -> anyhow::Result<ExitCode> {
             runs: Vec::new(),
             behind: Vec::new(),
         };
-        for kind in &kinds {
+        for kind in kinds.iter().filter(|kind| scenario.cast != Cast::Flooded || **kind == Kind::Roomful) {
             println!("{} {} ({})", scenario.row, scenario.name, kind.name());
             let run = run::run(scenario, *kind, &binary, &wire, length)
                 .with_context(|| format!("scenario {} with {}", scenario.name, kind.name()))?;

@@ -51,7 +51,7 @@ pub(crate) struct Size {
 }
 
 /// The first viewer's run in steps, for the charts.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct Series {
     pub(crate) step: f64,
     pub(crate) offered_kbits: Vec<f64>,
@@ -245,6 +245,9 @@ fn series(scenario: &Scenario, run: &Run, viewer: Option<&Viewer>) -> Series {
     }
 }
 
+/// What share of our pictures another shows, for its delay to be held against ours.
+const COMPARABLE: f64 = 0.5;
+
 /// Where the first of two runs is worse than the second, by more than two runs of one server differ.
 pub(crate) fn behind(ours: &Measured, theirs: &Measured) -> Vec<String> {
     let (Some(us), Some(them)) = (ours.viewers.first(), theirs.viewers.first()) else { return Vec::new() };
@@ -260,6 +263,36 @@ pub(crate) fn behind(ours: &Measured, theirs: &Measured) -> Vec<String> {
     hold("frames decoded", "frames_decoded", |our, their| our < 0.97 * their - 5.0);
     hold("seconds frozen", "frozen_seconds", |our, their| our > their + 0.5);
     hold("per cent of the sound concealed", "concealed_percent", |our, their| our > their + 0.3);
-    hold("median delay in ms", "delay_median_ms", |our, their| their > 0.0 && our > their + 40.0);
+    // How old the few pictures were that came through before it froze says nothing.
+    if of(them, "frames_decoded") >= COMPARABLE * of(us, "frames_decoded") {
+        hold("median delay in ms", "delay_median_ms", |our, their| their > 0.0 && our > their + 40.0);
+    }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(server: &'static str, frames: f64, delay: f64) -> Measured {
+        let viewer = BTreeMap::from([("frames_decoded", frames), ("delay_median_ms", delay)]);
+        Measured {
+            server,
+            figures: Vec::new(),
+            viewers: vec![viewer],
+            sizes: Vec::new(),
+            link: BTreeMap::new(),
+            series: Series::default(),
+            troubles: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_delay_is_worse_than_that_of_one_who_shows_as_much() {
+        let ours = measured("roomful", 861.0, 190.0);
+
+        assert_eq!(behind(&ours, &measured("janus", 2.0, 59.0)), Vec::<String>::new());
+        assert_eq!(behind(&ours, &measured("janus", 850.0, 59.0)), ["median delay in ms: 190, janus 59"]);
+        assert_eq!(behind(&ours, &measured("janus", 900.0, 180.0)), ["frames decoded: 861, janus 900"]);
+    }
 }

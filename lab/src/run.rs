@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::flood::Flood;
 use crate::link::Slot;
 use crate::scenarios::{Cast, Scenario};
 use crate::seen::Seen;
@@ -85,14 +86,29 @@ pub(crate) fn run(
     }
     wire.begin(&scenario.link, SEED);
     let download = scenario.beside_tcp.then(download).transpose()?;
+    let flood = (scenario.cast == Cast::Flooded).then(|| flood(&server)).transpose()?;
     writeln!(input, "{}", json!({"go": true}))?;
     let mut result = hear()?;
-    drop(download);
+    drop((download, flood));
     let (down, up) = wire.counted();
     let late = wire.late();
     wire.open();
     let seen = serde_json::from_value(result.get_mut("result").map(Value::take).unwrap_or_default())?;
     Ok(Run { kind, seen, offered: if is_up { up } else { down }, late })
+}
+
+/// Somebody beyond the link who asks the server for too much, until it is dropped.
+fn flood(server: &Server) -> anyhow::Result<Ending> {
+    let text = |path: &str| server.told.pointer(path).and_then(Value::as_str);
+    let address = text("/url").and_then(|url| url.strip_prefix("http://")).context("the server's address")?;
+    let path = format!("/whep/{}?user=host", text("/room").context("the room")?);
+    let sig = text("/sigs/viewer9").context("a sig")?;
+    let child = Command::new("ip")
+        .args(["netns", "exec", NAMESPACE])
+        .arg(std::env::current_exe()?)
+        .args(Flood::arguments(address, &path, sig))
+        .spawn()?;
+    Ok(Ending(child))
 }
 
 /// A TCP download by somebody beyond the link, until it is dropped.

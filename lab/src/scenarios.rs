@@ -35,6 +35,8 @@ pub(crate) enum Cast {
     Late,
     /// The publisher is beyond the link, a viewer beside the server.
     Uplink,
+    /// One who floods the server beyond the link, two viewers beside the server.
+    Flooded,
 }
 
 impl Cast {
@@ -46,6 +48,7 @@ impl Cast {
             Self::Crowd => "crowd",
             Self::Late => "late",
             Self::Uplink => "uplink",
+            Self::Flooded => "flooded",
         }
     }
 }
@@ -83,7 +86,7 @@ pub(crate) enum Must {
     Connected(f64),
     /// Without a viewer the largest size is sent no more after so many seconds, and with one again within so many.
     Unwatched(f64, f64),
-    /// Of each of the other viewers: frames a second, and seconds of freezes.
+    /// Of each of the other viewers, who are all where somebody floods: frames a second, and seconds of freezes.
     Others(f64, f64),
 }
 
@@ -232,5 +235,6 @@ pub(crate) fn all(length: Duration) -> Vec<Scenario> {
         row("30", "unwatched", link(5e6), &[Unwatched(5.0, 0.4)]).cast(Cast::Late),
         row("31", "tcp-only", link(5e6), &[Connected(1.5), Shows(Full, 0.9)]).without_udp(),
         row("32", "reports-only-600k", link(600e3), &[Concealed(0.02, start), Gap(3.0)]).reports_only(),
+        row("33", "floods", link(600e3), &[Others(14.5, 0.0), Keyframes(60.0)]).cast(Cast::Flooded),
     ]
 }

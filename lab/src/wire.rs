@@ -16,7 +16,8 @@ use crate::link::{Pipe, Shape, Slot};
 
 /// The server's address.
 pub(crate) const NEAR: &str = "10.77.0.1";
-const FAR: &str = "10.77.0.2";
+/// Of those beyond the link.
+pub(crate) const FAR: &str = "10.77.0.2";
 /// The name of the namespace beyond the link.
 pub(crate) const NAMESPACE: &str = "far";
 

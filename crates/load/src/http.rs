@@ -7,6 +7,18 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// The request by which media are offered to a server, by WHIP or WHEP (RFC 9725 4.2), with a user's sig as its token.
+///
+/// # Errors
+/// When the path or the sig cannot be part of one.
+pub fn post_offer(host: &str, path: &str, sig: &str, offer: String) -> anyhow::Result<Request<Full<Bytes>>> {
+    let request = Request::post(path)
+        .header("Host", host)
+        .header("Content-Type", "application/sdp")
+        .header("Authorization", format!("Bearer {sig}"));
+    Ok(request.body(Full::from(offer))?)
+}
+
 /// Sends a request, and returns what is answered.
 ///
 /// # Errors

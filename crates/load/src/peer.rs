@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use quinn_udp::{RecvMeta, UdpSocketState};
+use str0m::bwe::Bitrate;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
@@ -23,6 +24,11 @@ use crate::delays::Delays;
 
 /// What a viewer's packet holds.
 pub const PAYLOAD: usize = 1157;
+
+/// How often one that floods asks for what it has no need of, and how much of what comes it loses on purpose: one packet in so many,
+/// for which it then asks again and again.
+const FLOOD_INTERVAL: Duration = Duration::from_millis(5);
+const FLOOD_LOSES: u64 = 4;
 
 /// How many frames a publisher sends.
 pub const FRAMES_A_SECOND: usize = 30;
@@ -131,7 +137,7 @@ impl Offered {
     /// # Errors
     /// When there is no socket to be had.
     pub async fn publisher(ip: IpAddr, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
-        Self::new(ip, Direction::SendOnly, false, stats).await
+        Self::new(ip, Direction::SendOnly, Manner::Usual, stats).await
     }
 
     /// Of one that watches a picture.
@@ -139,13 +145,23 @@ impl Offered {
     /// # Errors
     /// As [`Self::publisher`].
     pub async fn viewer(ip: IpAddr, is_sampled: bool, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
-        Self::new(ip, Direction::RecvOnly, is_sampled, stats).await
+        let manner = if is_sampled { Manner::Sampled } else { Manner::Usual };
+        Self::new(ip, Direction::RecvOnly, manner, stats).await
+    }
+
+    /// Of one that watches a picture as nobody should: it asks for keyframes and for all and no bits 200 times a second, loses a
+    /// part of what it gets, and asks for that again.
+    ///
+    /// # Errors
+    /// As [`Self::publisher`].
+    pub async fn flooding(ip: IpAddr, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
+        Self::new(ip, Direction::RecvOnly, Manner::Flooding, stats).await
     }
 
     async fn new(
         ip: IpAddr,
         direction: Direction,
-        is_sampled: bool,
+        manner: Manner,
         stats: &Arc<Stats>,
     ) -> anyhow::Result<(String, Self)> {
         let (mut rtc, socket, address) = connection(ip).await?;
@@ -153,7 +169,10 @@ impl Offered {
         let mid = api.add_media(MediaKind::Video, direction, None, None, None);
         let (offer, pending) = api.apply().context("an offer")?;
         let publishes = (direction == Direction::SendOnly).then_some(mid);
-        let peer = Peer { rtc, socket, address, publishes, is_sampled, arrived_us: 0, stats: stats.clone() };
+        let floods = (manner == Manner::Flooding).then_some(mid);
+        let is_sampled = manner == Manner::Sampled;
+        let stats = stats.clone();
+        let peer = Peer { rtc, socket, address, publishes, floods, is_sampled, arrived_us: 0, stats };
         Ok((offer.to_sdp_string(), Self { peer, pending }))
     }
 
@@ -168,12 +187,22 @@ impl Offered {
     }
 }
 
+/// How one watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Usual,
+    Sampled,
+    Flooding,
+}
+
 /// A connection that is agreed on.
 pub struct Peer {
     rtc: Rtc,
     socket: UdpSocket,
     address: SocketAddr,
     publishes: Option<Mid>,
+    /// The picture that it asks too much of.
+    floods: Option<Mid>,
     /// What comes to it is looked into.
     is_sampled: bool,
     /// When the latest packet came to its socket, in microseconds since 1970.
@@ -194,8 +223,9 @@ impl Peer {
     ) -> anyhow::Result<(String, Self)> {
         let (mut rtc, socket, address) = connection(ip).await?;
         let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
+        let stats = stats.clone();
         let peer =
-            Self { rtc, socket, address, publishes: None, is_sampled, arrived_us: 0, stats: stats.clone() };
+            Self { rtc, socket, address, publishes: None, floods: None, is_sampled, arrived_us: 0, stats };
         Ok((answer.to_sdp_string(), peer))
     }
 
@@ -211,8 +241,10 @@ impl Peer {
         let mut bursts = tokio::time::interval(Duration::from_micros(
             (1_000_000 * sending.burst.max(1) / sending.packets_a_second().max(1)) as u64,
         ));
+        let mut floods = tokio::time::interval(FLOOD_INTERVAL);
         let mut sent = Sent::default();
         let mut expected: Option<Expected> = None;
+        let mut came = 0_u64;
         loop {
             let Some(due) = self.drain(&mut is_connected, &mut expected).await else { return };
             tokio::select! {
@@ -225,6 +257,10 @@ impl Peer {
                         let is_rtp = is_media && !bytes.get(1).is_some_and(|kind| (192..224).contains(kind));
                         if self.publishes.is_none() && is_rtp && bytes.len() > 1000 {
                             self.stats.received.fetch_add(1, Ordering::Relaxed);
+                        }
+                        came += u64::from(is_rtp);
+                        if self.floods.is_some() && is_rtp && came.is_multiple_of(FLOOD_LOSES) {
+                            continue;
                         }
                         let Ok(contents) = bytes.try_into() else { continue };
                         let receive = Receive { proto: Protocol::Udp, source, destination: self.address, contents };
@@ -241,8 +277,20 @@ impl Peer {
                     }
                     if self.rtc.handle_input(Input::Timeout(Instant::now())).is_err() { return }
                 }
+                _ = floods.tick(), if self.floods.is_some() && is_connected => {
+                    self.flood(came);
+                    if self.rtc.handle_input(Input::Timeout(Instant::now())).is_err() { return }
+                }
             }
         }
+    }
+
+    /// Asks for a keyframe, and says that it takes nothing, or everything.
+    fn flood(&mut self, came: u64) {
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = self.floods.and_then(|mid| direct.stream_rx_by_mid(mid, None)) else { return };
+        stream.request_keyframe(KeyframeRequestKind::Pli);
+        stream.request_remb(if came.is_multiple_of(2) { Bitrate::gbps(10) } else { Bitrate::bps(0) });
     }
 
     /// What has come, and when: by the kernel's clock, so that the load's own haste or leisure is not measured.
