@@ -582,6 +582,8 @@ impl Viewer {
         let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
         let (limit, loses_bursts) =
             (self.estimator.limit(aim.micros), self.estimator.loses_bursts(aim.micros));
+        // What has waited for the link to drain is not to fill it again.
+        let loses_bursts = loses_bursts || self.estimator.was_overrun(aim.micros);
         let is_overrun = self.estimator.is_overrun();
         self.pacer.set_pace(Pace { bits: estimate, shallow, limit, loses_bursts, is_overrun });
         let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());

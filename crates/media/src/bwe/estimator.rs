@@ -57,6 +57,9 @@ const FEWEST_OF_NARROW: usize = 3;
 const DRAINED_MS: f64 = 60.0;
 const OVERRUN_US: u64 = 1_000_000;
 
+/// For how long pictures that have waited for that go on with care: a keyframe of 12 kB takes a second of what 150 kbit/s leave to it.
+const OVERRUN_COUNTS_US: u64 = 4_000_000;
+
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
 const USED_SPAN: Duration = Duration::from_millis(500);
@@ -390,13 +393,13 @@ impl Estimator {
             return;
         }
         let queued = self.standing.newest_ms();
+        let is_narrow =
+            || self.rate.arriving_of(FEWEST_OF_NARROW).is_some_and(|bits| bits < NARROW * INITIAL);
         match self.overrun_at.filter(|_| self.is_overrun) {
-            None if queued > NARROW_QUEUE_MS && self.limit.is_none() => {
-                if self.rate.arriving_of(FEWEST_OF_NARROW).is_some_and(|bits| bits < NARROW * INITIAL) {
-                    (self.overrun_at, self.is_overrun) = (Some(now), true);
-                    self.news.is_full = true;
-                    self.probe.stop();
-                }
+            None if queued > NARROW_QUEUE_MS && self.limit.is_none() && is_narrow() => {
+                (self.overrun_at, self.is_overrun) = (Some(now), true);
+                self.news.is_full = true;
+                self.probe.stop();
             }
             Some(at) if queued < DRAINED_MS || now.saturating_sub(at) > OVERRUN_US => {
                 self.is_overrun = false;
@@ -413,7 +416,7 @@ impl Estimator {
 
     /// Whether it had to a moment ago, so that pictures have waited for that.
     pub(crate) fn was_overrun(&self, now: u64) -> bool {
-        self.overrun_at.is_some_and(|at| now.saturating_sub(at) < 2 * OVERRUN_US)
+        self.overrun_at.is_some_and(|at| now.saturating_sub(at) < OVERRUN_COUNTS_US)
     }
 
     fn is_young(&self, now: u64) -> bool {
