@@ -217,7 +217,10 @@ fn fill(data: &Path) -> anyhow::Result<f64> {
         }
     }
     written(&history)?;
+    // Closed, so that nothing is left beside the database.
+    drop(history);
     let bytes = bytes_of(data, ".calls")? / STAYS as f64;
+    let history = start(data)?;
     for number in 0..STAYS / 100 {
         for n in 0..EVENTS_EACH {
             let (call, stay) = (number / 10 + 1, began * 1000 + number);

@@ -19,6 +19,7 @@ mod read;
 mod rows;
 mod spans;
 mod used;
+mod window;
 mod writer;
 
 pub use call_id::{CallId, meant, number_of, shown};
@@ -28,8 +29,9 @@ pub use files::{date, day};
 pub use history::{History, Numbers};
 pub use options::Options;
 pub use pack::{MOST_SAMPLES, Samples, pack, unpack};
-pub use read::{Noticed, Page, Person, Reader, Scale, Window};
+pub use read::{Noticed, Page, Person, Reader, Scale};
 pub use rows::{
     Call, Cause, Client, Event, Forget, Quality, Row, SLOT, Served, Service, Spent, Stay, TIERS, Unusual,
     Usage,
 };
+pub use window::Window;

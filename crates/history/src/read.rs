@@ -13,8 +13,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::crowd::{self, Crowd};
 use crate::day;
 use crate::files::{self, Day, Kind};
-use crate::spans::{self, OPEN, Span, Spans};
+use crate::spans::{self, Known, OPEN, Spans};
 use crate::used::Days;
+use crate::window::Window;
 use crate::{Call, CallId, Cause, Client, Error, Event, Quality, Stay, Unusual};
 
 /// What is written around midnight may be in either day's file.
@@ -28,15 +29,6 @@ const MOST_EVENTS: i64 = 20_000;
 
 /// How long a row of samples is at most.
 const ROW_SECONDS: i64 = 2 * crate::MOST_SAMPLES as i64;
-
-/// From when to when, in seconds; both are in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// The first.
-    pub from: i64,
-    /// The last.
-    pub to: i64,
-}
 
 /// Which of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +90,7 @@ pub struct Reader {
     folder: PathBuf,
     clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     idle: Mutex<Idle>,
-    spans: Spans,
+    spans: Known,
     scales: Mutex<Scales>,
     crowds: Mutex<Crowds>,
     pub(crate) days_used: Mutex<Days>,
@@ -111,7 +103,7 @@ impl Reader {
             folder: folder.into(),
             clock,
             idle: Mutex::default(),
-            spans: Spans::default(),
+            spans: Known::default(),
             scales: Mutex::default(),
             crowds: Mutex::default(),
             days_used: Mutex::default(),
@@ -132,7 +124,7 @@ impl Reader {
     ) -> Result<(usize, Vec<Call>), Error> {
         let days = self.days(window)?;
         let today = self.today();
-        let mut found: Arc<Vec<Span>> = Arc::default();
+        let mut found: Arc<Spans> = Arc::default();
         for day in &days {
             let spans = self.look(*day, Kind::Calls, |file, connection| {
                 if rooms.is_empty() {
@@ -142,23 +134,19 @@ impl Reader {
                 for room in rooms {
                     of_rooms.extend(spans::read(connection, "app = ? AND room = ?", &[&app, room])?);
                 }
-                of_rooms.sort_unstable();
-                Ok(Arc::new(of_rooms))
+                Ok(Arc::new(of_rooms.into()))
             })?;
             let Some(spans) = spans else { continue };
             found = if found.is_empty() { spans } else { Arc::new(spans::join(&found, &spans)) };
         }
-        let end = found.partition_point(|span| span.made <= window.to);
-        let in_window =
-            || found.get(..end).unwrap_or_default().iter().filter(|span| span.ended >= window.from);
-        let wanted = page.of(in_window().rev().map(|span| span.call));
+        let wanted = page.of(found.within(window));
         let newest = days.last().copied().unwrap_or(today);
         let calls = wanted.into_iter().map(|call| {
             let get = |connection: &Connection| call_where(connection, "call = ?", &[&call]);
             self.follow(&days, newest, get, |call| call.ended.is_none())
         });
         let calls = calls.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        Ok((in_window().count(), calls))
+        Ok((found.count_within(window), calls))
     }
 
     /// A call by its name, if it lived in the window.

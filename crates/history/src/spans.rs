@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use crate::Error;
 use crate::files::Day;
+use crate::window::Window;
 
 /// How much memory they may take; when it is more all are forgotten.
 const MOST_BYTES: usize = 64 << 20;
@@ -29,17 +30,68 @@ pub(crate) struct Span {
     pub(crate) ended: i64,
 }
 
-struct Known {
+/// Calls, in the order of their making.
+#[derive(Debug, Default)]
+pub(crate) struct Spans {
+    all: Vec<Span>,
+    /// When they ended, in order, where they are asked for again and again.
+    ends: Option<Vec<i64>>,
+}
+
+impl From<Vec<Span>> for Spans {
+    fn from(mut all: Vec<Span>) -> Self {
+        all.sort_unstable();
+        Self { all, ends: None }
+    }
+}
+
+impl Spans {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// For those that are kept: counting them costs two searches from then on, and not a look at each.
+    fn counted(mut self) -> Self {
+        let mut ends: Vec<i64> = self.all.iter().map(|span| span.ended).collect();
+        ends.sort_unstable();
+        self.ends = Some(ends);
+        self
+    }
+
+    fn made_until(&self, to: i64) -> &[Span] {
+        self.all.get(..self.all.partition_point(|span| span.made <= to)).unwrap_or_default()
+    }
+
+    /// Those that lived in a window, the newest first.
+    pub(crate) fn within(&self, window: Window) -> impl Iterator<Item = i64> {
+        let made = self.made_until(window.to).iter().rev();
+        made.filter(move |span| span.ended >= window.from).map(|span| span.call)
+    }
+
+    /// How many they are.
+    pub(crate) fn count_within(&self, window: Window) -> usize {
+        match &self.ends {
+            // What ended before the window was made before it.
+            Some(ends) if window.from <= window.to => {
+                let over = ends.partition_point(|ended| *ended < window.from);
+                self.made_until(window.to).len().saturating_sub(over)
+            }
+            _ => self.within(window).count(),
+        }
+    }
+}
+
+struct KnownDay {
     file: (u64, u64),
     read_at: Instant,
-    spans: Arc<Vec<Span>>,
+    spans: Arc<Spans>,
 }
 
 /// What has been read.
 #[derive(Default)]
-pub(crate) struct Spans(Mutex<HashMap<(Day, u32), Known, foldhash::fast::RandomState>>);
+pub(crate) struct Known(Mutex<HashMap<(Day, u32), KnownDay, foldhash::fast::RandomState>>);
 
-impl Spans {
+impl Known {
     /// An app's calls of a day, which is the file `file`. Who comes while somebody reads them gets those of before.
     pub(crate) fn of(
         &self,
@@ -48,7 +100,7 @@ impl Spans {
         app: u32,
         file: (u64, u64),
         connection: &Connection,
-    ) -> Result<Arc<Vec<Span>>, Error> {
+    ) -> Result<Arc<Spans>, Error> {
         let fresh = if is_today { FRESH } else { FRESH_OF_OTHERS };
         let known = {
             let mut all = self.0.lock();
@@ -64,13 +116,14 @@ impl Spans {
         if let Some(spans) = known {
             return Ok(spans);
         }
-        let spans = Arc::new(read(connection, "app = ?", &[&app])?);
+        let spans = Arc::new(Spans::from(read(connection, "app = ?", &[&app])?).counted());
         let mut known = self.0.lock();
-        let bytes: usize = known.values().map(|known| known.spans.len() * size_of::<Span>()).sum();
+        let bytes_each = size_of::<Span>() + size_of::<i64>();
+        let bytes: usize = known.values().map(|known| known.spans.all.len() * bytes_each).sum();
         if bytes > MOST_BYTES {
             known.clear();
         }
-        known.insert((day, app), Known { file, read_at: Instant::now(), spans: spans.clone() });
+        known.insert((day, app), KnownDay { file, read_at: Instant::now(), spans: spans.clone() });
         Ok(spans)
     }
 }
@@ -85,19 +138,17 @@ pub(crate) fn read(
     let mut wanted = connection.prepare_cached(&wanted)?;
     let span =
         |row: &rusqlite::Row<'_>| Ok(Span { made: row.get(0)?, call: row.get(1)?, ended: row.get(2)? });
-    let mut spans = wanted.query_map(values, span)?.collect::<Result<Vec<Span>, _>>()?;
-    spans.sort_unstable();
-    Ok(spans)
+    Ok(wanted.query_map(values, span)?.collect::<Result<Vec<Span>, _>>()?)
 }
 
 /// Two days' as one: of what is in both, the later day's hold.
-pub(crate) fn join(earlier: &[Span], later: &[Span]) -> Vec<Span> {
-    let mut joined = Vec::with_capacity(earlier.len() + later.len());
-    let (mut earlier, mut later) = (earlier.iter().peekable(), later.iter().peekable());
+pub(crate) fn join(earlier: &Spans, later: &Spans) -> Spans {
+    let mut joined = Vec::with_capacity(earlier.all.len() + later.all.len());
+    let (mut earlier, mut later) = (earlier.all.iter().peekable(), later.all.iter().peekable());
     loop {
         let (one, other) = (earlier.peek().copied(), later.peek().copied());
         let next = match (one, other) {
-            (None, None) => return joined,
+            (None, None) => return Spans { all: joined, ends: None },
             (Some(_), None) => earlier.next(),
             (None, Some(_)) => later.next(),
             (Some(one), Some(other)) => match (one.made, one.call).cmp(&(other.made, other.call)) {
@@ -110,5 +161,27 @@ pub(crate) fn join(earlier: &[Span], later: &[Span]) -> Vec<Span> {
             },
         };
         joined.extend(next.copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_by_ends_is_counting_each() {
+        let span = |number: i64| Span { made: number * 7 % 100, call: number, ended: OPEN };
+        let ended = |number: i64| match number % 5 {
+            0 => span(number),
+            stays => Span { ended: span(number).made + stays * 9, ..span(number) },
+        };
+        let all: Vec<Span> = (0..300).map(ended).collect();
+        let (plain, counted) = (Spans::from(all.clone()), Spans::from(all).counted());
+        for from in -5..140 {
+            for to in [from - 3, from, from + 1, from + 20, from + 500] {
+                let window = Window { from, to };
+                assert_eq!(counted.count_within(window), plain.within(window).count(), "{from} to {to}");
+            }
+        }
     }
 }
