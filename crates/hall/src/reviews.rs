@@ -107,20 +107,20 @@ impl<T> Reviews<T> {
 
     /// When something is due.
     pub(crate) fn deadline(&self, patience: Duration) -> Option<Time> {
-        let due = self.line.iter().filter_map(|(review, stage)| match stage {
-            Stage::InLine => Some(review.since + patience),
-            Stage::Asked { until, .. } => Some(*until),
-            Stage::Heard(_) => None,
+        let due = self.line.iter().map(|(review, stage)| match stage {
+            Stage::InLine | Stage::Heard(_) => review.since + patience,
+            Stage::Asked { until, .. } => *until,
         });
         due.min()
     }
 
-    /// Whoever was asked and has not answered has no objection. Returns those who stood in line for longer than `patience`.
+    /// Whoever was asked and has not answered has no objection. Returns those who stood here for longer than `patience` and are asked
+    /// about nothing: what was answered stands on while the room's end is on its way to a disk that says nothing.
     pub(crate) fn pass(&mut self, now: Time, patience: Duration) -> Vec<T> {
         let mut late = Vec::new();
         for (review, mut stage) in std::mem::take(&mut self.line) {
             match &stage {
-                Stage::InLine if review.since + patience <= now => {
+                Stage::InLine | Stage::Heard(_) if review.since + patience <= now => {
                     late.push(review.ticket);
                     continue;
                 }
