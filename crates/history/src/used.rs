@@ -32,21 +32,7 @@ impl Reader {
     /// # Errors
     /// What cannot be read.
     pub fn used(&self, app: u32, from: i64, to: i64) -> Result<Vec<(i64, Spent)>, Error> {
-        let wanted = format!(
-            "SELECT slot, {SPENT} FROM usage WHERE app = ? AND slot >= ? AND slot < ? GROUP BY slot ORDER BY slot"
-        );
-        let mut found = Vec::new();
-        for day in days(from, to) {
-            self.look(day, Kind::Usage, |_, connection| {
-                let mut wanted = connection.prepare_cached(&wanted)?;
-                let mut rows = wanted.query([app.into(), from, to])?;
-                while let Some(row) = rows.next()? {
-                    found.push((row.get(0)?, spent_of(row, 1)?));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found)
+        self.by_slot(&format!("{SPENT} FROM usage"), (app, from, to), |row| spent_of(row, 1))
     }
 
     /// What an app has used on the day that begins then, in seconds.
@@ -100,8 +86,18 @@ impl Reader {
     /// # Errors
     /// What cannot be read.
     pub fn served(&self, app: u32, from: i64, to: i64) -> Result<Vec<(i64, Served)>, Error> {
+        self.by_slot(&format!("{SERVED} FROM service"), (app, from, to), |row| served_of(row, 1))
+    }
+
+    /// What there is of an app in each slot, from when to before when.
+    fn by_slot<T>(
+        &self,
+        what: &str,
+        (app, from, to): (u32, i64, i64),
+        read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<(i64, T)>, Error> {
         let wanted = format!(
-            "SELECT slot, {SERVED} FROM service WHERE app = ? AND slot >= ? AND slot < ? GROUP BY slot ORDER BY slot"
+            "SELECT slot, {what} WHERE app = ? AND slot >= ? AND slot < ? GROUP BY slot ORDER BY slot"
         );
         let mut found = Vec::new();
         for day in days(from, to) {
@@ -109,7 +105,7 @@ impl Reader {
                 let mut wanted = connection.prepare_cached(&wanted)?;
                 let mut rows = wanted.query([app.into(), from, to])?;
                 while let Some(row) = rows.next()? {
-                    found.push((row.get(0)?, served_of(row, 1)?));
+                    found.push((row.get(0)?, read(row)?));
                 }
                 Ok(())
             })?;
