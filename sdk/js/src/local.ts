@@ -60,6 +60,9 @@ export class LocalMedia {
   readonly #published = new Map<StreamKind, PublishState>();
   /** What the server says it lets through. */
   readonly #listed = new Set<StreamKind>();
+  /** What is being published: what is listed of it is of the time before. */
+  readonly #underWay = new Set<StreamKind>();
+  #latest: Streams | undefined;
   /** A device is opened, changed and closed in the order it was asked for. Publishing follows what is then, in the room's turns. */
   readonly #turns: Record<StreamKind, Turns> = { audio: new Turns(), main: new Turns(), sub: new Turns() };
 
@@ -82,6 +85,7 @@ export class LocalMedia {
   leave(): void {
     for (const kind of this.#published.keys()) this.#setPublished(kind, 'stopped', 'api-call');
     this.#listed.clear();
+    this.#latest = undefined;
   }
 
   /** Closes all devices. */
@@ -487,10 +491,11 @@ export class LocalMedia {
     }
     if (!session.publisher.has(kind)) {
       this.#listed.delete(kind);
+      this.#underWay.add(kind);
       this.#setPublished(kind, 'starting', 'api-call');
     }
     try {
-      await session.publisher.publish(kind, track, how);
+      await session.publisher.publish(kind, track, how).finally(() => this.#underWay.delete(kind));
     } catch (error) {
       // Whoever has left wants nothing published any more.
       if (this.#stage.session !== session) return;
@@ -498,7 +503,10 @@ export class LocalMedia {
       this.#setPublished(kind, 'stopped', 'error', failure);
       throw failure;
     }
-    if (this.#stage.session === session && session.isInRoom && session.publisher.has(kind)) this.#setPublished(kind, 'started', 'api-call');
+    if (this.#stage.session !== session || !session.isInRoom || !session.publisher.has(kind)) return;
+    this.#setPublished(kind, 'started', 'api-call');
+    // It may have been listed before that was known here.
+    if (this.#latest?.has(kind)) this.#listed.add(kind);
   }
 
   /** Takes a stream back; its device stays as it is. */
@@ -526,8 +534,9 @@ export class LocalMedia {
   compare(streams: Streams): void {
     const session = this.#stage.session;
     if (!session?.isInRoom) return;
+    this.#latest = streams;
     for (const kind of ['audio', 'main', 'sub'] as const) {
-      if (!session.publisher.has(kind)) continue;
+      if (!session.publisher.has(kind) || this.#underWay.has(kind)) continue;
       // What is on its way is not listed yet.
       if (streams.has(kind)) {
         this.#listed.add(kind);
