@@ -106,7 +106,7 @@ describe('the key of a page', () => {
     const { Session } = await vi.importActual<typeof import('../src/session.js')>('../src/session.js');
     const keys = new Map<number, EncryptionKey>([[0, { key, publish: false }]]);
     const session = new Session({ server: 'ws://rooms.example.org', encryption: { sdkAppId: 1, keys } });
-    const publish = vi.fn();
+    const publish = vi.fn(async () => {});
     Object.defineProperties(session, { isInRoom: { value: true }, publisher: { value: { has: () => false, publish } } });
     const tell = vi.fn();
     const choice = { role: 'anchor' } as const;
