@@ -39,8 +39,8 @@ impl Flood {
     }
 
     /// What makes this program flood.
-    pub(crate) fn arguments(address: &str, path: &str, sig: &str) -> [String; 6] {
-        ["--flood", address, "--flood-path", path, "--flood-sig", sig].map(str::to_owned)
+    pub(crate) fn arguments<'a>(address: &'a str, path: &'a str, sig: &'a str) -> [&'a str; 6] {
+        ["--flood", address, "--flood-path", path, "--flood-sig", sig]
     }
 
     /// Floods until this process is ended.

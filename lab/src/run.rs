@@ -103,12 +103,13 @@ fn flood(server: &Server) -> anyhow::Result<Ending> {
     let address = text("/url").and_then(|url| url.strip_prefix("http://")).context("the server's address")?;
     let path = format!("/whep/{}?user=host", text("/room").context("the room")?);
     let sig = text("/sigs/viewer9").context("a sig")?;
-    let child = Command::new("ip")
-        .args(["netns", "exec", NAMESPACE])
-        .arg(std::env::current_exe()?)
-        .args(Flood::arguments(address, &path, sig))
-        .spawn()?;
-    Ok(Ending(child))
+    beyond(Flood::arguments(address, &path, sig))
+}
+
+/// This program once more, beyond the link, until it is dropped.
+fn beyond<'a>(arguments: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Ending> {
+    let own = std::env::current_exe()?;
+    Ok(Ending(Command::new("ip").args(["netns", "exec", NAMESPACE]).arg(own).args(arguments).spawn()?))
 }
 
 /// A TCP download by somebody beyond the link, until it is dropped.
@@ -120,13 +121,7 @@ fn download() -> anyhow::Result<Ending> {
             while stream.write_all(&[0; 16_384]).is_ok() {}
         }
     });
-    let own = std::env::current_exe()?;
-    let child = Command::new("ip")
-        .args(["netns", "exec", NAMESPACE])
-        .arg(own)
-        .args(["--download", &address])
-        .spawn()?;
-    Ok(Ending(child))
+    beyond(["--download", address.as_str()])
 }
 
 /// The download itself, in the namespace beyond.

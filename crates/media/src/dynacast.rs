@@ -15,11 +15,11 @@ use crate::source::{MAX_LAYERS, Source};
 /// For how long a layer is sent that nobody wants any more.
 const OFF_AFTER_US: u64 = 4_000_000;
 
-/// A layer that was asked for and does not come in this time is one that its publisher cannot send.
-const GIVEN_UP_AFTER_US: u64 = 5_000_000;
-
 /// The same of a smaller one beside which its publisher has no room for what is watched.
 const OFF_BESIDE_AFTER_US: u64 = 1_000_000;
+
+/// A layer that was asked for and does not come in this time is one that its publisher cannot send.
+const GIVEN_UP_AFTER_US: u64 = 5_000_000;
 
 /// For how long a layer that its publisher could not go on with is not asked for beside the smaller ones, twice as long each time.
 const SPAN_US: u64 = 60_000_000;

@@ -56,13 +56,7 @@ fn size_in(unit: &[u8]) -> Option<(u32, u32)> {
     let chroma = bits.number()?;
     let has_planes = chroma == 3 && bits.bit()? == 1;
     let (width, height) = (bits.number()?, bits.number()?);
-    let (mut cut_across, mut cut_down) = (0, 0);
-    if bits.bit()? == 1 {
-        let columns = if matches!(chroma, 1 | 2) && !has_planes { 2 } else { 1 };
-        let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
-        cut_across = bits.number()?.checked_add(bits.number()?)?.checked_mul(columns)?;
-        cut_down = bits.number()?.checked_add(bits.number()?)?.checked_mul(rows)?;
-    }
+    let (cut_across, cut_down) = bits.cut(chroma, has_planes, 1)?;
     Some((width.checked_sub(cut_across)?, height.checked_sub(cut_down)?))
 }
 

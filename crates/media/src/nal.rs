@@ -72,4 +72,17 @@ impl Bits {
         }
         Some((1 << zeros | self.bits(zeros)?) - 1)
     }
+
+    /// What is cut off a picture's width and height, in its own pixels: it is counted in those of colour, and of fields in so many
+    /// `lines` each (ITU-T H.264 7.4.2.1.1, H.265 7.4.3.2.1).
+    pub(crate) fn cut(&mut self, chroma: u32, has_planes: bool, lines: u32) -> Option<(u32, u32)> {
+        if self.bit()? == 0 {
+            return Some((0, 0));
+        }
+        let columns = if matches!(chroma, 1 | 2) && !has_planes { 2 } else { 1 };
+        let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
+        let across = self.number()?.checked_add(self.number()?)?.checked_mul(columns)?;
+        let down = self.number()?.checked_add(self.number()?)?.checked_mul(rows * lines)?;
+        Some((across, down))
+    }
 }

@@ -303,16 +303,10 @@ fn h264_size(unit: &[u8]) -> Option<(u32, u32)> {
         bits.bit()?;
     }
     bits.bit()?;
-    let (mut cut_across, mut cut_down) = (0, 0);
-    if bits.bit()? == 1 {
-        let columns = if matches!(chroma, 1 | 2) && !has_planes { 2 } else { 1 };
-        let rows = if chroma == 1 && !has_planes { 2 } else { 1 };
-        cut_across = (bits.number()?.checked_add(bits.number()?)?).checked_mul(columns)?;
-        cut_down = (bits.number()?.checked_add(bits.number()?)?).checked_mul(rows * (2 - is_frames))?;
-    }
+    let lines = 2 - is_frames;
+    let (cut_across, cut_down) = bits.cut(chroma, has_planes, lines)?;
     let width = across.checked_add(1)?.checked_mul(16)?.checked_sub(cut_across)?;
-    let height =
-        (2 - is_frames).checked_mul(units.checked_add(1)?)?.checked_mul(16)?.checked_sub(cut_down)?;
+    let height = lines.checked_mul(units.checked_add(1)?)?.checked_mul(16)?.checked_sub(cut_down)?;
     Some((width, height))
 }
 

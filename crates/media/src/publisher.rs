@@ -80,8 +80,9 @@ pub(crate) struct Inflow {
     pictures: u32,
     key_bytes: u64,
     keys: u32,
-    /// Since it was sampled: all of it.
+    /// Since it was sampled: all of it, and the RTP time of the newest picture in it.
     fresh: Amount,
+    counted: Option<u32>,
     /// The RTP times of the newest picture, and of the newest keyframe that is counted apart.
     newest: Option<u32>,
     newest_key: Option<u32>,
@@ -99,11 +100,10 @@ pub(crate) struct Inflow {
 }
 
 impl Inflow {
-    /// Notes a packet. Returns whether it is the first of its picture.
+    /// Notes a packet, which may come behind later ones. Returns whether it is the first of its picture.
     pub(crate) fn note(
         &mut self,
-        payload: usize,
-        timestamp: u32,
+        (payload, timestamp, is_late): (usize, u32, bool),
         starts_key: bool,
         share: u8,
         now: Instant,
@@ -118,7 +118,10 @@ impl Inflow {
         }
         let is_new = self.newest.replace(timestamp) != Some(timestamp);
         self.fresh.bytes += (payload + AROUND) as u64;
-        self.fresh.pictures += u32::from(is_new);
+        // What comes late is of a picture that was counted.
+        if !is_late {
+            self.fresh.pictures += u32::from(self.counted.replace(timestamp) != Some(timestamp));
+        }
         let (bytes, pictures) = match self.newest_key == Some(timestamp) {
             true => (&mut self.key_bytes, &mut self.keys),
             false => (&mut self.bytes, &mut self.pictures),
@@ -175,22 +178,24 @@ impl Inflow {
     }
 }
 
-/// Notes what comes in of a stream: of each layer by its own, or of all those that are in it.
+/// Notes what comes in of a stream: of each layer by its own, or of all those that are in it. Of a packet its bytes, its RTP time, and
+/// whether it comes behind later ones.
 pub(crate) fn note(
     inflows: &mut [Inflow; MAX_LAYERS],
     layer: u8,
     picture: &Picture,
     starts_key: bool,
-    (payload, timestamp): (usize, u32),
+    size: (usize, u32, bool),
     now: Instant,
 ) {
+    let timestamp = size.1;
     let part = picture.part.unwrap_or_default();
     let lowest = inflows.first().and_then(|inflow| inflow.newest_key);
     let at = usize::from(layer.max(part.spatial));
     let Some(inflow) = inflows.get_mut(at) else { return };
     // A keyframe is one in all its sizes.
     let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
-    if inflow.note(payload, timestamp, starts_key || is_of_key, part.temporal, now) {
+    if inflow.note(size, starts_key || is_of_key, part.temporal, now) {
         inflows.iter_mut().skip(at + 1).for_each(|above| above.passed += 1);
     }
 }
@@ -237,7 +242,7 @@ impl Uplink {
     }
 
     fn is_lossy(&self) -> bool {
-        self.all >= FEWEST_OF_UPLINK && self.late > LOSSY_UPLINK * self.all
+        self.loss().is_some_and(|loss| loss > LOSSY_UPLINK)
     }
 }
 
@@ -547,10 +552,10 @@ impl Publisher {
         }
         let filler = track.fillers.get_mut(usize::from(layer)).ok_or(Refusal::Unknown)?;
         let seq = filler.number(*rtp.seq_no, rtp.payload.is_empty()).ok_or(Refusal::Padding)?;
-        if let Some(newest) = track.newest.get_mut(usize::from(layer)) {
-            self.uplink.take(seq < *newest);
-            *newest = seq.max(*newest);
-        }
+        let newest = track.newest.get_mut(usize::from(layer)).ok_or(Refusal::Unknown)?;
+        let is_late = seq < *newest;
+        *newest = seq.max(*newest);
+        self.uplink.take(is_late);
         let values = &rtp.header.ext_vals;
         let audio_level = values.audio_level.map(|level| {
             let quiet = level.unsigned_abs().min(127);
@@ -587,7 +592,7 @@ impl Publisher {
             // It comes again under its own layer.
             return Err(Refusal::Superseded);
         }
-        let size = (rtp.payload.len(), rtp.header.timestamp);
+        let size = (rtp.payload.len(), rtp.header.timestamp, is_late);
         note(&mut track.inflows, layer, &picture, starts_key, size, now);
         Ok(Packet {
             source: track.source.id,
@@ -792,10 +797,10 @@ mod tests {
             let now = began + Duration::from_millis(ms);
             let (is_picture, timestamp) = (ms % 70 == 0, ms as u32 * 90);
             if is_picture {
-                note(&mut inflows, 0, &Picture::default(), ms == 0, (500, timestamp), now);
+                note(&mut inflows, 0, &Picture::default(), ms == 0, (500, timestamp, false), now);
             }
             if is_picture && ms < 2000 && !(500..1000).contains(&ms) {
-                note(&mut inflows, 1, &Picture::default(), ms == 0, (1500, timestamp), now);
+                note(&mut inflows, 1, &Picture::default(), ms == 0, (1500, timestamp, false), now);
             }
             if ms > 0 && ms % 500 == 0 {
                 inflows[0].measure(now, MEASURE_INTERVAL);
@@ -814,15 +819,26 @@ mod tests {
         let now = Instant::now();
 
         for timestamp in [0, 0, 90_000, 90_000] {
-            inflow.note(1000, timestamp, true, 0, now);
+            inflow.note((1000, timestamp, false), true, 0, now);
         }
-        inflow.note(1000, 180_000, true, 0, now);
+        inflow.note((1000, 180_000, false), true, 0, now);
 
         assert_eq!(
             (inflow.keys, inflow.pictures),
             (2, 1),
             "two are excused, the third is a picture like any"
         );
+    }
+
+    #[test]
+    fn a_packet_that_comes_late_is_no_other_picture() {
+        let mut inflow = Inflow::default();
+
+        for (timestamp, is_late) in [(1, false), (1, false), (2, false), (1, true), (2, false)] {
+            inflow.note((1000, timestamp, is_late), false, 0, Instant::now());
+        }
+
+        assert_eq!(inflow.fresh.pictures, 2);
     }
 
     #[test]
@@ -834,7 +850,7 @@ mod tests {
         for ms in (0..10_000).step_by(20) {
             let now = began + Duration::from_millis(ms);
             if ms < 1000 || ms % 400 == 0 {
-                inflow.note(80, ms as u32 * 48, false, 0, now);
+                inflow.note((80, ms as u32 * 48, false), false, 0, now);
             }
             if ms % 500 == 480 {
                 bits.push(inflow.measure(now, MEASURE_INTERVAL));

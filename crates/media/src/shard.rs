@@ -647,17 +647,15 @@ impl Shard {
             self.levels_at = Some(now);
             self.tell_levels();
         }
-        let since = self.sampled_at.get_or_insert(now);
-        let elapsed = now.saturating_duration_since(*since);
-        if elapsed >= sampling::INTERVAL {
-            *since = now;
-            self.tell_samples(elapsed);
+        let since = *self.sampled_at.get_or_insert(now);
+        if now >= since + sampling::INTERVAL {
+            self.sampled_at = Some(now);
+            self.tell_samples(now.saturating_duration_since(since));
         }
-        let second = self.second_at.get_or_insert(now);
-        let late = now.saturating_duration_since(*second);
-        if late >= sampling::SECOND {
+        let next = *self.second_at.get_or_insert(now) + sampling::SECOND;
+        if now >= next {
             // Seconds are counted: one that is looked at late does not move the next.
-            *second = if late < 2 * sampling::SECOND { *second + sampling::SECOND } else { now };
+            self.second_at = Some(if now < next + sampling::SECOND { next } else { now });
             self.tell_received();
         }
         self.ask_keyframes(now);

@@ -114,10 +114,10 @@ struct Out {
     frame: u16,
     packets: u32,
     bytes: u32,
-    /// Since it was sampled.
-    fresh: Amount,
-    /// Something has gone out in the running second.
-    is_busy: bool,
+    pictures: u32,
+    /// Packets, bytes and pictures when it was last sampled, and packets when the running second began.
+    sampled: (u32, u32, u32),
+    looked_at: u32,
 }
 
 /// A slot.
@@ -624,15 +624,14 @@ impl Slot {
             frame: 0,
             packets: 0,
             bytes: 0,
-            fresh: Amount::default(),
-            is_busy: false,
+            pictures: 0,
+            sampled: (0, 0, 0),
+            looked_at: 0,
         });
-        out.is_busy = true;
-        out.fresh.bytes += u64::from(bytes) + AROUND as u64;
-        out.fresh.pictures += u32::from(rewrite.timestamp != out.timestamp || out.packets == 0);
-        out.packets = out.packets.wrapping_add(1);
-        out.bytes = out.bytes.wrapping_add(bytes);
         if rewrite.seq > out.seq {
+            // What comes late is of a picture that was counted.
+            let is_another = rewrite.timestamp != out.timestamp || out.packets == 0;
+            out.pictures = out.pictures.wrapping_add(u32::from(is_another));
             out.seq = rewrite.seq;
             out.timestamp = rewrite.timestamp;
             out.at = at;
@@ -647,16 +646,26 @@ impl Slot {
                 out.frame = frame.wrapping_add(rewrite.frame_offset);
             }
         }
+        out.packets = out.packets.wrapping_add(1);
+        out.bytes = out.bytes.wrapping_add(bytes);
     }
 
     /// What has gone out since this was last asked.
     pub(crate) fn take_amount(&mut self) -> Amount {
-        self.out.as_mut().map_or_else(Amount::default, |out| std::mem::take(&mut out.fresh))
+        let Some(out) = &mut self.out else { return Amount::default() };
+        let now = (out.packets, out.bytes, out.pictures);
+        let (packets, bytes, pictures) = std::mem::replace(&mut out.sampled, now);
+        let around = AROUND as u64 * u64::from(now.0.wrapping_sub(packets));
+        Amount {
+            bytes: u64::from(now.1.wrapping_sub(bytes)) + around,
+            pictures: now.2.wrapping_sub(pictures),
+        }
     }
 
     /// Whether anything has gone out since this was last asked.
     pub(crate) fn take_busy(&mut self) -> bool {
-        self.out.as_mut().is_some_and(|out| std::mem::take(&mut out.is_busy))
+        let Some(out) = &mut self.out else { return false };
+        std::mem::replace(&mut out.looked_at, out.packets) != out.packets
     }
 
     /// The whole sequence number that ends with `short`, when it was sent not long ago.

@@ -81,9 +81,9 @@ pub(crate) struct Layer {
     /// Of its picture, in pixels, and the most it takes, in bits a second; 0 when nobody said.
     height: AtomicU32,
     most_bits: AtomicU32,
-    /// The height that its pictures have, in pixels, and how many pixels they have; 0 before the first.
+    /// The height that its pictures have, in pixels, and their width and height, 16 bits each; 0 before the first.
     seen: AtomicU32,
-    pixels: AtomicU32,
+    size: AtomicU32,
 }
 
 /// A source and what all workers share of it.
@@ -146,7 +146,7 @@ impl Source {
             layer.height.store(0, Ordering::Relaxed);
             layer.most_bits.store(0, Ordering::Relaxed);
             layer.seen.store(0, Ordering::Relaxed);
-            layer.pixels.store(0, Ordering::Relaxed);
+            layer.size.store(0, Ordering::Relaxed);
         }
         self.agree([].into_iter());
         self.generation.store(generation, Ordering::Release);
@@ -243,7 +243,7 @@ impl Source {
         self.layer_count.store(count as u8, Ordering::Relaxed);
         self.is_scalable.store(count > 1, Ordering::Relaxed);
         for (layer, (width, height)) in self.layers.iter().zip(pictures) {
-            layer.pixels.store(u32::from(*width) * u32::from(*height), Ordering::Relaxed);
+            layer.size.store(u32::from(*width) << 16 | u32::from(*height), Ordering::Relaxed);
             if count > 1 {
                 layer.height.store(u32::from(*height), Ordering::Relaxed);
             }
@@ -335,28 +335,28 @@ impl Source {
             layer.seen.store(height, Ordering::Relaxed);
             // Of several sizes in one stream this is the largest.
             if !self.is_scalable() {
-                layer.pixels.store(width * height, Ordering::Relaxed);
+                layer.size.store(width << 16 | height & 0xffff, Ordering::Relaxed);
             }
         }
     }
 
     /// Width and height of a layer's pictures, where the height is known; the width may be 0: not known.
     pub(crate) fn size(&self, layer: usize) -> Option<(u32, u32)> {
-        let one = self.layers.get(layer)?;
-        let (pixels, seen) = (one.pixels.load(Ordering::Relaxed), one.seen.load(Ordering::Relaxed));
-        let height = if self.is_scalable() || seen == 0 { self.height(layer) } else { seen };
-        (height > 0).then(|| (pixels / height, height))
+        let known = self.layers.get(layer)?.size.load(Ordering::Relaxed);
+        let (width, height) =
+            if known & 0xffff > 0 { (known >> 16, known & 0xffff) } else { (0, self.height(layer)) };
+        (height > 0).then_some((width, height))
     }
 
     /// How many pixels a layer's pictures have: as they say themselves, else as those of that height usually have; 0 when nothing is
     /// known.
     pub(crate) fn pixels(&self, layer: usize) -> u32 {
-        match self.layers.get(layer).map_or(0, |layer| layer.pixels.load(Ordering::Relaxed)) {
-            0 => {
+        match self.size(layer) {
+            Some((width @ 1.., height)) => width * height,
+            _ => {
                 let height = self.height(layer).min(16_384);
                 height * (height * 16 / 9)
             }
-            pixels => pixels,
         }
     }
 
@@ -618,5 +618,22 @@ mod tests {
         let picture = Picture { starts_keyframe: true, ..Picture::default() };
         history.push(&Arc::new(Packet { seq: 12, timestamp: 12_000, picture, ..Packet::blank() }));
         assert_eq!(history.recent(1).map(|recent| recent.first), Some(12));
+    }
+
+    #[test]
+    fn a_size_is_of_one_thing() {
+        let source = Sources::default().get(&SourceKey {
+            room: RoomKey(1),
+            user: "ann".into(),
+            kind: StreamKind::Main,
+        });
+        source.set_sizes(1, &[]);
+        source.describe(0, 720, 0);
+        assert_eq!((source.size(0), source.pixels(0)), (Some((0, 720)), 720 * 1280));
+
+        source.set_sizes(1, &[(640, 360)]);
+        assert_eq!((source.size(0), source.pixels(0)), (Some((640, 360)), 640 * 360));
+        source.note_size(0, (320, 180));
+        assert_eq!((source.size(0), source.pixels(0)), (Some((320, 180)), 320 * 180));
     }
 }

@@ -264,10 +264,10 @@ impl Viewer {
     /// Sends what may leave by now of what had to wait. Returns how many packets left.
     pub(crate) fn release(&mut self, aim: Aim, out: &mut Outbox) -> u64 {
         let mut sent = 0;
+        // Of a few pictures, each may take longer too.
+        let was_overrun = self.estimator.was_overrun(aim.micros);
         loop {
             let slots = &self.slots;
-            // Of a few pictures, each may take longer too.
-            let was_overrun = self.estimator.was_overrun(aim.micros);
             let is_slow = |slot: &Slot| {
                 let is_screen = |source: &Arc<Source>| source.key.kind == StreamKind::Sub;
                 slot.source.as_ref().is_some_and(is_screen) || slot.temporal != ALL || was_overrun

@@ -441,7 +441,7 @@ impl Worker {
         for event in events {
             match self.events.try_send(event) {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                // These are told again, as soon as they change.
+                // These are told again, as soon as they change; of samples and of what was received, some seconds are not known then.
                 Err(mpsc::error::TrySendError::Full(
                     Event::Levels(_) | Event::Link(..) | Event::Samples(_) | Event::Received(_),
                 )) => {}

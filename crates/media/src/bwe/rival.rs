@@ -54,6 +54,13 @@ pub(super) struct Alarm {
     pub(super) loss: f64,
 }
 
+impl Alarm {
+    /// No more than this share of what the link has carried is sent.
+    fn is_below(self, share: f64) -> bool {
+        self.limit.is_some_and(|limit| self.sending <= share * limit)
+    }
+}
+
 impl Rival {
     /// The rate goes down from so many bits a second.
     pub(super) fn note_down(&mut self, now: u64, before: f64) {
@@ -73,7 +80,7 @@ impl Rival {
             *self = Self::default();
             return false;
         }
-        let is_less = self.is_there(now) || alarm.limit.is_some_and(|limit| alarm.sending <= LESS * limit);
+        let is_less = self.is_there(now) || alarm.is_below(LESS);
         if !is_less || alarm.arriving < ARRIVES * alarm.sending {
             return false;
         }
@@ -81,8 +88,7 @@ impl Rival {
             self.signs = 0;
         }
         if self.signs == 0 || now.saturating_sub(self.sign_at) >= ANOTHER_AFTER_US {
-            let is_sure = alarm.limit.is_some_and(|limit| alarm.sending <= FAR_LESS * limit);
-            (self.signs, self.sign_at) = (if is_sure { SIGNS } else { self.signs + 1 }, now);
+            (self.signs, self.sign_at) = (if alarm.is_below(FAR_LESS) { SIGNS } else { self.signs + 1 }, now);
         }
         if self.signs >= SIGNS {
             self.see(now, alarm.limit);
@@ -92,8 +98,7 @@ impl Rival {
 
     /// The queue has been so long for the last second or two, alarm or not.
     pub(super) fn look(&mut self, now: u64, queue_ms: f64, seen: Alarm) {
-        let is_less = seen.limit.is_some_and(|limit| seen.sending <= LESS * limit);
-        if !is_less || queue_ms < FULL_MS || seen.loss > MOST_LOST {
+        if !seen.is_below(LESS) || queue_ms < FULL_MS || seen.loss > MOST_LOST {
             self.full_since = None;
         } else if now.saturating_sub(*self.full_since.get_or_insert(now)) >= FULL_FOR_US {
             self.see(now, seen.limit);

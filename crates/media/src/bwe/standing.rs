@@ -114,9 +114,13 @@ impl Standing {
         for step in self.recent.iter().rev() {
             let age = (newest.at - step.at) * STEP_US;
             least = least.min(step.least);
+            // What is further back can make it no less.
+            if least <= floor {
+                return 0.0;
+            }
             packets += step.packets;
             if packets >= FEWEST && age >= SHORT_US {
-                return (least - floor).max(0) as f64 / 1000.0;
+                return (least - floor) as f64 / 1000.0;
             }
             if age > OLDEST_US {
                 break;

@@ -175,7 +175,7 @@ impl Camera {
                     lifts: chance(),
                 });
             }
-            let (picture, size) = (&packet.picture, (packet.payload.len(), packet.timestamp));
+            let (picture, size) = (&packet.picture, (packet.payload.len(), packet.timestamp, false));
             note(&mut self.inflows, packet.layer, picture, picture.starts_keyframe, size, at);
             packets.push(packet);
         }

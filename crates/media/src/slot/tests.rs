@@ -270,3 +270,17 @@ fn nothing_begins_to_be_left_out_with_what_comes_late() {
     assert_eq!(number(&mut slot, 64, share(0)), Some(63));
     assert_eq!(slot.origin(58).map(|(_, _, seq)| seq), Some(58));
 }
+
+#[test]
+fn a_packet_that_comes_late_is_no_other_picture() {
+    let (mut slot, generation) = slot(1);
+    for (seq, timestamp) in [(1, 3000), (3, 3000), (4, 6000), (2, 3000), (5, 6000)] {
+        let picture = if seq == 1 { key() } else { Picture::default() };
+        let packet = Packet { timestamp, ..packet(generation, Codec::Vp8, 0, seq, picture) };
+        assert!(written(&mut slot, &packet).is_some());
+    }
+
+    let amount = slot.take_amount();
+    assert_eq!((amount.bytes, amount.pictures), (5 * (7 + AROUND as u64), 2));
+    assert_eq!(slot.take_amount().pictures, 0);
+}
