@@ -228,19 +228,14 @@ impl Node {
         (self.stage == Stage::Owner && !self.is_done).then(|| self.renewed + self.times.lease)
     }
 
-    /// What the database said last.
-    pub fn view(&self) -> &View {
-        &self.view
-    }
-
     /// When the question was asked that has no answer yet.
     pub fn asked_at(&self) -> Option<Duration> {
         self.asked.map(|(_, at)| at)
     }
 
-    /// When it was last renewed.
-    pub fn renewed(&self) -> Duration {
-        self.renewed
+    /// Whether it is to have nothing any more.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
     /// Takes what has happened.
@@ -252,7 +247,7 @@ impl Node {
             Input::Time => {}
             Input::Renewed { beat, view } => {
                 let asked = self.asked.take();
-                if beat < self.beat {
+                if beat <= self.beat {
                     return self.begin_anew(Why::Rewound);
                 }
                 self.beat = beat;

@@ -139,36 +139,40 @@ impl Served {
     /// Answers one: REST calls directly, everything else through the routes.
     pub(crate) async fn answer(&self, came: Came) -> Response {
         let Self { server, calls, routes } = self;
-        let Came { mut request, peer, course, counted } = came;
-        let is_rtc = calls.is_some() && rtc::is_call(&request);
+        let request = &came.request;
+        let is_rtc = calls.is_some() && rtc::is_call(request);
         let is_call = calls.is_some() && request.uri().path().starts_with("/v4/");
         // An SDK sends its endpoint as it was told, a scheme before it too.
-        let trouble = host::trouble(&request).filter(|_| !(is_rtc && host::is_one(&request)));
+        let trouble = host::trouble(request).filter(|_| !(is_rtc && host::is_one(request)));
         let mut response = match (trouble, calls) {
             (Some(trouble), _) => host::refusal(trouble).map(Either::Right),
             (None, Some(metrics)) if is_call => {
-                rest::handle(server, metrics, request).await.map(Either::Left)
+                rest::handle(server, metrics, came.request).await.map(Either::Left)
             }
-            (None, Some(_)) if is_rtc => rtc::handle(server.clone(), request).await.map(Either::Left),
-            (None, _) => {
-                request.extensions_mut().insert(course);
-                if let Some(peer) = peer {
-                    request.extensions_mut().insert(peer);
-                }
-                if let Some(counted) = counted {
-                    request.extensions_mut().insert(counted);
-                }
-                match routes.call(request).await {
-                    Ok(response) => response.map(Either::Right),
-                    Err(never) => match never {},
-                }
-            }
+            (None, Some(_)) if is_rtc => rtc::handle(server.clone(), came.request).await.map(Either::Left),
+            (None, _) => by_routes(routes, came).await,
         };
         if !server.lease.is_held_soon().await {
             response = unsure((is_call, is_rtc), UNSURE);
         }
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
+    }
+}
+
+/// Answers one through routes, which are told how it came.
+pub(crate) async fn by_routes(routes: &TowerToHyperService<Router>, came: Came) -> Response {
+    let Came { mut request, peer, course, counted } = came;
+    let told = request.extensions_mut();
+    told.insert(course);
+    if let Some(peer) = peer {
+        told.insert(peer);
+    }
+    if let Some(counted) = counted {
+        told.insert(counted);
+    }
+    match routes.call(request).await {
+        Ok(response) => response.map(Either::Right),
+        Err(never) => match never {},
     }
 }
 
@@ -331,8 +335,9 @@ where
         course.begin();
         async move {
             let came = Came { request, peer, course: course.clone(), counted: None };
-            let response = house.answer(came).await;
+            let mut response = house.answer(came).await;
             course.end();
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok::<_, Infallible>(response)
         }
     });

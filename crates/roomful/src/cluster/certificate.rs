@@ -12,7 +12,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, TrustAnchor, UnixTime,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
@@ -98,7 +100,7 @@ fn authority_params(cluster: &str) -> CertificateParams {
 /// Checks the other side.
 #[derive(Debug)]
 struct Check {
-    root: CertificateDer<'static>,
+    root: TrustAnchor<'static>,
     algorithms: WebPkiSupportedAlgorithms,
     /// What a server names to its clients: nothing.
     hints: Vec<DistinguishedName>,
@@ -106,9 +108,9 @@ struct Check {
 
 impl Check {
     fn new(root: &CertificateDer<'_>, provider: &CryptoProvider) -> anyhow::Result<Self> {
-        webpki::anchor_from_trusted_cert(root).context("the mesh's authority cannot be read")?;
+        let root = webpki::anchor_from_trusted_cert(root).context("the mesh's authority cannot be read")?;
         let algorithms = provider.signature_verification_algorithms;
-        Ok(Self { root: root.clone().into_owned(), algorithms, hints: Vec::new() })
+        Ok(Self { root: root.to_owned(), algorithms, hints: Vec::new() })
     }
 
     /// By the authority alone.
@@ -119,11 +121,18 @@ impl Check {
             }
             _ => rustls::Error::InvalidCertificate(CertificateError::BadEncoding),
         };
-        let anchor = webpki::anchor_from_trusted_cert(&self.root).map_err(refused)?;
         let certificate = webpki::EndEntityCert::try_from(certificate).map_err(refused)?;
         let time = UnixTime::since_unix_epoch(ANY_TIME);
         certificate
-            .verify_for_usage(self.algorithms.all, &[anchor], &[], time, usage, None, None)
+            .verify_for_usage(
+                self.algorithms.all,
+                std::slice::from_ref(&self.root),
+                &[],
+                time,
+                usage,
+                None,
+                None,
+            )
             .map(drop)
             .map_err(refused)
     }

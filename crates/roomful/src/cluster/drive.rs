@@ -80,19 +80,8 @@ impl Driver {
                 "this machine's clock is wrong, or the database's; the database's is followed"
             );
         }
-        let drive = Drive {
-            membership,
-            facts,
-            node,
-            waiting,
-            stopped,
-            known,
-            tell,
-            lease,
-            is_draining,
-            offset,
-            is_off: false,
-        };
+        let drive =
+            Drive { membership, facts, node, waiting, stopped, known, tell, lease, offset, is_off: false };
         let ended = std::thread::Builder::new()
             .name("cluster".into())
             .spawn(move || runtime.block_on(drive.run()))?;
@@ -129,7 +118,6 @@ struct Drive {
     known: watch::Sender<Cluster>,
     tell: mpsc::Sender<Told>,
     lease: Lease,
-    is_draining: bool,
     /// What was added to the node's own clock last to have the database's.
     offset: i64,
     /// Whether that was said to be otherwise since.
@@ -156,7 +144,6 @@ impl Drive {
     }
 
     fn handle(&mut self, input: Input) {
-        self.is_draining |= matches!(input, Input::Drain);
         self.node.handle(input, running());
         self.lease.set(self.node.speaks_until());
     }
@@ -182,7 +169,7 @@ impl Drive {
     async fn carry_out(&mut self, effect: Effect) {
         let told = match effect {
             Effect::Ask(ask) => {
-                let said = self.facts.now(self.is_draining);
+                let said = self.facts.now(self.node.is_draining());
                 let (input, cluster) = self.membership.ask(ask, &said).await;
                 if let Some(cluster) = cluster {
                     self.known.send_replace(cluster);

@@ -9,7 +9,6 @@ use std::time::Duration;
 use axum::Router;
 use cluster::Input;
 use http_body_util::Either;
-use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::RwLock;
 use store::{Cluster, Known};
@@ -18,7 +17,8 @@ use tokio::time::{Instant, sleep};
 
 use super::carry::carry;
 use super::mesh::{Asked, Mesh, Whose};
-use crate::door::{Came, Counted, House, Peer, Response, Served, Shared, serve, unsure};
+use crate::door::{Came, Counted, House, Peer, Response, Served, Shared, by_routes, serve, unsure};
+use crate::host;
 use crate::lease::Lease;
 use crate::live::Live;
 use crate::patience::Patient;
@@ -127,9 +127,13 @@ impl Front {
         self.ending.send_replace(true);
     }
 
-    /// Members go elsewhere.
-    pub(super) fn empty(&self) {
+    /// Members go elsewhere, and so does what it has. Before it has joined, that is said when it does.
+    pub(super) async fn empty(&self) {
         self.emptying.send_replace(true);
+        if let Some(joined) = self.joined.get() {
+            // It is few, and asked for again by who waits.
+            let _ = joined.inputs.send(Input::Drain).await;
+        }
     }
 
     pub(super) fn is_emptying(&self) -> bool {
@@ -202,14 +206,9 @@ impl Front {
     }
 
     async fn answer_own(router: Router, came: Came) -> Response {
-        let mut request = came.request;
-        request.extensions_mut().insert(came.course);
-        if let Some(peer) = came.peer {
-            request.extensions_mut().insert(peer);
-        }
-        match TowerToHyperService::new(router).call(request).await {
-            Ok(response) => response.map(Either::Right),
-            Err(never) => match never {},
+        match host::trouble(&came.request) {
+            Some(trouble) => host::refusal(trouble).map(Either::Right),
+            None => by_routes(&TowerToHyperService::new(router), came).await,
         }
     }
 

@@ -132,7 +132,8 @@ impl Mesh {
 
     /// A stream on which that node waits for a request.
     pub(super) async fn open(&self, node: &Known, whose: Whose) -> anyhow::Result<Stream> {
-        let connection = self.connection(node).await?;
+        // Also the wait for others who try: a node that is gone holds up nobody for longer.
+        let connection = timeout(CONNECT, self.connection(node)).await.context("it cannot be reached")??;
         let ask = async {
             let (mut send, mut recv) = connection.open_bi().await?;
             send.write_all(&whose.bytes()).await?;
@@ -152,7 +153,7 @@ impl Mesh {
             return Ok(connection.clone());
         }
         let connecting = self.endpoint.connect(node.said.mesh, &name(node.generation, &node.id))?;
-        let connection = timeout(CONNECT, connecting).await.context("it cannot be reached")??;
+        let connection = connecting.await?;
         connections.insert(node.generation, connection.clone());
         Ok(connection)
     }

@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cluster::{Input, Why};
 use store::{Identity, Membership, Place, Postgres, Said, Standing};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -48,6 +47,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often it is counted how many rooms there are.
 const COUNT: Duration = Duration::from_secs(1);
 
+/// How often what the store has found out is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long members may take to be gone from a node that ends without having the records.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -72,9 +74,8 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let lease = Lease::of_node();
 
     let front = Front::new(lease.clone(), sessions.clone(), is_dev, is_draining);
-    let (drain, drains) = mpsc::channel(1);
     let about = control::About { listen: address, is_tls: begun.tls.is_some() };
-    front.set_own(status::own(&begun, &front, about, drain));
+    front.set_own(status::own(&begun, &front, about));
     let door = Arc::new(Door { places: begun.places.clone(), workers: Workers::start()? });
     let background = [tokio::spawn(Metrics::upkeep(begun.metrics.handle()))];
     let control_socket = control::bind(&folder)?;
@@ -130,9 +131,12 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         inputs: driver.inputs(),
         mesh: mesh.clone(),
     });
+    // What was said before that; said twice it is the same.
+    if front.is_emptying() {
+        driver.say(Input::Drain);
+    }
     let taker = front.clone();
     listeners.push(tokio::spawn(mesh.clone().accept(move |asked| taker.clone().take(asked))));
-    listeners.push(tokio::spawn(forward(drains, driver.inputs())));
     if !is_again {
         tokio::spawn(welcome(begun.clone(), front.clone(), place, address));
     }
@@ -144,6 +148,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         let told = tokio::select! {
             () = stop.next() => break End::Stopped,
             told = driver.told.recv() => told,
+            why = over(&standing) => break End::Over(why),
         };
         match told {
             Some(Told::Open) if opened.is_some() => {}
@@ -218,6 +223,17 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     Ok(())
 }
 
+/// Resolves when what is written finds out that the records are not this run's any more, or not what it knows of them.
+async fn over(standing: &Standing) -> Why {
+    loop {
+        match standing.check() {
+            Ok(()) => sleep(LOOK).await,
+            Err(store::Error::Rewound(_)) => return Why::Rewound,
+            Err(_) => return Why::Deposed,
+        }
+    }
+}
+
 /// Whether it would be no better in a moment: an older release, a right that is missing.
 fn needs_somebody(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(store::Error::Unusable(_) | store::Error::Newer { .. }))
@@ -254,15 +270,6 @@ async fn begin(settings: &Settings, folder: &Path, said: &Said) -> anyhow::Resul
                 sleep(RETRY).await;
             }
             begun => return Ok(begun?),
-        }
-    }
-}
-
-/// Hands on what the operator says.
-async fn forward(mut from: mpsc::Receiver<Input>, to: mpsc::Sender<Input>) {
-    while let Some(input) = from.recv().await {
-        if to.send(input).await.is_err() {
-            return;
         }
     }
 }

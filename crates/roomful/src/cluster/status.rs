@@ -6,21 +6,19 @@ use axum::Json;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use cluster::Input;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::front::{Front, Own};
 use crate::control::{About, about_node};
-use crate::serve::{Begun, fixed_routes, has_metrics_token};
+use crate::serve::{Begun, fixed_routes};
 
 /// What a node answers by itself: `front` is who else may.
-pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About, drain: mpsc::Sender<Input>) -> Own {
+pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About) -> Own {
     let server = {
         let front = front.clone();
         move || front.server()
     };
-    let metrics = begun.metrics_routes(server);
+    let metrics = begun.metrics_routes(server.clone());
     let ready = {
         let front = front.clone();
         move || async move {
@@ -30,18 +28,13 @@ pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About, drain: m
             }
         }
     };
-    let clients = fixed_routes(begun.is_dev).route("/readyz", get(ready));
-    let clients = match begun.config.metrics.token.is_empty() {
-        true => clients,
-        false => clients.merge(has_metrics_token(begun, metrics.clone())),
-    };
+    let clients =
+        fixed_routes(begun.is_dev).route("/readyz", get(ready)).merge(begun.metrics_by_token(server));
     let shown = front.clone();
     let show = move || async move { Json(state(&shown)) };
     let emptied = front.clone();
     let empty = move || async move {
-        emptied.empty();
-        // It is few, and asked for again by who waits.
-        let _ = drain.send(Input::Drain).await;
+        emptied.empty().await;
         Json(state(&emptied))
     };
     let (front, begun) = (front.clone(), begun.clone());

@@ -27,10 +27,10 @@ pub(super) const CLAIMED: &str = "SELECT epoch FROM @.claims WHERE scope = 0";
 const BEAT: Duration = Duration::from_secs(2);
 
 /// How long a beat must have stood still before its server counts as gone.
-const STANDS_STILL: Duration = Duration::from_secs(7);
+pub(super) const STANDS_STILL: Duration = Duration::from_secs(7);
 
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 /// Time in which the database did not answer does not count.
 const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(3);
@@ -55,10 +55,6 @@ impl Identity {
     /// When the folder cannot be written.
     pub fn of(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("node");
-        let of_system = |name: &str| {
-            let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-            text.trim().to_owned()
-        };
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         let mut kept = kept.lines().map(str::trim);
         let here = here(folder)?;
@@ -67,11 +63,8 @@ impl Identity {
             (Some(node), known) if !node.is_empty() && known.is_none_or(|known| known == here) => {
                 node.to_owned()
             }
-            _ => of_system("random/uuid"),
+            _ => fresh_id()?,
         };
-        if node.is_empty() {
-            return Err(Error::Other("the system gives no random numbers".into()));
-        }
         std::fs::write(&path, format!("{node}\n{here}\n"))?;
         Ok(Self { node, boot: of_system("random/boot_id"), host: of_system("hostname") })
     }
@@ -85,6 +78,17 @@ impl Identity {
     pub(super) fn parts(&self) -> (&str, &str, &str) {
         (&self.node, &self.boot, &self.host)
     }
+}
+
+/// What the system says of itself under that name.
+fn of_system(name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
+}
+
+/// An id that nobody has.
+pub(super) fn fresh_id() -> Result<String, Error> {
+    let id = of_system("random/uuid");
+    if id.is_empty() { Err(Error::Other("the system gives no random numbers".into())) } else { Ok(id) }
 }
 
 /// What tells a folder from its copies: the machine, and which folder of it this is.
@@ -107,8 +111,7 @@ struct Living {
 /// # Errors
 /// [`Error::Unusable`] when another server lives.
 pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity) -> Result<i64, Error> {
-    // Of whom a beat was seen, which, since when, and when last.
-    let mut watched: Option<(i64, i64, Instant, Instant)> = None;
+    let mut watched: Option<Watch> = None;
     let started = Instant::now();
     loop {
         let living = living(link).await.map_err(Trouble::error)?;
@@ -129,10 +132,9 @@ pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity)
             end(link, first.generation).await.map_err(Trouble::error)?;
             continue;
         }
-        let now = Instant::now();
-        match &mut watched {
-            Some((generation, beat, since, last)) if *generation == first.generation => {
-                if *beat != first.beat {
+        match watched.as_mut().filter(|watch| watch.generation == first.generation) {
+            Some(watch) => match watch.look(first.beat) {
+                Seen::Lives => {
                     return Err(Error::Unusable(format!(
                         "another server has the schema {} at {target}: it runs on {} ({}); end that one first, or name \
                          another schema with ?schema=NAME",
@@ -141,26 +143,19 @@ pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity)
                         first.node
                     )));
                 }
-                if now.duration_since(*last) > MOST_BETWEEN_LOOKS {
-                    *since = now;
-                }
-                *last = now;
-                if now.duration_since(*since) >= STANDS_STILL {
-                    let still = Call::new(
-                        "UPDATE @.nodes SET over = true WHERE generation = $1 AND beat = $2 AND NOT over",
-                        [(*generation).into(), (*beat).into()],
-                    );
-                    link.call(&still).await.map_err(Trouble::error)?;
+                Seen::Gone => {
+                    end_still(link, first.generation, first.beat).await.map_err(Trouble::error)?;
                     continue;
                 }
-            }
-            _ => {
+                Seen::Unsure => {}
+            },
+            None => {
                 tracing::warn!(
                     host = first.host,
                     "another server had this database and did not say that it ended; whether it lives is looked at for {} s",
                     STANDS_STILL.as_secs()
                 );
-                watched = Some((first.generation, first.beat, now, now));
+                watched = Some(Watch::begin(first.generation, first.beat));
             }
         }
         sleep(LOOK).await;
@@ -188,13 +183,7 @@ async fn living(link: &mut Link) -> Result<Vec<Living>, Trouble> {
 /// `None` when somebody else owns it by now.
 async fn begin(link: &mut Link, identity: &Identity) -> Result<Option<i64>, Trouble> {
     link.call(&Call::new("BEGIN", [])).await?;
-    let insert = Call::new(
-        "INSERT INTO @.nodes (id, boot, host) VALUES ($1, $2, $3) RETURNING generation",
-        [identity.node.as_str().into(), identity.boot.as_str().into(), identity.host.as_str().into()],
-    );
-    let rows = link.call(&insert).await?;
-    let Some(row) = rows.first() else { return Err(Error::Other("a row without a number".into()).into()) };
-    let generation: i64 = row.try_get(0)?;
+    let generation = insert(link, identity).await?;
     let take = Call::new(
         "UPDATE @.claims SET owner = $1, epoch = epoch + 1 WHERE scope = 0 AND (owner = 0
              OR EXISTS (SELECT 1 FROM @.nodes WHERE generation = claims.owner AND over)) RETURNING epoch",
@@ -211,6 +200,62 @@ async fn begin(link: &mut Link, identity: &Identity) -> Result<Option<i64>, Trou
     link.call(&forget).await?;
     link.call(&Call::new("COMMIT", [])).await?;
     Ok(Some(generation))
+}
+
+/// Adds a generation, in the transaction there is.
+pub(super) async fn insert(link: &mut Link, identity: &Identity) -> Result<i64, Trouble> {
+    let (id, boot, host) = identity.parts();
+    let insert = Call::new(
+        "INSERT INTO @.nodes (id, boot, host) VALUES ($1, $2, $3) RETURNING generation",
+        [id.into(), boot.into(), host.into()],
+    );
+    let rows = link.call(&insert).await?;
+    let Some(row) = rows.first() else { return Err(Error::Other("a row without a number".into()).into()) };
+    Ok(row.try_get(0)?)
+}
+
+/// A generation is over, unless it has said that it lives since that beat.
+pub(super) async fn end_still(link: &mut Link, generation: i64, beat: i64) -> Result<(), Trouble> {
+    let end = Call::new(
+        "UPDATE @.nodes SET over = true WHERE generation = $1 AND beat = $2 AND NOT over",
+        [generation.into(), beat.into()],
+    );
+    link.call(&end).await.map(drop)
+}
+
+/// A generation that is looked at again and again.
+pub(super) struct Watch {
+    pub(super) generation: i64,
+    beat: i64,
+    /// Since when the beat stands still, and when it was looked at last.
+    since: Instant,
+    last: Instant,
+}
+
+/// What a look has shown.
+pub(super) enum Seen {
+    Lives,
+    Gone,
+    Unsure,
+}
+
+impl Watch {
+    pub(super) fn begin(generation: i64, beat: i64) -> Self {
+        let now = Instant::now();
+        Self { generation, beat, since: now, last: now }
+    }
+
+    pub(super) fn look(&mut self, beat: i64) -> Seen {
+        let now = Instant::now();
+        if beat != self.beat {
+            return Seen::Lives;
+        }
+        if now.duration_since(self.last) > MOST_BETWEEN_LOOKS {
+            self.since = now;
+        }
+        self.last = now;
+        if now.duration_since(self.since) >= STANDS_STILL { Seen::Gone } else { Seen::Unsure }
+    }
 }
 
 /// A generation is over.

@@ -4,13 +4,13 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::{Ask, Generation, Input, Seen, View};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
-use super::claim::{self, Identity};
+use super::claim::{self, Identity, LOOK, Watch, end_still, fresh_id};
 use super::link::{Call, Link, Trouble, silent};
 use super::pooler::refuse_pooler;
 use super::rows::unsigned;
@@ -20,10 +20,6 @@ use crate::Error;
 
 /// How long the database may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(3);
-
-/// How long a row of this node's that another run has left is watched, and how often.
-const WATCHED: Duration = Duration::from_secs(7);
-const LOOK: Duration = Duration::from_millis(500);
 
 /// How many looks at the database's clock count.
 const CLOCKS: usize = 15;
@@ -80,8 +76,6 @@ pub struct Known {
     pub id: String,
     /// Its machine's name.
     pub host: String,
-    /// How often it has said that it lives.
-    pub beat: i64,
     /// Its release.
     pub version: String,
     /// What it says of itself.
@@ -199,16 +193,7 @@ impl Membership {
     async fn insert(&mut self, identity: &Identity, said: &Said) -> Result<(), Trouble> {
         let Some(link) = &mut self.link else { return Ok(()) };
         link.call(&Call::new("BEGIN", [])).await?;
-        let (id, boot, host) = identity.parts();
-        let insert = Call::new(
-            "INSERT INTO @.nodes (id, boot, host) VALUES ($1, $2, $3) RETURNING generation",
-            [id.into(), boot.into(), host.into()],
-        );
-        let rows = link.call(&insert).await?;
-        let Some(row) = rows.first() else {
-            return Err(Error::Other("a row without a number".into()).into());
-        };
-        self.generation = row.try_get(0)?;
+        self.generation = claim::insert(link, identity).await?;
         let insert = Call::new(
             "INSERT INTO @.mesh (generation, address, clients, mesh, version, lease, state) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             [
@@ -411,7 +396,7 @@ fn view(rows: Vec<Row>) -> Result<Cluster, Trouble> {
         };
         let (id, host, version) = (row.try_get(3)?, row.try_get(4)?, row.try_get(9)?);
         cluster.view.living.push(Seen { generation, beat, lease });
-        cluster.nodes.push(Known { generation, id, host, beat, version, said });
+        cluster.nodes.push(Known { generation, id, host, version, said });
     }
     Ok(cluster)
 }
@@ -434,8 +419,7 @@ async fn put_once(link: &mut Link, key: &str, value: String) -> Result<(), Troub
 
 /// Whether another node lives. Those that have not said that they ended are watched, and ended where they stand still.
 async fn has_others(link: &mut Link, identity: &Identity) -> Result<bool, Trouble> {
-    let mut first: Option<Vec<(i64, i64)>> = None;
-    let started = Instant::now();
+    let mut watched: Vec<Watch> = Vec::new();
     loop {
         let call = Call::new(
             "SELECT generation, beat FROM @.nodes WHERE NOT over AND id <> $1 ORDER BY generation",
@@ -444,35 +428,31 @@ async fn has_others(link: &mut Link, identity: &Identity) -> Result<bool, Troubl
         let rows = link.call(&call).await?;
         let now = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         let now = now.collect::<Result<Vec<(i64, i64)>, tokio_postgres::Error>>()?;
-        match &first {
-            _ if now.is_empty() => return Ok(false),
-            // One that lives has another beat, or was not there before.
-            Some(first) if now.iter().any(|one| !first.contains(one)) => return Ok(true),
-            Some(first) if started.elapsed() >= WATCHED => {
-                for (generation, beat) in first {
-                    end_still(link, *generation, *beat).await?;
-                }
+        if now.is_empty() {
+            return Ok(false);
+        }
+        if watched.is_empty() {
+            watched = now.iter().map(|(generation, beat)| Watch::begin(*generation, *beat)).collect();
+        }
+        for (generation, beat) in now {
+            // One that was not there before has just begun.
+            let Some(watch) = watched.iter_mut().find(|watch| watch.generation == generation) else {
+                return Ok(true);
+            };
+            match watch.look(beat) {
+                claim::Seen::Lives => return Ok(true),
+                claim::Seen::Gone => end_still(link, generation, beat).await?,
+                claim::Seen::Unsure => {}
             }
-            Some(_) => {}
-            None => first = Some(now),
         }
         sleep(LOOK).await;
     }
 }
 
-async fn end_still(link: &mut Link, generation: i64, beat: i64) -> Result<(), Trouble> {
-    let end = Call::new(
-        "UPDATE @.nodes SET over = true WHERE generation = $1 AND beat = $2 AND NOT over",
-        [generation.into(), beat.into()],
-    );
-    link.call(&end).await.map(drop)
-}
-
 /// Ends what another run of this node has left, and refuses to begin beside one that lives.
 async fn former(link: &mut Link, identity: &Identity, target: &Target) -> Result<(), Error> {
     let (id, boot, _) = identity.parts();
-    let started = Instant::now();
-    let mut first: Option<(i64, i64)> = None;
+    let mut watched: Option<Watch> = None;
     loop {
         let call = Call::new(
             "SELECT generation, beat, boot, host FROM @.nodes WHERE NOT over AND id = $1 ORDER BY generation LIMIT 1",
@@ -489,32 +469,29 @@ async fn former(link: &mut Link, identity: &Identity, target: &Target) -> Result
             claim::end(link, generation).await.map_err(Trouble::error)?;
             continue;
         }
-        match first {
-            Some((known, before)) if known == generation && before != beat => {
-                return Err(Error::Unusable(format!(
-                    "this node ({id}) lives already, on {host}, by the cluster at {target}: is this a copy of its data \
-                     folder? Remove the file `node` from this one, and it is a node of its own"
-                )));
-            }
-            Some((known, _)) if known == generation && started.elapsed() >= WATCHED => {
-                end_still(link, generation, beat).await.map_err(Trouble::error)?;
-            }
-            Some(_) => {}
+        match watched.as_mut().filter(|watch| watch.generation == generation) {
+            Some(watch) => match watch.look(beat) {
+                claim::Seen::Lives => {
+                    return Err(Error::Unusable(format!(
+                        "this node ({id}) lives already, on {host}, by the cluster at {target}: is this a copy of its data \
+                         folder? Remove the file `node` from this one, and it is a node of its own"
+                    )));
+                }
+                claim::Seen::Gone => {
+                    end_still(link, generation, beat).await.map_err(Trouble::error)?;
+                }
+                claim::Seen::Unsure => {}
+            },
             None => {
                 tracing::warn!(
                     host,
                     "another run of this node did not say that it ended; whether it lives is looked at"
                 );
-                first = Some((generation, beat));
+                watched = Some(Watch::begin(generation, beat));
             }
         }
         sleep(LOOK).await;
     }
-}
-
-fn fresh_id() -> Result<String, Error> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().to_owned();
-    if id.is_empty() { Err(Error::Other("the system gives no random numbers".into())) } else { Ok(id) }
 }
 
 /// Of answers of which some were slow, what is right.
