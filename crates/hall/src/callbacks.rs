@@ -48,11 +48,14 @@ struct Away {
 }
 
 impl Callbacks {
+    /// Of a room that nobody is in yet.
+    pub(crate) fn of(room: &Room) -> Self {
+        Self { is_everyone: room.anchors() == Anchors::Everyone, ..Self::default() }
+    }
+
     /// A session of `user` is in. Nothing is told of one that was in before a restart.
     pub(crate) fn restore(&mut self, room: &Room, user: &UserId) {
-        let anchors = room.anchors();
-        self.is_everyone = anchors == Anchors::Everyone;
-        self.put(user, anchors.has(user));
+        self.put(user, room.anchors().has(user));
     }
 
     fn put(&mut self, user: &UserId, is_anchor: bool) {
@@ -66,9 +69,6 @@ impl Callbacks {
     pub(crate) fn enter(&mut self, room: &Room, user: &UserId, terminal: u8, now: Time) -> Option<RtcEvent> {
         if self.inside.contains_key(user) {
             return None;
-        }
-        if self.inside.is_empty() {
-            self.is_everyone = room.anchors() == Anchors::Everyone;
         }
         let is_anchor = room.anchors().has(user);
         self.put(user, is_anchor);

@@ -189,6 +189,7 @@ impl<T> Hall<T> {
     /// Opens a room.
     pub fn new(room: Room, bounds: Bounds) -> Self {
         Self {
+            callbacks: Callbacks::of(&room),
             room: Some(room),
             bounds,
             plans: Plans::default(),
@@ -206,7 +207,6 @@ impl<T> Hall<T> {
             flushed_at: None,
             streams: Streams::default(),
             stays: Stays::default(),
-            callbacks: Callbacks::default(),
             is_settled: true,
             settle_at: None,
             now: Time::from_unix_millis(0),
@@ -342,17 +342,9 @@ impl<T> Hall<T> {
                 };
                 self.answer(ticket, result.map(|()| Answer::Done).map_err(Refusal::Rule));
             }
-            Input::Back { user, session, turn, seen } => {
-                if !self.is_overtaken(session, turn) {
-                    self.stays.note(session, Happening::Back, self.now);
-                }
-                self.back(&user, session, turn, seen);
-            }
+            Input::Back { user, session, turn, seen } => self.back(&user, session, turn, seen),
             Input::Lost { user, session, turn, seen } => {
-                if !self.is_overtaken(session, turn) {
-                    self.stays.note(session, Happening::Lost, self.now);
-                }
-                self.note(&user, session, turn, seen, Vec::new());
+                self.note(&user, session, turn, seen, Happening::Lost, Vec::new());
             }
             Input::Do { by, room_type, command, ticket } => self.ask(by, room_type, command, ticket),
             Input::Asked { id, reply: Reply::Beyond(result) } => {
@@ -485,16 +477,26 @@ impl<T> Hall<T> {
         let messages = room.messages_after(seen).cloned().collect();
         let wanted = self.streams.wanted_of(session).to_vec();
         self.effects.push_back(Effect::CatchUp { session, turn, messages, wanted });
-        self.note(user, session, turn, seen, vec![Event::Recovered { user: user.clone() }]);
+        let told = vec![Event::Recovered { user: user.clone() }];
+        self.note(user, session, turn, seen, Happening::Back, told);
     }
 
     /// What a session has by now, if it is in.
-    fn note(&mut self, user: &UserId, session: SessionId, turn: u64, seen: u64, told: Vec<Event>) {
+    fn note(
+        &mut self,
+        user: &UserId,
+        session: SessionId,
+        turn: u64,
+        seen: u64,
+        what: Happening,
+        told: Vec<Event>,
+    ) {
         if self.is_overtaken(session, turn) {
             return;
         }
         let Some(known) = self.turns.get_mut(&session) else { return };
         *known = turn;
+        self.stays.note(session, what, self.now);
         let place = self.room.as_ref().and_then(|room| room.members().place(user.as_str()));
         let Some(place) = place else { return debug_assert!(false, "{session:?} is in without its user") };
         self.note_behind(user);
@@ -572,7 +574,7 @@ impl<T> Hall<T> {
     // What the app's own server is asked
 
     fn line_up(&mut self, review: Review<T>) {
-        if let Err((_, ticket)) = self.reviews.push(review) {
+        if let Err(ticket) = self.reviews.push(review) {
             self.answer(ticket, Err(Refusal::Busy));
         }
     }

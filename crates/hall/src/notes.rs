@@ -203,13 +203,15 @@ impl Stays {
 
     /// These streams flow now.
     pub(crate) fn note_flows(&mut self, flows: Vec<Flow>, now: Time) {
-        let former = std::mem::replace(&mut self.flows, flows);
-        let same = |one: &Flow, other: &Flow| (one.session, one.device) == (other.session, other.device);
-        let gone: Vec<Flow> =
-            former.iter().filter(|flow| !self.flows.iter().any(|now| same(now, flow))).copied().collect();
-        gone.into_iter().for_each(|flow| self.note(flow.session, Happening::Ended(flow.device), now));
-        for Flow { session, device, is_muted } in self.flows.clone() {
-            let before = former.iter().find(|flow| (flow.session, flow.device) == (session, device));
+        let former = std::mem::take(&mut self.flows);
+        let find = |among: &[Flow], one: &Flow| {
+            among.iter().find(|flow| (flow.session, flow.device) == (one.session, one.device)).copied()
+        };
+        for gone in former.iter().filter(|flow| find(&flows, flow).is_none()) {
+            self.note(gone.session, Happening::Ended(gone.device), now);
+        }
+        for flow in &flows {
+            let (Flow { session, device, is_muted }, before) = (*flow, find(&former, flow));
             if before.is_none() {
                 self.note_anchor(session);
                 self.note(session, Happening::Begun(device), now);
@@ -220,6 +222,7 @@ impl Stays {
                 _ => {}
             }
         }
+        self.flows = flows;
     }
 
     fn note_anchor(&mut self, session: SessionId) {

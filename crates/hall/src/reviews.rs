@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 use rooms::{RoomType, SessionId, Time};
 
 use crate::command::{By, Reviewed, Verdict};
-use crate::plans::{PlanId, TooMany};
+use crate::plans::PlanId;
 
 /// How many may stand here, of a room.
 const MOST: usize = 256;
@@ -55,10 +55,10 @@ impl<T> Reviews<T> {
     /// One more, at the end.
     ///
     /// # Errors
-    /// [`TooMany`] stand here, and whose it is.
-    pub(crate) fn push(&mut self, review: Review<T>) -> Result<(), (TooMany, T)> {
+    /// Too many stand here: whose it is.
+    pub(crate) fn push(&mut self, review: Review<T>) -> Result<(), T> {
         if self.line.len() >= MOST {
-            return Err((TooMany, review.ticket));
+            return Err(review.ticket);
         }
         self.is_still = false;
         self.line.push_back((review, Stage::InLine));

@@ -326,18 +326,19 @@ impl Streams {
             !is_out
         });
         if std::mem::take(&mut self.is_dirty) {
-            let shown = self.shown();
+            let flowing = self.flowing();
+            let flow = |(one, shown): &(&Publication, Shown)| Flow {
+                session: one.session,
+                device: shown.device,
+                is_muted: shown.is_muted,
+            };
+            settled.flows = Some(flowing.iter().map(flow).collect());
+            let shown = by_member(flowing);
             let gone = self.told.iter().filter(|told| shown.iter().all(|now| now.member != told.member));
             let gone = gone.map(|told| MemberStreams { member: told.member.clone(), streams: Vec::new() });
             settled.changed.extend(gone);
             settled.changed.extend(shown.iter().filter(|now| !self.told.contains(now)).cloned());
             self.told = shown;
-            let flow = |(one, shown): (&Publication, Shown)| Flow {
-                session: one.session,
-                device: shown.device,
-                is_muted: shown.is_muted,
-            };
-            settled.flows = Some(self.flowing().into_iter().map(flow).collect());
         }
         settled
     }
@@ -359,23 +360,21 @@ impl Streams {
         }
         flowing
     }
+}
 
-    /// The same by member.
-    fn shown(&self) -> Vec<MemberStreams> {
-        let mut shown: Vec<MemberStreams> = Vec::new();
-        for (one, view) in self.flowing() {
-            match shown.iter_mut().find(|member| member.member == one.user) {
-                Some(member) => member.streams.push(view),
-                None => shown.push(MemberStreams { member: one.user.clone(), streams: vec![view] }),
-            }
+/// What flows, by member.
+fn by_member(flowing: Vec<(&Publication, Shown)>) -> Vec<MemberStreams> {
+    let mut shown: Vec<MemberStreams> = Vec::new();
+    for (one, view) in flowing {
+        match shown.iter_mut().find(|member| member.member == one.user) {
+            Some(member) => member.streams.push(view),
+            None => shown.push(MemberStreams { member: one.user.clone(), streams: vec![view] }),
         }
-        for member in &mut shown {
-            member
-                .streams
-                .sort_by_key(|stream| Device::ALL.iter().position(|device| *device == stream.device));
-        }
-        shown
     }
+    for member in &mut shown {
+        member.streams.sort_by_key(|stream| Device::ALL.iter().position(|device| *device == stream.device));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -399,7 +398,10 @@ mod tests {
 
     /// Whether the camera that is shown is encrypted.
     fn shown(streams: &Streams) -> Vec<bool> {
-        streams.shown().iter().flat_map(|member| member.streams.iter().map(|one| one.is_encrypted)).collect()
+        by_member(streams.flowing())
+            .iter()
+            .flat_map(|member| member.streams.iter().map(|one| one.is_encrypted))
+            .collect()
     }
 
     #[test]

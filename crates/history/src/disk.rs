@@ -12,13 +12,15 @@ const USAGE_DAYS: u32 = 93;
 
 /// Removes what is over and what is too much, the oldest samples first. Whether samples may be written.
 pub(crate) fn tidy(folder: &Path, today: Day, days: u32, most_bytes: u64) -> bool {
-    let mut found = files::list(folder);
-    found.retain(|(day, kind, _)| {
+    let mut found: Vec<(Day, Kind, u64)> = Vec::new();
+    for (day, kind) in files::list(folder) {
         // A window may begin so many days ago.
-        let kept = if *kind == Kind::Usage { days.max(USAGE_DAYS) } else { days };
+        let kept = if kind == Kind::Usage { days.max(USAGE_DAYS) } else { days };
         let is_over = day.0 < today.0 - i64::from(kept);
-        !(is_over && remove(folder, *day, *kind))
-    });
+        if !(is_over && remove(folder, day, kind)) {
+            found.push((day, kind, files::bytes(&files::path(folder, day, kind))));
+        }
+    }
     let mut bytes: u64 = found.iter().map(|(_, _, bytes)| bytes).sum();
     for wanted in [Kind::Quality, Kind::Calls] {
         let older = found.iter().filter(|(day, kind, _)| *kind == wanted && *day < today);
@@ -50,7 +52,7 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        files::list(folder).iter().map(|(day, kind, _)| format!("{} {kind:?}", day.0)).collect()
+        files::list(folder).iter().map(|(day, kind)| format!("{} {kind:?}", day.0)).collect()
     }
 
     #[test]

@@ -105,8 +105,8 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((file.dev(), file.ino()))
 }
 
-/// The databases there are, the oldest first, with their bytes. None when the folder is gone.
-pub(crate) fn list(folder: &Path) -> Vec<(Day, Kind, u64)> {
+/// The databases there are, the oldest first. None when the folder is gone.
+pub(crate) fn list(folder: &Path) -> Vec<(Day, Kind)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let read = |entry: std::io::Result<fs::DirEntry>| {
         let name = entry.ok()?.file_name();
@@ -114,9 +114,8 @@ pub(crate) fn list(folder: &Path) -> Vec<(Day, Kind, u64)> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
         Some((Day::parse(day)?, kind))
     };
-    let mut found: Vec<(Day, Kind, u64)> =
-        entries.filter_map(read).map(|(day, kind)| (day, kind, bytes(&path(folder, day, kind)))).collect();
-    found.sort_unstable_by_key(|(day, kind, _)| (*day, *kind));
+    let mut found: Vec<(Day, Kind)> = entries.filter_map(read).collect();
+    found.sort_unstable();
     found
 }
 
@@ -129,7 +128,8 @@ fn beside(path: &Path) -> [PathBuf; 3] {
     })
 }
 
-fn bytes(path: &Path) -> u64 {
+/// What a database takes, with what lies beside it.
+pub(crate) fn bytes(path: &Path) -> u64 {
     beside(path).iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
 }
 

@@ -11,7 +11,7 @@ use crate::{Error, Forget};
 
 /// Takes a user out of all days.
 pub(crate) fn forget(folder: &Path, who: &Forget) -> Result<(), Error> {
-    for (day, kind, _) in files::list(folder) {
+    for (day, kind) in files::list(folder) {
         if kind == Kind::Calls {
             forget_in(&mut Database::open(folder, day, kind)?, who)?;
         }

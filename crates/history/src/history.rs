@@ -1,6 +1,6 @@
 //! The handle by which things are noted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -51,11 +51,6 @@ impl History {
     /// Looks into what is written, up to some seconds ago.
     pub fn reader(&self) -> Reader {
         Reader::new(&self.folder, self.clock.clone())
-    }
-
-    /// Where it is.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Waits until all that was noted is written, but not for longer than this. Whether it is.

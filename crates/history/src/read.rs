@@ -140,10 +140,9 @@ impl Reader {
             found = if found.is_empty() { spans } else { Arc::new(spans::join(&found, &spans)) };
         }
         let wanted = page.of(found.within(window));
-        let newest = days.last().copied().unwrap_or(today);
         let calls = wanted.into_iter().map(|call| {
             let get = |connection: &Connection| call_where(connection, "call = ?", &[&call]);
-            self.follow(&days, newest, get, |call| call.ended.is_none())
+            self.follow(&days, get, |call| call.ended.is_none())
         });
         let calls = calls.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok((found.count_within(window), calls))
@@ -155,12 +154,11 @@ impl Reader {
     /// What cannot be read.
     pub fn call(&self, id: CallId, window: Window) -> Result<Option<Call>, Error> {
         let days = self.days(window)?;
-        let Some(newest) = days.last().copied() else { return Ok(None) };
         let get = |connection: &Connection| {
             let condition = "app = ? AND number = ? AND made = ?";
             call_where(connection, condition, &[&id.app, &id.number, &id.made])
         };
-        let call = self.follow(&days, newest, get, |call| call.ended.is_none())?;
+        let call = self.follow(&days, get, |call| call.ended.is_none())?;
         let is_in =
             |call: &Call| call.made <= window.to && call.ended.is_none_or(|(ended, _)| ended >= window.from);
         Ok(call.filter(is_in))
@@ -179,9 +177,7 @@ impl Reader {
         page: Page,
     ) -> Result<(usize, Vec<Stay>), Error> {
         let days = self.days(window)?;
-        let Some(newest) = days.last().copied() else { return Ok((0, Vec::new())) };
-        let (from, to) =
-            (window.from.saturating_mul(1000), window.to.saturating_mul(1000).saturating_add(999));
+        let (from, to) = window.millis();
         let mut found = std::collections::BTreeMap::new();
         for day in &days {
             self.look(*day, Kind::Calls, |_, connection| {
@@ -208,7 +204,7 @@ impl Reader {
         found.retain(|_, left| *left >= from);
         let stays = page.of(found.keys().copied()).into_iter().map(|stay| {
             let get = |connection: &Connection| stay_of(connection, call, stay);
-            self.follow(&days, newest, get, |stay| stay.left.is_none())
+            self.follow(&days, get, |stay| stay.left.is_none())
         });
         let stays = stays.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok((found.len(), stays))
@@ -219,13 +215,18 @@ impl Reader {
     /// # Errors
     /// What cannot be read.
     pub fn events(&self, stays: &[Stay], window: Window) -> Result<Vec<Event>, Error> {
+        let (from, to) = window.millis();
         let mut found = Vec::new();
         for day in self.days(window)? {
             self.look(day, Kind::Calls, |_, connection| {
+                let wanted = "SELECT stay, at, n, event, media, peer, p1, p2 FROM events
+                    WHERE call = ? AND stay = ? AND at BETWEEN ? AND ?";
+                let mut wanted = connection.prepare_cached(wanted)?;
                 for stay in stays {
-                    let condition = "call = ? AND stay = ? AND at BETWEEN ? AND ?";
-                    let (from, to) = (window.from.saturating_mul(1000), window.to.saturating_mul(1000) + 999);
-                    events_where(connection, condition, &[&stay.call, &stay.stay, &from, &to], &mut found)?;
+                    let mut rows = wanted.query([stay.call, stay.stay, from, to])?;
+                    while let Some(row) = rows.next()? {
+                        found.push(event(row, stay.call)?);
+                    }
                 }
                 Ok(())
             })?;
@@ -252,7 +253,7 @@ impl Reader {
             WHERE events.call = ? AND at BETWEEN ? AND ? AND stays.who <> ? AND event IN ({}) ORDER BY at LIMIT {MOST_EVENTS}",
             kinds.join(", ")
         );
-        let (from, to) = (window.from.saturating_mul(1000), window.to.saturating_mul(1000) + 999);
+        let (from, to) = window.millis();
         let mut found: Vec<(Person, Event)> = Vec::new();
         for day in self.days(window)? {
             self.look(day, Kind::Calls, |_, connection| {
@@ -314,7 +315,7 @@ impl Reader {
             FROM unusual LEFT JOIN calls USING (call) LEFT JOIN stays USING (call, stay) LEFT JOIN people USING (call, who)
             WHERE unusual.app = ? AND unusual.at BETWEEN ? AND ? {in_rooms} ORDER BY unusual.at DESC LIMIT {most}"
         );
-        let (from, to) = (window.from.saturating_mul(1000), window.to.saturating_mul(1000) + 999);
+        let (from, to) = window.millis();
         let mut found = Vec::new();
         for day in self.days(window)?.into_iter().rev() {
             self.look(day, Kind::Calls, |_, connection| {
@@ -415,7 +416,7 @@ impl Reader {
     /// # Errors
     /// What cannot be read.
     pub fn crowds(&self, app: u32, window: Window, is_hourly: bool) -> Result<Vec<Crowd>, Error> {
-        let now = (self.clock)().div_euclid(1000);
+        let now = self.now();
         let (today, first, last) = (Day::of(now), Day::of(window.from), Day::of(window.to));
         let mut found = Vec::new();
         for day in self.there().into_iter().filter(|day| (first..=last).contains(day)) {
@@ -454,7 +455,7 @@ impl Reader {
     /// The days of which there are calls, the oldest first.
     fn there(&self) -> Vec<Day> {
         let found = files::list(&self.folder).into_iter();
-        found.filter(|(_, kind, _)| *kind == Kind::Calls).map(|(day, ..)| day).collect()
+        found.filter(|(_, kind)| *kind == Kind::Calls).map(|(day, _)| day).collect()
     }
 
     /// The days in which is what lived in a window.
@@ -513,10 +514,10 @@ impl Reader {
     fn follow<T>(
         &self,
         days: &[Day],
-        newest: Day,
         get: impl Fn(&Connection) -> Result<Option<T>, Error>,
         is_open: impl Fn(&T) -> bool,
     ) -> Result<Option<T>, Error> {
+        let Some(mut day) = days.last().copied() else { return Ok(None) };
         let at = |day: Day| {
             Ok::<_, Error>(self.look(day, Kind::Calls, |_, connection| get(connection))?.flatten())
         };
@@ -527,7 +528,6 @@ impl Reader {
                 break;
             }
         }
-        let mut day = newest;
         while found.as_ref().is_some_and(&is_open) && day < self.today() {
             day = day.next();
             found = at(day)?.or(found);
@@ -601,23 +601,6 @@ fn stay_of(connection: &Connection, call: &Call, stay: i64) -> Result<Option<Sta
 fn ending(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<(i64, Cause)>> {
     let (ended, cause): (Option<i64>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
     Ok(ended.map(|ended| (ended, Cause::of(cause.unwrap_or(-1)))))
-}
-
-fn events_where(
-    connection: &Connection,
-    condition: &str,
-    values: &[&dyn rusqlite::ToSql],
-    found: &mut Vec<Event>,
-) -> Result<(), Error> {
-    let wanted = format!(
-        "SELECT stay, at, n, event, media, peer, p1, p2, call FROM events WHERE {condition} ORDER BY at, n"
-    );
-    let mut wanted = connection.prepare_cached(&wanted)?;
-    let mut rows = wanted.query(values)?;
-    while let Some(row) = rows.next()? {
-        found.push(event(row, row.get(8)?)?);
-    }
-    Ok(())
 }
 
 fn event(row: &Row<'_>, call: i64) -> rusqlite::Result<Event> {

@@ -8,3 +8,10 @@ pub struct Window {
     /// The last.
     pub to: i64,
 }
+
+impl Window {
+    /// The same in milliseconds.
+    pub(crate) fn millis(self) -> (i64, i64) {
+        (self.from.saturating_mul(1000), self.to.saturating_mul(1000).saturating_add(999))
+    }
+}

@@ -4,7 +4,7 @@
 //! each day has all that lived on it. After a start what was open is told again by those who know ([`Row::Settled`]); the
 //! rest ended when the server was last heard of, which is written down every 10 s.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -224,12 +224,7 @@ impl Writer {
         if !is_any || !self.may_write_quality {
             return Ok(());
         }
-        let is_open = |(day, database): &(Day, Database)| *day == today && database.is_there();
-        if !self.quality.as_ref().is_some_and(is_open) {
-            self.quality = None;
-            self.quality = Some((today, Database::open(&self.folder, today, Kind::Quality)?));
-        }
-        let Some((_, database)) = &mut self.quality else { return Ok(()) };
+        let database = database_of(&mut self.quality, &self.folder, today, Kind::Quality)?;
         let step = database.connection.transaction()?;
         for row in rows {
             if let Row::Quality(quality) = row {
@@ -252,12 +247,7 @@ impl Writer {
         wanted.sort_by_key(|(day, _)| *day);
         for of_day in wanted.chunk_by(|(one, _), (other, _)| one == other) {
             let Some((day, _)) = of_day.first() else { continue };
-            let is_open = |(known, database): &(Day, Database)| known == day && database.is_there();
-            if !self.usage.as_ref().is_some_and(is_open) {
-                self.usage = None;
-                self.usage = Some((*day, Database::open(&self.folder, *day, Kind::Usage)?));
-            }
-            let Some((_, database)) = &mut self.usage else { continue };
+            let database = database_of(&mut self.usage, &self.folder, *day, Kind::Usage)?;
             let step = database.connection.transaction()?;
             for (_, row) in of_day {
                 match row {
@@ -275,8 +265,8 @@ impl Writer {
     fn settle(&mut self, today: Day) -> Result<(), Error> {
         let Some((_, database)) = &mut self.calls else { return Ok(()) };
         let last = files::list(&self.folder).into_iter().rev();
-        let mut last = last.filter(|(day, kind, _)| *kind == Kind::Calls && *day < today);
-        if let Some((day, kind, _)) = last.next() {
+        let mut last = last.filter(|(day, kind)| *kind == Kind::Calls && *day < today);
+        if let Some((day, kind)) = last.next() {
             let mut former = Database::open(&self.folder, day, kind)?;
             close_unclaimed(&mut former.connection, self.generation, Some(&database.connection))?;
         }
@@ -385,4 +375,19 @@ fn limit(rows: usize) -> i64 {
 
 fn values<const N: usize>(row: &rusqlite::Row<'_>) -> Result<Vec<Value>, Error> {
     Ok((0..N).map(|at| row.get(at)).collect::<Result<_, _>>()?)
+}
+
+/// The database of a day: the one that is open, or another instead of it.
+fn database_of<'a>(
+    open: &'a mut Option<(Day, Database)>,
+    folder: &Path,
+    day: Day,
+    kind: Kind,
+) -> Result<&'a mut Database, Error> {
+    let known = open.take().filter(|(known, database)| *known == day && database.is_there());
+    let database = match known {
+        Some((_, database)) => database,
+        None => Database::open(folder, day, kind)?,
+    };
+    Ok(&mut open.insert((day, database)).1)
 }

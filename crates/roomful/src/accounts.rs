@@ -182,6 +182,7 @@ impl Server {
                 let room = Room::new(*info, clock::now());
                 let (tenant, chronicle) = (app.tenant.clone(), self.chronicle.clone());
                 let cell = OpenRoom::new(tenant, app.beyond(), scope, room, place, &self.config, chronicle);
+                cell.retell();
                 app.put_room(cell.clone());
                 // Its lifetime begins.
                 cell.drive(RoomInput::Time);
@@ -217,14 +218,13 @@ impl Server {
         self.chronicle.forget(app.id, &user, clock::now());
         let (server, app) = (self.clone(), app.clone());
         tokio::spawn(async move {
-            let booked = app.booked.of(&user);
             for cell in app.rooms() {
                 cell.order(RoomCommand::Passing(Passing::EndPlayers(vec![user.clone()])));
-                // A robot that was being placed is there when this is planned; whoever places one later finds that there
-                // is no account.
+                // A robot that was being placed, or an invitation, is there when this is planned; whoever comes with one later finds
+                // that there is no account.
                 let users = vec![user.clone()];
                 let mut orders = vec![Planned::DeleteRobots(users.clone())];
-                if booked.contains(&cell.incarnation()) {
+                if cell.read().is_ok_and(|room| room.info().schedule.is_some()) {
                     orders.push(Planned::Invite { users, on: false });
                 }
                 for order in orders.into_iter().map(RoomCommand::Planned) {

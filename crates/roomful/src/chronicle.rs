@@ -179,8 +179,12 @@ impl Chronicle {
         let known: Vec<(&Sample, Stream)> =
             samples.iter().filter_map(|sample| Some((sample, whose(sample)?))).collect();
         let delays = known.iter().filter_map(|(sample, stream)| Some((stream.app, sample.round_trip?)));
-        for (app, delay) in delays {
-            self.serve(app, Served { delays: [1, u64::from(delay <= SHORT)], ..Served::default() });
+        {
+            let mut services = self.services.lock();
+            for (app, delay) in delays {
+                let delays = [1, u64::from(delay <= SHORT)];
+                services.add(app, Served { delays, ..Served::default() }, now);
+            }
         }
         let rows: Vec<history::Quality> = {
             let mut runs = self.runs.lock();
@@ -190,7 +194,7 @@ impl Chronicle {
     }
 
     /// What a client says of streams. Returns how much of what it saw and heard stood still, as far as that is believed.
-    pub(crate) fn report(&self, reports: &[(Stream, Report)]) -> Served {
+    pub(crate) fn report(&self, app: u32, reports: &[(Stream, Report)]) -> Served {
         let mut all = Served::default();
         if self.kept.is_none() {
             return all;
@@ -200,14 +204,14 @@ impl Chronicle {
             let mut runs = self.runs.lock();
             reports.iter().filter_map(|(stream, report)| runs.report(now / 1000, report, *stream)).collect()
         };
-        for Said { full, played, unusual, app } in said {
+        for Said { full, played, unusual } in said {
             full.into_iter().for_each(|row| self.note(Row::Quality(row)));
             unusual
                 .into_iter()
                 .for_each(|what| self.note(Row::Unusual(history::Unusual { at: now, ..what })));
-            self.serve(app, played);
             all.add(played);
         }
+        self.serve(app, all);
         all
     }
 

@@ -213,7 +213,7 @@ async fn test_webhook(
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let app = server.app(SdkAppId(app)).ok_or((StatusCode::NOT_FOUND, format!("there is no app {app}")))?;
     let webhook = app.webhook();
-    let answer = webhooks::test(&server.sender, app.id, &webhook).await;
+    let answer = webhooks::test(server.sender(), app.id, &webhook).await;
     answer.map(|answer| Json(json!({"answer": answer}))).map_err(|trouble| (StatusCode::BAD_GATEWAY, trouble))
 }
 

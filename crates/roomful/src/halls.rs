@@ -175,7 +175,6 @@ impl OpenRoom {
     ) -> Arc<Self> {
         let room_id = room.info().room_id.clone();
         let call = chronicle::call_of(scope, room.info());
-        chronicle.begin(&call);
         let (most_sessions, review) = (config.limits.sessions_per_room as usize, config.webhooks.deadline);
         let bounds = Bounds { most_sessions, review };
         app.booked.note(&Incarnation { room: room_id.clone(), number: scope.number }, room.info());
@@ -312,9 +311,7 @@ impl OpenRoom {
             let mut hall = locks::write(&self.hall);
             for input in inputs {
                 hall.handle(input, clock::now());
-                while let Some(effect) = hall.poll() {
-                    self.carry_out(&hall, effect, &mut gone);
-                }
+                gone.extend(self.carry_out_all(&mut hall));
             }
             hall.deadline()
         };
@@ -326,6 +323,15 @@ impl OpenRoom {
         if !gone.is_empty() {
             self.drive(Input::Gone(gone));
         }
+    }
+
+    /// Performs what has followed, and returns whose accounts are gone of those that it concerns.
+    fn carry_out_all(self: &Arc<Self>, hall: &mut Hall<Waiter>) -> Vec<UserId> {
+        let mut gone = Vec::new();
+        while let Some(effect) = hall.poll() {
+            self.carry_out(hall, effect, &mut gone);
+        }
+        gone
     }
 
     /// Performs an effect, or what of it must not wait, under the hall's lock.
@@ -684,18 +690,14 @@ impl OpenRoom {
         }
         self.chronicle.begin(&self.call);
         hall.retell();
-        while let Some(effect) = hall.poll() {
-            self.carry_out(&hall, effect, &mut Vec::new());
-        }
+        self.carry_out_all(&mut hall);
     }
 
     /// After a restart, once all members are back: what their absence has changed becomes durable.
     pub(crate) fn finish_restore(self: &Arc<Self>) {
         let mut hall = locks::write(&self.hall);
         hall.finish_restore();
-        while let Some(effect) = hall.poll() {
-            self.carry_out(&hall, effect, &mut Vec::new());
-        }
+        self.carry_out_all(&mut hall);
     }
 
     /// It is over: what it took up is free again.

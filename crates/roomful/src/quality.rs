@@ -85,8 +85,7 @@ pub(crate) type Report = Vec<(u8, u32)>;
 pub(crate) struct Said {
     /// The row that was full before it.
     pub(crate) full: Option<Quality>,
-    /// Of which app, and what stood still of what was shown and heard.
-    pub(crate) app: u32,
+    /// What stood still of what was shown and heard.
     pub(crate) played: Served,
     /// What its user will have noticed; of no time yet.
     pub(crate) unusual: Option<Unusual>,
@@ -179,7 +178,7 @@ impl Runs {
         let slot = now - now.rem_euclid(STEP);
         let run = self.by_stream.get_mut(&stream)?;
         let full = run.put(slot, Half::Client, report)?;
-        let mut said = Said { full, app: stream.app, played: Served::default(), unusual: None };
+        let mut said = Said { full, played: Served::default(), unusual: None };
         let stalled = report.iter().find(|(number, _)| *number == column::STALLED).map(|(_, value)| *value);
         if let Some(stalled) = stalled.filter(|_| stream.peer != 0) {
             let most = 1000 * STEP.unsigned_abs();
@@ -336,8 +335,7 @@ impl Run {
         let columns = COLUMNS.iter().enumerate().map(|(at, number)| {
             (*number, self.samples.iter().map(|values| values.get(at).copied().flatten()).collect())
         });
-        let is_any = |(_, values): &(u8, Vec<Option<u32>>)| values.iter().any(Option::is_some);
-        let samples = Samples { count: self.samples.len(), columns: columns.filter(is_any).collect() };
+        let samples = Samples { count: self.samples.len(), columns: columns.collect() };
         let Stream { call, stay, peer, kind, .. } = self.stream;
         let media = match kind {
             StreamKind::Audio => 0,

@@ -72,16 +72,19 @@ impl Scale {
 
     /// What was counted from when to when, in seconds; nothing of when the server was not there.
     pub(crate) fn counts(&self, app: SdkAppId, from: u64, to: u64, now: Time) -> Vec<Count> {
-        let first = from.max(self.since.unix_seconds()).next_multiple_of(SLOT);
         // The running slot is not counted yet.
         let last = to.min((now.unix_seconds() - now.unix_seconds() % SLOT).saturating_sub(SLOT));
+        let from = from.max(self.since.unix_seconds());
+        if from > last {
+            return Vec::new();
+        }
         let rings = self.rings.lock();
         let ring = rings.get(&app);
         let known = |at: u64| {
             let found = ring?.binary_search_by_key(&at, |count| count.at).ok()?;
             ring?.get(found).copied()
         };
-        let slots = (first..=last).step_by(usize::try_from(SLOT).unwrap_or(1));
+        let slots = (from.next_multiple_of(SLOT)..=last).step_by(usize::try_from(SLOT).unwrap_or(1));
         slots.map(|at| known(at).unwrap_or(Count { at, ..Count::default() })).collect()
     }
 }
@@ -109,6 +112,7 @@ mod tests {
         assert_eq!(counts.last().map(|count| (count.video, count.audio)), Some(([6000, 700], [2000, 5])));
         assert_eq!(scale.counts(app, 1015, 1025, at(1049)).len(), 1);
         assert!(scale.counts(SdkAppId(2), 0, u64::MAX, at(1049)).iter().all(|count| count.users == 0));
+        assert_eq!(scale.counts(app, u64::MAX, u64::MAX, at(1049)), []);
         scale.note(app, count(1031 + KEPT, 1, 1));
         assert_eq!(scale.rings.lock()[&app].len(), 1);
     }

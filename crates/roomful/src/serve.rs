@@ -11,7 +11,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
-use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -98,13 +97,32 @@ impl Begun {
         let show = move || async move { render(&metrics, server().as_deref(), &places) };
         Router::new().route("/metrics", get(show))
     }
+
+    /// The same for clients that have its token, where there is one.
+    pub(crate) fn metrics_by_token(
+        &self,
+        server: impl Fn() -> Option<Arc<Server>> + Clone + Send + Sync + 'static,
+    ) -> Router {
+        let token: Arc<str> = self.config.metrics.token.as_str().into();
+        if token.is_empty() {
+            return Router::new();
+        }
+        let (metrics, places) = (self.metrics.clone(), self.places.clone());
+        let show = move |headers: HeaderMap| async move {
+            if !has_token(&headers, &token) {
+                return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
+            }
+            render(&metrics, server().as_deref(), &places).into_response()
+        };
+        Router::new().route("/metrics", get(show))
+    }
 }
 
 /// Records that are open, and a server on them.
 pub(crate) struct Opened {
     pub(crate) server: Arc<Server>,
-    store: Arc<Queued>,
-    live: Option<(Arc<Live>, live::Happenings)>,
+    /// Taken by who begins to carry sound and pictures.
+    happenings: Option<live::Happenings>,
     pub(crate) first_app: Option<store::App>,
 }
 
@@ -140,21 +158,18 @@ impl Opened {
         live.set_relay_urls(live::relay_urls(config, live.media(), address));
         let chronicle = Chronicle::start(&config.history, &config.server.data)?;
         let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
-        let around = Around { live: live.clone(), chronicle, term };
-        let server = Server::new(config.clone(), rest::frequencies(), keys, store.clone(), snapshot, around);
+        let around = Around { live, chronicle, term };
+        let server = Server::new(config.clone(), rest::frequencies(), keys, store, snapshot, around);
         outbox.start(server.clone(), undelivered);
-        Ok(Self { server, store, live: Some((live, happenings)), first_app })
+        Ok(Self { server, happenings: Some(happenings), first_app })
     }
 
     /// What answers clients.
     pub(crate) fn serve(&self, begun: &Begun) -> Served {
         let dev = self.first_app.as_ref().filter(|_| begun.is_dev).map(|app| app.sdkappid);
-        let shown = Shown {
-            server: self.server.clone(),
-            metrics: begun.metrics.clone(),
-            places: begun.places.clone(),
-        };
-        self.serve_with(Some(begun.metrics.clone()), routes(shown, dev))
+        let shown = self.server.clone();
+        let metrics = begun.metrics_by_token(move || Some(shown.clone()));
+        self.serve_with(Some(begun.metrics.clone()), routes(self.server.clone(), dev).merge(metrics))
     }
 
     /// What answers with other routes; calls where those are recorded.
@@ -167,8 +182,8 @@ impl Opened {
         self.server.begin_grace();
         let mut tasks =
             vec![tokio::spawn(retell(self.server.clone())), tokio::spawn(census::keep(self.server.clone()))];
-        if let Some((live, happenings)) = self.live.take() {
-            tasks.push(tokio::spawn(live.run(self.server.clone(), happenings)));
+        if let Some(happenings) = self.happenings.take() {
+            tasks.push(tokio::spawn(self.server.live.clone().run(self.server.clone(), happenings)));
         }
         tasks
     }
@@ -180,7 +195,7 @@ impl Opened {
         }
         others.iter().for_each(JoinHandle::abort);
         // Everything that was journalled is on disk when this is.
-        if let Err(error) = self.store.commit(Vec::new()).await {
+        if let Err(error) = self.server.store.commit(Vec::new()).await {
             tracing::error!(%error, "the presence journal could not be written");
         }
         let chronicle = self.server.chronicle.clone();
@@ -313,42 +328,25 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
     )))
 }
 
-#[derive(Clone)]
-struct Shown {
-    server: Arc<Server>,
-    metrics: Arc<Metrics>,
-    places: Arc<Places>,
-}
-
 /// With the app for which the development sign-in is, if there is one.
-fn routes(shown: Shown, dev: Option<SdkAppId>) -> Router {
-    let server = shown.server.clone();
-    let token = server.config.metrics.token.clone();
-    let mut routes = Router::new()
+fn routes(server: Arc<Server>, dev: Option<SdkAppId>) -> Router {
+    let routes = Router::new()
         .route(
             "/v1/connect",
-            get(|State(shown): State<Shown>, request: Request| async move {
-                gateway::upgrade(shown.server, request)
+            get(|State(server): State<Arc<Server>>, request: Request| async move {
+                gateway::upgrade(server, request)
             }),
         )
         .route(
             "/v1/leave",
-            post(|State(shown): State<Shown>, request: Request| async move {
-                gateway::leave(shown.server, request).await
+            post(|State(server): State<Arc<Server>>, request: Request| async move {
+                gateway::leave(server, request).await
             }),
         )
-        .route("/readyz", get(ready));
-    if !token.is_empty() {
-        let show = |state: State<Shown>, headers: HeaderMap| async move {
-            if !has_token(&headers, &state.server.config.metrics.token) {
-                return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
-            }
-            show_metrics(state).await.into_response()
-        };
-        routes = routes.route("/metrics", get(show));
-    }
-    let routes =
-        routes.with_state(shown).merge(live::whip::routes(server.clone())).merge(fixed_routes(dev.is_some()));
+        .route("/readyz", get(ready))
+        .with_state(server.clone())
+        .merge(live::whip::routes(server.clone()))
+        .merge(fixed_routes(dev.is_some()));
     match dev {
         Some(app) => routes.merge(dev::routes(server, app)),
         None => routes,
@@ -369,24 +367,6 @@ pub(crate) fn fixed_routes(is_dev: bool) -> Router {
         .merge(sdk::routes())
 }
 
-/// Routes for who has the token of the metrics.
-pub(crate) fn has_metrics_token(begun: &Begun, routes: Router) -> Router {
-    let token: Arc<str> = begun.config.metrics.token.as_str().into();
-    routes.layer(from_fn(move |request: Request, next: Next| {
-        let token = token.clone();
-        async move {
-            if !has_token(request.headers(), &token) {
-                return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
-            }
-            next.run(request).await
-        }
-    }))
-}
-
-async fn show_metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    render(&shown.metrics, Some(&shown.server), &shown.places)
-}
-
 fn render(metrics: &Metrics, server: Option<&Server>, places: &Places) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render(server, places))
 }
@@ -399,11 +379,11 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
 }
 
 /// 200 once calls will succeed; the listener is open only after the store was read.
-async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
-    if shown.server.is_draining() {
+async fn ready(State(server): State<Arc<Server>>) -> impl IntoResponse {
+    if server.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_string());
     }
-    if let Err(error) = shown.server.store.health() {
+    if let Err(error) = server.store.health() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("the store cannot write: {error}\n"));
     }
     (StatusCode::OK, "ready\n".to_string())

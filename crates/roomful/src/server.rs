@@ -47,8 +47,6 @@ pub(crate) struct Server {
     pub(crate) chronicle: Arc<Chronicle>,
     /// How many were there, for dashboards.
     pub(crate) scale: Scale,
-    /// Sends to webhook receivers.
-    pub(crate) sender: Arc<Sender>,
     event_ids: Arc<EventIds>,
     default_receivers: Receivers,
     /// The documented frequency of each command.
@@ -92,7 +90,6 @@ impl Server {
         snapshot: Snapshot,
         Around { live, chronicle, term: Term { draining, lease } }: Around,
     ) -> Arc<Self> {
-        let sender = Arc::new(Sender::new(config.webhooks.allow_private));
         let server = Arc::new(Self {
             store,
             sessions: Sessions::default(),
@@ -102,9 +99,8 @@ impl Server {
             default_receivers: Receivers {
                 webhook: Arc::new(config.webhooks.default_receiver()),
                 callbacks: config.callbacks.receivers().into(),
-                sender: sender.clone(),
+                sender: Arc::new(Sender::new(config.webhooks.allow_private)),
             },
-            sender,
             frequencies,
             apps: RwLock::default(),
             bodies: Budget::of_all(),
@@ -118,6 +114,11 @@ impl Server {
         });
         server.restore(snapshot);
         server
+    }
+
+    /// What reaches webhook receivers.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.default_receivers.sender
     }
 
     pub(crate) fn app(&self, id: SdkAppId) -> Option<Arc<App>> {

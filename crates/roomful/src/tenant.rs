@@ -21,7 +21,7 @@ use crate::limit::{OnceASecond, RateLimit, RateLimits};
 use crate::live::Live;
 use crate::quota::{Place, Quotas};
 use crate::repeats::Repeats;
-use crate::webhooks::{EventIds, Sender};
+use crate::webhooks::{EventIds, Sender, callback_receivers};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -187,6 +187,11 @@ impl Tenant {
         (!webhook.url.is_empty() && is_wanted).then_some(webhook)
     }
 
+    /// Whether anybody gets its event callbacks of a group.
+    pub(crate) fn has_callback(&self, group: u8) -> bool {
+        self.callbacks.read().iter().any(|callback| callback.group == group)
+    }
+
     /// Whether anybody gets any of its event callbacks.
     pub(crate) fn has_callbacks(&self) -> bool {
         !self.callbacks.read().is_empty()
@@ -290,11 +295,9 @@ impl Tenant {
     }
 }
 
-/// The receivers of an app's event callbacks: its own, and those of the configuration file for groups of which it says nothing.
+/// The receivers of an app's event callbacks that are anywhere.
 fn callbacks(record: &store::App, default: &[Callback]) -> Arc<[Callback]> {
-    let has_own = |group: u8| record.callbacks.iter().any(|callback| callback.group == group);
-    let all = record.callbacks.iter().chain(default.iter().filter(|callback| !has_own(callback.group)));
-    all.filter(|callback| !callback.url.is_empty()).cloned().collect()
+    callback_receivers(record, default).into_iter().filter(|callback| !callback.url.is_empty()).collect()
 }
 
 impl Credentials {

@@ -9,7 +9,7 @@ use super::apps;
 use super::show::{Format, Set, Table, say, say_json};
 use crate::config::Config;
 use crate::serve;
-use crate::webhooks::{GROUPS, callback_group, callback_name, check_callback};
+use crate::webhooks::{GROUPS, callback_group, callback_name, callback_receivers, check_callback};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -103,19 +103,12 @@ impl Command {
     }
 }
 
-/// The receiver of each group, the app's own or the configuration file's.
-fn receivers(app: &App, config: &Config) -> Vec<Callback> {
-    let default = config.callbacks.receivers();
-    let own = |callback: &Callback| app.callbacks.iter().find(|known| known.group == callback.group).cloned();
-    default.into_iter().map(|callback| own(&callback).unwrap_or(callback)).collect()
-}
-
 fn described(app: &App, config: &Config) -> Value {
-    json!({"sdkappid": app.sdkappid, "callbacks": receivers(app, config)})
+    json!({"sdkappid": app.sdkappid, "callbacks": callback_receivers(app, &config.callbacks.receivers())})
 }
 
 fn show(app: &App, config: &Config) -> anyhow::Result<()> {
-    for Callback { group, url, key } in receivers(app, config) {
+    for Callback { group, url, key } in callback_receivers(app, &config.callbacks.receivers()) {
         let url = if url.is_empty() { "nowhere".into() } else { url };
         let signed = if key.is_empty() { "unsigned" } else { "signed" };
         let (app, name) = (app.sdkappid, callback_name(group));

@@ -360,7 +360,14 @@ pub(super) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
         row("close_device", MANAGERS, "Switch a member's stream off.", media::close_device),
         row("open_device", MANAGERS, "Ask a member to switch a stream on.", media::open_device),
         row("send_data", MEMBERS, "Send bytes to the others in a room, not kept.", media::send_data),
-        row("report", MEMBERS, "Say what one's streams are like, for history.", report::report),
+        Command {
+            name: "report",
+            who: MEMBERS,
+            about: "Say what one's streams are like, for history.",
+            run: Run::Now(report::report),
+            request: of::<report::ReportRequest>,
+            answer: of::<Done>,
+        },
     ]
 });
 

@@ -1,13 +1,23 @@
 //! What a client says of its streams every two seconds, for history. Nothing is decided by it: neither what it may do, nor what is counted.
 
+use std::fmt;
+use std::sync::Arc;
+
 use media::StreamKind;
+use rooms::SessionId;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 
-use super::asked::{Asked, Done};
+use super::asked::{Done, require_inside};
 use crate::error::ApiError;
+use crate::events::to_json;
+use crate::halls::OpenRoom;
 use crate::live::unit;
 use crate::quality::{Report, Stream, column};
+use crate::rest::parse_json;
+use crate::server::Server;
+use crate::session::Session;
 
 /// A longer report is not kept.
 const MOST_BYTES: usize = 4096;
@@ -22,11 +32,42 @@ const MOST_EVENTS: usize = 8;
 const MOST: f64 = 1_000_000.0;
 
 /// A name, or a number; -1 is not known.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(JsonSchema)]
+#[schemars(untagged)]
 enum Part {
     Number(f64),
     Text(String),
+}
+
+// Not derived: `untagged` makes an error of each text before it takes it.
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Part;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a number")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Part, E> {
+                Ok(Part::Number(number as f64))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Part, E> {
+                Ok(Part::Number(number as f64))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Part, E> {
+                Ok(Part::Number(number))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Part, E> {
+                Ok(Part::Text(text.to_owned()))
+            }
+        }
+        from.deserialize_any(Either)
+    }
 }
 
 impl Part {
@@ -100,45 +141,47 @@ fn is_nothing(kind: StreamKind, report: &Report) -> bool {
     }
 }
 
-pub(super) async fn report(asked: Asked, request: ReportRequest) -> Result<Done, ApiError> {
-    let cell = asked.room(request.room_id.as_deref())?;
-    if asked.body.len() <= MOST_BYTES && asked.session.may_report() {
-        let up = request.up.iter().take(MOST_STREAMS).filter_map(|entry| {
-            let (kind, report) = read(entry, UP_AUDIO, UP_VIDEO)?;
-            Some((None, kind, report))
-        });
-        let down = request.down.iter().take(MOST_STREAMS).filter_map(|entry| {
-            let (from, entry) = entry.split_first()?;
-            let (kind, report) = read(entry, DOWN_AUDIO, DOWN_VIDEO)?;
-            Some((Some(from.text()?), kind, report))
-        });
-        let session = asked.session.id;
-        let mut streams: Vec<(Stream, Report)> = Vec::new();
-        for (from, kind, report) in up.chain(down) {
-            let Some(stream) = cell.stream(session, from, kind) else { continue };
-            match from.filter(|_| is_nothing(kind, &report)) {
-                Some(from) if cell.flows(from, kind) => asked.server.chronicle.report_nothing(stream),
-                Some(_) => {}
-                None => streams.push((stream, report)),
-            }
-        }
-        if let Some((_, report)) = streams.first_mut() {
-            report.extend(known(CPU, request.cpu.into_iter().map(Some)));
-        }
-        let played = asked.server.chronicle.report(&streams);
-        asked.server.scale.note_played(cell.app.id, played);
-        let switched =
-            request.ev.iter().take(MOST_EVENTS).filter_map(|event| u16::try_from(*event.first()?).ok());
-        if let Some(stay) = cell.stream(session, None, StreamKind::Audio) {
-            asked.server.chronicle.switched(stay, switched);
-        }
-        if let Some(millis) = request.join.filter(|millis| *millis >= 0.0)
-            && let Some(stay) = cell.stream(session, None, StreamKind::Audio)
-        {
-            asked.server.chronicle.joined(stay, millis.min(MOST).round() as u32);
+/// The same of what is received, and of whom.
+fn received(entry: &[Part]) -> Option<(&str, StreamKind, Report)> {
+    let (from, entry) = entry.split_first()?;
+    let (kind, report) = read(entry, DOWN_AUDIO, DOWN_VIDEO)?;
+    Some((from.text()?, kind, report))
+}
+
+pub(super) fn report(server: &Arc<Server>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
+    let request: ReportRequest = parse_json(body)?;
+    let cell = require_inside(server, session, request.room_id.as_deref())?;
+    if body.len() <= MOST_BYTES && session.may_report() {
+        keep(server, &cell, session.id, request);
+    }
+    Ok(to_json(&Done {}))
+}
+
+fn keep(server: &Server, cell: &OpenRoom, session: SessionId, request: ReportRequest) {
+    let Some(own) = cell.stream(session, None, StreamKind::Audio) else { return };
+    let up = request.up.iter().take(MOST_STREAMS).filter_map(|entry| read(entry, UP_AUDIO, UP_VIDEO));
+    let mut streams: Vec<(Stream, Report)> =
+        up.map(|(kind, report)| (Stream { kind, ..own }, report)).collect();
+    for entry in request.down.iter().take(MOST_STREAMS) {
+        let Some((from, kind, report)) = received(entry) else { continue };
+        let Some(stream) = cell.stream(session, Some(from), kind) else { continue };
+        if !is_nothing(kind, &report) {
+            streams.push((stream, report));
+        } else if cell.flows(from, kind) {
+            server.chronicle.report_nothing(stream);
         }
     }
-    Ok(Done {})
+    if let Some((_, report)) = streams.first_mut() {
+        report.extend(known(CPU, request.cpu.into_iter().map(Some)));
+    }
+    let played = server.chronicle.report(own.app, &streams);
+    server.scale.note_played(cell.app.id, played);
+    let switched =
+        request.ev.iter().take(MOST_EVENTS).filter_map(|event| u16::try_from(*event.first()?).ok());
+    server.chronicle.switched(own, switched);
+    if let Some(millis) = request.join.filter(|millis| *millis >= 0.0) {
+        server.chronicle.joined(own, millis.min(MOST).round() as u32);
+    }
 }
 
 #[cfg(test)]

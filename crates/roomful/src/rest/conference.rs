@@ -1,8 +1,6 @@
 //! Rooms of type Conference: the same core under another service.
 
-use ::rooms::{FIRST_MARK, MAX_INVITEES, PAGE_SIZE, RoomId, RoomType, Time, UserId};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ::rooms::{FIRST_MARK, MAX_INVITEES, PAGE_SIZE, RoomType, UserId};
 use hall::Planned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -270,9 +268,6 @@ pub(super) struct BookedList {
     room_list: Vec<RoomInfoView<'static>>,
 }
 
-/// Booked rooms sort by when they begin, and those of one moment by id: a cursor is the last one listed.
-type SortKey = (Time, RoomId);
-
 pub(super) async fn get_scheduled_room_list(
     call: Call,
     request: BookedRequest,
@@ -293,42 +288,20 @@ pub(super) async fn get_scheduled_room_list(
     };
     let after = match request.next.as_deref() {
         None | Some("") => None,
-        Some(text) => Some(open_cursor(text)?),
+        Some(text) => Some(live::open_cursor("get_scheduled_room_list", text)?),
     };
-    let mut keys: Vec<SortKey> = Vec::new();
+    // By when they begin, and those of one moment by id.
+    let mut keys: Vec<live::SortKey> = Vec::new();
     for cell in call.app.booked.of(&user).iter().filter_map(|room| call.app.living(room)) {
         let Ok(room) = cell.read() else { continue };
         let Some(schedule) = &room.info().schedule else { continue };
-        let key = (schedule.start, cell.room_id.clone());
+        let key = (schedule.start.unix_millis(), cell.room_id.clone());
         if after.as_ref().is_none_or(|after| key > *after) {
             keys.push(key);
         }
     }
     keys.sort_unstable();
-    let has_more = keys.len() as u64 > count;
-    keys.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    let next = keys.last().filter(|_| has_more).map(seal_cursor).unwrap_or_default();
-    let mut list = Vec::with_capacity(keys.len());
-    for (_, room_id) in &keys {
-        let Ok(cell) = call.app.room(room_id.as_str()) else { continue };
-        let Ok(room) = cell.read() else { continue };
-        list.push(RoomInfoView::new(&room, &call.app).json());
-    }
-    Ok(Rendered::new(format!(r#"{{"Next":"{next}","RoomList":[{}]}}"#, list.join(","))))
-}
-
-fn seal_cursor((start, room_id): &SortKey) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}:{room_id}", start.unix_millis()))
-}
-
-fn open_cursor(text: &str) -> Result<SortKey, ApiError> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (start, room_id) = text.split_once(':')?;
-        Some((Time::from_unix_millis(start.parse().ok()?), RoomId::parse(room_id).ok()?))
-    };
-    read()
-        .ok_or_else(|| ApiError::invalid("Next", "is no cursor of get_scheduled_room_list; start with \"\""))
+    Ok(Rendered::new(live::first_of(&call.app, keys, count)))
 }
 
 pub(super) async fn change_room_owner(call: Call, request: OwnerRequest) -> Result<Done, ApiError> {

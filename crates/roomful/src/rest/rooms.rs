@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::Call;
 use super::answer::{Done, Rendered, Response};
 use super::integers::integer;
+use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::lives::NewRoom;
 use crate::wire::{RoomInfoView, Statistic};
@@ -317,8 +318,8 @@ pub(super) struct ListRequest {
     sort_direction: Option<Value>,
 }
 
-/// Rooms sort by views, and those with as many by id; a cursor is the last one listed, so that it stays a place.
-type SortKey = (u64, RoomId);
+/// What a list of rooms is sorted by, such as views, and for those alike the id; a cursor is the last one listed, so that it stays a place.
+pub(super) type SortKey = (u64, RoomId);
 
 /// A page of the room list; `Next` is empty on the last.
 #[derive(Serialize, JsonSchema)]
@@ -345,7 +346,7 @@ pub(super) async fn get_room_list(call: Call, request: ListRequest) -> Result<Re
     };
     let after = match request.next.as_deref() {
         None | Some("" | "0") => None,
-        Some(text) => Some(open_cursor(text)?),
+        Some(text) => Some(open_cursor("get_room_list", text)?),
     };
     let order = |one: &SortKey, other: &SortKey| {
         let by_views = if ascending { one.0.cmp(&other.0) } else { other.0.cmp(&one.0) };
@@ -364,31 +365,36 @@ pub(super) async fn get_room_list(call: Call, request: ListRequest) -> Result<Re
         }
     }
     keys.sort_unstable_by(order);
+    Ok(Rendered::new(first_of(&call.app, keys, count)))
+}
+
+/// The first rooms of those that are left of a list, in its order, and where the next begin.
+pub(super) fn first_of(app: &App, mut keys: Vec<SortKey>, count: u64) -> String {
     let has_more = keys.len() as u64 > count;
     keys.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-
     let next = keys.last().filter(|_| has_more).map(seal_cursor).unwrap_or_default();
     let mut list = String::new();
     for (_, room_id) in &keys {
-        let Ok(cell) = call.app.room(room_id.as_str()) else { continue };
+        let Ok(cell) = app.room(room_id.as_str()) else { continue };
         let Ok(room) = cell.read() else { continue };
         if !list.is_empty() {
             list.push(',');
         }
-        list.push_str(&RoomInfoView::new(&room, &call.app).json());
+        list.push_str(&RoomInfoView::new(&room, app).json());
     }
-    Ok(Rendered::new(format!(r#"{{"Next":"{next}","RoomList":[{list}]}}"#)))
+    format!(r#"{{"Next":"{next}","RoomList":[{list}]}}"#)
 }
 
-fn seal_cursor((views, room_id): &SortKey) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{views}:{room_id}"))
+fn seal_cursor((by, room_id): &SortKey) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{by}:{room_id}"))
 }
 
-fn open_cursor(text: &str) -> Result<SortKey, ApiError> {
+/// Reads a cursor of that list.
+pub(super) fn open_cursor(list: &str, text: &str) -> Result<SortKey, ApiError> {
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (views, room_id) = text.split_once(':')?;
-        Some((views.parse().ok()?, RoomId::parse(room_id).ok()?))
+        let (by, room_id) = text.split_once(':')?;
+        Some((by.parse().ok()?, RoomId::parse(room_id).ok()?))
     };
-    read().ok_or_else(|| ApiError::invalid("Next", "is no cursor of get_room_list; start with \"\""))
+    read().ok_or_else(|| ApiError::invalid("Next", format_args!("is no cursor of {list}; start with \"\"")))
 }

@@ -56,7 +56,8 @@ pub(super) fn window(call: &Call, from: u64, to: u64, most: u64) -> Result<Windo
         let message = format!("StartTime and EndTime are {} s apart; at most {most} are allowed", to - from);
         return Err(refuse("QueryScaleOversize", message));
     }
-    Ok(Window { from: from.cast_signed(), to: to.min(i64::MAX as u64 / 1001).cast_signed() })
+    let at = |seconds: u64| seconds.min(i64::MAX as u64 / 1001).cast_signed();
+    Ok(Window { from: at(from), to: at(to) })
 }
 
 /// Which page; when a part of that is missing, the first of `default`.
@@ -334,7 +335,8 @@ fn events(reader: &Reader, stays: &[Stay], window: Window) -> Result<Vec<EventLi
         for (person, event) in reader.events_of_others(stay, window, &SEEN.map(|(does, _)| does))? {
             let is_inside = event.at >= stay.stay && stay.left.is_none_or(|(left, _)| event.at <= left);
             let seen = SEEN.iter().find(|(does, _)| *does == event.event).filter(|_| is_inside);
-            let Some((_, seen)) = seen else { continue };
+            // Whose account is gone has no name by which to tell it from the user itself.
+            let Some((_, seen)) = seen.filter(|_| !person.user.is_empty()) else { continue };
             let content = message(event.at, *seen, event.media, -1, -1);
             match others.iter_mut().find(|list| list.peer_id == person.user) {
                 Some(list) => list.content.push(content),
@@ -480,7 +482,7 @@ const MOST_VALUES: usize = 250_000;
 
 /// How many users' quality may be asked for at once, and how long a window of it.
 const MOST_MEASURED: u64 = 6;
-const HOUR: u64 = 3600;
+pub(super) const HOUR: u64 = 3600;
 
 pub(super) async fn describe_call_detail_info(
     call: Call,
@@ -509,24 +511,38 @@ pub(super) async fn describe_call_detail_info(
     }
     let answer = look(&call, move |reader| {
         let Some(call) = find(reader, app, &request.comm_id, window)? else {
-            return Ok(DetailAnswer { total: 0, user_list: Vec::new(), data: Vec::new() });
+            return Ok(Some(DetailAnswer { total: 0, user_list: Vec::new(), data: Vec::new() }));
         };
         let (total, stays) = reader.stays(&call, window, &users, page)?;
         let is_wanted = |name: &str| types.iter().any(|wanted| wanted == "all" || wanted == name);
         let mut data = Vec::new();
         for stay in stays.iter().filter(|_| !types.is_empty()) {
             measured(reader, stay, window, &is_wanted, &mut data)?;
+            if data.iter().map(|one| one.content.len()).sum::<usize>() > MOST_VALUES {
+                return Ok(None);
+            }
         }
         let user_list = stays.into_iter().map(|stay| UserInformation::of(&call, stay)).collect();
-        Ok(DetailAnswer { total, user_list, data })
+        Ok(Some(DetailAnswer { total, user_list, data }))
     });
-    let answer = answer.await?;
-    if answer.data.iter().map(|one| one.content.len()).sum::<usize>() > MOST_VALUES {
+    answer.await?.ok_or_else(|| {
         let message =
             "there is too much of it: ask for fewer users, for less time or for fewer kinds of data";
-        return Err(Refusal::new(Code::ResponseSizeLimitExceeded, message));
+        Refusal::new(Code::ResponseSizeLimitExceeded, message)
+    })
+}
+
+/// Who has that place in a call's join order; empty of the user itself, and of whose account is gone.
+pub(super) fn peer_of(
+    reader: &Reader,
+    call: i64,
+    who: i64,
+    window: Window,
+) -> Result<String, history::Error> {
+    match who {
+        0 => Ok(String::new()),
+        who => Ok(reader.person(call, who, window)?.unwrap_or_default()),
     }
-    Ok(answer)
 }
 
 /// What was measured of a stay.
@@ -538,16 +554,19 @@ fn measured(
     data: &mut Vec<QualityData>,
 ) -> Result<(), history::Error> {
     let begin = data.len();
+    let (mut who, mut peer) = (0, String::new());
     for row in reader.quality(stay, window)? {
         let Some(samples) = history::unpack(&row.packed) else { continue };
-        let peer = match row.peer {
-            0 => String::new(),
-            who => reader.person(row.call, who, window)?.unwrap_or_default(),
-        };
+        // Rows come by peer.
+        if row.peer != who {
+            (who, peer) = (row.peer, peer_of(reader, row.call, row.peer, window)?);
+        }
+        // Without a name it would be said of the user itself.
+        let is_forgotten = who != 0 && peer.is_empty();
         for (name, media, way, column, by) in MEASURED {
             let (is_up, is_link) = (row.peer == 0, matches!(way, Way::Link | Way::Client));
             let is_way = matches!(way, Way::Both | Way::Client) || is_up == (way == Way::Up);
-            if media != row.media || !is_way || !is_wanted(name) {
+            if media != row.media || !is_way || !is_wanted(name) || is_forgotten && !is_link {
                 continue;
             }
             let values = (row.from..).step_by(STEP as usize).zip(samples.column(column));
@@ -558,8 +577,8 @@ fn measured(
                 Some(TimeValue { time, value })
             });
             let peer_id = if is_link { String::new() } else { peer.clone() };
-            let known =
-                data.iter_mut().skip(begin).find(|one| one.data_type == name && one.peer_id == peer_id);
+            let is_it = |one: &&mut QualityData| one.data_type == name && one.peer_id == peer_id;
+            let known = data.iter_mut().skip(begin).rev().find(is_it);
             match known {
                 Some(one) => one.content.extend(values),
                 None => {

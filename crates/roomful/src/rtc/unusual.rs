@@ -5,11 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::{AppId, Call};
-use super::monitoring::{look, refuse, window};
+use super::monitoring::{HOUR, look, peer_of, refuse, window};
 use super::refusal::Refusal;
-
-/// How long a window may be, in seconds.
-const HOUR: u64 = 3600;
 
 /// The most that is listed.
 const MOST: usize = 20;
@@ -85,10 +82,7 @@ fn experience(reader: &Reader, noticed: Noticed, window: Window) -> Result<Exper
     let Noticed { room, user, what } = noticed;
     let mut abnormal_event_list = Vec::new();
     for (cause, peer) in what.causes {
-        let peer_id = match peer {
-            0 => String::new(),
-            who => reader.person(what.call, who, window)?.unwrap_or_default(),
-        };
+        let peer_id = peer_of(reader, what.call, peer, window)?;
         abnormal_event_list.push(Cause { abnormal_event_id: cause, peer_id });
     }
     Ok(Experience {

@@ -105,6 +105,15 @@ pub(crate) fn check(callback: &Callback, allow_private: bool) -> Result<(), Stri
     check_url(&callback.url, allow_private).map(|_| ())
 }
 
+/// The receivers of an app's event callbacks, by group: its own, and of `default` for groups of which it says nothing.
+pub(crate) fn receivers(app: &store::App, default: &[Callback]) -> Vec<Callback> {
+    let has_own = |group: u8| app.callbacks.iter().any(|own| own.group == group);
+    let rest = default.iter().filter(|callback| !has_own(callback.group));
+    let mut all: Vec<Callback> = app.callbacks.iter().chain(rest).cloned().collect();
+    all.sort_by_key(|callback| callback.group);
+    all
+}
+
 /// An event of an app's room, at this moment, to be written down.
 struct Happened<'a> {
     app: &'a Tenant,
@@ -118,7 +127,9 @@ impl Happened<'_> {
     /// The change that makes it known to its group's receiver, if there is one. `more` are fields of `EventInfo`.
     fn change(self, user: Option<&str>, more: &[(&str, u32)]) -> Option<Change> {
         let Self { app, room, group, kind, at } = self;
-        app.callback(group)?;
+        if !app.has_callback(group) {
+            return None;
+        }
         let mut info = json!({
             "RoomId": room_id(room), "EventTs": at.unix_seconds(), "EventMsTs": at.unix_millis(),
         });

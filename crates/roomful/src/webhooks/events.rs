@@ -65,10 +65,9 @@ impl Moments {
 
     /// The next one, at `now` at the earliest.
     pub(crate) fn next(&self, now: Time) -> Time {
-        let next = |last: u64| Some(now.unix_millis().max(last + 1));
-        let last =
-            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|last| last);
-        Time::from_unix_millis(now.unix_millis().max(last + 1))
+        let next = |last: u64| now.unix_millis().max(last + 1);
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        Time::from_unix_millis(next(last.unwrap_or_else(|last| last)))
     }
 }
 
@@ -108,11 +107,10 @@ impl Teller<'_> {
     }
 
     fn callbacks(&self, events: &[Event]) -> Vec<Change> {
-        if !self.app.has_callbacks() {
-            return Vec::new();
-        }
         let of_users = events.iter().filter_map(|event| match event {
-            Event::Rtc(event) => callbacks::of_user(self.app, self.info, event, self.moments.next(self.now)),
+            Event::Rtc(event) if self.app.has_callbacks() => {
+                callbacks::of_user(self.app, self.info, event, self.moments.next(self.now))
+            }
             _ => None,
         });
         of_users.collect()

@@ -16,7 +16,7 @@ mod resolver;
 pub(crate) use ask::{gift, message, refusal, review};
 pub(crate) use callbacks::{
     GROUPS, MEDIA, ROOM, check as check_callback, group as callback_group, name as callback_name,
-    room_created as call_begun, room_dismissed as call_ended,
+    receivers as callback_receivers, room_created as call_begun, room_dismissed as call_ended,
 };
 pub(crate) use events::{EVENTS, Moments, Teller, battle_event, room_created, room_destroyed};
 pub(crate) use outbox::Outbox;

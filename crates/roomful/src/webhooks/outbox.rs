@@ -157,7 +157,11 @@ impl Outbox {
                 Next::Send(event) => {
                     let is_done = match line.lane {
                         Lane::WEBHOOKS => self.send(server, &event).await,
-                        Lane(group) => self.call_back(server, group, &event).await,
+                        Lane(group) => {
+                            self.call_back(server, group, &event).await;
+                            // However that ended, it is done with.
+                            true
+                        }
                     };
                     // What cannot be noted as sent is sent again after a restart: nothing more is sent until it can.
                     while server.store.health().is_err() {
@@ -176,24 +180,23 @@ impl Outbox {
         }
     }
 
-    /// Tries until the event callback has arrived, or is too old to be told. Either way it is done with (`true`).
-    async fn call_back(&self, server: &Server, group: u8, event: &OutboxEvent) -> bool {
+    /// Tries until the event callback has arrived, is too old to be told, or nobody wants it any more.
+    async fn call_back(&self, server: &Server, group: u8, event: &OutboxEvent) {
         let is_late = || event.at.until(clock::now()) > CALLBACK_ENDS;
         for attempt in 1.. {
-            let place = server.sender.callback_place(event.sdkappid, group).await;
-            // Nobody wants it any more.
-            let Some(app) = server.app(event.sdkappid) else { return true };
-            let Some(to) = app.callback(group) else { return true };
+            let place = server.sender().callback_place(event.sdkappid, group).await;
+            let Some(app) = server.app(event.sdkappid) else { return };
+            let Some(to) = app.callback(group) else { return };
             if is_late() {
                 break;
             }
             let (command, body, id) = (&event.command, &event.body, event.id);
             let delivery = Delivery { app: event.sdkappid, command, body, id, attempt };
-            let result = server.sender.call_back(&to, &delivery, DEADLINE).await;
+            let result = server.sender().call_back(&to, &delivery, DEADLINE).await;
             drop(place);
             let Err(error) = result else {
                 metrics::counter!("roomful_callback_delivered_total").increment(1);
-                return true;
+                return;
             };
             metrics::counter!("roomful_callback_retries_total").increment(1);
             if app.may_log_webhook() {
@@ -208,7 +211,6 @@ impl Outbox {
             }
         }
         metrics::counter!("roomful_callback_failed_total").increment(1);
-        true
     }
 
     /// Tries until the event has arrived (`true`) or is given up.
@@ -216,7 +218,7 @@ impl Outbox {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             // Who gets the event is asked when its turn has come: one that hangs may have been replaced.
-            let place = server.sender.event_place(event.sdkappid).await;
+            let place = server.sender().event_place(event.sdkappid).await;
             let Some(app) = server.app(event.sdkappid) else { break };
             let webhook = app.webhook();
             if webhook.url.is_empty() {
@@ -229,7 +231,7 @@ impl Outbox {
                 id: event.id,
                 attempt,
             };
-            let result = server.sender.send(&webhook, &delivery, DEADLINE).await;
+            let result = server.sender().send(&webhook, &delivery, DEADLINE).await;
             drop(place);
             match result {
                 Ok(_) => {
