@@ -118,7 +118,7 @@ fn connector(authorities: Option<&Path>) -> anyhow::Result<TlsConnector> {
             roots.add(certificate.with_context(trouble)?).with_context(trouble)?;
         }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();

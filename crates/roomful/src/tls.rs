@@ -59,11 +59,12 @@ pub(crate) fn load(files: &Tls) -> anyhow::Result<Option<TlsAcceptor>> {
         .with_context(|| format!("cannot read a PEM certificate chain from {}", cert.display()))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read a PEM private key from {}", key.display()))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the TLS certificate and key do not fit together")?;
+    let mut config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .context("the TLS certificate and key do not fit together")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec(), demux::TURN.to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

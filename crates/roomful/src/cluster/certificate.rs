@@ -62,7 +62,7 @@ impl Papers {
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let certificate = CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
         let chain = vec![certificate.der().clone()];
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let check = Arc::new(Check::new(root.der(), &provider)?);
         let secret_key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut server = ServerConfig::builder_with_provider(provider.clone())

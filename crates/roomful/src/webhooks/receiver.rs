@@ -77,13 +77,13 @@ impl Sender {
         http.enforce_http(false);
         http.set_connect_timeout(Some(Duration::from_secs(5)));
         let roots = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider());
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider());
         let https = match roots {
             Ok(builder) => builder,
             Err(error) => {
                 tracing::warn!(%error, "the system has no root certificates; webhooks over https use built-in ones");
                 match HttpsConnectorBuilder::new()
-                    .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+                    .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
                 {
                     Ok(builder) => builder,
                     // Only a provider without any protocol version gets here.

@@ -38,7 +38,7 @@ impl Tls {
                 return Err(trouble(&"there are none in it"));
             }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Other(error.to_string()))?
