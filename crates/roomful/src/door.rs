@@ -36,6 +36,7 @@ use crate::places::Places;
 use crate::rest;
 use crate::rtc;
 use crate::server::{Server, drained};
+use crate::told::{PUTS_FRAMES, Teller};
 use crate::workers::Workers;
 
 /// The most bytes a request's head may have, a query of the RTC API's 32 KiB in it; for what is larger hyper answers 431.
@@ -69,6 +70,8 @@ pub(crate) struct Served {
     /// What records REST calls; `None` where there are none.
     pub(crate) calls: Option<Arc<Metrics>>,
     pub(crate) routes: TowerToHyperService<Router>,
+    /// For the node that carries the requests here, where there is one.
+    pub(crate) teller: Option<Arc<Teller>>,
 }
 
 /// Whose connection a request came on.
@@ -137,8 +140,13 @@ impl House {
 
 impl Served {
     /// Answers one: REST calls directly, everything else through the routes.
-    pub(crate) async fn answer(&self, came: Came) -> Response {
-        let Self { server, calls, routes } = self;
+    pub(crate) async fn answer(&self, mut came: Came) -> Response {
+        let Self { server, calls, routes, teller } = self;
+        if let Some(teller) = teller
+            && came.request.headers_mut().remove(&PUTS_FRAMES).is_some()
+        {
+            came.request.extensions_mut().insert(teller.clone());
+        }
         let request = &came.request;
         let is_rtc = calls.is_some() && rtc::is_call(request);
         let is_call = calls.is_some() && request.uri().path().starts_with("/v4/");

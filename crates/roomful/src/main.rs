@@ -56,6 +56,7 @@ mod signals;
 mod tenant;
 mod terminal;
 mod tls;
+mod told;
 mod usage;
 mod webhooks;
 mod wire;

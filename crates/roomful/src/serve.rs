@@ -174,7 +174,7 @@ impl Opened {
 
     /// What answers with other routes; calls where those are recorded.
     pub(crate) fn serve_with(&self, calls: Option<Arc<Metrics>>, routes: Router) -> Served {
-        Served { server: self.server.clone(), calls, routes: TowerToHyperService::new(routes) }
+        Served { server: self.server.clone(), calls, routes: TowerToHyperService::new(routes), teller: None }
     }
 
     /// Begins to carry sound and pictures, and to count the time of those who are lost.

@@ -1,5 +1,7 @@
 //! One request on its way to another node, and its answer back; when both sides want a WebSocket of it, what follows as well.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,13 +10,15 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf, copy_buf, split};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::mesh::Stream;
 use crate::door::{Came, Counted, Response};
 use crate::patience::Course;
 use crate::server::drained;
+use crate::told::{Heard, Numbers, PUTS_FRAMES};
 
 /// How much of a conversation is read at once, each way.
 const BUFFER: usize = 8 << 10;
@@ -27,7 +31,7 @@ const END: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the other side has not answered: nobody knows what has become of it.
 pub(super) async fn carry(
-    stream: Stream,
+    (stream, heard): (Stream, Arc<Heard>),
     came: Came,
     ending: watch::Receiver<bool>,
 ) -> anyhow::Result<Response> {
@@ -38,12 +42,14 @@ pub(super) async fn carry(
         *request.version_mut() = Version::HTTP_11;
         request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static(""));
     }
+    // Said by this node alone, whatever a client says.
+    request.headers_mut().insert(PUTS_FRAMES, HeaderValue::from_static("yes"));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     let mut response = sender.send_request(request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let there = hyper::upgrade::on(&mut response);
-        tokio::spawn(converse(here, there, course, ending, counted));
+        tokio::spawn(converse(here, (there, heard), course, ending, counted));
     }
     Ok(response.map(|body| Either::Right(Body::new(body))))
 }
@@ -51,7 +57,7 @@ pub(super) async fn carry(
 /// Carries what follows, both ways, until one side ends or this node does.
 async fn converse(
     here: OnUpgrade,
-    there: OnUpgrade,
+    (there, heard): (OnUpgrade, Arc<Heard>),
     course: Course,
     mut ending: watch::Receiver<bool>,
     _counted: Option<Counted>,
@@ -59,12 +65,55 @@ async fn converse(
     let (Ok(here), Ok(there)) = tokio::join!(here, there) else { return };
     // From here on silence is what ends it, and the other side looks after that.
     course.lift();
-    let (mut here, mut there) = (TokioIo::new(here), TokioIo::new(there));
-    let both = copy_bidirectional_with_sizes(&mut here, &mut there, BUFFER, BUFFER);
+    let (from_client, mut to_client) = split(TokioIo::new(here));
+    let (mut from_node, mut to_node) = split(TokioIo::new(there));
+    let both = async {
+        let up = async {
+            let mut from_client = BufReader::with_capacity(BUFFER, from_client);
+            let _ = copy_buf(&mut from_client, &mut to_node).await;
+            let _ = to_node.shutdown().await;
+        };
+        let down = async {
+            let _ = deliver(&mut from_node, &mut to_client, &heard).await;
+            let _ = to_client.shutdown().await;
+        };
+        tokio::join!(up, down)
+    };
     tokio::select! {
-        _ = both => {}
+        _ = both => return,
         () = drained(&mut ending) => {}
     }
-    let end = async |side: &mut TokioIo<Upgraded>| side.shutdown().await;
-    let _ = tokio::time::timeout(END, async { tokio::join!(end(&mut there), end(&mut here)) }).await;
+    let _ = timeout(END, async { tokio::join!(to_node.shutdown(), to_client.shutdown()) }).await;
+}
+
+/// Carries what a node sends for a member, with frames in the place of their numbers.
+async fn deliver(
+    from_node: &mut ReadHalf<TokioIo<Upgraded>>,
+    to_client: &mut WriteHalf<TokioIo<Upgraded>>,
+    heard: &Heard,
+) -> io::Result<()> {
+    let broken = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
+    let (mut numbers, mut buffer, mut out) = (Numbers::default(), vec![0; BUFFER], Vec::new());
+    loop {
+        let read = from_node.read(&mut buffer).await?;
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        while let Some(number) =
+            numbers.next(&mut rest, &mut out).map_err(|_| broken("no frames of a node"))?
+        {
+            let frame = heard.frame(number).await.ok_or_else(|| broken("too far behind"))?;
+            out.extend_from_slice(&frame);
+            if out.len() >= BUFFER {
+                to_client.write_all(&out).await?;
+                out.clear();
+            }
+        }
+        to_client.write_all(&out).await?;
+        to_client.flush().await?;
+        out.clear();
+        // After a large frame it would be kept for as long as the member is there.
+        out.shrink_to(BUFFER);
+    }
 }

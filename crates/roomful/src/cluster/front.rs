@@ -246,9 +246,9 @@ impl Front {
                 && let Some(owner) = self.owner().filter(|owner| owner.generation != joined.me)
             {
                 match joined.mesh.open(&owner, whose).await {
-                    Ok(stream) => {
+                    Ok(there) => {
                         drop(place);
-                        let carried = carry(stream, came, self.emptying.subscribe()).await;
+                        let carried = carry(there, came, self.emptying.subscribe()).await;
                         return carried.unwrap_or_else(|error| {
                             tracing::info!(
                                 node = owner.id,
@@ -311,6 +311,7 @@ impl Front {
             }
             sleep(PAUSE).await;
         };
+        let served = Served { teller: Some(asked.teller()), ..served };
         let Some(stream) = asked.go_on().await else { return };
         serve(Patient::new(stream, None), House::Own(served), peer).await;
     }

@@ -2,6 +2,8 @@
 //!
 //! A stream is one request. It begins with whose it is; the other side says one byte once it may answer, and only then the request
 //! is sent: what is not sent has not been done, and may be sent elsewhere. A stream that nobody reads holds up nothing but itself.
+//!
+//! Beside these, who was reached tells whoever has reached it, on a stream of its own, what many of its members get (`told.rs`).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -9,15 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream, TransportConfig, VarInt,
 };
 use store::Known;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use super::certificate::{Papers, name};
+use crate::told::{Heard, LONGEST, Teller};
 
 /// How long the other side may say nothing.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -90,7 +94,7 @@ pub(super) type Stream = tokio::io::Join<RecvStream, SendStream>;
 pub(super) struct Mesh {
     endpoint: Endpoint,
     /// Those to other nodes, by their runs.
-    connections: Mutex<HashMap<i64, Connection>>,
+    connections: Mutex<HashMap<i64, (Connection, Arc<Heard>)>>,
 }
 
 /// Binds the socket: `usual` unless that is taken and nobody asked for it.
@@ -112,7 +116,7 @@ impl Mesh {
             .max_idle_timeout(Some(IdleTimeout::try_from(SILENCE)?))
             .keep_alive_interval(Some(KEEP_ALIVE))
             .max_concurrent_bidi_streams(STREAMS.into())
-            .max_concurrent_uni_streams(0u8.into())
+            .max_concurrent_uni_streams(1u8.into())
             .datagram_receive_buffer_size(None)
             .stream_receive_window(STREAM_BYTES.into())
             .receive_window(VarInt::MAX)
@@ -130,32 +134,34 @@ impl Mesh {
         Ok(Arc::new(Self { endpoint, connections: Mutex::default() }))
     }
 
-    /// A stream on which that node waits for a request.
-    pub(super) async fn open(&self, node: &Known, whose: Whose) -> anyhow::Result<Stream> {
+    /// A stream on which that node waits for a request, and what it has told this one.
+    pub(super) async fn open(&self, node: &Known, whose: Whose) -> anyhow::Result<(Stream, Arc<Heard>)> {
         // Also the wait for others who try: a node that is gone holds up nobody for longer.
-        let connection = timeout(CONNECT, self.connection(node)).await.context("it cannot be reached")??;
+        let (connection, heard) =
+            timeout(CONNECT, self.connection(node)).await.context("it cannot be reached")??;
         let ask = async {
             let (mut send, mut recv) = connection.open_bi().await?;
             send.write_all(&whose.bytes()).await?;
             let mut word = [0];
             recv.read_exact(&mut word).await?;
             anyhow::ensure!(word == [GO_ON], "it speaks another language");
-            Ok(tokio::io::join(recv, send))
+            Ok((tokio::io::join(recv, send), heard))
         };
         timeout(READY, ask).await.context("it does not answer")?
     }
 
     /// The connection to a node: the one there is, or a new one.
-    async fn connection(&self, node: &Known) -> anyhow::Result<Connection> {
+    async fn connection(&self, node: &Known) -> anyhow::Result<(Connection, Arc<Heard>)> {
         let mut connections = self.connections.lock().await;
-        connections.retain(|_, connection| connection.close_reason().is_none());
-        if let Some(connection) = connections.get(&node.generation) {
-            return Ok(connection.clone());
+        connections.retain(|_, (connection, _)| connection.close_reason().is_none());
+        if let Some(there) = connections.get(&node.generation) {
+            return Ok(there.clone());
         }
         let connecting = self.endpoint.connect(node.said.mesh, &name(node.generation, &node.id))?;
-        let connection = connecting.await?;
-        connections.insert(node.generation, connection.clone());
-        Ok(connection)
+        let there = (connecting.await?, Arc::new(Heard::default()));
+        tokio::spawn(hear(there.0.clone(), there.1.clone()));
+        connections.insert(node.generation, there.clone());
+        Ok(there)
     }
 
     /// Takes connections of other nodes, and what comes on them, for as long as the node lives.
@@ -172,8 +178,10 @@ impl Mesh {
                         return tracing::warn!(%error, "another node was refused, or is none of this cluster");
                     }
                 };
+                let (teller, frames) = Teller::new();
+                tokio::spawn(tell(connection.clone(), frames));
                 while let Ok((send, recv)) = connection.accept_bi().await {
-                    tokio::spawn(take(Asked { send, recv }));
+                    tokio::spawn(take(Asked { send, recv, teller: teller.clone() }));
                 }
             });
         }
@@ -185,13 +193,55 @@ impl Mesh {
     }
 }
 
+/// Sends what that node's members are told, each frame behind its length.
+async fn tell(connection: Connection, mut frames: mpsc::Receiver<Bytes>) {
+    let telling = async {
+        let mut stream = connection.open_uni().await?;
+        while let Some(frame) = frames.recv().await {
+            stream.write_all(&u32::try_from(frame.len())?.to_be_bytes()).await?;
+            stream.write_chunk(frame).await?;
+        }
+        anyhow::Ok(())
+    };
+    if let Err(error) = telling.await {
+        tracing::debug!(error = format!("{error:#}"), "a node is told nothing more");
+    }
+}
+
+/// Takes what that node tells, until there is no more.
+async fn hear(connection: Connection, heard: Arc<Heard>) {
+    let hearing = async {
+        let mut stream = connection.accept_uni().await?;
+        loop {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).await?;
+            let length = usize::try_from(u32::from_be_bytes(length))?;
+            anyhow::ensure!(length <= LONGEST, "{length} bytes are no frame");
+            let mut frame = vec![0; length];
+            stream.read_exact(&mut frame).await?;
+            heard.put(frame.into());
+        }
+    };
+    let told: anyhow::Result<()> = hearing.await;
+    if let Err(error) = told {
+        tracing::debug!(error = format!("{error:#}"), "a node tells nothing more");
+    }
+    heard.end();
+}
+
 /// A stream that another node has opened.
 pub(super) struct Asked {
     send: SendStream,
     recv: RecvStream,
+    teller: Arc<Teller>,
 }
 
 impl Asked {
+    /// For what many of that node's members are told.
+    pub(super) fn teller(&self) -> Arc<Teller> {
+        self.teller.clone()
+    }
+
     /// Whose request will come.
     pub(super) async fn whose(&mut self) -> Option<Whose> {
         let mut bytes = [0; OPENING];

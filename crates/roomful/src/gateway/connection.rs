@@ -31,6 +31,7 @@ use crate::events;
 use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
 use crate::session::{Close, Closer, Frame, Session};
+use crate::told::Teller;
 
 type Stream = WebSocketStream<Entrance>;
 
@@ -39,9 +40,17 @@ pub(super) struct Socket {
     stream: Stream,
     /// What is left of a frame whose writing was cut short: it goes first, or all that follows would be garbage.
     rest: Bytes,
+    /// Where another node carries it.
+    teller: Option<Arc<Teller>>,
 }
 
 impl Socket {
+    /// Writes what others may get as well.
+    async fn share(&mut self, frame: &Bytes) -> Result<(), tungstenite::Error> {
+        let number = self.teller.as_ref().and_then(|teller| teller.number(frame));
+        self.write(number.unwrap_or_else(|| frame.clone())).await
+    }
+
     async fn write(&mut self, frame: Bytes) -> Result<(), tungstenite::Error> {
         self.finish_frame().await?;
         self.stream.flush().await?;
@@ -86,8 +95,13 @@ enum End {
 }
 
 /// Serves a connection to its end. Until it says otherwise, `client` is what came.
-pub(super) async fn serve(server: Arc<Server>, stream: Stream, client: Box<Client>) {
-    let mut socket = Socket { stream, rest: Bytes::new() };
+pub(super) async fn serve(
+    server: Arc<Server>,
+    stream: Stream,
+    client: Box<Client>,
+    teller: Option<Arc<Teller>>,
+) {
+    let mut socket = Socket { stream, rest: Bytes::new(), teller };
     // The drain waits until every receiver is gone.
     let _alive = server.draining.subscribe();
     let closer = Arc::new(Closer::default());
@@ -271,7 +285,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
                     Ok(())
                 }
                 Write::Frame(frame) => {
-                    socket.write(frame.wire.clone()).await?;
+                    socket.share(&frame.wire).await?;
                     member.session.note_sent(&frame);
                     Ok(())
                 }
