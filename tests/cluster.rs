@@ -179,7 +179,7 @@ async fn what_a_room_is_told_goes_to_a_node_once() {
     let (told, numbered) = (metric(numbers[0]).await - told, metric(numbers[1]).await - numbered);
     // The last to be sent a frame may be the only one who has it, and is sent it as it is. The room says of itself that it lives as well.
     assert!((20.0..=22.0).contains(&told), "{told}");
-    assert!((150.0..=200.0).contains(&numbered), "{numbered}");
+    assert!((150.0..=10.0 * told).contains(&numbered), "{numbered}");
 }
 
 #[tokio::test]

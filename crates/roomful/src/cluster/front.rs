@@ -284,6 +284,15 @@ impl Front {
         }
     }
 
+    /// Stays in touch with the node that has the records.
+    pub(super) async fn reach_owner(&self) {
+        if let (Some(joined), Some(owner)) = (self.joined.get(), self.owner())
+            && owner.generation != joined.me
+        {
+            joined.mesh.reach(&owner).await;
+        }
+    }
+
     fn suspect(&self) {
         if let Some(joined) = self.joined.get() {
             let _ = joined.inputs.try_send(Input::Suspect);

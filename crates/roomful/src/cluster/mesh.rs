@@ -6,18 +6,23 @@
 //! Beside these, who was reached tells whoever has reached it, on a stream of its own, what many of its members get (`told.rs`).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream, TransportConfig, VarInt,
+    Connecting, Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream, TransportConfig,
+    VarInt,
 };
 use store::Known;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::certificate::{Papers, name};
@@ -90,11 +95,19 @@ impl Whose {
 /// Both directions of a stream.
 pub(super) type Stream = tokio::io::Join<RecvStream, SendStream>;
 
+/// A connection to a node, and what that has told this one.
+type There = (Connection, Arc<Heard>);
+
+/// A connection that is being made, or is there. It goes on by itself: who waits for it may give up before it is there.
+type Attempt = Shared<BoxFuture<'static, Result<There, Arc<str>>>>;
+
 /// The mesh, as one node sees it.
 pub(super) struct Mesh {
     endpoint: Endpoint,
     /// Those to other nodes, by their runs.
-    connections: Mutex<HashMap<i64, (Connection, Arc<Heard>)>>,
+    connections: Mutex<HashMap<i64, Attempt>>,
+    /// Told when one of them ends.
+    lost: Arc<Notify>,
 }
 
 /// Binds the socket: `usual` unless that is taken and nobody asked for it.
@@ -131,12 +144,12 @@ impl Mesh {
         let runtime = quinn::default_runtime().context("the mesh needs a runtime")?;
         let mut endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)?;
         endpoint.set_default_client_config(client);
-        Ok(Arc::new(Self { endpoint, connections: Mutex::default() }))
+        Ok(Arc::new(Self { endpoint, connections: Mutex::default(), lost: Arc::default() }))
     }
 
     /// A stream on which that node waits for a request, and what it has told this one.
     pub(super) async fn open(&self, node: &Known, whose: Whose) -> anyhow::Result<(Stream, Arc<Heard>)> {
-        // Also the wait for others who try: a node that is gone holds up nobody for longer.
+        // A node that is gone holds up nobody for longer.
         let (connection, heard) =
             timeout(CONNECT, self.connection(node)).await.context("it cannot be reached")??;
         let ask = async {
@@ -150,18 +163,37 @@ impl Mesh {
         timeout(READY, ask).await.context("it does not answer")?
     }
 
+    /// Has a connection to a node before one is needed, so that its end is heard of.
+    pub(super) async fn reach(&self, node: &Known) {
+        let _ = timeout(CONNECT, self.connection(node)).await;
+    }
+
+    /// Resolves when the connection to a node has ended since this was asked last.
+    pub(super) async fn lost(&self) {
+        self.lost.notified().await;
+    }
+
     /// The connection to a node: the one there is, or a new one.
-    async fn connection(&self, node: &Known) -> anyhow::Result<(Connection, Arc<Heard>)> {
-        let mut connections = self.connections.lock().await;
-        connections.retain(|_, (connection, _)| connection.close_reason().is_none());
-        if let Some(there) = connections.get(&node.generation) {
-            return Ok(there.clone());
-        }
-        let connecting = self.endpoint.connect(node.said.mesh, &name(node.generation, &node.id))?;
-        let there = (connecting.await?, Arc::new(Heard::default()));
-        tokio::spawn(hear(there.0.clone(), there.1.clone()));
-        connections.insert(node.generation, there.clone());
-        Ok(there)
+    async fn connection(&self, node: &Known) -> anyhow::Result<There> {
+        let attempt = {
+            let mut connections = self.connections.lock();
+            connections.retain(|_, attempt| match attempt.peek() {
+                Some(Ok((connection, _))) => connection.close_reason().is_none(),
+                Some(Err(_)) => false,
+                None => true,
+            });
+            match connections.entry(node.generation) {
+                Entry::Occupied(attempt) => attempt.get().clone(),
+                Entry::Vacant(place) => {
+                    let connecting =
+                        self.endpoint.connect(node.said.mesh, &name(node.generation, &node.id))?;
+                    let making = tokio::spawn(connect(connecting, self.lost.clone()));
+                    let made = async { making.await.unwrap_or_else(|error| Err(error.to_string().into())) };
+                    place.insert(made.boxed().shared()).clone()
+                }
+            }
+        };
+        attempt.await.map_err(anyhow::Error::msg)
     }
 
     /// Takes connections of other nodes, and what comes on them, for as long as the node lives.
@@ -193,6 +225,19 @@ impl Mesh {
     }
 }
 
+/// Until the connection is there, or the other side has said nothing for too long.
+async fn connect(connecting: Connecting, lost: Arc<Notify>) -> Result<There, Arc<str>> {
+    let connection = connecting.await.map_err(|error| error.to_string())?;
+    let there = (connection.clone(), Arc::new(Heard::default()));
+    let heard = there.1.clone();
+    tokio::spawn(async move {
+        hear(&connection, &heard).await;
+        connection.closed().await;
+        lost.notify_one();
+    });
+    Ok(there)
+}
+
 /// Sends what that node's members are told, each frame behind its length.
 async fn tell(connection: Connection, mut frames: mpsc::Receiver<Bytes>) {
     let telling = async {
@@ -209,7 +254,7 @@ async fn tell(connection: Connection, mut frames: mpsc::Receiver<Bytes>) {
 }
 
 /// Takes what that node tells, until there is no more.
-async fn hear(connection: Connection, heard: Arc<Heard>) {
+async fn hear(connection: &Connection, heard: &Heard) {
     let hearing = async {
         let mut stream = connection.accept_uni().await?;
         loop {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cluster::{Input, Why};
 use store::{Identity, Membership, Place, Postgres, Said, Standing};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -46,6 +47,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How often it is counted how many rooms there are.
 const COUNT: Duration = Duration::from_secs(1);
+
+/// How often a connection to the node that has the records is seen to.
+const TOUCH: Duration = Duration::from_secs(1);
 
 /// How often what the store has found out is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -141,6 +145,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         tokio::spawn(welcome(begun.clone(), front.clone(), place, address));
     }
     let counter = tokio::spawn(count(front.clone(), rooms));
+    let touch = tokio::spawn(stay_in_touch(front.clone(), mesh.clone(), driver.inputs()));
 
     let standing = Standing::default();
     let mut opened: Option<(Opened, Vec<JoinHandle<()>>)> = None;
@@ -196,6 +201,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     tracing::info!("draining: no new work, connections are told to come back");
     end_at_once(stop, folder.clone(), logging);
     counter.abort();
+    touch.abort();
     if let Some((records, tasks)) = &opened {
         // What is asked meanwhile waits for who takes over.
         front.set_here(None);
@@ -212,8 +218,9 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         })
         .await;
     }
-    mesh.close();
+    // The others look at once when they hear the mesh end, and find what they may take.
     driver.end().await;
+    mesh.close();
     if end == End::HandedOver {
         tracing::info!("the records are handed over");
         return Err(again(address, true, logging));
@@ -301,6 +308,20 @@ async fn count(front: Arc<Front>, rooms: Arc<AtomicU64>) {
         }
         rooms.store(all, Ordering::Relaxed);
         sleep(COUNT).await;
+    }
+}
+
+/// Knows as soon as can be when the node that has the records is gone or hands them over: it has a connection there, and looks when
+/// that ends.
+async fn stay_in_touch(front: Arc<Front>, mesh: Arc<Mesh>, inputs: mpsc::Sender<Input>) {
+    let mut often = tokio::time::interval(TOUCH);
+    loop {
+        tokio::select! {
+            _ = often.tick() => front.reach_owner().await,
+            () = mesh.lost() => {
+                let _ = inputs.send(Input::Suspect).await;
+            }
+        }
     }
 }
 
