@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::clock;
 use crate::config::{self, Addresses};
+use crate::live::unit;
 use crate::quality::{Report, Runs, Said, Stream};
 use crate::service::Services;
 use crate::usage::Meter;
@@ -230,11 +231,12 @@ impl Chronicle {
     pub(crate) fn switched(&self, stay: Stream, events: impl Iterator<Item = u16>) {
         let at = clock::now().unix_millis().cast_signed();
         for (event, n) in events.zip(FIRST_OF_CLIENTS..) {
-            let media = match event {
-                number::CAMERA_SWITCHED => 2,
-                number::MICROPHONE_SWITCHED => 0,
+            let device = match event {
+                number::CAMERA_SWITCHED => Device::Camera,
+                number::MICROPHONE_SWITCHED => Device::Microphone,
                 _ => continue,
             };
+            let media = unit::media_number(device);
             let Stream { call, stay, .. } = stay;
             self.note(Row::Event(Event { call, stay, at, n, event, media, peer: 0, p1: -1, p2: -1 }));
         }
@@ -340,10 +342,8 @@ fn cause_of(cause: LeaveCause) -> Cause {
 
 /// The cloud's numbers for what happened, and for the kind of media.
 fn event_of(what: Happening) -> (u16, u8) {
-    let of = |device: Device, audio: u16, video: u16| match device {
-        Device::Microphone => (audio, 0),
-        Device::Camera => (video, 2),
-        Device::Screen => (video, 7),
+    let of = |device: Device, audio: u16, video: u16| {
+        (if device == Device::Microphone { audio } else { video }, unit::media_number(device))
     };
     match what {
         Happening::Lost => (number::SIGNALLING_LOST, 0),

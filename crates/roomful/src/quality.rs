@@ -5,6 +5,8 @@ use hashbrown::HashMap;
 use history::{MOST_SAMPLES, Quality, Samples, Served, Unusual};
 use media::{Sample, StreamKind};
 
+use crate::live::unit;
+
 /// The columns of a row, by their numbers in it. They are never given to anything else.
 pub(crate) mod column {
     /// Of the server's half. Hundreds of bits a second.
@@ -337,17 +339,12 @@ impl Run {
         });
         let samples = Samples { count: self.samples.len(), columns: columns.collect() };
         let Stream { call, stay, peer, kind, .. } = self.stream;
-        let media = match kind {
-            StreamKind::Audio => 0,
-            StreamKind::Main => 2,
-            StreamKind::Sub => 7,
-        };
         (samples.values() > 0).then(|| Quality {
             call,
             stay,
             from: self.from,
             peer,
-            media,
+            media: unit::media_number(unit::device(kind)),
             packed: history::pack(&samples),
         })
     }

@@ -12,6 +12,15 @@ pub(crate) fn stream_type(device: Device) -> &'static str {
     }
 }
 
+/// The cloud's number of the kind of media (`MediaType`).
+pub(crate) fn media_number(device: Device) -> u8 {
+    match device {
+        Device::Microphone => 0,
+        Device::Camera => 2,
+        Device::Screen => 7,
+    }
+}
+
 pub(crate) fn device(kind: StreamKind) -> Device {
     match kind {
         StreamKind::Audio => Device::Microphone,

@@ -159,12 +159,7 @@ impl Sender {
         deadline: Duration,
     ) -> Result<(), String> {
         let url = check_url(&to.url, self.allow_private)?;
-        let mut request = Request::post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, ROOMFUL)
-            .header("SdkAppId", delivery.app.0)
-            .header("Roomful-Event-Id", event_id(delivery.id))
-            .header("Roomful-Attempt", delivery.attempt);
+        let mut request = post(url, delivery).header("SdkAppId", delivery.app.0);
         if !to.key.is_empty() {
             request = request.header("Sign", sign_callback(&to.key, delivery.body));
         }
@@ -270,16 +265,25 @@ fn request(
     let path = base.path_and_query().map_or("/", |path| path.as_str());
     let authority = base.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let url = format!("{}://{authority}{path}{separator}{query}", base.scheme_str().unwrap_or("http"));
-    let mut request = Request::post(url)
-        .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, ROOMFUL)
-        .header("Roomful-Event-Id", event_id(delivery.id))
-        .header("Roomful-Attempt", delivery.attempt);
+    let mut request = post(url, delivery);
     if !token.is_empty() {
         request = request
             .header("Roomful-Signature", format!("t={time},v1={}", sign_body(token, time, delivery.body)));
     }
     request.body(Full::new(Bytes::copy_from_slice(delivery.body.as_bytes())))
+}
+
+/// A post of an event, as far as all are alike.
+fn post<U>(url: U, delivery: &Delivery<'_>) -> hyper::http::request::Builder
+where
+    U: TryInto<Uri>,
+    U::Error: Into<hyper::http::Error>,
+{
+    Request::post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, ROOMFUL)
+        .header("Roomful-Event-Id", event_id(delivery.id))
+        .header("Roomful-Attempt", delivery.attempt)
 }
 
 /// An event's id as a receiver sees it.
