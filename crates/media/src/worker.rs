@@ -32,6 +32,9 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Receives made in a row before anything else gets its turn.
 const RECEIVES: usize = 8;
 
+/// Datagrams that room is made ready for while no more come at a time: for a whole batch that costs more than to take one.
+const FEW: usize = 4;
+
 /// Commands and packets taken in a row.
 const TAKEN: usize = 1024;
 
@@ -211,13 +214,15 @@ struct Port {
     state: UdpSocketState,
     /// The socket is for all addresses of this machine, so what is sent has to say from which.
     has_any_address: bool,
+    /// More than a few came the last time.
+    is_busy: bool,
 }
 
 impl Port {
     fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let has_any_address = socket.local_addr()?.ip().is_unspecified();
-        Ok(Self { socket: UdpSocket::from_std(socket)?, state, has_any_address })
+        Ok(Self { socket: UdpSocket::from_std(socket)?, state, has_any_address, is_busy: false })
     }
 
     /// Once there is something to take.
@@ -229,26 +234,40 @@ impl Port {
     }
 
     /// Takes what it has.
-    fn receive(&self, buffers: &mut [Vec<u8>], mut take: impl FnMut(Route, &[u8])) {
+    fn receive(&mut self, buffers: &mut [Vec<u8>], mut take: impl FnMut(Route, &[u8])) {
         for _ in 0..RECEIVES {
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let mut slices = buffers.iter_mut().map(|buffer| io::IoSliceMut::new(buffer));
-            let mut slices: [io::IoSliceMut<'_>; BATCH_SIZE] =
-                std::array::from_fn(|_| slices.next().unwrap_or_else(|| io::IoSliceMut::new(&mut [])));
-            let receive = || self.state.recv((&self.socket).into(), &mut slices, &mut metas);
-            let Ok(received) = self.socket.try_io(Interest::READABLE, receive) else { return };
-            for (meta, buffer) in metas.iter().zip(buffers.iter()).take(received) {
-                let local = meta.dst_ip.map(|ip| ip.to_canonical());
-                let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
-                let route = Route { kind: Kind::Udp, remote: unmapped(meta.addr), local };
-                for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-                    take(route, bytes);
-                }
-            }
-            if received < BATCH_SIZE {
+            let (received, most) = match self.is_busy {
+                true => (self.receive_some::<BATCH_SIZE>(buffers, &mut take), BATCH_SIZE),
+                false => (self.receive_some::<FEW>(buffers, &mut take), FEW),
+            };
+            self.is_busy = received >= FEW;
+            if received < most {
                 return;
             }
         }
+    }
+
+    /// Takes so many at most. Returns how many there were.
+    fn receive_some<const MOST: usize>(
+        &self,
+        buffers: &mut [Vec<u8>],
+        mut take: impl FnMut(Route, &[u8]),
+    ) -> usize {
+        let mut metas = [RecvMeta::default(); MOST];
+        let mut slices = buffers.iter_mut().map(|buffer| io::IoSliceMut::new(buffer));
+        let mut slices: [io::IoSliceMut<'_>; MOST] =
+            std::array::from_fn(|_| slices.next().unwrap_or_else(|| io::IoSliceMut::new(&mut [])));
+        let receive = || self.state.recv((&self.socket).into(), &mut slices, &mut metas);
+        let Ok(received) = self.socket.try_io(Interest::READABLE, receive) else { return 0 };
+        for (meta, buffer) in metas.iter().zip(buffers.iter()).take(received) {
+            let local = meta.dst_ip.map(|ip| ip.to_canonical());
+            let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
+            let route = Route { kind: Kind::Udp, remote: unmapped(meta.addr), local };
+            for bytes in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                take(route, bytes);
+            }
+        }
+        received
     }
 }
 
@@ -797,6 +816,26 @@ mod tests {
         assert!(is_closed(&mut greedy[1]).await, "then the one that waited longest");
 
         assert_eq!(waiting.entries.lock().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_taken_however_much_it_is() {
+        let mut port =
+            Port::new(datagram_sockets(([127, 0, 0, 1], 0).into(), 1).unwrap().0.remove(0)).unwrap();
+        let to = port.socket.local_addr().unwrap();
+        let client = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let mut buffers = vec![vec![0; RECEIVE_BYTES]; BATCH_SIZE];
+        for count in [1, FEW, 1, FEW + 1, 3 * BATCH_SIZE, 1] {
+            (0..count).for_each(|number| _ = client.send_to(&[number as u8], to).unwrap());
+
+            let mut came = Vec::new();
+            while came.len() < count {
+                Port::readable(Some(&port)).await.unwrap();
+                port.receive(&mut buffers, |_, bytes| came.extend_from_slice(bytes));
+            }
+
+            assert!(came.iter().enumerate().all(|(at, number)| at as u8 == *number), "{count}: {came:?}");
+        }
     }
 
     #[test]
