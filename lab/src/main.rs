@@ -47,10 +47,19 @@ struct Options {
     /// Prints the table of scenarios, and ends.
     #[arg(long)]
     list: bool,
+    /// How the download of the scenarios that have one finds its rate.
+    #[arg(long, value_enum, default_value_t)]
+    tcp: run::Tcp,
     #[arg(long, hide = true)]
     download: Option<String>,
     #[command(flatten)]
     flood: flood::Flood,
+}
+
+impl Options {
+    fn length(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -63,7 +72,7 @@ fn main() -> anyhow::Result<ExitCode> {
         options.flood.run()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let length = Duration::from_secs(options.seconds);
+    let length = options.length();
     let all = scenarios::all(length);
     if options.list {
         for scenario in &all {
@@ -97,12 +106,13 @@ fn main() -> anyhow::Result<ExitCode> {
         let mut row = Row {
             row: scenario.row.into(),
             name: scenario.name.into(),
+            tcp: scenario.beside_tcp.then(|| options.tcp.name()),
             runs: Vec::new(),
             behind: Vec::new(),
         };
         for kind in kinds.iter().filter(|kind| scenario.cast != Cast::Flooded || **kind == Kind::Roomful) {
             println!("{} {} ({})", scenario.row, scenario.name, kind.name());
-            let run = run::run(scenario, *kind, &binary, &wire, length)
+            let run = run::run(scenario, *kind, &binary, &wire, &options)
                 .with_context(|| format!("scenario {} with {}", scenario.name, kind.name()))?;
             let measured = report::measured(scenario, &run);
             print(&measured);

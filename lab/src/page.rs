@@ -74,7 +74,11 @@ fn overview(page: &mut String, row: &Row) {
 
 fn details(page: &mut String, row: &Row) {
     let name = escaped(&row.name);
-    let _ = write!(page, "<section id='{name}'><h2>{} {name}</h2><div class=runs>", escaped(&row.row));
+    let _ = write!(page, "<section id='{name}'><h2>{} {name}</h2>", escaped(&row.row));
+    if let Some(tcp) = row.tcp {
+        let _ = write!(page, "<p>Beside a TCP download whose congestion control is {tcp}.</p>");
+    }
+    page.push_str("<div class=runs>");
     row.runs.iter().for_each(|run| charts(page, run));
     page.push_str("</div></section>");
 }

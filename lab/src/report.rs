@@ -22,6 +22,9 @@ pub(crate) struct Report {
 pub(crate) struct Row {
     pub(crate) row: String,
     pub(crate) name: String,
+    /// How the download beside finds its rate, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tcp: Option<&'static str>,
     pub(crate) runs: Vec<Measured>,
     /// Where the other server was better, each in a sentence.
     pub(crate) behind: Vec<String>,

@@ -7,8 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use serde_json::{Value, json};
+use socket2::SockRef;
 
+use crate::Options;
 use crate::flood::Flood;
 use crate::link::Slot;
 use crate::scenarios::{Cast, Scenario};
@@ -25,6 +28,26 @@ const SEED: u64 = 7;
 
 /// How long a browser's sender takes to find what its uplink carries.
 const SETTLED: Duration = Duration::from_secs(6);
+
+/// How a TCP download finds its rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tcp {
+    /// What Linux, Windows and macOS have by default.
+    #[default]
+    Cubic,
+    Bbr,
+    Reno,
+}
+
+impl Tcp {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::Bbr => "bbr",
+            Self::Reno => "reno",
+        }
+    }
+}
 
 /// What a run yields.
 pub(crate) struct Run {
@@ -54,8 +77,9 @@ pub(crate) fn run(
     kind: Kind,
     binary: &Path,
     wire: &Wire,
-    length: Duration,
+    options: &Options,
 ) -> anyhow::Result<Run> {
+    let length = options.length();
     wire.open();
     let server = Server::start(kind, binary)?;
     let mut child = Command::new("node")
@@ -85,7 +109,7 @@ pub(crate) fn run(
         std::thread::sleep(SETTLED);
     }
     wire.begin(&scenario.link, SEED);
-    let download = scenario.beside_tcp.then(download).transpose()?;
+    let download = scenario.beside_tcp.then(|| download(options.tcp)).transpose()?;
     let flood = (scenario.cast == Cast::Flooded).then(|| flood(&server)).transpose()?;
     writeln!(input, "{}", json!({"go": true}))?;
     let mut result = hear()?;
@@ -113,8 +137,12 @@ fn beyond<'a>(arguments: impl IntoIterator<Item = &'a str>) -> anyhow::Result<En
 }
 
 /// A TCP download by somebody beyond the link, until it is dropped.
-fn download() -> anyhow::Result<Ending> {
+fn download(tcp: Tcp) -> anyhow::Result<Ending> {
     let listener = TcpListener::bind((NEAR, 0))?;
+    // What is accepted of it has the same.
+    SockRef::from(&listener)
+        .set_tcp_congestion(tcp.name().as_bytes())
+        .with_context(|| format!("this machine's TCP has no {}", tcp.name()))?;
     let address = listener.local_addr()?.to_string();
     std::thread::spawn(move || {
         if let Ok((mut stream, _)) = listener.accept() {
