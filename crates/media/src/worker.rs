@@ -257,8 +257,12 @@ impl Port {
         let mut slices = buffers.iter_mut().map(|buffer| io::IoSliceMut::new(buffer));
         let mut slices: [io::IoSliceMut<'_>; MOST] =
             std::array::from_fn(|_| slices.next().unwrap_or_else(|| io::IoSliceMut::new(&mut [])));
-        let receive = || self.state.recv((&self.socket).into(), &mut slices, &mut metas);
-        let Ok(received) = self.socket.try_io(Interest::READABLE, receive) else { return 0 };
+        let mut received = 0;
+        // Fewer than there is room for are all there are: to be told so by asking once more would take another turn.
+        let _ = self.socket.try_io(Interest::READABLE, || {
+            received = self.state.recv((&self.socket).into(), &mut slices, &mut metas)?;
+            if received < MOST { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
         for (meta, buffer) in metas.iter().zip(buffers.iter()).take(received) {
             let local = meta.dst_ip.map(|ip| ip.to_canonical());
             let local = local.filter(|ip| self.has_any_address && can_be_sent_from(ip));
@@ -325,18 +329,15 @@ impl Worker {
             sleep.as_mut().reset(due.max(now).into());
             let mut now = now;
             tokio::select! {
+                // In order, so that where a datagram has come nobody else is asked: all else is seen to below in any case.
+                biased;
                 ready = self.media.socket.readable() => {
                     now = Instant::now();
                     if ready.is_ok() {
                         self.receive(now);
                     }
                 }
-                ready = Port::readable(self.relay.as_ref()) => {
-                    now = Instant::now();
-                    if ready.is_ok() {
-                        self.receive_relayed(now);
-                    }
-                }
+                _ = Port::readable(self.relay.as_ref()) => now = Instant::now(),
                 packet = inlets.packets.recv() => {
                     now = Instant::now();
                     packet.into_iter().for_each(|packet| self.shard.handle_packet(packet));
@@ -350,6 +351,11 @@ impl Worker {
                 }
                 () = queue.wake.notified() => now = Instant::now(),
                 () = &mut sleep => now = Instant::now(),
+            }
+            self.receive_relayed(now);
+            for _ in 0..TAKEN {
+                let Ok(stream) = inlets.streams.try_recv() else { break };
+                self.adopt(stream, now);
             }
             for _ in 0..TAKEN {
                 let Ok(packet) = inlets.packets.try_recv() else { break };
