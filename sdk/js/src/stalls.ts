@@ -19,6 +19,11 @@ export class Stalls {
     this.#counted = 0;
   }
 
+  /** Some was shown that nothing has come behind yet. */
+  get isShown(): boolean {
+    return this.#last !== undefined;
+  }
+
   /** None is to be shown, until the next comes. */
   pause(): void {
     this.#last = undefined;
@@ -61,7 +66,16 @@ export function followPictures(player: HTMLVideoElement, track: MediaStreamTrack
   const stalls = byTrack.get(track) ?? new Stalls();
   byTrack.set(track, stalls);
   const stream = player.srcObject;
-  player.addEventListener('pause', () => stalls.pause());
+  const listening = new AbortController();
+  const { signal } = listening;
+  player.addEventListener('pause', () => stalls.pause(), { signal });
+  // Nothing, or something else, is played from now on: of that there is no `pause`.
+  const leave = () => {
+    if (player.srcObject === stream) return;
+    stalls.pause();
+    listening.abort();
+  };
+  player.addEventListener('emptied', leave, { signal });
   const next = () => {
     if (player.srcObject !== stream) return;
     stalls.picture(performance.now(), look());
@@ -75,7 +89,7 @@ export function stalledMs(track: MediaStreamTrack, isToBeShown: boolean): number
   const stalls = byTrack.get(track);
   if (!stalls) return -1;
   const stalled = stalls.take(performance.now(), look());
-  if (isToBeShown && !document.hidden) return stalled;
+  if (isToBeShown && !document.hidden) return stalls.isShown || stalled > 0 ? stalled : -1;
   stalls.pause();
   return -1;
 }

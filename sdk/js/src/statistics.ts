@@ -81,13 +81,14 @@ export class StatisticsReader {
     const local = statistics.localStatistics;
     const captured = new Map<string, number>();
     for (const entry of upEntries) {
-      if (entry.type === 'media-source' && entry['kind'] === 'video') captured.set(entry.id, number(entry['framesPerSecond']));
+      if (entry.type !== 'media-source') continue;
+      if (entry['kind'] === 'audio') local.audio.audioLevel = number(entry['audioLevel']);
+      else captured.set(entry.id, number(entry['framesPerSecond']));
     }
     const subMid = this.#midOf(session, 'sub');
     let upSent = 0;
     let upLost = 0;
     for (const entry of upEntries) {
-      if (entry.type === 'media-source' && entry['kind'] === 'audio') local.audio.audioLevel = number(entry['audioLevel']);
       if (entry.type === 'remote-inbound-rtp') upLost += number(entry['packetsLost']);
       if (entry.type !== 'outbound-rtp') continue;
       upSent += number(entry['packetsSent']);
@@ -99,9 +100,10 @@ export class StatisticsReader {
       } else if (bitrate > 0) {
         const isSub = entry['mid'] === subMid;
         const isSmall = typeof entry['rid'] === 'string' && entry['rid'] !== 'f';
-        local.video.push({ ...picture(entry), bitrate, videoType: isSub ? 'sub' : isSmall ? 'small' : 'big' });
+        const sent = picture(entry);
+        local.video.push({ ...sent, bitrate, videoType: isSub ? 'sub' : isSmall ? 'small' : 'big' });
         if (!isSmall) {
-          const { width, height, frameRate } = picture(entry);
+          const { width, height, frameRate } = sent;
           digest.Up.push([isSub ? 'sub' : 'main', captured.get(String(entry['mediaSourceId'])) ?? -1, frameRate, width, height]);
         }
       }
@@ -130,8 +132,9 @@ export class StatisticsReader {
       } else {
         const videoType = source.kind === 'sub' ? 'sub' : 'big';
         const paused = session.isInRoom ? session.watcher.pausedBy(source.userId, source.kind) : undefined;
-        remote.video.push({ ...picture(entry), bitrate, videoType, jitterBufferDelay, ...(paused && { paused }) });
-        const { width, height, frameRate } = picture(entry);
+        const shown = picture(entry);
+        remote.video.push({ ...shown, bitrate, videoType, jitterBufferDelay, ...(paused && { paused }) });
+        const { width, height, frameRate } = shown;
         const isMuted = session.streams.get(source.userId)?.get(source.kind)?.isMuted !== false;
         const isToBeShown = !source.isPaused && !isMuted && (paused === undefined || paused === 'network');
         const stalled = stalledMs(source.track, isToBeShown);
