@@ -7,13 +7,9 @@ mod harness;
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use harness::receiver::{Answer, Received, Receiver};
+use harness::receiver::{Answer, Received, Receiver, sign};
 use harness::{Server, offer};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 const ALLOWED: &[(&str, &str)] =
     &[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_WEBHOOKS__ALLOW_PRIVATE", "true")];
@@ -74,12 +70,6 @@ fn told_of(event: &Received) -> Value {
         info.as_object_mut().unwrap().remove(name).unwrap();
     }
     info
-}
-
-fn sign(key: &str, text: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
-    mac.update(text.as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
 }
 
 #[tokio::test]

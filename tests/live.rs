@@ -8,15 +8,11 @@ mod harness;
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use harness::receiver::Receiver;
+use harness::receiver::{Received, Receiver, sign};
 use harness::rtc::by_sdk;
 use harness::script::Script;
 use harness::{ADMIN, Server, names, now};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 static ONE_AT_A_TIME: Turns = Turns(Semaphore::const_new(2));
@@ -723,7 +719,6 @@ async fn the_room_layer_does_what_its_table_says() {
     );
 }
 
-/// Two who publish, and one who plays them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_apps_server_is_told_of_what_browsers_publish() {
     let _turn = ONE_AT_A_TIME.lock().await;
@@ -741,24 +736,14 @@ async fn the_apps_server_is_told_of_what_browsers_publish() {
     browsers(&server, "bells").hear();
 
     let numbers = [101, 103, 103, 201, 203, 205, 202, 201, 206, 204, 104];
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    let told = loop {
-        let mut told = receiver.all();
-        told.sort_by_key(|one| one.body["EventInfo"]["EventMsTs"].as_u64());
-        let of_ann = told.iter().position(|one| one.body["EventType"] == 104);
-        if let Some(end) = of_ann {
-            told.truncate(end + 1);
-            break told;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{told:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let is_over = |one: &Received| one.body["EventType"] == 104;
+    let mut told = receiver.wait_for_all(|all| all.iter().any(is_over)).await;
+    told.sort_by_key(|one| one.body["EventInfo"]["EventMsTs"].as_u64());
+    told.truncate(told.iter().position(is_over).unwrap() + 1);
     let found: Vec<u64> = told.iter().map(|one| one.body["EventType"].as_u64().unwrap()).collect();
     assert_eq!(found, numbers);
     for one in &told {
-        let mut mac = Hmac::<Sha256>::new_from_slice(b"Abc123").unwrap();
-        mac.update(one.text.as_bytes());
-        assert_eq!(one.headers["sign"], STANDARD.encode(mac.finalize().into_bytes()).as_str());
+        assert_eq!(one.headers["sign"], sign("Abc123", &one.text).as_str());
         let (group, kind) = (&one.body["EventGroupId"], one.body["EventType"].as_u64().unwrap());
         assert_eq!(*group, kind / 100, "{one:?}");
         assert_eq!(one.body["EventInfo"]["RoomId"], "bell");
@@ -774,6 +759,7 @@ async fn the_apps_server_is_told_of_what_browsers_publish() {
     }
 }
 
+/// Two who publish, and one who plays them.
 fn whip_request(server: &Server, url: &str) -> Value {
     json!({
         "url": url, "room": "stage", "player": server.sig("ben"),
@@ -868,20 +854,12 @@ async fn what_stands_still_for_one_is_told_of_it_and_of_nobody_else() {
         body
     };
     let detail = with(json!({"CommId": rooms["RoomList"][0]["CommId"], "DataType": ["all"]}));
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     let is_written = |answer: &Value| {
         let data = answer["Data"].as_array().unwrap();
         let of = |user: &str| data.iter().any(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
         of("ben") && of("cat")
     };
-    while !is_written(&key.call("DescribeCallDetailInfo", detail.clone()).await) {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{:#}",
-            key.call("DescribeCallDetailInfo", detail).await
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    key.wait_for("DescribeCallDetailInfo", &detail, is_written).await;
     let real_time =
         json!({"SdkAppId": app.to_string(), "StartTime": began, "EndTime": now() + 60, "RoomId": "still"});
     let calls = json!([

@@ -6,25 +6,9 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::rtc::{Caller, by_sdk};
+use harness::rtc::by_sdk;
 use harness::{Server, now, offer};
 use serde_json::{Value, json};
-
-/// How long what happened may take to be seen: what is committed once a second is looked for once a second.
-const SOON: Duration = Duration::from_secs(20);
-
-/// Calls until the answer is what is waited for.
-async fn wait_for(key: &Caller, action: &str, body: &Value, is_it: impl Fn(&Value) -> bool) -> Value {
-    let deadline = tokio::time::Instant::now() + SOON;
-    loop {
-        let answer = key.call(action, body.clone()).await;
-        if is_it(&answer) {
-            return answer;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{action} {body}: {answer}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 fn texts<'a>(list: &'a Value, name: &str) -> Vec<&'a str> {
     list.as_array().unwrap().iter().map(|one| one[name].as_str().unwrap()).collect()
@@ -53,7 +37,7 @@ async fn what_happened_in_a_room_is_answered_to_the_official_sdks() {
         window
     };
     let is_there = |answer: &Value| answer["Total"] == 2;
-    let rooms = wait_for(&key, "DescribeRoomInfo", &both, is_there).await;
+    let rooms = key.wait_for("DescribeRoomInfo", &both, is_there).await;
     assert_eq!(texts(&rooms["RoomList"], "RoomString"), ["77", "77"], "the number, and the text");
     let numbered = format!("{app}_77_");
     let ids = texts(&rooms["RoomList"], "CommId");
@@ -64,7 +48,7 @@ async fn what_happened_in_a_room_is_answered_to_the_official_sdks() {
         ask
     };
     let has_left = |answer: &Value| answer["UserList"][1]["Finished"] == true;
-    wait_for(&key, "DescribeUserInfo", &ask, has_left).await;
+    key.wait_for("DescribeUserInfo", &ask, has_left).await;
     let with = |name: &str, value: Value| {
         let mut ask = ask.clone();
         ask[name] = value;

@@ -8,8 +8,19 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// How the RTC's event callbacks are signed.
+pub fn sign(key: &str, text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
 
 /// One request that came.
 #[derive(Clone, Debug)]
@@ -87,13 +98,26 @@ impl Receiver {
     }
 
     pub async fn wait_until(&self, command: &str, done: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+        self.until(|| self.of(command), done).await
+    }
+
+    /// The same of everything.
+    pub async fn wait_for_all(&self, done: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+        self.until(|| self.all(), done).await
+    }
+
+    async fn until(
+        &self,
+        look: impl Fn() -> Vec<Received>,
+        done: impl Fn(&[Received]) -> bool,
+    ) -> Vec<Received> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let received = self.of(command);
+            let received = look();
             if done(&received) {
                 return received;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{command}: only {received:#?}");
+            assert!(tokio::time::Instant::now() < deadline, "only {received:#?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

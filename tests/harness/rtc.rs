@@ -145,6 +145,19 @@ impl Caller {
         self.send(&self.post(action, &body.to_string())).await.response()
     }
 
+    /// Calls until the answer is what is waited for.
+    pub async fn wait_for(&self, action: &str, body: &Value, is_it: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = self.call(action, body.clone()).await;
+            if is_it(&answer) {
+                return answer;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{action} {body}: {answer}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The code of a refusal; "" of a success.
     pub async fn code(&self, action: &str, body: Value) -> String {
         code(&self.call(action, body).await)

@@ -5,7 +5,7 @@ import { Narrow, join, through } from './narrow.mjs';
 const CALL = { RoomType: 'Conference' };
 
 /** In the page: a tone whose loudness can be changed. */
-function tone({ pitch, profile = 'standard' }) {
+export function tone({ pitch, profile = 'standard' }) {
   const context = new AudioContext();
   const oscillator = new OscillatorNode(context, { frequency: pitch });
   const gain = new GainNode(context, { gain: 0 });

@@ -1,16 +1,7 @@
 // What stands still for somebody whose link fails for a moment, and for nobody else.
 import { hears, open, pause, rest, seesFrames } from './browsers.mjs';
 import { Narrow, join, through } from './narrow.mjs';
-
-/** In the page: a tone that goes on. */
-function hum() {
-  const context = new AudioContext();
-  const oscillator = new OscillatorNode(context, { frequency: 440 });
-  const end = context.createMediaStreamDestination();
-  oscillator.connect(end);
-  oscillator.start();
-  return trtc.startLocalAudio({ option: { audioTrack: end.stream.getAudioTracks()[0] } });
-}
+import { tone } from './sound.mjs';
 
 /** Two watch one who publishes; the link of one of them is cut twice for a second and a half. */
 export async function stalls(browser) {
@@ -18,7 +9,8 @@ export async function stalls(browser) {
   const ann = await open(browser, 'ann');
   await ann.evaluate(() => enter('still', 'anchor'));
   await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)'), profile: { width: 320, height: 240, frameRate: 20, bitrate: 300 }, small: false } }));
-  await ann.evaluate(hum);
+  await ann.evaluate(tone, { pitch: 440 });
+  await ann.evaluate(() => speak(1));
   const narrow = await Narrow.start();
   const ben = await open(browser, 'ben', through(narrow));
   const cat = await open(browser, 'cat');
