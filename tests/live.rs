@@ -481,6 +481,22 @@ async fn a_page_without_modules_has_the_client_as_a_global() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_camera_comes_back_with_its_layers() {
+    let _turn = ONE_AT_A_TIME.share().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "again").hear()["result"].take();
+
+    let (screen, first) = ("video 1 inactive 0", "video 0 inactive 0");
+    assert_eq!(saw["without"], json!([first, screen]), "{saw}");
+    assert_eq!(saw["layered"], json!([first, screen, "video 2 sendonly 2"]), "{saw}");
+    assert_eq!(saw["off"], json!([first, screen, "video 2 inactive 2"]), "{saw}");
+    assert_eq!(saw["back"], saw["layered"], "{saw}");
+    assert_eq!(saw["last"], json!(["video 0 sendonly 0", screen, "video 2 inactive 2"]), "{saw}");
+    assert_eq!(saw["connections"], 1, "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_page_said_last_holds_whatever_it_did_not_wait_for() {
     let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;

@@ -23,6 +23,44 @@ export async function classic(browser) {
   return page.evaluate(() => [typeof TRTC, TRTC.EVENT.TRACK, typeof TRTC.Room, new TRTC.RtcError({ code: 1, message: 'x' }) instanceof Error]);
 }
 
+/** What is on goes off and comes back, in the places that the connection has already, and with its layers. */
+export async function again(browser) {
+  await rest('live_engine_http_srv/create_room', { RoomInfo: { RoomId: 'stairs', ...SEATS } });
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  await ben.evaluate(() => { watchAll(240); return enter('stairs', 'audience'); });
+  await ann.evaluate(() => enter('stairs', 'anchor'));
+  const camera = (small) => ann.evaluate((small) => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)', 640, 480), small, profile: { width: 640, height: 480, frameRate: 15, bitrate: 600 } } }), small);
+  const off = () => ann.evaluate(() => trtc.stopLocalVideo());
+  const lines = () => ann.evaluate(() => peers.findLast((pc) => pc.connectionState !== 'closed' && pc.localDescription).localDescription.sdp.split('\r\nm=').slice(1).map((section) =>
+    [section.split(' ')[0], /a=mid:(\S+)/.exec(section)[1], /a=(sendonly|inactive|recvonly)/.exec(section)[1], section.match(/a=rid:/g)?.length ?? 0].join(' ')));
+  const screen = async () => {
+    await ann.evaluate(() => trtc.startScreenShare());
+    await seesFrames(ben, 'ann', 'sub');
+    await ann.evaluate(() => trtc.stopScreenShare());
+  };
+  const seen = {};
+  await camera(false);
+  await seesFrames(ben, 'ann');
+  await screen();
+  await off();
+  seen.without = await lines();
+  // Sent otherwise it gets a place of its own.
+  await camera('120p');
+  await seesFrames(ben, 'ann');
+  seen.layered = await lines();
+  await screen();
+  await off();
+  seen.off = await lines();
+  await camera('120p');
+  await seesFrames(ben, 'ann');
+  seen.back = await lines();
+  await off();
+  await camera(false);
+  await seesFrames(ben, 'ann');
+  seen.last = await lines();
+  return { ...seen, connections: await ann.evaluate(() => peers.length) };
+}
+
 /** Numbers that are the same in every run. */
 function dice(seed) {
   let state = seed;

@@ -65,6 +65,9 @@ type PublishedStream = NonNullable<Asked<'publish'>['Streams']>[number];
 
 const KINDS: StreamKind[] = ['audio', 'main', 'sub'];
 
+/** How many places a connection has before those that are idle are given to others. */
+const MOST_PLACES = 12;
+
 /**
  * What is published in one room: up to one microphone, one camera and one screen, on one connection. Calls say what is
  * wanted from now on; they are carried out one after the other, so that the last word holds, whatever is under way.
@@ -76,8 +79,8 @@ export class Publisher {
   readonly #turns = new Turns();
   readonly #encryption: Encryption | undefined;
   readonly #outgoing = new Map<StreamKind, Outgoing>();
-  /** Connections keep the places of streams that have ended, for the next of their kind. */
-  readonly #idle = new Map<StreamKind, RTCRtpTransceiver>();
+  /** Connections keep the places of streams that have ended, for the next that is sent alike (`placeOf`). */
+  readonly #idle = new Map<string, RTCRtpTransceiver>();
   /** Something was taken back of which the server does not know yet. */
   #isOwed = false;
   /** What each kind's newest place was made for, which it stays. */
@@ -192,7 +195,7 @@ export class Publisher {
     if (!transceiver || !this.#peer.pc?.getTransceivers().includes(transceiver)) return false;
     transceiver.direction = 'inactive';
     await transceiver.sender.replaceTrack(null);
-    this.#idle.set(kind, transceiver);
+    this.#idle.set(placeOf(kind, transceiver.sender.getParameters().encodings.length, this.#madeFor.get(kind)), transceiver);
     return true;
   }
 
@@ -248,19 +251,24 @@ export class Publisher {
 
   /** A place for a stream: that of the one before, or a new one. */
   #place(pc: RTCPeerConnection, kind: StreamKind, { track, how: { encoding } }: Outgoing): RTCRtpTransceiver {
-    const idle = this.#idle.get(kind);
-    this.#idle.delete(kind);
     // A place keeps the sizes it was made with, so a camera that comes back with others gets a new one.
     const wanted = encodings(encoding);
     const madeFor = placeFor(encoding);
-    if (idle && this.#madeFor.get(kind) === madeFor && idle.sender.getParameters().encodings.length === wanted.length) {
+    this.#madeFor.set(kind, madeFor);
+    const place = placeOf(kind, wanted.length, madeFor);
+    const idle = this.#idle.get(place);
+    this.#idle.delete(place);
+    if (idle && idle.sender.getParameters().encodings.length === wanted.length) {
       idle.direction = 'sendonly';
       void idle.sender.replaceTrack(track);
       return idle;
     }
-    idle?.stop();
+    // Others stay: it may come back as it was, and what took the place of a connection's first m-line would begin all of it anew.
+    if (pc.getTransceivers().length >= MOST_PLACES) {
+      for (const other of this.#idle.values()) other.stop();
+      this.#idle.clear();
+    }
     const transceiver = pc.addTransceiver(track, { direction: 'sendonly', sendEncodings: wanted });
-    this.#madeFor.set(kind, madeFor);
     this.#seal(transceiver, kind);
     prefer(transceiver, encoding?.codec);
     if (encoding?.codec === 'av1') offerDependencies(transceiver);
@@ -395,6 +403,11 @@ export function encodings(encoding: Encoding | undefined): ScalableEncoding[] {
 /** What a connection's place is made for and cannot change. */
 function placeFor({ codec, scalabilityMode, isSimulcast, small }: Partial<Encoding> = {}): string {
   return JSON.stringify([codec, scalabilityMode, isSimulcast, small !== undefined]);
+}
+
+/** Which places can take which streams: of a kind, with so many sizes, made for the same. */
+function placeOf(kind: StreamKind, sizes: number, madeFor = ''): string {
+  return `${kind} ${sizes} ${madeFor}`;
 }
 
 /** The smaller of two sizes, as the page wants it. */

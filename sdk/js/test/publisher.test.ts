@@ -338,6 +338,23 @@ describe('a video that is sent in another way', () => {
     expect(Connection.all[0]?.transceivers.length).toBe(1);
   });
 
+  test('after it was off has a place of each kind, and no more than a dozen', async () => {
+    const [publisher] = make();
+    const ways = [simulcast, layered, { ...simulcast, codec: 'h264' as const }, simulcast, layered];
+    for (const encoding of ways) {
+      await publisher.publish('main', track('camera'), { encoding });
+      await publisher.unpublish('main');
+    }
+    const directions = () => Connection.all.map((one) => one.transceivers.map(({ direction }) => direction));
+
+    expect(directions()).toEqual([['inactive', 'inactive', 'inactive']]);
+    for (let i = 1; i <= 10; i += 1) {
+      await publisher.publish('main', track('camera'), { encoding: { ...layered, scalabilityMode: `L1T1_${i}` } });
+      await publisher.unpublish('main');
+    }
+    expect(directions()).toEqual([[...Array(12).fill('stopped'), 'inactive']]);
+  });
+
   test('that the browser does not know is refused, and all else goes on', async () => {
     const [publisher, server] = make();
     const unknown = { ...layered, scalabilityMode: 'L9T9' };

@@ -152,8 +152,9 @@ impl Line {
             line(out, format_args!("a=rtcp-fb:* ack ccfb"));
         }
         match part {
-            Part::Takes if !self.layers.is_empty() => self.accept_layers(out),
             Part::Sends(sending) => sending.write(out),
+            // Also where nothing flows for now: a browser's sender loses those that an answer does not have, for ever.
+            _ if !self.layers.is_empty() => self.accept_layers(out),
             _ => {}
         }
     }

@@ -204,8 +204,9 @@ impl<'a> Section<'a> {
             simulcast.layers.clear();
         }
         let (sends, receives) = self.direction.or(session.direction).unwrap_or((true, true));
-        // A browser that does not hear of them while an m-line is idle never offers them for what takes its place.
-        if simulcast.layers.is_empty() && (sends || receives) {
+        // What layers are told apart by is kept on m-lines without any, and on idle ones, too: a browser offers no more of it on those
+        // to come than it was answered.
+        if receives && !sends {
             extensions.retain(|agreed| !matches!(agreed.extension, Extension::Rid | Extension::RepairedRid));
         }
         simulcast::describe(&mut simulcast.layers, &self.rids);

@@ -152,6 +152,16 @@ fn require_fit(offer: &str, answer: &str) -> Result<(), String> {
                 return Err(format!("nobody offered the extension {agreed}"));
             }
         }
+        for layer in values(after, "rid") {
+            let is_offered = layer.strip_suffix(" recv").is_some_and(|rid| {
+                let sent = values(before, "rid").into_iter().map(|text| text.split_whitespace());
+                sent.into_iter().any(|mut words| words.next() == Some(rid) && words.next() == Some("send"))
+                    || values(before, "simulcast").iter().any(|list| list.contains(rid))
+            });
+            if !is_offered {
+                return Err(format!("nobody offered the layer {layer}"));
+            }
+        }
         let feedback = values(before, "rtcp-fb");
         for asked in values(after, "rtcp-fb") {
             let (_, what) = asked.split_once(' ').unwrap_or_default();
@@ -1352,16 +1362,28 @@ fn a_player_is_refused_what_it_could_not_decode() {
     assert_eq!(why(&world, &alone, &streams[1..]).as_deref(), Some(told.as_str()));
 }
 
-/// A camera that comes back may do so in the place of one that has gone: it is to have its layers again.
+/// A camera that comes back may do so in the place that it had, or in a new one: it is to have its layers again. A browser's sender
+/// loses layers that an answer does not have, and of extensions offers only those for what is new that all answers had.
 #[test]
-fn an_idle_m_line_keeps_what_layers_are_told_apart_by() {
+fn layers_outlive_the_time_in_which_nothing_flows() {
+    let layers = "a=rid:q send\r\na=rid:f send\r\na=simulcast:send q;f\r\n";
     let mut world = World::new();
-    for (peer, way, expected) in [(20, "inactive", 3), (21, "sendonly", 1)] {
-        let lines = [sound("0", "sendonly"), picture("1", way) + RIDS];
-        let back = if way == "inactive" { "inactive" } else { "recvonly" };
+    for (peer, way, more, expected) in [
+        (20, "sendonly", layers, (3, 2, 1)),
+        (20, "inactive", layers, (3, 2, 1)),
+        (20, "sendonly", layers, (3, 2, 1)),
+        (21, "sendonly", "", (3, 0, 0)),
+        (22, "inactive", "", (3, 0, 0)),
+        // Who only receives has none.
+        (23, "recvonly", "", (1, 0, 0)),
+    ] {
+        let lines = [sound("0", "sendonly"), picture("1", way) + RIDS + more];
+        let back = if way == "sendonly" { "recvonly" } else { "inactive" };
         let row = row(way, Publish, offer("", &lines), &format!("audio recvonly 111; video {back} 96,97"));
         let got = answer(&mut world.shard, peer, &row, world.now);
         assert_eq!(trouble(&row, &got), None);
-        assert_eq!(got.unwrap().matches("a=extmap:").count(), expected, "{way}");
+        let count = |text: &str| got.as_ref().unwrap().matches(text).count();
+        let found = (count("a=extmap:"), count("a=rid:"), count("a=simulcast:recv q;f\r\n"));
+        assert_eq!(found, expected, "{way} {more}");
     }
 }
