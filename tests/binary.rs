@@ -47,7 +47,8 @@ async fn the_command_line_sees_what_the_server_knows() {
     assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 
     let sig = stdout(&server.cli(&["usersig", "--user", "ben", "--expire", "60"]));
-    let said: Value = serde_json::from_str(&stdout(&server.cli(&["usersig", "verify", sig.trim()]))).unwrap();
+    let said: Value =
+        serde_json::from_str(&stdout(&server.cli(&["usersig", "verify", sig.trim(), "--json"]))).unwrap();
     assert_eq!((&said["identifier"], &said["expire"]), (&json!("ben"), &json!(60)));
     assert!(stderr(&server.cli(&["usersig", "verify", "x"])).contains("70003"));
 }
@@ -56,7 +57,7 @@ async fn the_command_line_sees_what_the_server_knows() {
 async fn an_app_made_while_the_server_runs_works_at_once() {
     let mut server = Server::start().await;
     let made: Value =
-        serde_json::from_str(&stdout(&server.cli(&["app", "create", "--name", "second"]))).unwrap();
+        serde_json::from_str(&stdout(&server.cli(&["app", "create", "--name", "second", "--json"]))).unwrap();
     let (first, old_key) = (server.app, server.key.clone());
     server.app = u32::try_from(made["sdkappid"].as_u64().unwrap()).unwrap();
     server.key = usersig::SecretKey::new(made["secret_key"].as_str().unwrap());

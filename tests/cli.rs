@@ -443,6 +443,17 @@ fn completions_and_the_manual_name_every_command() {
         let text = std::fs::read_to_string(out.join(format!("{page}.1"))).unwrap();
         assert!(text.contains(".SH NAME"), "{page}");
     }
+    // Whatever says something says it in JSON too.
+    for page in std::fs::read_dir(&out).unwrap() {
+        let page = page.unwrap();
+        let (name, text) =
+            (page.file_name().into_string().unwrap(), std::fs::read_to_string(page.path()).unwrap());
+        let says_otherwise = ["serve", "completions", "man", "help"]
+            .iter()
+            .any(|command| name == format!("roomful-{command}.1") || name.ends_with("-help.1"));
+        let is_group = text.contains(".SH SUBCOMMANDS") && name != "roomful-usersig.1";
+        assert!(says_otherwise || is_group || text.contains(r"\-\-json"), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -451,12 +462,20 @@ async fn json_is_printed_of_whatever_is_shown() {
     server.create_room_with("r", json!({"SeatTemplate": "Karaoke"})).await;
     let _ann = server.enter("ann", "r").await;
     let copy = server.data.path().join("copy");
+    let key = server.key(&[]).id;
+    let sig = server.sig("ann");
+    let app = server.app;
 
     for command in [
         "app list",
+        "app create --name second",
         "key create",
         "key list",
+        &format!("key disable {key}"),
+        &format!("key enable {key}"),
+        &format!("key delete {key}"),
         "usersig --user ann",
+        &format!("usersig verify {sig}"),
         "room list",
         "room info r",
         "room update r --name x",
@@ -476,6 +495,7 @@ async fn json_is_printed_of_whatever_is_shown() {
         "webhook replay",
         &format!("backup {}", copy.display()),
         "room destroy r",
+        &format!("app rotate-key {app}"),
     ] {
         let answer = said(&server, &command.split(' ').collect::<Vec<_>>());
         assert!(answer.is_object() || answer.is_array(), "{command}: {answer}");

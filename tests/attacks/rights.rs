@@ -224,7 +224,7 @@ async fn what_an_old_key_signed_is_over() {
     let player = server.whep("r", "eve").await;
 
     let app = server.app.to_string();
-    let rotated = server.cli(&["app", "rotate-key", &app]);
+    let rotated = server.cli(&["app", "rotate-key", &app, "--json"]);
     assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
 
     assert_eq!(ann.closed().await, Some(4007));
@@ -238,7 +238,7 @@ async fn what_an_old_key_signed_is_over() {
     assert_eq!(server.resource(&player.1, "eve").await, 404);
 
     let mut ann = server.enter("ann", "r").await;
-    let rotated = server.cli(&["app", "rotate-key", &app, "--keep-sessions"]);
+    let rotated = server.cli(&["app", "rotate-key", &app, "--keep-sessions", "--json"]);
     let record: serde_json::Value = serde_json::from_slice(&rotated.stdout).unwrap();
     server.key = usersig::SecretKey::new(record["secret_key"].as_str().unwrap());
     ann.ok("get_member_list", json!({"RoomId": "r"})).await;

@@ -146,7 +146,7 @@ async fn agree(server: &Server, path: &str, user: &str, offer: String) -> (Strin
 
 /// Another app, whose operator changes its key all the time.
 async fn rekeyed(server: Arc<Server>, seen: Arc<Seen>) {
-    let made = server.cli_with(&["app", "create", "--name", "other"]);
+    let made = server.cli_with(&["app", "create", "--name", "other", "--json"]);
     let made: Value = serde_json::from_slice(&made.stdout).unwrap();
     let app = made["sdkappid"].to_string();
     while seen.goes_on() {

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &str)] =
 type Tenant = (u32, usersig::SecretKey);
 
 fn another_app(server: &Server, name: &str) -> Tenant {
-    let output = server.cli_with(&["app", "create", "--name", name]);
+    let output = server.cli_with(&["app", "create", "--name", name, "--json"]);
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     let app = u32::try_from(made["sdkappid"].as_u64().unwrap()).unwrap();
     (app, usersig::SecretKey::new(made["secret_key"].as_str().unwrap()))

@@ -28,6 +28,8 @@ pub(super) enum Command {
         /// An account that may call the REST API (repeatable)
         #[arg(long = "admin", value_name = "USER", default_value = "administrator")]
         admins: Vec<String>,
+        #[command(flatten)]
+        format: Format,
     },
     /// Give an app a new SecretKey; what was signed with the old one is refused at once, and its sessions end
     RotateKey {
@@ -36,6 +38,8 @@ pub(super) enum Command {
         /// Let those who are there go on, for a change that was planned
         #[arg(long)]
         keep_sessions: bool,
+        #[command(flatten)]
+        format: Format,
     },
 }
 
@@ -43,7 +47,7 @@ impl Command {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<()> {
         match self {
             Command::List { format } => list(place, &format),
-            Command::Create { name, sdkappid, admins } => {
+            Command::Create { name, sdkappid, admins, format } => {
                 let apps = if place.is_new() { Vec::new() } else { place.read_apps()? };
                 let next = apps.iter().map(|app| app.sdkappid.0 + 1).max().unwrap_or(FIRST_APP);
                 let sdkappid = SdkAppId(sdkappid.unwrap_or(next));
@@ -55,13 +59,13 @@ impl Command {
                 let (secret_key, webhook, callbacks) = (random_key()?, None, Vec::new());
                 let app = App { sdkappid, secret_key, name, admins, webhook, callbacks };
                 save(place, &app).await?;
-                print(&app)
+                print(&app, &format)
             }
-            Command::RotateKey { sdkappid, keep_sessions } => {
+            Command::RotateKey { sdkappid, keep_sessions, format } => {
                 let mut app = find(place, Some(sdkappid))?;
                 app.secret_key = random_key()?;
                 write(place, &app, keep_sessions).await?;
-                print(&app)
+                print(&app, &format)
             }
         }
     }
@@ -74,8 +78,7 @@ fn list(place: &Place, format: &Format) -> anyhow::Result<()> {
     }
     let mut table = Table::new(&[("SDKAPPID", Set::Number), ("NAME", Set::Text), ("ADMINS", Set::Text)]);
     for app in &apps {
-        let admins: Vec<_> = app.admins.iter().map(UserId::as_str).collect();
-        table.row([app.sdkappid.to_string(), app.name.clone(), admins.join(", ")]);
+        table.row([app.sdkappid.to_string(), app.name.clone(), admins_of(app)]);
     }
     // A key is as long as a line.
     table.print_with(|row| apps.get(row).map(|app| format!("          key {}", app.secret_key)))
@@ -109,9 +112,19 @@ async fn write(place: &Place, app: &App, keeps_sessions: bool) -> anyhow::Result
     Ok(())
 }
 
-fn print(app: &App) -> anyhow::Result<()> {
-    say(serde_json::to_string_pretty(app)?)?;
-    Ok(())
+fn print(app: &App, format: &Format) -> anyhow::Result<()> {
+    if format.json {
+        return say_json(app);
+    }
+    let App { sdkappid, name, secret_key, .. } = app;
+    say(format_args!(
+        "SdkAppId   {sdkappid}\nName       {name}\nAdmins     {}\nSecretKey  {secret_key}",
+        admins_of(app)
+    ))
+}
+
+fn admins_of(app: &App) -> String {
+    app.admins.iter().map(UserId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The app with that id; without one, the first.

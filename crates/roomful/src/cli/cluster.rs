@@ -25,17 +25,29 @@ pub(super) enum Command {
         format: Format,
     },
     /// Hand over what the node on this data folder has, and send its members elsewhere; ends when it is empty
-    Drain,
+    Drain {
+        #[command(flatten)]
+        format: Format,
+    },
     /// Print a secret for a new cluster
-    Secret,
+    Secret {
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 impl Command {
     pub(super) async fn run(self, folder: &Path, place: &Place) -> anyhow::Result<()> {
         match self {
             Command::Status { format } => status(place, &format).await,
-            Command::Drain => drain(folder).await,
-            Command::Secret => say(cluster::fresh_secret()?),
+            Command::Drain { format } => {
+                drain(folder).await?;
+                if format.json { say_json(&json!({"is_empty": true})) } else { say("the node is empty") }
+            }
+            Command::Secret { format } => {
+                let secret = cluster::fresh_secret()?;
+                if format.json { say_json(&json!({"secret": secret})) } else { say(secret) }
+            }
         }
     }
 }

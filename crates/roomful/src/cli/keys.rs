@@ -32,16 +32,22 @@ pub(super) enum Command {
     Disable {
         /// Its SecretId
         secret_id: String,
+        #[command(flatten)]
+        format: Format,
     },
     /// Let a key that was disabled open again what it did
     Enable {
         /// Its SecretId
         secret_id: String,
+        #[command(flatten)]
+        format: Format,
     },
     /// Delete a key
     Delete {
         /// Its SecretId
         secret_id: String,
+        #[command(flatten)]
+        format: Format,
     },
 }
 
@@ -65,17 +71,25 @@ struct Listed<'a> {
     created_at: u64,
 }
 
+impl<'a> Listed<'a> {
+    fn of(key: &'a ApiKey) -> Self {
+        let ApiKey { secret_id, apps, actions, is_disabled, created_at, .. } = key;
+        Self { secret_id, apps, actions, is_disabled: *is_disabled, created_at: created_at.unix_seconds() }
+    }
+}
+
 impl Command {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<()> {
         match self {
             Command::Create { apps, actions, format } => create(place, apps, actions, &format).await,
             Command::List { format } => list(place, &format),
-            Command::Disable { secret_id } => set_disabled(place, &secret_id, true).await,
-            Command::Enable { secret_id } => set_disabled(place, &secret_id, false).await,
-            Command::Delete { secret_id } => {
+            Command::Disable { secret_id, format } => set_disabled(place, &secret_id, true, &format).await,
+            Command::Enable { secret_id, format } => set_disabled(place, &secret_id, false, &format).await,
+            Command::Delete { secret_id, format } => {
                 let key = find(place, &secret_id)?;
                 let change = Change::DeleteApiKey(key.secret_id.clone());
-                write(place, "/control/keys/delete", &key.secret_id, change).await
+                write(place, "/control/keys/delete", &key.secret_id, change).await?;
+                tell(&key, "deleted", &format)
             }
         }
     }
@@ -118,26 +132,19 @@ async fn create(
 fn list(place: &Place, format: &Format) -> anyhow::Result<()> {
     let keys = place.read_api_keys()?;
     if format.json {
-        let listed: Vec<Listed<'_>> = keys
-            .iter()
-            .map(|key| Listed {
-                secret_id: &key.secret_id,
-                apps: &key.apps,
-                actions: &key.actions,
-                is_disabled: key.is_disabled,
-                created_at: key.created_at.unix_seconds(),
-            })
-            .collect();
-        return say_json(&listed);
+        return say_json(&keys.iter().map(Listed::of).collect::<Vec<_>>());
     }
     let columns =
         [("SECRETID", Set::Text), ("STATE", Set::Text), ("APPS", Set::Text), ("ACTIONS", Set::Text)];
     let mut table = Table::new(&columns);
     for key in &keys {
-        let state = if key.is_disabled { "disabled" } else { "enabled" };
-        table.row([key.secret_id.clone(), state.into(), apps_of(key), actions_of(key)]);
+        table.row([key.secret_id.clone(), state_of(key).into(), apps_of(key), actions_of(key)]);
     }
     table.print()
+}
+
+fn state_of(key: &ApiKey) -> &'static str {
+    if key.is_disabled { "disabled" } else { "enabled" }
 }
 
 fn apps_of(key: &ApiKey) -> String {
@@ -154,9 +161,23 @@ fn find(place: &Place, secret_id: &str) -> anyhow::Result<ApiKey> {
     key.with_context(|| format!("there is no key {secret_id}; see `roomful key list`"))
 }
 
-async fn set_disabled(place: &Place, secret_id: &str, is_disabled: bool) -> anyhow::Result<()> {
+async fn set_disabled(
+    place: &Place,
+    secret_id: &str,
+    is_disabled: bool,
+    format: &Format,
+) -> anyhow::Result<()> {
     let key = ApiKey { is_disabled, ..find(place, secret_id)? };
-    write(place, "/control/keys", &key, Change::PutApiKey(key.clone())).await
+    write(place, "/control/keys", &key, Change::PutApiKey(key.clone())).await?;
+    tell(&key, state_of(&key), format)
+}
+
+/// What has become of a key; in JSON, what it was or is.
+fn tell(key: &ApiKey, done: &str, format: &Format) -> anyhow::Result<()> {
+    if format.json {
+        return say_json(&Listed::of(key));
+    }
+    say(format_args!("key {} is {done}", key.secret_id))
 }
 
 /// Through the running server, which then knows at once; else into the database.

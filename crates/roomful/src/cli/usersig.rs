@@ -35,13 +35,15 @@ enum Command {
     Verify {
         /// The UserSig
         sig: String,
+        #[command(flatten)]
+        format: Format,
     },
 }
 
 impl Options {
     pub(super) fn run(self, place: &Place) -> anyhow::Result<()> {
         match self.command {
-            Some(Command::Verify { sig }) => verify(place, &sig),
+            Some(Command::Verify { sig, format }) => verify(place, &sig, &format),
             None => {
                 let app = apps::find(place, self.sdkappid)?;
                 let user = rooms::UserId::parse_field("--user", &self.user.unwrap_or_default())?;
@@ -58,19 +60,23 @@ impl Options {
     }
 }
 
-fn verify(place: &Place, sig: &str) -> anyhow::Result<()> {
+fn verify(place: &Place, sig: &str, format: &Format) -> anyhow::Result<()> {
     let now = clock::now().unix_seconds();
     let mut error = None;
     for app in place.read_apps()? {
         match ::usersig::verify(&SecretKey::new(app.secret_key), sig, now) {
             Ok(claims) => {
                 claims.require(&claims.identifier, app.sdkappid.0)?;
-                let said = json!({
-                    "identifier": claims.identifier, "sdkappid": claims.sdkappid, "time": claims.issued_at,
-                    "expire": claims.expire, "seconds_left": claims.issued_at + claims.expire - now,
-                });
-                say(serde_json::to_string_pretty(&said)?)?;
-                return Ok(());
+                let Claims { identifier, sdkappid, issued_at, expire, .. } = claims;
+                let left = issued_at + expire - now;
+                if format.json {
+                    return say_json(&json!({
+                        "identifier": identifier, "sdkappid": sdkappid, "time": issued_at, "expire": expire,
+                        "seconds_left": left,
+                    }));
+                }
+                let left = humantime::format_duration(std::time::Duration::from_secs(left));
+                return say(format_args!("of {identifier}, for app {sdkappid}; expires in {left}"));
             }
             // Another app's key may still fit; any other trouble is the same for all.
             Err(found) => error = Some(found),
