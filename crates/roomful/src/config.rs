@@ -634,6 +634,7 @@ mod tests {
                 vec![("ROOMFUL_LIMITS_CALLS_PER_SECOND", "0")],
                 "did you mean ROOMFUL_LIMITS__CALLS_PER_SECOND?",
             ),
+            ("", vec![("ROOMFUL_LISTEN", "0.0.0.0:80")], "did you mean ROOMFUL_SERVER__LISTEN?"),
             ("", vec![("ROOMFUL_TLS__CERTIFICATE", "x")], "did you mean ROOMFUL_TLS__CERT?"),
             ("", vec![("ROOMFUL_WEBHOOK__URI", "x")], "did you mean ROOMFUL_WEBHOOKS__URL?"),
             ("", vec![("ROOMFUL_MEDIA__ADVERTISED", "x")], "did you mean ROOMFUL_MEDIA__ADVERTISE?"),
@@ -650,6 +651,7 @@ mod tests {
             ("ROOMFUL_PORT", "tcp://10.0.0.1:8480"),
             ("ROOMFUL_SERVICE_HOST", "10.0.0.1"),
             ("ROOMFUL_KEY", "x"),
+            ("ROOMFUL_URL", "x"),
         ];
         assert!(load("", &of_others).is_ok(), "not ours to judge");
     }

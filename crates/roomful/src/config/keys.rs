@@ -20,15 +20,17 @@ pub(super) fn in_environment(section: &str, key: &str) -> String {
 /// What a name in the environment names, be it written in capitals or not; `None` for what is not ours.
 ///
 /// # Errors
-/// A name with one underscore where there have to be two sets nothing. Other names that begin alike are for others (Kubernetes sets
-/// `ROOMFUL_PORT` and such for a service called roomful).
+/// A name with one underscore where there have to be two, or without its section, sets nothing. Other names that begin alike are for
+/// others (Kubernetes sets `ROOMFUL_PORT` and such for a service called roomful; the command line has `ROOMFUL_URL` and `ROOMFUL_KEY`).
 pub(super) fn of_environment(known: &[Name], name: &str) -> anyhow::Result<Option<(String, String)>> {
     let begins = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
     let Some(rest) = name.get(PREFIX.len()..).filter(|_| begins) else { return Ok(None) };
     if let Some((section, key)) = rest.split_once("__") {
         return Ok(Some((section.to_lowercase(), key.to_lowercase())));
     }
-    let is_meant = |(section, key): &&Name| rest.eq_ignore_ascii_case(&format!("{section}_{key}"));
+    let is_alone = |key: &str| rest.eq_ignore_ascii_case(key) && !["url", "key"].contains(&key);
+    let is_meant =
+        |(section, key): &&Name| rest.eq_ignore_ascii_case(&format!("{section}_{key}")) || is_alone(key);
     match known.iter().find(is_meant) {
         Some((section, key)) => {
             bail!("unknown configuration key {name}; did you mean {}?", in_environment(section, key))
