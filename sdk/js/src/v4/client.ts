@@ -12,8 +12,8 @@ import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
 import { type ConnectionState, Session, type Streams } from '../session.js';
 import { Turns } from '../turns.js';
 import { heardLevel } from '../watcher.js';
-import { ErrorCode, RtcError4, from, in4 } from './errors.js';
-import type { LocalStream } from './local-stream.js';
+import { ErrorCode, RtcError4, from, in4, wrong } from './errors.js';
+import { LocalStream } from './local-stream.js';
 import { RemoteStream } from './remote-stream.js';
 
 export interface ClientConfig {
@@ -87,15 +87,20 @@ export class Client extends Emitter<ClientEvents> {
 
   constructor(config: ClientConfig) {
     super();
-    for (const name of ['sdkAppId', 'userId', 'userSig'] as const) {
-      if (!config?.[name]) throw new RtcError4(ErrorCode.INVALID_PARAMETER, `createClient: ${name} is missing`);
+    for (const [name, type] of [['sdkAppId', 'number'], ['userId', 'string'], ['userSig', 'string']] as const) {
+      if (!config?.[name]) throw wrong(`createClient: ${name} is missing`);
+      if (typeof config[name] !== type) throw wrong(`createClient: ${name} must be a ${type}`);
     }
+    const { mode = 'rtc' } = config;
+    if (!['rtc', 'live', 'videoCall'].includes(mode)) throw wrong("createClient: mode must be 'rtc' or 'live'");
     this.#config = config;
   }
 
   // Room
 
-  async join({ roomId, role = 'anchor' }: { roomId: number | string; role?: Role; privateMapKey?: string }): Promise<void> {
+  async join(options: { roomId: number | string; role?: Role; privateMapKey?: string }): Promise<void> {
+    if (!options) throw wrong('join: roomId is missing');
+    const { roomId, role = 'anchor' } = options;
     if (this.#session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the room was joined already: call leave first');
     const { sdkAppId, userId, userSig, server, mode = 'rtc', useStringRoomId } = this.#config;
     await in4(async () => {
@@ -118,9 +123,10 @@ export class Client extends Emitter<ClientEvents> {
     }, ErrorCode.JOIN_ROOM_FAILED);
   }
 
+  /** Outside of rooms there is nothing to leave, which pages do all the same when they are closed. */
   async leave(): Promise<void> {
     const session = this.#session;
-    if (!session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'not in a room: call join first');
+    if (!session) return;
     const told = session.leave().catch((error: unknown) => log.info('the server could not be told', error));
     this.#end();
     await told;
@@ -134,8 +140,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async switchRole(role: Role): Promise<void> {
+    if (role !== 'anchor' && role !== 'audience') throw wrong("switchRole: role must be 'anchor' or 'audience'");
+    if (this.#config.mode !== 'live') throw wrong('roles are of mode live');
     const session = this.#inRoom();
-    if (this.#config.mode !== 'live') throw new RtcError4(ErrorCode.INVALID_OPERATION, 'roles are of mode live');
     await in4(
       () =>
         this.#turns.take(async () => {
@@ -172,6 +179,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Sends a stream; with `isAuxiliary`, beside the main one. */
   async publish(stream: LocalStream, { isAuxiliary = false }: { isAuxiliary?: boolean } = {}): Promise<void> {
+    if (!(stream instanceof LocalStream)) throw wrong('publish takes what createStream made');
     const session = this.#inRoom();
     const kind: StreamType = isAuxiliary ? 'sub' : 'main';
     if (this.#role === 'audience') throw new RtcError4(ErrorCode.INVALID_OPERATION, "an audience member does not publish: call switchRole('anchor') first");
@@ -191,6 +199,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async unpublish(stream: LocalStream): Promise<void> {
+    if (!(stream instanceof LocalStream)) throw wrong('unpublish takes what createStream made');
+    // Who is in no room publishes nothing.
+    if (!this.#session) return;
     const session = this.#inRoom();
     if (![...this.#local.values()].includes(stream)) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream is not published');
     await in4(() => this.#turns.take(() => this.#withdraw(session, stream)));
@@ -248,6 +259,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Takes a stream, or of it only what is wanted. */
   async subscribe(stream: RemoteStream, { audio = true, video = true }: { audio?: boolean; video?: boolean } = {}): Promise<void> {
+    requireRemote('subscribe', stream);
     this.#decided.add(stream);
     Object.assign(stream.subscribed, { audio, video });
     await in4(() => this.#watch(this.#inRoom(), stream), ErrorCode.SUBSCRIPTION_TIMEOUT);
@@ -255,6 +267,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async unsubscribe(stream: RemoteStream): Promise<void> {
+    requireRemote('unsubscribe', stream);
     this.#decided.add(stream);
     Object.assign(stream.subscribed, { audio: false, video: false });
     stream.stop();
@@ -345,6 +358,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async setRemoteVideoStreamType(stream: RemoteStream, type: 'big' | 'small'): Promise<void> {
+    requireRemote('setRemoteVideoStreamType', stream);
+    if (type !== 'big' && type !== 'small') throw wrong("setRemoteVideoStreamType: type must be 'big' or 'small'");
     stream.isSmall = type === 'small';
     await in4(() => this.#watch(this.#inRoom(), stream));
   }
@@ -432,6 +447,7 @@ export class Client extends Emitter<ClientEvents> {
   // Levels and statistics
 
   enableAudioVolumeEvaluation(interval = 2_000, enableInBackground = false): void {
+    if (typeof interval !== 'number') throw wrong('interval must be a number');
     clearInterval(this.#volumeTimer);
     if (interval <= 0) return;
     this.#volumeTimer = setInterval(() => {
@@ -454,7 +470,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async getTransportStats(): Promise<{ rtt: number; downlinksRTT: Record<string, number> }> {
-    const { statistics } = await this.#reader.read(this.#inRoom());
+    // Pages go on asking after they have left.
+    if (!this.#session?.isInRoom) return { rtt: 0, downlinksRTT: {} };
+    const { statistics } = await this.#reader.read(this.#session);
     const downlinksRTT = Object.fromEntries(statistics.remoteStatistics.map(({ userId }) => [userId, statistics.rtt]));
     return { rtt: statistics.rtt, downlinksRTT };
   }
@@ -477,13 +495,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #sent(kind: 'audio' | 'main', fields: string[]): Promise<Record<string, Body>> {
-    const session = this.#inRoom();
-    const report = await session.publisher.sender(kind)?.getStats();
-    return { [session.userId]: figures(report, 'outbound-rtp', fields) };
+    const report = this.#session?.isInRoom ? await this.#session.publisher.sender(kind)?.getStats() : undefined;
+    return { [this.#config.userId]: figures(report, 'outbound-rtp', fields) };
   }
 
   async #received(kind: 'audio' | StreamType, fields: string[]): Promise<Record<string, Body>> {
-    const all = [...this.#inRoom().watcher.receivers()].filter(([watched]) => watched.kind === kind);
+    const all = [...(this.#session?.isInRoom ? this.#session.watcher.receivers() : [])].filter(([watched]) => watched.kind === kind);
     const figured = all.map(async ([{ userId }, receiver]) => [userId, figures(await receiver.getStats(), 'inbound-rtp', fields)] as const);
     return Object.fromEntries(await Promise.all(figured));
   }
@@ -502,6 +519,10 @@ export class Client extends Emitter<ClientEvents> {
 
   // What is a service of the cloud
 
+  async callExperimentalAPI(name: string, _options?: object): Promise<never> {
+    throw wrong(`there is no ${name} here`);
+  }
+
   startPublishCDNStream(): Promise<never> {
     return Promise.reject(new RtcError4(ErrorCode.START_PUBLISH_CDN_FAILED, NO_CLOUD));
   }
@@ -517,6 +538,10 @@ export class Client extends Emitter<ClientEvents> {
   stopMixTranscode(): Promise<never> {
     return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, NO_CLOUD));
   }
+}
+
+function requireRemote(name: string, stream: unknown): void {
+  if (!(stream instanceof RemoteStream)) throw wrong(`${name} takes what stream-added told of`);
 }
 
 const keyOf = (userId: string, kind: StreamType): string => `${kind} ${userId}`;

@@ -62,6 +62,17 @@ export class RtcError4 extends Error {
   }
 }
 
+/** What a page gave is of another kind than it must be. */
+export function wrong(message: string): RtcError4 {
+  return new RtcError4(ErrorCode.INVALID_PARAMETER, message);
+}
+
+/** Fails of what is no track; where the browser can tell. */
+export function requireTrack(name: string, value: unknown): void {
+  const type = globalThis.MediaStreamTrack as (abstract new () => unknown) | undefined;
+  if (type ? !(value instanceof type) : !value) throw wrong(`${name} must be a MediaStreamTrack`);
+}
+
 /** Whatever was thrown. Pages of version 4 tell the browser's own refusals of devices by their names. */
 export function from(thrown: unknown, code?: number): RtcError4 {
   if (thrown instanceof RtcError4) return thrown;

@@ -1,7 +1,7 @@
 import { Meter, openCamera, openMicrophone, openScreen } from '../capture.js';
 import { log } from '../log.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from '../profiles.js';
-import { ErrorCode, RtcError4, in4 } from './errors.js';
+import { ErrorCode, RtcError4, in4, requireTrack, wrong } from './errors.js';
 import { type PlayOptions, Stream } from './stream.js';
 
 export interface StreamConfig {
@@ -44,12 +44,13 @@ export class LocalStream extends Stream {
   published: Published | undefined;
 
   constructor(config: StreamConfig) {
-    super(config.userId ?? '');
-    const { audioSource, videoSource, screen, video, audio } = config;
-    if (screen && video) throw new RtcError4(ErrorCode.INVALID_PARAMETER, 'a stream has a camera or a screen: create one of each');
-    if (!audioSource && !videoSource && audio === undefined && video === undefined && !screen) {
-      throw new RtcError4(ErrorCode.INVALID_PARAMETER, 'createStream needs audio, video, screen, audioSource or videoSource');
+    super(config?.userId ?? '');
+    if (!config) throw wrong('createStream: say what the stream is made of');
+    for (const name of ['audio', 'video', 'screen', 'screenAudio', 'mirror'] as const) {
+      if (config[name] != null && typeof config[name] !== 'boolean') throw wrong(`createStream: ${name} must be a boolean`);
     }
+    for (const name of ['audioSource', 'videoSource'] as const) if (config[name] != null) requireTrack(`createStream: ${name}`, config[name]);
+    if (config.screen && config.video) throw wrong('a stream has a camera or a screen: create one of each');
     this.config = config;
   }
 
@@ -57,13 +58,13 @@ export class LocalStream extends Stream {
     return 'local';
   }
 
-  /** Opens what it is made of. */
+  /** Opens what it is made of, once. */
   async initialize(): Promise<void> {
-    if (this.#isInitialized) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream was initialized already');
+    if (this.#isInitialized) return;
     await in4(async () => {
       const { audio, video, screen, screenAudio, audioSource, videoSource, microphoneId } = this.config;
-      this.#audioTrack = audioSource;
-      this.#videoTrack = videoSource;
+      this.#audioTrack = audioSource ?? undefined;
+      this.#videoTrack = videoSource ?? undefined;
       if (screen && !videoSource) {
         const opened = await openScreen({ systemAudio: screenAudio }, profileOf(SCREEN_PROFILES, this.#screenProfile, '1080p'));
         opened.video.addEventListener('ended', () => this.emit('screen-sharing-stopped'));
@@ -134,24 +135,28 @@ export class LocalStream extends Stream {
     return this.#videoTrack !== undefined;
   }
 
-  addTrack(track: MediaStreamTrack): Promise<void> {
+  async addTrack(track: MediaStreamTrack): Promise<void> {
+    requireTrack('addTrack: track', track);
     const former = track.kind === 'audio' ? this.#audioTrack : this.#videoTrack;
-    if (former) return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, `the stream has an ${track.kind} track already: call replaceTrack`));
-    return this.#put(track.kind, track);
+    if (former) throw new RtcError4(ErrorCode.INVALID_OPERATION, `the stream has an ${track.kind} track already: call replaceTrack`);
+    await this.#put(track.kind, track);
   }
 
-  removeTrack(track: MediaStreamTrack): Promise<void> {
-    if (track.kind === 'audio') return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, 'audio cannot be removed: mute it'));
-    if (track !== this.#videoTrack) return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream does not have this track'));
-    return this.#put(track.kind, undefined);
+  async removeTrack(track: MediaStreamTrack): Promise<void> {
+    requireTrack('removeTrack: track', track);
+    if (track !== this.#audioTrack && track !== this.#videoTrack) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream does not have this track');
+    await this.#put(track.kind, undefined);
   }
 
-  replaceTrack(track: MediaStreamTrack): Promise<void> {
-    return this.#put(track.kind, track);
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    requireTrack('replaceTrack: track', track);
+    await this.#put(track.kind, track);
   }
 
   /** Another camera or microphone. */
   async switchDevice(type: 'audio' | 'video', deviceId: string): Promise<void> {
+    if (type !== 'audio' && type !== 'video') throw wrong("switchDevice: type must be 'audio' or 'video'");
+    if (typeof deviceId !== 'string') throw wrong('switchDevice: deviceId must be a string');
     if (!this.#isInitialized) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'call initialize first');
     await in4(async () => {
       if (type === 'audio') {
@@ -238,7 +243,9 @@ export class LocalStream extends Stream {
 
 /** Names that no version knows are found in pages; they change nothing, as with the original, but for a word. */
 function isKnown(profiles: object, profile: unknown): boolean {
-  if (typeof profile !== 'string' || Object.hasOwn(profiles, profile)) return true;
+  if (typeof profile === 'object' && profile !== null) return true;
+  if (typeof profile !== 'string') throw wrong('a profile is a name, or an object with what it is to be');
+  if (Object.hasOwn(profiles, profile)) return true;
   log.warn(`there is no profile ${profile}: the stream stays as it is; there are ${Object.keys(profiles).join(', ')}`);
   return false;
 }

@@ -1,7 +1,7 @@
 import { Emitter } from '../emitter.js';
 import type { PlayerState } from '../playing.js';
 import { AudioPlayer, VideoPlayer } from '../views.js';
-import { ErrorCode, RtcError4 } from './errors.js';
+import { ErrorCode, RtcError4, wrong } from './errors.js';
 
 export interface StreamEvents {
   'player-state-changed': [{ type: 'audio' | 'video'; state: PlayerState; reason: string }];
@@ -66,9 +66,9 @@ export abstract class Stream extends Emitter<StreamEvents> {
   abstract getAudioLevel(): number;
 
   /** The picture as it is, as a data URL. */
-  getVideoFrame(): string {
+  getVideoFrame(): string | null {
     const { element } = this.video;
-    if (!element || element.videoWidth === 0) return '';
+    if (!element || element.videoWidth === 0) return null;
     const canvas = document.createElement('canvas');
     [canvas.width, canvas.height] = [element.videoWidth, element.videoHeight];
     canvas.getContext('2d')?.drawImage(element, 0, 0);
@@ -97,6 +97,7 @@ export abstract class Stream extends Emitter<StreamEvents> {
 
   /** From 0 to 1, and above where it is to be louder than it is. */
   setAudioVolume(volume: number): void {
+    if (typeof volume !== 'number' || Number.isNaN(volume)) throw wrong('volume must be a number');
     this.audio.volume = volume * 100;
   }
 
