@@ -30,6 +30,8 @@ const INTENDED = {
   'startLocalVideo small "8K"': REFUSED,
   'startLocalVideo qosPreference "nice"': REFUSED,
   'startLocalAudio profile "loud"': REFUSED,
+  'startLocalVideo of a sound': REFUSED,
+  'startLocalAudio of a picture': FINER,
   'startScreenShare a profile that is not there': REFUSED,
   'startPlugin AudioMixer without url': FINER,
   'startPlugin AudioMixer of no sound': FINER,
@@ -100,10 +102,14 @@ function calls() {
   rejects('stopRemoteVideo', 'outside', { userId: 'ben', streamType: 'main' });
   rejects('stopRemoteVideo', '*', { userId: '*' });
   rejects('stopRemoteVideo', 'nothing');
+  rejects('stopRemoteVideo', 'which', { userId: 'ben' });
+  rejects('stopRemoteVideo', 'another stream', { userId: 'ben', streamType: 'third' });
   call('setRemoteAudioVolume outside', (trtc) => trtc.setRemoteAudioVolume('ben', 50));
   call('setRemoteAudioVolume a text', (trtc) => trtc.setRemoteAudioVolume('ben', 'loud'));
   call('setRemoteAudioVolume below 0', (trtc) => trtc.setRemoteAudioVolume('ben', -1));
   call('setRemoteAudioVolume above 100', (trtc) => trtc.setRemoteAudioVolume('ben', 150));
+  for (const [label, args] of Object.entries({ nobody: [5, 50], 'without a volume': ['ben'], everybody: ['*', 50] })) call(`setRemoteAudioVolume ${label}`, (trtc) => trtc.setRemoteAudioVolume(...args));
+  call('sendCustomMessage promises', (trtc) => { const sent = trtc.sendCustomMessage({ cmdId: 'x' }); sent.catch(() => undefined); return typeof sent.then; });
   call('sendCustomMessage outside', (trtc) => trtc.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1) }));
   call('sendCustomMessage nothing', (trtc) => trtc.sendCustomMessage());
   call('sendCustomMessage cmdId 0', (trtc) => trtc.sendCustomMessage({ cmdId: 0, data: new ArrayBuffer(1) }));
@@ -121,6 +127,9 @@ function calls() {
   call('getVideoSnapshot', (trtc) => trtc.getVideoSnapshot());
   call('enableAudioVolumeEvaluation', (trtc) => { trtc.enableAudioVolumeEvaluation(500); trtc.enableAudioVolumeEvaluation(0); });
   call('enableAudioVolumeEvaluation a text', (trtc) => trtc.enableAudioVolumeEvaluation('often'));
+  call('enableAudioVolumeEvaluation behind a text', (trtc) => trtc.enableAudioVolumeEvaluation(1000, 'x'));
+  call('on nothing', (trtc) => trtc.on('error'));
+  call('errors as JSON', (trtc) => trtc.enterRoom({}).then(() => undefined, (error) => [error instanceof Error, Object.keys(error).sort()]));
   call('on returns', (trtc) => trtc.on('error', () => undefined) === trtc);
   call('off returns', (trtc) => trtc.off('*') === trtc);
   call('off of what was never on', (trtc) => trtc.off('error', () => undefined) === trtc);
@@ -133,6 +142,20 @@ function calls() {
   rejects('stopLocalVideo', 'off');
   rejects('stopScreenShare', 'off');
   rejects('startLocalVideo', 'nowhere', { view: 'nowhere' });
+  for (const [label, view] of Object.entries({ 'an empty id': '', 'a list of ids': ['beside'], 'an empty list': [], 'a list of numbers': [5], 'an object': {}, 'no view': null })) rejects('startLocalVideo', label, { view });
+  for (const method of ['updateLocalAudio', 'updateLocalVideo', 'updateScreenShare', 'updateRemoteVideo']) rejects(method, 'nothing');
+  call('updateLocalVideo nothing while it is on', async (trtc) => { await trtc.startLocalVideo(); await trtc.updateLocalVideo(); });
+  call('updateLocalVideo nowhere', async (trtc) => { await trtc.startLocalVideo({ view: 'beside' }); await trtc.updateLocalVideo({ view: 'nowhere' }); });
+  call('updateLocalVideo {}', async (trtc) => { await trtc.startLocalVideo({ view: 'beside' }); await trtc.updateLocalVideo({}); return document.querySelectorAll('#beside video').length; });
+  call('startLocalVideo of a sound', async (trtc) => trtc.startLocalVideo({ option: { videoTrack: (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks()[0] } }));
+  call('startLocalAudio of a picture', async (trtc) => trtc.startLocalAudio({ option: { audioTrack: (await navigator.mediaDevices.getUserMedia({ video: true })).getVideoTracks()[0] } }));
+  call("a page's own track", async (trtc) => {
+    const [track] = (await navigator.mediaDevices.getUserMedia({ video: true })).getVideoTracks();
+    await trtc.startLocalVideo({ option: { videoTrack: track } });
+    const isGiven = trtc.getVideoTrack() === track;
+    await trtc.stopLocalVideo();
+    return [isGiven, track.readyState];
+  });
   for (const [option, values] of Object.entries({ cameraId: [5], profile: ['8K', 5], fillMode: ['zoom'], mirror: ['left', 5], useFrontCamera: ['yes'], rotation: [45], small: ['8K'], qosPreference: ['nice'], videoTrack: ['x'] })) {
     for (const value of values) rejects('startLocalVideo', `${option} ${JSON.stringify(value)}`, { option: { [option]: value } });
   }
@@ -201,6 +224,7 @@ function calls() {
   call('getSpeakerList', async (_, TRTC) => (await TRTC.getSpeakerList()).length > 0);
   call('setLogLevel', (_, TRTC) => TRTC.setLogLevel(5));
   call('setCurrentSpeaker wrong', (_, TRTC) => TRTC.setCurrentSpeaker(''));
+  call('create null', (_, TRTC) => typeof TRTC.create(null).on);
   call('create wrong', (_, TRTC) => typeof TRTC.create({ plugins: [] }).on);
   for (const name of ['EVENT', 'TYPE', 'ERROR_CODE']) call(name, (_, TRTC) => Object.entries(TRTC[name]).sort());
   return all;

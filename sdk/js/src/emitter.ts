@@ -4,6 +4,7 @@ export class Emitter<Events extends { [name in keyof Events]: unknown[] }> {
   readonly #handlers = new Map<keyof Events, { handler: unknown; context: unknown }[]>();
 
   on<Name extends keyof Events>(event: Name, handler: (...args: Events[Name]) => void, context?: unknown): this {
+    if (typeof handler !== 'function') throw new TypeError(`the handler of ${String(event)} must be a function`);
     const list = this.#handlers.get(event) ?? [];
     list.push({ handler, context });
     this.#handlers.set(event, list);

@@ -35,6 +35,8 @@ export class RtcError extends Error {
 
   constructor({ code, extraCode, message, functionName, fnName = '', originError }: RtcErrorParams) {
     super(message ?? NAMES.get(code));
+    // Pages write errors into their logs as JSON.
+    Object.defineProperty(this, 'message', { enumerable: true });
     this.name = NAMES.get(code) ?? 'RtcError';
     this.code = code;
     this.extraCode = extraCode;

@@ -3,7 +3,7 @@ import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishReason, Publ
 import { RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
-import { OPTIONS, check } from './options.js';
+import { OPTIONS, check, checkChange } from './options.js';
 import type { StreamKind } from './peer.js';
 import { type Change, Picture, loadImage } from './picture.js';
 import type { Effect, Filter } from './plugin.js';
@@ -155,7 +155,7 @@ export class LocalMedia {
 
   async updateLocalAudio(config: LocalAudioConfig): Promise<void> {
     await named('updateLocalAudio', async () => {
-      check('updateLocalAudio', config, OPTIONS.localAudio);
+      checkChange('updateLocalAudio', config, OPTIONS.localAudio);
       const choice = config.publish ? this.#choose('updateLocalAudio', config) : undefined;
       await this.#turns.audio.take(async () => {
         const audio = this.#localAudio;
@@ -264,7 +264,7 @@ export class LocalMedia {
 
   async updateLocalVideo(config: LocalVideoConfig): Promise<void> {
     await named('updateLocalVideo', async () => {
-      check('updateLocalVideo', config, OPTIONS.localVideo);
+      checkChange('updateLocalVideo', config, OPTIONS.localVideo);
       const choice = config.publish ? this.#choose('updateLocalVideo', config) : undefined;
       await this.#turns.main.take(async () => {
         const video = this.#localVideo;
@@ -389,7 +389,7 @@ export class LocalMedia {
 
   async updateScreenShare(config: ScreenShareConfig): Promise<void> {
     await named('updateScreenShare', async () => {
-      check('updateScreenShare', config, OPTIONS.screen);
+      checkChange('updateScreenShare', config, OPTIONS.screen);
       const choice = config.publish ? this.#choose('updateScreenShare', config) : undefined;
       await this.#turns.sub.take(async () => {
         const screen = this.#screen;

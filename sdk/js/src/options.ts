@@ -5,13 +5,15 @@
 import { invalid } from './errors.js';
 import { log } from './log.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES } from './profiles.js';
+import { type View, elements } from './views.js';
 
 /** One of these types (`typeof`, and `null`), one of these values, a number within bounds, an instance, or options themselves. */
 type Rule =
   | readonly ('boolean' | 'string' | 'number' | 'object' | 'null' | 'function')[]
   | { oneOf: readonly unknown[] }
   | { from: number; to: number }
-  | { like: 'MediaStreamTrack' | 'HTMLElement' }
+  | { like: 'MediaStreamTrack' | 'HTMLElement'; kind?: 'audio' | 'video' }
+  | { shownIn: 'page' }
   | { named: object }
   | { refused: string; only?: unknown }
   | { noted: string }
@@ -23,8 +25,9 @@ const FLAG = ['boolean'] as const;
 const TEXT = ['string'] as const;
 /** One text, or several. */
 const TEXTS = { oneOrMore: 'string' } as const;
-const VIEW = ['string', 'object', 'null'] as const;
-const TRACK = { like: 'MediaStreamTrack' } as const;
+const VIEW = { shownIn: 'page' } as const;
+const AUDIO = { like: 'MediaStreamTrack', kind: 'audio' } as const;
+const VIDEO = { like: 'MediaStreamTrack', kind: 'video' } as const;
 const FILL = { oneOf: ['contain', 'cover', 'fill'] } as const;
 const QOS = { oneOf: ['smooth', 'clear'] } as const;
 const LAYERING: Shape = { codec: TEXT, scalabilityMode: TEXT };
@@ -85,7 +88,7 @@ export const OPTIONS = {
       of: {
         microphoneId: TEXT,
         profile: { named: AUDIO_PROFILES },
-        audioTrack: TRACK,
+        audioTrack: AUDIO,
         captureVolume: { from: 0, to: Infinity },
         earMonitorVolume: { from: 0, to: 100 },
         ...SOUND,
@@ -106,7 +109,7 @@ export const OPTIONS = {
         mirror: { oneOf: [true, false, 'view', 'publish', 'both'] },
         small: { named: VIDEO_PROFILES },
         qosPreference: QOS,
-        videoTrack: TRACK,
+        videoTrack: VIDEO,
         avoidCropping: FLAG,
         rotation: { oneOf: [0, 90, 180, 270] },
         ...LAYERING,
@@ -124,8 +127,8 @@ export const OPTIONS = {
         fillMode: FILL,
         qosPreference: QOS,
         systemAudio: FLAG,
-        audioTrack: TRACK,
-        videoTrack: TRACK,
+        audioTrack: AUDIO,
+        videoTrack: VIDEO,
         captureElement: { like: 'HTMLElement' },
         preferDisplaySurface: { oneOf: ['current-tab', 'tab', 'window', 'monitor'] },
         selfBrowserSurface: { oneOf: ['include', 'exclude'] },
@@ -170,6 +173,12 @@ export function check(functionName: string, options: unknown, shape: Shape, path
   if (shape === OPTIONS.enterRoom) check(functionName, proxyOf(options), SERVERS, 'proxy');
 }
 
+/** The same of a call that says what is to be otherwise. */
+export function checkChange(functionName: string, options: unknown, shape: Shape): void {
+  if (options === undefined) throw invalid(functionName, 'the options are missing: say what is to be otherwise', 5001);
+  check(functionName, options, shape);
+}
+
 function proxyOf({ proxy }: { proxy?: unknown }): unknown {
   return typeof proxy === 'string' ? undefined : proxy;
 }
@@ -199,6 +208,9 @@ function obey(functionName: string, name: string, value: unknown, rule: Rule): v
     if (value === null) return;
     const type = (globalThis as unknown as Record<string, (abstract new () => unknown) | undefined>)[rule.like];
     if (type && !(value instanceof type)) fail(`must be a ${rule.like}`, 5004);
+    if (type && rule.kind && (value as MediaStreamTrack).kind !== rule.kind) fail(`must be a track of ${rule.kind}`, 5004);
+  } else if ('shownIn' in rule) {
+    elements(value as View, functionName);
   } else if ('named' in rule) profile(fail, value, rule.named, name.endsWith('small'));
   else if (!rule.includes((value === null ? 'null' : typeof value) as 'string')) fail(`must be a ${rule.join(' or ')}`, 5002);
 }

@@ -2,13 +2,13 @@ import { PEER_LEAVE_REASON, type RemoteVideoConfig, type StreamType } from './ap
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import { MEDIA_TYPES } from './local.js';
 import { log } from './log.js';
-import { OPTIONS, check } from './options.js';
+import { OPTIONS, check, checkChange } from './options.js';
 import type { StreamKind } from './peer.js';
 import type { Session, Streams } from './session.js';
 import { attend, follow, leave, letGo } from './speakers.js';
 import { keyOf } from './watcher.js';
 import { type Stage, inRoom } from './stage.js';
-import { AudioPlayer, VideoPlayer, elements } from './views.js';
+import { AudioPlayer, VideoPlayer } from './views.js';
 
 interface RemoteVideo {
   player: VideoPlayer;
@@ -79,7 +79,6 @@ export class RemoteMedia {
     await named('startRemoteVideo', async () => {
       check('startRemoteVideo', config, OPTIONS.remoteVideo);
       const { userId, streamType } = required(config, 'startRemoteVideo');
-      elements(config.view);
       const session = inRoom(this.#stage.session, 'startRemoteVideo');
       const streams = session.streams.get(userId);
       if (streams?.get(streamType)?.isMuted !== false) {
@@ -93,7 +92,7 @@ export class RemoteMedia {
 
   async updateRemoteVideo(config: RemoteVideoConfig): Promise<void> {
     await named('updateRemoteVideo', async () => {
-      check('updateRemoteVideo', config, OPTIONS.remoteVideo);
+      checkChange('updateRemoteVideo', config, OPTIONS.remoteVideo);
       const { userId, streamType } = required(config, 'updateRemoteVideo');
       inRoom(this.#stage.session, 'updateRemoteVideo');
       const known = this.#remoteVideos.get(remoteKey(userId, streamType));
@@ -108,6 +107,8 @@ export class RemoteMedia {
     await named('stopRemoteVideo', async () => {
       if (!config) throw invalid('stopRemoteVideo', 'userId is missing', 5001);
       const { userId, streamType } = config;
+      if (userId !== '*' && streamType === undefined) throw invalid('stopRemoteVideo', 'streamType is missing: which video of that user', 5014);
+      if (streamType !== undefined && streamType !== 'main' && streamType !== 'sub') throw invalid('stopRemoteVideo', 'streamType must be main or sub', 5005);
       const all = [...this.#remoteVideos.values()];
       const meant = all.filter(({ config: shown }) => {
         const isUser = userId === '*' || shown.userId === userId;
@@ -233,6 +234,8 @@ export class RemoteMedia {
   }
 
   setRemoteAudioVolume(userId: string, volume: number): void {
+    if (typeof userId !== 'string') throw invalid('setRemoteAudioVolume', 'userId must be a string', 5002);
+    if (volume === undefined) throw invalid('setRemoteAudioVolume', 'volume is missing', 5001);
     if (typeof volume !== 'number' || Number.isNaN(volume)) throw invalid('setRemoteAudioVolume', 'volume must be a number', 5002);
     if (volume < 0) throw invalid('setRemoteAudioVolume', 'volume must be at least 0', 5007);
     this.#volumes.set(userId, volume);

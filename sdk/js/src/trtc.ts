@@ -152,9 +152,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   // Life
 
-  static create(options: TRTCOptions = {}): TRTC {
-    check('create', options, OPTIONS.create);
-    return new TRTC(options);
+  static create(options?: TRTCOptions | null): TRTC {
+    check('create', options ?? undefined, OPTIONS.create);
+    return new TRTC(options ?? {});
   }
 
   static isSupported(): Promise<Support> {
@@ -570,12 +570,14 @@ export class TRTC extends Emitter<TRTCEventTypes> {
 
   /** Up to 1 KiB, at most 30 a second, to everyone in the room. Resolves when the server has it. */
   sendCustomMessage(message: { cmdId: number; data: ArrayBuffer }): Promise<void> {
-    if (!message) throw invalid('sendCustomMessage', 'the message is missing', 5001);
-    check('sendCustomMessage', message, OPTIONS.message);
-    const { cmdId, data } = message;
-    if (!Number.isInteger(cmdId)) throw invalid('sendCustomMessage', 'cmdId must be a number from 1 to 10', 5002);
-    requireBytes('sendCustomMessage', data, 1024);
-    return this.#sendData('sendCustomMessage', cmdId, new Uint8Array(data));
+    return this.#sendData('sendCustomMessage', () => {
+      if (!message) throw invalid('sendCustomMessage', 'the message is missing', 5001);
+      check('sendCustomMessage', message, OPTIONS.message);
+      const { cmdId, data } = message;
+      if (!Number.isInteger(cmdId)) throw invalid('sendCustomMessage', 'cmdId must be a number from 1 to 10', 5002);
+      requireBytes('sendCustomMessage', data, 1024);
+      return [cmdId, new Uint8Array(data)];
+    });
   }
 
   /** Data that goes with a video. It travels beside the video, not within, so that it works whatever the codec. */
@@ -589,13 +591,15 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     const framed = new Uint8Array(2 + data.byteLength);
     framed.set([seiPayloadType, toSubStream ? 1 : 0]);
     framed.set(new Uint8Array(data), 2);
-    void this.#sendData('sendSEIMessage', SEI_CMD_ID, framed);
+    void this.#sendData('sendSEIMessage', () => [SEI_CMD_ID, framed]);
   }
 
-  #sendData(functionName: string, cmdId: number, bytes: Uint8Array): Promise<void> {
-    const session = inRoom(this.#stage.session, functionName);
-    const text = btoa(String.fromCharCode(...bytes));
-    const sent = named(functionName, async () => void (await session.request('send_data', { CmdId: cmdId, Data: text })));
+  #sendData(functionName: string, message: () => [cmdId: number, bytes: Uint8Array]): Promise<void> {
+    const sent = named(functionName, async () => {
+      const [cmdId, bytes] = message();
+      const session = inRoom(this.#stage.session, functionName);
+      await session.request('send_data', { CmdId: cmdId, Data: btoa(String.fromCharCode(...bytes)) });
+    });
     // Most pages do not wait for it.
     sent.catch((error: unknown) => log.warn(`${functionName} was refused`, error));
     return sent;
@@ -618,6 +622,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** Tells volumes so often; none while the page is in the background, unless that is wanted, and none any more from 0 down. */
   enableAudioVolumeEvaluation(interval = 2000, enableInBackground = false): void {
     if (typeof interval !== 'number') throw invalid('enableAudioVolumeEvaluation', 'interval must be a number', 5002);
+    if (typeof enableInBackground !== 'boolean') throw invalid('enableAudioVolumeEvaluation', 'enableInBackground must be a boolean', 5002);
     clearInterval(this.#volumeTimer);
     this.#volumeTimer = undefined;
     if (interval <= 0) {

@@ -27,14 +27,22 @@ function nowhere(): never {
   throw invalid('', 'the video is not shown anywhere: give it a view', 5001);
 }
 
-/** The elements of a view; fails where one is named that is not on the page. */
-export function elements(view: View): HTMLElement[] {
+/** The elements of a view; fails where one is named that is not on the page, and of what is no element. */
+export function elements(view: View, functionName = ''): HTMLElement[] {
   if (view == null) return [];
-  if (Array.isArray(view)) return view;
-  if (typeof view !== 'string') return [view];
+  // By what it is, and not by its class: frames have classes of their own.
+  const isElement = (one: HTMLElement): boolean => one?.nodeType === 1;
+  if (Array.isArray(view)) {
+    if (!view.every(isElement)) throw invalid(functionName, 'a view of several is a list of elements', 5004);
+    return view;
+  }
+  if (typeof view !== 'string') {
+    if (!isElement(view)) throw invalid(functionName, 'view must be an element, its id, or a list of elements', 5002);
+    return [view];
+  }
   const found = document.getElementById(view);
   if (found) return [found];
-  throw invalid('', `there is no element with id ${JSON.stringify(view)} on the page`, 5009);
+  throw invalid(functionName, `there is no element with id ${JSON.stringify(view)} on the page`, 5009);
 }
 
 /** A video, shown in any number of elements of the page. */

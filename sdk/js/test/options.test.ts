@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Autoplay } from '../src/autoplay.js';
 import { openCamera, openMicrophone, openScreen } from '../src/capture.js';
-import { OPTIONS, type Shape, check } from '../src/options.js';
+import { OPTIONS, type Shape, check, checkChange } from '../src/options.js';
 import { SCREEN_PROFILES, VIDEO_PROFILES } from '../src/profiles.js';
 import { encodings } from '../src/publisher.js';
 
@@ -17,7 +17,7 @@ describe('an option', () => {
     [localVideo, { view: null, mute: 'x.png', option: { rotation: 90, mirror: 'both', small: '120p', profile: { width: 1, height: 2, frameRate: 3, bitrate: 4 }, videoTrack: undefined } }],
     [localAudio, { mute: 'microphone', option: { echoCancellation: 'all', captureVolume: 300, earMonitorVolume: 100 } }],
     [screen, { streamType: 'sub', option: { preferDisplaySurface: 'current-tab', selfBrowserSurface: 'exclude' } }],
-    [remoteVideo, { userId: 'a', streamType: 'main', view: 'x', option: { poster: 'p.png', draggable: false } }],
+    [remoteVideo, { userId: 'a', streamType: 'main', view: null, option: { poster: 'p.png', draggable: false } }],
     [enterRoom, { proxy: 'wss://x' }], [enterRoom, { proxy: { iceTransportPolicy: 'relay', turnServer: [] } }], [create, {}],
   ])('is taken as %#', (shape, options) => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
@@ -29,6 +29,8 @@ describe('an option', () => {
   test.each<[string, number, Shape, unknown]>([
     ['the options', 5002, localVideo, null],
     ['publish', 5002, localVideo, { publish: 'yes' }],
+    ['view', 5002, localVideo, { view: {} }],
+    ['a view of several', 5004, localVideo, { view: ['local'] }],
     ['mute', 5005, localAudio, { mute: 'camera' }],
     ['option', 5002, localVideo, { option: 1 }],
     ['option.rotation', 5005, localVideo, { option: { rotation: 45 } }],
@@ -46,9 +48,19 @@ describe('an option', () => {
   });
 
   test('of another type is refused where the browser can tell', () => {
-    vi.stubGlobal('MediaStreamTrack', class {});
+    class Track {
+      constructor(readonly kind: string) {}
+    }
+    vi.stubGlobal('MediaStreamTrack', Track);
+    const taking = (videoTrack: object) => () => check('f', { option: { videoTrack } }, localVideo);
 
-    expect(() => check('f', { option: { videoTrack: {} } }, localVideo)).toThrow(expect.objectContaining({ extraCode: 5004 }));
+    for (const other of [{}, new Track('audio')]) expect(taking(other)).toThrow(expect.objectContaining({ extraCode: 5004 }));
+    expect(taking(new Track('video'))).not.toThrow();
+  });
+
+  test('is to be said where something is to be otherwise', () => {
+    expect(() => checkChange('f', undefined, localVideo)).toThrow(expect.objectContaining({ code: 5000, extraCode: 5001 }));
+    expect(() => checkChange('f', {}, localVideo)).not.toThrow();
   });
 
   test('that has no effect, or is none, is said so once', () => {
