@@ -85,9 +85,9 @@ describe('the delay that a page asks for', () => {
   test('is kept, and what is lost gets its time within it', () => {
     const targets = new JitterTargets({ min: 200, max: 500 });
 
-    expect(targets.target('a', { asked: 0, late: 0 }, 30, 0)).toBe(200);
-    expect(targets.target('a', { asked: 1, late: 0 }, 250, 1_000)).toBe(350);
-    expect(targets.target('a', { asked: 2, late: 0 }, 900, 2_000)).toBe(500);
-    expect(targets.target('a', { asked: 2, late: 0 }, 900, 20_000)).toBe(200);
+    expect(targets.target('a', 0, 30, 0)).toBe(200);
+    expect(targets.target('a', 1, 250, 1_000)).toBe(350);
+    expect(targets.target('a', 2, 900, 2_000)).toBe(500);
+    expect(targets.target('a', 2, 900, 20_000)).toBe(200);
   });
 });
