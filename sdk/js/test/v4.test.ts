@@ -64,6 +64,21 @@ test.each<[string, () => unknown]>([
   expect(await code(work)).toBe(INVALID_PARAMETER);
 });
 
+test('clients and streams work behind the proxies of frameworks', async () => {
+  const wrap = <T extends object>(target: T): T => new Proxy(target, {});
+  const heard = vi.fn();
+  const client = wrap(TRTC.createClient(config));
+  const stream = wrap(TRTC.createStream({ audioSource: new Track('audio') as unknown as MediaStreamTrack }));
+
+  client.on('error', heard).off('error', heard);
+  await client.leave();
+  await stream.initialize();
+  expect([stream.hasAudio(), stream.muteAudio(), stream.sending.captureVolume, stream.getType()]).toEqual([true, true, 100, 'local']);
+  expect(await code(() => client.publish(stream))).toBe(INVALID_OPERATION);
+  stream.close();
+  expect([stream.hasAudio(), Object.keys(client), (client as { __v_skip?: boolean }).__v_skip]).toEqual([false, [], true]);
+});
+
 test('tracks come and go, of sound too', async () => {
   const [sound, picture] = [new Track('audio'), new Track('video')] as unknown as MediaStreamTrack[];
   const stream = TRTC.createStream({ audioSource: sound!, videoSource: picture! });

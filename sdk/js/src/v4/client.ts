@@ -10,6 +10,7 @@ import type { Events } from '../protocol.js';
 import { log } from '../log.js';
 import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
 import { type ConnectionState, Session, type Streams } from '../session.js';
+import { steady } from '../steady.js';
 import { Turns } from '../turns.js';
 import { heardLevel } from '../watcher.js';
 import { ErrorCode, RtcError4, from, in4, wrong } from './errors.js';
@@ -94,6 +95,7 @@ export class Client extends Emitter<ClientEvents> {
     const { mode = 'rtc' } = config;
     if (!['rtc', 'live', 'videoCall'].includes(mode)) throw wrong("createClient: mode must be 'rtc' or 'live'");
     this.#config = config;
+    steady(this);
   }
 
   // Room

@@ -138,7 +138,7 @@ export class LocalStream extends Stream {
   async addTrack(track: MediaStreamTrack): Promise<void> {
     requireTrack('addTrack: track', track);
     const former = track.kind === 'audio' ? this.#audioTrack : this.#videoTrack;
-    if (former) throw new RtcError4(ErrorCode.INVALID_OPERATION, `the stream has an ${track.kind} track already: call replaceTrack`);
+    if (former) throw new RtcError4(ErrorCode.INVALID_OPERATION, `the stream has a track of ${track.kind} already: call replaceTrack`);
     await this.#put(track.kind, track);
   }
 

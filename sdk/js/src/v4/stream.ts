@@ -1,5 +1,6 @@
 import { Emitter } from '../emitter.js';
 import type { PlayerState } from '../playing.js';
+import { steady } from '../steady.js';
 import { AudioPlayer, VideoPlayer } from '../views.js';
 import { ErrorCode, RtcError4, wrong } from './errors.js';
 
@@ -39,6 +40,7 @@ export abstract class Stream extends Emitter<StreamEvents> {
     const onState = (type: 'audio' | 'video') => (state: PlayerState, reason: string) => this.emit('player-state-changed', { type, state, reason });
     this.video = new VideoPlayer({ isMeasured: true, onState: onState('video'), onAutoplayFailed });
     this.audio = new AudioPlayer({ onState: onState('audio'), onAutoplayFailed });
+    steady(this);
   }
 
   getId(): string {
