@@ -171,6 +171,14 @@ function calls() {
   call('startLocalVideo twice', async (trtc) => { await trtc.startLocalVideo(); await trtc.startLocalVideo(); });
   call('startLocalVideo at once twice', async (trtc) => { await Promise.all([trtc.startLocalVideo(), trtc.startLocalVideo()]); });
   call('startLocalVideo and stop', async (trtc) => { await trtc.startLocalVideo({ view: 'beside' }); await trtc.stopLocalVideo(); return [trtc.getVideoTrack(), document.querySelectorAll('#beside video').length]; });
+  for (const option of [{ rotation: 90 }, { rotation: 180, mirror: 'publish' }, { rotation: 270, mirror: 'both' }]) {
+    call(`startLocalVideo as ${JSON.stringify(option)}`, async (trtc) => {
+      await trtc.startLocalVideo({ view: 'beside', option });
+      await new Promise((done) => setTimeout(done, 800));
+      const video = document.querySelector('#beside video');
+      return [video.videoWidth, video.videoHeight, video.style.transform];
+    });
+  }
   call('startLocalVideo in other sizes', async (trtc) => {
     const sizes = [];
     await trtc.startLocalVideo({ option: { profile: '480p' } });

@@ -315,10 +315,12 @@ export class LocalMedia {
     const former = process(video, effects);
     const { option } = video.config;
     const shown = localView(option);
+    // Oneself sees what has been turned and drawn over too.
+    const isChanged = effects.length > 0 || (option?.rotation ?? 0) !== 0;
     // Whose picture is mirrored already sees that.
-    const isTwice = video.picture !== undefined && !video.image && effects.length > 0 && (option?.mirror === 'publish' || option?.mirror === 'both');
+    const isTwice = video.picture !== undefined && !video.image && isChanged && (option?.mirror === 'publish' || option?.mirror === 'both');
     video.player.show(view, { ...shown, mirror: shown.mirror !== isTwice });
-    video.player.play(previewOf(video, effects.length > 0));
+    video.player.play(previewOf(video, isChanged));
     former?.close();
   }
 

@@ -32,8 +32,8 @@ const FILL = { oneOf: ['contain', 'cover', 'fill'] } as const;
 const QOS = { oneOf: ['smooth', 'clear'] } as const;
 const LAYERING: Shape = { codec: TEXT, scalabilityMode: TEXT };
 const SOUND: Shape = { echoCancellation: { oneOf: [true, false, 'all', 'remote-only'] }, autoGainControl: FLAG, noiseSuppression: FLAG };
-const RIGHTS = { noted: 'who may enter and publish is decided by the room itself, without a key' } as const;
-const LATENCY = { noted: 'all that is sent comes with the least delay that the network has' } as const;
+const RIGHTS = { noted: 'the room itself decides who may enter and publish' } as const;
+const LATENCY = { noted: 'all comes as soon as the network lets it' } as const;
 
 const SERVERS: Shape = {
   turnServer: ['object'],
@@ -41,7 +41,7 @@ const SERVERS: Shape = {
   websocketProxy: TEXT,
   unifiedProxy: TEXT,
   loggerProxy: { noted: 'no logs are sent anywhere' },
-  scheduleProxy: { noted: 'there is one server, and nothing to be scheduled' },
+  scheduleProxy: { noted: 'there is nothing to schedule' },
   webtransportProxy: { noted: 'the server is spoken to by WebSocket and WebRTC' },
 };
 
@@ -54,7 +54,7 @@ export const OPTIONS = {
     assetsPath: TEXT,
     enableAutoPlayDialog: FLAG,
     volumeType: { oneOf: [0, 1] },
-    enableAutoSwitchWhenRecapturing: { noted: 'a device that is gone stops; the page is told by device-changed' },
+    enableAutoSwitchWhenRecapturing: { noted: 'the page is told by device-changed' },
     enableVolumeControlInIOS: { noted: 'the volume on iOS is that of its buttons' },
   },
   enterRoom: {
@@ -151,8 +151,8 @@ export const OPTIONS = {
         poster: TEXT,
         pictureInPicture: FLAG,
         fullScreen: FLAG,
-        canvasRender: { refused: 'pictures are shown by video elements, whose track getVideoTrack gives to draw it oneself', only: true },
-        draggable: { refused: 'the element that shows it is the page\'s own to move', only: true },
+        canvasRender: { refused: 'a page can draw the track of getVideoTrack itself', only: true },
+        draggable: { refused: 'its element is the page\'s own to move', only: true },
       },
     },
   },
@@ -175,7 +175,7 @@ export function check(functionName: string, options: unknown, shape: Shape, path
 
 /** The same of a call that says what is to be otherwise. */
 export function checkChange(functionName: string, options: unknown, shape: Shape): void {
-  if (options === undefined) throw invalid(functionName, 'the options are missing: say what is to be otherwise', 5001);
+  if (options === undefined) throw invalid(functionName, 'say what is to be otherwise', 5001);
   check(functionName, options, shape);
 }
 

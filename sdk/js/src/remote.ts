@@ -107,8 +107,9 @@ export class RemoteMedia {
     await named('stopRemoteVideo', async () => {
       if (!config) throw invalid('stopRemoteVideo', 'userId is missing', 5001);
       const { userId, streamType } = config;
-      if (userId !== '*' && streamType === undefined) throw invalid('stopRemoteVideo', 'streamType is missing: which video of that user', 5014);
-      if (streamType !== undefined && streamType !== 'main' && streamType !== 'sub') throw invalid('stopRemoteVideo', 'streamType must be main or sub', 5005);
+      if (streamType !== 'main' && streamType !== 'sub' && (userId !== '*' || streamType !== undefined)) {
+        throw invalid('stopRemoteVideo', 'streamType must be main or sub', streamType === undefined ? 5014 : 5005);
+      }
       const all = [...this.#remoteVideos.values()];
       const meant = all.filter(({ config: shown }) => {
         const isUser = userId === '*' || shown.userId === userId;
@@ -235,8 +236,7 @@ export class RemoteMedia {
 
   setRemoteAudioVolume(userId: string, volume: number): void {
     if (typeof userId !== 'string') throw invalid('setRemoteAudioVolume', 'userId must be a string', 5002);
-    if (volume === undefined) throw invalid('setRemoteAudioVolume', 'volume is missing', 5001);
-    if (typeof volume !== 'number' || Number.isNaN(volume)) throw invalid('setRemoteAudioVolume', 'volume must be a number', 5002);
+    if (typeof volume !== 'number' || Number.isNaN(volume)) throw invalid('setRemoteAudioVolume', 'volume must be a number', volume === undefined ? 5001 : 5002);
     if (volume < 0) throw invalid('setRemoteAudioVolume', 'volume must be at least 0', 5007);
     this.#volumes.set(userId, volume);
     for (const [user, player] of this.#audioPlayers) if (userId === '*' || user === userId) player.volume = volume;

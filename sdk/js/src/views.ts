@@ -31,14 +31,10 @@ function nowhere(): never {
 export function elements(view: View, functionName = ''): HTMLElement[] {
   if (view == null) return [];
   // By what it is, and not by its class: frames have classes of their own.
-  const isElement = (one: HTMLElement): boolean => one?.nodeType === 1;
-  if (Array.isArray(view)) {
-    if (!view.every(isElement)) throw invalid(functionName, 'a view of several is a list of elements', 5004);
-    return view;
-  }
   if (typeof view !== 'string') {
-    if (!isElement(view)) throw invalid(functionName, 'view must be an element, its id, or a list of elements', 5002);
-    return [view];
+    const all = [view].flat();
+    if (all.every((one) => one?.nodeType === 1)) return all;
+    throw invalid(functionName, 'view must be an element, its id, or a list of elements', Array.isArray(view) ? 5004 : 5002);
   }
   const found = document.getElementById(view);
   if (found) return [found];

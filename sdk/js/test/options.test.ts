@@ -30,7 +30,7 @@ describe('an option', () => {
     ['the options', 5002, localVideo, null],
     ['publish', 5002, localVideo, { publish: 'yes' }],
     ['view', 5002, localVideo, { view: {} }],
-    ['a view of several', 5004, localVideo, { view: ['local'] }],
+    ['view', 5004, localVideo, { view: ['local'] }],
     ['mute', 5005, localAudio, { mute: 'camera' }],
     ['option', 5002, localVideo, { option: 1 }],
     ['option.rotation', 5005, localVideo, { option: { rotation: 45 } }],
