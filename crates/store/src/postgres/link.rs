@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::Host;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, SimpleQueryRow, Statement};
 
@@ -24,6 +27,12 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long it may take another program to say something.
+const STRANGER: Duration = Duration::from_secs(2);
+
+/// A client's first question, to which any PostgreSQL has an answer of one byte (SSLRequest).
+const IS_TLS_TAKEN: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// The oldest release that is known to work.
 const OLDEST: u32 = 14;
@@ -213,8 +222,21 @@ impl Link {
     /// Connects, whatever is there.
     pub(super) async fn connect_to_any(target: &Target) -> Result<Self, Error> {
         let connected = timeout(CONNECT, target.config().connect(target.tls())).await;
-        let (client, mut connection) =
-            connected.map_err(|_| silent(CONNECT))?.map_err(|error| refused(target, &error))?;
+        let connected = connected
+            .map_err(|_| silent(CONNECT))
+            .and_then(|made| made.map_err(|error| refused(target, &error)));
+        let (client, mut connection) = match connected {
+            Ok(connected) => connected,
+            Err(Error::Away(text)) => {
+                return Err(match stranger(target).await {
+                    Some(said) => Error::Unusable(format!(
+                        "what answers at {target} is no PostgreSQL: it says {said:?}; name the database's own port"
+                    )),
+                    None => Error::Away(text),
+                });
+            }
+            Err(error) => return Err(error),
+        };
         let has_warned = Arc::new(AtomicBool::new(false));
         let warned = has_warned.clone();
         let driver = tokio::spawn(async move {
@@ -350,6 +372,30 @@ impl Link {
             None => self.client.batch_execute(call.sql).await.map(|()| Vec::new()),
         }
     }
+}
+
+/// What another program says that has the port of the database. One that says nothing may be a database that is in trouble.
+async fn stranger(target: &Target) -> Option<String> {
+    let config = target.config();
+    let ports = config.get_ports();
+    for (at, host) in config.get_hosts().iter().enumerate() {
+        let Host::Tcp(host) = host else { continue };
+        // One port may be that of all hosts.
+        let port = ports.get(at).or(ports.last()).copied().unwrap_or(5432);
+        let heard = timeout(STRANGER, async {
+            let mut stream = TcpStream::connect((host.as_str(), port)).await.ok()?;
+            stream.write_all(&IS_TLS_TAKEN).await.ok()?;
+            let mut heard = [0; 24];
+            let length = stream.read(&mut heard).await.ok()?;
+            heard.get(..length).map(<[u8]>::to_vec)
+        });
+        let Ok(Some(heard)) = heard.await else { continue };
+        // Yes, no, or an error: a database says nothing else to it.
+        if !matches!(heard.first(), None | Some(b'S' | b'N' | b'E')) {
+            return Some(heard.escape_ascii().to_string());
+        }
+    }
+    None
 }
 
 /// Nothing was said for too long.
