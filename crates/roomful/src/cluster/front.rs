@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::carry::carry;
-use super::mesh::{Asked, Mesh, Whose};
+use super::mesh::{Asked, Mesh, Unreached, Whose};
 use crate::door::{Came, Counted, House, Peer, Response, Served, Shared, by_routes, serve, unsure};
 use crate::host;
 use crate::lease::Lease;
@@ -43,6 +43,8 @@ const CONNECT: &str = "/v1/connect";
 
 const TOO_MANY: &str = "the cluster changes hands, and too many wait for that; retry in a moment";
 const NOBODY: &str = "no node of the cluster has the records: its database cannot be reached, or a node is just taking over; retry";
+const UNREACHED: &str = "the node of the cluster that has the records cannot be reached from this one: look at the network between nodes (cluster.listen, \
+     cluster.advertise, UDP); retry, or call another node";
 const LOST: &str = "the node that had the request is gone; it is not known whether it was done";
 const DRAINED: &str = "this node was drained; connect to another";
 
@@ -235,6 +237,7 @@ impl Front {
             _ => Whose::Operator,
         };
         let mut place = None;
+        let mut why_not = NOBODY;
         let since = Instant::now();
         loop {
             if let Some(served) = self.served(way)
@@ -260,6 +263,9 @@ impl Front {
                         });
                     }
                     Err(error) => {
+                        if error.is::<Unreached>() {
+                            why_not = UNREACHED;
+                        }
                         tracing::debug!(
                             node = owner.id,
                             error = format!("{error:#}"),
@@ -278,7 +284,7 @@ impl Front {
             }
             let patience = if self.joined.get().is_some() { PATIENCE } else { ALONE };
             if since.elapsed() >= patience || *self.ending.borrow() {
-                return unsure(about, NOBODY);
+                return unsure(about, why_not);
             }
             sleep(PAUSE).await;
         }

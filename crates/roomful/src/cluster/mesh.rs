@@ -18,8 +18,8 @@ use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    Connecting, Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream, TransportConfig,
-    VarInt,
+    Connecting, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream,
+    TransportConfig, VarInt,
 };
 use store::Known;
 use tokio::sync::{Notify, mpsc};
@@ -95,6 +95,11 @@ impl Whose {
 /// Both directions of a stream.
 pub(super) type Stream = tokio::io::Join<RecvStream, SendStream>;
 
+/// A node is not there, or the way to it is not.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it cannot be reached")]
+pub(super) struct Unreached;
+
 /// A connection to a node, and what that has told this one.
 type There = (Connection, Arc<Heard>);
 
@@ -148,10 +153,13 @@ impl Mesh {
     }
 
     /// A stream on which that node waits for a request, and what it has told this one.
+    ///
+    /// # Errors
+    /// [`Unreached`] is in it where the node is not to be had at all.
     pub(super) async fn open(&self, node: &Known, whose: Whose) -> anyhow::Result<(Stream, Arc<Heard>)> {
         // A node that is gone holds up nobody for longer.
         let (connection, heard) =
-            timeout(CONNECT, self.connection(node)).await.context("it cannot be reached")??;
+            timeout(CONNECT, self.connection(node)).await.context(Unreached)?.context(Unreached)?;
         let ask = async {
             let (mut send, mut recv) = connection.open_bi().await?;
             send.write_all(&whose.bytes()).await?;
@@ -206,9 +214,11 @@ impl Mesh {
             tokio::spawn(async move {
                 let connection = match incoming.await {
                     Ok(connection) => connection,
-                    Err(error) => {
+                    Err(error @ (ConnectionError::TransportError(_) | ConnectionError::VersionMismatch)) => {
                         return tracing::warn!(%error, "another node was refused, or is none of this cluster");
                     }
+                    // It was gone before it was answered, or had no time to wait.
+                    Err(error) => return tracing::debug!(%error, "another node has not connected"),
                 };
                 let (teller, frames) = Teller::new();
                 tokio::spawn(tell(connection.clone(), frames));
