@@ -5,103 +5,17 @@
 
 mod harness;
 
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use harness::nodes::{
+    OTHER_SECRET, TAKEOVER, has_records, id, list, node, nodes, of, refused, resume, settings, status, text,
+};
 use harness::postgres::{Cut, Database, Wire};
-use harness::{ADMIN, BINARY, Client, Server};
-use rand::{RngExt as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
+use harness::{ADMIN, BINARY, Server};
+use serde_json::json;
 use tempfile::TempDir;
-
-const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-const OTHER_SECRET: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-
-/// The longest that a takeover takes: what it takes to see that a node is gone, and to read what it had.
-const TAKEOVER: Duration = Duration::from_secs(20);
-
-fn settings(url: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
-    let settings = [
-        ("ROOMFUL_CLUSTER__URL", url),
-        ("ROOMFUL_CLUSTER__SECRET", SECRET),
-        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
-    ];
-    settings.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string())).collect()
-}
-
-async fn node(url: &str, more: &[(&str, &str)]) -> Server {
-    Server::on(Arc::new(TempDir::new().unwrap()), settings(url, more)).await
-}
-
-/// The first has the records.
-async fn nodes<const N: usize>(url: &str) -> [Server; N] {
-    let mut nodes = Vec::new();
-    for _ in 0..N {
-        nodes.push(node(url, &[]).await);
-    }
-    assert!(has_records(&nodes[0]));
-    nodes.try_into().ok().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn status(node: &Server) -> Value {
-    let said = node.cli(&["cluster", "status", "--json"]);
-    serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{}", text(&said.stderr)))
-}
-
-fn id(node: &Server) -> String {
-    let kept = std::fs::read_to_string(node.data.path().join("node")).unwrap();
-    kept.lines().next().unwrap().to_owned()
-}
-
-fn of<'a>(status: &'a Value, node: &Server) -> &'a Value {
-    let nodes = status["nodes"].as_array().unwrap();
-    nodes.iter().find(|one| one["id"] == id(node)).unwrap_or(&Value::Null)
-}
-
-fn has_records(node: &Server) -> bool {
-    of(&status(node), node)["has_records"] == true
-}
-
-/// Begins a node that is to be refused.
-fn refused(arguments: &[&str], environment: &[(String, String)]) -> String {
-    let data = TempDir::new().unwrap();
-    let Output { status, stderr, .. } = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data.path())
-        .args(arguments)
-        .envs(environment.iter().cloned())
-        .stdout(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(!status.success());
-    text(&stderr)
-}
-
-async fn list(node: &Server, room: &str) -> Vec<String> {
-    node.members(room).await.0
-}
-
-/// Resumes at a node, as clients do: again and again, until it is done.
-async fn resume(node: &Server, token: &str, within: Duration) -> (Client, Value) {
-    let until = Instant::now() + within;
-    loop {
-        if let Some(mut client) = node.try_connect().await
-            && let Some(mut answer) = client.try_call("login", json!({"ResumeToken": token})).await
-            && answer["ErrorCode"] == 0
-        {
-            client.resume_token = answer["Response"]["ResumeToken"].as_str().unwrap().into();
-            return (client, answer["Response"].take());
-        }
-        assert!(Instant::now() < until, "nobody resumes");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 #[tokio::test]
 async fn every_node_answers_alike_and_members_of_one_room_are_at_all_of_them() {
@@ -446,131 +360,6 @@ async fn a_node_that_is_cut_off_from_the_database_lets_go_and_another_takes_over
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(one.sig(ADMIN).len() > 10 && has_records(&two));
-}
-
-/// Who calls any of the nodes, whatever becomes of them.
-#[derive(Clone)]
-struct Caller {
-    http: reqwest::Client,
-    urls: Vec<String>,
-}
-
-impl Caller {
-    fn of(nodes: &[Server]) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        // Any command's; its name is put in later.
-        Self { http, urls: nodes.iter().map(|node| node.url("live_engine_http_srv/COMMAND")).collect() }
-    }
-
-    /// The code that is answered; `None` where the connection is lost.
-    async fn call(&self, node: usize, command: &str, body: &Value) -> Option<u64> {
-        let url = self.urls[node].replace("COMMAND", command);
-        let response = self.http.post(url).body(body.to_string()).send().await.ok()?;
-        assert_eq!(response.status(), 200);
-        response.json::<Value>().await.ok()?["ErrorCode"].as_u64()
-    }
-}
-
-/// Kills, stops and restarts nodes by chance while rooms are made and looked for at all of them: what was acknowledged is there from
-/// then on, whoever is asked. `CLUSTER_TEST_SECONDS` is for how long, `CLUSTER_TEST_SEED` how.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_acknowledged_is_there_whatever_becomes_of_the_nodes() {
-    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
-    let (seconds, seed) = (number("CLUSTER_TEST_SECONDS", 45), number("CLUSTER_TEST_SEED", harness::now()));
-    println!("CLUSTER_TEST_SEED={seed}");
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let (url, _) = Database::shared().own_url();
-    let all = nodes::<3>(&url).await;
-    let caller = Caller::of(&all);
-    let mut nodes = all.map(Some);
-    let until = Instant::now() + Duration::from_secs(seconds);
-
-    let made = Arc::new(Mutex::new(Vec::<String>::new()));
-    let mut tasks = Vec::new();
-    for task in 0..4u64 {
-        let (caller, made) = (caller.clone(), made.clone());
-        let mut random = ChaCha8Rng::seed_from_u64(seed ^ (task + 1));
-        tasks.push(tokio::spawn(async move {
-            let (mut count, mut answered) = (0, 0);
-            while Instant::now() < until {
-                let node = random.random_range(0..3);
-                let known = made.lock().unwrap().len();
-                if task < 2 || known == 0 {
-                    count += 1;
-                    let room = format!("t{task}-{count}");
-                    let body = json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}});
-                    match caller.call(node, "create_room", &body).await {
-                        Some(0) => {
-                            made.lock().unwrap().push(room);
-                            answered += 1;
-                        }
-                        // Not known, or the connection was lost.
-                        Some(100_001) | None => tokio::time::sleep(Duration::from_millis(20)).await,
-                        Some(code) => panic!("{code} to a room that is made"),
-                    }
-                } else {
-                    let room = made.lock().unwrap()[random.random_range(0..known)].clone();
-                    let body = json!({"RoomId": room, "Next": ""});
-                    match caller.call(node, "get_member_list", &body).await {
-                        Some(0) => answered += 1,
-                        Some(100_001) | None => tokio::time::sleep(Duration::from_millis(20)).await,
-                        Some(code) => panic!("{code}: {room} was acknowledged, and is not there"),
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            answered
-        }));
-    }
-
-    while Instant::now() < until {
-        let one = random.random_range(0..3usize);
-        tokio::time::sleep(Duration::from_millis(random.random_range(500..4000))).await;
-        match random.random_range(0..4) {
-            0 | 1 => {
-                let node = nodes[one].as_ref().unwrap();
-                node.signal("STOP");
-                tokio::time::sleep(Duration::from_millis(random.random_range(1000..10_000))).await;
-                node.signal("CONT");
-            }
-            2 => {
-                let mut node = nodes[one].take().unwrap();
-                node.kill();
-                tokio::time::sleep(Duration::from_millis(random.random_range(0..6000))).await;
-                nodes[one] = Some(node.restart_in_place().await);
-            }
-            _ => {
-                let mut node = nodes[one].take().unwrap();
-                assert_eq!(node.terminate().await.0, Some(0));
-                nodes[one] = Some(node.restart_in_place().await);
-            }
-        }
-    }
-    let mut answered = Vec::new();
-    for task in tasks {
-        answered.push(task.await.unwrap());
-    }
-    println!("{answered:?} were answered");
-    assert!(answered.iter().all(|count| *count > 20), "{answered:?}");
-
-    let made = made.lock().unwrap().clone();
-    for node in &nodes {
-        let node = node.as_ref().unwrap();
-        wait_until_ready(node).await;
-        let listed = node.cli(&["room", "list", "--json"]);
-        let listed = text(&listed.stdout);
-        let missing: Vec<&String> =
-            made.iter().filter(|room| !listed.contains(&format!("\"{room}\""))).collect();
-        assert!(missing.is_empty(), "of {} rooms these are gone: {missing:?}", made.len());
-    }
-}
-
-async fn wait_until_ready(node: &Server) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while node.get("/readyz").await.0 != 200 {
-        assert!(Instant::now() < until, "it does not become ready");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 #[tokio::test]

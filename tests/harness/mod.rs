@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod nodes;
 pub mod postgres;
 pub mod receiver;
 pub mod rtc;
@@ -356,9 +357,7 @@ impl Server {
 
     /// As [`Self::connect`]; `None` when there is no server.
     pub async fn try_connect(&self) -> Option<Client> {
-        let url = format!("ws://{}/v1/connect", self.address);
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.ok()?;
-        Some(Client { socket, events: Vec::new(), next_id: 1, resume_token: String::new() })
+        Client::connect_to(&self.address).await
     }
 
     pub async fn log_in(&self, user: &str) -> Client {
@@ -437,6 +436,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// `None` when nobody is there.
+    pub async fn connect_to(address: &str) -> Option<Self> {
+        let (socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://{address}/v1/connect")).await.ok()?;
+        Some(Self { socket, events: Vec::new(), next_id: 1, resume_token: String::new() })
+    }
+
     pub async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }

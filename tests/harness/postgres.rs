@@ -119,42 +119,64 @@ impl Database {
     }
 
     fn run(folder: Arc<Folder>, data: PathBuf, settings: &[&str]) -> Self {
-        let port = free_port();
-        let mut text = std::fs::read_to_string(data.join("postgresql.conf")).unwrap();
-        let sockets = folder.path.display();
+        let database = Self { folder, data, port: free_port() };
+        database.set(settings);
+        database.up();
+        database
+    }
+
+    fn set(&self, settings: &[&str]) {
+        let path = self.data.join("postgresql.conf");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        let sockets = self.folder.path.display();
         text.push_str(&format!(
-            "\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{sockets}'\nshared_buffers = 32MB\n"
+            "\nlisten_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{sockets}'\nshared_buffers = 32MB\n",
+            self.port
         ));
         for setting in settings {
             let (name, value) = setting.split_once('=').unwrap();
             text.push_str(&format!("{name} = '{value}'\n"));
         }
-        std::fs::write(data.join("postgresql.conf"), text).unwrap();
-        let database = Self { folder, data, port };
-        database.up();
-        database
+        std::fs::write(path, text).unwrap();
     }
 
     /// A standby of it.
     pub fn standby(&self) -> Self {
         let data = self.folder.path.join("standby");
-        let mut copy = unprivileged(&self.folder.path, &programs().join("pg_basebackup"));
-        copy.args([
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "postgres",
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-            "-p",
-            &self.port.to_string(),
-        ]);
-        let copied = copy.arg("-D").arg(&data).output().unwrap();
-        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        self.copy_to(&data);
         Self::run(self.folder.clone(), data, &[])
+    }
+
+    /// Is begun anew as a standby of another, where it was.
+    pub fn follow(&self, primary: &Self) {
+        std::fs::remove_dir_all(&self.data).unwrap();
+        primary.copy_to(&self.data);
+        self.set(&[]);
+        self.up();
+    }
+
+    /// From now on commits wait for a standby.
+    pub fn expect_standby(&self) {
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("SELECT pg_reload_conf()");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
+            assert!(Instant::now() < deadline, "no standby comes");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// From now on they do not.
+    pub fn expect_nobody(&self) {
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = ''");
+        self.sql("SELECT pg_reload_conf()");
+    }
+
+    fn copy_to(&self, data: &Path) {
+        let mut copy = unprivileged(&self.folder.path, &programs().join("pg_basebackup"));
+        copy.args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "-p"]);
+        let copied = copy.arg(self.port.to_string()).arg("-D").arg(data).output().unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
     }
 
     fn control(&self, arguments: &[&str]) -> Output {
@@ -196,6 +218,37 @@ impl Database {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let schema = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
         (self.url(&schema), schema)
+    }
+
+    /// Who owns its files.
+    pub fn owner(&self) -> u32 {
+        self.data.metadata().unwrap().uid()
+    }
+
+    /// Waits until it has all that its primary has now.
+    pub fn wait_for(&self, primary: &Self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let there = primary.sql("SELECT pg_current_wal_lsn()");
+        while self.sql(&format!("SELECT pg_last_wal_replay_lsn() >= '{there}'")) != "t" {
+            assert!(Instant::now() < deadline, "the standby is behind");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A backup of a schema, as docs/cluster.md says to make one.
+    pub fn dump(&self, schema: &str) -> String {
+        let mut dump = Command::new(programs().join("pg_dump"));
+        dump.args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-p", &self.port.to_string()]);
+        let done = dump.arg(format!("--schema={schema}")).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// Brings one back.
+    pub fn load(&self, dump: &str) {
+        let mut psql = self.psql().stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        psql.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        assert!(psql.wait().unwrap().success());
     }
 
     fn psql(&self) -> Command {
