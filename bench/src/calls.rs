@@ -39,6 +39,12 @@ impl Load {
 
 /// Sends one request over and over on [`CONNECTIONS`] keep-alive connections.
 pub(crate) async fn load(server: &Process, request: &str) -> anyhow::Result<Load> {
+    load_of(server, &[server], request).await
+}
+
+/// The same where several servers have work with it.
+pub(crate) async fn load_of(server: &Process, all: &[&Process], request: &str) -> anyhow::Result<Load> {
+    let cpu_seconds = || all.iter().map(|one| one.cpu_seconds()).sum::<anyhow::Result<f64>>();
     let request: Arc<[u8]> = request.as_bytes().into();
     let stop = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicU64::new(0));
@@ -64,11 +70,10 @@ pub(crate) async fn load(server: &Process, request: &str) -> anyhow::Result<Load
         }));
     }
     tokio::time::sleep(WARM_UP).await;
-    let (started, cpu, before) = (Instant::now(), server.cpu_seconds()?, count.load(Ordering::Relaxed));
+    let (started, cpu, before) = (Instant::now(), cpu_seconds()?, count.load(Ordering::Relaxed));
     tokio::time::sleep(MEASURED).await;
     let calls = (count.load(Ordering::Relaxed) - before) as f64;
-    let load =
-        Load { calls, cpu_seconds: server.cpu_seconds()? - cpu, seconds: started.elapsed().as_secs_f64() };
+    let load = Load { calls, cpu_seconds: cpu_seconds()? - cpu, seconds: started.elapsed().as_secs_f64() };
     stop.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await??;

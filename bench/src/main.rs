@@ -5,6 +5,7 @@
 mod bare;
 mod calls;
 mod churn;
+mod cluster;
 mod compare;
 mod core;
 mod disk;
@@ -23,7 +24,7 @@ mod sockets;
 
 /// What can be measured; what is measured when nothing is named, and what on top of that.
 const USUAL: [&str; 6] = ["core", "http", "mixed", "logins", "sockets", "history"];
-const ON_TOP: [&str; 1] = ["media"];
+const ON_TOP: [&str; 4] = ["media", "cluster", "cluster-takeover", "cluster-message"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -60,6 +61,9 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
             "logins" => logins::run().await?,
             "sockets" => sockets::run().await?,
             "history" => history::run().await?,
+            "cluster" => cluster::calls().await?,
+            "cluster-takeover" => cluster::takeover().await?,
+            "cluster-message" => cluster::message().await?,
             _ => media::run().await?,
         };
         // At once, so that what was measured is kept whatever becomes of the rest.

@@ -31,6 +31,8 @@ pub struct Member {
     answers: mpsc::Receiver<String>,
     reader: JoinHandle<anyhow::Result<()>>,
     id: u32,
+    /// What resumes its session.
+    token: String,
 }
 
 /// The most of the answer to the upgrade.
@@ -72,8 +74,10 @@ impl Member {
         let (sender, answers) = mpsc::channel(4);
         let writer = Arc::new(Mutex::new(writer));
         let reader = tokio::spawn(read(reader, heard.clone(), Some((sender, writer.clone()))));
-        let mut member = Self { writer, answers, reader, id: 0 };
-        member.call("login", login).await?;
+        let mut member = Self { writer, answers, reader, id: 0, token: String::new() };
+        let answer = member.ask("login", login).await?;
+        let token = answer.split_once(r#""ResumeToken":""#).and_then(|(_, rest)| rest.split_once('"'));
+        member.token = token.map(|(token, _)| token.to_owned()).context("no ResumeToken")?;
         Ok(member)
     }
 
@@ -82,6 +86,15 @@ impl Member {
     /// # Errors
     /// When it is refused, or the connection has ended.
     pub async fn call(&mut self, command: &str, body: &str) -> anyhow::Result<()> {
+        self.ask(command, body).await.map(drop)
+    }
+
+    /// The body of a `login` that resumes its session on another connection.
+    pub fn resumption(&self) -> String {
+        format!(r#"{{"ResumeToken":"{}"}}"#, self.token)
+    }
+
+    async fn ask(&mut self, command: &str, body: &str) -> anyhow::Result<String> {
         self.id += 1;
         let text = format!(r#"{{"id":{},"command":"{command}","body":{body}}}"#, self.id);
         self.writer.lock().await.write_all(&masked_frame(0x81, text.as_bytes())).await?;
@@ -89,7 +102,7 @@ impl Member {
         if !answer.contains(r#""ErrorCode":0"#) {
             bail!("{command}: {answer}");
         }
-        Ok(())
+        Ok(answer)
     }
 
     /// Whether it has not lost its connection.
