@@ -3,11 +3,15 @@
 CARGO ?= cargo
 THIRD_PARTY := tests/third-party
 
-.PHONY: run release simulate test test-api public-pages soak sdk generated lint bench bench-compare bench-media lab lab-short deb deps
+.PHONY: run cluster release simulate test test-api test-cluster public-pages soak sdk generated lint bench bench-compare bench-media bench-cluster lab lab-short deb deps postgresql
 
 run: sdk ## Start the server for development; its data goes to ./data
 	@echo 'building target/quick/roomful, which is soon there; `make release` builds the fastest, target/release/roomful'
 	$(CARGO) run --profile quick --bin roomful -- serve --dev
+
+cluster: sdk postgresql ## Three nodes on this machine, on a PostgreSQL of their own (PORT=8480 is the first one's)
+	$(CARGO) build --profile quick --bin roomful
+	packaging/try-cluster.sh target/quick/roomful
 
 release: sdk ## Build the fastest server, target/release/roomful; it takes about twice as long
 	$(CARGO) build --release --bin roomful
@@ -24,6 +28,9 @@ sdk: sdk/js/dist/roomful-client.js ## The browser client, which the server carri
 
 test-api: deps ## The API against its own OpenAPI document, by schemathesis, at length
 	ROOMFUL_API_EXAMPLES=200 $(CARGO) test --package roomful --test third_party schemathesis -- --nocapture
+
+test-cluster: deps ## Nodes and their database while everything goes wrong, for ten minutes, with a checker
+	CLUSTER_TEST_SECONDS=600 $(CARGO) test --package roomful --test cluster_chance -- --nocapture
 
 sdk/js/dist/roomful-client.js: sdk/js/package-lock.json sdk/js/vite.config.ts sdk/js/served.mjs $(wildcard sdk/js/src/*.ts sdk/js/src/*/*.ts)
 	@command -v npm >/dev/null || { echo "Node is missing: the server is built without the browser client"; exit 0; }; \
@@ -58,6 +65,10 @@ bench-media: ## The figures of the forwarding unit, beside a bare sender and, wh
 	$(CARGO) build --release --workspace
 	bash bench/namespace.sh ./target/release/bench media
 
+bench-cluster: postgresql ## The figures of several nodes, beside one
+	$(CARGO) build --release --workspace
+	./target/release/bench cluster cluster-takeover cluster-message
+
 lab: deps sdk ## What browsers see on the networks people have (SCENARIO=name,... SECONDS=20), beside Janus; as root
 	@command -v janus >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends janus' \
 	  || echo 'Janus cannot be installed: it is not measured beside'
@@ -76,11 +87,14 @@ deb: sdk ## A Debian package of the server, in target/debian
 	./target/release/roomful completions bash > target/packaging/roomful.bash
 	$(CARGO) deb --no-build --package roomful
 
-deps: $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed $(THIRD_PARTY)/.intl/.installed
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends postgresql'
+
+deps: postgresql $(THIRD_PARTY)/node_modules/.installed $(THIRD_PARTY)/.venv/.installed $(THIRD_PARTY)/.intl/.installed
 	@command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends chromium'
 	@command -v curl >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends curl'
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends postgresql'
 	@command -v pgbouncer >/dev/null || ls /usr/sbin/pgbouncer >/dev/null 2>&1 || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends pgbouncer'
+	@command -v faketime >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends faketime'
 	@command -v ip >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends iproute2'
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
