@@ -34,15 +34,15 @@ export async function rest(command, body) {
   return answer.Response;
 }
 
-/** A page of `user` with a client that enters nothing yet. `prepare` runs in it before anything else. */
-export async function open(browser, user, prepare) {
+/** A page of `user`, of that server's, with a client that enters nothing yet. `prepare` runs in it before anything else. */
+export async function open(browser, user, prepare, url = input.url) {
   const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
   // Otherwise the browser answers itself, with any camera and any surface.
   if (input.isAsked) await context.grantPermissions(['camera', 'microphone']);
   const page = await context.newPage();
   page.on('pageerror', (error) => process.stderr.write(`${user}: ${error}\n`));
   if (process.env.SHOW) page.on('console', (line) => process.stderr.write(`${user}: ${line.text()}\n`));
-  await page.goto(`${input.url}/healthz`);
+  await page.goto(`${url}/healthz`);
   if (prepare) await page.evaluate(prepare.code, prepare.argument);
   await page.setContent('<div id=local style="width:320px;height:240px"></div><div id=views></div>');
   await page.evaluate(setUp, { app: input.app, user, sig: input.sigs[user], key: input.key });
