@@ -1,5 +1,5 @@
 //! get_member_list beside a bare axum server with a ready-made body and, where it is installed, nginx with the same body:
-//! 64 keep-alive connections, load and servers on the same cores, the signature verified on every request.
+//! 64 keep-alive connections, load and servers on the same cores, every request authorised.
 //!
 //! What is compared is the server's computing time for a call. How many calls a second there are says more of what the load
 //! leaves of the cores.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Client, Server};
+use crate::harness::{ADMIN, Client, Server};
 
 const NOTICE: Duration = Duration::from_secs(10);
 
@@ -160,6 +160,97 @@ async fn a_request_names_one_host() {
     let two = "GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     stream.write_all(two.as_bytes()).await.unwrap();
     assert_eq!(read_to_end(&mut stream).await.matches("HTTP/1.1 ").count(), 1);
+}
+
+/// Calls are read off the connection as they are, with anything else it becomes another server's: nothing may be lost or
+/// answered twice on the way.
+#[tokio::test]
+async fn calls_and_other_requests_share_a_connection_in_any_order() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let body = r#"{"RoomId":"r"}"#;
+    let call = post(&target(&server, "get_member_list"), body.len()) + body;
+    let (head, _) = call.split_once("Content-Length").unwrap();
+    let chunked = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n5\r\n{}\r\n9\r\n{}\r\n0\r\n\r\n",
+        &body[..5],
+        &body[5..]
+    );
+    let other = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    for requests in [
+        vec![call.as_str(), &call, &call],
+        vec![&call, other, &call],
+        vec![other, &call, other],
+        vec![&call, &chunked, &call, other],
+    ] {
+        // All at once, and byte by byte.
+        for pieces in [usize::MAX, 1, 700] {
+            let mut stream = connect(&server).await;
+            for piece in requests.concat().as_bytes().chunks(pieces.min(1 << 20)) {
+                stream.write_all(piece).await.unwrap();
+                if pieces < 1000 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let is_last = format!("{head}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+            stream.write_all(is_last.as_bytes()).await.unwrap();
+            let answers = read_to_end(&mut stream).await;
+            let answers: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).collect();
+            assert_eq!(answers.len(), requests.len() + 1, "{answers:?}");
+            for (request, answer) in requests.iter().zip(&answers) {
+                let is_it = match *request == other {
+                    true => answer.ends_with("\r\n\r\nok\n"),
+                    false => answer.contains("\"ErrorCode\":0,") && answer.ends_with("\"MemberList\":[]}}"),
+                };
+                assert!(is_it && answer.starts_with("200 OK\r\n"), "{request}: {answer}");
+                assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_was_let_in_by_is_looked_at_with_each_call() {
+    let server = Server::start().await;
+    server.create_room("r").await;
+    let body = r#"{"RoomId":"r"}"#;
+    let request = |target: &str| post(target, body.len()) + body;
+    let own = target(&server, "get_member_list");
+    let with_sig = |sig: &str| {
+        let (before, rest) = own.split_once("usersig=").unwrap();
+        let (_, after) = rest.split_once('&').unwrap();
+        format!("{before}usersig={sig}&{after}")
+    };
+    let short_lived = with_sig(&server.sig_for(ADMIN, 2));
+    let (mut ends, mut kept) = (connect(&server).await, connect(&server).await);
+    ends.write_all(request(&short_lived).as_bytes()).await.unwrap();
+    assert_eq!(code(&read_until(&mut ends, "}}").await), Some(0));
+    let deadline = Instant::now() + NOTICE;
+    let refused = loop {
+        ends.write_all(request(&short_lived).as_bytes()).await.unwrap();
+        match code(&read_until(&mut ends, "}").await) {
+            Some(0) => assert!(Instant::now() < deadline, "it does not end"),
+            code => break code,
+        }
+    };
+    assert_eq!(refused, Some(70001));
+    // Another's name, or another's UserSig, on the connection of one who was let in.
+    for (target, expected) in [
+        (own.clone(), 0),
+        (own.replace("identifier=administrator", "identifier=ann"), 70013),
+        (with_sig("eJw_"), 70003),
+        (own.replace(&format!("sdkappid={}", server.app), "sdkappid=1"), 70020),
+        (own.clone(), 0),
+    ] {
+        kept.write_all(request(&target).as_bytes()).await.unwrap();
+        let answer = read_until(&mut kept, "}").await;
+        assert!(answer.contains(&format!("\"ErrorCode\":{expected},")), "{target}: {answer}");
+    }
+
+    server.cli(&["app", "rotate-key", &server.app.to_string()]);
+    kept.write_all(request(&own).as_bytes()).await.unwrap();
+
+    assert_eq!(code(&read_until(&mut kept, "}").await), Some(70009));
 }
 
 #[tokio::test]

@@ -218,7 +218,12 @@ impl Server {
     }
 
     pub fn sig(&self, user: &str) -> String {
-        usersig::sign(&self.key, &Claims::new(user, self.app, now(), 3600)).unwrap()
+        self.sig_for(user, 3600)
+    }
+
+    /// A UserSig that holds for so many seconds.
+    pub fn sig_for(&self, user: &str, seconds: u64) -> String {
+        usersig::sign(&self.key, &Claims::new(user, self.app, now(), seconds)).unwrap()
     }
 
     pub fn url(&self, path: &str) -> String {

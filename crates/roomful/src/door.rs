@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -36,6 +36,7 @@ use crate::places::Places;
 use crate::rest;
 use crate::rtc;
 use crate::server::{Server, drained};
+use crate::straight::{self, Left};
 use crate::told::{PUTS_FRAMES, Teller};
 use crate::workers::Workers;
 
@@ -191,7 +192,7 @@ const UNSURE: &str = "this node has not reached the cluster's database for too l
 /// Says to whoever asks that there is no answer, in the form in which it was asked: a REST call, one of the RTC API, or another.
 pub(crate) fn unsure((is_rest, is_rtc): (bool, bool), why: &'static str) -> Response {
     match (is_rest, is_rtc) {
-        (true, _) => rest::refusal(ApiError::new(Code::Internal, why)).map(Either::Left),
+        (true, _) => rest::response(rest::refusal(ApiError::new(Code::Internal, why))).map(Either::Left),
         (_, true) => rtc::unavailable(why).map(Either::Left),
         _ => {
             let mut response =
@@ -329,13 +330,41 @@ impl Notice {
 }
 
 /// Serves one connection. The control socket has no peer.
-pub(crate) async fn serve<S>(stream: Patient<S>, house: House, peer: Option<Peer>)
+pub(crate) async fn serve<S>(mut stream: Patient<S>, house: House, peer: Option<Peer>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut ending = house.ending();
     let course = stream.course();
     let idle = course.clone();
+    // Looked at when it is woken itself, not with everything that happens on the connection.
+    let mut end: FuturesUnordered<_> = std::iter::once(async move {
+        tokio::select! {
+            () = drained(&mut ending) => End::Drain,
+            () = idle.idle() => End::Idle,
+        }
+    })
+    .collect();
+    let is_ending = AtomicBool::new(false);
+    if let House::Own(Served { server, calls: Some(metrics), .. }) = &house {
+        let calls = straight::House { server, metrics, is_ending: &is_ending, unsure: UNSURE };
+        // Apart, so that a connection does not keep the room for it when it has become another's.
+        let mut serving = Box::pin(straight::serve(&mut stream, calls));
+        let left = tokio::select! {
+            biased;
+            left = serving.as_mut() => left,
+            end = end.next() => match end {
+                Some(End::Drain) => {
+                    is_ending.store(true, Ordering::Relaxed);
+                    serving.await
+                }
+                _ => return,
+            }
+        };
+        if left == Left::Over {
+            return;
+        }
+    }
     // A connection has these to itself, while what they lead to is everybody's: another core's count of it costs.
     let house = Arc::new(house);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -356,18 +385,13 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    // Looked at when it is woken itself, not with everything that happens on the connection.
-    let mut end: FuturesUnordered<_> = std::iter::once(async move {
-        tokio::select! {
-            () = drained(&mut ending) => End::Drain,
-            () = idle.idle() => End::Idle,
-        }
-    })
-    .collect();
-    let end = tokio::select! {
-        biased;
-        _ = connection.as_mut() => return,
-        end = end.next() => end,
+    let end = match is_ending.into_inner() {
+        true => Some(End::Drain),
+        false => tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            end = end.next() => end,
+        },
     };
     if let Some(End::Drain) = end {
         connection.as_mut().graceful_shutdown();

@@ -25,8 +25,8 @@ pub(crate) fn is_one<B>(request: &Request<B>) -> bool {
     request.headers().get_all(HOST).iter().count() == 1
 }
 
-/// Nothing is the host of a target that has none.
-fn is_host(text: &[u8]) -> bool {
+/// Whether it is a host, with a port or without. Nothing is the host of a target that has none.
+pub(crate) fn is_host(text: &[u8]) -> bool {
     text.is_empty() || !text.contains(&b'@') && Authority::try_from(text).is_ok()
 }
 

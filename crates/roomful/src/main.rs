@@ -53,6 +53,7 @@ mod server;
 mod service;
 mod session;
 mod signals;
+mod straight;
 mod tenant;
 mod terminal;
 mod tls;

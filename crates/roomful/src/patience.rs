@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -33,6 +34,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A stream with its place.
 pub(crate) struct Patient<S> {
     stream: S,
+    /// What was read and given back: it comes again, before all else.
+    ahead: Bytes,
     /// Made when something has to be waited for, and kept.
     timer: Option<Pin<Box<Sleep>>>,
     state: State,
@@ -113,7 +116,19 @@ impl Course {
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, place: Option<Place>) -> Self {
-        Self { stream, timer: None, state: State::Idle, course: Course::default(), _place: place }
+        Self {
+            stream,
+            ahead: Bytes::new(),
+            timer: None,
+            state: State::Idle,
+            course: Course::default(),
+            _place: place,
+        }
+    }
+
+    /// What was read is to be read again.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
     }
 
     pub(crate) fn course(&self) -> Course {
@@ -174,6 +189,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -228,6 +248,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_given_back_is_read_again_and_then_what_follows() {
+        use tokio::io::AsyncReadExt as _;
+
+        let mut stream = Patient::new(&b"third"[..], None);
+        stream.unread(Bytes::from_static(b"first second "));
+
+        let mut few = [0; 6];
+        stream.read_exact(&mut few).await.unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+
+        assert_eq!((&few, rest.as_str()), (b"first ", "second third"));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_nothing_is_cut_off_and_who_is_served_is_not() {

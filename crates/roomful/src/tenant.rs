@@ -2,6 +2,7 @@
 //! shared between apps.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hall::Refusal;
@@ -50,6 +51,8 @@ pub(crate) struct Making {
 pub(crate) struct Tenant {
     pub(crate) id: SdkAppId,
     credentials: RwLock<Arc<Credentials>>,
+    /// How often the record was another.
+    record: AtomicU64,
     /// The calls that the record has authorised which there is, and those of former records that are not done.
     calls: RwLock<Generation>,
     former_calls: Mutex<Vec<Arc<watch::Sender<()>>>>,
@@ -143,6 +146,7 @@ impl Tenant {
         Self {
             id: record.sdkappid,
             credentials: RwLock::new(Arc::new(Credentials::new(record))),
+            record: AtomicU64::new(0),
             calls: RwLock::default(),
             former_calls: Mutex::default(),
             known: RwLock::new(known),
@@ -207,6 +211,12 @@ impl Tenant {
         self.webhook_log_limit.accept(std::time::Instant::now())
     }
 
+    /// Another number for each record that there was. Whoever keeps what the record has decided looks at it before that was decided, and
+    /// again before it counts.
+    pub(crate) fn record(&self) -> u64 {
+        self.record.load(Ordering::Acquire)
+    }
+
     pub(crate) fn credentials(&self) -> Arc<Credentials> {
         self.credentials.read().clone()
     }
@@ -216,6 +226,7 @@ impl Tenant {
         *self.webhook.write() = record.webhook.clone().map_or_else(|| self.default.webhook.clone(), Arc::new);
         *self.callbacks.write() = callbacks(&record, &self.default.callbacks);
         *self.credentials.write() = Arc::new(Credentials::new(record));
+        self.record.fetch_add(1, Ordering::Release);
         // Whoever is authorised from here on, is by this record.
         let former = std::mem::take(&mut *self.calls.write());
         self.former_calls.lock().push(former.end);

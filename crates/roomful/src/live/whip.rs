@@ -351,16 +351,17 @@ async fn read_body(
     holding: Holding,
 ) -> Result<String, Refusal> {
     let (head, body) = request.into_parts();
-    let body = rest::read_body(body, MAX_OFFER, [app.bodies.clone(), server.bodies.clone()]).await.map_err(
-        |trouble| match trouble {
-            BodyTrouble::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
-            BodyTrouble::TooSlow => {
-                Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s")
-            }
-            BodyTrouble::CutOff => Refusal::new(StatusCode::BAD_REQUEST, "the body was cut off"),
-            BodyTrouble::NoRoom => ApiError::from(trouble).into(),
-        },
-    )?;
+    let body =
+        rest::read_body(body, MAX_OFFER, [&app.bodies, &server.bodies]).await.map_err(
+            |trouble| match trouble {
+                BodyTrouble::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+                BodyTrouble::TooSlow => {
+                    Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s")
+                }
+                BodyTrouble::CutOff => Refusal::new(StatusCode::BAD_REQUEST, "the body was cut off"),
+                BodyTrouble::NoRoom => ApiError::from(trouble).into(),
+            },
+        )?;
     if body.is_late {
         authorise(server, &head.headers, holding)?;
     }

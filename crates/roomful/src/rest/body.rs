@@ -34,11 +34,11 @@ const MAX_DEPTH: usize = 100;
 const UNCOUNTED_BYTES: usize = 8 * 1024;
 
 /// The budgets that a body takes from: that of whose it is, and that of all.
-pub(crate) type Shares = [Arc<Budget>; 2];
+pub(crate) type Shares<'a> = [&'a Arc<Budget>; 2];
 
 /// What a body has taken from the budgets, until it is dropped.
 struct Held {
-    shares: Shares,
+    shares: [Arc<Budget>; 2],
     bytes: usize,
 }
 
@@ -72,6 +72,13 @@ pub(crate) struct Whole {
     /// Whether it had to be waited for, so that what was checked before may have changed.
     pub(crate) is_late: bool,
     _held: Option<Held>,
+}
+
+impl Whole {
+    /// As text, which JSON is.
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
 }
 
 impl From<Bytes> for Whole {
@@ -110,11 +117,11 @@ pub(super) async fn read_command<B>(body: B, server: &Arc<Server>, app: &Arc<App
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    read(body, MAX_BYTES, [app.bodies.clone(), server.bodies.clone()]).await
+    read(body, MAX_BYTES, [&app.bodies, &server.bodies]).await
 }
 
 /// Reads a body whole, of at most `most` bytes.
-pub(crate) async fn read<B>(mut body: B, most: usize, shares: Shares) -> Result<Whole, Trouble>
+pub(crate) async fn read<B>(mut body: B, most: usize, shares: Shares<'_>) -> Result<Whole, Trouble>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -155,7 +162,7 @@ async fn within_time<T>(reading: impl Future<Output = T>) -> Option<(T, bool)> {
     tokio::time::timeout(TIMEOUT, reading).await.ok().map(|read| (read, true))
 }
 
-async fn collect<B>(body: &mut B, most: usize, shares: Shares) -> Result<Whole, Trouble>
+async fn collect<B>(body: &mut B, most: usize, shares: Shares<'_>) -> Result<Whole, Trouble>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -171,7 +178,7 @@ where
             return Err(Trouble::TooLong);
         }
         if length > UNCOUNTED_BYTES {
-            let new = || Held { shares: shares.clone(), bytes: 0 };
+            let new = || Held { shares: shares.map(Arc::clone), bytes: 0 };
             held.get_or_insert_with(new).grow_to(length)?;
         }
         if whole.is_empty() {
@@ -254,7 +261,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ApiError
 impl Call {
     /// Reads the body as a command's request.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
-        parse(std::str::from_utf8(&self.body.bytes).unwrap_or_default())
+        parse(self.body.text())
     }
 }
 

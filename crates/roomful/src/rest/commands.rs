@@ -11,14 +11,23 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::answer::{Answer, Reply};
+use super::body::parse;
 use super::{
     Call, accounts, battles, conference, gifts, members, messages, metadata, moderation, robots, rooms, seats,
 };
+use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::server::to_its_end;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
 type Schema = fn(&mut SchemaGenerator) -> Value;
+
+/// How a command is carried out.
+pub(super) enum Run {
+    /// At once, by looking: nothing is made to wait with.
+    Now(Box<dyn Fn(&App, &str) -> Result<Answer, ApiError> + Send + Sync>),
+    Later(Box<dyn Fn(Call) -> Answering + Send + Sync>),
+}
 
 /// A row of the table.
 pub(crate) struct Command {
@@ -30,7 +39,7 @@ pub(crate) struct Command {
     pub(super) is_change: bool,
     /// What it does, in a line.
     pub(crate) about: &'static str,
-    pub(super) run: Box<dyn Fn(Call) -> Answering + Send + Sync>,
+    pub(super) run: Run,
     pub(super) request: Schema,
     pub(super) response: Schema,
     /// What it is for members, when it is for them too.
@@ -104,11 +113,9 @@ where
         calls_per_second,
         is_change: false,
         about,
-        run: Box::new(move |call| {
-            Box::pin(async move {
-                let request = call.parse()?;
-                Ok(handler(call, request).await?.answer())
-            })
+        run: later(move |call| async move {
+            let request = call.parse()?;
+            Ok(handler(call, request).await?.answer())
         }),
         request: |generator| generator.subschema_for::<Q>().to_value(),
         response: R::schema,
@@ -129,11 +136,44 @@ where
     R: Reply + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    let mut command = row(path, calls_per_second, about, handler);
-    command.is_change = true;
-    let run = command.run;
-    command.run = Box::new(move |call| Box::pin(to_its_end(run(call))));
-    command
+    let run = later(move |call| {
+        to_its_end(async move {
+            let request = call.parse()?;
+            Ok(handler(call, request).await?.answer())
+        })
+    });
+    Command { is_change: true, run, ..row(path, calls_per_second, about, handler) }
+}
+
+fn later<F>(run: impl Fn(Call) -> F + Send + Sync + 'static) -> Run
+where
+    F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
+{
+    Run::Later(Box::new(move |call| Box::pin(run(call))))
+}
+
+/// A row that is answered from memory, and asked for so often that it counts what an answer costs.
+fn look<Q, R>(
+    (service, name): (&'static str, &'static str),
+    calls_per_second: u32,
+    about: &'static str,
+    handler: fn(&App, Q) -> Result<R, ApiError>,
+) -> Command
+where
+    Q: DeserializeOwned + JsonSchema + 'static,
+    R: Reply + 'static,
+{
+    Command {
+        service,
+        name,
+        calls_per_second,
+        is_change: false,
+        about,
+        run: Run::Now(Box::new(move |app: &App, body: &str| Ok(handler(app, parse(body)?)?.answer()))),
+        request: |generator| generator.subschema_for::<Q>().to_value(),
+        response: R::schema,
+        member: None,
+    }
 }
 
 const LIVE: &str = "live_engine_http_srv";
@@ -149,7 +189,7 @@ const RARELY: u32 = 1;
 /// Every command there is.
 pub(crate) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
     vec![
-        row((LIVE, "get_member_list"), 200, "Who is in a room, in join order.", members::get_member_list),
+        look((LIVE, "get_member_list"), 200, "Who is in a room, in join order.", members::get_member_list),
         change((LIVE, "create_room"), 200, "Make a room.", rooms::create_room).for_everyone("create_room"),
         change((LIVE, "destroy_room"), 200, "End a room; everyone is put out.", rooms::destroy_room)
             .for_members("destroy_room", Role::Owner),

@@ -4,8 +4,8 @@ use ::rooms::RoomType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Call;
 use super::answer::Rendered;
+use crate::app::App;
 use crate::error::ApiError;
 
 /// The request, the same over REST and from a member.
@@ -34,11 +34,8 @@ pub(super) struct Member {
     member_account: String,
 }
 
-pub(super) async fn get_member_list(
-    call: Call,
-    request: ListRequest,
-) -> Result<Rendered<MemberList>, ApiError> {
-    let room = call.app.room(super::rooms::require_room_id(request.room_id.as_deref())?.as_str())?;
+pub(super) fn get_member_list(app: &App, request: ListRequest) -> Result<Rendered<MemberList>, ApiError> {
+    let room = app.room(super::rooms::require_room_id(request.room_id.as_deref())?.as_str())?;
     let next = request.next.as_deref().unwrap_or_default();
     Ok(Rendered::new(room.page(Some(RoomType::Live), next)?))
 }

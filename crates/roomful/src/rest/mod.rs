@@ -23,9 +23,8 @@ mod seats;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::rooms::{SdkAppId, UserId};
+use ::rooms::{SdkAppId, Time, UserId};
 use bytes::Bytes;
-use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
 use answer::Answer;
@@ -35,8 +34,7 @@ pub(crate) use body::{
     Shares, Trouble as BodyTrouble, Whole as WholeBody, drop_rest, extent, parse as parse_json,
     read as read_body, require_json_object,
 };
-use commands::COMMANDS;
-use commands::Command;
+use commands::{COMMANDS, Command, Run};
 pub(crate) use commands::{MemberCommand, for_members, frequencies, names, of_members};
 pub(crate) use integers::integer;
 pub(crate) use members::ListRequest;
@@ -46,6 +44,7 @@ pub(crate) use rooms::require_room_id;
 pub(crate) use seats::read_index;
 
 use crate::app::App;
+use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::metrics::Metrics;
 use crate::server::Server;
@@ -70,14 +69,39 @@ pub(crate) struct Call {
     _authorised: Option<Authorised>,
 }
 
+/// A call as it comes in.
+pub(crate) struct Asked<'a, B> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) body: B,
+}
+
 /// Answers one request to `/v4/...`.
 pub(crate) async fn handle<B>(server: &Arc<Server>, metrics: &Metrics, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
+    let (head, body) = request.into_parts();
+    let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+    let asked = Asked { method: &head.method, path, query, body };
+    answer::response(answer(server, metrics, asked, &mut Caller::default()).await)
+}
+
+/// Answers one call; `caller` is who called before it on the same connection.
+pub(crate) async fn answer<B>(
+    server: &Arc<Server>,
+    metrics: &Metrics,
+    asked: Asked<'_, B>,
+    caller: &mut Caller,
+) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     let started = Instant::now();
     let request_id = answer::RequestId::next();
-    let (index, result) = serve(server, request, started).await;
+    let index = commands::find(asked.path);
+    let result = serve(server, asked, index, caller, started).await;
     let code = result.as_ref().map_or_else(|error| error.code.number(), |_| 0);
     metrics.record(index, code, started.elapsed());
     let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
@@ -94,42 +118,50 @@ where
 }
 
 /// What is answered where nobody has looked at the request.
-pub(crate) fn refusal(error: ApiError) -> Response<Body> {
+pub(crate) fn refusal(error: ApiError) -> Body {
     answer::envelope(&answer::RequestId::next(), Err(error))
+}
+
+/// As a response of its own.
+pub(crate) fn response(body: Body) -> Response<Body> {
+    answer::response(body)
 }
 
 async fn serve<B>(
     server: &Arc<Server>,
-    request: Request<B>,
+    asked: Asked<'_, B>,
+    index: Option<usize>,
+    last: &mut Caller,
     now: Instant,
-) -> (Option<usize>, Result<Answer, ApiError>)
+) -> Result<Answer, ApiError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let (head, mut body) = request.into_parts();
-    let index = commands::find(head.uri.path());
-    let (command, Admitted { app, caller, mut authorised }) = match admit(server, &head, index, now) {
+    let Asked { method, path, query, mut body } = asked;
+    let (command, (known, authorised)) = match admit(server, (method, path, query), index, last, now) {
         Ok(admitted) => admitted,
         Err(error) => {
             // So that the connection can serve the next request.
             body::drop_rest(&mut body).await;
-            return (index, Err(error));
+            return Err(error);
         }
     };
-    let answer = async {
-        let body = body::read_command(body, server, &app).await?;
-        if body.is_late {
-            // Who was an administrator when the head came may be none any more.
-            authorised =
-                authorise(server, head.uri.query().unwrap_or_default(), command.is_change)?.authorised;
-        }
-        require_json_object(&body.bytes)?;
-        let (by, _authorised) = (By::App(caller.as_str().into()), authorised);
-        let call = Call { server: server.clone(), app, caller, by, body, _authorised };
-        let answered = (command.run)(call).await;
-        answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
+    let body = body::read_command(body, server, &known.app).await?;
+    let (known, _authorised) = match body.is_late {
+        // Who was an administrator when the head came may be none any more.
+        true => authorise(server, query, command.is_change, last)?,
+        false => (known, authorised),
     };
-    (index, answer.await)
+    require_json_object(&body.bytes)?;
+    let answered = match &command.run {
+        Run::Now(look) => look(&known.app, body.text()),
+        Run::Later(run) => {
+            let (server, app, caller) = (server.clone(), known.app.clone(), known.user.clone());
+            let by = By::App(caller.as_str().into());
+            run(Call { server, app, caller, by, body, _authorised }).await
+        }
+    };
+    answered.map_err(|error| ApiError { code: command.code_of(error.code), ..error })
 }
 
 fn called_too_often(command: &Command) -> ApiError {
@@ -138,22 +170,23 @@ fn called_too_often(command: &Command) -> ApiError {
 }
 
 /// Which command is called, and by whom, if it may be: all that can be said before there is a body.
-fn admit(
+fn admit<'a>(
     server: &Server,
-    head: &Parts,
+    (method, path, query): (&Method, &str, &str),
     index: Option<usize>,
+    last: &'a mut Caller,
     now: Instant,
-) -> Result<(&'static Command, Admitted), ApiError> {
-    if head.method != Method::POST {
-        let message = format!("the method is {}; every command is called with POST", head.method);
+) -> Result<(&'static Command, Admitted<'a>), ApiError> {
+    if method != Method::POST {
+        let message = format!("the method is {method}; every command is called with POST");
         return Err(ApiError::new(Code::RequestMalformed, message));
     }
     let (index, command) = index.and_then(|index| Some((index, COMMANDS.get(index)?))).ok_or_else(|| {
-        let message = format!("there is no command at {}; check the URL", head.uri.path());
+        let message = format!("there is no command at {path}; check the URL");
         ApiError::new(Code::NoSuchCommand, message)
     })?;
-    let admitted = authorise(server, head.uri.query().unwrap_or_default(), command.is_change)?;
-    if !admitted.app.limits.accept(index, now) {
+    let admitted = authorise(server, query, command.is_change, last)?;
+    if !admitted.0.app.limits.accept(index, now) {
         return Err(called_too_often(command));
     }
     if server.is_draining() {
@@ -184,8 +217,12 @@ pub(crate) async fn run_for_member(
         }
         let (app, caller) = (server.app_of(&session)?, session.user.clone());
         let by = session.as_at_least(called.least);
-        let (server, body, _authorised) = (server.clone(), body.clone().into(), None);
-        match (command.run)(Call { server, app, caller, by, body, _authorised }).await {
+        let (server, body, _authorised) = (server.clone(), WholeBody::from(body.clone()), None);
+        let result = match &command.run {
+            Run::Now(look) => look(&app, body.text()),
+            Run::Later(run) => run(Call { server, app, caller, by, body, _authorised }).await,
+        };
+        match result {
             Err(error) if error.is_for_other_type => refused = error,
             result => return result.map(Answer::into_member_json),
         }
@@ -193,15 +230,38 @@ pub(crate) async fn run_for_member(
     Err(refused)
 }
 
-/// Who may call.
-struct Admitted {
+/// Who may call, and by what.
+type Admitted<'a> = (&'a Known, Option<Authorised>);
+
+/// Who has called last on a connection, and why that was let in. App servers send one UserSig with all their calls for as long as it
+/// holds: for the same text, user and app the answer of its verification is the same until it ends, or the app's
+/// record (its key, its administrators) is another.
+#[derive(Default)]
+pub(crate) struct Caller(Option<Known>);
+
+struct Known {
     app: Arc<App>,
-    caller: UserId,
-    authorised: Option<Authorised>,
+    user: UserId,
+    sig: Box<str>,
+    /// Of which record it was verified.
+    record: u64,
+    /// When the UserSig ends.
+    end: Time,
+}
+
+impl Known {
+    fn is(&self, user: &UserId, sig: &str) -> bool {
+        self.user == *user && *self.sig == *sig && self.record == self.app.record() && clock::now() < self.end
+    }
 }
 
 /// Who calls: an administrator of an app, by a UserSig of its own.
-fn authorise(server: &Server, query: &str, is_change: bool) -> Result<Admitted, ApiError> {
+fn authorise<'a>(
+    server: &Server,
+    query: &str,
+    is_change: bool,
+    Caller(last): &'a mut Caller,
+) -> Result<Admitted<'a>, ApiError> {
     let query = Query::parse(query)?;
     let app_id = match query.sdkappid.as_deref() {
         None | Some("") => return Err(ApiError::new(Code::AppIdMissing, "sdkappid is missing in the URL")),
@@ -210,6 +270,7 @@ fn authorise(server: &Server, query: &str, is_change: bool) -> Result<Admitted, 
             .map(SdkAppId)
             .map_err(|_| ApiError::new(Code::AppIdMalformed, "sdkappid in the URL is no SDKAppID (a u32)"))?,
     };
+    let sig = query.usersig.as_deref().unwrap_or_default();
     let identifier = match query.identifier.as_deref() {
         None | Some("") => return Err(ApiError::new(Code::NoAccount, "identifier is missing in the URL")),
         Some(text) => UserId::parse_field("identifier", text)
@@ -218,12 +279,22 @@ fn authorise(server: &Server, query: &str, is_change: bool) -> Result<Admitted, 
     if query.contenttype.as_deref().is_some_and(|form| form != "json") {
         return Err(ApiError::new(Code::UrlMalformed, "contenttype in the URL must be json"));
     }
+    let of_app = last.as_ref().filter(|known| known.app.id == app_id);
+    // Before the record is looked at by which this call is let in: another waits for it.
+    let authorised = of_app.filter(|_| is_change).map(|known| known.app.begin_call());
+    let is_known = of_app.is_some_and(|known| known.is(&identifier, sig));
+    if is_known && let Some(known) = last {
+        return Ok((&*known, authorised));
+    }
     let app = require_app(server, app_id)?;
     let authorised = is_change.then(|| app.begin_call());
+    // What is kept of the record is of no newer one than this.
+    let record = app.record();
     let credentials = app.credentials();
-    credentials.verify(identifier.as_str(), query.usersig.as_deref().unwrap_or_default())?;
+    let end = credentials.verify(identifier.as_str(), sig)?;
     require_admin(&credentials, &identifier)?;
-    Ok(Admitted { app, caller: identifier, authorised })
+    let known = Known { app, user: identifier, sig: sig.into(), record, end };
+    Ok((&*last.insert(known), authorised))
 }
 
 pub(crate) fn require_app(server: &Server, app: SdkAppId) -> Result<Arc<App>, ApiError> {

@@ -116,7 +116,7 @@ where
     let is_flat = if is_post { kind(headers) == FORM } else { !headers.contains_key(ACTION) };
     if is_flat && !headers.contains_key(AUTHORIZATION) {
         let body = if is_post {
-            let shares = [server.keys.unnamed_bodies.clone(), server.keys.bodies.clone()];
+            let shares = [&server.keys.unnamed_bodies, &server.keys.bodies];
             Some(read(body, head, MAX_FORM, shares, known).await?)
         } else {
             None
@@ -182,7 +182,7 @@ where
         let message = "the body of a call is application/json; parameters in a query are sent with GET";
         return Err(Refusal::new(Code::InvalidRequest, message));
     }
-    let body = read(body, head, MAX_BODY, [key.bodies.clone(), server.keys.bodies.clone()], known).await?;
+    let body = read(body, head, MAX_BODY, [&key.bodies, &server.keys.bodies], known).await?;
     // A key that was good when the head came may have been disabled since.
     let key = if body.is_late { find_key(server, authorization.secret_id(), known)? } else { key };
     if is_body_signed {
@@ -324,7 +324,7 @@ async fn read<B>(
     body: &mut B,
     head: &Parts,
     most: usize,
-    shares: rest::Shares,
+    shares: rest::Shares<'_>,
     known: &mut Known,
 ) -> Result<rest::WholeBody, Refusal>
 where
