@@ -13,9 +13,15 @@ use crate::lease::running;
 /// Where that is set to another time, all deadlines there are would be over at once, or never: mutes, bans, lifetimes of rooms.
 /// So this one goes on at its own pace, and gains or loses at most a millisecond in one until it is right.
 pub(crate) fn now() -> Time {
+    at(Instant::now())
+}
+
+/// The same for who has looked at the clock already, a moment ago.
+pub(crate) fn at(now: Instant) -> Time {
     static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
     static CLOCK: LazyLock<Slewed> = LazyLock::new(|| Slewed::new(wall()));
-    let running = u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let running = now.saturating_duration_since(*STARTED).as_millis();
+    let running = u64::try_from(running).unwrap_or(u64::MAX);
     Time::from_unix_millis(CLOCK.read(running, wall))
 }
 

@@ -7,15 +7,17 @@
 //! another there.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use hyper::Method;
+use rooms::Time;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::clock;
@@ -92,16 +94,17 @@ where
             Err(_) => return line.close().await,
         };
         course.begin();
+        let started = Instant::now();
         let (path, query) = line.target.split_once('?').unwrap_or((&line.target, ""));
         let mut body = Arriving { stream: &mut *line.stream, came: &mut line.came, missing: body_bytes };
-        let asked = rest::Asked { method: &Method::POST, path, query, body: &mut body };
+        let asked = rest::Asked { method: &Method::POST, path, query, body: &mut body, started };
         let mut answer = rest::answer(house.server, house.metrics, asked, &mut caller).await;
         if !house.server.lease.is_held_soon().await {
             answer = rest::refusal(ApiError::new(Code::Internal, house.unsure));
         }
         // What was not read of a body would be taken for the next request.
         let is_last = body.missing > 0 || house.is_ending.load(Ordering::Relaxed);
-        if line.answer(answer, is_last).await.is_err() || is_last {
+        if line.answer(answer, is_last, clock::at(started)).await.is_err() || is_last {
             return line.close().await;
         }
         course.end();
@@ -159,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
     }
 
     /// Writes an answer; `is_last` says to the client that it is the connection's last.
-    async fn answer(&mut self, answer: rest::Body, is_last: bool) -> io::Result<()> {
+    async fn answer(&mut self, answer: rest::Body, is_last: bool, now: Time) -> io::Result<()> {
         let out = &mut self.out;
         out.clear();
         out.extend_from_slice(
@@ -171,9 +174,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
         out.extend_from_slice(b"content-length: ");
         push_number(out, answer.len());
         out.extend_from_slice(b"\r\ndate: ");
-        out.extend_from_slice(self.date.now().as_bytes());
+        out.extend_from_slice(self.date.at(now).as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
         let [first, second, third] = answer.into_pieces();
+        if second.is_empty() {
+            // One write of one piece is cheaper than one of several.
+            out.extend_from_slice(&first);
+            self.stream.write_all(out).await?;
+            return self.stream.flush().await;
+        }
         let mut pieces =
             [IoSlice::new(out), IoSlice::new(&first), IoSlice::new(&second), IoSlice::new(&third)];
         let mut left = &mut pieces[..];
@@ -279,9 +288,9 @@ fn form(came: &[u8]) -> Form<'_> {
     if came.get(..begun) != BEGINNING.get(..begun) {
         return Form::Other;
     }
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let head_bytes = match request.parse(came) {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    let head_bytes = match request.parse_with_uninit_headers(came, &mut headers) {
         Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
         Ok(httparse::Status::Partial) => return Form::Begun,
         Err(_) => return Form::Other,
@@ -363,8 +372,8 @@ struct Date {
 }
 
 impl Date {
-    fn now(&mut self) -> &str {
-        let second = clock::now().unix_seconds();
+    fn at(&mut self, now: Time) -> &str {
+        let second = now.unix_seconds();
         if second != self.second || self.text.is_empty() {
             self.second = second;
             self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));

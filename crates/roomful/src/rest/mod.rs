@@ -75,6 +75,7 @@ pub(crate) struct Asked<'a, B> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) body: B,
+    pub(crate) started: Instant,
 }
 
 /// Answers one request to `/v4/...`.
@@ -84,7 +85,7 @@ where
 {
     let (head, body) = request.into_parts();
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
-    let asked = Asked { method: &head.method, path, query, body };
+    let asked = Asked { method: &head.method, path, query, body, started: Instant::now() };
     answer::response(answer(server, metrics, asked, &mut Caller::default()).await)
 }
 
@@ -98,10 +99,10 @@ pub(crate) async fn answer<B>(
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let started = Instant::now();
+    let started = asked.started;
     let request_id = answer::RequestId::next();
     let index = commands::find(asked.path);
-    let result = serve(server, asked, index, caller, started).await;
+    let result = serve(server, asked, index, caller).await;
     let code = result.as_ref().map_or_else(|error| error.code.number(), |_| 0);
     metrics.record(index, code, started.elapsed());
     let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
@@ -132,13 +133,13 @@ async fn serve<B>(
     asked: Asked<'_, B>,
     index: Option<usize>,
     last: &mut Caller,
-    now: Instant,
 ) -> Result<Answer, ApiError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let Asked { method, path, query, mut body } = asked;
-    let (command, (known, authorised)) = match admit(server, (method, path, query), index, last, now) {
+    let Asked { method, path, query, mut body, started } = asked;
+    let admitted = admit(server, (method, path, query), index, last, started);
+    let (command, (known, authorised)) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
             // So that the connection can serve the next request.
@@ -149,7 +150,7 @@ where
     let body = body::read_command(body, server, &known.app).await?;
     let (known, _authorised) = match body.is_late {
         // Who was an administrator when the head came may be none any more.
-        true => authorise(server, query, command.is_change, last)?,
+        true => authorise(server, query, command.is_change, last, clock::now())?,
         false => (known, authorised),
     };
     require_json_object(&body.bytes)?;
@@ -185,7 +186,7 @@ fn admit<'a>(
         let message = format!("there is no command at {path}; check the URL");
         ApiError::new(Code::NoSuchCommand, message)
     })?;
-    let admitted = authorise(server, query, command.is_change, last)?;
+    let admitted = authorise(server, query, command.is_change, last, clock::at(now))?;
     if !admitted.0.app.limits.accept(index, now) {
         return Err(called_too_often(command));
     }
@@ -250,8 +251,8 @@ struct Known {
 }
 
 impl Known {
-    fn is(&self, user: &UserId, sig: &str) -> bool {
-        self.user == *user && *self.sig == *sig && self.record == self.app.record() && clock::now() < self.end
+    fn is(&self, user: &str, sig: &str, now: Time) -> bool {
+        self.user.as_str() == user && *self.sig == *sig && self.record == self.app.record() && now < self.end
     }
 }
 
@@ -261,6 +262,7 @@ fn authorise<'a>(
     query: &str,
     is_change: bool,
     Caller(last): &'a mut Caller,
+    now: Time,
 ) -> Result<Admitted<'a>, ApiError> {
     let query = Query::parse(query)?;
     let app_id = match query.sdkappid.as_deref() {
@@ -273,27 +275,33 @@ fn authorise<'a>(
     let sig = query.usersig.as_deref().unwrap_or_default();
     let identifier = match query.identifier.as_deref() {
         None | Some("") => return Err(ApiError::new(Code::NoAccount, "identifier is missing in the URL")),
-        Some(text) => UserId::parse_field("identifier", text)
-            .map_err(|error| ApiError::new(Code::NoAccount, error.to_string()))?,
+        Some(text) => text,
+    };
+    let of_app = last.as_ref().filter(|known| known.app.id == app_id);
+    // Before the record is looked at by which this call is let in: another waits for it.
+    let authorised = of_app.filter(|_| is_change).map(|known| known.app.begin_call());
+    let stranger = match of_app.is_some_and(|known| known.is(identifier, sig, now)) {
+        true => None,
+        false => Some(
+            UserId::parse_field("identifier", identifier)
+                .map_err(|error| ApiError::new(Code::NoAccount, error.to_string()))?,
+        ),
     };
     if query.contenttype.as_deref().is_some_and(|form| form != "json") {
         return Err(ApiError::new(Code::UrlMalformed, "contenttype in the URL must be json"));
     }
-    let of_app = last.as_ref().filter(|known| known.app.id == app_id);
-    // Before the record is looked at by which this call is let in: another waits for it.
-    let authorised = of_app.filter(|_| is_change).map(|known| known.app.begin_call());
-    let is_known = of_app.is_some_and(|known| known.is(&identifier, sig));
-    if is_known && let Some(known) = last {
-        return Ok((&*known, authorised));
-    }
+    let Some(user) = stranger else {
+        let known = last.as_ref().ok_or_else(|| ApiError::internal("who is known is not"))?;
+        return Ok((known, authorised));
+    };
     let app = require_app(server, app_id)?;
     let authorised = is_change.then(|| app.begin_call());
     // What is kept of the record is of no newer one than this.
     let record = app.record();
     let credentials = app.credentials();
-    let end = credentials.verify(identifier.as_str(), sig)?;
-    require_admin(&credentials, &identifier)?;
-    let known = Known { app, user: identifier, sig: sig.into(), record, end };
+    let end = credentials.verify(user.as_str(), sig)?;
+    require_admin(&credentials, &user)?;
+    let known = Known { app, user, sig: sig.into(), record, end };
     Ok((&*last.insert(known), authorised))
 }
 
