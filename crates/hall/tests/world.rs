@@ -41,6 +41,9 @@ const USERS: usize = 8;
 const STEPS: usize = 2_000;
 const SEEDS: u64 = 100;
 
+/// After so many steps memory is held against the disk.
+const COMPARED_EVERY: u64 = 64;
+
 /// What those publish who do.
 const OFFERED: [Device; 2] = [Device::Microphone, Device::Camera];
 
@@ -257,6 +260,7 @@ struct World {
     sessions: Sessions,
     last: u64,
     incarnations: u64,
+    steps: u64,
 }
 
 impl World {
@@ -275,6 +279,7 @@ impl World {
             sessions: Sessions::new(),
             last: 0,
             incarnations: 0,
+            steps: 0,
         };
         (0..ROOMS).for_each(|room| world.create(room));
         world
@@ -437,6 +442,7 @@ impl World {
             match job {
                 Job::Room(job) if matches!(job.how, Durably::Commit(_)) => {
                     self.settle(&job, Err(Refused { is_behind: false, text: "full".into() }));
+                    self.check_kept();
                 }
                 // What is journalled is tried again.
                 job => self.jobs.push_front(job),
@@ -674,6 +680,29 @@ impl World {
         }
     }
 
+    /// Of a room that has no plan on its way, the disk has what is in memory once it has taken what is journalled.
+    fn check_kept(&self) {
+        for (at, place) in self.places.iter().enumerate() {
+            let Some(place) = place.as_ref().filter(|place| place.demoting.is_empty() && place.end.is_none())
+            else {
+                continue;
+            };
+            let (Some(room), Some(kept)) = (place.hall.room(), self.disk.get(&at)) else { continue };
+            let mut kept = kept.clone();
+            for job in &self.jobs {
+                if let Job::Room(job) = job
+                    && (job.room, job.incarnation) == (at, place.incarnation)
+                {
+                    job.writes.iter().for_each(|write| kept.write(write));
+                }
+            }
+            let mut opened = kept.open(self.now);
+            opened.finish_restore();
+            let opened = state(opened.room().unwrap(), self.now);
+            assert_eq!(state(room, self.now), opened, "memory, and what the disk is going to have");
+        }
+    }
+
     /// What flows, and what is told to be published, is what the rules allow.
     fn check_streams(&self, place: &Place, room: &Room) {
         let streams = place.hall.streams();
@@ -844,6 +873,10 @@ impl World {
         }
         self.check();
         self.check_patience();
+        self.steps += 1;
+        if self.steps.is_multiple_of(COMPARED_EVERY) {
+            self.check_kept();
+        }
     }
 
     fn somebody(&mut self, at: usize) {
