@@ -4,10 +4,11 @@
 //! user leaves or the room ends. A publisher whose media connection is lost goes on flowing for a while: it mostly comes back.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
-use rooms::{Anchors, Device, LeaveCause, Room, RtcEvent, Time, UserId};
+use rooms::{Anchors, Client, Coming, Device, LeaveCause, Room, RtcEvent, Time, UserId};
 
 use crate::streams::MemberStreams;
 
@@ -30,8 +31,8 @@ pub(crate) struct Callbacks {
     is_everyone: bool,
     /// Who else was.
     anchors: HashSet<UserId, foldhash::fast::RandomState>,
-    /// Who was lost, and when.
-    lost: VecDeque<(Time, UserId)>,
+    /// Who was lost, when, and with what it had come.
+    lost: VecDeque<(Time, UserId, Option<Arc<Client>>)>,
     /// What was told to flow.
     flowing: Users<Vec<Device>>,
     /// Whose media connection was lost.
@@ -65,24 +66,41 @@ impl Callbacks {
         }
     }
 
-    /// A session of `user` came in, on a terminal of that kind.
-    pub(crate) fn enter(&mut self, room: &Room, user: &UserId, terminal: u8, now: Time) -> Option<RtcEvent> {
+    /// A session of `user` came in, with that.
+    pub(crate) fn enter(
+        &mut self,
+        room: &Room,
+        user: &UserId,
+        client: &Client,
+        now: Time,
+    ) -> Option<RtcEvent> {
         if self.inside.contains_key(user) {
             return None;
         }
         let is_anchor = room.anchors().has(user);
         self.put(user, is_anchor);
-        while self.lost.front().is_some_and(|(at, _)| *at + RETRIES <= now) {
+        while self.lost.front().is_some_and(|(at, ..)| *at + RETRIES <= now) {
             self.lost.pop_front();
         }
-        let before = self.lost.len();
-        self.lost.retain(|(_, lost)| lost != user);
-        let is_retry = self.lost.len() < before;
-        Some(RtcEvent::Entered { user: user.clone(), is_anchor, is_retry, terminal })
+        let lost = self.lost.iter().position(|(_, lost, _)| lost == user);
+        let former = lost.and_then(|at| self.lost.remove(at));
+        let is_moved = |former: &Client| !former.address.is_empty() && former.address != client.address;
+        let coming = match former {
+            None => Coming::New,
+            Some((.., Some(former))) if is_moved(&former) => Coming::Elsewhere,
+            Some(_) => Coming::Again,
+        };
+        Some(RtcEvent::Entered { user: user.clone(), is_anchor, coming, terminal: client.terminal })
     }
 
-    /// The last session of `user` is out.
-    pub(crate) fn leave(&mut self, user: &UserId, cause: LeaveCause, now: Time) -> Option<RtcEvent> {
+    /// The last session of `user` is out, which had come with that.
+    pub(crate) fn leave(
+        &mut self,
+        user: &UserId,
+        cause: LeaveCause,
+        client: Option<Arc<Client>>,
+        now: Time,
+    ) -> Option<RtcEvent> {
         let is_anchor = self.inside.remove(user)?;
         self.anchors.remove(user);
         self.away.remove(user);
@@ -93,7 +111,7 @@ impl Callbacks {
             if self.lost.len() >= MOST_LOST {
                 self.lost.pop_front();
             }
-            self.lost.push_back((now, user.clone()));
+            self.lost.push_back((now, user.clone(), client));
         }
         Some(RtcEvent::Left { user: user.clone(), is_anchor, cause })
     }
@@ -206,6 +224,10 @@ mod tests {
         Time::from_unix_seconds(1_700_000_000 + seconds)
     }
 
+    fn from(address: &str) -> Client {
+        Client { terminal: 4, address: address.into(), ..Client::default() }
+    }
+
     fn room(room_type: RoomType, seats: Option<u32>) -> Room {
         let fields =
             Fields { is_seat_enabled: seats.map(|_| true), max_seat_count: seats, ..Fields::default() };
@@ -236,7 +258,7 @@ mod tests {
     #[test]
     fn a_stream_is_told_to_start_and_stop_once_and_not_at_leaving() {
         let (mut told, room) = (Callbacks::default(), room(RoomType::Conference, None));
-        told.enter(&room, &user("ann"), 4, at(0)).unwrap();
+        told.enter(&room, &user("ann"), &from("192.0.2.1"), at(0)).unwrap();
         let both = [streams("ann", &[(Device::Microphone, false), (Device::Camera, true)])];
 
         assert_eq!(
@@ -248,14 +270,14 @@ mod tests {
         assert!(told.settle(&room, &[], at(2)).is_empty());
         let seen = [streams("ann", &[(Device::Microphone, true), (Device::Camera, false)])];
         assert_eq!(flows(&told.settle(&room, &seen, at(3))), ["ann microphone-", "ann camera+"]);
-        told.leave(&user("ann"), LeaveCause::Leave, at(4)).unwrap();
+        told.leave(&user("ann"), LeaveCause::Leave, None, at(4)).unwrap();
         assert!(told.settle(&room, &[streams("ann", &[])], at(5)).is_empty());
     }
 
     #[test]
     fn a_publisher_that_is_lost_has_a_while_to_come_back() {
         let (mut told, room) = (Callbacks::default(), room(RoomType::Conference, None));
-        told.enter(&room, &user("ann"), 4, at(0)).unwrap();
+        told.enter(&room, &user("ann"), &from("192.0.2.1"), at(0)).unwrap();
         let camera = [streams("ann", &[(Device::Camera, false)])];
         told.settle(&room, &camera, at(1));
 
@@ -288,19 +310,32 @@ mod tests {
     #[test]
     fn who_comes_again_soon_after_it_was_lost_tries_again() {
         let (mut told, room) = (Callbacks::default(), room(RoomType::Conference, None));
-        let is_retry = |told: &mut Callbacks, seconds| match told.enter(&room, &user("ann"), 4, at(seconds)) {
-            Some(RtcEvent::Entered { is_retry, .. }) => Some(is_retry),
+        let coming = |told: &mut Callbacks, seconds, address: &str| match told.enter(
+            &room,
+            &user("ann"),
+            &from(address),
+            at(seconds),
+        ) {
+            Some(RtcEvent::Entered { coming, .. }) => Some(coming),
             _ => None,
         };
+        let lost = |told: &mut Callbacks, seconds, address: &str| {
+            told.leave(&user("ann"), LeaveCause::Interrupted, Some(from(address).into()), at(seconds));
+        };
 
-        assert_eq!(is_retry(&mut told, 0), Some(false));
-        assert_eq!(is_retry(&mut told, 1), None, "another session of who is in");
-        told.leave(&user("ann"), LeaveCause::Interrupted, at(10));
-        assert_eq!(is_retry(&mut told, 69), Some(true));
-        told.leave(&user("ann"), LeaveCause::Interrupted, at(80));
-        assert_eq!(is_retry(&mut told, 140), Some(false));
-        told.leave(&user("ann"), LeaveCause::Leave, at(150));
-        assert_eq!(is_retry(&mut told, 151), Some(false));
+        assert_eq!(coming(&mut told, 0, "192.0.2.1"), Some(Coming::New));
+        assert_eq!(coming(&mut told, 1, "192.0.2.1"), None, "another session of who is in");
+        lost(&mut told, 10, "192.0.2.1");
+        assert_eq!(coming(&mut told, 69, "192.0.2.1"), Some(Coming::Again));
+        lost(&mut told, 70, "192.0.2.1");
+        assert_eq!(coming(&mut told, 75, "203.0.113.9"), Some(Coming::Elsewhere));
+        // Where addresses are not kept nobody knows.
+        lost(&mut told, 76, "");
+        assert_eq!(coming(&mut told, 77, ""), Some(Coming::Again));
+        lost(&mut told, 80, "192.0.2.1");
+        assert_eq!(coming(&mut told, 140, "192.0.2.1"), Some(Coming::New));
+        told.leave(&user("ann"), LeaveCause::Leave, None, at(150));
+        assert_eq!(coming(&mut told, 151, "192.0.2.1"), Some(Coming::New));
     }
 
     #[test]
@@ -309,7 +344,7 @@ mod tests {
         let mut told = Callbacks::default();
         for (session, name) in (1..).zip(["ann", "ben"]) {
             live.enter(&user(name), SessionId(session), at(0)).unwrap();
-            let entered = told.enter(&live, &user(name), 4, at(0)).unwrap();
+            let entered = told.enter(&live, &user(name), &from("192.0.2.1"), at(0)).unwrap();
             assert!(matches!(entered, RtcEvent::Entered { is_anchor: false, .. }));
         }
         assert!(told.settle(&live, &[], at(1)).is_empty());
@@ -319,14 +354,14 @@ mod tests {
         let ann = RtcEvent::RoleChanged { user: user("ann"), is_anchor: true };
         assert_eq!(told.settle(&live, &[], at(2)), [ann]);
         assert!(told.settle(&live, &[], at(3)).is_empty());
-        let left = told.leave(&user("ann"), LeaveCause::Kicked, at(4));
+        let left = told.leave(&user("ann"), LeaveCause::Kicked, None, at(4));
         assert!(matches!(left, Some(RtcEvent::Left { is_anchor: true, .. })));
 
         // Without seats a meeting is everybody's, and with some nobody's who sits on none.
         let mut meeting = room(RoomType::Conference, None);
         let mut told = Callbacks::default();
         for name in ["ann", "ben"] {
-            let entered = told.enter(&meeting, &user(name), 4, at(0)).unwrap();
+            let entered = told.enter(&meeting, &user(name), &from("192.0.2.1"), at(0)).unwrap();
             assert!(matches!(entered, RtcEvent::Entered { is_anchor: true, .. }));
         }
         let fields = Fields { is_seat_enabled: Some(true), ..Fields::default() };

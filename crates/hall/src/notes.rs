@@ -130,6 +130,11 @@ impl Stays {
         self.open.get(&session).map_or(0, |one| one.stay.number)
     }
 
+    /// With what a session came.
+    pub(crate) fn client(&self, session: SessionId) -> Option<&Arc<Client>> {
+        self.open.get(&session).map(|one| &one.stay.client)
+    }
+
     /// A session comes in.
     pub(crate) fn begin(
         &mut self,

@@ -212,7 +212,7 @@ impl Server {
         for session in self.sessions.all() {
             if session.app.id == app.id && session.user == user {
                 session.close(Close::ACCOUNT_DELETED);
-                self.end_session(&session, LeaveCause::Kicked);
+                self.end_session(&session, LeaveCause::Deleted);
             }
         }
         self.chronicle.forget(app.id, &user, clock::now());

@@ -333,7 +333,7 @@ fn cause_of(cause: LeaveCause) -> Cause {
     match cause {
         LeaveCause::Leave => Cause::Left,
         LeaveCause::Interrupted => Cause::Interrupted,
-        LeaveCause::Kicked => Cause::Kicked,
+        LeaveCause::Kicked | LeaveCause::Deleted => Cause::Kicked,
         LeaveCause::Banned => Cause::Banned,
         LeaveCause::Destroyed => Cause::Destroyed,
         LeaveCause::Expired => Cause::Expired,

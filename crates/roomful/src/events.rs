@@ -153,7 +153,7 @@ impl From<LeaveCause> for Cause {
         match cause {
             LeaveCause::Leave => Self::Leave,
             LeaveCause::Interrupted => Self::Interrupted,
-            LeaveCause::Kicked => Self::Kicked,
+            LeaveCause::Kicked | LeaveCause::Deleted => Self::Kicked,
             LeaveCause::Banned => Self::Banned,
             LeaveCause::Destroyed => Self::Destroyed,
             LeaveCause::Expired => Self::Expired,

@@ -113,8 +113,8 @@ pub enum RtcEvent {
         user: UserId,
         /// Whether it has a place to publish from.
         is_anchor: bool,
-        /// It was in a moment ago, and was lost.
-        is_retry: bool,
+        /// Whether it was in a moment ago.
+        coming: Coming,
         /// The cloud's number for the kind of terminal it comes with; 0 where that is not known.
         terminal: u8,
     },
@@ -143,6 +143,17 @@ pub enum RtcEvent {
         /// Which of the two.
         is_on: bool,
     },
+}
+
+/// How somebody comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Coming {
+    /// As anybody.
+    New,
+    /// It was in a moment ago, and was lost.
+    Again,
+    /// The same, and comes from another address now.
+    Elsewhere,
 }
 
 impl Event {
@@ -182,6 +193,8 @@ pub enum LeaveCause {
     Destroyed,
     /// The room's lifetime ended.
     Expired,
+    /// Its account was deleted.
+    Deleted,
 }
 
 impl LeaveCause {
@@ -190,7 +203,8 @@ impl LeaveCause {
         match self {
             LeaveCause::Leave => "leave",
             LeaveCause::Interrupted => "interrupted",
-            LeaveCause::Kicked => "kicked",
+            // To others there is no difference.
+            LeaveCause::Kicked | LeaveCause::Deleted => "kicked",
             LeaveCause::Banned => "banned",
             LeaveCause::Destroyed => "destroyed",
             LeaveCause::Expired => "expired",

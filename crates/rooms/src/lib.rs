@@ -59,7 +59,7 @@ pub use connections::{Connection, ConnectionStep, Connections, MAX_CONNECTED};
 pub use counters::Counters;
 pub use durable::Keep;
 pub use error::Error;
-pub use event::{Event, LeaveCause, RtcEvent};
+pub use event::{Coming, Event, LeaveCause, RtcEvent};
 pub use gift_commands::{CatalogueCommand, CategoryFields, GiftFields, Words};
 pub use gifts::{Catalogue, CatalogueChange, CatalogueRecord, Gift, GiftCategory, GiftTally, Given, Wording};
 pub use ids::{Incarnation, NUMBERED, RoomId, SdkAppId, SessionId, Time, UserId};

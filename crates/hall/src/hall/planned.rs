@@ -163,7 +163,7 @@ impl<T> Hall<T> {
             }
             has_gift |= matches!(change, Delta::Gift { .. });
             if let Delta::PutOut { user, cause, .. } = &change {
-                left.extend(self.callbacks.leave(user, *cause, self.now).map(Event::Rtc));
+                left.extend(self.callbacks.leave(user, *cause, None, self.now).map(Event::Rtc));
             }
             let effects = room.apply(change, self.now);
             late.changes.extend(effects.late.changes);

@@ -33,7 +33,7 @@ impl<T> Hall<T> {
         *known = turn.max(*known);
         if is_new {
             events.extend(entered.event);
-            let terminal = client.terminal;
+            let told_of = self.callbacks.enter(room, user, &client, self.now).map(Event::Rtc);
             self.stays.begin(session, user, place, client, self.now);
             let stay = self.stays.number(session);
             let mut writes = vec![
@@ -41,8 +41,7 @@ impl<T> Hall<T> {
                 Write::Counters(room.counters()),
             ];
             note_seat(room, entered.seated, &mut writes, &mut events);
-            let entered = self.callbacks.enter(room, user, terminal, self.now).map(Event::Rtc);
-            let told = events.iter().cloned().chain(entered).collect();
+            let told = events.iter().cloned().chain(told_of).collect();
             self.note_behind(user);
             self.journal(writes, told, user.to_string());
         }
@@ -57,12 +56,14 @@ impl<T> Hall<T> {
     ) -> Result<(), Error> {
         let Some(room) = &mut self.room else { return Ok(()) };
         let departure = room.leave(user, session, cause, self.now)?;
+        let client = self.stays.client(session).cloned();
         self.stays.end(session, cause, self.now);
         let mut events: Vec<Event> = departure.event.into_iter().chain(departure.requests).collect();
         let mut writes = vec![Write::Absence { session, user: user.clone() }];
         note_seat(room, departure.freed, &mut writes, &mut events);
         let is_out = room.members().sessions(user.as_str()).iter().all(|other| *other == SessionId::ROBOT);
-        let left = is_out.then(|| self.callbacks.leave(user, cause, self.now)).flatten().map(Event::Rtc);
+        let left =
+            is_out.then(|| self.callbacks.leave(user, cause, client, self.now)).flatten().map(Event::Rtc);
         let told = events.iter().cloned().chain(left).collect();
         self.journal(writes, told, user.to_string());
         self.let_go(session, None);

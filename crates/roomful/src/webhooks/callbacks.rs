@@ -2,7 +2,7 @@
 //! callbacks"). They come in groups, each with a receiver of its own; a body is written once, when it happens, and signed when it is
 //! sent, by the key that holds then.
 
-use rooms::{Device, LeaveCause, RoomInfo, RtcEvent, Time, UserId};
+use rooms::{Coming, Device, LeaveCause, RoomInfo, RtcEvent, Time, UserId};
 use serde_json::{Value, json};
 use store::{Callback, Change, Lane, OutboxEvent};
 
@@ -180,9 +180,13 @@ pub(crate) fn room_dismissed(app: &Tenant, room: &RoomInfo, at: Time) -> Option<
 pub(super) fn of_user(app: &Tenant, room: &RoomInfo, event: &RtcEvent, at: Time) -> Option<Change> {
     let role = |is_anchor: bool| ("Role", if is_anchor { 20 } else { 21 });
     let (group, kind, user, more): (u8, u32, &UserId, Vec<(&str, u32)>) = match event {
-        RtcEvent::Entered { user, is_anchor, is_retry, terminal } => {
+        RtcEvent::Entered { user, is_anchor, coming, terminal } => {
             let terminal = if *terminal == 0 { OTHER_TERMINAL } else { (*terminal).into() };
-            let reason = if *is_retry { 3 } else { 1 };
+            let reason = match coming {
+                Coming::New => 1,
+                Coming::Elsewhere => 2,
+                Coming::Again => 3,
+            };
             let of_it =
                 vec![role(*is_anchor), ("TerminalType", terminal), ("UserType", WEB_RTC), ("Reason", reason)];
             (ROOM, number::ENTERED, user, of_it)
@@ -192,6 +196,7 @@ pub(super) fn of_user(app: &Tenant, room: &RoomInfo, event: &RtcEvent, at: Time)
                 LeaveCause::Leave => 1,
                 LeaveCause::Interrupted => 2,
                 LeaveCause::Kicked | LeaveCause::Banned | LeaveCause::Destroyed | LeaveCause::Expired => 3,
+                LeaveCause::Deleted => 5,
             };
             (ROOM, number::LEFT, user, vec![role(*is_anchor), ("Reason", reason)])
         }
