@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::{Error, EventPage, EventsWanted, Job, Snapshot, WaitingEvent};
+use crate::{Error, EventPage, EventsWanted, Job, Lane, Snapshot, WaitingEvent};
 
 /// A database. It belongs to the writer's thread, and its calls block that.
 pub trait Engine: Send {
@@ -65,8 +65,33 @@ pub trait Read: Send {
 pub struct Kept {
     /// The events in it that wait to be sent, in order.
     pub events: Vec<WaitingEvent>,
-    /// How many of its events are dead letters from the beginning, since too many of their app wait.
-    pub given_up: u64,
+    /// How many of its events are not sent, since too many of their app wait.
+    pub given_up: GivenUp,
+}
+
+/// How many events were given up before they were sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Of webhooks.
+    pub webhooks: u64,
+    /// Of event callbacks, of which nothing is left.
+    pub callbacks: u64,
+}
+
+impl GivenUp {
+    /// One more, of that lane.
+    pub(crate) fn note(&mut self, lane: Lane) {
+        match lane.keeps_dead_letters() {
+            true => self.webhooks += 1,
+            false => self.callbacks += 1,
+        }
+    }
+
+    /// All of another's too.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.webhooks += other.webhooks;
+        self.callbacks += other.callbacks;
+    }
 }
 
 /// Why a job is not on disk, or may not be.

@@ -44,7 +44,7 @@ pub use change::{
     StoredSession, WaitingEvent, Webhook,
 };
 pub use database::FILE_NAME;
-pub use engine::{Engine, Kept, Read, Refused};
+pub use engine::{Engine, GivenUp, Kept, Read, Refused};
 pub use error::Error;
 pub use folder::{backup, failed_event_ids, for_each_failed_event, read_api_keys, read_apps};
 pub use job::Job;

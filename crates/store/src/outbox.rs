@@ -48,7 +48,7 @@ impl Outbox {
         let (line, bytes) = (event.line(), event.bytes() as u64);
         let room = self.ledger.put(line, bytes);
         if room == Room::Nowhere {
-            return Ok(Told::GivenUp);
+            return Ok(Told::GivenUp(event.lane));
         }
         let (turn, is_dead) = (self.ledger.take_turn(), room == Room::Dead);
         // One that is there was written by a commit of which it was not known whether the disk had it.
@@ -70,7 +70,7 @@ impl Outbox {
         ])?;
         if is_dead {
             self.bury(to, line)?;
-            return Ok(Told::GivenUp);
+            return Ok(Told::GivenUp(event.lane));
         }
         Ok(Told::Waits(WaitingEvent { turn, event: event.clone() }))
     }

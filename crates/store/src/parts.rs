@@ -4,7 +4,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::engine::Kept;
-use crate::{Change, Error, Job, WaitingEvent};
+use crate::{Change, Error, Job, Lane, WaitingEvent};
 
 /// The numbers of rooms.
 pub(crate) type Living = HashSet<i64, foldhash::fast::RandomState>;
@@ -30,8 +30,8 @@ impl<'a> Part<'a> {
 pub(crate) enum Told {
     /// It waits to be sent.
     Waits(WaitingEvent),
-    /// Too many wait: it is a dead letter.
-    GivenUp,
+    /// Too many wait in that lane: it is a dead letter, or of callbacks nothing.
+    GivenUp(Lane),
 }
 
 /// A change, with the part that it is of.

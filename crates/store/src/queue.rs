@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use rooms::SdkAppId;
 use smallvec::SmallVec;
 
+use crate::engine::GivenUp;
 use crate::ledger::Line;
 use crate::superseded::superseded;
 use crate::{Change, Error, Job};
@@ -107,7 +108,7 @@ impl Waiting {
 
     /// Leaves out of a journal what has become pointless, and of an app that has more events than it may have the oldest.
     /// Returns how many events were given up.
-    fn look_through(&mut self) -> u64 {
+    fn look_through(&mut self) -> GivenUp {
         let pointless = superseded(self.job.changes());
         let mut pointless = pointless.into_iter();
         self.job.retain(|_| !pointless.next().unwrap_or(false));
@@ -120,7 +121,7 @@ impl Waiting {
 }
 
 /// Leaves out the oldest events of apps that have too many of them, for one of their receivers, in a journal.
-fn give_up_events(journal: &mut Job) -> u64 {
+fn give_up_events(journal: &mut Job) -> GivenUp {
     let events = |change: &Change| match change {
         Change::PutEvent(event) => Some((event.line(), event.bytes())),
         _ => None,
@@ -131,15 +132,15 @@ fn give_up_events(journal: &mut Job) -> u64 {
     }
     bytes.retain(|_, bytes| *bytes > MOST_EVENT_BYTES);
     if bytes.is_empty() {
-        return 0;
+        return GivenUp::default();
     }
-    let mut given_up = 0;
+    let mut given_up = GivenUp::default();
     journal.retain(|change| {
         let Some((line, less)) = events(change) else { return true };
         match bytes.get_mut(&line) {
             Some(bytes) if *bytes > MOST_EVENT_BYTES => {
                 *bytes -= less;
-                given_up += 1;
+                given_up.note(line.1);
                 false
             }
             _ => true,
@@ -159,7 +160,7 @@ struct State {
     /// When the oldest journalled change came.
     since: Option<Instant>,
     /// How many events were given up of which nobody has heard.
-    given_up: u64,
+    given_up: GivenUp,
     is_closed: bool,
 }
 
@@ -212,7 +213,7 @@ impl State {
         }
         if last.load.changes >= last.much.changes || last.load.bytes >= last.much.bytes {
             self.forget(last.load, &last.loads);
-            self.given_up += last.look_through();
+            self.given_up.add(last.look_through());
             self.note(last.load, &last.loads);
         }
         self.jobs.push_back(last);
@@ -236,7 +237,7 @@ pub(crate) struct Group {
     /// Who waits for each.
     pub(crate) waiting: Vec<Option<Done>>,
     /// How many events were given up before they could be written.
-    pub(crate) given_up: u64,
+    pub(crate) given_up: GivenUp,
 }
 
 /// The queue.
@@ -314,7 +315,7 @@ impl Queue {
             }
         }
         let mut journal = Waiting::new(Job::journalled(units), None);
-        state.given_up += journal.look_through();
+        state.given_up.add(journal.look_through());
         if !journal.job.is_empty() {
             state.add(journal);
         }
@@ -529,7 +530,7 @@ mod tests {
             _ => None,
         });
         assert_eq!(ids.collect::<Vec<_>>(), (69..=100).collect::<Vec<_>>());
-        assert_eq!(before + group.given_up, 69);
+        assert_eq!(before.webhooks + group.given_up.webhooks, 69);
     }
 
     #[test]

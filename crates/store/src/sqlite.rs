@@ -150,7 +150,7 @@ impl Sqlite {
                 Ok(kept) => {
                     for kept in kept.into_iter().flatten() {
                         all.events.extend(kept.events);
-                        all.given_up += kept.given_up;
+                        all.given_up.add(kept.given_up);
                     }
                 }
                 Err(Refused::Ever(error)) => {
@@ -231,7 +231,7 @@ impl Database {
                 let Some(Ok(kept)) = results.get_mut(*part) else { continue };
                 match told {
                     Some(Told::Waits(event)) => kept.events.push(event),
-                    Some(Told::GivenUp) => kept.given_up += 1,
+                    Some(Told::GivenUp(lane)) => kept.given_up.note(lane),
                     None => {}
                 }
             }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Engine, Kept, Refused};
+use crate::engine::{Engine, GivenUp, Kept, Refused};
 use crate::health::Health;
 use crate::queue::{Done, Group, Queue, answer};
 use crate::{Error, Job, WaitingEvent};
@@ -31,7 +31,7 @@ pub struct Committed {
     /// The events among them that wait to be sent, in order. One may come twice, the second time with a later group.
     pub events: Vec<WaitingEvent>,
     /// How many events are given up from the beginning, since too many of their app wait.
-    pub given_up: u64,
+    pub given_up: GivenUp,
     /// How many events wait by now, of all apps.
     pub waiting: u64,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Writer {
     /// Events that are on disk and of which nobody has heard.
     unheard: Vec<WaitingEvent>,
     /// How many were given up of which nobody has heard.
-    given_up: u64,
+    given_up: GivenUp,
 }
 
 /// Says that nothing will be written any more, however the thread ends.
@@ -70,7 +70,7 @@ impl Drop for Last {
 
 impl Writer {
     pub(crate) fn new(engine: Box<dyn Engine>, on_commit: OnCommit, retry: Duration) -> Self {
-        Self { engine, on_commit, retry, unheard: Vec::new(), given_up: 0 }
+        Self { engine, on_commit, retry, unheard: Vec::new(), given_up: GivenUp::default() }
     }
 
     pub(crate) fn run(mut self, shared: Arc<Shared>) {
@@ -81,7 +81,7 @@ impl Writer {
             let is_uneasy = health.is_failing() || !self.unheard.is_empty();
             let patience = if is_uneasy { Some(self.retry) } else { self.engine.idle() };
             let Some(group) = queue.take(patience.map(|patience| Instant::now() + patience)) else { return };
-            self.given_up += group.given_up;
+            self.given_up.add(group.given_up);
             let goes_on = if group.jobs.is_empty() {
                 self.probe(is_uneasy, queue, health)
             } else {
@@ -167,7 +167,7 @@ impl Writer {
             is_any = true;
             changes += job.len();
             events.extend(kept.events.iter().cloned());
-            self.given_up += kept.given_up;
+            self.given_up.add(kept.given_up);
         }
         if is_any {
             self.tell(started, changes, events);
@@ -186,7 +186,7 @@ impl Writer {
         // It is on disk, whatever becomes of those who listen.
         if catch_unwind(AssertUnwindSafe(|| (self.on_commit)(committed))).is_ok() {
             self.unheard.clear();
-            self.given_up = 0;
+            self.given_up = GivenUp::default();
         }
         let too_many = self.unheard.len().saturating_sub(MOST_UNHEARD);
         self.unheard.drain(..too_many);

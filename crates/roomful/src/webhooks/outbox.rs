@@ -79,7 +79,8 @@ impl Outbox {
     /// Takes over events that are on disk, in order.
     pub(crate) fn accept(self: &Arc<Self>, committed: &Committed) {
         metrics::gauge!("roomful_webhook_waiting").set(committed.waiting as f64);
-        metrics::counter!("roomful_webhook_failed_total").increment(committed.given_up);
+        metrics::counter!("roomful_webhook_failed_total").increment(committed.given_up.webhooks);
+        metrics::counter!("roomful_callback_failed_total").increment(committed.given_up.callbacks);
         if committed.events.is_empty() {
             return;
         }

@@ -130,7 +130,7 @@ impl Transaction<'_> {
                     if let Some(Ok(kept)) = results.get_mut(*part) {
                         match room {
                             Room::Waits => kept.events.push(WaitingEvent { turn, event: event.clone() }),
-                            Room::Dead | Room::Nowhere => kept.given_up += 1,
+                            Room::Dead | Room::Nowhere => kept.given_up.note(event.lane),
                         }
                     }
                 }
@@ -180,7 +180,7 @@ impl Transaction<'_> {
                 match self.write_part(&part, &mut rooms).await? {
                     Ok(kept) => {
                         all.events.extend(kept.events);
-                        all.given_up += kept.given_up;
+                        all.given_up.add(kept.given_up);
                     }
                     Err(error) => tracing::error!(%error, "a change was given up"),
                 }
@@ -246,14 +246,14 @@ impl Transaction<'_> {
                     }
                     let room = self.ledger.put(line, bytes);
                     if room == Room::Nowhere {
-                        kept.given_up += 1;
+                        kept.given_up.note(event.lane);
                         continue;
                     }
                     let (turn, is_dead) = (self.ledger.take_turn(), room == Room::Dead);
                     unsent.add(tables::put_event(event, turn, is_dead), Then::Nothing);
                     match is_dead {
                         true => {
-                            kept.given_up += 1;
+                            kept.given_up.note(event.lane);
                             unsent.dead_of.push(line);
                         }
                         false => kept.events.push(WaitingEvent { turn, event: event.clone() }),

@@ -294,7 +294,7 @@ fn one_app_s_waiting_events_and_dead_letters_take_no_room_from_another_s() {
     let on_commit = move |group: store::Committed| {
         let mut heard = hears.lock().unwrap();
         heard.0 += group.events.len();
-        heard.1 += group.given_up;
+        heard.1 += group.given_up.webhooks;
     };
     let (store, _) = at.open(Box::new(on_commit)).unwrap();
     let other = SdkAppId(7);
@@ -337,7 +337,7 @@ fn event_callbacks_take_no_room_from_webhooks_and_what_finds_none_is_gone() {
     let hears = given_up.clone();
     {
         let (store, _) = at
-            .open(Box::new(move |group: store::Committed| *hears.lock().unwrap() += group.given_up))
+            .open(Box::new(move |group: store::Committed| *hears.lock().unwrap() += group.given_up.callbacks))
             .unwrap();
         block_on(store.commit((0..MOST + 5).map(|number| put(room, 100 + number)).collect())).unwrap();
         block_on(store.commit(vec![put(Lane::WEBHOOKS, 1), put(media, 2), put(room, 3)])).unwrap();
