@@ -22,6 +22,7 @@ use hashbrown::HashMap;
 use media::{RoomKey, StreamKind};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rooms::{Error, Event, Incarnation, Keep, Room, RoomId, RoomType, SessionId, UserId};
+use smallvec::SmallVec;
 use store::{Change, Commit, Intent, Presence, RoomScope};
 use tokio::sync::oneshot;
 
@@ -666,6 +667,24 @@ impl OpenRoom {
             Some(user) => place(user)?.cast_signed(),
         };
         Some(Stream { app: self.call.app, call: self.call.call, stay, peer, kind })
+    }
+
+    /// The streams of which a session's client speaks, found in one look: its own sound, and what it gets of these members; `None` of those
+    /// that are not there.
+    pub(crate) fn streams<'a>(
+        &self,
+        session: SessionId,
+        received: impl Iterator<Item = (&'a str, StreamKind)>,
+    ) -> Option<(Stream, SmallVec<[Option<Stream>; 8]>)> {
+        let hall = self.hall();
+        let stay = hall.stay(session)?.cast_signed();
+        let own = Stream { app: self.call.app, call: self.call.call, stay, peer: 0, kind: StreamKind::Audio };
+        let members = hall.room()?.members();
+        let whose = received.map(|(from, kind)| {
+            let peer = members.place(from)?.cast_signed();
+            Some(Stream { peer, kind, ..own })
+        });
+        Some((own, whose.collect()))
     }
 
     /// Whether a member's stream flows, and is not muted.

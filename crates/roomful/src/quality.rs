@@ -4,6 +4,7 @@
 use hashbrown::HashMap;
 use history::{MOST_SAMPLES, Quality, Samples, Served, Unusual};
 use media::{Sample, StreamKind};
+use smallvec::SmallVec;
 
 use crate::live::unit;
 
@@ -79,8 +80,8 @@ pub(crate) struct Stream {
     pub(crate) kind: StreamKind,
 }
 
-/// What a client reports of a stream: columns, and what is in them.
-pub(crate) type Report = Vec<(u8, u32)>;
+/// What is said of a stream: columns, and what is in them.
+pub(crate) type Report = SmallVec<[(u8, u32); 8]>;
 
 /// What follows from a client's report of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +177,7 @@ impl Runs {
     }
 
     /// Takes what a client reports at `now`, in seconds, of a stream that the server knows; `None` when it has said that already.
-    pub(crate) fn report(&mut self, now: i64, report: &Report, stream: Stream) -> Option<Said> {
+    pub(crate) fn report(&mut self, now: i64, report: &[(u8, u32)], stream: Stream) -> Option<Said> {
         let slot = now - now.rem_euclid(STEP);
         let run = self.by_stream.get_mut(&stream)?;
         let full = run.put(slot, Half::Client, report)?;

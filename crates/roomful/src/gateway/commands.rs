@@ -365,7 +365,7 @@ pub(super) static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
             who: MEMBERS,
             about: "Say what one's streams are like, for history.",
             run: Run::Now(report::report),
-            request: of::<report::ReportRequest>,
+            request: of::<report::ReportRequest<'_>>,
             answer: of::<Done>,
         },
     ]

@@ -1,13 +1,16 @@
 //! What a client says of its streams every two seconds, for history. Nothing is decided by it: neither what it may do, nor what is counted.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use media::StreamKind;
 use rooms::SessionId;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 use super::asked::{Done, require_inside};
 use crate::error::ApiError;
@@ -34,43 +37,72 @@ const MOST: f64 = 1_000_000.0;
 /// A name, or a number; -1 is not known.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-enum Part {
+enum Part<'a> {
     Number(f64),
-    Text(String),
+    Text(Cow<'a, str>),
 }
 
 // Not derived: `untagged` makes an error of each text before it takes it.
-impl<'de> Deserialize<'de> for Part {
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Either;
-        impl Visitor<'_> for Either {
-            type Value = Part;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Part<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a name or a number")
             }
 
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Part, E> {
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Part<'de>, E> {
                 Ok(Part::Number(number as f64))
             }
 
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Part, E> {
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Part<'de>, E> {
                 Ok(Part::Number(number as f64))
             }
 
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Part, E> {
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Part<'de>, E> {
                 Ok(Part::Number(number))
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Part, E> {
-                Ok(Part::Text(text.to_owned()))
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Part<'de>, E> {
+                Ok(Part::Text(text.into()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Part<'de>, E> {
+                Ok(Part::Text(text.to_owned().into()))
             }
         }
         from.deserialize_any(Either)
     }
 }
 
-impl Part {
+/// What is told of one stream. As long as a usual one it takes no memory of its own.
+struct Entry<'a>(SmallVec<[Part<'a>; 8]>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Parts<'a>(PhantomData<&'a str>);
+        impl<'de: 'a, 'a> Visitor<'de> for Parts<'a> {
+            type Value = Entry<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Entry<'a>, A::Error> {
+                let mut parts = SmallVec::new();
+                while let Some(part) = from.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Entry(parts))
+            }
+        }
+        from.deserialize_seq(Parts(PhantomData))
+    }
+}
+
+impl Part<'_> {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -88,9 +120,10 @@ impl Part {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ReportRequest {
+pub(super) struct ReportRequest<'a> {
     #[schemars(required)]
-    room_id: Option<String>,
+    #[serde(borrow)]
+    room_id: Option<Cow<'a, str>>,
     /// How long it took to come in, in milliseconds: once, in the first minute.
     join: Option<f64>,
     /// How busy the client and its machine are, in percent; -1 is not known.
@@ -100,11 +133,13 @@ pub(super) struct ReportRequest {
     #[serde(default)]
     ev: Vec<Vec<i64>>,
     /// `["audio", level]`, `["main", captured, encoded, width, height]`.
-    #[serde(default)]
-    up: Vec<Vec<Part>>,
+    #[serde(default, borrow)]
+    #[schemars(with = "Vec<Vec<Part<'static>>>")]
+    up: Vec<Entry<'a>>,
     /// `["bob", "audio", level, buffered, stalled]`, `["bob", "main", shown, width, height, buffered, stalled]`.
-    #[serde(default)]
-    down: Vec<Vec<Part>>,
+    #[serde(default, borrow)]
+    #[schemars(with = "Vec<Vec<Part<'static>>>")]
+    down: Vec<Entry<'a>>,
 }
 
 const UP_AUDIO: &[u8] = &[column::LEVEL];
@@ -115,7 +150,7 @@ const DOWN_VIDEO: &[u8] =
 const CPU: &[u8] = &[column::APP_CPU, column::SYS_CPU];
 
 /// One entry, behind the name of who sent it.
-fn read(entry: &[Part], audio: &[u8], video: &[u8]) -> Option<(StreamKind, Report)> {
+fn read(entry: &[Part<'_>], audio: &[u8], video: &[u8]) -> Option<(StreamKind, Report)> {
     let (kind, numbers) = entry.split_first()?;
     let kind = kind.text()?;
     let kind = StreamKind::ALL.into_iter().find(|known| unit::stream_type(unit::device(*known)) == kind)?;
@@ -133,7 +168,7 @@ fn known(columns: &[u8], numbers: impl Iterator<Item = Option<f64>>) -> Report {
 }
 
 /// Whether nothing has come yet of what is received: no picture, or no sound.
-fn is_nothing(kind: StreamKind, report: &Report) -> bool {
+fn is_nothing(kind: StreamKind, report: &[(u8, u32)]) -> bool {
     let is_none = |column: u8| report.contains(&(column, 0));
     match kind.is_video() {
         true => is_none(column::SHOWN) && is_none(column::SHOWN_WIDTH),
@@ -142,29 +177,31 @@ fn is_nothing(kind: StreamKind, report: &Report) -> bool {
 }
 
 /// The same of what is received, and of whom.
-fn received(entry: &[Part]) -> Option<(&str, StreamKind, Report)> {
+fn received<'a>(entry: &'a [Part<'_>]) -> Option<(&'a str, StreamKind, Report)> {
     let (from, entry) = entry.split_first()?;
     let (kind, report) = read(entry, DOWN_AUDIO, DOWN_VIDEO)?;
     Some((from.text()?, kind, report))
 }
 
 pub(super) fn report(server: &Arc<Server>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
-    let request: ReportRequest = parse_json(body)?;
+    let request: ReportRequest<'_> = parse_json(body)?;
     let cell = require_inside(server, session, request.room_id.as_deref())?;
     if body.len() <= MOST_BYTES && session.may_report() {
-        keep(server, &cell, session.id, request);
+        keep(server, &cell, session.id, &request);
     }
     Ok(to_json(&Done {}))
 }
 
-fn keep(server: &Server, cell: &OpenRoom, session: SessionId, request: ReportRequest) {
-    let Some(own) = cell.stream(session, None, StreamKind::Audio) else { return };
-    let up = request.up.iter().take(MOST_STREAMS).filter_map(|entry| read(entry, UP_AUDIO, UP_VIDEO));
+fn keep(server: &Server, cell: &OpenRoom, session: SessionId, request: &ReportRequest<'_>) {
+    let down = request.down.iter().take(MOST_STREAMS).filter_map(|Entry(entry)| received(entry));
+    let down: SmallVec<[(&str, StreamKind, Report); 8]> = down.collect();
+    let whose = down.iter().map(|(from, kind, _)| (*from, *kind));
+    let Some((own, whose)) = cell.streams(session, whose) else { return };
+    let up = request.up.iter().take(MOST_STREAMS).filter_map(|Entry(entry)| read(entry, UP_AUDIO, UP_VIDEO));
     let mut streams: Vec<(Stream, Report)> =
         up.map(|(kind, report)| (Stream { kind, ..own }, report)).collect();
-    for entry in request.down.iter().take(MOST_STREAMS) {
-        let Some((from, kind, report)) = received(entry) else { continue };
-        let Some(stream) = cell.stream(session, Some(from), kind) else { continue };
+    for ((from, kind, report), stream) in down.into_iter().zip(whose) {
+        let Some(stream) = stream else { continue };
         if !is_nothing(kind, &report) {
             streams.push((stream, report));
         } else if cell.flows(from, kind) {
@@ -172,7 +209,7 @@ fn keep(server: &Server, cell: &OpenRoom, session: SessionId, request: ReportReq
         }
     }
     if let Some((_, report)) = streams.first_mut() {
-        report.extend(known(CPU, request.cpu.into_iter().map(Some)));
+        report.extend(known(CPU, request.cpu.iter().copied().map(Some)));
     }
     let played = server.chronicle.report(own.app, &streams);
     server.scale.note_played(cell.app.id, played);
@@ -193,14 +230,14 @@ mod tests {
     #[test]
     fn numbers_are_bounded_and_what_is_not_known_is_left_out() {
         let read = |entry: serde_json::Value| {
-            read(&serde_json::from_value::<Vec<Part>>(entry).unwrap(), UP_AUDIO, UP_VIDEO)
+            let entry = entry.to_string();
+            read(&serde_json::from_str::<Entry<'_>>(&entry).unwrap().0, UP_AUDIO, UP_VIDEO)
         };
 
         let video = read(json!(["main", 30, -1, 1e300, 719.6, 5, 6])).unwrap();
-        let columns =
-            vec![(column::CAPTURED, 30), (column::SHOWN_WIDTH, 1_000_000), (column::SHOWN_HEIGHT, 720)];
-        assert_eq!(video, (StreamKind::Main, columns));
-        assert_eq!(read(json!(["audio", "loud"])), Some((StreamKind::Audio, Vec::new())));
+        let columns = [(column::CAPTURED, 30), (column::SHOWN_WIDTH, 1_000_000), (column::SHOWN_HEIGHT, 720)];
+        assert_eq!(video, (StreamKind::Main, columns.into_iter().collect()));
+        assert_eq!(read(json!(["audio", "loud"])), Some((StreamKind::Audio, Report::new())));
         for entry in [json!([]), json!(["other", 1]), json!([1, 2])] {
             assert_eq!(read(entry.clone()), None, "{entry}");
         }
