@@ -13,8 +13,9 @@ use harness::nodes::{
     OTHER_SECRET, TAKEOVER, has_records, id, list, node, nodes, of, refused, resume, settings, status, text,
 };
 use harness::postgres::{Cut, Database, Wire};
+use harness::rtc::Caller;
 use harness::{ADMIN, BINARY, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -362,6 +363,14 @@ async fn a_node_that_is_cut_off_from_the_database_lets_go_and_another_takes_over
     assert!(one.sig(ADMIN).len() > 10 && has_records(&two));
 }
 
+async fn wait_until_ready(node: &Server) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while node.get("/readyz").await.0 != 200 {
+        assert!(Instant::now() < until, "it does not become ready");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_rtc_api_is_answered_by_every_node() {
     let (url, _) = Database::shared().own_url();
@@ -378,4 +387,124 @@ async fn the_rtc_api_is_answered_by_every_node() {
     assert_eq!(harness::rtc::code(&answer), "", "{answer}");
     let members = one.ok("room_engine_http_srv/get_room_member_list", json!({"RoomId": "r"})).await;
     assert_eq!(members["MemberList"], json!([]));
+}
+
+/// What every action answers of a room that is known by `comm`.
+async fn history(key: &Caller, app: u32, began: u64, comm: &Value) -> Vec<Value> {
+    let window = json!({"SdkAppId": app, "StartTime": began - 60, "EndTime": began + 600});
+    let with = |more: Value| {
+        let mut body = window.clone();
+        more.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        body
+    };
+    let of_room = with(json!({"CommId": comm, "PageNumber": 0, "PageSize": 6}));
+    let calls = [
+        ("DescribeRoomInfo", with(json!({}))),
+        ("DescribeUserInfo", of_room.clone()),
+        ("DescribeCallDetailInfo", of_room),
+        ("DescribeUserEvent", with(json!({"CommId": comm, "RoomId": "r", "UserId": "ben"}))),
+        ("DescribeTrtcUsage", json!({"SdkAppId": app, "StartTime": date(began), "EndTime": date(began)})),
+    ];
+    let mut answers = Vec::new();
+    for (action, body) in calls {
+        let mut answer = key.call(action, body).await;
+        assert_eq!(harness::rtc::code(&answer), "", "{action}: {answer}");
+        answer.as_object_mut().unwrap().remove("RequestId");
+        answers.push(answer);
+    }
+    answers
+}
+
+/// The same without what changes from one moment to the next: what lives lives until now, and uses more.
+fn known(answers: &[Value]) -> Vec<Value> {
+    let mut known = answers[..4].to_vec();
+    let lists = [(0, "RoomList", "DestroyTime"), (1, "UserList", "LeaveTs"), (2, "UserList", "LeaveTs")];
+    for (at, list, end) in lists {
+        for row in known[at][list].as_array_mut().unwrap() {
+            if row["IsFinished"] == json!(false) || row["Finished"] == json!(false) {
+                row[end] = Value::Null;
+            }
+        }
+    }
+    known
+}
+
+fn date(seconds: u64) -> String {
+    history::date(seconds.cast_signed())
+}
+
+/// What rooms have used of sound, in seconds.
+async fn sound(key: &Caller, app: u32, began: u64) -> u64 {
+    let (from, to) = (began - began % 300, harness::now() + 600);
+    let text = |at: u64| format!("{} {:02}:{:02}", date(at), at / 3600 % 24, at / 60 % 60);
+    let answer = key
+        .call("DescribeTrtcRoomUsage", json!({"SdkAppid": app, "StartTime": text(from), "EndTime": text(to)}))
+        .await;
+    let data = answer["Data"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    data.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_happened_and_was_used_is_the_clusters_and_outlives_the_node_that_wrote_it() {
+    let (url, _) = Database::shared().own_url();
+    let began = harness::now();
+    let [mut one, two] = nodes(&url).await;
+    let (of_one, of_two) = (Caller { address: one.address.clone(), ..two.key(&[]) }, two.key(&[]));
+    one.create_room("over").await;
+    one.create_room("r").await;
+    let (ann, mut ben) = (two.enter("ann", "r").await, one.enter("ben", "r").await);
+    one.ok("destroy_room", json!({"RoomId": "over"})).await;
+    ben.ok("leave_room", json!({"RoomId": "r"})).await;
+    let app = one.app;
+    let list = json!({"SdkAppId": app, "StartTime": began - 60, "EndTime": began + 600, "RoomId": "r"});
+    // Usage is told every half minute.
+    let until = Instant::now() + Duration::from_secs(60);
+    let told = loop {
+        let seconds = sound(&of_two, app, began).await;
+        if seconds > 5 {
+            break seconds;
+        }
+        assert!(Instant::now() < until, "nothing was used");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    let room = of_two.call("DescribeRoomInfo", list.clone()).await;
+    let comm = room["RoomList"][0]["CommId"].clone();
+    let before = history(&of_one, app, began, &comm).await;
+    let users = &before[1]["UserList"];
+    assert_eq!((before[0]["Total"].as_u64(), before[1]["Total"].as_u64()), (Some(2), Some(2)), "{before:?}");
+    assert_eq!(
+        json!([users[0]["UserId"], users[1]["UserId"], users[1]["Finished"]]),
+        json!(["ann", "ben", true])
+    );
+    assert_eq!(known(&history(&of_two, app, began, &comm).await), known(&before), "both answer alike");
+
+    one.kill();
+    let (_ann, answer) = resume(&two, &ann.resume_token, TAKEOVER).await;
+    assert_eq!(answer["Rooms"], json!(["r"]), "{answer}");
+    std::mem::forget(ann);
+    wait_until_ready(&two).await;
+
+    let after = history(&of_two, app, began, &comm).await;
+    assert_eq!(known(&after), known(&before));
+    let minutes = |answers: &[Value]| -> f64 {
+        let slots = answers[4]["UsageList"].as_array().unwrap();
+        slots.iter().map(|slot| slot["UsageValue"][0].as_f64().unwrap()).sum()
+    };
+    assert!(minutes(&before) >= 1.0 && minutes(&after) >= minutes(&before), "{after:?}");
+    let lasted = harness::now() - began;
+    let seconds = sound(&of_two, app, began).await;
+    assert!(seconds >= told && seconds <= 2 * lasted, "{told}, then {seconds} of {lasted}");
+    // It goes on being counted, and not twice.
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let more = sound(&of_two, app, began).await;
+        let lasted = harness::now() - began;
+        // Ben was there for a moment.
+        assert!(more <= lasted + 5, "{more} of {lasted}");
+        if more > seconds + 5 {
+            break;
+        }
+        assert!(Instant::now() < until, "nothing is counted any more");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }

@@ -4,9 +4,9 @@
 
 mod harness;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use harness::postgres::Database;
 use harness::{Client, Server, now, offer};
 use history::{Call, Cause, Page, Reader, Stay, Window};
 use serde_json::json;
@@ -24,25 +24,19 @@ fn window() -> Window {
     Window { from: now - 600, to: now + 60 }
 }
 
-fn reader(server: &Server) -> Reader {
-    let clock = Arc::new(|| now().cast_signed() * 1000);
-    Reader::new(&server.data.path().join("history"), clock)
-}
-
 /// A room's calls and who was in the newest one, once they are what is waited for.
 async fn wait_for(
     server: &Server,
     room: &str,
     is_it: impl Fn(&[Call], &[Stay]) -> bool,
 ) -> (Vec<Call>, Vec<Stay>) {
-    let reader = reader(server);
     let deadline = tokio::time::Instant::now() + SOON;
     loop {
-        let (_, calls) = reader.calls(server.app, window(), &[room.to_owned()], ALL).unwrap();
-        let stays = match calls.first() {
-            Some(call) => reader.stays(call, window(), &[], ALL).unwrap().1,
-            None => Vec::new(),
-        };
+        let (calls, stays) = server.look(|reader| {
+            let (_, calls) = reader.calls(server.app, window(), &[room.to_owned()], ALL).unwrap();
+            let first = calls.first().map(|call| reader.stays(call, window(), &[], ALL).unwrap().1);
+            (calls, first.unwrap_or_default())
+        });
         if is_it(&calls, &stays) {
             return (calls, stays);
         }
@@ -139,7 +133,13 @@ async fn the_folder_may_be_deleted_at_any_time() {
     let (_, before) = wait_for(&server, "r", |_, stays| stays.len() == 1).await;
     server.ok("destroy_room", json!({"RoomId": "over"})).await;
 
-    std::fs::remove_dir_all(server.data.path().join("history")).unwrap();
+    match server.history_folder() {
+        Some(folder) => std::fs::remove_dir_all(folder).unwrap(),
+        None => {
+            let drop = |table: &str| format!("DROP TABLE {}.history_{table} CASCADE;", server.schema());
+            Database::shared().sql(&["calls", "stays", "people"].map(drop).concat());
+        }
+    }
     let _ben = server.enter("ben", "r").await;
 
     let (calls, stays) = wait_for(&server, "r", |_, stays| stays.len() == 2).await;
@@ -166,7 +166,7 @@ async fn what_flowed_is_kept_until_it_ends() {
     let (_, stays) = wait_for(&server, "r", |_, stays| stays.iter().any(|stay| stay.left.is_some())).await;
 
     assert!(stays[0].is_anchor);
-    let events = reader(&server).events(&stays, window()).unwrap();
+    let events = server.look(|reader| reader.events(&stays, window()).unwrap());
     let events: Vec<(u16, u8)> = events.iter().map(|event| (event.event, event.media)).collect();
     assert_eq!(events, [32768, 32773, 32775, 32770, 32768, 32770].map(|event| (event, 2)));
 }
@@ -209,10 +209,12 @@ async fn what_streams_were_like_is_measured_on_both_sides_of_the_server() {
     let everybody_left = |stays: &[Stay]| stays.len() >= 3 && stays.iter().all(|stay| stay.left.is_some());
     let (calls, stays) = wait_for(&server, "r", |_, stays| everybody_left(stays)).await;
 
-    let reader = reader(&server);
     let deadline = tokio::time::Instant::now() + SOON;
     let rows = loop {
-        let rows = stays.iter().flat_map(|stay| reader.quality(stay, window()).unwrap()).collect::<Vec<_>>();
+        let of_stays = |reader: &Reader| {
+            stays.iter().flat_map(|stay| reader.quality(stay, window()).unwrap()).collect::<Vec<_>>()
+        };
+        let rows = server.look(of_stays);
         if rows.iter().any(|row| row.peer == 0) && rows.iter().any(|row| row.peer > 0) {
             break rows;
         }

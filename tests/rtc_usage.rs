@@ -4,12 +4,11 @@
 
 mod harness;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use harness::rtc::{Caller, by_sdk};
 use harness::{Server, now};
-use history::{Page, Reader, Window};
+use history::{Page, Window};
 use serde_json::{Value, json};
 
 /// Usage is told every half minute; what is told may be seen this much later.
@@ -49,12 +48,12 @@ async fn rooms(key: &Caller, app: u32, began: u64) -> Vec<(String, Vec<u64>)> {
 
 /// Milliseconds of all stays in a room.
 fn stayed(server: &Server, room: &str, began: u64) -> u64 {
-    let clock = Arc::new(|| now().cast_signed() * 1000);
-    let reader = Reader::new(&server.data.path().join("history"), clock);
     let window = Window { from: began.cast_signed() - 60, to: now().cast_signed() + 60 };
     let all = Page { number: 0, size: 100 };
-    let call = reader.calls(server.app, window, &[room.to_owned()], all).unwrap().1.remove(0);
-    let stays = reader.stays(&call, window, &[], all).unwrap().1;
+    let stays = server.look(|reader| {
+        let call = reader.calls(server.app, window, &[room.to_owned()], all).unwrap().1.remove(0);
+        reader.stays(&call, window, &[], all).unwrap().1
+    });
     stays.iter().map(|stay| (stay.left.unwrap().0 - stay.stay).unsigned_abs()).sum()
 }
 

@@ -201,6 +201,32 @@ impl Server {
         Self::at(&address, data, environment).await
     }
 
+    /// Where the server has what happened, if that is no database.
+    pub fn history_folder(&self) -> Option<PathBuf> {
+        let is_elsewhere = self.data.path().join("database").exists();
+        (!is_elsewhere).then(|| self.data.path().join("history"))
+    }
+
+    /// The schema in which it has its records.
+    pub fn schema(&self) -> String {
+        let url = std::fs::read_to_string(self.data.path().join("database")).unwrap();
+        url.trim().rsplit_once("schema=").unwrap().1.to_owned()
+    }
+
+    /// Looks into what the server has written of what happened; on a thread of its own, since that may wait.
+    pub fn look<T: Send>(&self, get: impl FnOnce(&history::Reader) -> T + Send) -> T {
+        let place = match self.history_folder() {
+            Some(folder) => history::Place::Folder(folder),
+            None => {
+                let url = std::fs::read_to_string(self.data.path().join("database")).unwrap();
+                let target = store::Target::parse(url.trim(), None).unwrap();
+                history::Place::Database { target, generation: 0 }
+            }
+        };
+        let look = || get(&history::Reader::new(&place, Arc::new(|| now().cast_signed() * 1000)));
+        std::thread::scope(|scope| scope.spawn(look).join().unwrap())
+    }
+
     /// The command line in the server's own environment.
     pub fn cli_with(&self, arguments: &[&str]) -> Output {
         let environment = self.environment.iter().cloned();

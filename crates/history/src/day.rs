@@ -304,7 +304,6 @@ pub(crate) fn put_quality(to: &Transaction<'_>, quality: &Quality) -> Result<(),
 }
 
 pub(crate) fn put_unusual(to: &Transaction<'_>, unusual: &Unusual) -> Result<(), Error> {
-    let causes: Vec<String> = unusual.causes.iter().map(|(cause, peer)| format!("{cause}:{peer}")).collect();
     let put =
         "INSERT OR REPLACE INTO unusual (app, at, call, stay, experience, causes) VALUES (?, ?, ?, ?, ?, ?)";
     to.prepare_cached(put)?.execute(params![
@@ -313,9 +312,15 @@ pub(crate) fn put_unusual(to: &Transaction<'_>, unusual: &Unusual) -> Result<(),
         unusual.call,
         unusual.stay,
         unusual.experience,
-        causes.join(" "),
+        causes(&unusual.causes),
     ])?;
     Ok(())
+}
+
+/// Causes, as they are written: `number:peer`.
+pub(crate) fn causes(causes: &[(u16, i64)]) -> String {
+    let causes: Vec<String> = causes.iter().map(|(cause, peer)| format!("{cause}:{peer}")).collect();
+    causes.join(" ")
 }
 
 pub(crate) fn causes_of(text: &str) -> Vec<(u16, i64)> {
@@ -354,15 +359,6 @@ pub(crate) fn put_usage(to: &Transaction<'_>, usage: &Usage, generation: i64) ->
     Ok(())
 }
 
-/// Eleven columns of sums, from the one at `at` on.
-pub(crate) fn spent_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Spent> {
-    let read = |column: usize| row.get::<_, i64>(at + column).map(i64::unsigned_abs);
-    let tiers = |at: usize| {
-        Ok::<_, rusqlite::Error>([read(at)?, read(at + 1)?, read(at + 2)?, read(at + 3)?, read(at + 4)?])
-    };
-    Ok(Spent { audio: read(0)?, each: tiers(1)?, together: tiers(6)? })
-}
-
 pub(crate) fn put_service(to: &Transaction<'_>, service: &Service, generation: i64) -> Result<(), Error> {
     let put = "INSERT OR REPLACE INTO service VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let Served { video, audio, delays, joins } = service.served;
@@ -387,17 +383,6 @@ pub(crate) fn put_service(to: &Transaction<'_>, service: &Service, generation: i
     Ok(())
 }
 
-/// Nine columns of sums, from the one at `at` on.
-pub(crate) fn served_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Served> {
-    let read = |column: usize| row.get::<_, i64>(at + column).map(i64::unsigned_abs);
-    Ok(Served {
-        video: [read(0)?, read(1)?],
-        audio: [read(2)?, read(3)?],
-        delays: [read(4)?, read(5)?],
-        joins: [read(6)?, read(7)?, read(8)?],
-    })
-}
-
 pub(crate) fn put_beat(to: &Transaction<'_>, generation: i64, at: i64) -> Result<(), Error> {
     to.prepare_cached("INSERT OR REPLACE INTO beats (generation, at) VALUES (?, ?)")?
         .execute([generation, at])?;
@@ -407,8 +392,4 @@ pub(crate) fn put_beat(to: &Transaction<'_>, generation: i64, at: i64) -> Result
 pub(crate) fn set_ready(to: &Transaction<'_>) -> Result<(), Error> {
     to.execute("INSERT OR REPLACE INTO ready (is_ready) VALUES (1)", [])?;
     Ok(())
-}
-
-pub(crate) fn is_ready(connection: &Connection) -> Result<bool, Error> {
-    Ok(connection.prepare_cached("SELECT 1 FROM ready")?.exists([])?)
 }

@@ -12,25 +12,39 @@ const USAGE_DAYS: u32 = 93;
 
 /// Removes what is over and what is too much, the oldest samples first. Whether samples may be written.
 pub(crate) fn tidy(folder: &Path, today: Day, days: u32, most_bytes: u64) -> bool {
-    let mut found: Vec<(Day, Kind, u64)> = Vec::new();
-    for (day, kind) in files::list(folder) {
+    let with_bytes = |(day, kind)| (day, kind, files::bytes(&files::path(folder, day, kind)));
+    let found = files::list(folder).into_iter().map(with_bytes);
+    let fits = keep(found, today, days, most_bytes, |day, kind| remove(folder, day, kind));
+    fits && free(folder).is_none_or(|free| free >= LEAST_FREE)
+}
+
+/// The same, wherever the days are, by who removes one and says whether it is gone. Whether the rest is not too much.
+pub(crate) fn keep(
+    found: impl Iterator<Item = (Day, Kind, u64)>,
+    today: Day,
+    days: u32,
+    most_bytes: u64,
+    mut remove: impl FnMut(Day, Kind) -> bool,
+) -> bool {
+    let mut kept: Vec<(Day, Kind, u64)> = Vec::new();
+    for (day, kind, bytes) in found {
         // A window may begin so many days ago.
-        let kept = if kind == Kind::Usage { days.max(USAGE_DAYS) } else { days };
-        let is_over = day.0 < today.0 - i64::from(kept);
-        if !(is_over && remove(folder, day, kind)) {
-            found.push((day, kind, files::bytes(&files::path(folder, day, kind))));
+        let most = if kind == Kind::Usage { days.max(USAGE_DAYS) } else { days };
+        let is_over = day.0 < today.0 - i64::from(most);
+        if !(is_over && remove(day, kind)) {
+            kept.push((day, kind, bytes));
         }
     }
-    let mut bytes: u64 = found.iter().map(|(_, _, bytes)| bytes).sum();
+    let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
     for wanted in [Kind::Quality, Kind::Calls] {
-        let older = found.iter().filter(|(day, kind, _)| *kind == wanted && *day < today);
+        let older = kept.iter().filter(|(day, kind, _)| *kind == wanted && *day < today);
         for (day, kind, less) in older {
-            if bytes > most_bytes && remove(folder, *day, *kind) {
+            if bytes > most_bytes && remove(*day, *kind) {
                 bytes -= less;
             }
         }
     }
-    bytes <= most_bytes && free(folder).is_none_or(|free| free >= LEAST_FREE)
+    bytes <= most_bytes
 }
 
 fn remove(folder: &Path, day: Day, kind: Kind) -> bool {

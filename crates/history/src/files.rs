@@ -33,7 +33,7 @@ impl Day {
     }
 
     /// Reads `2026-11-26`.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
         let (year, month, day): (i64, i64, i64) =
@@ -83,7 +83,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Quality, Self::Calls, Self::Usage];
+    pub(crate) const ALL: [Self; 3] = [Self::Quality, Self::Calls, Self::Usage];
 
     fn extension(self) -> &'static str {
         match self {

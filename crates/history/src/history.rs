@@ -1,13 +1,15 @@
 //! The handle by which things are noted.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::options::{Options, Shared};
+use crate::options::{Clock, Options, Place, Shared};
 use crate::writer::Writer;
 use crate::{Reader, Row};
+
+/// How long a database has at the end.
+const LAST: Duration = Duration::from_secs(3);
 
 /// How it goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,8 +27,8 @@ pub struct Numbers {
 /// What happened, as it is written down. Dropping it writes the rest.
 pub struct History {
     shared: Arc<Shared>,
-    folder: PathBuf,
-    clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    place: Place,
+    clock: Clock,
     writer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -37,10 +39,10 @@ impl History {
     /// When there can be no thread.
     pub fn start(options: Options) -> std::io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let (folder, clock) = (options.folder.clone(), options.clock.clone());
+        let (place, clock) = (options.place.clone(), options.clock.clone());
         let writer = Writer::new(options, shared.clone());
         let writer = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
-        Ok(Self { shared, folder, clock, writer: Some(writer) })
+        Ok(Self { shared, place, clock, writer: Some(writer) })
     }
 
     /// Something is to be written. Never waits; what there is no space for is counted.
@@ -50,7 +52,7 @@ impl History {
 
     /// Looks into what is written, up to some seconds ago.
     pub fn reader(&self) -> Reader {
-        Reader::new(&self.folder, self.clock.clone())
+        Reader::new(&self.place, self.clock.clone())
     }
 
     /// Waits until all that was noted is written, but not for longer than this. Whether it is.
@@ -74,9 +76,16 @@ impl History {
 impl Drop for History {
     fn drop(&mut self) {
         self.shared.queue.close();
-        if let Some(writer) = self.writer.take() {
-            // The error is that it panicked, of which nothing follows here.
-            let _ = writer.join();
+        let Some(writer) = self.writer.take() else { return };
+        // A database that says nothing is not waited for.
+        let until = Instant::now() + LAST;
+        while matches!(self.place, Place::Database { .. }) && !writer.is_finished() {
+            if Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        // The error is that it panicked, of which nothing follows here.
+        let _ = writer.join();
     }
 }

@@ -1,9 +1,10 @@
 //! What happened: every life of a room, who came and went with which client, what was published, for a number of days.
 //!
 //! It is no part of what is true: no room waits for it, it is bounded, a crash costs a second of it, and its folder may be
-//! deleted at any time. One thread writes what is [noted](History::note), a file a day; [`Reader`] looks into the files
-//! beside it. Rows come whole, again and again: the last one holds, so that repeating changes nothing.
+//! deleted at any time. One thread writes what is [noted](History::note), a file a day, or a partition a day of tables beside records that
+//! are in PostgreSQL; [`Reader`] looks into them beside it. Rows come whole, again and again: the last one holds, so that repeating changes nothing.
 
+mod ask;
 mod call_id;
 mod crowd;
 mod day;
@@ -14,10 +15,13 @@ mod forget;
 mod history;
 mod options;
 mod pack;
+mod postgres;
 mod queue;
 mod read;
 mod rows;
+mod source;
 mod spans;
+mod sqlite;
 mod used;
 mod window;
 mod writer;
@@ -27,9 +31,9 @@ pub use crowd::Crowd;
 pub use error::Error;
 pub use files::{date, day};
 pub use history::{History, Numbers};
-pub use options::Options;
+pub use options::{Clock, Options, Place};
 pub use pack::{MOST_SAMPLES, Samples, pack, unpack};
-pub use read::{Noticed, Page, Person, Reader, Scale};
+pub use read::{Noticed, Page, Person, Presence, Reader, Scale};
 pub use rows::{
     Call, Cause, Client, Event, Forget, Quality, Row, SLOT, Served, Service, Spent, Stay, TIERS, Unusual,
     Usage,

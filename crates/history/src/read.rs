@@ -1,18 +1,20 @@
 //! What callers ask of history: which calls there were in a window, who was in one, what happened to somebody.
 //!
-//! A day's file has all that lived on it. What is open at the end of a day may have ended on a later one, which is looked at
+//! A day has all that lived on it. What is open at the end of a day may have ended on a later one, which is looked at
 //! then.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::ask::{Record, Tables, Value, places};
 use crate::crowd::{self, Crowd};
 use crate::day;
-use crate::files::{self, Day, Kind};
+use crate::files::{Day, Kind};
+use crate::options::{Clock, Place};
+use crate::source::Source;
 use crate::spans::{self, Known, OPEN, Spans};
 use crate::used::Days;
 use crate::window::Window;
@@ -21,8 +23,8 @@ use crate::{Call, CallId, Cause, Client, Error, Event, Quality, Stay, Unusual};
 /// What is written around midnight may be in either day's file.
 const AROUND_MIDNIGHT: i64 = 60;
 
-/// How many connections to one file are kept for the next who asks.
-const MOST_IDLE: usize = 4;
+/// How many rows are asked for by their keys at once.
+const ASKED_AT_ONCE: usize = 64;
 
 /// How many events are looked at to find what somebody saw of others.
 const MOST_EVENTS: i64 = 20_000;
@@ -78,18 +80,26 @@ pub struct Noticed {
     pub what: Unusual,
 }
 
-type Idle = HashMap<(Day, Kind), Vec<((u64, u64), Connection)>, foldhash::fast::RandomState>;
+/// Somebody's time in a call, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// The user's name; empty of one who is forgotten.
+    pub user: String,
+    /// When it came in.
+    pub from: i64,
+    /// When it went; `None` while it is in.
+    pub to: Option<i64>,
+}
 
 type Scales = HashMap<(Day, u32), ((u64, u64), Scale), foldhash::fast::RandomState>;
 
 /// By day, app, and whether by the hour.
 type Crowds = HashMap<(Day, u32, bool), ((u64, u64), Vec<Crowd>), foldhash::fast::RandomState>;
 
-/// Looks into what is written. Its calls read files, and block the thread for that.
+/// Looks into what is written. Its calls read a disk or ask a database, and block the thread for that, which may be of no runtime.
 pub struct Reader {
-    folder: PathBuf,
-    clock: Arc<dyn Fn() -> i64 + Send + Sync>,
-    idle: Mutex<Idle>,
+    source: Source,
+    clock: Clock,
     spans: Known,
     scales: Mutex<Scales>,
     crowds: Mutex<Crowds>,
@@ -97,12 +107,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Looks into the history in `folder`, which another may be writing; `clock` tells the time in milliseconds.
-    pub fn new(folder: &Path, clock: Arc<dyn Fn() -> i64 + Send + Sync>) -> Self {
+    /// Looks into the history of a place, which another may be writing.
+    pub fn new(place: &Place, clock: Clock) -> Self {
         Self {
-            folder: folder.into(),
+            source: Source::of(place),
             clock,
-            idle: Mutex::default(),
             spans: Known::default(),
             scales: Mutex::default(),
             crowds: Mutex::default(),
@@ -126,13 +135,14 @@ impl Reader {
         let today = self.today();
         let mut found: Arc<Spans> = Arc::default();
         for day in &days {
-            let spans = self.look(*day, Kind::Calls, |file, connection| {
+            let spans = self.look(*day, Kind::Calls, |file, tables| {
                 if rooms.is_empty() {
-                    return self.spans.of(*day, *day == today, app, file, connection);
+                    return self.spans.of(*day, *day == today, app, file, tables);
                 }
                 let mut of_rooms = Vec::new();
                 for room in rooms {
-                    of_rooms.extend(spans::read(connection, "app = ? AND room = ?", &[&app, room])?);
+                    let values = [app.into(), room.into()];
+                    of_rooms.extend(spans::read(tables, "app = ?1 AND room = ?2", &values)?);
                 }
                 Ok(Arc::new(of_rooms.into()))
             })?;
@@ -140,12 +150,13 @@ impl Reader {
             found = if found.is_empty() { spans } else { Arc::new(spans::join(&found, &spans)) };
         }
         let wanted = page.of(found.within(window));
-        let calls = wanted.into_iter().map(|call| {
-            let get = |connection: &Connection| call_where(connection, "call = ?", &[&call]);
-            self.follow(&days, get, |call| call.ended.is_none())
-        });
-        let calls = calls.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        Ok((found.count_within(window), calls))
+        let get = |tables: &Tables<'_>, asked: &[i64]| {
+            let values: Vec<Value<'_>> = asked.iter().map(|call| (*call).into()).collect();
+            let calls = calls_where(tables, &format!("call IN ({})", places(1, asked.len())), &values)?;
+            Ok(calls.into_iter().map(|call| (call.call, call)).collect())
+        };
+        let mut calls = self.follow(&days, &wanted, get, |call| call.ended.is_none())?;
+        Ok((found.count_within(window), wanted.iter().filter_map(|call| calls.remove(call)).collect()))
     }
 
     /// A call by its name, if it lived in the window.
@@ -154,14 +165,15 @@ impl Reader {
     /// What cannot be read.
     pub fn call(&self, id: CallId, window: Window) -> Result<Option<Call>, Error> {
         let days = self.days(window)?;
-        let get = |connection: &Connection| {
-            let condition = "app = ? AND number = ? AND made = ?";
-            call_where(connection, condition, &[&id.app, &id.number, &id.made])
+        let get = |tables: &Tables<'_>, _: &[i64]| {
+            let values = [id.app.into(), id.number.into(), id.made.into()];
+            let calls = calls_where(tables, "app = ?1 AND number = ?2 AND made = ?3", &values)?;
+            Ok(calls.into_iter().map(|call| (id.number, call)).collect())
         };
-        let call = self.follow(&days, get, |call| call.ended.is_none())?;
+        let mut calls = self.follow(&days, &[id.number], get, |call| call.ended.is_none())?;
         let is_in =
             |call: &Call| call.made <= window.to && call.ended.is_none_or(|(ended, _)| ended >= window.from);
-        Ok(call.filter(is_in))
+        Ok(calls.remove(&id.number).filter(is_in))
     }
 
     /// Who was in a call in a window, of these users or of all, in the order of their coming; how many stays there are,
@@ -178,36 +190,62 @@ impl Reader {
     ) -> Result<(usize, Vec<Stay>), Error> {
         let days = self.days(window)?;
         let (from, to) = window.millis();
-        let mut found = std::collections::BTreeMap::new();
+        let mut found = BTreeMap::new();
         for day in &days {
-            self.look(*day, Kind::Calls, |_, connection| {
-                let mut take = |condition: &str, values: &[&dyn rusqlite::ToSql]| -> Result<(), Error> {
-                    let wanted = format!("SELECT stay, coalesce(left, {OPEN}) FROM stays WHERE {condition}");
-                    let mut wanted = connection.prepare_cached(&wanted)?;
-                    let mut rows = wanted.query(values)?;
-                    while let Some(row) = rows.next()? {
-                        found.insert(row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
-                    }
-                    Ok(())
+            self.look(*day, Kind::Calls, |_, tables| {
+                let mut take = |condition: &str, values: &[Value<'_>]| {
+                    let wanted =
+                        format!("SELECT stay, coalesce(\"left\", {OPEN}) FROM @stays WHERE {condition}");
+                    tables.each(&wanted, values, |row| {
+                        found.insert(row.int(0)?, row.int(1)?);
+                        Ok(())
+                    })
                 };
                 if users.is_empty() {
-                    return take("call = ? AND stay <= ?", &[&call.call, &to]);
+                    return take("call = ?1 AND stay <= ?2", &[call.call.into(), to.into()]);
                 }
                 for user in users {
                     let of_user = "call = ?1 AND stay <= ?2 AND who IN
-                        (SELECT who FROM people WHERE app = ?3 AND user = ?4 AND call = ?1)";
-                    take(of_user, &[&call.call, &to, &call.app, &user])?;
+                        (SELECT who FROM @people WHERE app = ?3 AND \"user\" = ?4 AND call = ?1)";
+                    take(of_user, &[call.call.into(), to.into(), call.app.into(), user.into()])?;
                 }
                 Ok(())
             })?;
         }
         found.retain(|_, left| *left >= from);
-        let stays = page.of(found.keys().copied()).into_iter().map(|stay| {
-            let get = |connection: &Connection| stay_of(connection, call, stay);
-            self.follow(&days, get, |stay| stay.left.is_none())
-        });
-        let stays = stays.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        Ok((found.len(), stays))
+        let wanted = page.of(found.keys().copied());
+        let get = |tables: &Tables<'_>, asked: &[i64]| stays_of(tables, call, asked);
+        let mut stays = self.follow(&days, &wanted, get, |stay| stay.left.is_none())?;
+        Ok((found.len(), wanted.iter().filter_map(|stay| stays.remove(stay)).collect()))
+    }
+
+    /// When who was in a call in a window; `None` when there are more stays than so many.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn presences(
+        &self,
+        call: &Call,
+        window: Window,
+        most: usize,
+    ) -> Result<Option<Vec<Presence>>, Error> {
+        let (from, to) = window.millis();
+        let mut found = BTreeMap::new();
+        for day in self.days(window)? {
+            self.look(day, Kind::Calls, |_, tables| {
+                let wanted = format!(
+                    "SELECT stay, \"left\", coalesce(\"user\", '') FROM @stays LEFT JOIN @people USING (call, who)
+                    WHERE call = ?1 AND stay <= ?2 AND coalesce(\"left\", {OPEN}) >= ?3 LIMIT {}",
+                    most.saturating_add(1)
+                );
+                tables.each(&wanted, &[call.call.into(), to.into(), from.into()], |row| {
+                    let (from, to) = (row.int(0)?, row.int_or_none(1)?);
+                    found.insert(from, Presence { user: row.text(2)?.into(), from, to });
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(Some(found.into_values().collect::<Vec<_>>()).filter(|found| found.len() <= most))
     }
 
     /// What happened in a window to those stays of a call, in order.
@@ -218,15 +256,12 @@ impl Reader {
         let (from, to) = window.millis();
         let mut found = Vec::new();
         for day in self.days(window)? {
-            self.look(day, Kind::Calls, |_, connection| {
-                let wanted = "SELECT stay, at, n, event, media, peer, p1, p2 FROM events
-                    WHERE call = ? AND stay = ? AND at BETWEEN ? AND ?";
-                let mut wanted = connection.prepare_cached(wanted)?;
+            self.look(day, Kind::Calls, |_, tables| {
+                let wanted = "SELECT stay, at, n, event, media, peer, p1, p2 FROM @events
+                    WHERE call = ?1 AND stay = ?2 AND at BETWEEN ?3 AND ?4";
                 for stay in stays {
-                    let mut rows = wanted.query([stay.call, stay.stay, from, to])?;
-                    while let Some(row) = rows.next()? {
-                        found.push(event(row, stay.call)?);
-                    }
+                    let values = [stay.call.into(), stay.stay.into(), from.into(), to.into()];
+                    found.extend(tables.all(wanted, &values, |row| event(row, stay.call))?);
                 }
                 Ok(())
             })?;
@@ -248,22 +283,22 @@ impl Reader {
     ) -> Result<Vec<(Person, Event)>, Error> {
         let kinds: Vec<String> = kinds.iter().map(u16::to_string).collect();
         let wanted = format!(
-            "SELECT events.stay, at, n, event, media, peer, p1, p2, stays.who, coalesce(people.user, '')
-            FROM events JOIN stays USING (call, stay) LEFT JOIN people USING (call, who)
-            WHERE events.call = ? AND at BETWEEN ? AND ? AND stays.who <> ? AND event IN ({}) ORDER BY at LIMIT {MOST_EVENTS}",
+            "SELECT events.stay, at, n, event, media, peer, p1, p2, stays.who, coalesce(people.\"user\", '')
+            FROM @events JOIN @stays USING (call, stay) LEFT JOIN @people USING (call, who)
+            WHERE events.call = ?1 AND at BETWEEN ?2 AND ?3 AND stays.who <> ?4 AND event IN ({})
+            ORDER BY at LIMIT {MOST_EVENTS}",
             kinds.join(", ")
         );
         let (from, to) = window.millis();
         let mut found: Vec<(Person, Event)> = Vec::new();
         for day in self.days(window)? {
-            self.look(day, Kind::Calls, |_, connection| {
-                let mut wanted = connection.prepare_cached(&wanted)?;
-                let mut rows = wanted.query(params![stay.call, from, to, stay.who])?;
-                while let Some(row) = rows.next()? {
-                    let person = Person { who: row.get(8)?, user: row.get(9)? };
+            self.look(day, Kind::Calls, |_, tables| {
+                let values = [stay.call.into(), from.into(), to.into(), stay.who.into()];
+                tables.each(&wanted, &values, |row| {
+                    let person = Person { who: row.int(8)?, user: row.text(9)?.into() };
                     found.push((person, event(row, stay.call)?));
-                }
-                Ok(())
+                    Ok(())
+                })
             })?;
         }
         found.sort_by_key(|(person, event)| (event.at, person.who, event.n));
@@ -280,16 +315,11 @@ impl Reader {
         // A row begins before its last samples.
         let early = Window { from: window.from.saturating_sub(ROW_SECONDS), to: window.to };
         for day in self.days(early)? {
-            self.look(day, Kind::Quality, |_, connection| {
-                let wanted = "SELECT t0, peer, media, packed FROM quality
-                    WHERE call = ? AND stay = ? AND t0 BETWEEN ? AND ? ORDER BY t0, peer, media";
-                let mut wanted = connection.prepare_cached(wanted)?;
-                let mut rows = wanted.query([stay.call, stay.stay, early.from, early.to])?;
-                while let Some(row) = rows.next()? {
-                    let (call, stay) = (stay.call, stay.stay);
-                    let (from, peer, media, packed) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                    found.push(Quality { call, stay, from, peer, media, packed });
-                }
+            self.look(day, Kind::Quality, |_, tables| {
+                let wanted = "SELECT t0, peer, media, packed, stay FROM @quality
+                    WHERE call = ?1 AND stay = ?2 AND t0 BETWEEN ?3 AND ?4 ORDER BY t0, peer, media";
+                let values = [stay.call.into(), stay.stay.into(), early.from.into(), early.to.into()];
+                found.extend(tables.all(wanted, &values, |row| samples(row, stay.call))?);
                 Ok(())
             })?;
         }
@@ -308,34 +338,32 @@ impl Reader {
         rooms: &[String],
         most: usize,
     ) -> Result<Vec<Noticed>, Error> {
-        let named = vec!["?"; rooms.len()].join(", ");
+        let named = places(4, rooms.len());
         let in_rooms = if rooms.is_empty() { String::new() } else { format!("AND room IN ({named})") };
         let wanted = format!(
-            "SELECT unusual.at, call, unusual.stay, experience, causes, coalesce(room, ''), coalesce(user, '')
-            FROM unusual LEFT JOIN calls USING (call) LEFT JOIN stays USING (call, stay) LEFT JOIN people USING (call, who)
-            WHERE unusual.app = ? AND unusual.at BETWEEN ? AND ? {in_rooms} ORDER BY unusual.at DESC LIMIT {most}"
+            "SELECT unusual.at, call, unusual.stay, experience, causes, coalesce(room, ''), coalesce(\"user\", '')
+            FROM @unusual LEFT JOIN @calls USING (call) LEFT JOIN @stays USING (call, stay) LEFT JOIN @people USING (call, who)
+            WHERE unusual.app = ?1 AND unusual.at BETWEEN ?2 AND ?3 {in_rooms} ORDER BY unusual.at DESC LIMIT {most}"
         );
         let (from, to) = window.millis();
         let mut found = Vec::new();
         for day in self.days(window)?.into_iter().rev() {
-            self.look(day, Kind::Calls, |_, connection| {
-                let mut wanted = connection.prepare_cached(&wanted)?;
-                let values = [&app as &dyn rusqlite::ToSql, &from, &to];
-                let rooms = rooms.iter().map(|room| room as &dyn rusqlite::ToSql);
-                let values: Vec<&dyn rusqlite::ToSql> = values.into_iter().chain(rooms).collect();
-                let mut rows = wanted.query(values.as_slice())?;
-                while let Some(row) = rows.next()? {
+            self.look(day, Kind::Calls, |_, tables| {
+                let values = [app.into(), from.into(), to.into()];
+                let values: Vec<Value<'_>> =
+                    values.into_iter().chain(rooms.iter().map(Value::from)).collect();
+                tables.each(&wanted, &values, |row| {
                     let what = Unusual {
                         app,
-                        at: row.get(0)?,
-                        call: row.get(1)?,
-                        stay: row.get(2)?,
-                        experience: row.get(3)?,
-                        causes: day::causes_of(&row.get::<_, String>(4)?),
+                        at: row.int(0)?,
+                        call: row.int(1)?,
+                        stay: row.int(2)?,
+                        experience: row.narrow(3)?,
+                        causes: day::causes_of(row.text(4)?),
                     };
-                    found.push(Noticed { room: row.get(5)?, user: row.get(6)?, what });
-                }
-                Ok(())
+                    found.push(Noticed { room: row.text(5)?.into(), user: row.text(6)?.into(), what });
+                    Ok(())
+                })
             })?;
         }
         found.truncate(most);
@@ -355,15 +383,14 @@ impl Reader {
         let mut found = Vec::new();
         let early = Window { from: window.from.saturating_sub(ROW_SECONDS), to: window.to };
         for day in self.days(early)? {
-            self.look(day, Kind::Quality, |_, connection| {
-                let wanted = "SELECT t0, peer, media, packed, stay FROM quality
-                    WHERE call = ? AND peer <> 0 AND t0 BETWEEN ? AND ?";
-                let mut wanted = connection.prepare_cached(wanted)?;
-                let mut rows = wanted.query([call.call, early.from, early.to])?;
-                while let Some(row) = rows.next()?.filter(|_| found.len() <= most) {
-                    let (from, peer, media, packed) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                    found.push(Quality { call: call.call, stay: row.get(4)?, from, peer, media, packed });
-                }
+            self.look(day, Kind::Quality, |_, tables| {
+                let wanted = format!(
+                    "SELECT t0, peer, media, packed, stay FROM @quality
+                    WHERE call = ?1 AND peer <> 0 AND t0 BETWEEN ?2 AND ?3 LIMIT {}",
+                    most.saturating_sub(found.len()).saturating_add(1)
+                );
+                let values = [call.call.into(), early.from.into(), early.to.into()];
+                found.extend(tables.all(&wanted, &values, |row| samples(row, call.call))?);
                 Ok(())
             })?;
         }
@@ -376,10 +403,9 @@ impl Reader {
     /// What cannot be read.
     pub fn person(&self, call: i64, who: i64, window: Window) -> Result<Option<String>, Error> {
         for day in self.days(window)?.into_iter().rev() {
-            let user = self.look(day, Kind::Calls, |_, connection| {
-                let wanted = "SELECT user FROM people WHERE call = ? AND who = ?";
-                let mut wanted = connection.prepare_cached(wanted)?;
-                Ok(wanted.query_row([call, who], |row| row.get(0)).optional()?)
+            let user = self.look(day, Kind::Calls, |_, tables| {
+                let wanted = "SELECT \"user\" FROM @people WHERE call = ?1 AND who = ?2";
+                tables.one(wanted, &[call.into(), who.into()], |row| Ok(row.text(0)?.to_owned()))
             })?;
             if let Some(user) = user.flatten() {
                 return Ok(Some(user));
@@ -395,13 +421,13 @@ impl Reader {
     pub fn scale(&self, app: u32, window: Window) -> Result<Vec<Scale>, Error> {
         let (first, last) = (Day::of(window.from), Day::of(window.to).min(self.today().before()));
         let mut found = Vec::new();
-        for day in self.there().into_iter().rev().filter(|day| (first..=last).contains(day)) {
-            let scale = self.look(day, Kind::Calls, |file, connection| {
+        for day in self.source.days()?.into_iter().rev().filter(|day| (first..=last).contains(day)) {
+            let scale = self.look(day, Kind::Calls, |file, tables| {
                 let known = self.scales.lock().get(&(day, app)).copied();
                 if let Some((_, scale)) = known.filter(|(known, _)| *known == file) {
                     return Ok(scale);
                 }
-                let scale = count(connection, day, app)?;
+                let scale = count(tables, day, app)?;
                 self.scales.lock().insert((day, app), (file, scale));
                 Ok(scale)
             })?;
@@ -419,14 +445,14 @@ impl Reader {
         let now = self.now();
         let (today, first, last) = (Day::of(now), Day::of(window.from), Day::of(window.to));
         let mut found = Vec::new();
-        for day in self.there().into_iter().filter(|day| (first..=last).contains(day)) {
-            let crowds = self.look(day, Kind::Calls, |file, connection| {
+        for day in self.source.days()?.into_iter().filter(|day| (first..=last).contains(day)) {
+            let crowds = self.look(day, Kind::Calls, |file, tables| {
                 let key = (day, app, is_hourly);
                 let known = self.crowds.lock().get(&key).filter(|(known, _)| *known == file).cloned();
                 if let Some((_, crowds)) = known {
                     return Ok(crowds);
                 }
-                let times = times_of(connection, day, app, now)?;
+                let times = times_of(tables, day, app, now)?;
                 let length = if is_hourly { 3600 } else { 86_400 };
                 let hours = (day.begins()..day.next().begins().min(now + 1))
                     .step_by(usize::try_from(length).unwrap_or(1));
@@ -452,22 +478,16 @@ impl Reader {
         Day::of(self.now())
     }
 
-    /// The days of which there are calls, the oldest first.
-    fn there(&self) -> Vec<Day> {
-        let found = files::list(&self.folder).into_iter();
-        found.filter(|(_, kind)| *kind == Kind::Calls).map(|(day, _)| day).collect()
-    }
-
     /// The days in which is what lived in a window.
     fn days(&self, window: Window) -> Result<Vec<Day>, Error> {
         let first = Day::of(window.from.saturating_sub(AROUND_MIDNIGHT));
         let last = Day::of(window.to.saturating_add(AROUND_MIDNIGHT)).min(self.today());
-        let there = self.there();
+        let there = self.source.days()?;
         let mut begin = there.partition_point(|day| *day < first);
         let end = there.partition_point(|day| *day <= last);
         // Of what began before, a day that is not ready has only a part.
         while let Some(day) = there.get(begin).filter(|_| begin > 0 && begin < end) {
-            let is_ready = self.look(*day, Kind::Calls, |_, connection| day::is_ready(connection))?;
+            let is_ready = self.look(*day, Kind::Calls, |_, tables| tables.is_ready())?;
             if is_ready != Some(false) {
                 break;
             }
@@ -476,164 +496,161 @@ impl Reader {
         Ok(there.get(begin..end).unwrap_or_default().to_vec())
     }
 
-    /// Looks into a day's file; `None` when there is none.
+    /// Looks into a day's tables; `None` when there are none.
     pub(crate) fn look<T>(
         &self,
         day: Day,
         kind: Kind,
-        get: impl FnOnce((u64, u64), &Connection) -> Result<T, Error>,
+        get: impl FnOnce((u64, u64), &Tables<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let path = files::path(&self.folder, day, kind);
-        let Some(file) = files::identity(&path) else { return Ok(None) };
-        let known = self.idle.lock().get_mut(&(day, kind)).and_then(|idle| {
-            idle.retain(|(known, _)| *known == file);
-            idle.pop()
-        });
-        let connection = match known {
-            Some((_, connection)) => connection,
-            None => match day::open_to_read(&path)? {
-                Some(connection) => connection,
-                None => return Ok(None),
-            },
-        };
-        let got = get(file, &connection)?;
-        let mut idle = self.idle.lock();
-        let there = idle.len();
-        let of_file = idle.entry((day, kind)).or_default();
-        if of_file.len() < MOST_IDLE {
-            of_file.push((file, connection));
-        }
-        if there > 64 {
-            // Days that have gone are not held on to.
-            idle.retain(|(day, kind), _| files::identity(&files::path(&self.folder, *day, *kind)).is_some());
-        }
-        Ok(Some(got))
+        self.source.look(day, kind, get)
     }
 
-    /// What is known of something by the newest of `days` that has it, or by a later day when it was open then.
+    /// What is known of things by the newest of `days` that has each, or by a later day when it was open then.
     fn follow<T>(
         &self,
         days: &[Day],
-        get: impl Fn(&Connection) -> Result<Option<T>, Error>,
+        wanted: &[i64],
+        get: impl Fn(&Tables<'_>, &[i64]) -> Result<Vec<(i64, T)>, Error>,
         is_open: impl Fn(&T) -> bool,
-    ) -> Result<Option<T>, Error> {
-        let Some(mut day) = days.last().copied() else { return Ok(None) };
-        let at = |day: Day| {
-            Ok::<_, Error>(self.look(day, Kind::Calls, |_, connection| get(connection))?.flatten())
+    ) -> Result<HashMap<i64, T, foldhash::fast::RandomState>, Error> {
+        let mut found = HashMap::default();
+        let Some(mut day) = days.last().copied() else { return Ok(found) };
+        let ask = |day: Day, asked: &[i64], found: &mut HashMap<i64, T, _>| {
+            for asked in asked.chunks(ASKED_AT_ONCE) {
+                found.extend(
+                    self.look(day, Kind::Calls, |_, tables| get(tables, asked))?.into_iter().flatten(),
+                );
+            }
+            Ok::<_, Error>(())
         };
-        let mut found = None;
-        for day in days.iter().rev() {
-            found = at(*day)?;
-            if found.is_some() {
+        let mut missing = wanted.to_vec();
+        for day in days.iter().rev().filter(|_| !wanted.is_empty()) {
+            ask(*day, &missing, &mut found)?;
+            missing.retain(|key| !found.contains_key(key));
+        }
+        while day < self.today() {
+            let open: Vec<i64> =
+                found.iter().filter(|(_, thing)| is_open(thing)).map(|(key, _)| *key).collect();
+            if open.is_empty() {
                 break;
             }
-        }
-        while found.as_ref().is_some_and(&is_open) && day < self.today() {
             day = day.next();
-            found = at(day)?.or(found);
+            ask(day, &open, &mut found)?;
         }
         Ok(found)
     }
 }
 
 /// When who was in which call on a day, up to now.
-fn times_of(connection: &Connection, day: Day, app: u32, now: i64) -> Result<Vec<crowd::Time>, Error> {
-    let wanted = "SELECT call, user, stay, left FROM stays JOIN people USING (call, who) WHERE app = ?";
-    let mut wanted = connection.prepare(wanted)?;
-    let mut rows = wanted.query([app])?;
-    let mut times = Vec::new();
+fn times_of(tables: &Tables<'_>, day: Day, app: u32, now: i64) -> Result<Vec<crowd::Time>, Error> {
+    let wanted =
+        "SELECT call, \"user\", stay, \"left\" FROM @stays JOIN @people USING (call, who) WHERE app = ?1";
     let hasher = foldhash::fast::FixedState::default();
-    while let Some(row) = rows.next()? {
-        let (stay, left): (i64, Option<i64>) = (row.get(2)?, row.get(3)?);
+    tables.all(wanted, &[app.into()], |row| {
+        let (stay, left) = (row.int(2)?, row.int_or_none(3)?);
         // Open on a day that is over: it went on.
         let end = left.map_or(day.next().begins().min(now), |left| left.div_euclid(1000));
-        times.push(crowd::Time {
-            call: row.get(0)?,
-            user: std::hash::BuildHasher::hash_one(&hasher, row.get_ref(1)?.as_bytes().unwrap_or_default()),
+        Ok(crowd::Time {
+            call: row.int(0)?,
+            user: std::hash::BuildHasher::hash_one(&hasher, row.text(1)?.as_bytes()),
             from: stay.div_euclid(1000),
             // Who came and went in one second was there.
             to: end.max(stay.div_euclid(1000) + 1),
-        });
-    }
-    Ok(times)
-}
-
-fn call_where(
-    connection: &Connection,
-    condition: &str,
-    values: &[&dyn rusqlite::ToSql],
-) -> Result<Option<Call>, Error> {
-    let wanted = format!("SELECT call, app, room, made, ended, cause, creator FROM calls WHERE {condition}");
-    let read = |row: &Row<'_>| {
-        Ok(Call {
-            call: row.get(0)?,
-            app: row.get(1)?,
-            room: row.get(2)?,
-            made: row.get(3)?,
-            ended: ending(row, 4)?,
-            creator: row.get(6)?,
         })
-    };
-    Ok(connection.prepare_cached(&wanted)?.query_row(values, read).optional()?)
-}
-
-fn stay_of(connection: &Connection, call: &Call, stay: i64) -> Result<Option<Stay>, Error> {
-    let wanted = "SELECT who, coalesce(user, ''), left, cause, is_anchor, terminal, device, sdk, address
-        FROM stays LEFT JOIN people USING (call, who) WHERE call = ? AND stay = ?";
-    let read = |row: &Row<'_>| {
-        let client =
-            Client { terminal: row.get(5)?, device: row.get(6)?, sdk: row.get(7)?, address: row.get(8)? };
-        Ok(Stay {
-            call: call.call,
-            stay,
-            who: row.get(0)?,
-            app: call.app,
-            user: row.get(1)?,
-            left: ending(row, 2)?,
-            is_anchor: row.get(4)?,
-            client,
-        })
-    };
-    Ok(connection.prepare_cached(wanted)?.query_row(params![call.call, stay], read).optional()?)
-}
-
-/// A moment and a cause, in two columns.
-fn ending(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<(i64, Cause)>> {
-    let (ended, cause): (Option<i64>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
-    Ok(ended.map(|ended| (ended, Cause::of(cause.unwrap_or(-1)))))
-}
-
-fn event(row: &Row<'_>, call: i64) -> rusqlite::Result<Event> {
-    Ok(Event {
-        call,
-        stay: row.get(0)?,
-        at: row.get(1)?,
-        n: row.get(2)?,
-        event: row.get(3)?,
-        media: row.get(4)?,
-        peer: row.get(5)?,
-        p1: row.get(6)?,
-        p2: row.get(7)?,
     })
 }
 
-fn count(connection: &Connection, day: Day, app: u32) -> Result<Scale, Error> {
-    let number = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> Result<u64, Error> {
-        let count: i64 = connection.query_row(sql, values, |row| row.get(0))?;
-        Ok(count.unsigned_abs())
+fn calls_where(tables: &Tables<'_>, condition: &str, values: &[Value<'_>]) -> Result<Vec<Call>, Error> {
+    let wanted = format!("SELECT call, app, room, made, ended, cause, creator FROM @calls WHERE {condition}");
+    tables.all(&wanted, values, |row| {
+        Ok(Call {
+            call: row.int(0)?,
+            app: row.narrow(1)?,
+            room: row.text(2)?.into(),
+            made: row.int(3)?,
+            ended: ending(row, 4)?,
+            creator: row.text(6)?.into(),
+        })
+    })
+}
+
+fn stays_of(tables: &Tables<'_>, call: &Call, asked: &[i64]) -> Result<Vec<(i64, Stay)>, Error> {
+    let wanted = format!(
+        "SELECT who, coalesce(\"user\", ''), \"left\", cause, is_anchor, terminal, device, sdk, address, stay
+        FROM @stays LEFT JOIN @people USING (call, who) WHERE call = ?1 AND stay IN ({})",
+        places(2, asked.len())
+    );
+    let asked = asked.iter().map(|stay| Value::Int(*stay));
+    let values: Vec<Value<'_>> = std::iter::once(call.call.into()).chain(asked).collect();
+    tables.all(&wanted, &values, |row| {
+        let client = Client {
+            terminal: row.narrow(5)?,
+            device: row.text(6)?.into(),
+            sdk: row.text(7)?.into(),
+            address: row.text(8)?.into(),
+        };
+        let stay = Stay {
+            call: call.call,
+            stay: row.int(9)?,
+            who: row.int(0)?,
+            app: call.app,
+            user: row.text(1)?.into(),
+            left: ending(row, 2)?,
+            is_anchor: row.int(4)? != 0,
+            client,
+        };
+        Ok((stay.stay, stay))
+    })
+}
+
+/// A moment and a cause, in two columns.
+fn ending(row: &Record<'_>, at: usize) -> Result<Option<(i64, Cause)>, Error> {
+    let (ended, cause) = (row.int_or_none(at)?, row.int_or_none(at + 1)?);
+    Ok(ended.map(|ended| (ended, Cause::of(cause.unwrap_or(-1)))))
+}
+
+fn event(row: &Record<'_>, call: i64) -> Result<Event, Error> {
+    Ok(Event {
+        call,
+        stay: row.int(0)?,
+        at: row.int(1)?,
+        n: row.narrow(2)?,
+        event: row.narrow(3)?,
+        media: row.narrow(4)?,
+        peer: row.int(5)?,
+        p1: row.int(6)?,
+        p2: row.int(7)?,
+    })
+}
+
+fn samples(row: &Record<'_>, call: i64) -> Result<Quality, Error> {
+    Ok(Quality {
+        call,
+        stay: row.int(4)?,
+        from: row.int(0)?,
+        peer: row.int(1)?,
+        media: row.narrow(2)?,
+        packed: row.bytes(3)?,
+    })
+}
+
+fn count(tables: &Tables<'_>, day: Day, app: u32) -> Result<Scale, Error> {
+    let number = |sql: &str, values: &[Value<'_>]| -> Result<u64, Error> {
+        Ok(tables.one(sql, values, |row| row.int(0))?.unwrap_or_default().unsigned_abs())
     };
     let (begins, ends) = (day.begins() * 1000, day.next().begins() * 1000);
     Ok(Scale {
         day: day.begins(),
         users: number(
-            "SELECT count(*) FROM (SELECT DISTINCT call, user FROM people WHERE app = ?)",
-            &[&app],
+            "SELECT count(*) FROM (SELECT DISTINCT call, \"user\" FROM @people WHERE app = ?1) AS pairs",
+            &[app.into()],
         )?,
         entries: number(
-            "SELECT count(*) FROM stays JOIN people USING (call, who)
-            WHERE app = ? AND stay >= ? AND stay < ?",
-            &[&app, &begins, &ends],
+            "SELECT count(*) FROM @stays JOIN @people USING (call, who)
+            WHERE app = ?1 AND stay >= ?2 AND stay < ?3",
+            &[app.into(), begins.into(), ends.into()],
         )?,
-        calls: number("SELECT count(*) FROM calls WHERE app = ?", &[&app])?,
+        calls: number("SELECT count(*) FROM @calls WHERE app = ?1", &[app.into()])?,
     })
 }

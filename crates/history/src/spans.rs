@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use rusqlite::Connection;
 
 use crate::Error;
+use crate::ask::{Tables, Value};
 use crate::files::Day;
 use crate::window::Window;
 
@@ -92,14 +92,14 @@ struct KnownDay {
 pub(crate) struct Known(Mutex<HashMap<(Day, u32), KnownDay, foldhash::fast::RandomState>>);
 
 impl Known {
-    /// An app's calls of a day, which is the file `file`. Who comes while somebody reads them gets those of before.
+    /// An app's calls of a day, which is told from another by `file`. Who comes while somebody reads them gets those of before.
     pub(crate) fn of(
         &self,
         day: Day,
         is_today: bool,
         app: u32,
         file: (u64, u64),
-        connection: &Connection,
+        tables: &Tables<'_>,
     ) -> Result<Arc<Spans>, Error> {
         let fresh = if is_today { FRESH } else { FRESH_OF_OTHERS };
         let known = {
@@ -116,7 +116,7 @@ impl Known {
         if let Some(spans) = known {
             return Ok(spans);
         }
-        let spans = Arc::new(Spans::from(read(connection, "app = ?", &[&app])?).counted());
+        let spans = Arc::new(Spans::from(read(tables, "app = ?1", &[app.into()])?).counted());
         let mut known = self.0.lock();
         let bytes_each = size_of::<Span>() + size_of::<i64>();
         let bytes: usize = known.values().map(|known| known.spans.all.len() * bytes_each).sum();
@@ -129,16 +129,9 @@ impl Known {
 }
 
 /// The calls of which `condition` holds.
-pub(crate) fn read(
-    connection: &Connection,
-    condition: &str,
-    values: &[&dyn rusqlite::ToSql],
-) -> Result<Vec<Span>, Error> {
-    let wanted = format!("SELECT made, call, coalesce(ended, {OPEN}) FROM calls WHERE {condition}");
-    let mut wanted = connection.prepare_cached(&wanted)?;
-    let span =
-        |row: &rusqlite::Row<'_>| Ok(Span { made: row.get(0)?, call: row.get(1)?, ended: row.get(2)? });
-    Ok(wanted.query_map(values, span)?.collect::<Result<Vec<Span>, _>>()?)
+pub(crate) fn read(tables: &Tables<'_>, condition: &str, values: &[Value<'_>]) -> Result<Vec<Span>, Error> {
+    let wanted = format!("SELECT made, call, coalesce(ended, {OPEN}) FROM @calls WHERE {condition}");
+    tables.all(&wanted, values, |row| Ok(Span { made: row.int(0)?, call: row.int(1)?, ended: row.int(2)? }))
 }
 
 /// Two days' as one: of what is in both, the later day's hold.

@@ -1,6 +1,9 @@
-//! What was noted is found again: over days, restarts, and a folder that somebody deletes.
+//! What was noted is found again, in files and in a database: over days, restarts, and a folder or table that somebody deletes.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "../../../tests/harness/postgres.rs"]
+mod database;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,9 +11,12 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use history::{
-    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Row, SLOT, Served, Service, Spent,
-    Stay, Unusual, Usage, Window, number_of,
+    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Place, Row, SLOT, Served, Service,
+    Spent, Stay, Unusual, Usage, Window, number_of,
 };
+
+use database::{Cut, Database, Wire};
+use store::Target;
 
 const APP: u32 = 1_400_000_001;
 
@@ -21,33 +27,77 @@ const MIDNIGHT: i64 = NOON + 43_200;
 
 const ALL: Page = Page { number: 0, size: 100 };
 
+/// Where history is.
+enum At {
+    Folder(tempfile::TempDir),
+    Database { url: String, schema: String },
+}
+
 struct World {
-    folder: tempfile::TempDir,
+    at: At,
+    /// How many runs of a server there were.
+    runs: AtomicI64,
     now: Arc<AtomicI64>,
     lost: Arc<AtomicUsize>,
 }
 
 impl World {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            now: Arc::new(AtomicI64::new(NOON * 1000)),
-            lost: Arc::default(),
-        }
+    fn at(at: At) -> Self {
+        let now = Arc::new(AtomicI64::new(NOON * 1000));
+        Self { at, runs: AtomicI64::new(0), now, lost: Arc::default() }
+    }
+
+    fn in_folder() -> Self {
+        Self::at(At::Folder(tempfile::tempdir().unwrap()))
+    }
+
+    fn in_database() -> Self {
+        let (url, schema) = Database::shared().own_url();
+        Database::shared().sql(&format!("CREATE SCHEMA {schema}"));
+        Self::at(At::Database { url, schema })
+    }
+
+    fn each() -> [Self; 2] {
+        [Self::in_folder(), Self::in_database()]
     }
 
     fn set(&self, seconds: i64) {
         self.now.store(seconds * 1000, Ordering::SeqCst);
     }
 
-    fn folder(&self) -> std::path::PathBuf {
-        self.folder.path().join("history")
+    /// The folder; of a database none.
+    fn files(&self) -> Option<std::path::PathBuf> {
+        match &self.at {
+            At::Folder(folder) => Some(folder.path().join("history")),
+            At::Database { .. } => None,
+        }
     }
 
+    fn folder(&self) -> std::path::PathBuf {
+        self.files().unwrap()
+    }
+
+    /// Runs SQL in the database.
+    fn sql(&self, sql: &str) -> String {
+        let At::Database { schema, .. } = &self.at else { panic!("there is no database") };
+        Database::shared().sql(&format!("SET search_path = {schema}; {sql}"))
+    }
+
+    /// Another run of a server.
     fn start(&self) -> History {
+        let generation = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        self.run(match &self.at {
+            At::Folder(_) => Place::Folder(self.folder()),
+            At::Database { url, .. } => {
+                Place::Database { target: Target::parse(url, None).unwrap(), generation }
+            }
+        })
+    }
+
+    fn run(&self, place: Place) -> History {
         let (now, lost) = (self.now.clone(), self.lost.clone());
         let options = Options {
-            folder: self.folder(),
+            place,
             days: 14,
             most_bytes: 20 << 30,
             clock: Arc::new(move || now.load(Ordering::SeqCst)),
@@ -91,7 +141,12 @@ fn rooms(history: &History, from: i64, to: i64) -> (usize, Vec<String>) {
 
 #[test]
 fn calls_of_a_window_come_newest_first_and_page_by_page() {
-    let world = World::new();
+    for world in World::each() {
+        calls_of_a_window_come_newest_first_and_page_by_page_in(&world);
+    }
+}
+
+fn calls_of_a_window_come_newest_first_and_page_by_page_in(world: &World) {
     let history = world.start();
     for number in 0..10 {
         let made = NOON - 1000 + number * 10;
@@ -116,7 +171,12 @@ fn calls_of_a_window_come_newest_first_and_page_by_page() {
 
 #[test]
 fn two_calls_of_a_room_in_one_second_are_told_apart() {
-    let world = World::new();
+    for world in World::each() {
+        two_calls_of_a_room_in_one_second_are_told_apart_in(&world);
+    }
+}
+
+fn two_calls_of_a_room_in_one_second_are_told_apart_in(world: &World) {
     let history = world.start();
     let (first, second) = (call(1, "r", NOON), call(2, "r", NOON));
     history.note(ended(first.clone(), NOON));
@@ -135,7 +195,12 @@ fn two_calls_of_a_room_in_one_second_are_told_apart() {
 
 #[test]
 fn who_was_in_a_call_is_listed_by_stay_with_what_it_came() {
-    let world = World::new();
+    for world in World::each() {
+        who_was_in_a_call_is_listed_by_stay_with_what_it_came_in(&world);
+    }
+}
+
+fn who_was_in_a_call_is_listed_by_stay_with_what_it_came_in(world: &World) {
     let history = world.start();
     let room = call(7, "123", NOON - 100);
     history.note(Row::Call(room.clone()));
@@ -163,7 +228,12 @@ fn who_was_in_a_call_is_listed_by_stay_with_what_it_came() {
 
 #[test]
 fn what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both() {
-    let world = World::new();
+    for world in World::each() {
+        what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both_in(&world);
+    }
+}
+
+fn what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both_in(world: &World) {
     let history = world.start();
     let lasting = call(1, "lasting", NOON);
     history.note(Row::Call(lasting.clone()));
@@ -188,10 +258,18 @@ fn what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both() {
         history.note(Row::Stay(staying.clone()));
         written(&history);
     }
-    let (there, away) = (world.folder().join("2026-11-26.calls"), world.folder().join("away"));
-    std::fs::rename(&there, &away).unwrap();
-    assert_eq!(all(), 2501, "all of it is carried over");
-    std::fs::rename(&away, &there).unwrap();
+    if let Some(folder) = world.files() {
+        let (there, away) = (folder.join("2026-11-26.calls"), folder.join("away"));
+        std::fs::rename(&there, &away).unwrap();
+        assert_eq!(all(), 2501, "all of it is carried over");
+        std::fs::rename(&away, &there).unwrap();
+    } else {
+        let carried = world.sql(
+            "SELECT count(*) FROM history_stays_2026_11_27 JOIN history_people_2026_11_27 USING (call, who)",
+        );
+        assert_eq!(carried, "2501", "all of it is carried over");
+        assert_eq!(all(), 2501);
+    }
 
     history.note(left(staying, later + 8));
     history.note(ended(lasting.clone(), later + 9));
@@ -209,7 +287,12 @@ fn what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both() {
 
 #[test]
 fn what_nobody_claims_after_a_restart_ended_when_the_server_was_last_heard_of() {
-    let world = World::new();
+    for world in World::each() {
+        what_nobody_claims_after_a_restart_ended_when_the_server_was_last_heard_of_in(&world);
+    }
+}
+
+fn what_nobody_claims_after_a_restart_ended_when_the_server_was_last_heard_of_in(world: &World) {
     let (here, gone) = (call(1, "here", NOON - 50), call(2, "gone", NOON - 50));
     let (staying, lost) = (stay(1, "ann", 1, NOON - 40), stay(1, "ben", 2, NOON - 30));
     {
@@ -243,7 +326,7 @@ fn what_nobody_claims_after_a_restart_ended_when_the_server_was_last_heard_of() 
 
 #[test]
 fn a_folder_that_is_deleted_is_made_again_and_what_goes_on_is_asked_for() {
-    let world = World::new();
+    let world = World::in_folder();
     let history = world.start();
     history.note(Row::Call(call(1, "r", NOON)));
     written(&history);
@@ -278,7 +361,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_disk_that_refuses_holds_nobody_up_and_gets_it_later() {
-    let world = World::new();
+    let world = World::in_folder();
     // Where the folder is to be there is a file.
     std::fs::write(world.folder(), "").unwrap();
     let history = world.start();
@@ -295,7 +378,12 @@ fn a_disk_that_refuses_holds_nobody_up_and_gets_it_later() {
 
 #[test]
 fn of_whom_is_forgotten_nothing_personal_is_left_on_any_day() {
-    let world = World::new();
+    for world in World::each() {
+        of_whom_is_forgotten_nothing_personal_is_left_on_any_day_in(&world);
+    }
+}
+
+fn of_whom_is_forgotten_nothing_personal_is_left_on_any_day_in(world: &World) {
     let history = world.start();
     let (room, name) = (call(1, "r", NOON), "ann-with-a-name-that-is-found");
     history.note(Row::Call(Call { creator: name.into(), ..room.clone() }));
@@ -317,13 +405,19 @@ fn of_whom_is_forgotten_nothing_personal_is_left_on_any_day() {
     assert_eq!((total, seen), (2, vec![("", ""), ("ben", "192.0.2.7")]));
     let again = reader.stays(&room, window(MIDNIGHT, MIDNIGHT + 9), &[name.into()], ALL).unwrap();
     assert_eq!(again.0, 1, "who came under that name later is another");
-    let yesterday = std::fs::read(world.folder().join("2026-11-26.calls")).unwrap();
+    let Some(folder) = world.files() else { return };
+    let yesterday = std::fs::read(folder.join("2026-11-26.calls")).unwrap();
     assert!(!yesterday.windows(name.len()).any(|bytes| bytes == name.as_bytes()), "nor between the rows");
 }
 
 #[test]
 fn events_are_found_by_stay_and_those_of_others_by_call() {
-    let world = World::new();
+    for world in World::each() {
+        events_are_found_by_stay_and_those_of_others_by_call_in(&world);
+    }
+}
+
+fn events_are_found_by_stay_and_those_of_others_by_call_in(world: &World) {
     let history = world.start();
     let room = call(1, "r", NOON);
     let (ann, ben) = (stay(1, "ann", 1, NOON + 1), stay(1, "ben", 2, NOON + 2));
@@ -357,7 +451,12 @@ fn usage(call: i64, room: &str, slot: i64, spent: Spent) -> Row {
 
 #[test]
 fn usage_grows_within_a_run_is_added_up_over_runs_and_is_of_its_own_day() {
-    let world = World::new();
+    for world in World::each() {
+        usage_grows_within_a_run_is_added_up_over_runs_and_is_of_its_own_day_in(&world);
+    }
+}
+
+fn usage_grows_within_a_run_is_added_up_over_runs_and_is_of_its_own_day_in(world: &World) {
     let history = world.start();
     let late = MIDNIGHT - SLOT;
     // The same is told again and again, and behind the day's end.
@@ -399,13 +498,25 @@ fn usage_grows_within_a_run_is_added_up_over_runs_and_is_of_its_own_day() {
     world.set(MIDNIGHT + 86_400 + 3600);
     assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), spent(1240, 2));
     assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), spent(1240, 2));
-    std::fs::remove_file(world.folder().join("2026-11-27.usage")).unwrap();
+    match world.files() {
+        Some(folder) => std::fs::remove_file(folder.join("2026-11-27.usage")).unwrap(),
+        None => {
+            world.sql("DROP TABLE history_usage_2026_11_27");
+            // For a second it is not asked which days there are.
+            std::thread::sleep(Duration::from_millis(1100));
+        }
+    }
     assert_eq!(reader.used_on(APP, MIDNIGHT).unwrap(), Spent::default());
 }
 
 #[test]
 fn how_users_were_served_is_added_up_over_runs() {
-    let world = World::new();
+    for world in World::each() {
+        how_users_were_served_is_added_up_over_runs_in(&world);
+    }
+}
+
+fn how_users_were_served_is_added_up_over_runs_in(world: &World) {
     let served = |stalled| Served { video: [2000, stalled], joins: [1, 1, 0], ..Served::default() };
     for stalled in [300, 400] {
         let history = world.start();
@@ -425,7 +536,12 @@ fn how_users_were_served_is_added_up_over_runs() {
 
 #[test]
 fn what_was_noticed_is_found_with_who_and_where_the_newest_first() {
-    let world = World::new();
+    for world in World::each() {
+        what_was_noticed_is_found_with_who_and_where_the_newest_first_in(&world);
+    }
+}
+
+fn what_was_noticed_is_found_with_who_and_where_the_newest_first_in(world: &World) {
     let history = world.start();
     for number in 1..=2 {
         history.note(Row::Call(call(number, &format!("room-{number}"), NOON - 100)));
@@ -454,4 +570,97 @@ fn what_was_noticed_is_found_with_who_and_where_the_newest_first() {
     let of_room = find(&["room-2".into(), "*room-2".into()], 20);
     assert_eq!(of_room.iter().map(|one| one.what.call).collect::<Vec<_>>(), [2, 2]);
     assert_eq!(reader.unusual(APP + 1, window(NOON - 49, NOON), &[], 20).unwrap(), []);
+}
+
+fn one(history: &History, at: i64) -> Vec<String> {
+    rooms(history, at, at + 1).1
+}
+
+#[test]
+fn a_run_that_was_followed_by_another_writes_nothing_any_more() {
+    let world = World::in_database();
+    let former = world.start();
+    former.note(Row::Call(call(1, "r", NOON)));
+    former.note(usage(1, "r", NOON, spent(1000, 1)));
+    written(&former);
+    let later = world.start();
+    later.note(ended(call(1, "r", NOON), NOON + 5));
+    written(&later);
+
+    // As one does that was stopped, and goes on.
+    former.note(Row::Call(call(1, "r", NOON)));
+    former.note(usage(1, "r", NOON, spent(9000, 9)));
+    assert!(!former.flush(Duration::from_millis(1500)) || former.numbers().refused == 0);
+    former.note(Row::Call(call(2, "s", NOON)));
+    drop(former);
+
+    let reader = later.reader();
+    let (_, calls) = reader.calls(APP, window(NOON, NOON + 9), &[], ALL).unwrap();
+    assert_eq!(calls.iter().map(|call| (call.call, call.ended.is_some())).collect::<Vec<_>>(), [(1, true)]);
+    assert_eq!(reader.used(APP, NOON, NOON + SLOT).unwrap(), [(NOON, spent(1000, 1))]);
+}
+
+#[test]
+fn a_commit_of_which_nobody_knows_is_made_once_more_and_counts_once() {
+    let world = World::in_database();
+    let At::Database { schema, .. } = &world.at else { panic!("there is no database") };
+    let wire = Wire::to(Database::shared().port);
+    let target = Target::parse(&wire.url(schema), None).unwrap();
+    let history = world.run(Place::Database { target, generation: 1 });
+    history.note(Row::Call(call(1, "r", NOON)));
+    written(&history);
+    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+        let before = history.numbers().failures;
+        wire.set(cut);
+        history.note(Row::Call(call(2, "r", NOON)));
+        history.note(Row::Stay(stay(2, "ann", 1, NOON + 1)));
+        history.note(usage(2, "r", NOON, spent(1000, 1)));
+        while history.numbers().failures == before {
+            history.flush(Duration::from_millis(100));
+        }
+        wire.set(Cut::Nothing);
+        written(&history);
+    }
+
+    assert_eq!(one(&history, NOON), ["r", "r"]);
+    assert_eq!(history.reader().used(APP, NOON, NOON + SLOT).unwrap(), [(NOON, spent(1000, 1))]);
+    assert_eq!(world.lost.load(Ordering::SeqCst), 0, "nothing has to be told again");
+}
+
+#[test]
+fn tables_that_are_dropped_are_made_again_and_what_goes_on_is_asked_for() {
+    let world = World::in_database();
+    let history = world.start();
+    history.note(Row::Call(call(1, "r", NOON)));
+    written(&history);
+
+    world.sql("DROP TABLE history_calls CASCADE");
+    history.note(Row::Call(call(2, "s", NOON)));
+    written(&history);
+
+    assert_eq!(one(&history, NOON), ["s"]);
+    assert_eq!(world.lost.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn days_that_are_over_are_dropped_and_those_to_come_are_made() {
+    let world = World::in_database();
+    let history = world.start();
+    history.note(Row::Call(call(1, "r", NOON)));
+    history.note(usage(1, "r", NOON, spent(1000, 1)));
+    written(&history);
+    let parts = || {
+        world.sql("SELECT string_agg(right(relname, 5), ' ' ORDER BY relname) FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname LIKE 'history\\_calls\\_2%'")
+    };
+    assert_eq!(parts(), "11_26 11_27 11_28");
+    drop(history);
+
+    world.set(NOON + 15 * 86_400);
+    let history = world.start();
+    history.note(Row::Call(call(2, "s", NOON + 15 * 86_400)));
+    written(&history);
+
+    // Fourteen days before today are kept.
+    assert_eq!(parts(), "11_27 11_28 12_11 12_12 12_13");
+    assert_eq!(history.reader().used(APP, NOON, NOON + SLOT).unwrap().len(), 1, "usage is kept for longer");
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use history::{
-    Call, Cause, Client, Event, History, MOST_SAMPLES, Options, Page, Quality, Row, Samples, Stay, Window,
+    Call, Cause, Client, Event, History, MOST_SAMPLES, Options, Page, Place, Quality, Row, Samples, Stay,
+    Window,
 };
 
 const NOON: i64 = 20_783 * 86_400 + 43_200;
@@ -28,8 +29,8 @@ impl Chance {
 fn start(folder: &Path) -> History {
     let clock = Arc::new(|| NOON * 1000);
     let on_lost = Box::new(|| ());
-    let (folder, days, most_bytes) = (folder.join("history"), 14, u64::MAX);
-    History::start(Options { folder, days, most_bytes, clock, on_lost }).unwrap()
+    let (place, days, most_bytes) = (Place::Folder(folder.join("history")), 14, u64::MAX);
+    History::start(Options { place, days, most_bytes, clock, on_lost }).unwrap()
 }
 
 fn bytes(folder: &Path, extension: &str) -> u64 {

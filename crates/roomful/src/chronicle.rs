@@ -1,12 +1,11 @@
 //! What happens, on its way to history: nobody waits for it, and nothing is decided by it.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hall::{Happening, Note};
-use history::{Cause, Event, Forget, History, Numbers, Options, Reader, Row, Served};
+use history::{Cause, Event, Forget, History, Numbers, Options, Place, Reader, Row, Served};
 use media::Sample;
 use parking_lot::Mutex;
 use rooms::{Client, Device, LeaveCause, RoomInfo, SdkAppId, Time, UserId};
@@ -20,8 +19,8 @@ use crate::quality::{Report, Runs, Said, Stream};
 use crate::service::Services;
 use crate::usage::Meter;
 
-/// Its folder, in the data folder.
-const FOLDER: &str = "history";
+/// Its folder, in the data folder, where the records are there too.
+pub(crate) const FOLDER: &str = "history";
 
 /// Events that clients tell are numbered from here on, beside the hall's of the same moment.
 const FIRST_OF_CLIENTS: u32 = 1 << 16;
@@ -68,12 +67,12 @@ pub(crate) mod number {
 }
 
 impl Chronicle {
-    /// Begins to write below the data folder.
-    pub(crate) fn start(config: &config::History, data: &Path) -> std::io::Result<Arc<Self>> {
+    /// Begins to write: in the data folder, or where the records are.
+    pub(crate) fn start(config: &config::History, place: Place) -> std::io::Result<Arc<Self>> {
         let lost = Arc::<Notify>::default();
         let told = lost.clone();
         let options = Options {
-            folder: data.join(FOLDER),
+            place,
             days: config.days,
             most_bytes: config.max_bytes,
             clock: Arc::new(|| clock::now().unix_millis().cast_signed()),

@@ -259,8 +259,8 @@ settings! {
             "Whether a member may create rooms over the gateway, as the cloud lets whoever enters first.";
     }
 
-    "What happened in rooms, kept for those who ask afterwards: in the folder `history` of the data folder, which may be deleted at \
-     any time."
+    "What happened in rooms, kept for those who ask afterwards: in the folder `history` of the data folder, or beside records that are \
+     in PostgreSQL. It may be deleted at any time."
     [history] History {
         days: u32 = 14, number(0..=400, "days"),
             "For how many days it is kept; 0 is that nothing is.";

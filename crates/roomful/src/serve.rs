@@ -17,12 +17,12 @@ use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
 use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
-use store::{OnCommit, Queued, Snapshot, Store as _};
+use store::{OnCommit, Queued, Snapshot, Store as _, Target};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::chronicle::Chronicle;
+use crate::chronicle::{self, Chronicle};
 use crate::config::{Config, Listening};
 use crate::door::{Door, House, Served, accept, accept_control, listen};
 use crate::first_app::{first_app, print_welcome};
@@ -130,6 +130,7 @@ impl Opened {
     /// Opens them, makes a first app where there is none, and finds out where clients will be: whoever is let in is answered.
     pub(crate) async fn open(
         begun: &Begun,
+        database: Option<&Target>,
         open: impl FnOnce(OnCommit) -> anyhow::Result<(Queued, Snapshot)>,
         listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
         term: Term,
@@ -141,6 +142,13 @@ impl Opened {
             metrics::record_commit(group.took, group.changes);
             committed.accept(&group);
         }))?;
+        // Beside the records, so that whoever has those has what happened too.
+        let history = match (database, store.generation()) {
+            (Some(target), Some(generation)) => {
+                history::Place::Database { target: target.clone(), generation }
+            }
+            _ => history::Place::Folder(config.server.data.join(chronicle::FOLDER)),
+        };
         let store = Arc::new(store);
         if snapshot.apps.is_empty() {
             let (app, changes) = first_app()?;
@@ -156,7 +164,7 @@ impl Opened {
         let undelivered = std::mem::take(&mut snapshot.waiting);
         let (live, happenings) = start_media(config, address)?;
         live.set_relay_urls(live::relay_urls(config, live.media(), address));
-        let chronicle = Chronicle::start(&config.history, &config.server.data)?;
+        let chronicle = Chronicle::start(&config.history, history)?;
         let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
         let around = Around { live, chronicle, term };
         let server = Server::new(config.clone(), rest::frequencies(), keys, store, snapshot, around);
@@ -228,7 +236,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         Ok(address)
     };
     let open = |on_commit| Ok(place.open(on_commit)?);
-    let mut opened = Opened::open(&begun, open, listen, Term::default()).await?;
+    let mut opened = Opened::open(&begun, place.target(), open, listen, Term::default()).await?;
     let (listener, metrics_listener, address) = listening.context("nothing listens")?;
     let server = opened.server.clone();
 

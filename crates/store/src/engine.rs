@@ -38,6 +38,11 @@ pub trait Engine: Send {
         None
     }
 
+    /// The number of this run of a server, where others may take the records over.
+    fn generation(&self) -> Option<i64> {
+        None
+    }
+
     /// How many events wait to be sent, of all apps.
     fn waiting(&self) -> u64;
 

@@ -72,6 +72,14 @@ impl Place {
         }
     }
 
+    /// The database, if it is one.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Database { target, .. } => Some(target),
+        }
+    }
+
     /// The folder of the server on it.
     pub fn folder(&self) -> &Path {
         match self {

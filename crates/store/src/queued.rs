@@ -18,6 +18,7 @@ use crate::{Change, Commit, Error, EventPage, EventsWanted, Reading, RoomScope, 
 #[derive(Debug)]
 pub struct Queued {
     shared: Arc<Shared>,
+    generation: Option<i64>,
     /// Numbers for rooms to come.
     numbers: Mutex<Range<i64>>,
     writer: Option<JoinHandle<()>>,
@@ -41,12 +42,17 @@ impl Queued {
     ) -> Result<(Self, Snapshot), Error> {
         let snapshot = engine.load()?;
         let numbers = Mutex::new(engine.scopes()?);
-        let reader = Reader::start(engine.reader())?;
+        let (reader, generation) = (Reader::start(engine.reader())?, engine.generation());
         let shared = Arc::new(Shared::default());
         let its = shared.clone();
         let writer = Writer::new(engine, on_commit, retry);
         let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(its))?;
-        Ok((Self { shared, numbers, writer: Some(writer), reader: Some(reader) }, snapshot))
+        Ok((Self { shared, generation, numbers, writer: Some(writer), reader: Some(reader) }, snapshot))
+    }
+
+    /// The number of this run of a server, where others may take the records over: theirs are higher.
+    pub fn generation(&self) -> Option<i64> {
+        self.generation
     }
 }
 

@@ -309,7 +309,7 @@ fn a_database_that_cannot_be_used_is_refused_with_what_to_do_about_it() {
     database.sql("CREATE SCHEMA alike; CREATE TABLE alike.about (version int)");
 
     assert_refused(&at("poor", "postgres?schema=a"), &["CREATE SCHEMA", "42501"]);
-    assert_refused(&at("few", "postgres?schema=b"), &["lets no more connections in", "needs 3"]);
+    assert_refused(&at("few", "postgres?schema=b"), &["lets no more connections in", "needs 6"]);
     assert_refused(&at("nobody", "postgres"), &["refuses the user", "nobody"]);
     assert_refused(&at("postgres", "nowhere"), &["nowhere", "CREATE DATABASE"]);
     assert_refused(&at("postgres", "latin"), &["LATIN1", "UTF8"]);

@@ -162,7 +162,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
                 let open =
                     |on_commit| Ok(Postgres::open_claimed(target, generation, standing.clone(), on_commit)?);
                 let term = Term { lease: lease.clone(), ..Term::default() };
-                match Opened::open(&begun, open, || Ok(address), term).await {
+                match Opened::open(&begun, Some(target), open, || Ok(address), term).await {
                     Ok(mut records) => {
                         *records.server.addresses.write() = front.addresses();
                         let clients = records.serve(&begun);

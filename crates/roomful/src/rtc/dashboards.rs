@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use history::{Page, Reader, Served, Stay, Window};
+use history::{Page, Presence, Reader, Served, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,8 @@ pub(super) async fn describe_real_time_scale(
         Some(room) => {
             let slots: Vec<u64> = counts.iter().map(|count| count.at).collect();
             let rooms = history::meant(&room).to_vec();
-            look(&call, move |reader| of_rooms(reader, app, &rooms, &slots)).await?
+            let found = look(&call, move |reader| of_rooms(reader, app, &rooms, &slots)).await?;
+            found.ok_or_else(too_much)?
         }
     };
     let values = rows.into_iter().map(SeriesRow::new).collect();
@@ -121,8 +122,12 @@ fn counts(call: &Call, request: &RealTimeRequest) -> Result<(u32, Vec<scale::Cou
 
 // DescribeTRTCRealTimeQualityData
 
-/// How many rows of samples are looked at for one answer.
+/// How many rows of samples, or stays, are looked at for one answer.
 const MOST_ROWS: usize = 100_000;
+
+fn too_much() -> Refusal {
+    Refusal::new(Code::ResponseSizeLimitExceeded, "there is too much of it: ask for less time")
+}
 
 pub(super) async fn describe_real_time_quality(
     call: Call,
@@ -133,10 +138,7 @@ pub(super) async fn describe_real_time_quality(
         let rooms = history::meant(&room).to_vec();
         let played =
             look(&call, move |reader| Ok(played_in(reader, app, &rooms, &mut counts)?.then_some(counts)));
-        counts = played.await?.ok_or_else(|| {
-            let message = "there is too much of it: ask for less time";
-            Refusal::new(Code::ResponseSizeLimitExceeded, message)
-        })?;
+        counts = played.await?.ok_or_else(too_much)?;
     }
     let row =
         |count: &scale::Count| SeriesRow::of(count.at, &[percent(count.video), percent(count.audio)], false);
@@ -175,35 +177,38 @@ fn played_in(
     Ok(true)
 }
 
-/// How many users were in rooms of a name in each slot, and how many of the rooms had somebody in.
+/// How many users were in rooms of a name in each slot, and how many of the rooms had somebody in. `None` when that is too much to be
+/// looked at.
 fn of_rooms(
     reader: &Reader,
     app: u32,
     rooms: &[String],
     slots: &[u64],
-) -> Result<Vec<Vec<u64>>, history::Error> {
-    let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(Vec::new()) };
+) -> Result<Option<Vec<Vec<u64>>>, history::Error> {
+    let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(Some(Vec::new())) };
     let window = Window { from: first.cast_signed(), to: (last + scale::SLOT).cast_signed() };
     let all = Page { number: 0, size: usize::MAX };
-    let (mut users, mut calls) = (Presence::new(slots.len()), Presence::new(slots.len()));
+    let (mut users, mut calls) = (Crowd::new(slots.len()), Crowd::new(slots.len()));
+    let mut left = MOST_ROWS;
     for call in reader.calls(app, window, rooms, all)?.1 {
         let slot =
             |millis: i64| (millis.div_euclid(1000) - window.from).div_euclid(scale::SLOT.cast_signed());
-        let mut stays = reader.stays(&call, window, &[], all)?.1;
-        let times = |stay: &Stay| (slot(stay.stay), stay.left.map_or(i64::MAX, |(left, _)| slot(left)));
+        let Some(mut stays) = reader.presences(&call, window, left)? else { return Ok(None) };
+        left -= stays.len();
+        let times = |stay: &Presence| (slot(stay.from), stay.to.map_or(i64::MAX, slot));
         calls.add(stays.iter().map(times));
         stays.sort_by(|one, other| one.user.cmp(&other.user));
         stays.chunk_by(|one, other| one.user == other.user).for_each(|own| users.add(own.iter().map(times)));
     }
     let (users, calls) = (users.counts(), calls.counts());
     let rows = slots.iter().zip(users).zip(calls);
-    Ok(rows.map(|((at, users), calls)| vec![*at, users, calls]).collect())
+    Ok(Some(rows.map(|((at, users), calls)| vec![*at, users, calls]).collect()))
 }
 
 /// How many were there in each slot: who comes in one, and who has gone in one.
-struct Presence(Vec<i64>);
+struct Crowd(Vec<i64>);
 
-impl Presence {
+impl Crowd {
     fn new(slots: usize) -> Self {
         Self(vec![0; slots + 1])
     }
@@ -343,11 +348,11 @@ mod tests {
 
     #[test]
     fn who_is_there_twice_at_once_is_counted_once() {
-        let mut presence = Presence::new(6);
-        presence.add([(-5, 1), (1, 2), (4, i64::MAX)].into_iter());
-        presence.add([(2, 2), (9, 12)].into_iter());
+        let mut crowd = Crowd::new(6);
+        crowd.add([(-5, 1), (1, 2), (4, i64::MAX)].into_iter());
+        crowd.add([(2, 2), (9, 12)].into_iter());
 
-        let counts: Vec<u64> = presence.counts().take(6).collect();
+        let counts: Vec<u64> = crowd.counts().take(6).collect();
 
         assert_eq!(counts, [1, 1, 2, 0, 1, 1]);
     }

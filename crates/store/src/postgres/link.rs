@@ -23,7 +23,7 @@ use super::target::{Target, causes};
 use crate::Error;
 
 /// How long it may take to connect, over all hosts.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ const OLDEST: u32 = 14;
 
 /// What is said first. A backend whose server has gone lets its locks go by itself, and what waits for a lock gives up before
 /// the server does.
-const SETTINGS: &str = "
+pub(super) const SETTINGS: &str = "
     SET lock_timeout = '4s';
     SET idle_in_transaction_session_timeout = '10s';
     SET tcp_keepalives_idle = 2;
@@ -404,7 +404,7 @@ pub(super) fn silent(time: Duration) -> Error {
 }
 
 /// Why a connection did not come about, and who has to do something about it.
-fn refused(target: &Target, error: &tokio_postgres::Error) -> Error {
+pub(super) fn refused(target: &Target, error: &tokio_postgres::Error) -> Error {
     let Some(said) = error.as_db_error() else {
         let text = causes(error);
         if text.contains("TLS") || text.contains("certificate") {
@@ -434,8 +434,9 @@ fn refused(target: &Target, error: &tokio_postgres::Error) -> Error {
     }
 }
 
-/// How many connections a server has: one that writes, one that reads, one that says that it is alive.
-pub(super) const CONNECTIONS: usize = 3;
+/// How many connections a server has: one that writes, one that reads, one that says that it is alive; and of history one that writes
+/// and two that read.
+pub(super) const CONNECTIONS: usize = 6;
 
 #[cfg(test)]
 mod tests {

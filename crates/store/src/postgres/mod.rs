@@ -7,6 +7,7 @@
 //! group leaves its number with its changes, and the next connection asks for that number, once it has the claim's lock: by
 //! then the former backend is through. Until it has an answer nothing is said of the group, and nothing else is written.
 
+mod aside;
 mod claim;
 mod group;
 mod link;
@@ -382,6 +383,10 @@ impl Engine for Postgres {
     fn scopes(&mut self) -> Result<Range<i64>, Error> {
         let last = self.ask(ANSWER, async |link| tables::last_scope(link).await)?;
         Ok(last.saturating_add(1)..i64::MAX)
+    }
+
+    fn generation(&self) -> Option<i64> {
+        Some(self.generation)
     }
 
     fn waiting(&self) -> u64 {
