@@ -67,6 +67,18 @@ impl Figure {
         Self::Measured(Measured { name, unit, ours, bare, value, target })
     }
 
+    /// As [`Self::in_turn`] where single measurements are rough, as a p99 of few is: neighbours say nothing of each other then, and what
+    /// counts is how the middles of both sides compare.
+    pub(crate) fn in_turn_of_medians(
+        name: &'static str,
+        unit: &'static str,
+        pairs: Pairs,
+        target: Target,
+    ) -> Self {
+        let (ours, bare) = (median(pairs.ours), median(pairs.bare));
+        Self::beside(name, unit, ours, bare, target)
+    }
+
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Skipped { name, why } => json!({"name": name, "skipped": why}),
