@@ -18,8 +18,7 @@ release: sdk ## Build the fastest server, target/release/roomful; it takes about
 
 test: deps sdk sdk/js/node_modules/.installed ## All tests, with the third-party software they use as clients
 	cd sdk/js && npm run check && npm test
-	$(CARGO) test --workspace
-	ROOMFUL_TEST_STORE=postgres $(CARGO) test --package roomful --test api --test commands --test crash
+	CARGO=$(CARGO) python3 tests/run.py
 
 simulate: ## A million steps of chance around each of the machines; a history that fails prints its seed
 	HALL_SEEDS=500 BETWEEN_SEEDS=500 TENANT_SEEDS=500 $(CARGO) test --package roomful-hall

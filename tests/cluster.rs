@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use harness::nodes::{
     OTHER_SECRET, TAKEOVER, has_records, id, list, node, nodes, of, refused, resume, settings, status, text,
+    wait_until_ready,
 };
 use harness::postgres::{Cut, Database, Wire};
 use harness::rtc::Caller;
@@ -361,14 +362,6 @@ async fn a_node_that_is_cut_off_from_the_database_lets_go_and_another_takes_over
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(one.sig(ADMIN).len() > 10 && has_records(&two));
-}
-
-async fn wait_until_ready(node: &Server) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while node.get("/readyz").await.0 != 200 {
-        assert!(Instant::now() < until, "it does not become ready");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 #[tokio::test]
