@@ -303,27 +303,16 @@ fn call<'a>(request: &httparse::Request<'_, 'a>, head_bytes: usize) -> Option<Ca
     let target = request.path.filter(|target| request.version == Some(1) && is_plain(target))?;
     let (mut host, mut body_bytes) = (None, None);
     for header in &*request.headers {
-        let value = header.value;
-        match header.name.len() {
-            2 | 6 | 7 | 17 if SPECIAL.iter().any(|name| header.name.eq_ignore_ascii_case(name)) => {
-                return None;
-            }
-            4 if header.name.eq_ignore_ascii_case("host") => {
-                if host.replace(value).is_some() {
-                    return None;
-                }
-            }
-            10 if header.name.eq_ignore_ascii_case("connection") => {
-                if !value.eq_ignore_ascii_case(b"keep-alive") {
-                    return None;
-                }
-            }
-            14 if header.name.eq_ignore_ascii_case("content-length") => {
-                if body_bytes.replace(number(value)?).is_some() {
-                    return None;
-                }
-            }
-            _ => {}
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        let is_special = SPECIAL.iter().any(|name| is(name));
+        if is_special || is("connection") && !header.value.eq_ignore_ascii_case(b"keep-alive") {
+            return None;
+        }
+        if is("host") && host.replace(header.value).is_some() {
+            return None;
+        }
+        if is("content-length") && body_bytes.replace(number(header.value)?).is_some() {
+            return None;
         }
     }
     Some(Call { target, host: host?, head_bytes, body_bytes: body_bytes? })

@@ -22,10 +22,12 @@ use crate::server::to_its_end;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
 type Schema = fn(&mut SchemaGenerator) -> Value;
 
+type Looking = Box<dyn Fn(&App, &str) -> Result<Answer, ApiError> + Send + Sync>;
+
 /// How a command is carried out.
 pub(super) enum Run {
     /// At once, by looking: nothing is made to wait with.
-    Now(Box<dyn Fn(&App, &str) -> Result<Answer, ApiError> + Send + Sync>),
+    Now(Looking),
     Later(Box<dyn Fn(Call) -> Answering + Send + Sync>),
 }
 
