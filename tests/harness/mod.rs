@@ -219,7 +219,7 @@ impl Server {
             Some(folder) => history::Place::Folder(folder),
             None => {
                 let url = std::fs::read_to_string(self.data.path().join("database")).unwrap();
-                let target = store::Target::parse(url.trim(), None).unwrap();
+                let target = Box::new(store::Target::parse(url.trim(), None).unwrap());
                 history::Place::Database { target, generation: 0 }
             }
         };

@@ -17,7 +17,7 @@ pub enum Place {
     /// In a database, beside the records.
     Database {
         /// Which.
-        target: store::Target,
+        target: Box<store::Target>,
         /// The run of a server that writes: one with a lower number writes no more once this one has begun.
         generation: i64,
     },

@@ -21,14 +21,14 @@ type Idle = HashMap<(Day, Kind), Vec<((u64, u64), Connection)>, foldhash::fast::
 /// The days that there are.
 pub(crate) enum Source {
     Files { folder: std::path::PathBuf, idle: Mutex<Idle> },
-    Database(Pool),
+    Database(Box<Pool>),
 }
 
 impl Source {
     pub(crate) fn of(place: &Place) -> Self {
         match place {
             Place::Folder(folder) => Self::Files { folder: folder.clone(), idle: Mutex::default() },
-            Place::Database { target, .. } => Self::Database(Pool::of(target.clone())),
+            Place::Database { target, .. } => Self::Database(Box::new(Pool::of((**target).clone()))),
         }
     }
 

@@ -34,7 +34,7 @@ impl Writer {
         let engine = match place {
             Place::Folder(folder) => Engine::Sqlite(Sqlite::new(folder, days, most_bytes, clock)),
             Place::Database { target, generation } => {
-                Engine::Postgres(Postgres::new(target, generation, days, most_bytes, clock))
+                Engine::Postgres(Postgres::new(*target, generation, days, most_bytes, clock))
             }
         };
         Self { shared, on_lost, engine, has_failed: false }

@@ -89,7 +89,7 @@ impl World {
         self.run(match &self.at {
             At::Folder(_) => Place::Folder(self.folder()),
             At::Database { url, .. } => {
-                Place::Database { target: Target::parse(url, None).unwrap(), generation }
+                Place::Database { target: Box::new(Target::parse(url, None).unwrap()), generation }
             }
         })
     }
@@ -605,7 +605,7 @@ fn a_commit_of_which_nobody_knows_is_made_once_more_and_counts_once() {
     let world = World::in_database();
     let At::Database { schema, .. } = &world.at else { panic!("there is no database") };
     let wire = Wire::to(Database::shared().port);
-    let target = Target::parse(&wire.url(schema), None).unwrap();
+    let target = Box::new(Target::parse(&wire.url(schema), None).unwrap());
     let history = world.run(Place::Database { target, generation: 1 });
     history.note(Row::Call(call(1, "r", NOON)));
     written(&history);

@@ -395,7 +395,7 @@ mod tests {
                 rows.extend(runs.take(now + (at as i64) % 2, &sample(1000 * at as u32), STREAM));
             }
             if at.is_multiple_of(4) {
-                let said = runs.report(now, &vec![(column::SHOWN, at as u32)], STREAM).unwrap();
+                let said = runs.report(now, &[(column::SHOWN, at as u32)], STREAM).unwrap();
                 rows.extend(said.full);
             }
         }
@@ -439,7 +439,7 @@ mod tests {
         let mut runs = Runs::default();
 
         for now in (1000..1200).step_by(2) {
-            assert_eq!(runs.report(now, &vec![(column::SHOWN, 30)], STREAM), None);
+            assert_eq!(runs.report(now, &[(column::SHOWN, 30)], STREAM), None);
         }
 
         assert_eq!(runs.sweep(2000), []);
@@ -450,11 +450,10 @@ mod tests {
         let mut runs = Runs::default();
         runs.take(1000, &sample(1), STREAM);
 
-        let kept =
-            (0..100).filter(|_| runs.report(1000, &vec![(column::SHOWN, 30)], STREAM).is_some()).count();
+        let kept = (0..100).filter(|_| runs.report(1000, &[(column::SHOWN, 30)], STREAM).is_some()).count();
 
         assert_eq!(kept, 2);
-        assert!(runs.report(1004, &vec![(column::SHOWN, 30)], STREAM).is_some());
+        assert!(runs.report(1004, &[(column::SHOWN, 30)], STREAM).is_some());
     }
 
     #[test]
@@ -467,8 +466,7 @@ mod tests {
             runs.take(now, &Sample { lost, ..sample(1) }, WATCHED);
             // Of the first eight seconds less than a tenth.
             let stalled = if now < 1008 { 150 } else { 700 };
-            let said =
-                runs.report(now, &vec![(column::SHOWN, 9), (column::STALLED, stalled)], WATCHED).unwrap();
+            let said = runs.report(now, &[(column::SHOWN, 9), (column::STALLED, stalled)], WATCHED).unwrap();
             played.add(said.played);
             noticed.extend(said.unusual.map(|one| (now, one.experience, one.causes)));
             runs.sweep(now);

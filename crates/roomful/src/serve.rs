@@ -145,7 +145,7 @@ impl Opened {
         // Beside the records, so that whoever has those has what happened too.
         let history = match (database, store.generation()) {
             (Some(target), Some(generation)) => {
-                history::Place::Database { target: target.clone(), generation }
+                history::Place::Database { target: Box::new(target.clone()), generation }
             }
             _ => history::Place::Folder(config.server.data.join(chronicle::FOLDER)),
         };
