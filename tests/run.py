@@ -9,6 +9,7 @@ to run, all without any.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -75,6 +76,10 @@ def built():
 
 
 def main():
+    # The server honours a `nohup`, and signals are among what is tested.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     named = sys.argv[1:]
     programs = [program for program in built() if program.name in named or not named]
     waiting = [program for name in WAITING for program in programs if program.name == name]
