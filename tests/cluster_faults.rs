@@ -154,7 +154,7 @@ async fn a_database_that_cannot_be_used_is_refused_by_a_node_with_what_to_do_abo
 
     let cases: [(&str, String, &[&str]); 9] = [
         ("without rights", at("poor", "postgres?schema=a"), &["may not use the schema", "CREATE SCHEMA"]),
-        ("with too few connections", at("few", "postgres?schema=b"), &["no more connections", "needs 3"]),
+        ("with too few connections", at("few", "postgres?schema=b"), &["no more connections", "needs 6"]),
         ("in another encoding", at("postgres", "latin"), &["LATIN1", "UTF8"]),
         ("another program's schema", database.url("theirs"), &["another program's", "?schema=NAME"]),
         ("of a newer release", database.url("newer"), &["newer Roomful (schema 99"]),
