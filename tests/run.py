@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs all tests, three test programs at a time: two of what mostly waits beside one of what keeps the machine busy.
+"""Runs all tests, two test programs at a time: what mostly waits goes beside what keeps the machine busy.
 
 What fails beside others is run again alone at the end, and that counts: a machine with two cores that is late once says nothing
 of the code. Both results are printed. Called by `make test`; the environment's CARGO is used. Arguments are the names of the programs
@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 CARGO = os.environ.get("CARGO", "cargo")
 
 # They wait for deadlines, for nodes to be missed, and for the disk. The order is that of their lengths.
-WAITING = ["cluster", "attacks", "cluster_chance", "cluster_faults", "third_party", "rtc_usage", "crash", "sdp", "postgres", "rtc", "history",
-           "callbacks", "store", "cluster_live", "migration", "membership"]
+WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "rtc_usage", "crash", "postgres", "history", "callbacks", "store",
+           "cluster_live", "migration", "membership"]
 
 # Its own statistics are what it measures, so it comes when all others but those above are done.
 LAST = ["live"]
@@ -88,7 +88,7 @@ def main():
     waiting += [Program(f"{one.name} on PostgreSQL", one.path, one.folder, {"ROOMFUL_TEST_STORE": "postgres"})
                 for one in programs if one.name in ON_POSTGRES]
 
-    with ThreadPoolExecutor(2) as beside, ThreadPoolExecutor(1) as first:
+    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(1) as first:
         lanes = [(waiting, beside.map(Program.run, waiting)), (busy + last, first.map(Program.run, busy + last))]
         failed = [program for lined_up, verdicts in lanes for program, is_passed in zip(lined_up, verdicts) if not is_passed]
     still = []
