@@ -151,20 +151,25 @@ impl Heard {
     /// The frame of a number, also if it is yet to come. `None` when it is not kept any more, which is to say that a member's stream
     /// is too far behind, or will not come.
     pub(crate) async fn frame(&self, number: u64) -> Option<Bytes> {
+        // Nearly all are there.
+        if let Some(known) = self.known(number) {
+            return known;
+        }
         let mut more = self.more.subscribe();
         loop {
-            {
-                let kept = self.kept.lock();
-                let at = usize::try_from(number.checked_sub(kept.first)?).ok()?;
-                if let Some(frame) = kept.frames.get(at) {
-                    return Some(frame.clone());
-                }
-                if kept.is_over {
-                    return None;
-                }
+            if let Some(known) = self.known(number) {
+                return known;
             }
             more.changed().await.ok()?;
         }
+    }
+
+    /// What is known of a number: its frame, or that there is none. `None` while that may come.
+    fn known(&self, number: u64) -> Option<Option<Bytes>> {
+        let kept = self.kept.lock();
+        let at = number.checked_sub(kept.first).and_then(|at| usize::try_from(at).ok());
+        let frame = at.and_then(|at| kept.frames.get(at));
+        (frame.is_some() || at.is_none() || kept.is_over).then(|| frame.cloned())
     }
 }
 

@@ -69,18 +69,17 @@ async fn converse(
     let (mut from_node, mut to_node) = split(TokioIo::new(there));
     let both = async {
         let up = async {
-            let mut from_client = BufReader::with_capacity(BUFFER, from_client);
-            let _ = copy_buf(&mut from_client, &mut to_node).await;
-            let _ = to_node.shutdown().await;
+            copy_buf(&mut BufReader::with_capacity(BUFFER, from_client), &mut to_node).await?;
+            to_node.shutdown().await
         };
         let down = async {
-            let _ = deliver(&mut from_node, &mut to_client, &heard).await;
-            let _ = to_client.shutdown().await;
+            deliver(&mut from_node, &mut to_client, &heard).await?;
+            to_client.shutdown().await
         };
-        tokio::join!(up, down)
+        tokio::try_join!(up, down)
     };
     tokio::select! {
-        _ = both => return,
+        _ = both => {}
         () = drained(&mut ending) => {}
     }
     let _ = timeout(END, async { tokio::join!(to_node.shutdown(), to_client.shutdown()) }).await;

@@ -180,6 +180,13 @@ impl Front {
         cluster.nodes.iter().find(|node| node.generation == owner).cloned()
     }
 
+    /// The same where that is another node, and how to get there.
+    fn elsewhere(&self) -> Option<(&Joined, Known)> {
+        let joined = self.joined.get()?;
+        let owner = self.owner().filter(|owner| owner.generation != joined.me)?;
+        Some((joined, owner))
+    }
+
     /// The others' addresses for clients, where nobody is about to leave.
     pub(super) fn addresses(&self) -> Vec<String> {
         let Some(joined) = self.joined.get() else { return Vec::new() };
@@ -245,9 +252,7 @@ impl Front {
             {
                 return served.answer(came).await;
             }
-            if let Some(joined) = self.joined.get()
-                && let Some(owner) = self.owner().filter(|owner| owner.generation != joined.me)
-            {
+            if let Some((joined, owner)) = self.elsewhere() {
                 match joined.mesh.open(&owner, whose).await {
                     Ok(there) => {
                         drop(place);
@@ -292,9 +297,7 @@ impl Front {
 
     /// Stays in touch with the node that has the records.
     pub(super) async fn reach_owner(&self) {
-        if let (Some(joined), Some(owner)) = (self.joined.get(), self.owner())
-            && owner.generation != joined.me
-        {
+        if let Some((joined, owner)) = self.elsewhere() {
             joined.mesh.reach(&owner).await;
         }
     }
