@@ -584,6 +584,25 @@ async fn a_hang_up_drains_and_a_second_signal_does_not_wait() {
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
 
+/// In whatever form it comes, and whoever reads it.
+#[tokio::test]
+async fn a_request_that_has_begun_is_answered_though_the_server_drains() {
+    let server = Server::start().await;
+    let mut ann = server.log_in("ann").await;
+    let mut stream = connect(&server).await;
+    let target = target(&server, "get_member_list");
+    stream.write_all(format!("POST {target} HTTP/1.1\r\nHost: x\r\n").as_bytes()).await.unwrap();
+    // So that this has been read.
+    server.get("/healthz").await;
+    server.signal("TERM");
+    ann.event("reconnect").await;
+
+    stream.write_all(b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n").await.unwrap();
+
+    let answer = read_until(&mut stream, "}").await;
+    assert!(code(&answer).is_some(), "{answer}");
+}
+
 #[tokio::test]
 async fn a_broken_frame_is_told_and_its_sender_may_resume() {
     let server = Server::start().await;

@@ -29,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::demux::{self, Opened};
 use crate::error::{ApiError, Code};
 use crate::host;
+use crate::lease::UNSURE;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::patience::{Course, Patient};
@@ -184,10 +185,6 @@ pub(crate) async fn by_routes(routes: &TowerToHyperService<Router>, came: Came) 
         Err(never) => match never {},
     }
 }
-
-/// What is answered by who may have been overtaken meanwhile.
-const UNSURE: &str = "this node has not reached the cluster's database for too long to be sure of an answer; it is not known \
-                      whether it was done";
 
 /// Says to whoever asks that there is no answer, in the form in which it was asked: a REST call, one of the RTC API, or another.
 pub(crate) fn unsure((is_rest, is_rtc): (bool, bool), why: &'static str) -> Response {
@@ -347,7 +344,7 @@ where
     .collect();
     let is_ending = AtomicBool::new(false);
     if let House::Own(Served { server, calls: Some(metrics), .. }) = &house {
-        let calls = straight::House { server, metrics, is_ending: &is_ending, unsure: UNSURE };
+        let calls = straight::House { server, metrics, is_ending: &is_ending };
         // Apart, so that a connection does not keep the room for it when it has become another's.
         let mut serving = Box::pin(straight::serve(&mut stream, calls));
         let left = tokio::select! {
@@ -385,13 +382,17 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let end = match is_ending.into_inner() {
-        true => Some(End::Drain),
-        false => tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            end = end.next() => end,
-        },
+    let end = async {
+        match is_ending.into_inner() {
+            true => Some(End::Drain),
+            false => end.next().await,
+        }
+    };
+    let end = tokio::select! {
+        // It takes what has come before it is told to end: it would drop what it has not looked at.
+        biased;
+        _ = connection.as_mut() => return,
+        end = end => end,
     };
     if let Some(End::Drain) = end {
         connection.as_mut().graceful_shutdown();

@@ -12,6 +12,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long an answer waits for it.
 const HOLD: Duration = Duration::from_secs(3);
 
+/// What is answered by who may have been overtaken meanwhile.
+pub(crate) const UNSURE: &str = "this node has not reached the cluster's database for too long to be sure of an answer; it is not known \
+                      whether it was done";
+
 /// The time since the machine was started: it goes on while the machine sleeps, and is never set.
 pub(crate) fn running() -> Duration {
     let time = clock_gettime(ClockId::Boottime);

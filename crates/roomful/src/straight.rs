@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::host;
+use crate::lease::UNSURE;
 use crate::metrics::Metrics;
 use crate::patience::Patient;
 use crate::rest;
@@ -46,7 +47,7 @@ const MAX_HEADERS: usize = 32;
 /// How every call begins.
 const BEGINNING: &[u8] = b"POST /v4/";
 
-/// What is copied out of the buffer, instead of being shared with it.
+/// So much is copied, out of the buffer or before a write, where more is shared.
 const COPIED_BYTES: usize = 4 * 1024;
 
 /// What became of a connection.
@@ -62,8 +63,6 @@ pub(crate) enum Left {
 pub(crate) struct House<'a> {
     pub(crate) server: &'a Arc<Server>,
     pub(crate) metrics: &'a Metrics,
-    /// What is said where it may not be said what was done.
-    pub(crate) unsure: &'static str,
     /// Once it is true, the connection ends after what is being answered.
     pub(crate) is_ending: &'a AtomicBool,
 }
@@ -100,7 +99,7 @@ where
         let asked = rest::Asked { method: &Method::POST, path, query, body: &mut body, started };
         let mut answer = rest::answer(house.server, house.metrics, asked, &mut caller).await;
         if !house.server.lease.is_held_soon().await {
-            answer = rest::refusal(ApiError::new(Code::Internal, house.unsure));
+            answer = rest::refusal(ApiError::new(Code::Internal, UNSURE));
         }
         // What was not read of a body would be taken for the next request.
         let is_last = body.missing > 0 || house.is_ending.load(Ordering::Relaxed);
@@ -177,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
         out.extend_from_slice(self.date.at(now).as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
         let [first, second, third] = answer.into_pieces();
-        if second.is_empty() {
+        if second.is_empty() && first.len() <= COPIED_BYTES {
             // One write of one piece is cheaper than one of several.
             out.extend_from_slice(&first);
             self.stream.write_all(out).await?;
@@ -214,7 +213,7 @@ fn poll_more<S: AsyncRead + Unpin>(
     most: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    if came.capacity() - came.len() < LEAST_BYTES.min(most) {
+    if came.capacity() - came.len() < LEAST_BYTES {
         came.reserve(most);
     }
     // Made anew each time: it keeps nothing.

@@ -122,8 +122,7 @@ impl Part<'_> {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ReportRequest<'a> {
     #[schemars(required)]
-    #[serde(borrow)]
-    room_id: Option<Cow<'a, str>>,
+    room_id: Option<String>,
     /// How long it took to come in, in milliseconds: once, in the first minute.
     join: Option<f64>,
     /// How busy the client and its machine are, in percent; -1 is not known.

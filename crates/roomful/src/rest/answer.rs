@@ -216,7 +216,7 @@ pub(super) fn envelope(request_id: &RequestId, result: Result<Answer, ApiError>)
 }
 
 /// An answer as HTTP has it: its status says nothing of it.
-pub(super) fn response(body: Body) -> hyper::Response<Body> {
+pub(crate) fn response(body: Body) -> hyper::Response<Body> {
     let mut response = hyper::Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

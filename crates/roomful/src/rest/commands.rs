@@ -97,9 +97,44 @@ impl Command {
     }
 }
 
-/// Makes a row; the handler is an async function of a [`Call`] and its request.
-fn row<Q, R, F>(
+/// A row, however it is carried out.
+fn command<Q, R>(
     (service, name): (&'static str, &'static str),
+    calls_per_second: u32,
+    about: &'static str,
+    run: Run,
+) -> Command
+where
+    Q: JsonSchema + 'static,
+    R: Reply + 'static,
+{
+    Command {
+        service,
+        name,
+        calls_per_second,
+        is_change: false,
+        about,
+        run,
+        request: |generator| generator.subschema_for::<Q>().to_value(),
+        response: R::schema,
+        member: None,
+    }
+}
+
+/// Parses, and hands over to the handler, an async function of a [`Call`] and its request.
+async fn parsed<Q, R, F>(handler: fn(Call, Q) -> F, call: Call) -> Result<Answer, ApiError>
+where
+    Q: DeserializeOwned + Send,
+    R: Reply,
+    F: Future<Output = Result<R, ApiError>> + Send,
+{
+    let request = call.parse()?;
+    Ok(handler(call, request).await?.answer())
+}
+
+/// Makes a row.
+fn row<Q, R, F>(
+    path: (&'static str, &'static str),
     calls_per_second: u32,
     about: &'static str,
     handler: fn(Call, Q) -> F,
@@ -109,20 +144,7 @@ where
     R: Reply + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    Command {
-        service,
-        name,
-        calls_per_second,
-        is_change: false,
-        about,
-        run: later(move |call| async move {
-            let request = call.parse()?;
-            Ok(handler(call, request).await?.answer())
-        }),
-        request: |generator| generator.subschema_for::<Q>().to_value(),
-        response: R::schema,
-        member: None,
-    }
+    command::<Q, R>(path, calls_per_second, about, later(move |call| parsed(handler, call)))
 }
 
 /// A row whose command changes something: it goes on to its end even when the caller hangs up, so that what is on disk
@@ -138,13 +160,8 @@ where
     R: Reply + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    let run = later(move |call| {
-        to_its_end(async move {
-            let request = call.parse()?;
-            Ok(handler(call, request).await?.answer())
-        })
-    });
-    Command { is_change: true, run, ..row(path, calls_per_second, about, handler) }
+    let run = later(move |call| to_its_end(parsed(handler, call)));
+    Command { is_change: true, ..command::<Q, R>(path, calls_per_second, about, run) }
 }
 
 fn later<F>(run: impl Fn(Call) -> F + Send + Sync + 'static) -> Run
@@ -156,7 +173,7 @@ where
 
 /// A row that is answered from memory, and asked for so often that it counts what an answer costs.
 fn look<Q, R>(
-    (service, name): (&'static str, &'static str),
+    path: (&'static str, &'static str),
     calls_per_second: u32,
     about: &'static str,
     handler: fn(&App, Q) -> Result<R, ApiError>,
@@ -165,17 +182,8 @@ where
     Q: DeserializeOwned + JsonSchema + 'static,
     R: Reply + 'static,
 {
-    Command {
-        service,
-        name,
-        calls_per_second,
-        is_change: false,
-        about,
-        run: Run::Now(Box::new(move |app: &App, body: &str| Ok(handler(app, parse(body)?)?.answer()))),
-        request: |generator| generator.subschema_for::<Q>().to_value(),
-        response: R::schema,
-        member: None,
-    }
+    let run = Run::Now(Box::new(move |app: &App, body: &str| Ok(handler(app, parse(body)?)?.answer())));
+    command::<Q, R>(path, calls_per_second, about, run)
 }
 
 const LIVE: &str = "live_engine_http_srv";

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use hyper::{Method, Request, Response};
 
 use answer::Answer;
-pub(crate) use answer::{Body, RequestId};
+pub(crate) use answer::{Body, RequestId, response};
 pub(crate) use battles::{CreateRequest as CreateBattle, Created as BattleCreated};
 pub(crate) use body::{
     Shares, Trouble as BodyTrouble, Whole as WholeBody, drop_rest, extent, parse as parse_json,
@@ -86,7 +86,7 @@ where
     let (head, body) = request.into_parts();
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let asked = Asked { method: &head.method, path, query, body, started: Instant::now() };
-    answer::response(answer(server, metrics, asked, &mut Caller::default()).await)
+    response(answer(server, metrics, asked, &mut Caller::default()).await)
 }
 
 /// Answers one call; `caller` is who called before it on the same connection.
@@ -123,11 +123,6 @@ pub(crate) fn refusal(error: ApiError) -> Body {
     answer::envelope(&answer::RequestId::next(), Err(error))
 }
 
-/// As a response of its own.
-pub(crate) fn response(body: Body) -> Response<Body> {
-    answer::response(body)
-}
-
 async fn serve<B>(
     server: &Arc<Server>,
     asked: Asked<'_, B>,
@@ -149,8 +144,11 @@ where
     };
     let body = body::read_command(body, server, &known.app).await?;
     let (known, _authorised) = match body.is_late {
-        // Who was an administrator when the head came may be none any more.
-        true => authorise(server, query, command.is_change, last, clock::now())?,
+        true => {
+            // Who was an administrator when the head came may be none any more, and by that nothing goes on.
+            drop(authorised);
+            authorise(server, query, command.is_change, last, clock::now())?
+        }
         false => (known, authorised),
     };
     require_json_object(&body.bytes)?;
