@@ -67,11 +67,11 @@ impl Record<'_> {
         match self {
             Self::File(row) => Ok(row.get(at)?),
             Self::Database(row) => {
-                let kind = row.columns().get(at).map(|column| column.type_().clone());
+                let kind = row.columns().get(at).map(|column| column.type_());
                 Ok(match kind {
-                    Some(Type::INT2) => row.try_get::<_, Option<i16>>(at)?.map(i64::from),
-                    Some(Type::INT4) => row.try_get::<_, Option<i32>>(at)?.map(i64::from),
-                    Some(Type::BOOL) => row.try_get::<_, Option<bool>>(at)?.map(i64::from),
+                    Some(&Type::INT2) => row.try_get::<_, Option<i16>>(at)?.map(i64::from),
+                    Some(&Type::INT4) => row.try_get::<_, Option<i32>>(at)?.map(i64::from),
+                    Some(&Type::BOOL) => row.try_get::<_, Option<bool>>(at)?.map(i64::from),
                     _ => row.try_get(at)?,
                 })
             }

@@ -1,7 +1,6 @@
 //! Why something could not be read or written.
 
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 /// Trouble with the files, or with the database.

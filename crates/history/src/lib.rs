@@ -14,6 +14,7 @@ mod files;
 mod forget;
 mod history;
 mod options;
+mod pace;
 mod pack;
 mod postgres;
 mod queue;

@@ -1,6 +1,9 @@
 //! What is kept. A row is always whole: of two with the same key the later one holds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use crate::files::Day;
 
 /// Why a call or a stay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,4 +296,18 @@ impl Row {
             _ => 100,
         }
     }
+}
+
+/// What was used, by the day of its slot: the last of a day comes behind its end.
+pub(crate) fn usage_by_day(rows: &[Row]) -> BTreeMap<Day, Vec<&Row>> {
+    let mut days = BTreeMap::<Day, Vec<&Row>>::new();
+    for row in rows {
+        let slot = match row {
+            Row::Usage(usage) => usage.slot,
+            Row::Service(service) => service.slot,
+            _ => continue,
+        };
+        days.entry(Day::of(slot)).or_default().push(row);
+    }
+    days
 }

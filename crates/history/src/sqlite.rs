@@ -5,7 +5,7 @@
 //! rest ended when the server was last heard of, which is written down every 10 s.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
@@ -15,24 +15,14 @@ use crate::disk;
 use crate::files::{self, Day, Kind};
 use crate::forget::forget;
 use crate::options::Clock;
+use crate::pace::{BEAT, UPKEEP, carried_at_once};
+use crate::rows::usage_by_day;
 use crate::{Cause, Error, Row};
-
-/// How often it says that it is there.
-const BEAT: Duration = Duration::from_secs(10);
-
-/// How often what was committed is brought into the database, and the disk looked at.
-const UPKEEP: Duration = Duration::from_secs(60);
-
-/// In so many commits after midnight all that was open is carried over ...
-const CARRYING_TICKS: usize = 600;
-
-/// ... but at least so many rows in each.
-const LEAST_CARRIED: usize = 1000;
 
 /// What was open at midnight and is yet to be carried over.
 struct Carrying {
     from: Connection,
-    rows: usize,
+    rows: i64,
     /// The last that were carried.
     call: i64,
     stay: (i64, i64),
@@ -211,19 +201,10 @@ impl Sqlite {
 
     /// Writes what was used, of each slot into its own day: the last of a day comes behind its end.
     fn write_usage(&mut self, rows: &[Row]) -> Result<(), Error> {
-        let slot = |row: &Row| match row {
-            Row::Usage(usage) => Some(usage.slot),
-            Row::Service(service) => Some(service.slot),
-            _ => None,
-        };
-        let mut wanted: Vec<(Day, &Row)> =
-            rows.iter().filter_map(|row| Some((Day::of(slot(row)?), row))).collect();
-        wanted.sort_by_key(|(day, _)| *day);
-        for of_day in wanted.chunk_by(|(one, _), (other, _)| one == other) {
-            let Some((day, _)) = of_day.first() else { continue };
-            let database = database_of(&mut self.usage, &self.folder, *day, Kind::Usage)?;
+        for (day, rows) in usage_by_day(rows) {
+            let database = database_of(&mut self.usage, &self.folder, day, Kind::Usage)?;
             let step = database.connection.transaction()?;
-            for (_, row) in of_day {
+            for row in rows {
                 match row {
                     Row::Usage(usage) => day::put_usage(&step, usage, self.generation)?,
                     Row::Service(service) => day::put_service(&step, service, self.generation)?,
@@ -294,9 +275,7 @@ impl Carrying {
     fn begin(from: Connection) -> Result<Self, Error> {
         let open: i64 =
             from.query_row("SELECT count(*) FROM stays WHERE left IS NULL", [], |row| row.get(0))?;
-        let open = usize::try_from(open).unwrap_or_default();
-        let rows = LEAST_CARRIED.max(open / CARRYING_TICKS);
-        Ok(Self { from, rows, call: i64::MIN, stay: (i64::MIN, i64::MIN) })
+        Ok(Self { from, rows: carried_at_once(open), call: i64::MIN, stay: (i64::MIN, i64::MIN) })
     }
 
     /// Carries some rows over. What is known of today already holds. Whether that was all.
@@ -306,7 +285,7 @@ impl Carrying {
             let calls = "SELECT call, app, room, number, made, ended, cause, creator, generation FROM calls
                 WHERE ended IS NULL AND call > ? ORDER BY call LIMIT ?";
             let mut calls = self.from.prepare_cached(calls)?;
-            let mut rows = calls.query([self.call, limit(self.rows)])?;
+            let mut rows = calls.query([self.call, self.rows])?;
             let mut put =
                 to.prepare_cached("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
             while let Some(row) = rows.next()? {
@@ -322,7 +301,7 @@ impl Carrying {
             "SELECT call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation
             FROM stays WHERE left IS NULL AND (call, stay) > (?, ?) ORDER BY call, stay LIMIT ?";
         let mut stays = self.from.prepare_cached(stays)?;
-        let mut rows = stays.query([self.stay.0, self.stay.1, limit(self.rows)])?;
+        let mut rows = stays.query([self.stay.0, self.stay.1, self.rows])?;
         let mut person =
             self.from.prepare_cached("SELECT call, who, app, user FROM people WHERE call = ? AND who = ?")?;
         let mut put =
@@ -341,10 +320,6 @@ impl Carrying {
         }
         Ok(carried < self.rows)
     }
-}
-
-fn limit(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 fn values<const N: usize>(row: &rusqlite::Row<'_>) -> Result<Vec<Value>, Error> {

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::options::{Options, Place, Shared};
+use crate::pace::TICK;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::{Error, Row};
-
-/// How often it commits.
-const TICK: Duration = Duration::from_secs(1);
 
 /// By how much its thread stands back behind others: it still has a tenth of a core that all want.
 const NICE: i32 = 10;

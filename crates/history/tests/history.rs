@@ -193,6 +193,23 @@ fn two_calls_of_a_room_in_one_second_are_told_apart_in(world: &World) {
     assert_eq!([find(NOON), find(NOON + 1), find(NOON + 2)], [Some(1), Some(2), None]);
 }
 
+/// The seconds that are taken are looked for however many there are: one that is given twice holds up all that is written that day.
+#[test]
+fn many_calls_of_a_room_in_one_second_hold_nothing_up() {
+    for world in World::each() {
+        let history = world.start();
+        (1..=70).for_each(|number| history.note(ended(call(number, "r", NOON), NOON)));
+        written(&history);
+
+        history.note(Row::Call(call(71, "r", NOON)));
+        written(&history);
+
+        let id = CallId { app: APP, number: number_of("r"), made: NOON + 70 };
+        let found = history.reader().call(id, window(NOON - 10, NOON + 100)).unwrap();
+        assert_eq!(found.map(|call| call.call), Some(71));
+    }
+}
+
 #[test]
 fn who_was_in_a_call_is_listed_by_stay_with_what_it_came() {
     for world in World::each() {

@@ -359,10 +359,8 @@ fn a_standby_is_refused_and_among_several_hosts_the_primary_is_found() {
     let (store, _) = Place::of(folder.path(), &both, None).unwrap().open(Box::new(|_| {})).unwrap();
     block_on(store.commit(put("before"))).unwrap();
     // The standby is to have it: what it does not have would be lost, and found out.
-    wait_for("the standby is behind", Duration::from_secs(10), || {
-        standby.sql("SELECT count(*) FROM r.accounts") == "1"
-            && standby.sql("SELECT pg_last_wal_replay_lsn()") == primary.sql("SELECT pg_current_wal_lsn()")
-    });
+    standby.wait_for(&primary);
+    assert_eq!(standby.sql("SELECT count(*) FROM r.accounts"), "1");
 
     primary.down();
     standby.promote();

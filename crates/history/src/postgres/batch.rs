@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::hash::Hash;
 
 use hashbrown::{HashMap, HashSet};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use super::link::{Given, Link};
 use crate::files::Day;
@@ -12,9 +12,6 @@ use crate::{Call, Error, Event, Quality, Row, Service, Unusual, Usage};
 
 /// How many rows are in a statement.
 const AT_ONCE: usize = 5_000;
-
-/// After how many seconds a call's name is not looked for any further.
-const MOST_MOVED: i64 = 60;
 
 type Fast = foldhash::fast::RandomState;
 
@@ -28,18 +25,12 @@ enum Column<'a> {
 
 impl Column<'_> {
     fn given(&self) -> Given<'_> {
-        let value: &(dyn ToSql + Sync) = match self {
-            Self::Ints(values) => values,
-            Self::IntsOrNone(values) => values,
-            Self::Texts(values) => values,
-            Self::Bytes(values) => values,
-        };
-        let kind = match self {
-            Self::Ints(_) | Self::IntsOrNone(_) => Type::INT8_ARRAY,
-            Self::Texts(_) => Type::TEXT_ARRAY,
-            Self::Bytes(_) => Type::BYTEA_ARRAY,
-        };
-        (value, kind)
+        match self {
+            Self::Ints(values) => (values, Type::INT8_ARRAY),
+            Self::IntsOrNone(values) => (values, Type::INT8_ARRAY),
+            Self::Texts(values) => (values, Type::TEXT_ARRAY),
+            Self::Bytes(values) => (values, Type::BYTEA_ARRAY),
+        }
     }
 }
 
@@ -79,8 +70,8 @@ struct Put<'a> {
     day: Day,
     /// The columns that tell rows apart.
     key: &'static str,
-    /// Those that change when a row comes again.
-    changing: &'static [&'static str],
+    /// Those that change when a row comes again; `None` where all others do.
+    changing: Option<&'static [&'static str]>,
 }
 
 impl Put<'_> {
@@ -88,23 +79,18 @@ impl Put<'_> {
         let Self { link, table, day, key, changing } = self;
         let names: Vec<String> = columns.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let names = names.join(", ");
-        let (mut places, mut given) = (Vec::new(), Vec::new());
-        for (place, (_, column)) in (1..).zip(columns) {
-            let column = column.given();
-            places.push(format!(
-                "${place}::{}",
-                if column.1 == Type::INT8_ARRAY {
-                    "bigint[]"
-                } else if column.1 == Type::TEXT_ARRAY {
-                    "text[]"
-                } else {
-                    "bytea[]"
-                }
-            ));
-            given.push(column);
-        }
-        let then: Vec<String> =
-            changing.iter().map(|name| format!("\"{name}\" = excluded.\"{name}\"")).collect();
+        let places: Vec<String> = (1..=columns.len()).map(|place| format!("${place}")).collect();
+        let given: Vec<Given<'_>> = columns.iter().map(|(_, column)| column.given()).collect();
+        let changes = |name: &str| match changing {
+            Some(changing) => changing.contains(&name),
+            None => key.split(", ").all(|key| key != name),
+        };
+        let then: Vec<String> = columns
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| changes(name))
+            .map(|name| format!("\"{name}\" = excluded.\"{name}\""))
+            .collect();
         let then = if then.is_empty() { "NOTHING".into() } else { format!("UPDATE SET {}", then.join(", ")) };
         // What is yes or no comes as a number as all others do.
         let selected = names.replace("\"is_anchor\"", "\"is_anchor\" <> 0");
@@ -125,7 +111,7 @@ pub(super) fn put_calls(link: &Link, day: Day, rows: &[Row], generation: i64) ->
     for calls in calls.chunks(AT_ONCE) {
         let made = made(link, day, calls)?;
         let calls = last(calls.iter().copied(), |call| call.call);
-        let changing = &["ended", "cause", "generation"];
+        let changing: Option<&[_]> = Some(&["ended", "cause", "generation"]);
         Put { link, table: "calls", day, key: "call", changing }.put(&[
             ints("call", &calls, |call| call.call),
             ints("app", &calls, |call| call.app.into()),
@@ -141,15 +127,13 @@ pub(super) fn put_calls(link: &Link, day: Day, rows: &[Row], generation: i64) ->
     let stays = rows.iter().filter_map(|row| if let Row::Stay(stay) = row { Some(stay) } else { None });
     for stays in last(stays, |stay| (stay.call, stay.stay)).chunks(AT_ONCE) {
         // A name that was taken out does not come back with somebody who is still there.
-        Put { link, table: "people", day, key: "call, who", changing: &[] }.put(&[
+        Put { link, table: "people", day, key: "call, who", changing: Some(&[]) }.put(&[
             ints("call", stays, |stay| stay.call),
             ints("who", stays, |stay| stay.who),
             ints("app", stays, |stay| stay.app.into()),
             texts("user", stays, |stay| &stay.user),
         ])?;
-        let changing =
-            &["who", "left", "generation", "cause", "terminal", "is_anchor", "device", "sdk", "address"];
-        Put { link, table: "stays", day, key: "call, stay", changing }.put(&[
+        Put { link, table: "stays", day, key: "call, stay", changing: None }.put(&[
             ints("call", stays, |stay| stay.call),
             ints("stay", stays, |stay| stay.stay),
             ints("who", stays, |stay| stay.who),
@@ -166,8 +150,7 @@ pub(super) fn put_calls(link: &Link, day: Day, rows: &[Row], generation: i64) ->
     let events = rows.iter().filter_map(|row| if let Row::Event(event) = row { Some(event) } else { None });
     let key = |event: &Event| (event.call, event.stay, event.at, event.n);
     for events in last(events, key).chunks(AT_ONCE) {
-        let changing = &["event", "media", "peer", "p1", "p2"];
-        Put { link, table: "events", day, key: "call, stay, at, n", changing }.put(&[
+        Put { link, table: "events", day, key: "call, stay, at, n", changing: None }.put(&[
             ints("call", events, |event| event.call),
             ints("stay", events, |event| event.stay),
             ints("at", events, |event| event.at),
@@ -184,7 +167,7 @@ pub(super) fn put_calls(link: &Link, day: Day, rows: &[Row], generation: i64) ->
     for unusual in last(unusual, key).chunks(AT_ONCE) {
         let key = "app, at, call, stay, experience";
         let causes = unusual.iter().map(|what| Cow::Owned(crate::day::causes(&what.causes))).collect();
-        Put { link, table: "unusual", day, key, changing: &["causes"] }.put(&[
+        Put { link, table: "unusual", day, key, changing: None }.put(&[
             ints("app", unusual, |what| what.app.into()),
             ints("at", unusual, |what| what.at),
             ints("call", unusual, |what| what.call),
@@ -213,9 +196,8 @@ fn made(link: &Link, day: Day, calls: &[&Call]) -> Result<HashMap<i64, i64, Fast
     let rooms: Vec<i64> = new.iter().map(|call| crate::number_of(&call.room)).collect();
     let times: Vec<i64> = new.iter().map(|call| call.made).collect();
     let wanted = format!(
-        "SELECT there.app, there.number, there.made FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (app, number, made)
-        JOIN {partition} AS there ON there.app = new.app AND there.number = new.number
-            AND there.made BETWEEN new.made AND new.made + {MOST_MOVED}"
+        "SELECT DISTINCT there.app, there.number, there.made FROM unnest($1, $2, $3) AS new (app, number, made)
+        JOIN {partition} AS there ON there.app = new.app AND there.number = new.number AND there.made >= new.made"
     );
     let array = Type::INT8_ARRAY;
     let given: [Given<'_>; 3] = [(&apps, array.clone()), (&rooms, array.clone()), (&times, array)];
@@ -243,7 +225,7 @@ pub(super) fn put_quality(link: &Link, day: Day, rows: &[Row]) -> Result<(), Err
     let key = |row: &Quality| (row.call, row.stay, row.from, row.peer, row.media);
     for rows in last(rows, key).chunks(AT_ONCE) {
         let key = "call, stay, t0, peer, media";
-        Put { link, table: "quality", day, key, changing: &["packed"] }.put(&[
+        Put { link, table: "quality", day, key, changing: None }.put(&[
             ints("call", rows, |row| row.call),
             ints("stay", rows, |row| row.stay),
             ints("t0", rows, |row| row.from),
@@ -260,22 +242,8 @@ pub(super) fn put_usage(link: &Link, day: Day, rows: &[&Row], generation: i64) -
     let used = rows.iter().filter_map(|row| if let Row::Usage(usage) = row { Some(usage) } else { None });
     for used in last(used, |usage: &Usage| (usage.app, usage.slot, usage.call)).chunks(AT_ONCE) {
         let key = "app, slot, call, generation";
-        let changing = &[
-            "room",
-            "audio",
-            "sd",
-            "hd",
-            "fhd",
-            "two_k",
-            "four_k",
-            "all_sd",
-            "all_hd",
-            "all_fhd",
-            "all_two_k",
-            "all_four_k",
-        ];
         let each = |name, of: fn(&Usage) -> u64| ints(name, used, move |row: &&Usage| of(row).cast_signed());
-        Put { link, table: "usage", day, key, changing }.put(&[
+        Put { link, table: "usage", day, key, changing: None }.put(&[
             ints("app", used, |row| row.app.into()),
             ints("slot", used, |row| row.slot),
             ints("call", used, |row| row.call),
@@ -298,20 +266,9 @@ pub(super) fn put_usage(link: &Link, day: Day, rows: &[&Row], generation: i64) -
         rows.iter().filter_map(|row| if let Row::Service(service) = row { Some(service) } else { None });
     for served in last(served, |service: &Service| (service.app, service.slot)).chunks(AT_ONCE) {
         let key = "app, slot, generation";
-        let changing = &[
-            "video",
-            "video_stalled",
-            "audio",
-            "audio_stalled",
-            "delays",
-            "short_delays",
-            "asked",
-            "let_in",
-            "slow",
-        ];
         let each =
             |name, of: fn(&Service) -> u64| ints(name, served, move |row: &&Service| of(row).cast_signed());
-        Put { link, table: "service", day, key, changing }.put(&[
+        Put { link, table: "service", day, key, changing: None }.put(&[
             ints("app", served, |row| row.app.into()),
             ints("slot", served, |row| row.slot),
             ints("generation", served, |_| generation),

@@ -6,12 +6,7 @@ use tokio_postgres::types::Type;
 use super::link::Link;
 use crate::Error;
 use crate::files::Day;
-
-/// In so many commits after midnight all that was open is carried over ...
-const TICKS: i64 = 600;
-
-/// ... but at least so many rows in each.
-const LEAST: i64 = 1000;
+use crate::pace::carried_at_once;
 
 /// What was open and is yet to be carried over.
 #[derive(Debug, Clone)]
@@ -28,7 +23,7 @@ impl Carrying {
         let stays = link.partition("stays", from);
         let open = link.ask(&format!(r#"SELECT count(*) FROM {stays} WHERE "left" IS NULL"#), &[])?;
         let open: i64 = open.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
-        Ok(Self { from, rows: LEAST.max(open / TICKS), call: i64::MIN, stay: (i64::MIN, i64::MIN) })
+        Ok(Self { from, rows: carried_at_once(open), call: i64::MIN, stay: (i64::MIN, i64::MIN) })
     }
 
     /// Carries some rows over. What is known of today already holds. Whether that was all.

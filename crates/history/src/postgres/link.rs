@@ -1,6 +1,5 @@
 //! One connection, and what is asked over it.
 
-use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use store::Target;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::Error;
@@ -34,30 +33,11 @@ impl Drop for Link {
     }
 }
 
-impl ToSql for Value<'_> {
-    fn to_sql(
-        &self,
-        kind: &Type,
-        out: &mut bytes::BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self {
-            Self::Int(value) => value.to_sql(kind, out),
-            Self::Text(text) => text.to_sql(kind, out),
-        }
-    }
-
-    fn accepts(kind: &Type) -> bool {
-        matches!(*kind, Type::INT8 | Type::TEXT)
-    }
-
-    to_sql_checked!();
-}
-
 impl Value<'_> {
-    fn kind(self) -> Type {
+    fn given(&self) -> Given<'_> {
         match self {
-            Self::Int(_) => Type::INT8,
-            Self::Text(_) => Type::TEXT,
+            Self::Int(value) => (value, Type::INT8),
+            Self::Text(text) => (text, Type::TEXT),
         }
     }
 }
@@ -71,7 +51,7 @@ impl Link {
         let runtime = runtime.map_err(store::Error::from)?;
         let client = runtime.block_on(target.connect_aside());
         match client {
-            Ok(client) => Ok(Self { runtime: Some(runtime), client, schema: target.schema_in_sql() }),
+            Ok(client) => Ok(Self { runtime: Some(runtime), client, schema: target.quoted_schema() }),
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error.into())
@@ -117,18 +97,14 @@ impl Link {
 
 /// The name of a day's partition of a table.
 pub(super) fn name(table: &str, day: Day) -> String {
-    format!("history_{table}_{}", suffix(day))
+    format!("history_{table}_{}", day.to_string().replace('-', "_"))
 }
 
-/// What it ends with.
-fn suffix(day: impl Display) -> String {
-    day.to_string().replace('-', "_")
-}
-
-/// Of which table and which day a partition of that name is.
-pub(super) fn read_name(name: &str) -> Option<(&str, Day)> {
+/// Of which table, of what kind, and which day a partition of that name is; `None` of what is no partition's.
+pub(super) fn read_name(name: &str) -> Option<(Kind, &str, Day)> {
     let (table, day) = name.strip_prefix("history_")?.split_once('_')?;
-    Some((table, Day::parse(&day.replace('_', "-"))?))
+    let kind = Kind::ALL.into_iter().find(|kind| tables(*kind).contains(&table))?;
+    Some((kind, table, Day::parse(&day.replace('_', "-"))?))
 }
 
 /// The tables of a kind; the last one is made last.
@@ -155,7 +131,7 @@ impl Partitions<'_> {
         mut each: impl FnMut(&Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let sql = self.named(sql);
-        let given: Vec<(Value<'_>, Type)> = values.iter().map(|value| (*value, value.kind())).collect();
+        let given: Vec<Given<'_>> = values.iter().map(Value::given).collect();
         let mut trouble = Ok(());
         self.link.wait(async {
             let mut rows = pin!(self.link.client.query_typed_raw(&sql, given).await?);
@@ -197,11 +173,18 @@ mod tests {
         let day = Day(20_783);
         for kind in Kind::ALL {
             for table in tables(kind) {
-                assert_eq!(read_name(&name(table, day)), Some((*table, day)));
+                assert_eq!(read_name(&name(table, day)), Some((kind, *table, day)));
             }
         }
         assert_eq!(name("calls", day), "history_calls_2026_11_26");
-        for other in ["history_calls", "history_ready", "calls_2026_11_26", "history_calls_2026_13_26"] {
+        let others = [
+            "history_calls",
+            "history_ready",
+            "calls_2026_11_26",
+            "history_calls_2026_13_26",
+            "history_copy_2026_11_26",
+        ];
+        for other in others {
             assert_eq!(read_name(other), None, "{other}");
         }
     }

@@ -1,6 +1,6 @@
 //! Connections of those who read, of which there are few, and which days there are.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use store::Target;
 
 use super::link::{Link, Partitions};
-use super::schema;
+use super::schema::{self, Days};
 use crate::Error;
 use crate::files::{Day, Kind};
 
@@ -24,8 +24,8 @@ const OLD: Duration = Duration::from_secs(5);
 /// How many may wait for them, or for an answer: who comes then is told so, and takes no thread from others.
 const MOST_ASKING: usize = 64;
 
-/// The days there are, each with a number by which it is told from a later one of its name.
-type Days = BTreeMap<(Day, Kind), u64>;
+/// What was found, or why nothing was.
+type Known = Result<Arc<Days>, String>;
 
 #[derive(Default)]
 struct State {
@@ -42,7 +42,7 @@ pub(crate) struct Pool {
     freed: Condvar,
     asking: AtomicUsize,
     /// What was found last, or that nothing could be: those who waited need not try it each by themselves.
-    days: Mutex<Option<(Instant, Result<Days, String>)>>,
+    days: Mutex<Option<(Instant, Known)>>,
 }
 
 /// Somebody who asks.
@@ -92,7 +92,7 @@ impl Pool {
     /// The days there are, the oldest first.
     pub(crate) fn list(&self) -> Result<Vec<(Day, Kind)>, Error> {
         let _asking = self.ask()?;
-        Ok(self.days()?.into_keys().collect())
+        Ok(self.days()?.keys().copied().collect())
     }
 
     /// Looks into a day's partitions; `None` when there are none.
@@ -103,7 +103,7 @@ impl Pool {
         get: impl FnOnce((u64, u64), &Partitions<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let _asking = self.ask()?;
-        let Some(number) = self.days()?.get(&(day, kind)).copied() else { return Ok(None) };
+        let Some(number) = self.days()?.get(&(day, kind)).map(|one| one.number) else { return Ok(None) };
         match self.with(|link| get((number, 0), &link.day(day))) {
             Err(error) if error.is_of_a_day_that_is_gone() => {
                 *self.days.lock() = None;
@@ -113,16 +113,14 @@ impl Pool {
         }
     }
 
-    fn days(&self) -> Result<Days, Error> {
+    fn days(&self) -> Result<Arc<Days>, Error> {
         // Those who come meanwhile wait for the answer.
         let mut known = self.days.lock();
         if let Some((_, days)) = known.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return days.clone().map_err(Error::Unread);
         }
-        let found = self
-            .with(schema::list)
-            .map(|found| found.into_iter().map(|day| ((day.day, day.kind), day.number)).collect::<Days>());
-        let to_keep = found.as_ref().map(Days::clone).map_err(ToString::to_string);
+        let found = self.with(schema::list).map(Arc::new);
+        let to_keep = found.as_ref().map(Arc::clone).map_err(ToString::to_string);
         *known = Some((Instant::now(), to_keep));
         found
     }

@@ -1,5 +1,7 @@
 //! The tables, and a day's part of each.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::types::Type;
 
 use super::link::{Link, name, read_name, tables};
@@ -168,48 +170,46 @@ pub(super) fn make_day(link: &Link, day: Day, kind: Kind) -> Result<(), Error> {
 }
 
 /// A day's partitions of a kind.
+#[derive(Default)]
 pub(super) struct Found {
-    pub(super) day: Day,
-    pub(super) kind: Kind,
-    /// The database's number of the one that is made last.
+    /// The database's number of the one that is made last, by which a day is told from a later one of its name.
     pub(super) number: u64,
     pub(super) bytes: u64,
 }
 
-/// Those that there are, the oldest first; of some that were not made or dropped altogether nothing.
-pub(super) fn list(link: &Link) -> Result<Vec<Found>, Error> {
+/// The days that there are, the oldest first.
+pub(super) type Days = BTreeMap<(Day, Kind), Found>;
+
+/// Tables that are named as partitions are; before it stands what is wanted of them, behind it a condition.
+const NAMED: &str = "FROM pg_class AS part
+    JOIN pg_class AS writer ON writer.oid = to_regclass('@@writer') AND part.relnamespace = writer.relnamespace
+    WHERE part.relkind = 'r' AND starts_with(part.relname::text, 'history_')";
+
+/// Of some that were not made or dropped altogether nothing.
+pub(super) fn list(link: &Link) -> Result<Days, Error> {
     list_with(link, "0::bigint")
 }
 
 /// The same with what they take.
-pub(super) fn list_with_bytes(link: &Link) -> Result<Vec<Found>, Error> {
+pub(super) fn list_with_bytes(link: &Link) -> Result<Days, Error> {
     list_with(link, "pg_total_relation_size(part.oid)")
 }
 
-fn list_with(link: &Link, bytes: &str) -> Result<Vec<Found>, Error> {
-    let wanted = format!(
-        "SELECT part.relname::text, part.oid::bigint, {bytes} FROM pg_class AS part
-        JOIN pg_class AS writer ON writer.oid = to_regclass('@@writer') AND part.relnamespace = writer.relnamespace
-        WHERE part.relkind = 'r' AND part.relispartition AND starts_with(part.relname::text, 'history_')"
-    );
-    let mut found: Vec<Found> = Vec::new();
+fn list_with(link: &Link, bytes: &str) -> Result<Days, Error> {
+    let wanted =
+        format!("SELECT part.relname::text, part.oid::bigint, {bytes} {NAMED} AND part.relispartition");
+    let mut found = Days::new();
     for row in link.ask(&wanted, &[])? {
         let (partition, number, bytes): (String, i64, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let Some((table, day)) = read_name(&partition) else { continue };
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| tables(*kind).contains(&table)) else { continue };
-        let is_last = tables(kind).last() == Some(&table);
-        let number = if is_last { number.unsigned_abs() } else { 0 };
-        match found.iter_mut().find(|one| (one.day, one.kind) == (day, kind)) {
-            Some(one) => {
-                one.number = one.number.max(number);
-                one.bytes += bytes.unsigned_abs();
-            }
-            None => found.push(Found { day, kind, number, bytes: bytes.unsigned_abs() }),
+        let Some((kind, table, day)) = read_name(&partition) else { continue };
+        let one = found.entry((day, kind)).or_default();
+        if tables(kind).last() == Some(&table) {
+            one.number = number.unsigned_abs();
         }
+        one.bytes += bytes.unsigned_abs();
     }
-    found.retain(|one| one.number > 0);
-    found.sort_by_key(|one| (one.day, one.kind));
+    found.retain(|_, one| one.number > 0);
     Ok(found)
 }
 
@@ -238,12 +238,10 @@ pub(super) fn drop_day(link: &Link, day: Day, kind: Kind) -> Result<(), Error> {
 
 /// Drops what was detached and not dropped.
 pub(super) fn drop_detached(link: &Link) -> Result<(), Error> {
-    let wanted = "SELECT part.relname::text FROM pg_class AS part
-        JOIN pg_class AS writer ON writer.oid = to_regclass('@@writer') AND part.relnamespace = writer.relnamespace
-        WHERE part.relkind = 'r' AND NOT part.relispartition AND starts_with(part.relname::text, 'history_')";
-    for row in link.ask(wanted, &[])? {
+    let wanted = format!("SELECT part.relname::text {NAMED} AND NOT part.relispartition");
+    for row in link.ask(&wanted, &[])? {
         let partition: String = row.try_get(0)?;
-        if let Some((table, day)) = read_name(&partition) {
+        if let Some((_, table, day)) = read_name(&partition) {
             debug_assert_eq!(name(table, day), partition);
             link.run(&format!("DROP TABLE IF EXISTS {}", link.partition(table, day)))?;
         }

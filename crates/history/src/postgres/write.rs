@@ -1,7 +1,7 @@
 //! What writes: all that has come in one transaction, which holds on to the right to write.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use store::Target;
 use tokio_postgres::types::Type;
@@ -13,13 +13,9 @@ use super::schema;
 use crate::disk;
 use crate::files::{Day, Kind};
 use crate::options::Clock;
+use crate::pace::{BEAT, UPKEEP};
+use crate::rows::usage_by_day;
 use crate::{Cause, Error, Forget, Row};
-
-/// How often it says that it is there.
-const BEAT: Duration = Duration::from_secs(10);
-
-/// How often days that are over are dropped, and others made.
-const UPKEEP: Duration = Duration::from_secs(60);
 
 /// How many days are made before they begin.
 const AHEAD: i64 = 2;
@@ -110,8 +106,8 @@ impl Postgres {
             self.carrying = former.map(|former| Carrying::begin(link, former)).transpose()?;
             self.today = Some(today);
         }
-        let usage = usage(rows);
-        for (day, _) in &usage {
+        let usage = usage_by_day(rows);
+        for day in usage.keys() {
             self.make_day(link, *day, Kind::Usage)?;
         }
         let is_beat_due = self.beat_due <= Instant::now();
@@ -187,8 +183,8 @@ impl Postgres {
     /// Drops what is over or too much. What fails is tried again in a minute.
     fn look_after(&mut self, link: &Link, today: Day) {
         let tidied = schema::drop_detached(link).and_then(|()| {
-            let found = schema::list_with_bytes(link)?;
-            let found = found.into_iter().map(|one| (one.day, one.kind, one.bytes));
+            let found =
+                schema::list_with_bytes(link)?.into_iter().map(|((day, kind), one)| (day, kind, one.bytes));
             Ok(disk::keep(found, today, self.days, self.most_bytes, |day, kind| {
                 let dropped = schema::drop_day(link, day, kind);
                 if let Err(error) = &dropped {
@@ -211,13 +207,12 @@ impl Postgres {
 
     /// All that goes on has been told: what else is open ended with a former run of a server, when that was last heard of.
     fn settle(&self, link: &Link, today: Day) -> Result<(), Error> {
-        let former = schema::list(link)?.into_iter().rev();
-        let former = former.filter(|one| one.kind == Kind::Calls && one.day < today);
-        for one in former {
-            let calls = link.partition("calls", one.day);
+        let former = schema::list(link)?.into_keys().rev();
+        for (day, _) in former.filter(|(day, kind)| *kind == Kind::Calls && *day < today) {
+            let calls = link.partition("calls", day);
             let is_empty = link.ask(&format!("SELECT call FROM {calls} LIMIT 1"), &[])?.is_empty();
             if !is_empty {
-                self.close_unclaimed(link, one.day, Some(today))?;
+                self.close_unclaimed(link, day, Some(today))?;
                 break;
             }
         }
@@ -251,24 +246,6 @@ impl Postgres {
         }
         Ok(())
     }
-}
-
-/// What was used, by the day of its slot: the last of a day comes behind its end.
-fn usage(rows: &[Row]) -> Vec<(Day, Vec<&Row>)> {
-    let slot = |row: &Row| match row {
-        Row::Usage(usage) => Some(usage.slot),
-        Row::Service(service) => Some(service.slot),
-        _ => None,
-    };
-    let mut days: Vec<(Day, Vec<&Row>)> = Vec::new();
-    for row in rows {
-        let Some(day) = slot(row).map(Day::of) else { continue };
-        match days.iter_mut().find(|(known, _)| *known == day) {
-            Some((_, rows)) => rows.push(row),
-            None => days.push((day, vec![row])),
-        }
-    }
-    days
 }
 
 fn set_ready(link: &Link, day: Day) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::link::{CONNECT, SETTINGS, Trouble, refused, silent};
+use super::link::{CONNECT, SETTINGS, Trouble, reach, silent};
 use super::target::Target;
 use crate::Error;
 
@@ -14,18 +14,11 @@ impl Target {
     /// # Errors
     /// [`Error::Away`] or [`Error::Unusable`], as for the records.
     pub async fn connect_aside(&self) -> Result<Client, Error> {
-        let connected = timeout(CONNECT, self.config().connect(self.tls())).await;
-        let (client, connection) =
-            connected.map_err(|_| silent(CONNECT))?.map_err(|error| refused(self, &error))?;
+        let (client, connection) = reach(self).await?;
         tokio::spawn(connection);
         let settings = format!("{SETTINGS} SET synchronous_commit = off;");
         let set = timeout(CONNECT, client.batch_execute(&settings)).await;
         set.map_err(|_| silent(CONNECT))?.map_err(Trouble::from).map_err(Trouble::error)?;
         Ok(client)
-    }
-
-    /// The schema's name as it stands in a statement.
-    pub fn schema_in_sql(&self) -> String {
-        self.quoted_schema()
     }
 }

@@ -17,9 +17,12 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, SimpleQueryRow, Statement};
+use tokio_postgres::{
+    AsyncMessage, Client, Connection, Row, SimpleQueryMessage, SimpleQueryRow, Socket, Statement,
+};
 
 use super::target::{Target, causes};
+use super::tls::Encrypted;
 use crate::Error;
 
 /// How long it may take to connect, over all hosts.
@@ -221,12 +224,8 @@ impl Link {
 
     /// Connects, whatever is there.
     pub(super) async fn connect_to_any(target: &Target) -> Result<Self, Error> {
-        let connected = timeout(CONNECT, target.config().connect(target.tls())).await;
-        let connected = connected
-            .map_err(|_| silent(CONNECT))
-            .and_then(|made| made.map_err(|error| refused(target, &error)));
-        let (client, mut connection) = match connected {
-            Ok(connected) => connected,
+        let (client, mut connection) = match reach(target).await {
+            Ok(reached) => reached,
             Err(Error::Away(text)) => {
                 return Err(match stranger(target).await {
                     Some(said) => Error::Unusable(format!(
@@ -374,6 +373,12 @@ impl Link {
     }
 }
 
+/// Reaches a database, whatever is there.
+pub(super) async fn reach(target: &Target) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
+    let reached = timeout(CONNECT, target.config().connect(target.tls())).await;
+    reached.map_err(|_| silent(CONNECT))?.map_err(|error| refused(target, &error))
+}
+
 /// What another program says that has the port of the database. One that says nothing may be a database that is in trouble.
 async fn stranger(target: &Target) -> Option<String> {
     let config = target.config();
@@ -404,7 +409,7 @@ pub(super) fn silent(time: Duration) -> Error {
 }
 
 /// Why a connection did not come about, and who has to do something about it.
-pub(super) fn refused(target: &Target, error: &tokio_postgres::Error) -> Error {
+fn refused(target: &Target, error: &tokio_postgres::Error) -> Error {
     let Some(said) = error.as_db_error() else {
         let text = causes(error);
         if text.contains("TLS") || text.contains("certificate") {

@@ -135,8 +135,8 @@ impl Target {
         &self.schema
     }
 
-    /// The same as it stands in a statement.
-    pub(super) fn quoted_schema(&self) -> String {
+    /// The schema's name as it stands in a statement.
+    pub fn quoted_schema(&self) -> String {
         format!("\"{}\"", self.schema)
     }
 
