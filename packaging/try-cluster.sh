@@ -27,7 +27,7 @@ home=$folder/postgres
 as=()
 if [ "$(id -u)" = 0 ]; then
   as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-  "${as[@]}" test -x "$folder" || home=/tmp/roomful-cluster-postgres
+  "${as[@]}" test -x "$folder" || home=$(cat "$folder/postgres-home" 2>/dev/null || mktemp -d /tmp/roomful-cluster-XXXXXX | tee "$folder/postgres-home")
 fi
 mkdir -p "$home"
 [ "$(id -u)" != 0 ] || chown 65534:65534 "$home"

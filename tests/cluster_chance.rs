@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use harness::nodes::{Network, settings, text, wait_until_ready};
+use harness::nodes::{Network, drain, text, wait_until_ready};
 use harness::postgres::{Cut, Database, Wire};
 use harness::{ADMIN, Client, Server, names};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use usersig::{Claims, SecretKey};
@@ -92,7 +91,6 @@ struct World {
     wires: Vec<[Wire; 2]>,
     network: Network,
     nodes: Vec<Option<Server>>,
-    addresses: Vec<String>,
     apps: Vec<App>,
 }
 
@@ -108,8 +106,7 @@ impl World {
             let pair = [0, 1].map(|one| Wire::to(databases[one].port));
             let hosts = pair.each_ref().map(|wire| format!("127.0.0.1:{}", wire.port)).join(",");
             let url = format!("postgresql://postgres@{hosts}/postgres?schema=chance");
-            let environment = [settings(&url, &[]), network.settings(number).to_vec()].concat();
-            nodes.push(Some(Server::on(Arc::new(TempDir::new().unwrap()), environment).await));
+            nodes.push(Some(network.node(number, &url).await));
             wires.push(pair);
         }
         let one = nodes[0].as_ref().unwrap();
@@ -121,9 +118,8 @@ impl World {
             id: app["sdkappid"].as_u64().unwrap(),
             key: SecretKey::new(app["secret_key"].as_str().unwrap()),
         });
-        let addresses = nodes.iter().flatten().map(|node| node.address.clone()).collect();
         let (random, apps) = (ChaCha8Rng::seed_from_u64(seed), apps.collect());
-        Self { random, databases, primary: 0, wires, network, nodes, addresses, apps }
+        Self { random, databases, primary: 0, wires, network, nodes, apps }
     }
 
     async fn pause(&mut self, from: u64, to: u64) {
@@ -142,26 +138,21 @@ impl World {
                 "stopped, and went on:"
             }
             2 | 3 => {
-                let mut node = self.nodes[one].take().unwrap();
-                node.kill();
+                self.nodes[one].as_mut().unwrap().kill();
                 self.pause(0, 8000).await;
-                self.nodes[one] = Some(node.restart_in_place().await);
+                self.restart(one).await;
                 "killed:"
             }
             4 => {
-                let mut node = self.nodes[one].take().unwrap();
                 // With its database or its neighbours away it may have to be told twice.
-                assert!(node.terminate().await.0.is_some());
-                self.nodes[one] = Some(node.restart_in_place().await);
+                assert!(self.nodes[one].as_mut().unwrap().terminate().await.0.is_some());
+                self.restart(one).await;
                 "ended and started:"
             }
             5 => {
-                let data = self.node(one).data.clone();
-                let drain = move || harness::cli_on(data.path(), &["cluster", "drain"]);
-                let drained = tokio::task::spawn_blocking(drain).await.unwrap();
+                let drained = drain(self.node(one)).await.unwrap();
                 assert!(drained.status.success(), "{}", text(&drained.stderr));
-                let node = self.nodes[one].take().unwrap();
-                self.nodes[one] = Some(node.restart_in_place().await);
+                self.restart(one).await;
                 "drained and started:"
             }
             6 => {
@@ -258,9 +249,16 @@ impl World {
         }
     }
 
+    /// Begins a node anew, where it was.
+    async fn restart(&mut self, one: usize) {
+        let node = self.nodes[one].take().unwrap();
+        self.nodes[one] = Some(node.restart_in_place().await);
+    }
+
     fn caller(&self) -> Caller {
         let http = reqwest::Client::builder().timeout(LONGEST).build().unwrap();
-        Caller { http, addresses: self.addresses.clone(), apps: self.apps.clone() }
+        let addresses = (0..NODES).map(|number| self.node(number).address.clone()).collect();
+        Caller { http, addresses, apps: self.apps.clone() }
     }
 }
 
@@ -319,7 +317,7 @@ const ROOM: &str = "hall";
 struct Told {
     /// Rooms that were made, by app.
     rooms: Mutex<BTreeMap<usize, Vec<String>>>,
-    /// Users who were put out, by app: from before they were told of it.
+    /// Users who were put out, by app: from when that was acknowledged.
     banned: Mutex<BTreeMap<usize, Vec<String>>>,
     cells: [Cell; 3],
     /// Whether members may go.

@@ -10,17 +10,16 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use harness::nodes::{
-    Network, TAKEOVER, has_records, list, node, nodes, of, refused, resume, settings, status, text,
-    wait_until_ready,
+    Network, TAKEOVER, drain, has_records, list, node, nodes, of, refused, refused_on, resume, settings,
+    status, wait_until_ready,
 };
 use harness::postgres::{Cut, Database, Wire, url};
-use harness::{BINARY, Client, Server, SmallDisk};
+use harness::{Client, Server, SmallDisk};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -57,8 +56,7 @@ async fn apart<const N: usize>(url: &str) -> ([Server; N], Network) {
     let network = Network::of(N);
     let mut all = Vec::new();
     for number in 0..N {
-        let environment = [settings(url, &[]), network.settings(number).to_vec()].concat();
-        all.push(Server::on(Arc::new(TempDir::new().unwrap()), environment).await);
+        all.push(network.node(number, url).await);
     }
     (all.try_into().ok().unwrap(), network)
 }
@@ -189,16 +187,9 @@ async fn a_folder_that_a_node_runs_on_is_no_other_nodes() {
     let (url, _) = Database::shared().own_url();
     let one = node(&url, &[]).await;
 
-    let second = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(one.data.path())
-        .envs(settings(&url, &[]))
-        .stdout(Stdio::null())
-        .output()
-        .unwrap();
+    let said = refused_on(one.data.path(), &[], &settings(&url, &[]));
 
-    assert!(!second.status.success());
-    assert!(text(&second.stderr).contains("serves"), "{}", text(&second.stderr));
+    assert!(said.contains("serves"), "{said}");
     assert!(has_records(&one));
 }
 
@@ -399,11 +390,7 @@ async fn the_one_with_the_records_that_is_cut_off_from_the_others_only_goes_on_f
         timeout(LONGEST, two.live("get_member_list", json!({"RoomId": "r", "Next": ""}))).await.unwrap();
     assert_eq!(answer["ErrorCode"], 100_001, "{answer}");
     // Whoever is there may be sent elsewhere: then all can be reached again.
-    let drained = tokio::task::spawn_blocking({
-        let data = one.data.clone();
-        move || harness::cli_on(data.path(), &["cluster", "drain"])
-    });
-    assert!(drained.await.unwrap().status.success());
+    assert!(drain(&one).await.unwrap().status.success());
     assert_eq!(list(&two, "s").await.len(), 0);
 }
 

@@ -7,7 +7,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::nodes::{has_records, nodes, text};
+use harness::nodes::{drain, has_records, nodes, text};
 use harness::postgres::Database;
 use harness::script::Script;
 use harness::{ADMIN, Server};
@@ -49,8 +49,7 @@ async fn call(nodes: [Server; 3], harms: &[&str]) -> Map<String, Value> {
             script.say(&json!({}));
             continue;
         }
-        let data = nodes[harmed].as_ref().unwrap().data.clone();
-        let drain = tokio::task::spawn_blocking(move || harness::cli_on(data.path(), &["cluster", "drain"]));
+        let drain = drain(nodes[harmed].as_ref().unwrap());
         script.say(&json!({}));
         let other = nodes[(harmed + 1) % 3].as_ref().unwrap();
         while !drain.is_finished() {

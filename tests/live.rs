@@ -875,7 +875,7 @@ async fn what_stands_still_for_one_is_told_of_it_and_of_nobody_else() {
         let of = |user: &str| data.iter().any(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
         of("ben") && of("cat")
     };
-    key.wait_for("DescribeCallDetailInfo", &detail, is_written).await;
+    key.wait_for("DescribeCallDetailInfo", &detail, Duration::from_secs(30), is_written).await;
     let real_time =
         json!({"SdkAppId": app.to_string(), "StartTime": began, "EndTime": now() + 60, "RoomId": "still"});
     let calls = json!([

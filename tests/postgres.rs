@@ -8,10 +8,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::nodes::{refused, refused_on, text};
 use harness::postgres::Database;
 use harness::{BINARY, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// How long a server may take to find out that its database is away, or there again.
+const SOON: Duration = Duration::from_secs(20);
 
 async fn on(url: &str, data: Arc<TempDir>) -> Server {
     let environment = [("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_STORE__URL", url)];
@@ -23,22 +27,6 @@ fn folder() -> Arc<TempDir> {
     Arc::new(TempDir::new().unwrap())
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-async fn wait_until_ready(server: &Server, is_ready: bool) -> String {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let (status, said) = server.get("/readyz").await;
-        if (status == 200) == is_ready {
-            return said;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{status} {said}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_database_that_is_away_is_said_survived_and_well_again_by_itself() {
     let database = Database::start(&[]);
@@ -48,7 +36,7 @@ async fn a_database_that_is_away_is_said_survived_and_well_again_by_itself() {
     let mut ben = server.log_in("ben").await;
     database.down();
 
-    let said = wait_until_ready(&server, false).await;
+    let said = server.wait_for_readyz(503, SOON).await;
     assert!(said.contains("the database is away"), "{said}");
     let refused = server.live("create_room", json!({"RoomInfo": {"RoomId": "s", "RoomType": "Live"}})).await;
     assert_eq!(refused["ErrorCode"], 100_001, "{refused}");
@@ -59,7 +47,7 @@ async fn a_database_that_is_away_is_said_survived_and_well_again_by_itself() {
     assert_eq!(server.members("r").await.0, ["ann", "ben"]);
 
     database.up();
-    wait_until_ready(&server, true).await;
+    server.wait_for_readyz(200, SOON).await;
     server.create_room("s").await;
     assert_eq!(server.members("r").await.0, ["ann", "ben"]);
 }
@@ -69,17 +57,10 @@ async fn another_server_on_the_same_schema_is_refused_and_the_command_line_finds
 {
     let (url, _) = Database::shared().own_url();
     let server = on(&url, folder()).await;
-    let other = TempDir::new().unwrap();
 
-    let second = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(other.path())
-        .env("ROOMFUL_STORE__URL", &url)
-        .output()
-        .unwrap();
+    let said = refused(&[], &[("ROOMFUL_STORE__URL".into(), url)]);
 
-    assert!(!second.status.success());
-    assert!(text(&second.stderr).contains("another server has the schema"), "{}", text(&second.stderr));
+    assert!(said.contains("another server has the schema"), "{said}");
     let apps: Value = serde_json::from_slice(&server.cli(&["app", "list", "--json"]).stdout).unwrap();
     assert_eq!(apps[0]["sdkappid"], server.app);
     let made = server.cli(&["app", "create", "--name", "second"]);
@@ -96,13 +77,8 @@ async fn what_was_acknowledged_survives_a_kill_and_a_folder_without_its_database
     server.kill();
     let data = server.data.clone();
 
-    let anew = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data.path())
-        .output()
-        .unwrap();
-    assert!(!anew.status.success());
-    assert!(text(&anew.stderr).contains("ROOMFUL_STORE__URL"), "{}", text(&anew.stderr));
+    let said = refused_on(data.path(), &[], &[]);
+    assert!(said.contains("ROOMFUL_STORE__URL"), "{said}");
 
     let server = on(&url, data).await;
     assert_eq!(server.members("r").await.1, 0);

@@ -14,6 +14,9 @@ fn texts<'a>(list: &'a Value, name: &str) -> Vec<&'a str> {
     list.as_array().unwrap().iter().map(|one| one[name].as_str().unwrap()).collect()
 }
 
+/// What is committed once a second is looked for once a second.
+const SOON: Duration = Duration::from_secs(20);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_in_a_room_is_answered_to_the_official_sdks() {
     let server = Server::start().await;
@@ -37,7 +40,7 @@ async fn what_happened_in_a_room_is_answered_to_the_official_sdks() {
         window
     };
     let is_there = |answer: &Value| answer["Total"] == 2;
-    let rooms = key.wait_for("DescribeRoomInfo", &both, is_there).await;
+    let rooms = key.wait_for("DescribeRoomInfo", &both, SOON, is_there).await;
     assert_eq!(texts(&rooms["RoomList"], "RoomString"), ["77", "77"], "the number, and the text");
     let numbered = format!("{app}_77_");
     let ids = texts(&rooms["RoomList"], "CommId");
@@ -48,7 +51,7 @@ async fn what_happened_in_a_room_is_answered_to_the_official_sdks() {
         ask
     };
     let has_left = |answer: &Value| answer["UserList"][1]["Finished"] == true;
-    key.wait_for("DescribeUserInfo", &ask, has_left).await;
+    key.wait_for("DescribeUserInfo", &ask, SOON, has_left).await;
     let with = |name: &str, value: Value| {
         let mut ask = ask.clone();
         ask[name] = value;

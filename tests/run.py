@@ -75,6 +75,11 @@ def built():
     return found
 
 
+def failures(programs):
+    """Runs them one after the other; those that failed."""
+    return [program for program in programs if not program.run()]
+
+
 def main():
     # The server honours a `nohup`, and signals are among what is tested.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
@@ -88,9 +93,8 @@ def main():
     waiting += [Program(f"{one.name} on PostgreSQL", one.path, one.folder, {"ROOMFUL_TEST_STORE": "postgres"})
                 for one in programs if one.name in ON_POSTGRES]
 
-    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(1) as first:
-        lanes = [(waiting, beside.map(Program.run, waiting)), (busy + last, first.map(Program.run, busy + last))]
-        failed = [program for lined_up, verdicts in lanes for program, is_passed in zip(lined_up, verdicts) if not is_passed]
+    with ThreadPoolExecutor(2) as lanes:
+        failed = [program for some in lanes.map(failures, [waiting, busy + last]) for program in some]
     still = []
     for program in failed:
         print(f"once more, alone: {program.name} {' '.join(program.failed)}", flush=True)

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use crate::calls::{ROUNDS, call, load_of, read_response};
 use crate::figure::{Figure, Pairs, Target, median};
 use crate::process::Roomful;
-use crate::{http, member, mixed};
+use crate::{http, logins, member, mixed};
 
 const MEMBERS: usize = 100;
 const ROOMS: usize = 10_000;
@@ -90,9 +90,8 @@ async fn durable() -> anyhow::Result<[Figure; 2]> {
         for (server, rate) in [&postgres, &sqlite].into_iter().zip(&mut rates) {
             let taken = mixed::load(server, mixed::in_turn(mixed::WRITES)).await?;
             let mut all: Vec<Duration> = taken.into_values().flatten().collect();
-            all.sort_unstable();
             *rate = all.len() as f64 / mixed::MEASURED.as_secs_f64();
-            let p99 = all.get(all.len() * 99 / 100).copied().unwrap_or_default().as_secs_f64() * 1000.0;
+            let p99 = mixed::p99_ms(&mut all);
             println!("durable commands: {rate:.0} a second, p99 {p99:.1} ms");
             if std::ptr::eq(server, &raw const postgres) {
                 slowest.push(p99);
@@ -120,7 +119,7 @@ pub(crate) async fn takeover() -> anyhow::Result<Vec<Figure>> {
     let members = enter(&[&edge], SESSIONS, &Arc::default()).await?;
     // What is told is written a moment later.
     sleep(Duration::from_secs(2)).await;
-    let logins: Vec<String> = members.iter().map(Member::resumption).collect();
+    let resumptions: Vec<String> = members.iter().map(Member::resumption).collect();
 
     let killed = Instant::now();
     drop(owner);
@@ -129,21 +128,7 @@ pub(crate) async fn takeover() -> anyhow::Result<Vec<Figure>> {
     let taken = killed.elapsed();
     println!("{ROOMS} rooms are answered for {taken:.1?} after the kill");
     let resuming = Instant::now();
-    let mut tasks = JoinSet::new();
-    for some in logins.chunks(SESSIONS / AT_ONCE) {
-        let (address, some) = (edge.process.address.clone(), some.to_vec());
-        tasks.spawn(async move {
-            let mut members = Vec::new();
-            for login in some {
-                members.push(member::connect(&address, &login, &member::deaf()).await?);
-            }
-            anyhow::Ok(members)
-        });
-    }
-    let mut members = Vec::new();
-    while let Some(some) = tasks.join_next().await {
-        members.extend(some??);
-    }
+    let members = logins::log_in_all(&edge, &resumptions, AT_ONCE, true).await?;
     let resumed = resuming.elapsed();
     println!("{} sessions have resumed after another {resumed:.1?}", members.len());
     Ok(vec![
@@ -204,19 +189,7 @@ async fn make_rooms(server: &Roomful) -> anyhow::Result<()> {
 async fn enter(nodes: &[&Roomful], count: usize, heard: &Arc<AtomicU64>) -> anyhow::Result<Vec<Member>> {
     let first = nodes.first().context("a node")?;
     call(first, "create_room", &json!({"RoomInfo": {"RoomId": "r", "RoomType": "Live"}})).await?;
-    let mut members = Vec::with_capacity(count);
-    while members.len() < count {
-        let wave = members.len()..(members.len() + AT_ONCE).min(count);
-        let names: Vec<(usize, String)> = wave.map(|number| (number, format!("user-{number:06}"))).collect();
-        let entering = names.iter().map(|(number, name)| {
-            let node = nodes.get(number % nodes.len()).copied().unwrap_or(first);
-            member::enter(node, name, "r", heard)
-        });
-        for member in futures_util::future::join_all(entering).await {
-            members.push(member?);
-        }
-    }
-    Ok(members)
+    member::enter_all(nodes, count, "r", heard).await
 }
 
 /// A message to 10,000 members on three nodes, beside as many on one.

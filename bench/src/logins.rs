@@ -31,20 +31,31 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         let logins = logins.collect::<anyhow::Result<Vec<_>>>()?;
         let before = server.process.cpu_seconds()?;
         let started = Instant::now();
-        let mut tasks = JoinSet::new();
-        for some in logins.chunks(USERS / AT_ONCE) {
-            tasks.spawn(log_in(server.process.address.clone(), some.to_vec(), is_kept));
-        }
-        let mut members = Vec::with_capacity(USERS);
-        while let Some(some) = tasks.join_next().await {
-            members.extend(some??);
-        }
+        let _members = log_in_all(&server, &logins, AT_ONCE, is_kept).await?;
         let seconds = started.elapsed().as_secs_f64();
         let cpu = server.process.cpu_seconds()? - before;
         println!("{USERS} first logins: {seconds:.2} s, {:.0} us of CPU each", cpu / USERS as f64 * 1e6);
         taken.push(seconds);
     }
     Ok(vec![Figure::alone("10,000 first logins of an app", "s", median(taken), Target::AtMost(3.0))])
+}
+
+/// Logs in with all of them, so many at once.
+pub(crate) async fn log_in_all(
+    server: &Roomful,
+    logins: &[String],
+    at_once: usize,
+    is_kept: bool,
+) -> anyhow::Result<Vec<Member>> {
+    let mut tasks = JoinSet::new();
+    for some in logins.chunks(logins.len().div_ceil(at_once).max(1)) {
+        tasks.spawn(log_in(server.process.address.clone(), some.to_vec(), is_kept));
+    }
+    let mut members = Vec::with_capacity(logins.len());
+    while let Some(some) = tasks.join_next().await {
+        members.extend(some??);
+    }
+    Ok(members)
 }
 
 /// Logs in one after the other.

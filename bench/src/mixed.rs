@@ -130,6 +130,12 @@ async fn durable(server: &Roomful) -> anyhow::Result<Figure> {
     Ok(Figure::in_turn(NAME, "acknowledged/s", pairs, Target::AtLeast(1.5)))
 }
 
+/// What 99 of 100 take at the most, in ms.
+pub(crate) fn p99_ms(times: &mut [Duration]) -> f64 {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied().unwrap_or_default().as_secs_f64() * 1000.0
+}
+
 async fn mixed(server: &Roomful) -> anyhow::Result<Figure> {
     let both: Vec<&'static str> = READS.iter().chain(WRITES).chain(CHANGES).copied().collect();
     let mut slowest = Vec::new();
@@ -137,8 +143,7 @@ async fn mixed(server: &Roomful) -> anyhow::Result<Figure> {
         let taken = load(server, in_turn(&both)).await?;
         let mut worst: f64 = 0.0;
         for (command, mut times) in taken {
-            times.sort_unstable();
-            let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default().as_secs_f64() * 1000.0;
+            let p99 = p99_ms(&mut times);
             let is_read = READS.contains(&command);
             if is_read {
                 worst = worst.max(p99);

@@ -16,7 +16,6 @@ use crate::process::{Process, Roomful};
 
 const MEMBERS: usize = 10_000;
 const MESSAGES: usize = 15;
-const AT_ONCE: usize = 100;
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let server = Roomful::start()?;
@@ -26,15 +25,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut speaker = member::enter(&server, "speaker", "r", &member::deaf()).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = server.process.resident_bytes()?;
-    let mut members = Vec::with_capacity(MEMBERS);
-    while members.len() < MEMBERS {
-        let wave = members.len()..(members.len() + AT_ONCE).min(MEMBERS);
-        let names: Vec<String> = wave.map(|number| format!("user-{number:06}")).collect();
-        let entering = names.iter().map(|name| member::enter(&server, name, "r", &heard));
-        for member in futures_util::future::join_all(entering).await {
-            members.push(member?);
-        }
-    }
+    let members = member::enter_all(&[&server], MEMBERS, "r", &heard).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let bytes_each = (server.process.resident_bytes()? - before) / MEMBERS as f64;
 

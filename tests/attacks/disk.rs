@@ -7,24 +7,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use crate::harness::receiver::Receiver;
 use crate::harness::{BINARY, Server, SmallDisk, cli_on};
 
 const PRESENCE: &str = "Live.CallbackAfterMemberStateChanged";
-
-async fn is_ready(server: &Server, wanted: u16, within: Duration) -> String {
-    let deadline = Instant::now() + within;
-    loop {
-        let (status, text) = server.get("/readyz").await;
-        if status == wanted {
-            return text;
-        }
-        assert!(Instant::now() < deadline, "/readyz says {status} {text}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_disk_refused_is_written_when_it_is_well_though_nobody_else_writes() {
@@ -55,12 +42,12 @@ async fn what_the_disk_refused_is_written_when_it_is_well_though_nobody_else_wri
         member.ok("leave_room", json!({"RoomId": "r"})).await;
     }
 
-    let said = is_ready(&server, 503, Duration::from_secs(10)).await;
+    let said = server.wait_for_readyz(503, Duration::from_secs(10)).await;
     assert!(said.contains("the store cannot write") && said.contains("full"), "{said}");
     assert_eq!(receiver.of(PRESENCE).len(), came, "nothing is told that is not on disk");
     std::fs::remove_file(ballast).unwrap();
     receiver.wait_until(PRESENCE, |told| named(told).len() >= 2 * MEMBERS).await;
-    is_ready(&server, 200, Duration::from_secs(5)).await;
+    server.wait_for_readyz(200, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,11 +63,11 @@ async fn a_server_that_could_not_write_is_ready_again_without_a_call() {
         number += 1;
     }
 
-    is_ready(&server, 503, Duration::from_secs(10)).await;
+    server.wait_for_readyz(503, Duration::from_secs(10)).await;
 
     std::fs::remove_file(ballast).unwrap();
 
-    is_ready(&server, 200, Duration::from_secs(10)).await;
+    server.wait_for_readyz(200, Duration::from_secs(10)).await;
     assert_eq!(server.live("create_room", room(number)).await["ErrorCode"], 0);
 }
 
@@ -197,7 +184,7 @@ async fn what_was_told_on_a_full_disk_is_kept_when_there_is_room() {
 
     assert!(refused > 0);
     std::fs::remove_file(ballast).unwrap();
-    is_ready(&server, 200, Duration::from_secs(10)).await;
+    server.wait_for_readyz(200, Duration::from_secs(10)).await;
     let before = server.ok("get_room_statistic", json!({"RoomId": "r"})).await;
     ann.ok("send_like", json!({"RoomId": "r", "Count": 1})).await;
     let server = server.restart().await;

@@ -103,9 +103,7 @@ impl Server {
         let is_elsewhere = std::env::var("ROOMFUL_TEST_STORE").is_ok_and(|store| store == "postgres");
         if is_elsewhere && environment.iter().all(|(name, _)| name != "ROOMFUL_STORE__URL") {
             // One that was there before knows where its records are.
-            let known = std::fs::read_to_string(data.path().join("database")).ok();
-            let url = known.map(|url| url.trim().to_owned());
-            let url = url.unwrap_or_else(|| postgres::Database::shared().own_url().0);
+            let url = database_of(data.path()).unwrap_or_else(|| postgres::Database::shared().own_url().0);
             environment.push(("ROOMFUL_STORE__URL".into(), url));
         }
         let mut child = command
@@ -203,23 +201,20 @@ impl Server {
 
     /// Where the server has what happened, if that is no database.
     pub fn history_folder(&self) -> Option<PathBuf> {
-        let is_elsewhere = self.data.path().join("database").exists();
-        (!is_elsewhere).then(|| self.data.path().join("history"))
+        database_of(self.data.path()).is_none().then(|| self.data.path().join("history"))
     }
 
     /// The schema in which it has its records.
     pub fn schema(&self) -> String {
-        let url = std::fs::read_to_string(self.data.path().join("database")).unwrap();
-        url.trim().rsplit_once("schema=").unwrap().1.to_owned()
+        database_of(self.data.path()).unwrap().rsplit_once("schema=").unwrap().1.to_owned()
     }
 
     /// Looks into what the server has written of what happened; on a thread of its own, since that may wait.
     pub fn look<T: Send>(&self, get: impl FnOnce(&history::Reader) -> T + Send) -> T {
-        let place = match self.history_folder() {
-            Some(folder) => history::Place::Folder(folder),
-            None => {
-                let url = std::fs::read_to_string(self.data.path().join("database")).unwrap();
-                let target = Box::new(store::Target::parse(url.trim(), None).unwrap());
+        let place = match database_of(self.data.path()) {
+            None => history::Place::Folder(self.data.path().join("history")),
+            Some(url) => {
+                let target = Box::new(store::Target::parse(&url, None).unwrap());
                 history::Place::Database { target, generation: 0 }
             }
         };
@@ -317,6 +312,19 @@ impl Server {
         let answer = self.live("get_member_list", json!({"RoomId": room, "Next": ""})).await;
         assert_eq!(answer["ErrorCode"], 0, "{answer}");
         (names(&answer["Response"]["MemberList"]), answer["Response"]["MemberCount"].as_u64().unwrap())
+    }
+
+    /// Waits until `/readyz` answers with that status; what it says.
+    pub async fn wait_for_readyz(&self, wanted: u16, within: Duration) -> String {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let (status, said) = self.get("/readyz").await;
+            if status == wanted {
+                return said;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "/readyz says {status} {said}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until exactly these are listed.
@@ -443,6 +451,12 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
+}
+
+/// The database in which a folder's server has its records, if it has them in one.
+fn database_of(data: &Path) -> Option<String> {
+    let url = std::fs::read_to_string(data.join("database")).ok()?;
+    Some(url.trim().to_owned())
 }
 
 pub fn cli_on(data: &Path, arguments: &[&str]) -> Output {

@@ -5,14 +5,16 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
-use super::{BINARY, Client, Server};
+use super::{BINARY, Client, Server, cli_on};
 
 pub const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 pub const OTHER_SECRET: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -66,13 +68,24 @@ pub fn has_records(node: &Server) -> bool {
     of(&status(node), node)["has_records"] == true
 }
 
-/// Begins a node that is to be refused; what it says.
+/// Drains a node; what the command line says when it is empty.
+pub fn drain(node: &Server) -> JoinHandle<Output> {
+    let data = node.data.clone();
+    tokio::task::spawn_blocking(move || cli_on(data.path(), &["cluster", "drain"]))
+}
+
+/// Begins a server that is to be refused; what it says.
 pub fn refused(arguments: &[&str], environment: &[(String, String)]) -> String {
-    let data = TempDir::new().unwrap();
+    refused_on(TempDir::new().unwrap().path(), arguments, environment)
+}
+
+/// The same on a folder that is there.
+pub fn refused_on(data: &Path, arguments: &[&str], environment: &[(String, String)]) -> String {
     let Output { status, stderr, .. } = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data.path())
+        .args(["serve", "--data"])
+        .arg(data)
         .args(arguments)
+        .env("ROOMFUL_SERVER__LISTEN", "127.0.0.1:0")
         .envs(environment.iter().cloned())
         .stdout(Stdio::null())
         .output()
@@ -101,16 +114,21 @@ pub async fn resume(node: &Server, token: &str, within: Duration) -> (Client, Va
     }
 }
 
-pub async fn wait_until_ready(node: &Server) {
-    let until = Instant::now() + Duration::from_secs(40);
+/// Calls until it succeeds, as it has to within that time.
+pub async fn until_done(node: &Server, command: &str, body: Value, within: Duration) {
+    let until = Instant::now() + within;
     loop {
-        let (status, said) = node.get("/readyz").await;
-        if status == 200 {
+        let answer = node.live(command, body.clone()).await;
+        if answer["ErrorCode"] == 0 {
             return;
         }
-        assert!(Instant::now() < until, "it does not become ready: {said}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(Instant::now() < until, "{command} {body}: {answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+pub async fn wait_until_ready(node: &Server) {
+    node.wait_for_readyz(200, Duration::from_secs(40)).await;
 }
 
 /// The network between nodes: each is reached through a door of its own, which lets through what it is told to.
@@ -141,8 +159,14 @@ impl Network {
         network
     }
 
+    /// That node of a cluster, with this between it and the others.
+    pub async fn node(&self, number: usize, url: &str) -> Server {
+        let environment = [settings(url, &[]), self.settings(number).to_vec()].concat();
+        Server::on(Arc::new(TempDir::new().unwrap()), environment).await
+    }
+
     /// What that node is told of it.
-    pub fn settings(&self, node: usize) -> [(String, String); 2] {
+    fn settings(&self, node: usize) -> [(String, String); 2] {
         let at = |port: u16| format!("127.0.0.1:{port}");
         let (listen, door) = self.nodes[node];
         [("ROOMFUL_CLUSTER__LISTEN".into(), at(listen)), ("ROOMFUL_CLUSTER__ADVERTISE".into(), at(door))]

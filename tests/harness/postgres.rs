@@ -157,19 +157,28 @@ impl Database {
 
     /// From now on commits wait for a standby.
     pub fn expect_standby(&self) {
-        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
-        self.sql("SELECT pg_reload_conf()");
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
-            assert!(Instant::now() < deadline, "no standby comes");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        self.expect("*");
+        let is_there = "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'";
+        self.wait_until(is_there, Duration::from_secs(30), "no standby comes");
     }
 
     /// From now on they do not.
     pub fn expect_nobody(&self) {
-        self.sql("ALTER SYSTEM SET synchronous_standby_names = ''");
+        self.expect("");
+    }
+
+    fn expect(&self, standbys: &str) {
+        self.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{standbys}'"));
         self.sql("SELECT pg_reload_conf()");
+    }
+
+    /// Waits until that is so.
+    fn wait_until(&self, is_so: &str, within: Duration, otherwise: &str) {
+        let deadline = Instant::now() + within;
+        while self.sql(is_so) != "t" {
+            assert!(Instant::now() < deadline, "{otherwise}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn copy_to(&self, data: &Path) {
@@ -227,12 +236,9 @@ impl Database {
 
     /// Waits until it has all that its primary has now.
     pub fn wait_for(&self, primary: &Self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
         let there = primary.sql("SELECT pg_current_wal_lsn()");
-        while self.sql(&format!("SELECT pg_last_wal_replay_lsn() >= '{there}'")) != "t" {
-            assert!(Instant::now() < deadline, "the standby is behind");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let has_it = format!("SELECT pg_last_wal_replay_lsn() >= '{there}'");
+        self.wait_until(&has_it, Duration::from_secs(20), "the standby is behind");
     }
 
     /// A backup of a schema, as docs/cluster.md says to make one.

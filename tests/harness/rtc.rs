@@ -146,8 +146,14 @@ impl Caller {
     }
 
     /// Calls until the answer is what is waited for.
-    pub async fn wait_for(&self, action: &str, body: &Value, is_it: impl Fn(&Value) -> bool) -> Value {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    pub async fn wait_for(
+        &self,
+        action: &str,
+        body: &Value,
+        within: Duration,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = tokio::time::Instant::now() + within;
         loop {
             let answer = self.call(action, body.clone()).await;
             if is_it(&answer) {

@@ -107,10 +107,10 @@ async function setUp({ app, user, sig, key }) {
   /** The browser's own numbers of what comes in of a member. */
   globalThis.incoming = async (userId, kind) => {
     const track = kind === 'audio' ? trtc.getAudioTrack(userId) : trtc.getVideoTrack({ userId, streamType: kind });
-    for (const pc of peers) {
+    for (const [connection, pc] of peers.entries()) {
       const receiver = pc.connectionState === 'closed' ? undefined : pc.getReceivers().find((one) => one.track === track);
       if (!track || !receiver) continue;
-      for (const entry of (await receiver.getStats()).values()) if (entry.type === 'inbound-rtp') return { ...entry };
+      for (const entry of (await receiver.getStats()).values()) if (entry.type === 'inbound-rtp') return { ...entry, connection };
     }
     return null;
   };

@@ -1,7 +1,7 @@
 // A call whose members are at different nodes of a cluster, in real browsers. Nodes are killed and drained under it; nobody touches a
 // page. What is to be done to which node goes out as a line; the line that comes back says that it begins.
 import { createInterface } from 'node:readline';
-import { input, hears, isNear, open, pause, run, seesFrames, until } from './browsers.mjs';
+import { incoming, input, hears, isNear, open, pause, run, seesFrames, until } from './browsers.mjs';
 
 const lines = createInterface({ input: process.stdin });
 const RED = [200, 40, 40];
@@ -13,19 +13,11 @@ async function ask(what) {
   await heard;
 }
 
-/** In the page: how many of ann's pictures were decoded on which connection. */
-const decoded = (page) => page.evaluate(async () => {
-  const track = trtc.getVideoTrack({ userId: 'ann', streamType: 'main' });
-  for (const [at, pc] of peers.entries()) {
-    if (!track || pc.connectionState === 'closed') continue;
-    const receiver = pc.getReceivers().find((one) => one.track === track);
-    if (!receiver) continue;
-    for (const entry of (await receiver.getStats()).values()) {
-      if (entry.type === 'inbound-rtp') return { of: `${at} ${entry.ssrc}`, count: entry.framesDecoded ?? 0 };
-    }
-  }
-  return null;
-});
+/** How many of ann's pictures were decoded on which connection. */
+async function decoded(page) {
+  const of = await incoming(page, 'ann', 'main');
+  return of && { of: `${of.connection} ${of.ssrc}`, count: of.framesDecoded ?? 0 };
+}
 
 /** When pictures go on, in ms: ten more on one connection than when it was first looked at. */
 async function goesOn(page, since) {

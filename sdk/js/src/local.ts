@@ -62,7 +62,6 @@ export class LocalMedia {
   readonly #listed = new Set<StreamKind>();
   /** What is being published: what is listed of it is of the time before. */
   readonly #underWay = new Set<StreamKind>();
-  #latest: Streams | undefined;
   /** A device is opened, changed and closed in the order it was asked for. Publishing follows what is then, in the room's turns. */
   readonly #turns: Record<StreamKind, Turns> = { audio: new Turns(), main: new Turns(), sub: new Turns() };
 
@@ -85,7 +84,6 @@ export class LocalMedia {
   leave(): void {
     for (const kind of this.#published.keys()) this.#setPublished(kind, 'stopped', 'api-call');
     this.#listed.clear();
-    this.#latest = undefined;
   }
 
   /** Closes all devices. */
@@ -508,7 +506,7 @@ export class LocalMedia {
     if (this.#stage.session !== session || !session.isInRoom || !session.publisher.has(kind)) return;
     this.#setPublished(kind, 'started', 'api-call');
     // It may have been listed before that was known here.
-    if (this.#latest?.has(kind)) this.#listed.add(kind);
+    if (session.streams.get(session.userId)?.has(kind)) this.#listed.add(kind);
   }
 
   /** Takes a stream back; its device stays as it is. */
@@ -536,7 +534,6 @@ export class LocalMedia {
   compare(streams: Streams): void {
     const session = this.#stage.session;
     if (!session?.isInRoom) return;
-    this.#latest = streams;
     for (const kind of ['audio', 'main', 'sub'] as const) {
       if (!session.publisher.has(kind) || this.#underWay.has(kind)) continue;
       // What is on its way is not listed yet.

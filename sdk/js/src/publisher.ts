@@ -258,7 +258,7 @@ export class Publisher {
     const place = placeOf(kind, wanted.length, madeFor);
     const idle = this.#idle.get(place);
     this.#idle.delete(place);
-    if (idle && idle.sender.getParameters().encodings.length === wanted.length) {
+    if (idle) {
       idle.direction = 'sendonly';
       void idle.sender.replaceTrack(track);
       return idle;
