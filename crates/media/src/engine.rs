@@ -17,6 +17,8 @@ use crate::publisher::Rights;
 use crate::sdp::Offer;
 use crate::shared::{Config, Counters, Event, Order, Shared};
 use crate::source::{PeerId, RoomKey};
+use crate::trunk::{self, Trunk};
+use crate::trunks::{MOST_WORKERS, Trunks};
 use crate::turn::{Turn, TurnCounters};
 use crate::{relay, taking, worker};
 
@@ -37,7 +39,8 @@ impl Media {
     /// When an address cannot be listened on.
     pub fn start(config: &Config, events: mpsc::Sender<Event>) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism()?.get();
-        let workers = if config.workers == 0 { cores } else { config.workers }.min(64);
+        let most = if config.trunk.is_some() { MOST_WORKERS } else { 64 };
+        let workers = if config.workers == 0 { cores } else { config.workers }.min(most);
         let listening = worker::Listening::open(config, workers)?;
         let advertise = |address: SocketAddr| -> Vec<SocketAddr> {
             let mut ips = config.advertised.clone();
@@ -59,8 +62,14 @@ impl Media {
             shared.turn = Some(Turn::start(udp)?);
             shared.relay = advertise(address);
         }
+        let trunks = config.trunk.as_ref().map(Trunks::open).transpose()?;
+        let (trunks, trunk_inlets) = trunks.unzip();
+        shared.trunks = trunks;
         let shared = Arc::new(shared);
         let (stop, stopped) = watch::channel(());
+        if let Some(inlets) = trunk_inlets {
+            trunk::start(inlets, &shared, &stopped)?;
+        }
         worker::start(listening, inlets, &shared, &events, &stopped)?;
         Ok(Self { shared, _stop: stop })
     }
@@ -100,6 +109,15 @@ impl Media {
     /// Takes an ICE-TCP connection (RFC 6544) that came in elsewhere; `first` is what has been read of it.
     pub async fn introduce(&self, stream: TcpStream, first: &[u8]) {
         worker::introduce(stream, first, &self.shared).await;
+    }
+
+    /// Opens a trunk to another node's unit: what it has to say comes out of the other end of `words`, whole words in order, and has
+    /// to get to the [`Trunk`] there. That other end hears the end of them when this is of no use any more.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] without a configuration for them, [`Error::Busy`] when there are too many.
+    pub async fn trunk(&self, words: mpsc::Sender<Vec<u8>>) -> Result<Trunk, Error> {
+        Trunk::open(&self.shared, words).await
     }
 
     /// How many connections there are.

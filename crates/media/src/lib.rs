@@ -7,6 +7,8 @@
 //! What is decided (`shard.rs` and below) does no I/O: datagrams and time come in as arguments. `worker.rs` owns the
 //! sockets and threads, [`Media`] is the handle for the server.
 //!
+//! What is published at one node of a cluster and watched at another goes there by a trunk (`trunk.rs`).
+//!
 //! ICE, DTLS, SDP and what publishers send are str0m's. What is sent to viewers is written here (`viewer.rs`,
 //! `slot.rs`, `srtp.rs`, `rtcp.rs`, `bwe.rs`): it is what there is most of.
 
@@ -36,6 +38,7 @@ mod numbers;
 mod outbox;
 mod pacer;
 mod payload;
+mod port;
 mod publisher;
 #[doc(hidden)]
 pub mod reference;
@@ -61,6 +64,8 @@ mod stun;
 mod taking;
 mod telling;
 mod thinning;
+mod trunk;
+mod trunks;
 mod turn;
 mod viewer;
 mod worker;
@@ -78,4 +83,6 @@ pub use slot::Wanted;
 pub use source::{PeerId, RoomKey, SourceKey, StreamKind};
 pub use stun::{OPENING, Opening, opening};
 pub use telling::Link;
+pub use trunk::Trunk;
+pub use trunks::TrunkConfig;
 pub use turn::{TurnCounters, network};

@@ -7,6 +7,20 @@ use str0m::format::Codec;
 use crate::h265;
 use crate::nal::{Bits, units};
 
+/// Codecs by the numbers under which nodes know them, which never change.
+const CODECS: [Codec; 10] = [
+    Codec::Opus,
+    Codec::PCMU,
+    Codec::PCMA,
+    Codec::G722,
+    Codec::AmrWb,
+    Codec::H264,
+    Codec::H265,
+    Codec::Vp8,
+    Codec::Vp9,
+    Codec::Av1,
+];
+
 /// A codec as two connections agree on it: what must be alike for a payload to be passed on as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CodecKey {
@@ -21,6 +35,17 @@ impl CodecKey {
     /// `profile` is, of H.264, that (without its constraints and level) and the packetization mode, and of H.265 its space and number.
     pub(crate) fn of(codec: Codec, profile: u32, red: bool) -> Self {
         Self { codec, profile, red }
+    }
+
+    /// As another node is told it: the codec's number, its profile, and whether it is within RED. `None` of what no viewer takes.
+    pub(crate) fn parts(self) -> Option<(u8, u32, bool)> {
+        let number = CODECS.iter().position(|codec| *codec == self.codec)?;
+        Some((u8::try_from(number).ok()?, self.profile, self.red))
+    }
+
+    /// What another node tells so.
+    pub(crate) fn of_parts((number, profile, red): (u8, u32, bool)) -> Option<Self> {
+        Some(Self { codec: *CODECS.get(usize::from(number))?, profile, red })
     }
 
     #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::sdp::{self, Fingerprint, Library, Ours};
 use crate::shared::{Event, Shared};
 use crate::source::{History, Packet, PeerId, Recent, Source};
 use crate::stun;
+use crate::trunks::Order;
 use crate::viewer::{Aim, Past, Viewer};
 
 /// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
@@ -508,6 +509,12 @@ impl Shard {
                 self.shared.counters.overrun_packets.fetch_add(1, Ordering::Relaxed);
             }
         }
+        if let Some(trunks) = &self.shared.trunks {
+            let others = watchers >> self.shared.queues.len() << self.shared.queues.len();
+            if others != 0 && trunks.packets.try_send((others, packet.clone())).is_err() {
+                self.shared.counters.overrun_packets.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         if watchers >> self.index & 1 == 1 {
             self.batch.push(packet);
         }
@@ -596,6 +603,9 @@ impl Shard {
                     // Should its queue be full, the viewer asks again in a moment.
                     if let Some(queue) = self.shared.queues.get(owner) {
                         let _ = queue.commands.try_send(Command::AskKeyframe { source: source.id, layer });
+                    } else if let Some(trunks) = &self.shared.trunks {
+                        let order = Order::Keyframe { index: owner, source: source.id, layer };
+                        let _ = trunks.orders.try_send(order);
                     }
                 }
                 None => {}
@@ -852,6 +862,7 @@ impl Shard {
         });
         feed.slots.push((at, slot));
         source.watch(self.index, true);
+        self.shared.trunks.iter().for_each(|trunks| trunks.note_watched(source));
     }
 
     fn leave_feed(&mut self, source: u64, at: usize, slot: usize) {
@@ -861,6 +872,7 @@ impl Shard {
         }
         if feed.slots.is_empty() {
             feed.source.watch(self.index, false);
+            self.shared.trunks.iter().for_each(|trunks| trunks.note_watched(&feed.source));
             self.feeds.remove(&source);
         }
     }

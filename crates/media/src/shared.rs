@@ -18,6 +18,7 @@ use crate::sampling::Sample;
 use crate::showing::Showing;
 use crate::source::{Packet, PeerId, RoomKey, SourceKey, Sources, StreamKind};
 use crate::telling::Link;
+use crate::trunks::{TrunkConfig, Trunks};
 use crate::turn::{self, Turn};
 use crate::viewer::Counts;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub advertises_own: bool,
     /// The one UDP port of the relay (TURN), which relays to the media port and nowhere else; `None` for no relay.
     pub turn: Option<SocketAddr>,
+    /// Where the units of other nodes send what is watched here; `None` where there are no others.
+    pub trunk: Option<TrunkConfig>,
     /// Worker threads; 0 is one a core.
     pub workers: usize,
 }
@@ -108,6 +111,10 @@ pub struct Counters {
     pub untaken_streams: AtomicU64,
     /// Packets that a viewer told of but that never were, or long ago.
     pub absurd_feedback: AtomicU64,
+    /// Packets sent to other nodes, retransmissions not among them.
+    pub trunk_packets: AtomicU64,
+    /// Packets sent to other nodes once more, because they missed them.
+    pub trunk_resent: AtomicU64,
 }
 
 impl Counters {
@@ -129,7 +136,7 @@ impl Counters {
     }
 
     /// All of them, by name.
-    pub fn all(&self) -> [(&'static str, u64); 20] {
+    pub fn all(&self) -> [(&'static str, u64); 22] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("forwarded_packets", read(&self.forwarded_packets)),
@@ -150,6 +157,8 @@ impl Counters {
             ("padding_packets", read(&self.padding_packets)),
             ("unknown_nacks", read(&self.unknown_nacks)),
             ("absurd_feedback", read(&self.absurd_feedback)),
+            ("trunk_packets", read(&self.trunk_packets)),
+            ("trunk_resent", read(&self.trunk_resent)),
             ("untaken_packets", read(&self.untaken_packets)),
             ("untaken_streams", read(&self.untaken_streams)),
         ]
@@ -198,6 +207,7 @@ pub(crate) struct Shared {
     last_peer: AtomicU64,
     pub(crate) certificate: DtlsCert,
     pub(crate) turn: Option<Turn>,
+    pub(crate) trunks: Option<Trunks>,
     /// Clients of the relay that came over a connection.
     pub(crate) streams: turn::Streams,
     pub(crate) udp: Vec<SocketAddr>,
@@ -241,6 +251,7 @@ impl Shared {
             last_peer: AtomicU64::new(0),
             certificate,
             turn: None,
+            trunks: None,
             streams: turn::Streams::default(),
             udp,
             tcp,

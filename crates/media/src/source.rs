@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::dependency;
@@ -113,8 +114,33 @@ pub(crate) struct Source {
     pub(crate) place: Place,
 }
 
+/// What is known of a source at the node where it is published, to be known at others too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    height: u32,
+    is_scalable: bool,
+    is_encrypted: bool,
+    agreed: Vec<(u8, u32, bool)>,
+    pub(crate) layers: Vec<LayerState>,
+}
+
+/// The same of a layer. Spans are in microseconds from now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerState {
+    bits: u32,
+    shares: [u32; SHARES],
+    kept: u32,
+    alone: u64,
+    rests: u64,
+    height: u32,
+    most_bits: u32,
+    seen: u32,
+    size: u32,
+    sent: Option<(u8, u32, bool)>,
+}
+
 /// By which codecs a publication comes, of those that its publisher may send: of each layer since the last offer.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Coding {
     agreed: SmallVec<[CodecKey; 8]>,
     sent: [Option<CodecKey>; MAX_LAYERS],
@@ -377,6 +403,68 @@ impl Source {
         [said, halved, seen].into_iter().find(|height| *height > 0).unwrap_or(0)
     }
 
+    /// What another node's viewers have to know of it.
+    pub(crate) fn state(&self, now: u64) -> State {
+        let read = |value: &AtomicU32| value.load(Ordering::Relaxed);
+        let left = |until: &AtomicU64| until.load(Ordering::Relaxed).saturating_sub(now);
+        let coding = self.coding.lock();
+        let layers = self.layers.iter().zip(&coding.sent).take(self.layer_count());
+        State {
+            height: read(&self.height),
+            is_scalable: self.is_scalable(),
+            is_encrypted: self.is_encrypted(),
+            agreed: coding.agreed.iter().filter_map(|codec| codec.parts()).collect(),
+            layers: layers
+                .map(|(layer, sent)| LayerState {
+                    bits: read(&layer.bits),
+                    shares: layer.shares.each_ref().map(read),
+                    kept: read(&layer.kept),
+                    alone: left(&layer.alone_until),
+                    rests: left(&layer.rests_until),
+                    height: read(&layer.height),
+                    most_bits: read(&layer.most_bits),
+                    seen: read(&layer.seen),
+                    size: read(&layer.size),
+                    sent: sent.and_then(CodecKey::parts),
+                })
+                .collect(),
+        }
+    }
+
+    /// The same of one that is published at another node, as that tells it.
+    pub(crate) fn set_state(&self, state: &State, now: u64) {
+        let write = |value: &AtomicU32, said: u32| value.store(said, Ordering::Relaxed);
+        let until = |value: &AtomicU64, left: u64| value.store(now.saturating_add(left), Ordering::Relaxed);
+        let count = state.layers.len().clamp(1, MAX_LAYERS);
+        self.layer_count.store(count as u8, Ordering::Relaxed);
+        self.is_scalable.store(state.is_scalable, Ordering::Relaxed);
+        self.set_encrypted(state.is_encrypted);
+        write(&self.height, state.height);
+        for (layer, said) in self.layers.iter().zip(&state.layers) {
+            write(&layer.bits, said.bits);
+            layer.shares.iter().zip(said.shares).for_each(|(share, bits)| write(share, bits));
+            write(&layer.kept, said.kept);
+            until(&layer.alone_until, said.alone);
+            until(&layer.rests_until, said.rests);
+            write(&layer.height, said.height);
+            write(&layer.most_bits, said.most_bits);
+            write(&layer.seen, said.seen);
+            write(&layer.size, said.size);
+        }
+        let mut said = Coding {
+            agreed: state.agreed.iter().copied().filter_map(CodecKey::of_parts).collect(),
+            ..Coding::default()
+        };
+        for (sent, layer) in said.sent.iter_mut().zip(&state.layers) {
+            *sent = layer.sent.and_then(CodecKey::of_parts);
+        }
+        let mut coding = self.coding.lock();
+        if *coding != said {
+            *coding = said;
+            self.codings.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// The height that a viewer's wish is held against: where nothing is known, the best is taken for what cameras usually send.
     pub(crate) fn height_or_usual(&self, layer: usize) -> u32 {
         const USUAL: u32 = 720;
@@ -445,6 +533,11 @@ impl Sources {
         });
         table.by_key.insert(key.clone(), source.clone());
         source
+    }
+
+    /// All that there are.
+    pub(crate) fn all(&self) -> Vec<Arc<Source>> {
+        self.table.lock().by_key.values().cloned().collect()
     }
 
     /// A publisher on `worker` begins, with so many simulcast layers and a full picture of that height. Returns the

@@ -3,6 +3,8 @@
 //! Protection happens in place at the end of a buffer that many packets share, so that nothing is allocated or copied
 //! for a packet. Publishers' media is unprotected by the WebRTC library.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
@@ -10,6 +12,9 @@ use aws_lc_rs::iv::FixedLength;
 use str0m::crypto::dtls::SrtpProfile;
 
 use crate::rtcp::u32_at;
+
+/// The length of what nodes' keys are made of.
+pub(crate) const NODE_MATERIAL: usize = 28;
 
 const GCM_TAG: usize = 16;
 const CM_TAG: usize = 10;
@@ -46,6 +51,12 @@ impl Keys {
         let salts = material.get(2 * key_bytes..)?;
         let salt = salts.get(turn * salt_bytes..(turn + 1) * salt_bytes)?.to_vec();
         Some(Self { profile, key, salt })
+    }
+
+    /// Those by which a node seals what it sends to another: AES of 128 bits in GCM, from a key and a salt, one behind the other.
+    pub(crate) fn of_node(material: &[u8; NODE_MATERIAL]) -> Self {
+        let (key, salt) = material.split_at(16);
+        Self { profile: SrtpProfile::AEAD_AES_128_GCM, key: key.to_vec(), salt: salt.to_vec() }
     }
 
     /// A session key: AES in counter mode over zeros, from the salt with the label in its byte 7 (RFC 3711 4.3.1; a
@@ -243,6 +254,27 @@ impl Open {
             self.windows.push((ssrc, Window::default()));
         }
         self.windows.iter_mut().find(|(known, _)| *known == ssrc).map(|(_, window)| window)
+    }
+}
+
+/// Opens the media that another node sends.
+pub(crate) struct OpenRtp(Cipher);
+
+impl OpenRtp {
+    pub(crate) fn new(keys: &Keys) -> Option<Self> {
+        Some(Self(Cipher::new(keys, Use::Rtp)?))
+    }
+
+    /// The payload of an RTP packet with a header of so many bytes; `None` for one that is forged or broken, and of the profiles
+    /// that no node seals by. Whether it came before is for the caller to know.
+    pub(crate) fn rtp(&self, packet: &[u8], header: usize, ssrc: u32, index: u64) -> Option<Arc<[u8]>> {
+        let Cipher::Gcm { key, salt } = &self.0 else { return None };
+        let (head, sealed) = packet.split_at_checked(header)?;
+        let (cipher, tag) = sealed.split_at_checked(sealed.len().checked_sub(GCM_TAG)?)?;
+        let mut payload: Arc<[u8]> = cipher.into();
+        let out = Arc::get_mut(&mut payload)?;
+        key.open_separate_gather(gcm_nonce(salt, ssrc, index), Aad::from(head), cipher, tag, out).ok()?;
+        Some(payload)
     }
 }
 

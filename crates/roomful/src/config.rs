@@ -587,7 +587,7 @@ impl Media {
         });
         let advertised: Vec<_> = advertised.collect();
         let advertises_own = advertised.len() < self.advertise.len() || advertised.is_empty();
-        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, workers: self.workers })
+        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, trunk: None, workers: self.workers })
     }
 }
 
