@@ -28,7 +28,7 @@ async fn call(nodes: [Server; 3], harms: &[&str]) -> Map<String, Value> {
     let urls: Vec<String> = nodes.iter().map(|node| format!("http://{}", node.address)).collect();
     let input = json!({
         "url": urls[0], "urls": urls, "app": nodes[0].app, "admin": nodes[0].sig(ADMIN), "sigs": sigs,
-        // The first node has the records, and with them the media.
+        // The first node has the records.
         "at": {"ann": 1, "ben": 2, "cat": 0}, "harms": harms, "shots": std::env::var("SHOTS").ok(),
     });
     let mut nodes = nodes.map(Some);
@@ -42,6 +42,9 @@ async fn call(nodes: [Server; 3], harms: &[&str]) -> Map<String, Value> {
             nodes[harmed] = Some(node.restart_in_place().await);
             script.say(&json!({}));
             continue;
+        }
+        if harms.first().is_some_and(|first| *first == what) {
+            assert_media_is_where_members_are(&nodes).await;
         }
         harmed = which(&nodes, what);
         if what.starts_with("kill") {
@@ -65,6 +68,27 @@ async fn call(nodes: [Server; 3], harms: &[&str]) -> Map<String, Value> {
         assert_eq!(saw["told"][user], json!([]), "{saw}");
     }
     saw["after"].as_object().unwrap().clone()
+}
+
+/// Each node has the connections of its own members, and what is published at the second goes to each of the others once.
+async fn assert_media_is_where_members_are(nodes: &[Option<Server>; 3]) {
+    let mut counts = Vec::new();
+    for node in nodes.iter().flatten() {
+        let mut of = Vec::new();
+        for what in ["forwarded_packets", "trunk_packets"] {
+            of.push(
+                node.metric(&format!("roomful_media_total{{what=\"{what}\"}}")).await.unwrap_or_default(),
+            );
+        }
+        assert!(node.metric("roomful_media_connections").await.unwrap_or_default() > 0.0);
+        counts.push(of);
+    }
+    let [[of_cat, ..], [_, sent], [of_ben, ..]] = [&counts[0][..], &counts[1][..], &counts[2][..]] else {
+        panic!("{counts:?}")
+    };
+    assert!(*of_cat > 50.0 && *of_ben > 50.0, "{counts:?}");
+    assert!(*sent >= 0.9 * (of_cat + of_ben), "{counts:?}");
+    assert!(counts[0][1] == 0.0 && counts[2][1] == 0.0, "nothing is published there: {counts:?}");
 }
 
 async fn listed(node: &Server) -> Vec<String> {

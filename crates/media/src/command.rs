@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::slot::Wanted;
 use crate::source::{PeerId, RoomKey, SourceKey, StreamKind};
 
 /// A stream in a publisher's offer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// The m-line's name.
     pub mid: String,
@@ -29,7 +30,7 @@ pub struct Published {
 }
 
 /// A simulcast layer of an offer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedLayer {
     /// Its RID.
     pub rid: String,
@@ -40,7 +41,7 @@ pub struct PublishedLayer {
 }
 
 /// What a viewer wants on an m-line of its offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
     /// The m-line's name.
     pub mid: String,
@@ -51,7 +52,7 @@ pub struct Watched {
 }
 
 /// What was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// For the client's `setRemoteDescription`.
     pub sdp: String,

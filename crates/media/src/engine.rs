@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::command::{Answer, Command, Published, Watched};
 use crate::error::Error;
 use crate::keys::Client;
+use crate::port::datagram_sockets;
 use crate::publisher::Rights;
 use crate::sdp::Offer;
 use crate::shared::{Config, Counters, Event, Order, Shared};
@@ -25,10 +27,10 @@ use crate::{relay, taking, worker};
 /// How long a worker may take over an offer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A running forwarding unit; it stops when this is dropped.
+/// A running forwarding unit; it stops when this is dropped, or told to.
 pub struct Media {
     shared: Arc<Shared>,
-    _stop: watch::Sender<()>,
+    stop: Mutex<Option<watch::Sender<()>>>,
 }
 
 impl Media {
@@ -62,7 +64,12 @@ impl Media {
             shared.turn = Some(Turn::start(udp)?);
             shared.relay = advertise(address);
         }
-        let trunks = config.trunk.as_ref().map(Trunks::open).transpose()?;
+        let trunks = config.trunk.as_ref().map(|trunk| {
+            let (sockets, _) = datagram_sockets(trunk.listen, 1)?;
+            let socket = sockets.into_iter().next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+            Trunks::new(socket, trunk.advertise)
+        });
+        let trunks = trunks.transpose()?;
         let (trunks, trunk_inlets) = trunks.unzip();
         shared.trunks = trunks;
         let shared = Arc::new(shared);
@@ -71,7 +78,12 @@ impl Media {
             trunk::start(inlets, &shared, &stopped)?;
         }
         worker::start(listening, inlets, &shared, &events, &stopped)?;
-        Ok(Self { shared, _stop: stop })
+        Ok(Self { shared, stop: Mutex::new(Some(stop)) })
+    }
+
+    /// Ends all connections and lets go of the ports, in a moment.
+    pub fn stop(&self) {
+        *self.stop.lock() = None;
     }
 
     /// The addresses clients are told: of UDP, and of TCP.
@@ -116,7 +128,7 @@ impl Media {
     ///
     /// # Errors
     /// [`Error::Gone`] without a configuration for them, [`Error::Busy`] when there are too many.
-    pub async fn trunk(&self, words: mpsc::Sender<Vec<u8>>) -> Result<Trunk, Error> {
+    pub async fn trunk(&self, words: mpsc::Sender<String>) -> Result<Trunk, Error> {
         Trunk::open(&self.shared, words).await
     }
 

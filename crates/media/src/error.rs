@@ -1,7 +1,7 @@
 //! What can go wrong, in words for whoever called.
 
 /// Why the forwarding unit refused something. It changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum Error {
     /// The offer is no SDP that can be answered.
     #[error("the offer cannot be answered: {0}")]

@@ -17,7 +17,7 @@ use str0m::crypto::{CryptoError, from_feature_flags};
 use crate::dtls::Dtls;
 
 /// What a client is, as far as it matters for its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Client {
     /// A browser, or what is built on its WebRTC.
     Browser,

@@ -44,7 +44,7 @@ const FEWEST_OF_UPLINK: f64 = 100.0;
 const LOSSY_UPLINK: f64 = 0.02;
 
 /// Who may send what, by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Rights {
     /// The microphone.
     pub audio: bool,

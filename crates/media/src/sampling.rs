@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::source::{PeerId, StreamKind};
 
 /// How often a sample is taken of each stream.
@@ -12,7 +14,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// One stream of one connection in the last two seconds. What nothing came or went of is not sampled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// Whose connection.
     pub peer: PeerId,

@@ -683,7 +683,7 @@ impl Shard {
             }
         };
         if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit || reason.is_some() {
-            self.events.push(Event::Lost(peer.id, reason));
+            self.events.push(Event::Lost(peer.id, reason.map(Into::into)));
             self.put_back(at, peer);
             self.remove(at);
             return;

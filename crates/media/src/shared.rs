@@ -1,5 +1,6 @@
 //! What the workers share: the way to each, where connections are, what has been counted, and what happens to connections.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
 use str0m::config::DtlsCert;
 use tokio::sync::{Notify, mpsc};
 
@@ -46,12 +48,12 @@ pub struct Config {
 }
 
 /// What happens to connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// ICE and DTLS are done.
     Connected(PeerId),
     /// Nothing is heard any more, or the client closed it, or it never came about; or there is a reason to be told. It is gone.
-    Lost(PeerId, Option<&'static str>),
+    Lost(PeerId, Option<Cow<'static, str>>),
     /// What is wanted of a stream of that connection that is published dynamically: each layer by its RID ("" without
     /// simulcast).
     Wanted(PeerId, StreamKind, Vec<(String, bool)>),
@@ -65,6 +67,31 @@ pub enum Event {
     Watching(PeerId, Vec<(SourceKey, Showing)>),
     /// A viewer's link is not what it was.
     Link(PeerId, Link),
+}
+
+impl Event {
+    /// The same where connections have other names; of one that has none it is left out.
+    #[must_use]
+    pub fn renamed(self, name: impl Fn(PeerId) -> Option<PeerId>) -> Option<Self> {
+        Some(match self {
+            Self::Connected(peer) => Self::Connected(name(peer)?),
+            Self::Lost(peer, reason) => Self::Lost(name(peer)?, reason),
+            Self::Wanted(peer, kind, layers) => Self::Wanted(name(peer)?, kind, layers),
+            Self::Levels(levels) => Self::Levels(levels),
+            Self::Samples(samples) => {
+                let renamed = samples.into_iter();
+                let renamed =
+                    renamed.filter_map(|sample| Some(Sample { peer: name(sample.peer)?, ..sample }));
+                Self::Samples(renamed.collect())
+            }
+            Self::Received(received) => {
+                let renamed = received.into_iter();
+                Self::Received(renamed.filter_map(|(peer, pictures)| Some((name(peer)?, pictures))).collect())
+            }
+            Self::Watching(peer, pictures) => Self::Watching(name(peer)?, pictures),
+            Self::Link(peer, link) => Self::Link(name(peer)?, link),
+        })
+    }
 }
 
 /// What has been counted since the start.

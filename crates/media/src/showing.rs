@@ -1,7 +1,9 @@
 //! How pictures are shown.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a picture does not move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pause {
     /// The viewer's link has no room for it.
     Network,
@@ -12,7 +14,7 @@ pub enum Pause {
 }
 
 /// How a picture that is watched is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Showing {
     /// It moves, at that height; 0 when nobody said.
     Playing(u32),

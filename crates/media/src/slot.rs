@@ -48,7 +48,7 @@ pub(crate) struct Extensions {
 }
 
 /// What a viewer wants of a video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Wanted {
     /// The height it is shown at, in pixels: no layer above that is sent.
     pub max_height: u32,

@@ -19,15 +19,15 @@ use crate::speakers::{Place, Speakers};
 pub(crate) const SOUNDS: usize = 16;
 
 /// A room, as the server numbers it. A room destroyed and created again has another number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RoomKey(pub u64);
 
 /// One connection of the forwarding unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PeerId(pub u64);
 
 /// What a stream carries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StreamKind {
     /// The microphone.
     #[default]
@@ -49,7 +49,7 @@ impl StreamKind {
 }
 
 /// The name of a source.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceKey {
     /// The room.
     pub room: RoomKey,

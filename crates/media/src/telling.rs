@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::showing::{Pause, Showing};
 use crate::slot::Slot;
 use crate::source::SourceKey;
@@ -15,7 +17,7 @@ const CHANGE: f64 = 0.2;
 const LOSS_CHANGE: f64 = 0.02;
 
 /// What a viewer's link is like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// What it carries, in bits a second.
     pub bits: u32,

@@ -157,8 +157,8 @@ impl End {
     }
 
     /// The next word to be said.
-    fn next_word(&mut self) -> Option<Vec<u8>> {
-        serde_json::to_vec(&self.words.pop_front()?).ok()
+    fn next_word(&mut self) -> Option<String> {
+        serde_json::to_string(&self.words.pop_front()?).ok()
     }
 
     fn has_words(&self) -> bool {
@@ -333,8 +333,10 @@ impl End {
     // Words and time
 
     /// Takes a word of the other node. `None` for one that makes no sense, after which none will.
-    fn hear(&mut self, word: &[u8], now: Instant, out: &mut Outbox) -> Option<()> {
-        match serde_json::from_slice(word).ok()? {
+    fn hear(&mut self, word: &str, now: Instant, out: &mut Outbox) -> Option<()> {
+        match serde_json::from_str(word).ok()? {
+            // Said twice, one number could seal two texts.
+            Word::Hello { .. } if self.other.is_some() => return None,
             Word::Hello { at, trunk, key } => {
                 let material: [u8; NODE_MATERIAL] = key.try_into().ok()?;
                 let open = OpenRtp::new(&Keys::of_node(&material))?;

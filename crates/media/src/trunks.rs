@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use crate::port::datagram_sockets;
 use crate::source::{Packet, Source};
 
 /// The most trunks a node has: it counts them with its workers.
@@ -33,9 +32,9 @@ pub struct TrunkConfig {
 /// What the thread is told. Trunks are numbered with the workers, after them.
 pub(crate) enum Order {
     /// One begins; what it says goes there.
-    Open { index: usize, words: mpsc::Sender<Vec<u8>> },
+    Open { index: usize, words: mpsc::Sender<String> },
     /// The other node says something.
-    Hear { index: usize, word: Vec<u8> },
+    Hear { index: usize, word: String },
     /// It ends.
     Close { index: usize },
     /// A viewer here needs a keyframe of a source that comes by it.
@@ -64,9 +63,9 @@ pub(crate) struct Inlets {
 }
 
 impl Trunks {
-    pub(crate) fn open(config: &TrunkConfig) -> io::Result<(Self, Inlets)> {
-        let (mut sockets, address) = datagram_sockets(config.listen, 1)?;
-        let socket = sockets.pop().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    /// Those of a socket, which others reach at that address of this machine.
+    pub(crate) fn new(socket: std::net::UdpSocket, advertise: IpAddr) -> io::Result<(Self, Inlets)> {
+        let port = socket.local_addr()?.port();
         let (packets, packet_inlet) = mpsc::channel(PACKETS);
         let (orders, order_inlet) = mpsc::channel(ORDERS);
         let trunks = Self {
@@ -74,7 +73,7 @@ impl Trunks {
             orders,
             changed: Mutex::default(),
             wake: Notify::new(),
-            at: SocketAddr::new(config.advertise, address.port()),
+            at: SocketAddr::new(advertise, port),
             used: Mutex::default(),
         };
         Ok((trunks, Inlets { socket, packets: packet_inlet, orders: order_inlet }))

@@ -137,6 +137,9 @@ settings! {
              ports on, or any port where that is taken.";
         advertise: Option<SocketAddr> = None, address_or_none(),
             "Where the other nodes reach that, where it is not the address at which this one listens; port 0 is the same port.";
+        media: Option<SocketAddr> = None, address_or_none(),
+            "Where the sound and pictures of other nodes' members come in (UDP). \"\" is any port of cluster.listen's address. Other \
+             nodes reach it at the address of cluster.advertise.";
         client_url: String = String::new(), text(),
             "Where clients reach this node, as \"https://one.live.example.org\": what clients of other nodes are told, to go to \
              when theirs is gone. \"\" is the address of server.listen, unless that is 0.0.0.0.";
@@ -444,7 +447,7 @@ impl Config {
             bail!("webhooks.events: {unknown}");
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.media.unit(any)?;
+        self.media.unit(any, None)?;
         if self.media.turn_secret.is_empty() && self.media.ice_urls.iter().any(|url| url.starts_with("turn"))
         {
             bail!(
@@ -484,6 +487,7 @@ impl Config {
             ("cluster.secret_file", "cluster.url", is_node || cluster.secret_file.is_none()),
             ("cluster.listen", "cluster.url", is_node || cluster.listen.is_none()),
             ("cluster.advertise", "cluster.url", is_node || cluster.advertise.is_none()),
+            ("cluster.media", "cluster.url", is_node || cluster.media.is_none()),
             ("cluster.client_url", "cluster.url", is_node || cluster.client_url.is_empty()),
             ("cluster.lease", "cluster.url", is_node || cluster.lease == Cluster::default().lease),
             ("webhooks.events", "webhooks.url", receives || webhooks.events.is_empty()),
@@ -568,8 +572,12 @@ impl Webhooks {
 }
 
 impl Media {
-    /// What the forwarding unit is told, beside a server at `listen`.
-    pub(crate) fn unit(&self, listen: SocketAddr) -> anyhow::Result<media::Config> {
+    /// What the forwarding unit is told, beside a server at `listen`, and where other nodes reach it.
+    pub(crate) fn unit(
+        &self,
+        listen: SocketAddr,
+        trunk: Option<media::TrunkConfig>,
+    ) -> anyhow::Result<media::Config> {
         let udp = self.udp.unwrap_or(listen);
         let after = SocketAddr::new(udp.ip(), if udp.port() == 0 { 0 } else { udp.port().wrapping_add(1) });
         let tcp = match self.tcp {
@@ -587,7 +595,7 @@ impl Media {
         });
         let advertised: Vec<_> = advertised.collect();
         let advertises_own = advertised.len() < self.advertise.len() || advertised.is_empty();
-        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, trunk: None, workers: self.workers })
+        Ok(media::Config { udp, tcp, advertised, advertises_own, turn, trunk, workers: self.workers })
     }
 }
 
@@ -797,7 +805,7 @@ mod tests {
             ("[media]\nadvertise = ['auto', '203.0.113.5']", true, 1),
             ("[media]\nadvertise = ['203.0.113.5', '2001:db8::5']", false, 2),
         ] {
-            let unit = load(text, &[]).unwrap().media.unit(([0, 0, 0, 0], 8480).into()).unwrap();
+            let unit = load(text, &[]).unwrap().media.unit(([0, 0, 0, 0], 8480).into(), None).unwrap();
 
             assert_eq!((unit.advertises_own, unit.advertised.len()), (own, others), "{text}");
         }

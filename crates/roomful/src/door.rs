@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use media::Media;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::watch;
@@ -30,7 +31,6 @@ use crate::demux::{self, Opened};
 use crate::error::{ApiError, Code};
 use crate::host;
 use crate::lease::UNSURE;
-use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::patience::{Course, Patient};
 use crate::places::Places;
@@ -38,7 +38,7 @@ use crate::rest;
 use crate::rtc;
 use crate::server::{Server, drained};
 use crate::straight::{self, Left};
-use crate::told::{PUTS_FRAMES, Teller};
+use crate::told::{ByNode, PUTS_FRAMES, Teller};
 use crate::workers::Workers;
 
 /// The most bytes a request's head may have, a query of the RTC API's 32 KiB in it; for what is larger hyper answers 431.
@@ -100,7 +100,7 @@ pub(crate) trait Shared: Send + Sync {
     /// True once connections are to end.
     fn ending(&self) -> watch::Receiver<bool>;
     /// Where media that comes on the same port goes, while it is here.
-    fn live(&self) -> Option<Arc<Live>>;
+    fn media(&self) -> Option<Arc<Media>>;
 }
 
 /// Who answers behind a door.
@@ -120,10 +120,10 @@ impl House {
         }
     }
 
-    fn live(&self) -> Option<Arc<Live>> {
+    fn media(&self) -> Option<Arc<Media>> {
         match self {
-            Self::Own(served) => Some(served.server.live.clone()),
-            Self::Shared(shared) => shared.live(),
+            Self::Own(served) => Some(served.server.live.media().clone()),
+            Self::Shared(shared) => shared.media(),
         }
     }
 
@@ -145,9 +145,10 @@ impl Served {
     pub(crate) async fn answer(&self, mut came: Came) -> Response {
         let Self { server, calls, routes, teller } = self;
         if let Some(teller) = teller
-            && came.request.headers_mut().remove(&PUTS_FRAMES).is_some()
+            && let Some(node) = came.request.headers_mut().remove(&PUTS_FRAMES)
+            && let Some(node) = node.to_str().ok().and_then(|node| node.parse().ok())
         {
-            came.request.extensions_mut().insert(teller.clone());
+            came.request.extensions_mut().insert(ByNode { node, teller: teller.clone() });
         }
         let request = &came.request;
         let is_rtc = calls.is_some() && rtc::is_call(request);
@@ -276,8 +277,8 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, hous
             if house.is_plain() {
                 return serve(Patient::new(stream, Some(place)), house, Some(peer)).await;
             }
-            let live = house.live();
-            match demux::open(stream, tls.as_ref(), live.as_deref().map(Live::media)).await {
+            let media = house.media();
+            match demux::open(stream, tls.as_ref(), media.as_deref()).await {
                 Some(Opened::Plain(stream)) => {
                     serve(Patient::new(stream, Some(place)), house, Some(peer)).await
                 }

@@ -2,9 +2,11 @@
 //! it, and counted for all when it has noted many, or somebody looks: the threads take nothing from each other with each
 //! call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use media::Media;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
@@ -98,14 +100,13 @@ impl Metrics {
         }
     }
 
-    /// The page, with the gauges as they are now. A node of several that does not have the records has no `server`.
-    pub(crate) fn render(&self, server: Option<&Server>, places: &Places) -> String {
+    /// The page, with the gauges as they are now.
+    pub(crate) fn render(&self, shown: &Shown, places: &Places) -> String {
         self.noted.iter().for_each(|Noted(noted)| self.count(&mut noted.lock()));
         gauge!("roomful_connections").set(places.taken() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
-        if let Some(server) = server {
-            note_server(server);
-        }
+        shown.server.iter().for_each(|server| note_server(server));
+        shown.media.iter().for_each(|media| note_media(media));
         self.prometheus.render()
     }
 
@@ -122,6 +123,22 @@ impl Metrics {
     }
 }
 
+/// What a page of metrics is about.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// A node of several that does not have the records has none.
+    pub(crate) server: Option<Arc<Server>>,
+    /// The forwarding unit that is here.
+    pub(crate) media: Option<Arc<Media>>,
+}
+
+impl Shown {
+    /// A server's.
+    pub(crate) fn of(server: &Arc<Server>) -> Self {
+        Self { server: Some(server.clone()), media: Some(server.live.media().clone()) }
+    }
+}
+
 fn note_server(server: &Server) {
     let (rooms, members) = server.totals();
     gauge!("roomful_rooms").set(rooms as f64);
@@ -133,7 +150,9 @@ fn note_server(server: &Server) {
     counter!("roomful_history_refused_total").absolute(history.refused);
     counter!("roomful_history_failures_total").absolute(history.failures);
     gauge!("roomful_history_waiting_bytes").set(history.waiting_bytes as f64);
-    let media = server.live.media();
+}
+
+fn note_media(media: &Media) {
     gauge!("roomful_media_connections").set(media.connections() as f64);
     for (what, count) in media.counters().all() {
         counter!("roomful_media_total", "what" => what).absolute(count);

@@ -15,6 +15,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use hyper_util::service::TowerToHyperService;
+use media::{Media, TrunkConfig};
 use rooms::SdkAppId;
 use sha2::{Digest as _, Sha256};
 use store::{OnCommit, Queued, Snapshot, Store as _, Target};
@@ -29,9 +30,9 @@ use crate::first_app::{first_app, print_welcome};
 use crate::keys::Keys;
 use crate::live::{self, Live};
 use crate::logging::Logging;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Shown};
 use crate::places::Places;
-use crate::server::{Around, Server, Term};
+use crate::server::{Around, Part, Server, Term};
 use crate::signals::StopSignals;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
@@ -89,19 +90,16 @@ impl Begun {
     }
 
     /// `/metrics`, of a server while there is one.
-    pub(crate) fn metrics_routes(
-        &self,
-        server: impl Fn() -> Option<Arc<Server>> + Clone + Send + Sync + 'static,
-    ) -> Router {
+    pub(crate) fn metrics_routes(&self, shown: impl Fn() -> Shown + Clone + Send + Sync + 'static) -> Router {
         let (metrics, places) = (self.metrics.clone(), self.places.clone());
-        let show = move || async move { render(&metrics, server().as_deref(), &places) };
+        let show = move || async move { render(&metrics, &shown(), &places) };
         Router::new().route("/metrics", get(show))
     }
 
     /// The same for clients that have its token, where there is one.
     pub(crate) fn metrics_by_token(
         &self,
-        server: impl Fn() -> Option<Arc<Server>> + Clone + Send + Sync + 'static,
+        shown: impl Fn() -> Shown + Clone + Send + Sync + 'static,
     ) -> Router {
         let token: Arc<str> = self.config.metrics.token.as_str().into();
         if token.is_empty() {
@@ -112,7 +110,7 @@ impl Begun {
             if !has_token(&headers, &token) {
                 return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response();
             }
-            render(&metrics, server().as_deref(), &places).into_response()
+            render(&metrics, &shown(), &places).into_response()
         };
         Router::new().route("/metrics", get(show))
     }
@@ -162,7 +160,9 @@ impl Opened {
         let first_app = snapshot.apps.first().cloned();
         let address = listen()?;
         let undelivered = std::mem::take(&mut snapshot.waiting);
-        let (live, happenings) = start_media(config, address)?;
+        let Part { node, trunk } = term.part;
+        let (live, happenings) = start_unit(config, address, trunk, |unit| Live::start(unit, node))?;
+        say_where(live.media());
         live.set_relay_urls(live::relay_urls(config, live.media(), address));
         let chronicle = Chronicle::start(&config.history, history)?;
         let keys = Keys::new(rtc::rates(), config.limits.calls_per_second);
@@ -176,7 +176,7 @@ impl Opened {
     pub(crate) fn serve(&self, begun: &Begun) -> Served {
         let dev = self.first_app.as_ref().filter(|_| begun.is_dev).map(|app| app.sdkappid);
         let shown = self.server.clone();
-        let metrics = begun.metrics_by_token(move || Some(shown.clone()));
+        let metrics = begun.metrics_by_token(move || Shown::of(&shown));
         self.serve_with(Some(begun.metrics.clone()), routes(self.server.clone(), dev).merge(metrics))
     }
 
@@ -241,7 +241,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let server = opened.server.clone();
 
     let shown = server.clone();
-    let metrics_routes = begun.metrics_routes(move || Some(shown.clone()));
+    let metrics_routes = begun.metrics_routes(move || Shown::of(&shown));
     let about = control::About { listen: address, is_tls: begun.tls.is_some() };
     let control_routes = control::routes(server.clone(), about).merge(metrics_routes.clone());
     let control_socket = control::bind(&folder)?;
@@ -291,8 +291,13 @@ async fn retell(server: Arc<Server>) {
 
 /// Starts the forwarding unit beside a server at `address`. Ports that nobody asked for may be any, when the usual ones
 /// are taken.
-fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live>, live::Happenings)> {
-    let usual = config.media.unit(address)?;
+pub(crate) fn start_unit<T>(
+    config: &Config,
+    address: SocketAddr,
+    trunk: Option<TrunkConfig>,
+    start: impl Fn(&media::Config) -> std::io::Result<T>,
+) -> anyhow::Result<T> {
+    let usual = config.media.unit(address, trunk)?;
     let any = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
     let mut tries = vec![usual.clone()];
     let mut next = usual.clone();
@@ -310,19 +315,12 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
     }
     let mut trouble = None;
     for unit in &tries {
-        match Live::start(unit) {
+        match start(unit) {
             Ok(started) => {
-                let (udp, tcp) = started.0.media().addresses();
-                let turn_udp = started.0.media().relay_addresses();
                 if *unit != usual {
                     tracing::warn!(
-                        ?udp,
-                        ?tcp,
-                        ?turn_udp,
                         "the usual media ports are taken; set media.udp, media.tcp and media.turn_udp"
                     );
-                } else {
-                    tracing::info!(?udp, ?tcp, ?turn_udp, "media");
                 }
                 return Ok(started);
             }
@@ -334,6 +332,12 @@ fn start_media(config: &Config, address: SocketAddr) -> anyhow::Result<(Arc<Live
         "cannot listen for media on UDP {}, TCP {:?} and, for TURN, UDP {:?}; set media.udp, media.tcp and media.turn_udp",
         usual.udp, usual.tcp, usual.turn
     )))
+}
+
+/// Says where clients' sound and pictures come and go.
+pub(crate) fn say_where(media: &Media) {
+    let ((udp, tcp), turn_udp) = (media.addresses(), media.relay_addresses());
+    tracing::info!(?udp, ?tcp, ?turn_udp, "media");
 }
 
 /// With the app for which the development sign-in is, if there is one.
@@ -375,8 +379,8 @@ pub(crate) fn fixed_routes(is_dev: bool) -> Router {
         .merge(sdk::routes())
 }
 
-fn render(metrics: &Metrics, server: Option<&Server>, places: &Places) -> impl IntoResponse + use<> {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render(server, places))
+fn render(metrics: &Metrics, shown: &Shown, places: &Places) -> impl IntoResponse + use<> {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render(shown, places))
 }
 
 /// Whether a request has the bearer token. Digests are compared, so that the time it takes says nothing of the token.

@@ -5,6 +5,7 @@
 //! be in the machine's order (the connection that is attached, the row in the store) is done under it; all else that follows
 //! is handed back, to be carried out without.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use crate::limit::RateLimit;
 use crate::locks::{self, Last};
 use crate::quota::Quota;
 use crate::tenant::Tenant;
+use crate::told::Node;
 use crate::wire;
 
 /// When the session of something without a UserSig of its own ends.
@@ -167,6 +169,8 @@ pub(crate) struct Session {
     data_limit: OnceLock<Box<RateLimit>>,
     /// The same of what it reports.
     report_limit: OnceLock<Box<RateLimit>>,
+    /// By which node its connection comes; 0 where it comes here.
+    node: AtomicI64,
 }
 
 struct State {
@@ -225,6 +229,7 @@ impl Session {
             state,
             data_limit: OnceLock::new(),
             report_limit: OnceLock::new(),
+            node: AtomicI64::new(0),
         })
     }
 
@@ -240,6 +245,16 @@ impl Session {
     /// With what it came.
     pub(crate) fn client(&self) -> Arc<Client> {
         self.state().machine.client().clone()
+    }
+
+    /// Its connection comes by that node, or here.
+    pub(crate) fn set_node(&self, node: Option<Node>) {
+        self.node.store(node.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// By which node its connection came last, where that was another.
+    pub(crate) fn node(&self) -> Option<Node> {
+        Some(self.node.load(Ordering::Relaxed)).filter(|node| *node != 0)
     }
 
     /// Whether it may send data once more.

@@ -14,7 +14,10 @@ use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
-/// In a request that another node carries: that node puts frames in the place of their numbers.
+/// A node of several, by the number of its run.
+pub(crate) type Node = i64;
+
+/// In a request that another node carries, which it names: that node puts frames in the place of their numbers.
 pub(crate) const PUTS_FRAMES: HeaderName = HeaderName::from_static("roomful-puts-frames");
 
 /// The longest frame that another node may be told once; no frame of ours is nearly as long.
@@ -171,6 +174,13 @@ impl Heard {
         let frame = at.and_then(|at| kept.frames.get(at));
         (frame.is_some() || at.is_none() || kept.is_over).then(|| frame.cloned())
     }
+}
+
+/// How a request came here: by that node, whose members are told by its teller.
+#[derive(Clone)]
+pub(crate) struct ByNode {
+    pub(crate) node: Node,
+    pub(crate) teller: Arc<Teller>,
 }
 
 /// A stream of frames that is not one.

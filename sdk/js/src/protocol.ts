@@ -798,7 +798,7 @@ export interface Commands {
       ResumeToken: string;
       /** The rooms that the session is in. */
       Rooms: string[];
-      /** Another after each start of the server. */
+      /** Of where the media of a session is: another after each start of the server, and at each node of several. */
       ServerId: string;
       ServerTime: number;
       SessionId: string;

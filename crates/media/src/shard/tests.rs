@@ -459,7 +459,7 @@ fn a_viewer_without_the_codec_is_told_or_ended() {
             .map(|(source, showing)| (source.kind, showing))
             .collect();
         assert_eq!(told, [(StreamKind::Main, Showing::Paused(Pause::Codec))]);
-        let ended = world.shard.events.contains(&Event::Lost(peer, Some(UNTAKEN)));
+        let ended = world.shard.events.contains(&Event::Lost(peer, Some(UNTAKEN.into())));
         assert_eq!(ended, client == keys::Client::Other);
     }
 }

@@ -28,7 +28,7 @@ pub struct Trunk {
 impl Trunk {
     /// Opens one. What it has to say comes out of the other end of `words`, whole words in order, and has to get to the other node's
     /// [`Self::hear`] so; when nobody reads there any more it is of no use.
-    pub(crate) async fn open(shared: &Arc<Shared>, words: mpsc::Sender<Vec<u8>>) -> Result<Self, Error> {
+    pub(crate) async fn open(shared: &Arc<Shared>, words: mpsc::Sender<String>) -> Result<Self, Error> {
         let trunks = shared.trunks.as_ref().ok_or(Error::Gone)?;
         let index = shared.queues.len() + trunks.begin().ok_or(Error::Busy)?;
         trunks.orders.send(Order::Open { index, words }).await.map_err(|_| Error::Gone)?;
@@ -39,7 +39,7 @@ impl Trunk {
     ///
     /// # Errors
     /// [`Error::Gone`]
-    pub async fn hear(&self, word: Vec<u8>) -> Result<(), Error> {
+    pub async fn hear(&self, word: String) -> Result<(), Error> {
         let trunks = self.shared.trunks.as_ref().ok_or(Error::Gone)?;
         trunks.orders.send(Order::Hear { index: self.index, word }).await.map_err(|_| Error::Gone)
     }
@@ -83,7 +83,7 @@ pub(crate) fn start(inlets: Inlets, shared: &Arc<Shared>, stopped: &watch::Recei
 
 struct Open {
     end: End,
-    words: mpsc::Sender<Vec<u8>>,
+    words: mpsc::Sender<String>,
 }
 
 impl Open {

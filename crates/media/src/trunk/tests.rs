@@ -11,7 +11,7 @@ use super::*;
 use crate::payload::{CodecKey, Picture};
 use crate::shared::Inlets;
 use crate::source::{RoomKey, SourceKey, StreamKind};
-use crate::trunks::{TrunkConfig, Trunks};
+use crate::trunks::Trunks;
 
 struct Node {
     shared: Arc<Shared>,
@@ -23,9 +23,8 @@ struct Node {
 impl Node {
     fn new(workers: usize, now: Instant) -> Self {
         let (mut shared, inlets) = Shared::new(workers, Vec::new(), Vec::new()).unwrap();
-        let address = Ipv4Addr::LOCALHOST.into();
-        let config = TrunkConfig { listen: (Ipv4Addr::LOCALHOST, 0).into(), advertise: address };
-        shared.trunks = Some(Trunks::open(&config).unwrap().0);
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        shared.trunks = Some(Trunks::new(socket, Ipv4Addr::LOCALHOST.into()).unwrap().0);
         let shared = Arc::new(shared);
         let material = std::array::from_fn(|at| (at * workers) as u8);
         let end = End::new(workers, shared.clone(), &material, now).unwrap();
@@ -339,9 +338,9 @@ fn what_nobody_sealed_is_not_taken() {
         world.other.end.take_datagram(&sealed, world.now);
     }
     assert_eq!(world.other.came(0).len(), 1, "it came again");
-    for word in [&b"{}"[..], b"[1]", br#"{"word":"hello","at":"127.0.0.1:1","trunk":1,"key":[1,2]}"#] {
+    for word in ["{}", "[1]", r#"{"word":"hello","at":"127.0.0.1:1","trunk":1,"key":[1,2]}"#] {
         assert_eq!(world.other.end.hear(word, world.now, &mut Outbox::default()), None);
     }
-    let unknown = br#"{"word":"sing","song":"a"}"#;
+    let unknown = r#"{"word":"sing","song":"a"}"#;
     assert_eq!(world.other.end.hear(unknown, world.now, &mut Outbox::default()), Some(()));
 }

@@ -276,7 +276,7 @@ fn ports(config: &Config, findings: &mut Findings) {
     let tcp = |address: SocketAddr| TcpListener::bind(address).map(drop);
     let udp = |address: SocketAddr| UdpSocket::bind(address).map(drop);
     check("TCP", listen, "server.listen (--listen)", tcp(listen));
-    if let Ok(unit) = config.media.unit(listen) {
+    if let Ok(unit) = config.media.unit(listen, None) {
         check("UDP for media", unit.udp, "media.udp", udp(unit.udp));
         if let Some(address) = unit.tcp {
             check("TCP for media", address, "media.tcp", tcp(address));
@@ -326,7 +326,7 @@ fn here(address: SocketAddr) -> SocketAddr {
 
 /// Whether clients elsewhere are told an address that they can reach.
 fn addresses(config: &Config, findings: &mut Findings) {
-    let Ok(unit) = config.media.unit(config.server.listen) else { return };
+    let Ok(unit) = config.media.unit(config.server.listen, None) else { return };
     let others: Vec<String> = unit.advertised.iter().map(ToString::to_string).collect();
     if unit.udp.ip().is_loopback() && others.is_empty() {
         findings.doubtful(

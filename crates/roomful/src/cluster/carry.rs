@@ -18,7 +18,7 @@ use super::mesh::Stream;
 use crate::door::{Came, Counted, Response};
 use crate::patience::Course;
 use crate::server::drained;
-use crate::told::{Heard, Numbers, PUTS_FRAMES};
+use crate::told::{Heard, Node, Numbers, PUTS_FRAMES};
 
 /// How much of a conversation is read at once, each way.
 const BUFFER: usize = 8 << 10;
@@ -26,12 +26,13 @@ const BUFFER: usize = 8 << 10;
 /// How long the two sides of a conversation may take to end.
 const END: Duration = Duration::from_secs(5);
 
-/// Sends a request over a stream that waits for it.
+/// Sends a request over a stream that waits for it, from the node `me`.
 ///
 /// # Errors
 /// When the other side has not answered: nobody knows what has become of it.
 pub(super) async fn carry(
     (stream, heard): (Stream, Arc<Heard>),
+    me: Node,
     came: Came,
     ending: watch::Receiver<bool>,
 ) -> anyhow::Result<Response> {
@@ -43,7 +44,7 @@ pub(super) async fn carry(
         request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static(""));
     }
     // Said by this node alone, whatever a client says.
-    request.headers_mut().insert(PUTS_FRAMES, HeaderValue::from_static("yes"));
+    request.headers_mut().insert(PUTS_FRAMES, HeaderValue::from(me));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     let mut response = sender.send_request(request).await?;

@@ -10,6 +10,7 @@ use axum::Router;
 use cluster::Input;
 use http_body_util::Either;
 use hyper_util::service::TowerToHyperService;
+use media::Media;
 use parking_lot::RwLock;
 use store::{Cluster, Known};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -17,13 +18,15 @@ use tokio::time::{Instant, sleep};
 
 use super::carry::carry;
 use super::mesh::{Asked, Mesh, Unreached, Whose};
+use super::units::Lender;
 use crate::door::{Came, Counted, House, Peer, Response, Served, Shared, by_routes, serve, unsure};
 use crate::host;
 use crate::lease::Lease;
-use crate::live::Live;
+use crate::metrics::Shown;
 use crate::patience::Patient;
 use crate::rtc;
 use crate::server::Server;
+use crate::told::Node;
 
 /// How long a request waits for somebody to have the records: as long as it takes to find out that a node is gone, and to take
 /// over from it.
@@ -67,6 +70,7 @@ pub(super) struct Joined {
     pub(super) cluster: watch::Receiver<Cluster>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) mesh: Arc<Mesh>,
+    pub(super) lender: Arc<Lender>,
 }
 
 /// A node's door.
@@ -200,6 +204,17 @@ impl Front {
         self.here.read().as_ref().map(|here| here.clients.server.clone())
     }
 
+    /// What its metrics are about.
+    pub(super) fn shown(&self) -> Shown {
+        Shown { server: self.server(), media: self.media_here() }
+    }
+
+    /// The forwarding unit that is in use here.
+    fn media_here(&self) -> Option<Arc<Media>> {
+        let own = self.server().map(|server| server.live.media().clone());
+        own.or_else(|| self.joined.get()?.lender.media())
+    }
+
     /// How many connections of members came in here.
     pub(super) fn sessions(&self) -> u64 {
         self.sessions.load(Ordering::Relaxed)
@@ -256,7 +271,7 @@ impl Front {
                 match joined.mesh.open(&owner, whose).await {
                     Ok(there) => {
                         drop(place);
-                        let carried = carry(there, came, self.emptying.subscribe()).await;
+                        let carried = carry(there, joined.me, came, self.emptying.subscribe()).await;
                         return carried.unwrap_or_else(|error| {
                             tracing::info!(
                                 node = owner.id,
@@ -308,12 +323,21 @@ impl Front {
         }
     }
 
+    /// Lends the unit to the node that has the records.
+    async fn lend(&self, to: Node, asked: Asked) {
+        let joined = self.joined.get().filter(|joined| joined.cluster.borrow().view.owner == to);
+        let Some(joined) = joined.filter(|_| !self.is_here()) else { return asked.refuse() };
+        let Some(stream) = asked.go_on().await else { return };
+        joined.lender.lend(to, stream, joined.cluster.clone()).await;
+    }
+
     /// Takes what another node has for this one.
     pub(super) async fn take(self: Arc<Self>, mut asked: Asked) {
         let Some(whose) = asked.whose().await else { return };
         let (way, peer) = match whose {
             Whose::Client(address) => (Way::Client, Some(Peer(address))),
             Whose::Operator => (Way::Operator, None),
+            Whose::Unit(node) => return self.lend(node, asked).await,
         };
         let since = Instant::now();
         let served = loop {
@@ -364,8 +388,8 @@ impl Shared for Front {
         self.ending.subscribe()
     }
 
-    fn live(&self) -> Option<Arc<Live>> {
-        self.here.read().as_ref().map(|here| here.clients.server.live.clone())
+    fn media(&self) -> Option<Arc<Media>> {
+        self.media_here()
     }
 }
 
@@ -380,7 +404,7 @@ impl Shared for OfOperator {
         self.0.ending()
     }
 
-    fn live(&self) -> Option<Arc<Live>> {
+    fn media(&self) -> Option<Arc<Media>> {
         None
     }
 }
@@ -399,7 +423,7 @@ impl Shared for Of {
         self.ending.clone()
     }
 
-    fn live(&self) -> Option<Arc<Live>> {
+    fn media(&self) -> Option<Arc<Media>> {
         None
     }
 }

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::certificate::{Papers, name};
-use crate::told::{Heard, LONGEST, Teller};
+use crate::told::{Heard, LONGEST, Node, Teller};
 
 /// How long the other side may say nothing.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -60,10 +60,13 @@ pub(super) enum Whose {
     Client(IpAddr),
     /// By the control socket of the node.
     Operator,
+    /// It is no request: the node of that run, which has the records, wants the use of this one's forwarding unit.
+    Unit(Node),
 }
 
 const OF_CLIENT: u8 = 1;
 const OF_OPERATOR: u8 = 2;
+const OF_UNIT: u8 = 3;
 
 /// The length of what a stream begins with: whose, and an address.
 const OPENING: usize = 17;
@@ -74,6 +77,7 @@ impl Whose {
             Self::Client(IpAddr::V4(address)) => (OF_CLIENT, address.to_ipv6_mapped()),
             Self::Client(IpAddr::V6(address)) => (OF_CLIENT, address),
             Self::Operator => (OF_OPERATOR, Ipv6Addr::UNSPECIFIED),
+            Self::Unit(node) => (OF_UNIT, Ipv6Addr::from_bits(u128::from(node.cast_unsigned()))),
         };
         let mut bytes = [kind; OPENING];
         for (byte, of_address) in bytes.iter_mut().skip(1).zip(address.octets()) {
@@ -87,6 +91,7 @@ impl Whose {
         match kind {
             OF_CLIENT => Some(Self::Client(IpAddr::from(address).to_canonical())),
             OF_OPERATOR => Some(Self::Operator),
+            OF_UNIT => Some(Self::Unit((u128::from_be_bytes(address) as u64).cast_signed())),
             _ => None,
         }
     }
@@ -326,6 +331,7 @@ mod tests {
     fn a_stream_says_whose_it_is() {
         for whose in [
             Whose::Operator,
+            Whose::Unit(7_000_000_000),
             Whose::Client(IpAddr::from([192, 0, 2, 7])),
             Whose::Client("2001:db8::7".parse().unwrap()),
         ] {

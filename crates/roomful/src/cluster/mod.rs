@@ -3,7 +3,8 @@
 //!
 //! `drive.rs` asks the database what `cluster::Node` wants to know, on a thread of its own; `run.rs` carries out what that decides;
 //! `front.rs` is who answers at the door; `mesh.rs` is how nodes talk, `certificate.rs` who may; `carry.rs` is one request on its
-//! way to another node; `status.rs` what the command line is told.
+//! way to another node; `status.rs` what the command line is
+//! told; `units.rs` has clients' media where they are connected.
 
 mod carry;
 mod certificate;
@@ -13,6 +14,7 @@ mod mesh;
 mod run;
 mod settings;
 mod status;
+mod units;
 
 pub(crate) use run::run;
 pub(crate) use settings::fresh_secret;

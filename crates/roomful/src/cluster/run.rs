@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::{Input, Why};
+use media::TrunkConfig;
 use store::{Identity, Membership, Place, Postgres, Said, Standing};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,6 +24,7 @@ use super::front::{Front, Here, Joined};
 use super::mesh::{self, Mesh};
 use super::settings::Settings;
 use super::status;
+use super::units::{Lender, borrow_all};
 use crate::config::Config;
 use crate::control;
 use crate::door::{Door, House, accept, accept_control};
@@ -31,7 +33,7 @@ use crate::lease::{Lease, running};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::serve::{Begun, Opened, end_at_once};
-use crate::server::Term;
+use crate::server::{Part, Term};
 use crate::signals::StopSignals;
 use crate::wire;
 use crate::workers::Workers;
@@ -90,7 +92,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     if let Some(listener) = metrics_listener {
         let routes = begun.metrics_routes({
             let front = front.clone();
-            move || front.server()
+            move || front.shown()
         });
         listeners.push(tokio::spawn(accept(listener, None, front.of(routes), door)));
     }
@@ -129,7 +131,14 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     );
     let facts = Facts { said, rooms: rooms.clone(), sessions };
     let mut driver = Driver::start(membership, facts, is_draining, lease.clone())?;
+    let trunk = TrunkConfig {
+        listen: settings.media.unwrap_or_else(|| SocketAddr::new(bound.ip(), 0)),
+        advertise: advertise.ip(),
+    };
+    let part = Part { node: generation, trunk: Some(trunk) };
+    let lender = Arc::new(Lender::new(begun.clone(), address, part));
     front.join(Joined {
+        lender: lender.clone(),
         me: generation,
         cluster: driver.cluster.clone(),
         inputs: driver.inputs(),
@@ -149,6 +158,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
 
     let standing = Standing::default();
     let mut opened: Option<(Opened, Vec<JoinHandle<()>>)> = None;
+    let mut _own_unit = None;
     let end = loop {
         let told = tokio::select! {
             () = stop.next() => break End::Stopped,
@@ -161,7 +171,8 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
                 let target = &settings.target;
                 let open =
                     |on_commit| Ok(Postgres::open_claimed(target, generation, standing.clone(), on_commit)?);
-                let term = Term { lease: lease.clone(), ..Term::default() };
+                let term = Term { lease: lease.clone(), part, ..Term::default() };
+                _own_unit = lender.keep().await;
                 match Opened::open(&begun, Some(target), open, || Ok(address), term).await {
                     Ok(mut records) => {
                         *records.server.addresses.write() = front.addresses();
@@ -169,7 +180,10 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
                         let about = control::About { listen: address, is_tls: begun.tls.is_some() };
                         let routes = control::routes(records.server.clone(), about);
                         let operator = records.serve_with(Some(begun.metrics.clone()), routes);
-                        let tasks = records.start();
+                        let mut tasks = records.start();
+                        let live = records.server.live.clone();
+                        let borrowing = borrow_all(generation, driver.cluster.clone(), mesh.clone(), live);
+                        tasks.push(tokio::spawn(borrowing));
                         front.set_here(Some(Here { clients, operator }));
                         opened = Some((records, tasks));
                         driver.inputs().send(Input::Opened).await.context("the node's thread is gone")?;
@@ -182,6 +196,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
                     }
                     Err(error) => {
                         tracing::error!(error = format!("{error:#}"), "the records cannot be opened");
+                        _own_unit = None;
                         driver.say(Input::NotOpened);
                     }
                 }

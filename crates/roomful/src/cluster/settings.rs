@@ -28,6 +28,8 @@ pub(super) struct Settings {
     pub(super) is_listen_said: bool,
     /// Where others reach that; the port is that of the mesh where it is 0.
     pub(super) advertise: Option<SocketAddr>,
+    /// Where the media of other nodes comes in.
+    pub(super) media: Option<SocketAddr>,
     /// Where clients reach it.
     pub(super) clients: String,
 }
@@ -57,6 +59,7 @@ impl Settings {
             listen: mesh,
             is_listen_said: cluster.listen.is_some(),
             advertise: cluster.advertise,
+            media: cluster.media,
             clients,
         })
     }

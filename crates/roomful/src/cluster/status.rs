@@ -14,11 +14,11 @@ use crate::serve::{Begun, fixed_routes};
 
 /// What a node answers by itself: `front` is who else may.
 pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About) -> Own {
-    let server = {
+    let shown = {
         let front = front.clone();
-        move || front.server()
+        move || front.shown()
     };
-    let metrics = begun.metrics_routes(server.clone());
+    let metrics = begun.metrics_routes(shown.clone());
     let ready = {
         let front = front.clone();
         move || async move {
@@ -29,7 +29,7 @@ pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About) -> Own {
         }
     };
     let clients =
-        fixed_routes(begun.is_dev).route("/readyz", get(ready)).merge(begun.metrics_by_token(server));
+        fixed_routes(begun.is_dev).route("/readyz", get(ready)).merge(begun.metrics_by_token(shown));
     let shown = front.clone();
     let show = move || async move { Json(state(&shown)) };
     let emptied = front.clone();

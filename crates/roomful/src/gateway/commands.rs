@@ -25,6 +25,7 @@ use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id}
 use crate::server::Server;
 use crate::session::{Attached, Closer, ResumeToken, Session, token_hash};
 use crate::terminal;
+use crate::told::Node;
 use crate::wire;
 
 /// An answer: at once, or when something else has been waited for (the disk, a webhook).
@@ -97,7 +98,7 @@ pub(super) async fn log_in(
     server: &Arc<Server>,
     text: &str,
     closer: &Arc<Closer>,
-    client: &Client,
+    (client, node): (&Client, Option<Node>),
 ) -> (Answered, Option<Member>) {
     let request = match Request::parse(text) {
         Ok(request) => request,
@@ -110,12 +111,13 @@ pub(super) async fn log_in(
     match begin(server, request.body, closer, client).await {
         Err(error) => (reply(request.id, "login", Err(error)), None),
         Ok((member, token, rooms)) => {
+            member.session.set_node(node);
             let response = to_json(&LoggedIn {
                 session_id: format!("{:016x}", member.session.id.0),
                 resume_token: token.text,
                 server_time: clock::now().unix_millis(),
                 ping_interval: server.config.presence.ping_interval.as_millis() as u64,
-                server_id: &server.live.server_id,
+                server_id: server.live.id_at(node),
                 rooms: rooms.iter().map(RoomId::to_string).collect(),
                 addresses: server.addresses.read().clone(),
             });
@@ -126,15 +128,15 @@ pub(super) async fn log_in(
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct LoggedIn<'a> {
+struct LoggedIn {
     session_id: String,
     /// Works once.
     resume_token: String,
     server_time: u64,
     /// Milliseconds.
     ping_interval: u64,
-    /// Another after each start of the server.
-    server_id: &'a str,
+    /// Of where the media of a session is: another after each start of the server, and at each node of several.
+    server_id: String,
     /// The rooms that the session is in.
     rooms: Vec<String>,
     /// Where the nodes of the server are, where it has several: another is to be tried when one does not answer.

@@ -31,7 +31,7 @@ use crate::events;
 use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
 use crate::session::{Close, Closer, Frame, Session};
-use crate::told::Teller;
+use crate::told::{ByNode, Node, Teller};
 
 type Stream = WebSocketStream<Entrance>;
 
@@ -95,18 +95,14 @@ enum End {
 }
 
 /// Serves a connection to its end. Until it says otherwise, `client` is what came.
-pub(super) async fn serve(
-    server: Arc<Server>,
-    stream: Stream,
-    client: Box<Client>,
-    teller: Option<Arc<Teller>>,
-) {
-    let mut socket = Socket { stream, rest: Bytes::new(), teller };
+pub(super) async fn serve(server: Arc<Server>, stream: Stream, client: Box<Client>, by: Option<ByNode>) {
+    let node = by.as_ref().map(|by| by.node);
+    let mut socket = Socket { stream, rest: Bytes::new(), teller: by.map(|by| by.teller) };
     // The drain waits until every receiver is gone.
     let _alive = server.draining.subscribe();
     let closer = Arc::new(Closer::default());
     // Boxed, so that a member does not carry the way it came in.
-    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&server, &mut socket, &closer, client))).await;
+    let login = timeout(LOGIN_TIMEOUT, Box::pin(log_in(&server, &mut socket, &closer, (client, node)))).await;
     let (answer, mut member) = match login.unwrap_or(Err(End::Close(Close::NO_LOGIN))) {
         Ok(logged_in) => logged_in,
         Err(end) => return finish(&mut socket, &end).await,
@@ -161,7 +157,7 @@ async fn log_in(
     server: &Arc<Server>,
     socket: &mut Socket,
     closer: &Arc<Closer>,
-    client: Box<Client>,
+    (client, node): (Box<Client>, Option<Node>),
 ) -> Result<(Frame, Member), End> {
     let mut draining = server.draining.subscribe();
     let mut tries = 0;
@@ -172,7 +168,7 @@ async fn log_in(
         };
         tries += 1;
         if let Incoming::Text(text) = incoming {
-            let (answer, member) = commands::log_in(server, &text, closer, &client).await;
+            let (answer, member) = commands::log_in(server, &text, closer, (&client, node)).await;
             let answer = Frame::text(&answer.text);
             if let Some(member) = member {
                 socket.stream.get_mut().open(server.config.limits.bytes_per_second());

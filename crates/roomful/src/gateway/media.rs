@@ -211,7 +211,9 @@ pub(super) async fn get_media_config(asked: Asked, _: Nothing) -> Result<MediaCo
     let user = asked.session.user.as_str();
     let (config, session) = (&asked.server.config.media, format!("s{}", asked.session.id.0));
     let now = clock::now().unix_seconds();
-    Ok(MediaConfig { ice_servers: live::ice_servers(config, &asked.server.live, user, &session, now) })
+    let node = asked.session.node();
+    let ice_servers = live::ice_servers(config, &asked.server.live, (user, &session), node, now).await;
+    Ok(MediaConfig { ice_servers })
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -291,7 +293,7 @@ pub(super) async fn update_watch(asked: Asked, request: UpdateRequest) -> Result
     let (streams, most_speakers) =
         (read_watched(&request.streams, &cell)?, read_most_speakers(request.max_speakers)?);
     let peer = cell.hall().streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
-    asked.server.live.media().rewatch(unit::peer(peer), streams, most_speakers).await?;
+    asked.server.live.units().rewatch(unit::peer(peer), streams, most_speakers).await?;
     Ok(Done {})
 }
 

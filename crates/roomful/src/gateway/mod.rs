@@ -38,7 +38,7 @@ use crate::door::{Counted, Peer};
 use crate::patience::Course;
 use crate::server::Server;
 use crate::terminal;
-use crate::told::Teller;
+use crate::told::ByNode;
 
 /// The most bytes a client's message may have.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -79,7 +79,7 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
     let client = Box::new(terminal::client(request.headers(), address.unwrap_or_default()));
     let course = request.extensions_mut().remove::<Course>().unwrap_or_default();
     let counted = request.extensions_mut().remove::<Counted>();
-    let teller = request.extensions_mut().remove::<Arc<Teller>>();
+    let by = request.extensions_mut().remove::<ByNode>();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await else { return };
@@ -92,7 +92,7 @@ pub(crate) fn upgrade(server: Arc<Server>, mut request: Request<Body>) -> Respon
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let stream = Entrance::new(TokioIo::new(upgraded));
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        connection::serve(server, socket, client, teller).await;
+        connection::serve(server, socket, client, by).await;
         drop(counted);
     });
 

@@ -1,6 +1,7 @@
 //! The connections of the forwarding unit, and whose each of them is: carries out what rooms decide (`streams.rs`), and
 //! brings back what the unit reports.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
 
 use super::unit;
+use super::units::Units;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events;
@@ -23,6 +25,7 @@ use crate::quota::{self, Place};
 use crate::server::Server;
 use crate::session::{Frame, Session};
 use crate::tenant::Credentials;
+use crate::told::Node;
 use crate::wire;
 
 /// Events of the forwarding unit that may wait for us.
@@ -30,6 +33,9 @@ const EVENTS: usize = 4096;
 
 /// How often a room's members are told who speaks.
 const SPEAKERS_INTERVAL: Duration = Duration::from_millis(400);
+
+/// The bits that number the rooms of one run.
+const ROOMS_OF_A_RUN: u32 = 32;
 
 /// Whose a connection is.
 struct Connection {
@@ -58,6 +64,8 @@ pub(crate) struct Resource {
     pub(crate) entity_tag: String,
     /// It came by WHIP.
     pub(crate) is_published: bool,
+    /// By which node it came, where that was another.
+    pub(crate) node: Option<Node>,
     /// What its user's UserSig was verified by.
     pub(crate) credentials: Arc<Credentials>,
     /// What it takes up of its user's.
@@ -66,11 +74,11 @@ pub(crate) struct Resource {
 
 /// The forwarding unit, as the rooms use it.
 pub(crate) struct Live {
-    media: Media,
+    units: Units,
     /// Where clients find the relay; none before it is known, and where there is none.
     relay_urls: OnceLock<Vec<String>>,
     /// Tells this run of the server from others: clients whose media was elsewhere connect it anew.
-    pub(crate) server_id: String,
+    server_id: String,
     connections: Mutex<HashMap<PeerId, Connection, foldhash::fast::RandomState>>,
     rooms: Mutex<HashMap<RoomKey, Weak<OpenRoom>, foldhash::fast::RandomState>>,
     last_room: AtomicU64,
@@ -78,7 +86,7 @@ pub(crate) struct Live {
     /// Sessions that were nothing but a connection which is closed.
     ended: Mutex<Vec<SessionId>>,
     /// Why what came by WHIP or WHEP was ended, where there is more to say than that it was; the newest last.
-    reasons: Mutex<VecDeque<(String, &'static str)>>,
+    reasons: Mutex<VecDeque<(String, Cow<'static, str>)>>,
     wake: Notify,
 }
 
@@ -86,18 +94,19 @@ pub(crate) struct Live {
 pub(crate) type Happenings = mpsc::Receiver<Event>;
 
 impl Live {
-    /// Starts the unit.
-    pub(crate) fn start(config: &media::Config) -> std::io::Result<(Arc<Self>, Happenings)> {
+    /// Starts the unit of this node; of a server with several it is told which that is.
+    pub(crate) fn start(config: &media::Config, node: Node) -> std::io::Result<(Arc<Self>, Happenings)> {
         let (events, happenings) = mpsc::channel(EVENTS);
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(std::io::Error::other)?;
         let live = Self {
-            media: Media::start(config, events)?,
+            units: Units::new(Media::start(config, events.clone())?, node, events),
             relay_urls: OnceLock::new(),
             server_id: wire::hex(&id),
             connections: Mutex::default(),
             rooms: Mutex::default(),
-            last_room: AtomicU64::new(0),
+            // No room of another run has the same name: units of other nodes may have heard of that.
+            last_room: AtomicU64::new(node.unsigned_abs() << ROOMS_OF_A_RUN),
             last_seq: AtomicU64::new(clock::now().unix_millis().saturating_mul(1000)),
             ended: Mutex::default(),
             reasons: Mutex::default(),
@@ -106,8 +115,19 @@ impl Live {
         Ok((Arc::new(live), happenings))
     }
 
-    pub(crate) fn media(&self) -> &Media {
-        &self.media
+    /// Tells where the media of a session is that comes by that node.
+    pub(crate) fn id_at(&self, node: Option<Node>) -> String {
+        node.map_or_else(|| self.server_id.clone(), |node| format!("{}-{node}", self.server_id))
+    }
+
+    /// The unit of this node.
+    pub(crate) fn media(&self) -> &Arc<Media> {
+        self.units.own()
+    }
+
+    /// Those of all nodes.
+    pub(crate) fn units(&self) -> &Units {
+        &self.units
     }
 
     /// A number for what is told of a stream, higher than all before, also those of a former run.
@@ -133,7 +153,7 @@ impl Live {
     pub(crate) fn close(&self, peers: impl IntoIterator<Item = PeerId>) {
         for peer in peers {
             let connection = self.connections.lock().remove(&peer);
-            self.media.close(peer);
+            self.units.close(peer);
             let whole = connection.filter(|connection| connection.resource.is_some());
             if let Some(session) = whole.and_then(|connection| connection.session) {
                 // Rooms close connections while they are locked, so their sessions end a moment later.
@@ -144,7 +164,7 @@ impl Live {
     }
 
     pub(crate) fn set_rights(&self, peer: PeerId, rights: Rights) {
-        self.media.set_rights(peer, rights);
+        self.units.set_rights(peer, rights);
     }
 
     /// `session` publishes in `cell` what its offer says. Returns the answer, and which of its streams flow.
@@ -159,13 +179,13 @@ impl Live {
     ) -> Result<(Answer, Rights), ApiError> {
         let known = cell.hall().streams().publisher(session.id).map(unit::peer);
         let known = known.filter(|peer| self.is_of(*peer, &offer));
-        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), true, &offer, resource));
+        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session), true, &offer, resource));
         let user: Arc<str> = session.user.as_str().into();
         let key = cell.media_key;
         // Nothing more flows than before, until the room has had its say below.
         let rights = cell.hall().streams().rights_on(hall::PeerId(peer.0)).unwrap_or_default();
         let rights = unit::rights(rights);
-        let answer = self.media.publish(peer, key, user, offer, streams, rights).await;
+        let answer = self.units.publish(peer, key, user, offer, streams, rights).await;
         let answer = answer.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
@@ -195,8 +215,8 @@ impl Live {
     ) -> Result<Answer, ApiError> {
         let known = cell.hall().streams().watcher(session.id).map(unit::peer);
         let known = known.filter(|peer| self.is_of(*peer, &offer));
-        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session.id), false, &offer, resource));
-        let answer = self.media.watch(peer, offer, streams, most_speakers).await.inspect_err(|_| {
+        let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session), false, &offer, resource));
+        let answer = self.units.watch(peer, offer, streams, most_speakers).await.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
             }
@@ -220,14 +240,17 @@ impl Live {
     fn adopt(
         &self,
         cell: &Arc<OpenRoom>,
-        session: Option<SessionId>,
+        session: Option<&Session>,
         is_publisher: bool,
         offer: &str,
         resource: Option<Resource>,
     ) -> PeerId {
         // By the gateway come browsers; by WHIP and WHEP comes anything.
         let client = if resource.is_some() { Client::Other } else { Client::Browser };
-        let peer = self.media.new_peer(client);
+        let node =
+            resource.as_ref().map_or_else(|| session.and_then(Session::node), |resource| resource.node);
+        let peer = self.units.new_peer(client, node);
+        let session = session.map(|session| session.id);
         self.rooms.lock().insert(cell.media_key, Arc::downgrade(cell));
         let fingerprint = fingerprint(offer).to_owned();
         let connection =
@@ -249,7 +272,7 @@ impl Live {
         let credentials = resource.credentials.clone();
         let most = server.config.limits.sessions_per_room as usize;
         let peer = self.adopt(cell, None, false, &offer, Some(resource));
-        let answer = match self.media.watch(peer, offer, streams, None).await {
+        let answer = match self.units.watch(peer, offer, streams, None).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.close([peer]);
@@ -301,7 +324,7 @@ impl Live {
             Some((cell, session)) => {
                 self.publish(&cell, &session, offer, Vec::new(), Offer::default(), None).await?.0
             }
-            None => self.media.watch(peer, offer, Vec::new(), None).await?,
+            None => self.units.watch(peer, offer, Vec::new(), None).await?,
         };
         if let Some(connection) = self.connections.lock().get_mut(&peer) {
             connection.resource = Some(resource);
@@ -312,7 +335,7 @@ impl Live {
     /// Ends what came by WHIP or WHEP under a name, as if its client had gone. `false` when there is no such thing.
     pub(crate) fn end_resource(&self, server: &Arc<Server>, resource: &str, cause: LeaveCause) -> bool {
         let Some(peer) = self.peer_of(resource) else { return false };
-        self.media.close(peer);
+        self.units.close(peer);
         self.end(server, peer, cause);
         true
     }
@@ -400,11 +423,11 @@ impl Live {
     }
 
     /// A connection was ended by the unit itself.
-    fn note_reason(&self, peer: PeerId, reason: Option<&'static str>) {
+    fn note_reason(&self, peer: PeerId, reason: Option<Cow<'static, str>>) {
         /// More than are asked for: a client asks soon.
         const MOST: usize = 1000;
         let Some(reason) = reason else { return };
-        tracing::info!(peer = peer.0, reason, "a connection of media was ended");
+        tracing::info!(peer = peer.0, %reason, "a connection of media was ended");
         let name =
             self.connections.lock().get(&peer).and_then(|one| Some(one.resource.as_ref()?.name.clone()));
         let Some(name) = name else { return };
@@ -416,8 +439,8 @@ impl Live {
     }
 
     /// Why what came by WHIP or WHEP under a name was ended.
-    pub(crate) fn reason(&self, resource: &str) -> Option<&'static str> {
-        self.reasons.lock().iter().find(|(name, _)| name == resource).map(|(_, reason)| *reason)
+    pub(crate) fn reason(&self, resource: &str) -> Option<Cow<'static, str>> {
+        self.reasons.lock().iter().find(|(name, _)| name == resource).map(|(_, reason)| reason.clone())
     }
 
     /// A connection is gone, and with it a session that was nothing else.

@@ -17,6 +17,7 @@ use sha1::Sha1;
 use super::Live;
 use crate::config::{self, Config};
 use crate::tls;
+use crate::told::Node;
 
 /// An entry of a browser's `iceServers`.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -40,20 +41,18 @@ impl IceServer {
     }
 }
 
-/// The servers for a session of `user`; their credentials hold for the configured time.
-pub(crate) fn servers(
+/// The servers for a session of `user` that came by that node; their credentials hold for the configured time.
+pub(crate) async fn servers(
     config: &config::Media,
     live: &Live,
-    user: &str,
-    session: &str,
+    (user, session): (&str, &str),
+    node: Option<Node>,
     now_seconds: u64,
 ) -> Vec<IceServer> {
     let mut servers = others(config, user, now_seconds);
     let username = format!("{}:{session}", now_seconds + config.turn_lifetime.as_secs());
-    let urls = live.relay_urls();
-    if let Some(credential) = live.media().turn_password(&username).filter(|_| !urls.is_empty()) {
-        let (urls, username) = (urls.to_vec(), Some(username));
-        servers.push(IceServer { urls, username, credential: Some(credential) });
+    if let Some((urls, credential)) = live.units().relay(node, live.relay_urls(), &username).await {
+        servers.push(IceServer { urls, username: Some(username), credential: Some(credential) });
     }
     servers
 }

@@ -40,6 +40,7 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::tenant::Credentials;
 use crate::terminal;
+use crate::told::ByNode;
 
 /// The most bytes an offer may have.
 const MAX_OFFER: usize = 256 * 1024;
@@ -304,6 +305,7 @@ async fn begin(
     let peer = request.extensions().get::<Peer>().map(|Peer(peer)| *peer);
     let address = peer.map(|peer| server.chronicle.address(terminal::address(peer, request.headers())));
     let client = Arc::new(terminal::client(request.headers(), address.unwrap_or_default()));
+    let node = request.extensions().get::<ByNode>().map(|by| by.node);
     let offer = read_body(&server, &app, request, Holding::Now).await?;
     quota.spend_command(limits, offer.len(), Instant::now())?;
 
@@ -312,7 +314,8 @@ async fn begin(
     let is_published = way == Way::Whip;
     let (name, entity_tag) = (secret()?, secret()?);
     let _place = place;
-    let resource = Resource { name, user, client, offer, entity_tag, is_published, credentials, _place };
+    let resource =
+        Resource { name, user, client, offer, entity_tag, is_published, node, credentials, _place };
     let sdp = match way {
         Way::Whip => publish(&server, &cell, seat, &resource).await?,
         Way::Whep => watch(&server, &cell, watched, &resource).await?,
@@ -327,7 +330,8 @@ async fn begin(
     headers.extend(quoted(&resource.entity_tag).map(|tag| (ETAG, tag)));
     let user = resource.user.as_str();
     let (config, session) = (&server.config.media, &resource.entity_tag);
-    for server in super::ice_servers(config, &server.live, user, session, clock::now().unix_seconds()) {
+    let now = clock::now().unix_seconds();
+    for server in super::ice_servers(config, &server.live, (user, session), node, now).await {
         for link in server.links() {
             headers.extend(HeaderValue::try_from(link).map(|link| (LINK, link)));
         }
@@ -447,7 +451,8 @@ async fn watch(
         None => first_publisher(cell)?,
     };
     let streams = wanted(cell, lines, &whom);
-    if let Some(trouble) = server.live.media().untaken(offer, &streams).map_err(ApiError::from)? {
+    let untaken = server.live.units().untaken(resource.node, offer, &streams).await;
+    if let Some(trouble) = untaken.map_err(ApiError::from)? {
         return Err(not_acceptable(trouble));
     }
     if !is_listed {
