@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// The longest word: an offer of 64 KiB, and all that may be in its answer.
-const LONGEST: usize = 4 << 20;
+/// The longest word: what all the streams of a unit were like in two seconds.
+const LONGEST: usize = 16 << 20;
 
 /// Asked by the node that has the records. Connections have the numbers that it gave them.
 #[derive(Debug, Serialize, Deserialize)]
