@@ -45,7 +45,7 @@ impl Server {
     /// An app that is new is known once it is on disk. One is made at a time.
     async fn make_app(self: &Arc<Self>, record: store::App) -> Result<(), ApiError> {
         let server = self.clone();
-        to_its_end(async move {
+        to_its_end(Box::pin(async move {
             let _alone = server.saving.lock().await;
             if server.app(record.sdkappid).is_some() {
                 return Err(ApiError::internal("another has made this app at this moment"));
@@ -58,31 +58,31 @@ impl Server {
             });
             server.put_app(record, accounts);
             Ok(())
-        })
+        }))
         .await
     }
 
     /// Makes or changes a key of the RTC API. Goes on to its end whoever hangs up.
     pub(crate) async fn save_key(self: &Arc<Self>, key: store::ApiKey) -> Result<(), ApiError> {
         let server = self.clone();
-        to_its_end(async move {
+        to_its_end(Box::pin(async move {
             let _alone = server.saving.lock().await;
             server.store.commit(vec![Change::PutApiKey(key.clone())]).await?;
             server.keys.put(key);
             Ok(())
-        })
+        }))
         .await
     }
 
     /// Deletes a key of the RTC API: nothing is called with it any more. Goes on to its end whoever hangs up.
     pub(crate) async fn delete_key(self: &Arc<Self>, secret_id: String) -> Result<(), ApiError> {
         let server = self.clone();
-        to_its_end(async move {
+        to_its_end(Box::pin(async move {
             let _alone = server.saving.lock().await;
             server.store.commit(vec![Change::DeleteApiKey(secret_id.clone())]).await?;
             server.keys.remove(&secret_id);
             Ok(())
-        })
+        }))
         .await
     }
 

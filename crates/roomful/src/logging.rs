@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Log, LogFormat};
 
@@ -38,22 +41,22 @@ enum Item {
 pub(crate) fn start(log: &Log) -> anyhow::Result<Logging> {
     // The one warns of every extension in a handshake that it does not know; the other traces whole frames, with the
     // credentials in them.
-    let filter = EnvFilter::try_new(format!("rtc_dtls=error,tungstenite=info,{}", log.level))?;
+    let filter: Targets = format!("rtc_dtls=error,tungstenite=info,{}", log.level).parse()?;
     let is_terminal = io::stderr().is_terminal();
     // Not by way of `io::stderr`, whose lock a stuck reader would keep from everyone.
     let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let (queue, items) = sync_channel(LINES);
     std::thread::Builder::new().name("log".into()).spawn(move || write(file, &items))?;
     let lines = Lines(queue.clone());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = fmt::layer()
         .with_writer(move || lines.clone())
         .with_ansi(is_terminal)
         // It would be printed.
         .log_internal_errors(false);
+    let registry = tracing_subscriber::registry();
     match log.format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => registry.with(layer).with(filter).init(),
+        LogFormat::Json => registry.with(layer.json()).with(filter).init(),
     }
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();

@@ -1,5 +1,6 @@
 //! What the server knows: all apps, all sessions, and what they share.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -31,10 +32,11 @@ pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await;
 }
 
+/// Work of which the compiler needs not know what it is: a kind of task for each piece of work is much to compile.
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>>;
+
 /// Carries out what must not be left between its commit and what follows from that, whoever waits for it.
-pub(crate) async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
+pub(crate) async fn to_its_end<T: Send + 'static>(work: Work<T>) -> Result<T, ApiError> {
     tokio::spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal(error)))
 }
 

@@ -18,6 +18,7 @@ mod webhooks;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -223,5 +224,7 @@ fn manual(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // Of one kind, whatever it is: a runtime for each kind is much to compile.
+    let work: Pin<&mut dyn Future<Output = anyhow::Result<()>>> = pin!(work);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

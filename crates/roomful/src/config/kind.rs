@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Value;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// A setting as somebody has written it.
 pub(super) enum Written<'a> {
@@ -293,11 +292,12 @@ pub(super) fn host() -> Kind<String> {
 /// What is logged. The log's own reader takes a level with a slip in it for the name of a module.
 pub(super) fn log_level() -> Kind<String> {
     let is_right = |entry: &str| {
-        let level = entry.rsplit_once('=').map_or(entry, |(_, level)| level).trim();
-        !level.is_empty() && level.parse::<LevelFilter>().is_ok() && entry.parse::<EnvFilter>().is_ok()
+        let level = entry.rsplit_once('=').map_or(entry, |(_, level)| level);
+        !level.is_empty() && level.parse::<LevelFilter>().is_ok() && entry.parse::<Targets>().is_ok()
     };
     let read = move |written: &Written<'_>| {
-        written.text().filter(|text| text.split(',').all(is_right)).map(String::from)
+        let text: String = written.text()?.split_whitespace().collect();
+        text.split(',').all(is_right).then_some(text)
     };
     let right = r#"off, error, warn, info, debug or trace, or several, each of a module: "info,roomful::gateway=debug""#;
     Kind::new(right, read, |level| quoted(level))

@@ -1,7 +1,6 @@
 //! The table of all commands. A command is its row here and its handler: routing, limits, metrics, the OpenAPI document
 //! and the README's table follow from it.
 
-use std::pin::Pin;
 use std::sync::LazyLock;
 
 use ::rooms::Role;
@@ -17,9 +16,9 @@ use super::{
 };
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::server::to_its_end;
+use crate::server::{Work, to_its_end};
 
-type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
+type Answering = Work<Answer>;
 type Schema = fn(&mut SchemaGenerator) -> Value;
 
 type Looking = Box<dyn Fn(&App, &str) -> Result<Answer, ApiError> + Send + Sync>;
@@ -29,6 +28,16 @@ pub(super) enum Run {
     /// At once, by looking: nothing is made to wait with.
     Now(Looking),
     Later(Box<dyn Fn(Call) -> Answering + Send + Sync>),
+}
+
+impl Run {
+    /// The same, which goes on when nobody waits for it any more.
+    fn that_goes_on(self) -> Self {
+        match self {
+            Self::Now(look) => Self::Now(look),
+            Self::Later(run) => Self::Later(Box::new(move |call| Box::pin(to_its_end(run(call))))),
+        }
+    }
 }
 
 /// A row of the table.
@@ -144,7 +153,8 @@ where
     R: Reply + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    command::<Q, R>(path, calls_per_second, about, later(move |call| parsed(handler, call)))
+    let run = Run::Later(Box::new(move |call| Box::pin(parsed(handler, call))));
+    command::<Q, R>(path, calls_per_second, about, run)
 }
 
 /// A row whose command changes something: it goes on to its end even when the caller hangs up, so that what is on disk
@@ -160,15 +170,8 @@ where
     R: Reply + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    let run = later(move |call| to_its_end(parsed(handler, call)));
-    Command { is_change: true, ..command::<Q, R>(path, calls_per_second, about, run) }
-}
-
-fn later<F>(run: impl Fn(Call) -> F + Send + Sync + 'static) -> Run
-where
-    F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
-{
-    Run::Later(Box::new(move |call| Box::pin(run(call))))
+    let row = row(path, calls_per_second, about, handler);
+    Command { is_change: true, run: row.run.that_goes_on(), ..row }
 }
 
 /// A row that is answered from memory, and asked for so often that it counts what an answer costs.

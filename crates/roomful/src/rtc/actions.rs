@@ -19,6 +19,7 @@ use super::{answer, dashboards, monitoring, rooms, unusual, usage};
 use crate::limit::Rate;
 
 type Answering = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send>>;
+type Run = Box<dyn Fn(Call, Value) -> Answering + Send + Sync>;
 type Schema = fn(&mut SchemaGenerator) -> Value;
 
 /// A row of the table.
@@ -43,7 +44,7 @@ pub(super) struct Handler {
     /// What it does, in a line.
     pub(super) about: &'static str,
     pub(super) parameters: Vec<Parameter>,
-    pub(super) run: Box<dyn Fn(Call, Value) -> Answering + Send + Sync>,
+    pub(super) run: Run,
     pub(super) request: Schema,
     pub(super) response: Schema,
 }
@@ -92,27 +93,31 @@ where
     R: Serialize + JsonSchema + 'static,
     F: Future<Output = Result<R, Refusal>> + Send + 'static,
 {
-    let run = move |call: Call, parameters: Value| -> Answering {
-        let work = async move {
+    let run: Run = Box::new(move |call, parameters| {
+        Box::pin(async move {
             // They have been held against the schema of this very type.
             let request = serde_json::from_value(parameters)
                 .map_err(|error| Refusal::new(Code::InvalidParameter, error.to_string()))?;
             Ok(answer::fields(&handler(call, request).await?))
-        };
-        if !goes_on {
-            return Box::pin(work);
-        }
-        let lost = |error| Err(Refusal::new(Code::InternalError, format!("{error}")));
-        Box::pin(async move { tokio::spawn(work).await.unwrap_or_else(lost) })
-    };
+        })
+    });
     let handler = Handler {
         about,
         parameters: parameters::of::<Q>(),
-        run: Box::new(run),
+        run: if goes_on { that_goes_on(run) } else { run },
         request: |generator| generator.subschema_for::<Q>().to_value(),
         response: |generator| generator.subschema_for::<R>().to_value(),
     };
     Action { name, rate: USUAL, state: State::Works(handler) }
+}
+
+/// The same, which goes on when nobody waits for it any more.
+fn that_goes_on(run: Run) -> Run {
+    let lost = |error| Err(Refusal::new(Code::InternalError, format!("{error}")));
+    Box::new(move |call, parameters| {
+        let work = run(call, parameters);
+        Box::pin(async move { tokio::spawn(work).await.unwrap_or_else(lost) })
+    })
 }
 
 /// Rows of what this server does not have.
