@@ -5,7 +5,7 @@
 //! be in the machine's order (the connection that is attached, the row in the store) is done under it; all else that follows
 //! is handed back, to be carried out without.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -32,6 +32,9 @@ const FOR_EVER: Time = Time::from_unix_seconds(u32::MAX as u64);
 
 /// How many frames may wait for one connection; a client that lets more pile up is disconnected.
 pub(crate) const OUTBOX_FRAMES: usize = 256;
+
+/// How many bytes of them may. A frame is shared by all who get it, but the last of them has it alone.
+const OUTBOX_BYTES: usize = 1024 * 1024;
 
 /// Something to send to a client.
 #[derive(Clone)]
@@ -149,7 +152,7 @@ pub(crate) struct Attached {
     /// Which of the session's it is.
     pub(crate) link: LinkId,
     /// What is to be written to it.
-    pub(crate) outbox: mpsc::Receiver<Frame>,
+    pub(crate) outbox: Outbox,
     /// Where the session is.
     pub(crate) rooms: Vec<RoomId>,
 }
@@ -178,10 +181,29 @@ struct State {
     link: Link,
 }
 
+/// What waits for a connection, on its side.
+pub(crate) struct Outbox {
+    frames: mpsc::Receiver<Frame>,
+    /// How many bytes that is.
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Outbox {
+    /// The next frame; `None` when the queue was given up.
+    pub(crate) async fn recv(&mut self) -> Option<Frame> {
+        let frame = self.frames.recv().await?;
+        self.bytes.fetch_sub(frame.wire.len(), Ordering::Relaxed);
+        Some(frame)
+    }
+}
+
 /// The connection a session is attached to.
 #[derive(Default)]
 struct Link {
     outbox: Option<mpsc::Sender<Frame>>,
+    /// How many bytes wait, and how many may.
+    bytes: Arc<AtomicUsize>,
+    most_bytes: usize,
     closer: Arc<Closer>,
 }
 
@@ -189,10 +211,12 @@ impl Link {
     /// One that does not keep up is closed.
     fn push(&mut self, frame: Frame) {
         let Some(outbox) = &self.outbox else { return };
-        match outbox.try_send(frame) {
-            Ok(()) => {}
+        let waiting = self.bytes.fetch_add(frame.wire.len(), Ordering::Relaxed) + frame.wire.len();
+        let result = outbox.try_send(frame);
+        match result {
+            Ok(()) if waiting <= self.most_bytes => {}
             Err(mpsc::error::TrySendError::Closed(_)) => self.outbox = None,
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {
                 self.outbox = None;
                 self.closer.close(Close::TOO_SLOW);
                 metrics::counter!("roomful_slow_members_total").increment(1);
@@ -200,14 +224,20 @@ impl Link {
         }
     }
 
+    /// What it has missed, beside what may wait otherwise.
+    fn push_missed(&mut self, frame: Frame) {
+        self.most_bytes = self.most_bytes.saturating_add(frame.wire.len());
+        self.push(frame);
+    }
+
     /// Another connection takes the place of the one before. Whatever a client has missed fits its queue, for it is drained only
     /// when it has been told where it is.
-    fn replace(&mut self, closer: Arc<Closer>, rooms: usize) -> mpsc::Receiver<Frame> {
+    fn replace(&mut self, closer: Arc<Closer>, rooms: usize) -> Outbox {
         self.closer.close(Close::RESUMED);
-        self.closer = closer;
-        let (sender, outbox) = mpsc::channel(OUTBOX_FRAMES + rooms.saturating_mul(rooms::RECENT_MESSAGES));
-        self.outbox = Some(sender);
-        outbox
+        let (sender, frames) = mpsc::channel(OUTBOX_FRAMES + rooms.saturating_mul(rooms::RECENT_MESSAGES));
+        let bytes = Arc::<AtomicUsize>::default();
+        *self = Self { outbox: Some(sender), bytes: bytes.clone(), most_bytes: OUTBOX_BYTES, closer };
+        Outbox { frames, bytes }
     }
 }
 
@@ -339,7 +369,7 @@ impl Session {
     pub(crate) fn catch_up(&self, room: &Incarnation, turn: u64, frames: Vec<Frame>) {
         let mut state = self.state();
         if state.machine.catch_up(room, turn) {
-            frames.into_iter().for_each(|frame| state.link.push(frame));
+            frames.into_iter().for_each(|frame| state.link.push_missed(frame));
         }
     }
 
@@ -493,5 +523,53 @@ impl Sessions {
 
     pub(crate) fn len(&self) -> usize {
         self.0.lock().by_id.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of so many bytes.
+    fn frame(bytes: usize) -> Frame {
+        Frame { wire: vec![0; bytes].into(), message: None }
+    }
+
+    fn is_closed(closer: &Closer) -> bool {
+        *closer.why.lock() == Some(Close::TOO_SLOW)
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_connection_is_bounded_in_frames_and_in_bytes() {
+        for (bytes, most) in [(12_000, OUTBOX_BYTES / 12_000), (10, OUTBOX_FRAMES)] {
+            let (mut link, closer) = (Link::default(), Arc::new(Closer::default()));
+            let mut outbox = link.replace(closer.clone(), 0);
+
+            // What is taken makes room again.
+            for _ in 0..3 {
+                (0..most).for_each(|_| link.push(frame(bytes)));
+                for _ in 0..most {
+                    outbox.recv().await.unwrap();
+                }
+            }
+            (0..most).for_each(|_| link.push(frame(bytes)));
+            assert!(!is_closed(&closer), "{bytes}");
+            link.push(frame(bytes));
+
+            assert!(is_closed(&closer), "{bytes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_missed_takes_no_room_from_what_comes() {
+        let (mut link, closer) = (Link::default(), Arc::new(Closer::default()));
+        let _outbox = link.replace(closer.clone(), 2);
+
+        (0..2 * rooms::RECENT_MESSAGES).for_each(|_| link.push_missed(frame(12_000)));
+        (0..OUTBOX_BYTES / 12_000).for_each(|_| link.push(frame(12_000)));
+        assert!(!is_closed(&closer));
+        link.push(frame(12_000));
+
+        assert!(is_closed(&closer));
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use hall::session::LinkId;
-use tokio::sync::mpsc;
 
-use crate::session::{Frame, Session};
+use crate::session::{Outbox, Session};
 
 /// A logged-in connection.
 pub(super) struct Member {
     pub(super) session: Arc<Session>,
     pub(super) link: LinkId,
-    pub(super) outbox: mpsc::Receiver<Frame>,
+    pub(super) outbox: Outbox,
 }
