@@ -241,6 +241,14 @@ async fn what_one_was_let_in_by_is_looked_at_with_each_call() {
         (with_sig("eJw_"), 70003),
         (own.replace(&format!("sdkappid={}", server.app), "sdkappid=1"), 70020),
         (own.clone(), 0),
+        // Nothing but that number may be another.
+        (own.replace("random=7", "random=4294967295"), 0),
+        (own.replace("random=7", "random=2").replace("get_member_list", "no_command"), 60009),
+        (
+            own.replace("random=7", "random=3").replace("identifier=", "random=1&identifier=ann&identifier="),
+            70013,
+        ),
+        (own.replace("random=7", "random=4"), 0),
     ] {
         kept.write_all(request(&target).as_bytes()).await.unwrap();
         let answer = read_until(&mut kept, "}").await;

@@ -1,6 +1,7 @@
 //! The `roomful` binary: a self-hosted live-room server. See ARCHITECTURE.md for the map.
 
 mod accounts;
+mod again;
 mod alarm;
 mod app;
 mod between;

@@ -20,6 +20,7 @@ use hyper::Method;
 use rooms::Time;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::again::Known;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::host;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::patience::Patient;
 use crate::rest;
 use crate::server::Server;
+use crate::wire;
 
 /// How much is read at once: a call whole, nearly always.
 const READ_BYTES: usize = 8 * 1024;
@@ -46,6 +48,9 @@ const MAX_HEADERS: usize = 32;
 
 /// How every call begins.
 const BEGINNING: &[u8] = b"POST /v4/";
+
+/// What of that is before the target.
+const METHOD: &[u8] = b"POST ";
 
 /// So much is copied, out of the buffer or before a write, where more is shared.
 const COPIED_BYTES: usize = 4 * 1024;
@@ -78,6 +83,7 @@ where
         out: Vec::new(),
         target: String::new(),
         host: Vec::new(),
+        last: Last::default(),
         date: Date::default(),
     };
     let mut caller = rest::Caller::default();
@@ -121,7 +127,16 @@ struct Line<'a, S> {
     target: String,
     /// The last Host there was, which was one.
     host: Vec<u8>,
+    /// What the target and the host were read from.
+    last: Last,
     date: Date,
+}
+
+/// The last head there was.
+#[derive(Default)]
+struct Last {
+    head: Known,
+    body_bytes: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
@@ -131,6 +146,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
     /// When nothing comes any more, or nothing shall.
     async fn head(&mut self, is_ending: &AtomicBool) -> io::Result<Option<usize>> {
         loop {
+            if let Some(head_bytes) = self.last.head.begins(&self.came) {
+                self.came.advance(head_bytes);
+                return Ok(Some(self.last.body_bytes));
+            }
             match form(&self.came) {
                 Form::Call(call) => {
                     if call.host != self.host {
@@ -143,6 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
                     self.target.clear();
                     self.target.push_str(call.target);
                     let (head_bytes, body_bytes) = (call.head_bytes, call.body_bytes);
+                    let query = call.target.find('?').unwrap_or(call.target.len()) + 1;
+                    let head = self.came.get(..head_bytes).unwrap_or_default();
+                    self.last = Last { head: Known::new(head, METHOD.len() + query), body_bytes };
                     self.came.advance(head_bytes);
                     return Ok(Some(body_bytes));
                 }
@@ -171,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             out.extend_from_slice(b"connection: close\r\n");
         }
         out.extend_from_slice(b"content-length: ");
-        push_number(out, answer.len());
+        wire::push_number(out, answer.len() as u64);
         out.extend_from_slice(b"\r\ndate: ");
         out.extend_from_slice(self.date.at(now).as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
@@ -336,22 +358,6 @@ fn number(digits: &[u8]) -> Option<usize> {
     is_number.then(|| digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
 }
 
-/// A number in digits.
-fn push_number(out: &mut Vec<u8>, number: usize) {
-    let mut digits = [0; 20];
-    let mut left = number;
-    let mut count = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-        count += 1;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
-}
-
 /// The date of answers, which is written once a second.
 #[derive(Default)]
 struct Date {
@@ -441,16 +447,5 @@ mod tests {
         }
         let many = head(&"A: b\r\n".repeat(MAX_HEADERS));
         assert_eq!(form(many.as_bytes()), Form::Other);
-    }
-
-    #[test]
-    fn numbers_are_written_as_they_are() {
-        for number in [0, 7, 10, 33_214, 1_048_576] {
-            let mut out = Vec::new();
-
-            push_number(&mut out, number);
-
-            assert_eq!(out, number.to_string().into_bytes());
-        }
     }
 }

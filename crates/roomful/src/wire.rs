@@ -353,6 +353,22 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// A number in digits.
+pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let mut left = number;
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
+        count += 1;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+}
+
 fn push_accounts<'a>(json: &mut String, users: impl Iterator<Item = &'a UserId>) {
     let mut separator = r#"{"Member_Account":"#;
     for user in users {
@@ -367,5 +383,21 @@ fn push_accounts<'a>(json: &mut String, users: impl Iterator<Item = &'a UserId>)
             json.push('"');
         }
         json.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for number in [0, 7, 10, 33_214, 1_048_576, u64::MAX] {
+            let mut out = Vec::new();
+
+            push_number(&mut out, number);
+
+            assert_eq!(out, number.to_string().into_bytes());
+        }
     }
 }

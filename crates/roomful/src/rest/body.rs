@@ -194,22 +194,20 @@ where
     Ok(Whole { bytes, is_late: false, _held: held })
 }
 
-/// Refuses what is no JSON object that can be parsed safely.
-pub(crate) fn require_json_object(body: &[u8]) -> Result<(), ApiError> {
+/// A body's text, unless it is no JSON object that can be parsed safely.
+pub(crate) fn require_json_object(body: &[u8]) -> Result<&str, ApiError> {
     let broken = |trouble: &'static str| Err(ApiError::new(Code::JsonMalformed, trouble));
     if body.is_empty() {
         return broken("the body is empty; send {} when there is nothing to say");
     }
-    if std::str::from_utf8(body).is_err() {
-        return broken("the body is not UTF-8");
-    }
+    let Ok(text) = std::str::from_utf8(body) else { return broken("the body is not UTF-8") };
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return broken("the body is not a JSON object");
     }
     if extent(body).0 > MAX_DEPTH {
         return broken("the body is nested too deep; 100 levels are allowed");
     }
-    Ok(())
+    Ok(text)
 }
 
 /// How deep brackets outside strings go, and how many values there are at most.

@@ -43,6 +43,7 @@ pub(crate) use openapi::document as openapi;
 pub(crate) use rooms::require_room_id;
 pub(crate) use seats::read_index;
 
+use crate::again;
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
@@ -151,9 +152,9 @@ where
         }
         false => (known, authorised),
     };
-    require_json_object(&body.bytes)?;
+    let text = require_json_object(&body.bytes)?;
     let answered = match &command.run {
-        Run::Now(look) => look(&known.app, body.text()),
+        Run::Now(look) => look(&known.app, text),
         Run::Later(run) => {
             let (server, app, caller) = (server.clone(), known.app.clone(), known.user.clone());
             let by = By::App(caller.as_str().into());
@@ -233,15 +234,15 @@ pub(crate) async fn run_for_member(
 type Admitted<'a> = (&'a Known, Option<Authorised>);
 
 /// Who has called last on a connection, and why that was let in. App servers send one UserSig with all their calls for as long as it
-/// holds: for the same text, user and app the answer of its verification is the same until it ends, or the app's
-/// record (its key, its administrators) is another.
+/// holds: for the same query the answer is the same until the UserSig ends, or the app's record (its key, its administrators) is
+/// another.
 #[derive(Default)]
 pub(crate) struct Caller(Option<Known>);
 
 struct Known {
+    query: again::Known,
     app: Arc<App>,
     user: UserId,
-    sig: Box<str>,
     /// Of which record it was verified.
     record: u64,
     /// When the UserSig ends.
@@ -249,19 +250,9 @@ struct Known {
 }
 
 impl Known {
-    fn is(&self, user: &str, sig: &str, now: Time) -> bool {
-        self.user.as_str() == user
-            && is_same(&self.sig, sig)
-            && self.record == self.app.record()
-            && now < self.end
+    fn holds(&self, now: Time) -> bool {
+        self.record == self.app.record() && now < self.end
     }
-}
-
-/// Whether two texts are the same, in a time that tells nothing of where they differ: a proxy may put the calls of others on the
-/// same connection.
-fn is_same(one: &str, other: &str) -> bool {
-    let differ = |differ, (one, other): (u8, u8)| differ | (one ^ other);
-    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, differ) == 0
 }
 
 /// Who calls: an administrator of an app, by a UserSig of its own.
@@ -272,7 +263,15 @@ fn authorise<'a>(
     Caller(last): &'a mut Caller,
     now: Time,
 ) -> Result<Admitted<'a>, ApiError> {
-    let query = Query::parse(query)?;
+    let same = last.as_ref().filter(|known| known.query.is(query));
+    // Before the record is looked at by which this call is let in: another waits for it.
+    let authorised = same.filter(|_| is_change).map(|known| known.app.begin_call());
+    if same.is_some_and(|known| known.holds(now)) {
+        let known = last.as_ref().ok_or_else(|| ApiError::internal("who is known is not"))?;
+        return Ok((known, authorised));
+    }
+    let text = query;
+    let query = Query::parse(text)?;
     let app_id = match query.sdkappid.as_deref() {
         None | Some("") => return Err(ApiError::new(Code::AppIdMissing, "sdkappid is missing in the URL")),
         Some(text) => text
@@ -285,23 +284,11 @@ fn authorise<'a>(
         None | Some("") => return Err(ApiError::new(Code::NoAccount, "identifier is missing in the URL")),
         Some(text) => text,
     };
-    let of_app = last.as_ref().filter(|known| known.app.id == app_id);
-    // Before the record is looked at by which this call is let in: another waits for it.
-    let authorised = of_app.filter(|_| is_change).map(|known| known.app.begin_call());
-    let stranger = match of_app.is_some_and(|known| known.is(identifier, sig, now)) {
-        true => None,
-        false => Some(
-            UserId::parse_field("identifier", identifier)
-                .map_err(|error| ApiError::new(Code::NoAccount, error.to_string()))?,
-        ),
-    };
+    let user = UserId::parse_field("identifier", identifier)
+        .map_err(|error| ApiError::new(Code::NoAccount, error.to_string()))?;
     if query.contenttype.as_deref().is_some_and(|form| form != "json") {
         return Err(ApiError::new(Code::UrlMalformed, "contenttype in the URL must be json"));
     }
-    let Some(user) = stranger else {
-        let known = last.as_ref().ok_or_else(|| ApiError::internal("who is known is not"))?;
-        return Ok((known, authorised));
-    };
     let app = require_app(server, app_id)?;
     let authorised = is_change.then(|| app.begin_call());
     // What is kept of the record is of no newer one than this.
@@ -309,7 +296,7 @@ fn authorise<'a>(
     let credentials = app.credentials();
     let end = credentials.verify(user.as_str(), sig)?;
     require_admin(&credentials, &user)?;
-    let known = Known { app, user, sig: sig.into(), record, end };
+    let known = Known { query: again::Known::new(text.as_bytes(), 0), app, user, record, end };
     Ok((&*last.insert(known), authorised))
 }
 
