@@ -44,12 +44,13 @@ const INTENDED = {
 const UNDOCUMENTED = ['EventEmitter', 'prefixed', 'addListener', 'create', 'eventNames', 'getCameraList', 'getMicrophoneList', 'getNetworkTime', 'getPermissions', 'getSpeakerList', 'isSupported',
   'listenerCount', 'listeners', 'localScreenAudioTrack', 'localScreenTrack', 'localVideoTrack', 'removeAllListeners', 'removeListener', 'setCurrentSpeaker', 'setLogLevel'];
 
-function fetchReference() {
+/** A file of a package, fetched for the moment; nothing where there is no network. */
+export function fetchReference(name, file) {
   const folder = mkdtempSync(join(tmpdir(), 'reference-'));
   try {
-    const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', 'trtc-sdk-v5@5', '--json', '--silent'], { cwd: folder, timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] }).toString());
+    const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', name, '--json', '--silent'], { cwd: folder, timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] }).toString());
     execFileSync('tar', ['xzf', filename], { cwd: folder });
-    return readFileSync(join(folder, 'package/trtc.js'), 'utf8');
+    return readFileSync(join(folder, 'package', file), 'utf8');
   } catch {
     return undefined;
   }
@@ -268,34 +269,49 @@ function membersMissing() {
   return { instance: lacks(theirs.prototype, ours.prototype), class: lacks(theirs, ours) };
 }
 
-/** Returns what differs and is not in the list above, and what is in the list and differs no more. */
-export async function beside(browser) {
-  const reference = fetchReference();
-  if (!reference) return { skipped: 'the reference could not be fetched from npm' };
+/** A page of the server's that reaches nothing else, with a place to show pictures in. */
+export async function quietPage(browser) {
   const page = await (await browser.newContext()).newPage();
   await page.route(/^(https?|wss?):\/\/(?!127\.0\.0\.1)/, (route) => route.abort());
   await page.goto(`${input.url}/healthz`);
   await page.setContent('<!doctype html><div id=beside style="width:320px;height:240px"></div>');
+  // Neither has its server.
+  await page.evaluate(() => (globalThis.nowhere = 'ws://127.0.0.1:9'));
+  return page;
+}
+
+/** Of the members that ours have not, by whose they are, those that are documented. */
+export const lacking = (missing, undocumented) => Object.values(missing).flat().filter((name) => !undocumented.includes(name));
+
+/** Asks both, call by call: what differs and is not in the list, and what is in the list and differs no more. */
+export async function differences(page, calls, answer, intended, lacking) {
+  await page.evaluate((calls) => (globalThis.allCalls = Function(`return (${calls})()`)()), calls.toString());
+  const names = await page.evaluate(() => Object.keys(allCalls));
+  const unintended = {};
+  const met = new Set();
+  const ask = async (name) => ({ theirs: await page.evaluate(answer, { whose: 'theirs', name }), ours: await page.evaluate(answer, { whose: 'ours', name }) });
+  const isAlike = ({ theirs, ours }) => JSON.stringify(theirs) === JSON.stringify(ours);
+  for (const name of names) {
+    let both = await ask(name);
+    // Devices take their time on a busy machine: a difference is one that is there again.
+    if (!isAlike(both) && !Object.hasOwn(intended, name)) both = await ask(name);
+    if (isAlike(both)) continue;
+    if (Object.hasOwn(intended, name)) met.add(name);
+    else unintended[name] = both;
+  }
+  return { calls: names.length, unintended, over: Object.keys(intended).filter((name) => !met.has(name)), lacking };
+}
+
+export async function beside(browser) {
+  const reference = fetchReference('trtc-sdk-v5@5', 'trtc.js');
+  if (!reference) return { skipped: 'the reference could not be fetched from npm' };
+  const page = await quietPage(browser);
   await page.addScriptTag({ content: reference });
-  await page.evaluate(async (calls) => {
+  await page.evaluate(async () => {
     globalThis.theirs = globalThis.TRTC;
     globalThis.theirs.setLogLevel(5);
     ({ default: globalThis.ours } = await import('/sdk/roomful-client.js'));
     globalThis.ours.setLogLevel(5);
-    // Neither has its server.
-    globalThis.nowhere = 'ws://127.0.0.1:9';
-    globalThis.allCalls = Function(`return (${calls})()`)();
-  }, calls.toString());
-  const names = await page.evaluate(() => Object.keys(allCalls));
-  const differences = {};
-  for (const name of names) {
-    const both = {};
-    for (const whose of ['theirs', 'ours']) both[whose] = await page.evaluate(answer, { whose, name });
-    if (JSON.stringify(both.theirs) !== JSON.stringify(both.ours)) differences[name] = both;
-  }
-  const missing = await page.evaluate(membersMissing);
-  const unintended = Object.fromEntries(Object.entries(differences).filter(([name]) => !Object.hasOwn(INTENDED, name)));
-  const over = Object.keys(INTENDED).filter((name) => !Object.hasOwn(differences, name));
-  const lacking = [...missing.instance, ...missing.class].filter((name) => !UNDOCUMENTED.includes(name));
-  return { calls: names.length, unintended, over, lacking };
+  });
+  return differences(page, calls, answer, INTENDED, lacking(await page.evaluate(membersMissing), UNDOCUMENTED));
 }

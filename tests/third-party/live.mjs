@@ -5,6 +5,7 @@ import { input, hears, incoming, isNear, keepWatch, open, packetsStop, pause, re
 import { Narrow, join, through } from './narrow.mjs';
 import * as pages from './pages.mjs';
 import { beside } from './beside.mjs';
+import { beside4 } from './beside4.mjs';
 import * as plugins from './plugins.mjs';
 import { version4 } from './version4.mjs';
 import { loudest, shaky, silence, stereo } from './sound.mjs';
@@ -829,5 +830,5 @@ async function whip(browser) {
   return { statuses };
 }
 
-const scenarios = { ...pages, ...plugins, version4, beside, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, bells, address, relay, loudest, shaky, silence, stereo, stalls };
+const scenarios = { ...pages, ...plugins, version4, beside, beside4, sealed, together, rules, restart, outage, simulcast, scalable, fewer, unwatched, codecs, tcp, client, room, whip, bells, address, relay, loudest, shaky, silence, stereo, stalls };
 await run(scenarios[process.argv[2]]);

@@ -14,10 +14,12 @@ async function page4(browser, user, settings = {}) {
     for (const name of ['peer-join', 'peer-leave', 'mute-audio', 'mute-video', 'unmute-audio', 'unmute-video']) client.on(name, ({ userId }) => said.push(`${name} ${userId}`));
     for (const name of ['stream-added', 'stream-updated', 'stream-removed', 'stream-subscribed']) client.on(name, ({ stream }) => said.push(`${name} ${stream.getUserId()} ${stream.getType()} ${stream.hasAudio()} ${stream.hasVideo()}`));
     client.on('error', (error) => said.push(`error ${error.getCode()}`));
-    client.on('client-banned', ({ reason }) => said.push(`banned ${reason}`));
+    client.on('client-banned', ({ reason, message }) => said.push(`banned ${reason} ${typeof message}`));
+    client.on('sei-message', ({ userId, data, seiPayloadType, isFromAuxiliary }) => said.push(`sei ${userId} ${seiPayloadType} ${isFromAuxiliary} ${new Uint8Array(data)}`));
     client.on('stream-added', ({ stream }) => client.subscribe(stream));
     client.on('stream-subscribed', ({ stream }) => {
       stream.on('player-state-changed', ({ type, state }) => said.push(`${type} ${state}`));
+      stream.on('connection-state-changed', ({ prevState, state }) => said.push(`${stream.getUserId()} ${stream.getType()} ${prevState} ${state}`));
       stream.play('remote', { objectFit: 'contain' });
       globalThis.theirs = stream;
     });
@@ -51,9 +53,12 @@ export async function version4(browser) {
     stream.setVideoProfile('240p');
     stream.setVideoProfile('640p');
     await stream.initialize();
+    stream.on('connection-state-changed', ({ prevState, state }) => said.push(`own ${prevState} ${state}`));
     await client.publish(stream);
     await stream.play('local');
   });
+  await annHeard('own DISCONNECTED CONNECTING');
+  await annHeard('own CONNECTING CONNECTED');
   const again = await failing(ann, 'client.publish(TRTC.createStream({ audio: true }))');
   await seesFrames(ben, 'ann');
   await hears(ben, 'ann');
@@ -95,6 +100,18 @@ export async function version4(browser) {
   await seesFrames(ben, 'ann');
   await ann.evaluate(() => client.unpublish(board));
   await catHeard('stream-removed ann auxiliary false false');
+  // A device that goes away is there again: its track ends, and the others go on seeing one.
+  const recovered = await ann.evaluate(() => new Promise((resolve) => {
+    const lost = stream.getVideoTrack();
+    stream.on('device-auto-recovered', ({ isCamera, isMicrophone, cameraId }) => resolve([isCamera, isMicrophone, cameraId !== '', stream.getVideoTrack() !== lost, stream.getVideoTrack().readyState]));
+    lost.stop();
+    lost.dispatchEvent(new Event('ended'));
+  }));
+  await seesFrames(ben, 'ann');
+  // Data beside the picture, as both versions have it.
+  await ann.evaluate(() => client.sendSEIMessage(new Uint8Array([7, 8]).buffer, { seiPayloadType: 5 }));
+  await catHeard('sei ann 5 false 7,8');
+  const sei = await until('the data', () => ben.evaluate(() => seen.find(([name]) => name === 'sei-message')?.[1])).then(({ userId, streamType, seiPayloadType }) => [userId, streamType, seiPayloadType]);
   // A track more, and one less.
   await ann.evaluate(() => stream.removeTrack(stream.getVideoTrack()));
   await catHeard('stream-updated ann main true false');
@@ -118,10 +135,21 @@ export async function version4(browser) {
     const [local, remote, transport] = [await client.getLocalAudioStats(), await client.getRemoteVideoStats(), await client.getTransportStats()];
     return [local.ann.packetsSent > 0, remote.ben.framesDecoded > 0, typeof transport.rtt];
   });
-  const failures = [early, again, await failing(ann, 'client.join({ roomId: 1 })'), await failing(ann, 'client.startMixTranscode({})'), await failing(ann, "TRTC.createStream({ audio: true, microphoneId: 'none' }).initialize()"), await failing(ann, 'TRTC.createClient({})')];
+  const failures = [early, again, await failing(ann, 'client.join({ roomId: 1 })'), await failing(ann, 'client.startMixTranscode({})'), await failing(ann, "stream.switchDevice('audio', 'none')"), await failing(ann, 'TRTC.createClient({})')];
   await ann.evaluate(async () => { await client.leave(); stream.stop(); stream.close(); client.destroy(); });
   await catHeard('stream-removed ann main false false');
   await catHeard('peer-leave ann');
   const left = await ann.evaluate(() => document.querySelectorAll('#local video, #remote video').length);
-  return { shown, volumes, muted, stats, failures, left };
+  await annHeard('own CONNECTED DISCONNECTED');
+  await catHeard('ann main CONNECTED DISCONNECTED');
+  // The same user by another page: who sends and came first goes out.
+  await cat.evaluate(async () => {
+    globalThis.stream = TRTC.createStream({ audio: true, video: false });
+    await stream.initialize();
+    await client.publish(stream);
+  });
+  const { page: other } = await page4(browser, 'cat');
+  await other.evaluate(() => client.join({ roomId: 77 }));
+  await catHeard('banned kick string');
+  return { shown, volumes, muted, stats, failures, left, recovered, sei };
 }

@@ -27,6 +27,7 @@ import {
   isSupported,
   watchPermissions,
 } from './devices.js';
+import { SEI_CMD_ID, bytesOf, framed, isTakeOver, sendData, takeOver } from './data.js';
 import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
 import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
@@ -54,11 +55,6 @@ import { heardLevel } from './watcher.js';
 const STATISTICS_INTERVAL_MS = 2_000;
 /** How often loudness is looked at, and at most told of. */
 const SAMPLE_MS = 100;
-/** What the server lets one send as SEI-like data has this number; pages use 1 to 10. */
-const SEI_CMD_ID = 0;
-
-/** In the second byte of such data, where 0 and 1 say which video it goes with: the same user has come in elsewhere. */
-const CAME_IN_ELSEWHERE = 2;
 
 /** A user in a room: publishes, watches, listens. */
 export class TRTC extends Emitter<TRTCEventTypes> {
@@ -270,7 +266,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       session.close();
       throw error;
     }
-    this.#takeOver(session);
+    takeOver(session);
     await this.#takeRole();
     this.#require(visit);
     this.#statisticsTimer = setInterval(() => void this.#tellStatistics(), STATISTICS_INTERVAL_MS);
@@ -281,15 +277,6 @@ export class TRTC extends Emitter<TRTCEventTypes> {
   /** In a room, or entering one. */
   get #isBusy(): boolean {
     return this.#session !== undefined || this.#entry === this.#visit;
-  }
-
-  /** What one sends or sits on when one comes in is another page's of the same user: who came first goes out. */
-  #takeOver(session: Session): void {
-    if (!session.streams.has(session.userId) && !session.ownSeat) return;
-    const told = btoa(String.fromCharCode(0, CAME_IN_ELSEWHERE));
-    session
-      .request('send_data', { CmdId: SEI_CMD_ID, Data: told })
-      .catch((error: unknown) => log.info('another page of this user stays', error));
   }
 
   /** Fails where there is no room, and none is being entered. */
@@ -351,7 +338,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
           }
           throw error;
         }
-        this.#takeOver(session);
+        takeOver(session);
         await this.#takeRole();
         this.#require(visit);
         await this.#local.followAll();
@@ -588,17 +575,13 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     if (!inRoom(this.#session, 'sendSEIMessage').publisher.has(kind)) {
       throw wrongMoment('sendSEIMessage', `no ${kind} video is published: start it first`, 5109);
     }
-    const framed = new Uint8Array(2 + data.byteLength);
-    framed.set([seiPayloadType, toSubStream ? 1 : 0]);
-    framed.set(new Uint8Array(data), 2);
-    void this.#sendData('sendSEIMessage', () => [SEI_CMD_ID, framed]);
+    void this.#sendData('sendSEIMessage', () => [SEI_CMD_ID, framed(data, seiPayloadType, toSubStream)]);
   }
 
   #sendData(functionName: string, message: () => [cmdId: number, bytes: Uint8Array]): Promise<void> {
     const sent = named(functionName, async () => {
       const [cmdId, bytes] = message();
-      const session = inRoom(this.#stage.session, functionName);
-      await session.request('send_data', { CmdId: cmdId, Data: btoa(String.fromCharCode(...bytes)) });
+      await sendData(inRoom(this.#stage.session, functionName), cmdId, bytes);
     });
     // Most pages do not wait for it.
     sent.catch((error: unknown) => log.warn(`${functionName} was refused`, error));
@@ -759,14 +742,6 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     tell(now, before, 'add');
     tell(before, now, 'remove');
   }
-}
-
-function bytesOf(data: Events['data_received']): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(data.Data), (char) => char.charCodeAt(0));
-}
-
-function isTakeOver(data: Events['data_received']): boolean {
-  return data.CmdId === SEI_CMD_ID && bytesOf(data)[1] === CAME_IN_ELSEWHERE;
 }
 
 function requireBytes(functionName: string, data: unknown, most: number): void {

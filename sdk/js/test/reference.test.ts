@@ -5,11 +5,23 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { REFUSED } from './refused.js';
+import { REFUSED, REFUSED4 } from './refused.js';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const PAGE = here('page/cloud.page.ts');
-const OURS = here('../src/index.ts');
+
+/** An SDK of the cloud's, a page that was written for it, what stands for it here, and what of it is refused. */
+interface Reference {
+  name: string;
+  version: string;
+  page: string;
+  ours: string;
+  refused: Record<string, string>;
+}
+
+const REFERENCES: Reference[] = [
+  { name: 'trtc-sdk-v5', version: '5', page: here('page/cloud.page.ts'), ours: here('../src/index.ts'), refused: REFUSED },
+  { name: 'trtc-js-sdk', version: '4', page: here('page/cloud4.page.ts'), ours: here('../src/v4/index.ts'), refused: REFUSED4 },
+];
 const OPTIONS: ts.CompilerOptions = {
   strict: true,
   noEmit: true,
@@ -22,10 +34,10 @@ const OPTIONS: ts.CompilerOptions = {
 };
 
 /** The reference's types, fetched for the moment: nothing of them is kept here. */
-function fetchReference(): string | undefined {
+function fetchReference({ name, version }: Reference): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'reference-'));
   try {
-    const [packed] = JSON.parse(execFileSync('npm', ['pack', 'trtc-sdk-v5@5', '--json', '--silent'], { cwd: folder, timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] }).toString()) as { filename: string }[];
+    const [packed] = JSON.parse(execFileSync('npm', ['pack', `${name}@${version}`, '--json', '--silent'], { cwd: folder, timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] }).toString()) as { filename: string }[];
     execFileSync('tar', ['xzf', packed?.filename ?? ''], { cwd: folder });
     const types = join(folder, 'package/index.d.ts');
     return existsSync(types) ? types : undefined;
@@ -35,14 +47,14 @@ function fetchReference(): string | undefined {
 }
 
 /** What a page is told that imports the SDK from this file. */
-function mistakesWith(sdk: string): string[] {
-  const program = ts.createProgram([PAGE, here('../src/worker.d.ts')], { ...OPTIONS, paths: { 'trtc-sdk-v5': [sdk] } });
-  return ts.getPreEmitDiagnostics(program, program.getSourceFile(PAGE)).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+function mistakesWith({ name, page }: Reference, sdk: string): string[] {
+  const program = ts.createProgram([page, here('../src/worker.d.ts')], { ...OPTIONS, paths: { [name]: [sdk] } });
+  return ts.getPreEmitDiagnostics(program, program.getSourceFile(page)).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
 }
 
 /** What the reference has and ours has not: exports, and the members of each, down to options within options. */
-function missingFrom(reference: string): string[] {
-  const program = ts.createProgram([reference, OURS, here('../src/worker.d.ts')], OPTIONS);
+function missingFrom(oursFile: string, reference: string): string[] {
+  const program = ts.createProgram([reference, oursFile, here('../src/worker.d.ts')], OPTIONS);
   const checker = program.getTypeChecker();
   const exportsOf = (file: string): Map<string, ts.Symbol> => {
     const source = program.getSourceFile(file);
@@ -50,7 +62,7 @@ function missingFrom(reference: string): string[] {
     const all = symbol ? checker.getExportsOfModule(symbol) : [];
     return new Map(all.map((one) => [one.name, one.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(one) : one]));
   };
-  const [theirs, ours] = [exportsOf(reference), exportsOf(OURS)];
+  const [theirs, ours] = [exportsOf(reference), exportsOf(oursFile)];
   const missing: string[] = [];
   const compare = (name: string, their: ts.Type, our: ts.Type, depth: number): void => {
     for (const property of their.getProperties()) {
@@ -86,31 +98,32 @@ function missingFrom(reference: string): string[] {
   return missing;
 }
 
-describe('a page with types', () => {
+describe.each(REFERENCES)('a page with types of $name', (of) => {
   test('is compiled against this client', { timeout: 60_000 }, () => {
-    expect(mistakesWith(OURS)).toEqual([]);
+    expect(mistakesWith(of, of.ours)).toEqual([]);
   });
 
   describe('that was written for the reference', { timeout: 60_000 }, () => {
     let reference: string | undefined;
     beforeAll(() => {
-      reference = fetchReference();
-      if (!reference) console.error('\n*** The reference could not be fetched from npm: NOTHING was compared with its types. ***\n');
+      reference = fetchReference(of);
+      if (!reference) console.error(`\n*** ${of.name} could not be fetched from npm: NOTHING was compared with its types. ***\n`);
     }, 90_000);
 
     test('is compiled against it', ({ skip }) => {
       if (!reference) return skip('no network');
-      expect(mistakesWith(reference)).toEqual([]);
+      expect(mistakesWith(of, reference)).toEqual([]);
     });
 
     test('misses nothing here but what is refused on purpose', ({ skip }) => {
       if (!reference) return skip('no network');
-      const missing = missingFrom(reference);
-      const isRefused = (name: string) => Object.keys(REFUSED).some((one) => name === one || name.startsWith(`${one}.`));
+      const missing = missingFrom(of.ours, reference);
+      const refused = Object.keys(of.refused);
+      const isUnder = (name: string, one: string) => name === one || name.startsWith(`${one}.`);
 
-      expect(missing.filter((name) => !isRefused(name))).toEqual([]);
+      expect(missing.filter((name) => !refused.some((one) => isUnder(name, one)))).toEqual([]);
       // What is there by now is refused no more.
-      expect(Object.keys(REFUSED).filter((one) => !missing.some((name) => name === one || name.startsWith(`${one}.`)))).toEqual([]);
+      expect(refused.filter((one) => !missing.some((name) => isUnder(name, one)))).toEqual([]);
     });
   });
 });

@@ -46,3 +46,12 @@ export const REFUSED: Record<string, string> = {
   'TRTCEventTypes.network-quality.pingResults': SERVICE,
   'RTCErrorParams.messageParams': 'messages are given as they are',
 };
+
+const MIXED = 'streams are not mixed on the server, so that nobody is in a mixed one';
+
+/** The same of version 4. */
+export const REFUSED4: Record<string, string> = {
+  MixUserItem: MIXED,
+  'RemoteStreamUpdatedInfo.mixUserList': MIXED,
+  'ClientEventMap.stream-updated.mixUserList': MIXED,
+};

@@ -88,7 +88,8 @@ test('tracks come and go, of sound too', async () => {
 
   await stream.removeTrack(sound!);
   expect([stream.hasAudio(), stream.hasVideo()]).toEqual([false, true]);
-  expect(await code(() => stream.removeTrack(sound!))).toBe(INVALID_OPERATION);
+  expect(await code(() => stream.removeTrack(sound!))).toBe(INVALID_PARAMETER);
+  expect(await code(() => stream.replaceTrack(sound!))).toBe(INVALID_PARAMETER);
   await stream.addTrack(sound!);
   expect(await code(() => stream.addTrack(sound!))).toBe(INVALID_OPERATION);
   expect(stream.getAudioTrack()).toBe(sound);

@@ -1,68 +1,51 @@
-import type { NetworkQuality } from '../statistics.js';
-import { StatisticsReader } from '../statistics.js';
-import type { ProxyServer, StreamType, TurnServer } from '../api.js';
+import type { ProxyServer, StreamType } from '../api.js';
 import { Mixer, volumeOf } from '../capture.js';
+import { SEI_CMD_ID, bytesOf, framed, isTakeOver, sendData, takeOver } from '../data.js';
 import { Emitter } from '../emitter.js';
 import { makeRoom, networkOf, roomIdOf } from '../entering.js';
-import { invalid } from '../errors.js';
-import type { Body } from '../gateway.js';
 import type { Events } from '../protocol.js';
 import { log } from '../log.js';
 import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
-import { type ConnectionState, Session, type Streams } from '../session.js';
+import { Session, type Streams } from '../session.js';
+import { StatisticsReader } from '../statistics.js';
 import { steady } from '../steady.js';
 import { Turns } from '../turns.js';
 import { heardLevel } from '../watcher.js';
-import { ErrorCode, RtcError4, from, in4, wrong } from './errors.js';
+import { ErrorCode, RtcError4, from, in4, requireKinds, wrong } from './errors.js';
 import { LocalStream } from './local-stream.js';
 import { RemoteStream } from './remote-stream.js';
+import type {
+  ClientConfig,
+  ClientEventMap,
+  ConnectionState,
+  JoinOptions,
+  LocalAudioStatsMap,
+  LocalVideoStatsMap,
+  MixTranscodeConfig,
+  PublishCDNStreamOptions,
+  RemoteAudioStatsMap,
+  RemoteMutedState,
+  RemoteStreamType,
+  RemoteVideoStatsMap,
+  Role,
+  SmallStreamProfile,
+  Told,
+  TransportStats,
+  TurnServerConfig,
+} from './types.js';
 
-export interface ClientConfig {
-  /** Where the server is, `wss://rooms.example.org`, or where each of its nodes is; absent for the page's own. */
-  server?: string | readonly string[];
-  mode?: 'rtc' | 'live' | 'videoCall';
-  sdkAppId: number;
-  userId: string;
-  userSig: string;
-  useStringRoomId?: boolean;
-  /** Whether streams are taken without being asked for; yes unless `false`. */
-  autoSubscribe?: boolean;
-  enableAutoPlayDialog?: boolean;
-  /** These are for services of the cloud, and change nothing here. */
-  streamId?: string;
-  userDefineRecordId?: string;
-  recordId?: string;
-  pureAudioPushMode?: number;
-  bussinessInfo?: string;
-  frameWorkType?: number;
-}
-
-type Role = 'anchor' | 'audience';
-type Told = { stream: RemoteStream };
-type Whose = { userId: string };
-
-export interface ClientEvents {
-  'stream-added': [Told];
-  'stream-removed': [Told];
-  'stream-updated': [Told];
-  'stream-subscribed': [Told];
-  'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState }];
-  'peer-join': [Whose];
-  'peer-leave': [Whose];
-  'mute-audio': [Whose];
-  'mute-video': [Whose];
-  'unmute-audio': [Whose];
-  'unmute-video': [Whose];
-  'client-banned': [{ reason: string }];
-  'network-quality': [NetworkQuality];
-  'audio-volume': [{ result: { userId: string; audioVolume: number; stream: LocalStream | RemoteStream }[] }];
-  'custom-message': [{ userId: string; cmdId: number; seq: number; data: ArrayBuffer }];
-  'sei-message': [{ userId: string; data: ArrayBuffer; streamType: 'main' | 'auxiliary' }];
-  error: [RtcError4];
-}
+type ClientEvents = Told<ClientEventMap>;
 
 const QUALITY_MS = 2_000;
-const SEI_CMD_ID = 0;
+const LONGEST_SEI = 1_000;
+
+const KINDS = {
+  mode: ['rtc', 'live', 'videoCall'], useStringRoomId: [true, false], autoSubscribe: 'boolean', enableAutoPlayDialog: 'boolean', streamId: 'string', userDefineRecordId: 'string', pureAudioPushMode: [1, 2], enableSEI: 'boolean',
+} as const;
+const ROLES = ['anchor', 'audience'];
+const CAUSES: Record<string, string> = { kick: 'the user came in by another page, or was kicked out', banned: 'the user was banned', 'room-disband': 'the room is over' };
+
+const SIZE = ['width', 'height', 'bitrate', 'frameRate', 'framerate'] as const;
 const NO_CLOUD = 'the server does not send streams to other places: players and recorders come by WHEP (docs/protocol.md)';
 
 /** A user in a room, as version 4 of the cloud's Web SDK has it. */
@@ -85,36 +68,36 @@ export class Client extends Emitter<ClientEvents> {
   #qualityTimer: ReturnType<typeof setInterval> | undefined;
   #reader = new StatisticsReader();
   #seq = 0;
+  #isDestroyed = false;
 
   constructor(config: ClientConfig) {
     super();
-    for (const [name, type] of [['sdkAppId', 'number'], ['userId', 'string'], ['userSig', 'string']] as const) {
-      if (!config?.[name]) throw wrong(`createClient: ${name} is missing`);
-      if (typeof config[name] !== type) throw wrong(`createClient: ${name} must be a ${type}`);
+    for (const [name, type] of [['sdkAppId', 'number'], ['userId', 'string'], ['userSig', 'string'], ['mode', 'string']] as const) {
+      const value = config?.[name];
+      if (!value || (type === 'string' && String(value).trim() === '')) throw wrong(`createClient: ${name} is missing`);
+      if (typeof value !== type) throw wrong(`createClient: ${name} must be a ${type}`);
     }
-    const { mode = 'rtc' } = config;
-    if (!['rtc', 'live', 'videoCall'].includes(mode)) throw wrong("createClient: mode must be 'rtc' or 'live'");
+    requireKinds('createClient', config, KINDS);
     this.#config = config;
     steady(this);
   }
 
   // Room
 
-  async join(options: { roomId: number | string; role?: Role; privateMapKey?: string }): Promise<void> {
-    if (!options) throw wrong('join: roomId is missing');
-    const { roomId, role = 'anchor' } = options;
+  async join(options: JoinOptions): Promise<void> {
+    const roomName = this.#roomNamed(options);
+    if (this.#isDestroyed) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'join: the client was destroyed, create another');
     if (this.#session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the room was joined already: call leave first');
-    const { sdkAppId, userId, userSig, server, mode = 'rtc', useStringRoomId } = this.#config;
+    const { sdkAppId, userId, userSig, server, mode } = this.#config;
     await in4(async () => {
-      if (role !== 'anchor' && role !== 'audience') throw invalid('join', "role must be 'anchor' or 'audience'", 5005);
-      const name = useStringRoomId ? roomIdOf({ strRoomId: roomId as string }, 'join') : roomIdOf({ roomId: Number(roomId) }, 'join');
       const session = new Session(networkOf({ proxy: this.#proxy }, server));
       this.#session = session;
-      this.#role = mode === 'live' ? role : 'anchor';
+      this.#role = mode === 'live' ? (options.role ?? 'anchor') : 'anchor';
       this.#listen(session);
       try {
         await session.login({ sdkAppId, userId, userSig });
-        await session.enter(name, () => makeRoom(mode === 'live' ? 'live' : 'rtc', name));
+        await session.enter(roomName, () => makeRoom(mode === 'live' ? 'live' : 'rtc', roomName));
+        takeOver(session);
         if (this.#role === 'anchor') await session.takeSeat();
       } catch (error) {
         if (this.#session === session) this.#end();
@@ -123,6 +106,20 @@ export class Client extends Emitter<ClientEvents> {
       }
       this.#qualityTimer = setInterval(() => void this.#tellQuality(session), QUALITY_MS);
     }, ErrorCode.JOIN_ROOM_FAILED);
+  }
+
+  /** What the room is called that is meant. */
+  #roomNamed(options: JoinOptions): string {
+    if (!options) throw wrong('join: roomId is missing');
+    const { roomId } = options;
+    requireKinds('join', options, { role: ROLES, privateMapKey: 'string' });
+    const { useStringRoomId } = this.#config;
+    if (useStringRoomId ? typeof roomId !== 'string' : typeof roomId !== 'number') throw wrong(`join: roomId must be a ${useStringRoomId ? 'string' : 'number'}, as useStringRoomId says`);
+    try {
+      return useStringRoomId ? roomIdOf({ strRoomId: roomId as string }, 'join') : roomIdOf({ roomId: roomId as number }, 'join');
+    } catch (error) {
+      throw from(error);
+    }
   }
 
   /** Outside of rooms there is nothing to leave, which pages do all the same when they are closed. */
@@ -135,8 +132,11 @@ export class Client extends Emitter<ClientEvents> {
     session.close();
   }
 
+  /** It is of no more use then: joining that is under way comes to nothing. */
   destroy(): void {
-    if (this.#session) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'still in a room: call leave first');
+    if (this.#session?.isInRoom) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'still in a room: call leave first');
+    this.#session?.close();
+    this.#isDestroyed = true;
     this.enableAudioVolumeEvaluation(0);
     this.off('*');
   }
@@ -168,8 +168,14 @@ export class Client extends Emitter<ClientEvents> {
   #end(): void {
     this.#session = undefined;
     clearInterval(this.#qualityTimer);
-    for (const stream of this.#local.values()) stream.published = undefined;
-    for (const stream of this.#remote.values()) stream.stop();
+    for (const stream of this.#local.values()) {
+      stream.published = undefined;
+      stream.connect('DISCONNECTED');
+    }
+    for (const stream of this.#remote.values()) {
+      stream.end();
+      stream.connect('DISCONNECTED');
+    }
     this.#local.clear();
     this.#remote.clear();
     this.#peers.clear();
@@ -183,18 +189,23 @@ export class Client extends Emitter<ClientEvents> {
   async publish(stream: LocalStream, { isAuxiliary = false }: { isAuxiliary?: boolean } = {}): Promise<void> {
     if (!(stream instanceof LocalStream)) throw wrong('publish takes what createStream made');
     const session = this.#inRoom();
+    requireKinds('publish', { isAuxiliary }, { isAuxiliary: 'boolean' });
     const kind: StreamType = isAuxiliary ? 'sub' : 'main';
     if (this.#role === 'audience') throw new RtcError4(ErrorCode.INVALID_OPERATION, "an audience member does not publish: call switchRole('anchor') first");
     if (this.#local.has(kind)) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'a stream is published already: call unpublish first');
     if (!stream.hasAudio() && !stream.hasVideo()) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream has no tracks: call initialize first');
     this.#local.set(kind, stream);
+    stream.asksForClick = this.#config.enableAutoPlayDialog !== false;
+    stream.connect('CONNECTING');
     stream.published = { onTracks: () => this.#turns.take(() => this.#send(session, kind, stream)), onMute: () => this.#turns.take(() => this.#send(session, kind, stream)) };
     await in4(async () => {
       try {
         await this.#turns.take(() => this.#send(session, kind, stream));
+        if (this.#local.get(kind) === stream) stream.connect(this.#stateOf(session));
       } catch (error) {
         if (this.#local.get(kind) === stream) this.#local.delete(kind);
         stream.published = undefined;
+        stream.connect('DISCONNECTED');
         throw error;
       }
     });
@@ -202,15 +213,16 @@ export class Client extends Emitter<ClientEvents> {
 
   async unpublish(stream: LocalStream): Promise<void> {
     if (!(stream instanceof LocalStream)) throw wrong('unpublish takes what createStream made');
-    // Who is in no room publishes nothing.
-    if (!this.#session) return;
+    // Who publishes nothing has nothing to take back.
+    if (this.#local.size === 0) return;
     const session = this.#inRoom();
-    if (![...this.#local.values()].includes(stream)) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream is not published');
+    if (![...this.#local.values()].includes(stream)) throw wrong('unpublish: another stream is published');
     await in4(() => this.#turns.take(() => this.#withdraw(session, stream)));
   }
 
   async #withdraw(session: Session, stream: LocalStream): Promise<void> {
     stream.published = undefined;
+    stream.connect('DISCONNECTED');
     for (const [kind, published] of this.#local) {
       if (published !== stream) continue;
       this.#local.delete(kind);
@@ -262,10 +274,14 @@ export class Client extends Emitter<ClientEvents> {
   /** Takes a stream, or of it only what is wanted. */
   async subscribe(stream: RemoteStream, { audio = true, video = true }: { audio?: boolean; video?: boolean } = {}): Promise<void> {
     requireRemote('subscribe', stream);
+    requireKinds('subscribe', { audio, video }, { audio: 'boolean', video: 'boolean' });
+    if (!audio && !video) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'subscribe: nothing is wanted of it: call unsubscribe');
     this.#decided.add(stream);
     Object.assign(stream.subscribed, { audio, video });
     await in4(() => this.#watch(this.#inRoom(), stream), ErrorCode.SUBSCRIPTION_TIMEOUT);
-    if (this.#remote.get(keyOf(stream.getUserId(), stream.kind)) === stream) this.emit('stream-subscribed', { stream });
+    if (this.#remote.get(keyOf(stream.getUserId(), stream.kind)) !== stream) return;
+    if (this.#session) stream.connect(this.#stateOf(this.#session));
+    this.emit('stream-subscribed', { stream });
   }
 
   async unsubscribe(stream: RemoteStream): Promise<void> {
@@ -273,6 +289,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#decided.add(stream);
     Object.assign(stream.subscribed, { audio: false, video: false });
     stream.stop();
+    stream.connect('DISCONNECTED');
     await in4(() => this.#watch(this.#inRoom(), stream));
   }
 
@@ -311,7 +328,8 @@ export class Client extends Emitter<ClientEvents> {
       this.#remote.delete(key);
       known.sent.clear();
       this.emit('stream-removed', { stream: known });
-      known.stop();
+      known.end();
+      known.connect('DISCONNECTED');
       this.#watch(session, known).catch((error: unknown) => log.info('a stream was not let go of', error));
       return;
     }
@@ -325,6 +343,7 @@ export class Client extends Emitter<ClientEvents> {
     for (const [what, state] of now) stream.sent.set(what, state);
     const isOther = before.size !== now.size || [...before.keys()].some((what) => !now.has(what));
     if (!known) {
+      stream.asksForClick = this.#config.enableAutoPlayDialog !== false;
       this.#remote.set(key, stream);
       this.emit('stream-added', { stream });
       // Whoever has said nothing of it by then gets it, unless it is wanted otherwise.
@@ -350,7 +369,7 @@ export class Client extends Emitter<ClientEvents> {
     this.emit(isThere ? 'peer-join' : 'peer-leave', { userId });
   }
 
-  getRemoteMutedState(): { userId: string; hasAudio: boolean; hasVideo: boolean; audioMuted: boolean; videoMuted: boolean; hasSmall: boolean }[] {
+  getRemoteMutedState(): RemoteMutedState[] {
     const streams = [...this.#remote.values()].filter(({ kind }) => kind === 'main');
     return streams.map((stream) => {
       const [audio, video] = [stream.sent.get('audio'), stream.sent.get('video')];
@@ -380,14 +399,22 @@ export class Client extends Emitter<ClientEvents> {
     for (const stream of this.#local.values()) await stream.published?.onTracks();
   }
 
-  setSmallStreamProfile({ width = 160, height = 120, bitrate = 100, framerate = 15 }: { width?: number; height?: number; bitrate?: number; framerate?: number } = {}): void {
-    this.#small = { width, height, bitrate, frameRate: framerate };
+  /** As pages of before 4.12 write it, too: `framerate`. */
+  setSmallStreamProfile(profile: Partial<SmallStreamProfile> & { framerate?: number }): void {
+    if (typeof profile !== 'object' || profile === null) throw wrong('setSmallStreamProfile: the profile is missing');
+    for (const name of SIZE) if (profile[name] !== undefined && !(Number(profile[name]) >= 0)) throw wrong(`setSmallStreamProfile: ${name} must be a number`);
+    const { framerate = 15 } = profile;
+    this.#small = { width: 160, height: 120, bitrate: 100, frameRate: framerate, ...profile };
   }
 
   // What happens
 
   #listen(session: Session): void {
-    session.on('state', (prevState, state) => this.emit('connection-state-changed', { prevState, state }));
+    session.on('state', (prevState, state) => {
+      if (this.#session !== session) return;
+      this.emit('connection-state-changed', { prevState: prevState as ConnectionState, state: state as ConnectionState });
+      for (const stream of [...this.#local.values(), ...this.#remote.values()]) if (stream.isConnected) stream.connect(this.#stateOf(session));
+    });
     const isOpen = this.#config.mode !== 'live';
     session.on('members', ({ entered, left }) => {
       if (this.#session !== session) return;
@@ -401,14 +428,14 @@ export class Client extends Emitter<ClientEvents> {
     });
     session.on('track', (userId, kind) => this.#remote.get(keyOf(userId, kind === 'sub' ? 'sub' : 'main'))?.refresh());
     session.on('event', ({ event, body }) => {
-      if (event === 'data_received') this.#takeData(body);
+      if (event !== 'data_received') return;
+      if (!isTakeOver(body)) this.#takeData(body);
+      else if (body.From_Account === session.userId) {
+        session.leave().catch((error: unknown) => log.info('the server could not be told', error));
+        this.#goOut(session, 'kick');
+      }
     });
-    session.on('out', (reason) => {
-      if (this.#session !== session) return;
-      this.#end();
-      session.close();
-      this.emit('client-banned', { reason });
-    });
+    session.on('out', (reason) => this.#goOut(session, reason === 'room_disband' ? 'room-disband' : (reason as 'kick')));
     session.on('ended', (error) => {
       if (this.#session !== session) return;
       this.#end();
@@ -417,33 +444,43 @@ export class Client extends Emitter<ClientEvents> {
     });
   }
 
+  #goOut(session: Session, reason: 'kick' | 'banned' | 'room-disband'): void {
+    if (this.#session !== session) return;
+    this.#end();
+    session.close();
+    this.emit('client-banned', { reason, message: CAUSES[reason] ?? reason });
+  }
+
+  /** What streams are told of the connection: to them one that is sought again was there before. */
+  #stateOf({ state, isInRoom }: Session): ConnectionState {
+    return state === 'CONNECTED' && isInRoom ? 'CONNECTED' : 'RECONNECTING';
+  }
+
   #takeData(body: Events['data_received']): void {
     const userId = body.From_Account;
-    const bytes = Uint8Array.from(atob(body.Data), (char) => char.charCodeAt(0));
-    if (body.CmdId !== SEI_CMD_ID) {
-      this.#seq += 1;
-      this.emit('custom-message', { userId, cmdId: body.CmdId, seq: this.#seq, data: bytes.buffer });
-    } else if ((bytes[1] ?? 0) <= 1) {
-      this.emit('sei-message', { userId, data: bytes.slice(2).buffer, streamType: bytes[1] === 1 ? 'auxiliary' : 'main' });
+    const bytes = bytesOf(body);
+    if (body.CmdId === SEI_CMD_ID) {
+      this.emit('sei-message', { userId, data: bytes.slice(2).buffer, seiPayloadType: bytes[0] === 5 ? 5 : 243, isFromAuxiliary: bytes[1] === 1 });
+      return;
     }
+    this.#seq += 1;
+    this.emit('custom-message', { userId, cmdId: body.CmdId, seq: this.#seq, data: bytes.buffer });
   }
 
   async sendCustomMessage({ cmdId, data }: { cmdId: number; data: ArrayBuffer }): Promise<void> {
-    if (!(cmdId >= 1 && cmdId <= 10)) throw new RtcError4(ErrorCode.INVALID_PARAMETER, 'cmdId must be a number from 1 to 10');
-    await this.#sendData(cmdId, new Uint8Array(data));
+    if (!(cmdId >= 1 && cmdId <= 10)) throw wrong('cmdId must be a number from 1 to 10');
+    await in4(() => sendData(this.#inRoom(), cmdId, new Uint8Array(data)));
   }
 
-  async sendSEIMessage(data: ArrayBuffer): Promise<void> {
-    if (!this.#local.get('main')?.hasVideo()) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'no video is published: publish a stream first');
-    const framed = new Uint8Array(2 + data.byteLength);
-    framed.set([243, 0]);
-    framed.set(new Uint8Array(data), 2);
-    await this.#sendData(SEI_CMD_ID, framed);
-  }
-
-  async #sendData(cmdId: number, bytes: Uint8Array): Promise<void> {
-    const session = this.#inRoom();
-    await in4(() => session.request('send_data', { CmdId: cmdId, Data: btoa(String.fromCharCode(...bytes)) }));
+  /** Data that goes with the camera's picture, and beside it. */
+  sendSEIMessage(data: ArrayBuffer, { seiPayloadType = 243 }: { seiPayloadType?: number } = {}): void {
+    if (!(data instanceof ArrayBuffer)) throw wrong('sendSEIMessage: the data must be an ArrayBuffer');
+    if (data.byteLength === 0 || data.byteLength > LONGEST_SEI) throw wrong(`sendSEIMessage: the data must be 1 to ${LONGEST_SEI} bytes`);
+    requireKinds('sendSEIMessage', { seiPayloadType }, { seiPayloadType: [5, 243] });
+    const stream = this.#local.get('main');
+    if (!stream) throw wrong('sendSEIMessage: no stream is published: call publish first');
+    if (!stream.hasVideo()) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'sendSEIMessage: the stream that is published has no video');
+    sendData(this.#inRoom(), SEI_CMD_ID, framed(data, seiPayloadType, false)).catch((error: unknown) => log.warn('sendSEIMessage was refused', error));
   }
 
   // Levels and statistics
@@ -471,7 +508,7 @@ export class Client extends Emitter<ClientEvents> {
     }
   }
 
-  async getTransportStats(): Promise<{ rtt: number; downlinksRTT: Record<string, number> }> {
+  async getTransportStats(): Promise<TransportStats> {
     // Pages go on asking after they have left.
     if (!this.#session?.isInRoom) return { rtt: 0, downlinksRTT: {} };
     const { statistics } = await this.#reader.read(this.#session);
@@ -479,29 +516,28 @@ export class Client extends Emitter<ClientEvents> {
     return { rtt: statistics.rtt, downlinksRTT };
   }
 
-  getLocalAudioStats(): Promise<Record<string, Body>> {
+  getLocalAudioStats(): Promise<LocalAudioStatsMap> {
     return this.#sent('audio', ['bytesSent', 'packetsSent']);
   }
 
-  getLocalVideoStats(): Promise<Record<string, Body>> {
+  getLocalVideoStats(): Promise<LocalVideoStatsMap> {
     return this.#sent('main', ['bytesSent', 'packetsSent', 'framesEncoded', 'framesSent', 'frameWidth', 'frameHeight']);
   }
 
-  getRemoteAudioStats(): Promise<Record<string, Body>> {
+  getRemoteAudioStats(): Promise<RemoteAudioStatsMap> {
     return this.#received('audio', ['bytesReceived', 'packetsReceived', 'packetsLost']);
   }
 
-  getRemoteVideoStats(type: 'main' | 'auxiliary' = 'main'): Promise<Record<string, Body>> {
-    const fields = ['bytesReceived', 'packetsReceived', 'packetsLost', 'framesDecoded', 'frameWidth', 'frameHeight'];
-    return this.#received(type === 'main' ? 'main' : 'sub', fields);
+  getRemoteVideoStats(type: RemoteStreamType = 'main'): Promise<RemoteVideoStatsMap> {
+    return this.#received(type === 'main' ? 'main' : 'sub', ['bytesReceived', 'packetsReceived', 'packetsLost', 'framesDecoded', 'frameWidth', 'frameHeight']);
   }
 
-  async #sent(kind: 'audio' | 'main', fields: string[]): Promise<Record<string, Body>> {
+  async #sent<Field extends string>(kind: 'audio' | 'main', fields: Field[]): Promise<Record<string, Record<Field, number>>> {
     const report = this.#session?.isInRoom ? await this.#session.publisher.sender(kind)?.getStats() : undefined;
     return { [this.#config.userId]: figures(report, 'outbound-rtp', fields) };
   }
 
-  async #received(kind: 'audio' | StreamType, fields: string[]): Promise<Record<string, Body>> {
+  async #received<Field extends string>(kind: 'audio' | StreamType, fields: Field[]): Promise<Record<string, Record<Field, number>>> {
     const all = [...(this.#session?.isInRoom ? this.#session.watcher.receivers() : [])].filter(([watched]) => watched.kind === kind);
     const figured = all.map(async ([{ userId }, receiver]) => [userId, figures(await receiver.getStats(), 'inbound-rtp', fields)] as const);
     return Object.fromEntries(await Promise.all(figured));
@@ -510,34 +546,37 @@ export class Client extends Emitter<ClientEvents> {
   // Network
 
   /** Before `join`. */
-  setProxyServer(url: string | ProxyServer): void {
-    this.#proxy = { ...this.#proxy, ...(typeof url === 'string' ? { websocketProxy: url } : url) };
+  setProxyServer(proxy: string | ProxyServer): void {
+    if (typeof proxy === 'string' && !/^wss?:\/\//.test(proxy)) throw wrong('setProxyServer: the address of a proxy begins with wss://');
+    this.#proxy = { ...this.#proxy, ...(typeof proxy === 'string' ? { websocketProxy: proxy } : proxy) };
   }
 
   /** Before `join`. */
-  setTurnServer(servers: TurnServer | TurnServer[]): void {
+  setTurnServer(servers: TurnServerConfig | TurnServerConfig[]): void {
     this.#proxy = { ...this.#proxy, turnServer: servers };
   }
 
   // What is a service of the cloud
 
-  async callExperimentalAPI(name: string, _options?: object): Promise<never> {
-    throw wrong(`there is no ${name} here`);
+  /** Who may enter is the app's own to say: there is no key to renew. */
+  async callExperimentalAPI(name: string, _options?: object): Promise<void> {
+    if (name !== 'updatePrivateMapKey') throw wrong(`there is no ${name} here`);
+    log.info('updatePrivateMapKey changes nothing here');
   }
 
-  startPublishCDNStream(): Promise<never> {
+  startPublishCDNStream(_options?: PublishCDNStreamOptions): Promise<void> {
     return Promise.reject(new RtcError4(ErrorCode.START_PUBLISH_CDN_FAILED, NO_CLOUD));
   }
 
-  stopPublishCDNStream(): Promise<never> {
+  stopPublishCDNStream(): Promise<void> {
     return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, NO_CLOUD));
   }
 
-  startMixTranscode(): Promise<never> {
+  startMixTranscode(_config?: MixTranscodeConfig): Promise<void> {
     return Promise.reject(new RtcError4(ErrorCode.START_MIX_TRANSCODE_FAILED, NO_CLOUD));
   }
 
-  stopMixTranscode(): Promise<never> {
+  stopMixTranscode(): Promise<void> {
     return Promise.reject(new RtcError4(ErrorCode.INVALID_OPERATION, NO_CLOUD));
   }
 }
@@ -554,8 +593,8 @@ function levelOf(session: Session | undefined, userId: string): number {
 }
 
 /** The sums of some numbers over all entries of a kind. */
-function figures(report: RTCStatsReport | undefined, type: string, fields: string[]): Record<string, number> {
-  const sums: Record<string, number> = Object.fromEntries(fields.map((field) => [field, 0]));
+function figures<Field extends string>(report: RTCStatsReport | undefined, type: string, fields: Field[]): Record<Field, number> {
+  const sums = Object.fromEntries(fields.map((field) => [field, 0])) as Record<Field, number>;
   report?.forEach((entry: Record<string, unknown>) => {
     if (entry['type'] !== type) return;
     for (const field of fields) {

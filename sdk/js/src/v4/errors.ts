@@ -12,17 +12,27 @@ export const ErrorCode = {
   ICE_TRANSPORT_ERROR: 0x4003,
   JOIN_ROOM_FAILED: 0x4004,
   CREATE_OFFER_FAILED: 0x4005,
+  SIGNAL_CHANNEL_RECONNECTION_FAILED: 0x4006,
+  UPLINK_RECONNECTION_FAILED: 0x4007,
+  DOWNLINK_RECONNECTION_FAILED: 0x4008,
+  REMOTE_STREAM_NOT_EXIST: 0x4010,
   CLIENT_BANNED: 0x4040,
   SERVER_TIMEOUT: 0x4041,
   SUBSCRIPTION_TIMEOUT: 0x4042,
   PLAY_NOT_ALLOWED: 0x4043,
   DEVICE_AUTO_RECOVER_FAILED: 0x4044,
   START_PUBLISH_CDN_FAILED: 0x4045,
+  STOP_PUBLISH_CDN_FAILED: 0x4046,
   START_MIX_TRANSCODE_FAILED: 0x4047,
+  STOP_MIX_TRANSCODE_FAILED: 0x4048,
   NOT_SUPPORTED_H264: 0x4049,
   SWITCH_ROLE_FAILED: 0x404a,
+  API_CALL_TIMEOUT: 0x404b,
   UNKNOWN: 0xffff,
 } as const;
+export type ErrorCode = typeof ErrorCode;
+
+const NAMES = new Map<number, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
 
 const KINDS = new Map<number, number>([
   [ERROR_CODE.INVALID_PARAMETER, ErrorCode.INVALID_PARAMETER],
@@ -42,7 +52,7 @@ export class RtcError4 extends Error {
   readonly extraCode: number | string;
 
   constructor(code: number, message: string, { name = 'RtcError', extraCode = 0 }: { name?: string; extraCode?: number | string } = {}) {
-    super(`${message} <0x${code.toString(16)}>`);
+    super(`${message} <${NAMES.get(code) ?? 'UNKNOWN'} 0x${code.toString(16)}>`);
     this.name = name;
     this.code = code;
     this.extraCode = extraCode;
@@ -53,8 +63,9 @@ export class RtcError4 extends Error {
     return this.message;
   }
 
-  getCode(): number {
-    return this.code;
+  /** Of the numbers in `ErrorCode`, the one that is compared with. */
+  getCode<Name extends keyof ErrorCode>(): ErrorCode[Name] {
+    return this.code as ErrorCode[Name];
   }
 
   getExtraCode(): number | string {
@@ -65,6 +76,19 @@ export class RtcError4 extends Error {
 /** What a page gave is of another kind than it must be. */
 export function wrong(message: string): RtcError4 {
   return new RtcError4(ErrorCode.INVALID_PARAMETER, message);
+}
+
+/** What an option is to be: the name of a type, or the values that there are. */
+type Kind = 'boolean' | 'number' | 'string' | readonly unknown[];
+
+/** Fails of what is there and of another kind. */
+export function requireKinds(functionName: string, given: object, kinds: Record<string, Kind>): void {
+  for (const [name, kind] of Object.entries(kinds)) {
+    const value = (given as Record<string, unknown>)[name];
+    if (value === undefined) continue;
+    const isRight = typeof kind === 'string' ? typeof value === kind : kind.includes(value);
+    if (!isRight) throw wrong(`${functionName}: ${name} must be ${typeof kind === 'string' ? `a ${kind}` : `one of ${kind.join(', ')}`}`);
+  }
 }
 
 /** Fails of what is no track; where the browser can tell. */

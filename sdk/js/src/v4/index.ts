@@ -12,18 +12,17 @@
  * await client.publish(stream);
  * ```
  */
-import { type Support, getCameraList, getMicrophoneList, getSpeakerList, isSupported } from '../devices.js';
+import { getCameraList, getMicrophoneList, getSpeakerList, isSupported } from '../devices.js';
 import { setLogLevel } from '../log.js';
-import { Client, type ClientConfig } from './client.js';
+import { Client } from './client.js';
 import { ErrorCode, RtcError4 as RtcError } from './errors.js';
-import { LocalStream, type StreamConfig } from './local-stream.js';
+import { LocalStream } from './local-stream.js';
 import { RemoteStream } from './remote-stream.js';
 import { Stream } from './stream.js';
+import type { CheckResult, ClientConfig, StreamConfig } from './types.js';
 
 export { Client, ErrorCode, LocalStream, RemoteStream, RtcError, Stream };
-export type { ClientConfig, ClientEvents } from './client.js';
-export type { StreamConfig } from './local-stream.js';
-export type { PlayOptions, StreamEvents } from './stream.js';
+export type * from './types.js';
 
 export const VERSION = __VERSION__;
 
@@ -35,7 +34,7 @@ export const Logger = {
   disableUploadLog: (): void => undefined,
 } as const;
 
-export const checkSystemRequirements = (): Promise<Support> => isSupported();
+export const checkSystemRequirements = (): Promise<CheckResult> => isSupported();
 
 export const isScreenShareSupported = (): boolean => 'getDisplayMedia' in (globalThis.navigator?.mediaDevices ?? {});
 

@@ -1,36 +1,34 @@
 import { Meter, openCamera, openMicrophone, openScreen } from '../capture.js';
 import { log } from '../log.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from '../profiles.js';
-import { ErrorCode, RtcError4, in4, requireTrack, wrong } from './errors.js';
-import { type PlayOptions, Stream } from './stream.js';
-
-export interface StreamConfig {
-  userId?: string;
-  audio?: boolean;
-  video?: boolean;
-  screen?: boolean;
-  screenAudio?: boolean;
-  audioSource?: MediaStreamTrack;
-  videoSource?: MediaStreamTrack;
-  cameraId?: string;
-  microphoneId?: string;
-  facingMode?: 'user' | 'environment';
-  mirror?: boolean;
-}
+import { ErrorCode, RtcError4, in4, requireKinds, requireTrack, wrong } from './errors.js';
+import { Stream } from './stream.js';
+import type { PlaybackOptions, StreamConfig } from './types.js';
 
 type VideoProfileName = keyof typeof VIDEO_PROFILES;
 type ScreenProfileName = keyof typeof SCREEN_PROFILES;
 type AudioProfileName = keyof typeof AUDIO_PROFILES;
+type Kind = 'audio' | 'video';
 
 /** What a client that publishes it does when something of it changes. */
 export interface Published {
   onTracks(): Promise<void>;
-  onMute(kind: 'audio' | 'video'): Promise<void>;
+  onMute(kind: Kind): Promise<void>;
 }
+
+const KINDS = {
+  userId: 'string', audio: [true, false], video: [true, false], screen: [true, false], screenAudio: [true, false], mirror: 'boolean', cameraId: 'string', microphoneId: 'string', facingMode: ['user', 'environment'],
+} as const;
+
+/** How often, and how long after one another, a device that went away is sought. */
+const RECOVER_TIMES = 10;
+const RECOVER_EVERY_MS = 3_000;
 
 /** A microphone, a camera or a screen: opened by `initialize`, shown by `play`, sent by a client's `publish`. */
 export class LocalStream extends Stream {
   readonly config: StreamConfig;
+  /** Which camera and microphone: as the config says, until `switchDevice` says otherwise. */
+  #devices: Pick<StreamConfig, 'cameraId' | 'facingMode' | 'microphoneId'>;
   #audioTrack: MediaStreamTrack | undefined;
   #videoTrack: MediaStreamTrack | undefined;
   #isInitialized = false;
@@ -39,6 +37,8 @@ export class LocalStream extends Stream {
   #screenProfile: ScreenProfileName | Partial<VideoProfile> = '1080p';
   #captureVolume = 100;
   #meter: { meter: Meter; track: MediaStreamTrack } | undefined;
+  #isPlayedAloud = false;
+  #isToldPlaying = false;
   readonly muted = { audio: false, video: false };
   /** Set by the client while it is published. */
   published: Published | undefined;
@@ -46,12 +46,13 @@ export class LocalStream extends Stream {
   constructor(config: StreamConfig) {
     super(config?.userId ?? '');
     if (!config) throw wrong('createStream: say what the stream is made of');
-    for (const name of ['audio', 'video', 'screen', 'screenAudio', 'mirror'] as const) {
-      if (config[name] != null && typeof config[name] !== 'boolean') throw wrong(`createStream: ${name} must be a boolean`);
-    }
-    for (const name of ['audioSource', 'videoSource'] as const) if (config[name] != null) requireTrack(`createStream: ${name}`, config[name]);
+    requireKinds('createStream', config, KINDS);
+    for (const name of ['audioSource', 'videoSource'] as const) if (config[name] !== undefined) requireTrack(`createStream: ${name}`, config[name]);
     if (config.screen && config.video) throw wrong('a stream has a camera or a screen: create one of each');
+    if (config.screenAudio && !config.screen) throw wrong('screenAudio is the sound of a screen: say screen too');
+    if (config.screenAudio && config.audio) throw wrong('a stream has a microphone or the sound of a screen: create one of each');
     this.config = config;
+    this.#devices = config;
   }
 
   getType(): 'local' {
@@ -62,23 +63,60 @@ export class LocalStream extends Stream {
   async initialize(): Promise<void> {
     if (this.#isInitialized) return;
     await in4(async () => {
-      const { audio, video, screen, screenAudio, audioSource, videoSource, microphoneId } = this.config;
+      const { audio, video, screen, screenAudio, audioSource, videoSource } = this.config;
+      if (!audio && !video && !screen && !audioSource && !videoSource) throw new RtcError4(ErrorCode.INITIALIZE_FAILED, 'there is nothing to open: neither audio nor video', { name: 'TypeError' });
       this.#audioTrack = audioSource ?? undefined;
       this.#videoTrack = videoSource ?? undefined;
       if (screen && !videoSource) {
         const opened = await openScreen({ systemAudio: screenAudio }, profileOf(SCREEN_PROFILES, this.#screenProfile, '1080p'));
-        opened.video.addEventListener('ended', () => this.emit('screen-sharing-stopped'));
+        opened.video.addEventListener('ended', () => this.emit('screen-sharing-stopped', undefined));
         this.#videoTrack = opened.video;
         this.#audioTrack ??= opened.audio;
-      } else if (video && !videoSource) this.#videoTrack = await this.#openCamera(this.config);
-      if (audio && !this.#audioTrack) this.#audioTrack = await openMicrophone({ microphoneId, profile: this.#audioProfile });
+      } else if (video && !videoSource) this.#videoTrack = await this.#openCamera(this.#devices);
+      if (audio && !this.#audioTrack) this.#audioTrack = await this.#openMicrophone();
     }, ErrorCode.INITIALIZE_FAILED);
     this.#isInitialized = true;
   }
 
-  #openCamera({ cameraId, facingMode }: Pick<StreamConfig, 'cameraId' | 'facingMode'>): Promise<MediaStreamTrack> {
+  async #openCamera({ cameraId, facingMode }: Pick<StreamConfig, 'cameraId' | 'facingMode'>): Promise<MediaStreamTrack> {
     const useFrontCamera = facingMode === undefined ? undefined : facingMode === 'user';
-    return openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, this.#videoProfile, '480p') });
+    return this.#guarded(await openCamera({ cameraId, useFrontCamera, profile: profileOf(VIDEO_PROFILES, this.#videoProfile, '480p') }));
+  }
+
+  /** The one that was chosen; where it is gone, another. */
+  async #openMicrophone(): Promise<MediaStreamTrack> {
+    const { microphoneId } = this.#devices;
+    const isThere = !microphoneId || (await isDevice('audioinput', microphoneId));
+    if (!isThere) log.warn(`there is no microphone ${microphoneId} any more: another is opened`);
+    return this.#guarded(await openMicrophone({ microphoneId: isThere ? microphoneId : undefined, profile: this.#audioProfile }));
+  }
+
+  /** A device that goes away without being asked to is opened again, or another in its place. */
+  #guarded(track: MediaStreamTrack): MediaStreamTrack {
+    const kind = track.kind as Kind;
+    track.addEventListener('ended', () => void this.#recover(kind, track));
+    return track;
+  }
+
+  async #recover(kind: Kind, lost: MediaStreamTrack): Promise<void> {
+    const isStillMeant = () => this.#isInitialized && (kind === 'audio' ? this.#audioTrack : this.#videoTrack) === lost;
+    let why: unknown;
+    for (let time = 0; time < RECOVER_TIMES; time += 1) {
+      if (!isStillMeant()) return;
+      try {
+        const track = kind === 'audio' ? await this.#openMicrophone() : await this.#openCamera(this.#devices);
+        if (!isStillMeant()) return track.stop();
+        await this.#put(kind, track);
+        const { deviceId: id = '' } = track.getSettings();
+        const isCamera = kind === 'video';
+        this.emit('device-auto-recovered', { isCamera, isMicrophone: !isCamera, cameraId: isCamera ? id : (this.#devices.cameraId ?? ''), microphoneId: isCamera ? (this.#devices.microphoneId ?? '') : id });
+        return;
+      } catch (error) {
+        why = error;
+        await new Promise((done) => setTimeout(done, RECOVER_EVERY_MS));
+      }
+    }
+    this.emit('error', new RtcError4(ErrorCode.DEVICE_AUTO_RECOVER_FAILED, `the ${kind === 'video' ? 'camera' : 'microphone'} does not come back: ${String(why)}`));
   }
 
   // How it is sent
@@ -106,9 +144,13 @@ export class LocalStream extends Stream {
     if (this.#videoTrack) this.#videoTrack.contentHint = hint;
   }
 
-  async setAudioCaptureVolume(volume: number): Promise<void> {
+  /** How loud the microphone is sent, in percent; `false` where there is none, or that is no volume. */
+  setAudioCaptureVolume(volume = 100): boolean {
+    if (typeof volume !== 'number' || Number.isNaN(volume)) throw wrong('setAudioCaptureVolume: volume must be a number');
+    if (!this.#audioTrack || volume < 0) return false;
     this.#captureVolume = volume;
-    await this.published?.onTracks();
+    this.published?.onTracks().catch((error: unknown) => log.warn('the volume was not changed', error));
+    return true;
   }
 
   /** What the client is to publish it with. */
@@ -137,38 +179,57 @@ export class LocalStream extends Stream {
 
   async addTrack(track: MediaStreamTrack): Promise<void> {
     requireTrack('addTrack: track', track);
-    const former = track.kind === 'audio' ? this.#audioTrack : this.#videoTrack;
-    if (former) throw new RtcError4(ErrorCode.INVALID_OPERATION, `the stream has a track of ${track.kind} already: call replaceTrack`);
+    this.#requireInitialized('addTrack');
+    if (this.#trackOf(track.kind)) throw new RtcError4(ErrorCode.INVALID_OPERATION, `the stream has a track of ${track.kind} already: call replaceTrack`);
     await this.#put(track.kind, track);
   }
 
   async removeTrack(track: MediaStreamTrack): Promise<void> {
     requireTrack('removeTrack: track', track);
-    if (track !== this.#audioTrack && track !== this.#videoTrack) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'the stream does not have this track');
+    this.#requireInitialized('removeTrack');
+    if (track !== this.#trackOf(track.kind)) throw wrong('removeTrack: the stream does not have this track');
     await this.#put(track.kind, undefined);
   }
 
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
     requireTrack('replaceTrack: track', track);
+    this.#requireInitialized('replaceTrack');
+    if (!this.#trackOf(track.kind)) throw wrong(`replaceTrack: the stream has no track of ${track.kind}: call addTrack`);
     await this.#put(track.kind, track);
   }
 
+  #trackOf(kind: string): MediaStreamTrack | undefined {
+    return kind === 'audio' ? this.#audioTrack : this.#videoTrack;
+  }
+
+  #requireInitialized(method: string): void {
+    if (!this.#isInitialized) throw new RtcError4(ErrorCode.INVALID_OPERATION, `${method}: call initialize first`);
+  }
+
   /** Another camera or microphone. */
-  async switchDevice(type: 'audio' | 'video', deviceId: string): Promise<void> {
+  async switchDevice(type: Kind, deviceId: string): Promise<void> {
     if (type !== 'audio' && type !== 'video') throw wrong("switchDevice: type must be 'audio' or 'video'");
     if (typeof deviceId !== 'string') throw wrong('switchDevice: deviceId must be a string');
-    if (!this.#isInitialized) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'call initialize first');
+    const { audio, screen, audioSource, videoSource } = this.config;
+    if ((screen && (type === 'video' || !audio)) || audioSource || videoSource) throw new RtcError4(ErrorCode.INVALID_OPERATION, 'switchDevice: the stream is not of a device that could be switched');
+    const isFacing = type === 'video' && (deviceId === 'user' || deviceId === 'environment');
+    const chosen = type === 'audio' ? { microphoneId: deviceId } : isFacing ? { facingMode: deviceId, cameraId: undefined } : { cameraId: deviceId };
+    // `initialize` opens it then.
+    if (!this.#isInitialized) return void (this.#devices = { ...this.#devices, ...chosen } as typeof this.config);
+    if (!this.#trackOf(type)) throw wrong(`switchDevice: the stream has no ${type}: call addTrack`);
     await in4(async () => {
+      // What there is goes on where there is no other.
+      const isThere = isFacing || (await isDevice(`${type}input`, deviceId));
+      if (!isThere) throw new RtcError4(ErrorCode.INITIALIZE_FAILED, `there is no device ${deviceId}`, { name: 'OverconstrainedError' });
+      this.#devices = { ...this.#devices, ...chosen } as typeof this.config;
       if (type === 'audio') {
-        const track = await openMicrophone({ microphoneId: deviceId, profile: this.#audioProfile });
+        const track = await this.#openMicrophone();
         this.#audioTrack?.stop();
-        await this.#put('audio', track);
-        return;
+        return this.#put('audio', track);
       }
       // Many phones open only one camera at a time.
       this.#videoTrack?.stop();
-      const isFacing = deviceId === 'user' || deviceId === 'environment';
-      await this.#put('video', await this.#openCamera(isFacing ? { facingMode: deviceId } : { cameraId: deviceId }));
+      return this.#put('video', await this.#openCamera(this.#devices));
     }, ErrorCode.INITIALIZE_FAILED);
   }
 
@@ -177,7 +238,7 @@ export class LocalStream extends Stream {
     else this.#videoTrack = track;
     const isMuted = kind === 'audio' ? this.muted.audio : this.muted.video;
     if (track && isMuted) track.enabled = false;
-    if (this.isShown && kind === 'video' && track) this.video.play(track);
+    if (this.isShown) this.#show();
     await in4(async () => this.published?.onTracks());
   }
 
@@ -199,25 +260,40 @@ export class LocalStream extends Stream {
     return this.#mute('video', false);
   }
 
-  #mute(kind: 'audio' | 'video', isMuted: boolean): boolean {
-    const track = kind === 'audio' ? this.#audioTrack : this.#videoTrack;
+  #mute(kind: Kind, isMuted: boolean): boolean {
+    const track = this.#trackOf(kind);
     if (!track) return false;
     track.enabled = !isMuted;
     this.muted[kind] = isMuted;
-    void this.published?.onMute(kind);
+    this.published?.onMute(kind).catch((error: unknown) => log.warn('the others were not told', error));
     return true;
   }
 
   // Shown
 
-  async play(view: string | HTMLElement, options: PlayOptions = {}): Promise<void> {
-    await in4(() => {
-      const isMirrored = options.mirror ?? this.config.mirror ?? (!this.config.screen && this.config.facingMode !== 'environment');
-      this.show(view, { objectFit: this.config.screen ? 'contain' : 'cover', ...options, mirror: isMirrored });
-      // One's own sound is not played here.
-      if (this.#videoTrack) this.video.play(this.#videoTrack);
-      return Promise.resolve();
+  async play(view: string | HTMLElement, options: PlaybackOptions = {}): Promise<void> {
+    await in4(async () => {
+      const { screen, facingMode, mirror = !screen && facingMode !== 'environment' } = this.config;
+      this.place(view, options, { objectFit: screen ? 'contain' : 'cover', mirror });
+      if (options.muted !== undefined) this.isMuted = options.muted;
+      if (options.muted === false) this.#isPlayedAloud = true;
+      this.#show();
     });
+  }
+
+  /** One's own sound is played where that is asked for, and told of as if it were where not. */
+  #show(): void {
+    const sound = this.#audioTrack;
+    if (sound && this.#isPlayedAloud) this.audio.play(sound);
+    else if (!sound) this.audio.stop();
+    if (sound && !this.#isPlayedAloud && !this.#isToldPlaying) this.emit('player-state-changed', { type: 'audio', state: 'PLAYING', reason: 'playing' });
+    this.#isToldPlaying = sound !== undefined;
+    this.showPicture(this.#videoTrack ?? null);
+  }
+
+  override stop(): void {
+    super.stop();
+    this.#isToldPlaying = this.#isPlayedAloud = false;
   }
 
   getAudioLevel(): number {
@@ -229,16 +305,21 @@ export class LocalStream extends Stream {
     return track?.enabled ? (this.#meter?.meter.level ?? 0) : 0;
   }
 
-  /** Lets the devices go. */
+  /** Lets the devices go, and with them what the page gave. */
   override close(): void {
     super.close();
+    this.#isInitialized = false;
     this.#meter?.meter.close();
     this.#meter = undefined;
-    if (!this.config.audioSource) this.#audioTrack?.stop();
-    if (!this.config.videoSource) this.#videoTrack?.stop();
+    this.#audioTrack?.stop();
+    this.#videoTrack?.stop();
     this.#audioTrack = this.#videoTrack = undefined;
-    this.#isInitialized = false;
   }
+}
+
+async function isDevice(kind: string, id: string): Promise<boolean> {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.some((device) => device.kind === kind && device.deviceId === id);
 }
 
 /** Names that no version knows are found in pages; they change nothing, as with the original, but for a word. */

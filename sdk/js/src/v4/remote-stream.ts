@@ -1,6 +1,7 @@
 import type { StreamType } from '../api.js';
 import { in4 } from './errors.js';
-import { type PlayOptions, Stream } from './stream.js';
+import { Stream } from './stream.js';
+import type { PlaybackOptions } from './types.js';
 
 /** What a remote stream takes of its client. */
 export interface Source {
@@ -58,15 +59,31 @@ export class RemoteStream extends Stream {
     return this.#source.level(this.userId);
   }
 
-  async play(view: string | HTMLElement, options: PlayOptions = {}): Promise<void> {
-    await in4(() => {
-      this.show(view, { objectFit: this.#kind === 'main' ? 'cover' : 'contain', ...options });
-      if (options.muted) this.setAudioVolume(0);
-      this.#sizes?.disconnect();
-      this.#sizes = new ResizeObserver(() => this.#source.resize(this, this.video.shownHeight));
-      this.video.containers.forEach((container) => this.#sizes?.observe(container));
+  // What comes is switched off for oneself: its publisher goes on, and so do those who watch it.
+
+  muteAudio(): boolean {
+    return enable(this.getAudioTrack(), false);
+  }
+
+  unmuteAudio(): boolean {
+    return enable(this.getAudioTrack(), true);
+  }
+
+  muteVideo(): boolean {
+    return enable(this.getVideoTrack(), false);
+  }
+
+  unmuteVideo(): boolean {
+    return enable(this.getVideoTrack(), true);
+  }
+
+  async play(view: string | HTMLElement, options: PlaybackOptions = {}): Promise<void> {
+    await in4(async () => {
+      this.place(view, options, { objectFit: this.#kind === 'main' ? 'cover' : 'contain', mirror: false });
+      if (options.muted !== undefined) this.isMuted = options.muted;
+      this.#sizes ??= new ResizeObserver(() => this.#source.resize(this, this.video.shownHeight));
+      if (this.frame) this.#sizes.observe(this.frame);
       this.refresh();
-      return Promise.resolve();
     });
   }
 
@@ -75,11 +92,24 @@ export class RemoteStream extends Stream {
     if (!this.isShown) return;
     const [audio, video] = [this.getAudioTrack(), this.getVideoTrack()];
     if (audio) this.audio.play(audio);
-    if (video) this.video.play(video);
+    if (video) this.showPicture(video);
   }
 
   override stop(): void {
     super.stop();
     this.#sizes?.disconnect();
+    this.#sizes = undefined;
   }
+
+  /** It is there no more: what played of it has stopped. */
+  end(): void {
+    this.video.stop();
+    this.audio.stop();
+    this.stop();
+  }
+}
+
+function enable(track: MediaStreamTrack | null, isEnabled: boolean): boolean {
+  if (track) track.enabled = isEnabled;
+  return track !== null;
 }
