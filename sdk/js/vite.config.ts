@@ -21,12 +21,21 @@ const pluginsBeside = (isScript: boolean): Plugin => ({
   },
 });
 
+/** What tells bundlers that a call has no effect is kept in what is minified, and loaded by pages, which have no use for it. */
+const withoutNotes = (): Plugin => ({
+  name: 'without-notes',
+  enforce: 'post',
+  generateBundle(_, bundle) {
+    for (const file of Object.values(bundle)) if (file.type === 'chunk') file.code = file.code.replaceAll('/* @__PURE__ */', '');
+  },
+});
+
 export default defineConfig(({ mode }) => {
   const isFirst = !Object.hasOwn(BUILDS, mode) || mode === 'production';
   const { entry, format, file } = BUILDS[isFirst ? 'production' : (mode as keyof typeof BUILDS)];
   return {
     define: { __VERSION__: JSON.stringify(of.version) },
-    plugins: isFirst ? [] : [pluginsBeside(format === 'umd')],
+    plugins: [...(isFirst ? [] : [pluginsBeside(format === 'umd')]), withoutNotes()],
     build: {
       target: 'es2022',
       emptyOutDir: isFirst,

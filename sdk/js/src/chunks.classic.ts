@@ -5,19 +5,11 @@ type Chunk = () => Promise<{ default: PluginClass }>;
 
 const here = (globalThis.document?.currentScript as HTMLScriptElement | null)?.src;
 
-const chunk =
-  (file: string): Chunk =>
-  () => import(/* @vite-ignore */ new URL(`plugins/${file}.js`, here).href) as ReturnType<Chunk>;
+const NAMES = ['AIDenoiser', 'AudioMixer', 'BasicBeauty', 'CDNStreaming', 'CustomEncryption', 'Debug', 'DeviceDetector', 'VideoMixer', 'VirtualBackground', 'Watermark'];
 
-export const CHUNKS: Record<string, Chunk> = {
-  AIDenoiser: chunk('ai-denoiser'),
-  AudioMixer: chunk('audio-mixer'),
-  BasicBeauty: chunk('basic-beauty'),
-  CDNStreaming: chunk('cdn-streaming'),
-  CustomEncryption: chunk('custom-encryption'),
-  Debug: chunk('debug'),
-  DeviceDetector: chunk('device-detector'),
-  VideoMixer: chunk('video-mixer'),
-  VirtualBackground: chunk('virtual-background'),
-  Watermark: chunk('watermark'),
-};
+/** A plugin's file has its name in another spelling: `AIDenoiser` is `ai-denoiser`. */
+const fileOf = (name: string): string => name.replace(/\B([A-Z][a-z])/g, '-$1').toLowerCase();
+
+export const CHUNKS: Record<string, Chunk> = Object.fromEntries(
+  NAMES.map((name) => [name, () => import(/* @vite-ignore */ new URL(`plugins/${fileOf(name)}.js`, here).href) as ReturnType<Chunk>]),
+);

@@ -1,7 +1,55 @@
 /**
  * What pages get that load the client by `<script src>`, or require it: the class itself, as the global `TRTC`, with what
- * else there is to import as its members.
+ * else there is to import as its members. They are written out since a module's namespace is an object that costs what it has twice.
  */
-import TRTC, * as all from './index.js';
+import TRTC, {
+  audioProfileMap,
+  BannedReason,
+  ConnectionState,
+  ERROR_CODE,
+  EVENT,
+  LOG_LEVEL,
+  NetworkQualityValue,
+  PEER_LEAVE_REASON,
+  PlayerState,
+  Room,
+  RtcError,
+  Scene,
+  screenProfileMap,
+  TRTCDeviceAction,
+  TRTCDeviceType,
+  TRTCEvent,
+  TRTCStreamType,
+  TRTCType,
+  TRTCVideoType,
+  TYPE,
+  UserRole,
+  videoProfileMap,
+} from './index.js';
 
-export default Object.assign(TRTC, all);
+export default Object.assign(TRTC, {
+  default: TRTC,
+  TRTC,
+  audioProfileMap,
+  BannedReason,
+  ConnectionState,
+  ERROR_CODE,
+  EVENT,
+  LOG_LEVEL,
+  NetworkQualityValue,
+  PEER_LEAVE_REASON,
+  PlayerState,
+  Room,
+  RtcError,
+  Scene,
+  screenProfileMap,
+  TRTCDeviceAction,
+  TRTCDeviceType,
+  TRTCEvent,
+  TRTCStreamType,
+  TRTCType,
+  TRTCVideoType,
+  TYPE,
+  UserRole,
+  videoProfileMap,
+});

@@ -56,7 +56,7 @@ export class Plugins {
     const plugin = ((given as { plugin?: unknown } | undefined)?.plugin ?? given) as PluginClass | undefined;
     const name = plugin?.Name;
     if (typeof plugin !== 'function' || typeof name !== 'string') {
-      throw invalid('use', 'a plugin is a class with a static Name; those of this client are there by their names without it', 5004);
+      throw invalid('use', 'a plugin is a class with a static Name', 5004);
     }
     if (!Object.hasOwn(CHUNKS, name)) this.#brought.set(name, plugin);
   }
@@ -123,7 +123,7 @@ export class Plugins {
 
   async #import(functionName: string, name: string): Promise<PluginClass> {
     const chunk = Object.hasOwn(CHUNKS, name) ? CHUNKS[name] : undefined;
-    if (!chunk) throw aborted(functionName, `there is no plugin ${name} here: those of this client are ${Object.keys(CHUNKS).join(', ')}`);
+    if (!chunk) throw aborted(functionName, `there is no plugin ${name}: there are ${Object.keys(CHUNKS).join(', ')}`);
     try {
       return (await chunk()).default;
     } catch (error) {

@@ -391,7 +391,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!isKey) throw invalid('enableEncryption', `key must be a passphrase or a Uint8Array of at least ${MIN_KEY_BYTES} bytes`);
       if (!Number.isInteger(keyId) || keyId < 0 || keyId > 255) throw invalid('enableEncryption', 'keyId must be a number from 0 to 255');
       if (!canEncrypt()) {
-        const message = 'this browser cannot encrypt end to end: it has no encoded transforms, or the page is not served over https';
+        const message = 'this browser cannot encrypt end to end, or the page is not served over https';
         throw new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message, functionName: 'enableEncryption' });
       }
       if (this.#isBusy && this.#keys.size === 0) {

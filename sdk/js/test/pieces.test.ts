@@ -2,6 +2,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { volumeOf } from '../src/capture.js';
 import { Emitter } from '../src/emitter.js';
 import { HeldNews } from '../src/held.js';
+import classic from '../src/classic.js';
+import * as all from '../src/index.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
 import { slim, withSoundAgain, withTwoChannels } from '../src/peer.js';
@@ -19,6 +21,12 @@ class Box extends Emitter<{ a: [number]; b: [] }> {
     this.emit('a', value);
   }
 }
+
+test('the script has all that there is to import', () => {
+  const members = classic as unknown as Record<string, unknown>;
+
+  expect(Object.entries(all).filter(([name, value]) => members[name] !== value).map(([name]) => name)).toEqual([]);
+});
 
 describe('events', () => {
   test('reach every handler once, also when one of them throws', () => {
