@@ -543,6 +543,7 @@ async fn a_page_is_told_of_its_devices_of_what_plays_and_of_its_mistakes() {
 
     assert_eq!(saw["active"], json!(["camera", "microphone", "speaker"]), "{saw}");
     assert_eq!((&saw["left"], &saw["errors"]), (&json!(0), &json!(0)), "{saw}");
+    assert_eq!(saw["back"], json!([[true, "live"], [true, "live"]]), "{saw}");
     let failures = json!([
         "OPERATION_ABORT 5998 undefined startLocalVideo",
         "OPERATION_ABORT 5998 undefined updateLocalAudio",

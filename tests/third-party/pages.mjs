@@ -252,6 +252,23 @@ export async function events(browser) {
   await ann.evaluate(() => trtc.stopLocalAudio());
   await saw(ann, 'audio-play-state-changed', ({ userId, state, reason }) => userId === '' && state === 'STOPPED' && reason === 'ended');
   await saw(ann, 'publish-state-changed', ({ mediaType, state, reason }) => mediaType === 'audio' && state === 'stopped' && reason === 'api-call');
+  // A camera and a microphone that go away are there again, and the others go on seeing and hearing.
+  const back = await ann.evaluate(async () => {
+    const answers = [];
+    await trtc.startLocalAudio();
+    for (const [start, get] of [['audio', () => trtc.getAudioTrack()], ['video', () => trtc.getVideoTrack()]]) {
+      const lost = get();
+      const told = new Promise((resolve) => trtc.on('track', ({ track }) => track !== lost && track.kind === start && resolve(track)));
+      lost.stop();
+      lost.dispatchEvent(new Event('ended'));
+      const track = await told;
+      answers.push([track === get(), track.readyState]);
+    }
+    return answers;
+  });
+  await seesFrames(ben, 'ann');
+  await hears(ben, 'ann');
+  await ann.evaluate(() => trtc.stopLocalAudio());
   // Mistakes have their numbers, and are not told as events.
   const failures = await ann.evaluate(async () => {
     const of = (work) => work.then(() => 'nothing', ({ name, code, extraCode, functionName }) => `${name} ${code} ${extraCode} ${functionName}`);
@@ -264,7 +281,7 @@ export async function events(browser) {
   const errors = await ann.evaluate(() => seen.filter(([name]) => name === 'error').length);
   const { detail } = await ann.evaluate(() => TRTC.isSupported());
   const permissions = await ann.evaluate(() => TRTC.getPermissions({ request: true, types: ['camera', 'microphone'] }));
-  return { active, left, failures, errors, detail: Object.keys(detail).length, permissions };
+  return { active, left, back, failures, errors, detail: Object.keys(detail).length, permissions };
 }
 
 /** What is asked for of a camera, a microphone or a screen is what the others get, or is refused. */

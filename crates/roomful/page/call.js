@@ -211,7 +211,11 @@ function listen(client) {
     };
     out(words[reason] ?? `${name} is over for you.`);
   });
-  on(EVENT.ERROR, (error) => (state.room ? out(words(error)) : undefined));
+  on(EVENT.ERROR, (error) => {
+    const kind = { 5308: 'main', 5309: 'audio' }[error.extraCode];
+    if (kind) void devices.lost(kind, error).catch(() => undefined);
+    if (state.room) (kind ? toast : out)(words(error));
+  });
   on(EVENT.NETWORK_QUALITY, (quality) => update({ quality }));
   on(EVENT.AUTOPLAY_FAILED, ({ resume }) => {
     const before = state.resumeSound;

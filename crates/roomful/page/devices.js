@@ -118,6 +118,15 @@ export function wasSwitchedOff(kind) {
   return true;
 }
 
+/** One went away and does not come back: it is off, and opened anew when it is switched on. */
+export async function lost(kind, error) {
+  const { client } = state;
+  state.own[kind] = opened[kind] = false;
+  state.troubles[kind] = error;
+  update();
+  await (kind === 'audio' ? client.stopLocalAudio() : client.stopLocalVideo());
+}
+
 /** Closes all of them: nothing is recorded any more. */
 export async function closeAll() {
   const { client, own } = state;

@@ -155,6 +155,8 @@ const HELP = {
   5301: (device) => `No ${device} was found. Connect one, or join without.`,
   5302: (device) => `The browser may not use your ${device}. Allow it beside the page's address, then switch the ${device} on again.`,
   5303: (device) => `Another program uses your ${device}. Close it, then switch the ${device} on again.`,
+  5308: () => 'Your camera was disconnected. Connect it again or choose another, then switch the camera on.',
+  5309: () => 'Your microphone was disconnected. Connect it again or choose another, then switch the microphone on.',
   5304: (device) => `That ${device} is not there any more. Choose another.`,
 };
 

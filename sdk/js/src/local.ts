@@ -1,8 +1,9 @@
 import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
 import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishReason, PublishState, ScreenShareConfig, StreamType } from './api.js';
-import { RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
+import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
 import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
+import { recover } from './lost.js';
 import { OPTIONS, check, checkChange } from './options.js';
 import type { StreamKind } from './peer.js';
 import { type Change, Picture, loadImage } from './picture.js';
@@ -279,7 +280,7 @@ export class LocalMedia {
         } else if (cameraId !== undefined || useFrontCamera !== undefined || (isCutOtherwise && video.isOwn)) {
           // Many phones open only one camera at a time.
           if (video.isOwn) video.track.stop();
-          const wanted = cameraId !== undefined || useFrontCamera === undefined ? { cameraId: option.cameraId } : { useFrontCamera };
+          const wanted = cameraId || useFrontCamera === undefined ? { cameraId: option.cameraId } : { useFrontCamera };
           const track = await openCamera({ ...wanted, avoidCropping: option.avoidCropping, profile: profileOf(VIDEO_PROFILES, option.profile, '480p') });
           Object.assign(video, { track, isOwn: true });
           this.#tellTrack('main', track, true);
@@ -573,7 +574,22 @@ export class LocalMedia {
     // With the first microphone it is known which speakers there are.
     if (kind === 'audio' && !this.#hasToldSpeaker) void tellSpeaker(this.#stage);
     this.#hasToldSpeaker ||= kind === 'audio';
-    if (isDevice && kind !== 'sub') void this.#tellActive(kind === 'audio' ? 'microphone' : 'camera', track.getSettings().deviceId);
+    if (!isDevice || kind === 'sub') return;
+    void this.#tellActive(kind === 'audio' ? 'microphone' : 'camera', track.getSettings().deviceId);
+    this.#guard(kind, track);
+  }
+
+  #guard(kind: 'audio' | 'main', track: MediaStreamTrack): void {
+    const isCamera = kind === 'main';
+    const reopen = (isFirst: boolean): Promise<void> => {
+      const { microphoneId = '' } = this.#localAudio?.config.option ?? {};
+      const { cameraId = '', useFrontCamera } = this.#localVideo?.config.option ?? {};
+      return isCamera ? this.updateLocalVideo({ option: { cameraId, useFrontCamera } }) : this.updateLocalAudio({ option: { microphoneId: isFirst ? microphoneId : '' } });
+    };
+    recover(track, () => this.track(kind) === track, reopen, (why) => {
+      const [extraCode, name] = isCamera ? [5308, 'camera'] : [5309, 'microphone'];
+      this.#stage.tell('error', new RtcError({ code: ERROR_CODE.DEVICE_ERROR, extraCode, message: `the ${name} does not come back: ${String(why)}` }));
+    });
   }
 
   async #tellActive(type: 'camera' | 'microphone', deviceId: string | undefined): Promise<void> {

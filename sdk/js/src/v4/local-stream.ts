@@ -1,7 +1,8 @@
 import { Meter, openCamera, openMicrophone, openScreen } from '../capture.js';
 import { log } from '../log.js';
+import { recover } from '../lost.js';
 import { AUDIO_PROFILES, SCREEN_PROFILES, VIDEO_PROFILES, type VideoProfile, profileOf } from '../profiles.js';
-import { ErrorCode, RtcError4, in4, requireKinds, requireTrack, wrong } from './errors.js';
+import { ErrorCode, RtcError4, from, in4, requireKinds, requireTrack, wrong } from './errors.js';
 import { Stream } from './stream.js';
 import type { PlaybackOptions, StreamConfig } from './types.js';
 
@@ -19,10 +20,6 @@ export interface Published {
 const KINDS = {
   userId: 'string', audio: [true, false], video: [true, false], screen: [true, false], screenAudio: [true, false], mirror: 'boolean', cameraId: 'string', microphoneId: 'string', facingMode: ['user', 'environment'],
 } as const;
-
-/** How often, and how long after one another, a device that went away is sought. */
-const RECOVER_TIMES = 10;
-const RECOVER_EVERY_MS = 3_000;
 
 /** A microphone, a camera or a screen: opened by `initialize`, shown by `play`, sent by a client's `publish`. */
 export class LocalStream extends Stream {
@@ -93,30 +90,20 @@ export class LocalStream extends Stream {
 
   /** A device that goes away without being asked to is opened again, or another in its place. */
   #guarded(track: MediaStreamTrack): MediaStreamTrack {
-    const kind = track.kind as Kind;
-    track.addEventListener('ended', () => void this.#recover(kind, track));
+    const isCamera = track.kind === 'video';
+    const isMeant = () => this.#isInitialized && this.#trackOf(track.kind) === track;
+    const reopen = async (): Promise<void> => {
+      const found = await in4(() => (isCamera ? this.#openCamera(this.#devices) : this.#openMicrophone()));
+      if (!isMeant()) return found.stop();
+      await this.#put(found.kind, found);
+      const { cameraId = '', microphoneId = '' } = this.#devices;
+      const { deviceId = '' } = found.getSettings();
+      this.emit('device-auto-recovered', { isCamera, isMicrophone: !isCamera, cameraId: isCamera ? deviceId : cameraId, microphoneId: isCamera ? microphoneId : deviceId });
+    };
+    recover(track, isMeant, reopen, (why) => {
+      this.emit('error', new RtcError4(ErrorCode.DEVICE_AUTO_RECOVER_FAILED, `the ${isCamera ? 'camera' : 'microphone'} does not come back: ${from(why).message}`));
+    });
     return track;
-  }
-
-  async #recover(kind: Kind, lost: MediaStreamTrack): Promise<void> {
-    const isStillMeant = () => this.#isInitialized && (kind === 'audio' ? this.#audioTrack : this.#videoTrack) === lost;
-    let why: unknown;
-    for (let time = 0; time < RECOVER_TIMES; time += 1) {
-      if (!isStillMeant()) return;
-      try {
-        const track = kind === 'audio' ? await this.#openMicrophone() : await this.#openCamera(this.#devices);
-        if (!isStillMeant()) return track.stop();
-        await this.#put(kind, track);
-        const { deviceId: id = '' } = track.getSettings();
-        const isCamera = kind === 'video';
-        this.emit('device-auto-recovered', { isCamera, isMicrophone: !isCamera, cameraId: isCamera ? id : (this.#devices.cameraId ?? ''), microphoneId: isCamera ? (this.#devices.microphoneId ?? '') : id });
-        return;
-      } catch (error) {
-        why = error;
-        await new Promise((done) => setTimeout(done, RECOVER_EVERY_MS));
-      }
-    }
-    this.emit('error', new RtcError4(ErrorCode.DEVICE_AUTO_RECOVER_FAILED, `the ${kind === 'video' ? 'camera' : 'microphone'} does not come back: ${String(why)}`));
   }
 
   // How it is sent
