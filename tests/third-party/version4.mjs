@@ -62,7 +62,7 @@ export async function version4(browser) {
   const again = await failing(ann, 'client.publish(TRTC.createStream({ audio: true }))');
   await seesFrames(ben, 'ann');
   await hears(ben, 'ann');
-  await catHeard('stream-subscribed ann main true true');
+  await until('both of it', () => cat.evaluate(() => globalThis.theirs?.hasAudio() && theirs.hasVideo()));
   await catHeard('video PLAYING');
   await catHeard('audio PLAYING');
   const shown = await until('a picture', () => cat.evaluate(() => {

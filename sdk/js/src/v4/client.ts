@@ -233,7 +233,12 @@ export class Client extends Emitter<ClientEvents> {
 
   async #send(session: Session, kind: StreamType, stream: LocalStream): Promise<void> {
     if (this.#local.get(kind) !== stream || !session.isInRoom) return;
-    await this.#sendSound(session);
+    // At once, so that the others are told of one stream with both.
+    const sound = this.#sendSound(session);
+    await Promise.all([sound, this.#sendPicture(session, kind, stream)]);
+  }
+
+  async #sendPicture(session: Session, kind: StreamType, stream: LocalStream): Promise<void> {
     const track = stream.getVideoTrack();
     if (!track) {
       await session.publisher.unpublish(kind);
