@@ -62,7 +62,7 @@ async fn rooms_are_made_looked_at_changed_listed_and_ended() {
         (&json!("one"), &json!("ann"), &json!(7), &json!("Live"))
     );
     let meeting =
-        ["room", "create", "c", "--type", "conference", "--password", "sesame", "--public", "false"];
+        ["room", "create", "c", "--type", "Conference", "--password", "sesame", "--public", "false"];
     let meeting = said(&server, &meeting);
     assert_eq!(
         (&meeting["RoomType"], &meeting["IsPasswordEnabled"], &meeting["IsPublicVisible"]),

@@ -651,6 +651,7 @@ mod tests {
             ("[limits]\nrooms = 5", vec![], "did you mean limits.rooms_per_user?"),
             ("[meda]", vec![], "unknown configuration key meda; did you mean media."),
             ("listen = '0.0.0.0:8480'", vec![], "did you mean server.listen?"),
+            ("", vec![("ROOMFUL_FOO__BAR", "x")], "ROOMFUL_FOO__BAR; `roomful settings` has them all"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.contains(trouble), "{error}");

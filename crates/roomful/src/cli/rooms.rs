@@ -28,8 +28,8 @@ pub(super) enum Command {
     Create {
         #[command(flatten)]
         on: On,
-        /// What kind of room
-        #[arg(long, value_enum, default_value = "live")]
+        /// What kind of room, written as here or as the API has it (`Live`)
+        #[arg(long, value_enum, ignore_case = true, default_value = "live")]
         r#type: Kind,
         #[command(flatten)]
         fields: Fields,

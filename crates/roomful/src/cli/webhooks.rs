@@ -169,7 +169,9 @@ fn described(app: &store::App, config: &Config) -> Value {
 
 fn show(app: &store::App, config: &Config) -> anyhow::Result<()> {
     let Webhook { url, events, token } = receiver(app, config);
-    let url = if url.is_empty() { "nowhere".into() } else { url };
+    if url.is_empty() {
+        return say(format_args!("app {}: no receiver, so that nobody hears of its events", app.sdkappid));
+    }
     let events = if events.is_empty() { "all events".into() } else { events.join(", ") };
     let signed = if token.is_empty() { "unsigned" } else { "signed" };
     say(format_args!("app {}: {events} to {url}, {signed}", app.sdkappid))

@@ -39,7 +39,7 @@ pub(super) fn of_environment(known: &[Name], name: &str) -> anyhow::Result<Optio
     }
 }
 
-/// Refuses a name that does not exist, with the nearest that does.
+/// Refuses a name that does not exist, with the nearest that does, unless that is another word altogether.
 pub(super) fn unknown(
     known: &[Name],
     section: &str,
@@ -47,9 +47,14 @@ pub(super) fn unknown(
     show: impl Fn(&str, &str) -> String,
 ) -> anyhow::Error {
     let away = |known: &&Name| distance(known.0, section) + distance(known.1, key);
-    let nearest = known.iter().min_by_key(away).map(|(section, key)| show(section, key)).unwrap_or_default();
+    let is_alike = |known: &&Name| key.is_empty() || away(known) * 2 <= section.len() + key.len();
+    let nearest = known.iter().min_by_key(away).filter(is_alike);
+    let meant = nearest.map_or_else(
+        || "`roomful settings` has them all".into(),
+        |(section, key)| format!("did you mean {}?", show(section, key)),
+    );
     let asked = show(section, key);
-    anyhow::anyhow!("unknown configuration key {}; did you mean {nearest}?", asked.trim_end_matches('.'))
+    anyhow::anyhow!("unknown configuration key {}; {meant}", asked.trim_end_matches('.'))
 }
 
 /// What may be meant by a key that stands outside all sections.
