@@ -138,6 +138,7 @@ async fn people_meet_on_the_page_in_a_real_browser() {
     assert!(seen["shifted"].as_f64().unwrap() < 0.02, "the lobby stays where it is: {}", seen["shifted"]);
     assert!(seen["nowhere"].as_str().unwrap().contains("no such room"), "{seen}");
     assert_eq!(seen["together"], json!(["ann (you)", "ben"]));
+    assert_eq!(seen["hosts"], json!(["ann (you)"]));
     assert_eq!((&seen["unread"], &seen["focus"]), (&json!("Chat, 1 unread"), &json!("open-chat")));
     assert_eq!(seen["screen"], true, "a screen is as wide as a phone, with the cameras below it");
     for stage in seen["nine"].as_array().unwrap() {

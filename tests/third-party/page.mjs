@@ -97,6 +97,7 @@ async function meeting() {
   await check(ann, 'lobby');
   seen.shifted = await ann.evaluate(() => shifted);
   await join(ann);
+  await ann.waitForSelector('.toast:has-text("Nobody else is here") button:has-text("Copy link")');
   await plays(ann, 'ann');
   await shoot(ann, 'one-1440');
 
@@ -118,6 +119,7 @@ async function meeting() {
   await ann.click('#open-members');
   await ann.waitForFunction(() => document.querySelectorAll('#members li').length === 2);
   seen.together = await ann.$$eval('#members .name', (all) => all.map((one) => one.textContent));
+  seen.hosts = await ann.$$eval('#members li:has([href="#i-crown"]) .name', (all) => all.map((one) => one.textContent));
   await check(ann, 'members');
   await ann.click('#open-chat');
 

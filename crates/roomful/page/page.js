@@ -122,7 +122,7 @@ function drawControls({ own, waiting, likes, seats }) {
 }
 
 function drawBanner({ link, resumeSound }) {
-  const text = link === 'wait' ? 'The connection was lost. Connecting again …' : resumeSound ? 'The browser plays sound after a click. Click anywhere.' : '';
+  const text = link === 'wait' ? 'Connection lost. Reconnecting…' : resumeSound ? 'The browser plays sound after a click. Click anywhere.' : '';
   $('banner').hidden = text === '';
   if ($('banner').textContent !== text) $('banner').textContent = text;
 }
@@ -132,7 +132,15 @@ for (const event of ['pointerdown', 'keydown']) {
   document.addEventListener(event, () => state.resumeSound && update({ resumeSound: null }), true);
 }
 
+/** Whoever comes first is told how others come. */
+function tellAlone(count) {
+  if (isCounted || count === 0) return;
+  isCounted = true;
+  if (count === 1) toast('Nobody else is here yet. Send the link to whoever is to come.', { isTrouble: false, actions: [['Copy link', copyLink]] });
+}
+
 let wasIn = null;
+let isCounted = false;
 onDraw((now) => {
   const { room, client, isHost } = now;
   $('room').hidden = !room;
@@ -142,6 +150,7 @@ onDraw((now) => {
   document.title = room ? `${room.name} - Roomful` : 'Roomful';
   if (room !== wasIn) {
     wasIn = room;
+    isCounted = false;
     for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
     if (room && WIDE.matches) openPanel('chat');
   }
@@ -152,6 +161,7 @@ onDraw((now) => {
   drawSignal(now);
   drawControls(now);
   drawBanner(now);
+  tellAlone(now.count);
 });
 
 for (const button of document.querySelectorAll('.dock .round')) if (!button.title) button.title = button.ariaLabel;

@@ -98,18 +98,20 @@ function itemOf({ from, text, note, at }, before, me) {
 
 let shownMembers = '';
 
-function drawMembers({ members, count, me, onAir, seats, isHost, own, requests }) {
+function drawMembers({ client, members, count, me, onAir, seats, isHost, own, requests }) {
+  const { ownerId } = client.room.getRoomInfo();
   const hears = (name) => (name === me.user ? own.audio : onAir.get(name)?.has('audio'));
   const isOnStage = (name) => seats.some((seat) => seat.userId === name) || onAir.has(name) || (name === me.user && Object.values(own).some(Boolean));
   const all = [...members].slice(0, SHOWN_MEMBERS);
   const sorted = [...all.filter(isOnStage), ...all.filter((name) => !isOnStage(name))];
-  const now = JSON.stringify([sorted.map((name) => [name, isOnStage(name), Boolean(hears(name))]), count, isHost, requests.length]);
+  const now = JSON.stringify([sorted.map((name) => [name, isOnStage(name), Boolean(hears(name))]), count, isHost, ownerId, requests.length]);
   if (now === shownMembers) return;
   shownMembers = now;
   $('members').replaceChildren(...sorted.map((name) => {
     const label = element('span', 'name', name === me.user ? `${name} (you)` : name);
     label.title = name;
     const item = element('li', '', face(name), label);
+    if (name === ownerId) item.append(element('span', 'visually-hidden', 'host'), icon('crown'));
     if (isOnStage(name)) {
       const sign = icon(hears(name) ? 'mic' : 'mic-off');
       item.append(element('span', 'visually-hidden', hears(name) ? 'on stage, microphone on' : 'on stage, microphone off'), sign);
