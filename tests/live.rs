@@ -724,6 +724,34 @@ async fn who_comes_in_by_another_page_takes_over() {
     assert_eq!(saw, wanted);
 }
 
+/// As a phone stops its browser: `frozen` says for how long.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_frozen_comes_back() {
+    let _turn = ONE_AT_A_TIME.share().await;
+    let times = [("PING_INTERVAL", "300ms"), ("SILENT_TIMEOUT", "1500ms"), ("RESUME_GRACE", "3s")];
+    let times = times.map(|(name, value)| (format!("ROOMFUL_PRESENCE__{name}"), value));
+    let times: Vec<_> = times.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let server = Server::prepared(&times, |_| {}).await;
+    server.import(&["ann", "ben", "cat", "dan", "eve"]).await;
+
+    let saw = browsers(&server, "frozen").hear()["result"].take();
+
+    assert_eq!(saw["short"], json!(["ann,ben", 0]), "in time it is as if nothing had been: {saw}");
+    assert_eq!((&saw["long"], &saw["errors"]), (&json!(1), &json!(0)), "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_are_made_and_let_go_as_frameworks_do() {
+    let _turn = ONE_AT_A_TIME.share().await;
+    let server = server().await;
+
+    let saw = browsers(&server, "mounted").hear()["result"].take();
+
+    assert_eq!(saw["strict"], json!([5998, "clean", "there"]), "{saw}");
+    assert_eq!((&saw["members"], &saw["entered"]), (&json!("ann,ben"), &json!(1)), "{saw}");
+    assert_eq!(saw["two"], json!([]), "{saw}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sound_that_needs_a_click_asks_for_one() {
     let _turn = ONE_AT_A_TIME.share().await;

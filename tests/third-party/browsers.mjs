@@ -1,5 +1,6 @@
 // What several test scripts share: headless Chromium with fake devices, a page with the client in it, and the browser's
 // own statistics.
+import { execFileSync } from 'node:child_process';
 import { readSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
@@ -12,17 +13,31 @@ function firstLine() {
 
 export const input = JSON.parse(firstLine());
 
-export function launch() {
-  return chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
-      ...(input.isAsked ? [] : ['--use-fake-ui-for-media-stream']),
-      `--autoplay-policy=${input.autoplay ?? 'no-user-gesture-required'}`,
-      '--disable-features=WebRtcHideLocalIpsWithMdns', '--disable-renderer-backgrounding',
-      '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
-      ...(input.flags ?? [])],
-  });
+const OPTIONS = {
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
+    ...(input.isAsked ? [] : ['--use-fake-ui-for-media-stream']),
+    `--autoplay-policy=${input.autoplay ?? 'no-user-gesture-required'}`,
+    '--disable-features=WebRtcHideLocalIpsWithMdns', '--disable-renderer-backgrounding',
+    '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
+    ...(input.flags ?? [])],
+};
+
+export const launch = () => chromium.launch(OPTIONS);
+
+/** A browser that can be stopped as a phone stops one that nobody looks at: nothing of it does anything until it goes on. */
+export async function launchStoppable() {
+  const server = await chromium.launchServer(OPTIONS);
+  const browser = await chromium.connect(server.wsEndpoint());
+  const parents = () => new Map(execFileSync('ps', ['-eo', 'pid=,ppid=']).toString().trim().split('\n').map((line) => line.trim().split(/\s+/).map(Number)));
+  const family = () => {
+    const all = parents();
+    const isOfIt = (pid) => pid === server.process().pid || (all.has(pid) && isOfIt(all.get(pid)));
+    return [...all.keys()].filter(isOfIt);
+  };
+  const signal = (name) => { for (const pid of family()) process.kill(pid, name); };
+  return { browser, stop: () => signal('SIGSTOP'), goOn: () => signal('SIGCONT'), close: () => server.close() };
 }
 
 /** A call of the REST API; fails loudly. */

@@ -1,5 +1,5 @@
 // What pages do that were written for the cloud's SDK: how they load it, call it and listen to it.
-import { input, hears, isNear, open, rest, seesFrames, until } from './browsers.mjs';
+import { input, hears, isNear, launchStoppable, open, pause, rest, seesFrames, until } from './browsers.mjs';
 
 const SEATS = { RoomType: 'Live', SeatTemplate: 'VideoDynamicGrid9Seats', TakeSeatMode: 'FreeToTake' };
 
@@ -411,5 +411,105 @@ export async function gesture(browser) {
   await until('the browser to refuse', () => said.includes('failed ann 1')).catch((error) => { throw new Error(`${error.message}: ${said}`); });
   await page.mouse.click(400, 300);
   await until('the sound', () => said.some((line) => line.startsWith('PLAYING ann')));
+  // The same of a page of version 4.
+  const older = await (await browser.newContext({ viewport: { width: 800, height: 600 } })).newPage();
+  const told = [];
+  older.on('console', (line) => told.push(line.text()));
+  const config4 = JSON.stringify({ mode: 'rtc', sdkAppId: input.app, userId: 'cat', userSig: input.sigs.cat, useStringRoomId: true });
+  const body4 = `<!doctype html><div id=remote></div><script src="/sdk/roomful-client-v4.umd.js"></script><script>
+    var client = TRTC.createClient(${config4});
+    client.on('stream-subscribed', function (event) {
+      event.stream.on('error', function (error) { setTimeout(function () { console.log('refused 0x' + error.getCode().toString(16) + ' ' + document.querySelectorAll('dialog[open]').length); }); });
+      event.stream.on('player-state-changed', function (now) { console.log(now.type + ' ' + now.state + ' ' + document.querySelectorAll('dialog').length); });
+      event.stream.play('remote');
+    });
+    client.join({ roomId: 'chapel' });</script>`;
+  await older.route('**/chapel4.html', (route) => route.fulfill({ contentType: 'text/html', body: body4 }));
+  await older.goto(`${input.url}/chapel4.html`);
+  await until('the browser to refuse', () => told.includes('refused 0x4043 1')).catch((error) => { throw new Error(`${error.message}: ${told}`); });
+  await older.mouse.click(400, 300);
+  await until('the sound', () => told.includes('audio PLAYING 0')).catch((error) => { throw new Error(`${error.message}: ${told}`); });
   return { said };
+}
+
+/** A phone stops a browser that nobody looks at: who comes back in time was never away, and who comes back later enters again. */
+export async function frozen(browser) {
+  const phone = await launchStoppable();
+  try {
+    const [ann, ben] = [await open(phone.browser, 'ann'), await open(browser, 'ben')];
+    await ben.evaluate(() => { watchAll(240); return enter('cell', 'anchor', { scene: 'rtc' }); });
+    await ann.evaluate(() => enter('cell', 'anchor', { scene: 'rtc' }));
+    await ann.evaluate(() => trtc.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)'), profile: '240p' } }));
+    await seesFrames(ben, 'ann');
+    const listed = async () => (await rest('room_engine_http_srv/get_room_member_list', { RoomId: 'cell', Next: '' })).MemberList.map((one) => one.Member_Account).sort().join();
+    const left = () => ben.evaluate(() => seen.filter(([name, { userId }]) => name === 'remote-user-exit' && userId === 'ann').length);
+    // The server hears nothing for 1.5 s, and keeps her place for 3 s more.
+    phone.stop();
+    await pause(2_500);
+    const whileAway = await listed();
+    phone.goOn();
+    await until('her to have lost and found the connection', () => ann.evaluate(() => seen.some(([name, { state, isReconnecting }]) => name === 'connection-state-changed' && state === 'CONNECTING' && isReconnecting) && trtc.room !== undefined && seen.findLast(([name]) => name === 'connection-state-changed')[1].state === 'CONNECTED'));
+    await seesFrames(ben, 'ann');
+    const short = [whileAway, await left()];
+    phone.stop();
+    await until('her to be off the list', async () => (await listed()) === 'ben', 15_000);
+    phone.goOn();
+    await until('her to be on the list again', async () => (await listed()) === 'ann,ben', 30_000);
+    await seesFrames(ben, 'ann');
+    return { short, long: await left(), errors: await ann.evaluate(() => seen.filter(([name]) => name === 'error' || name === 'kicked-out').length) };
+  } finally {
+    phone.goOn();
+    await phone.close();
+  }
+}
+
+/** What frameworks do to instances: made, let go at once and made again; two on a page; called when they are no more. */
+export async function mounted(browser) {
+  const [ann, ben] = [await open(browser, 'ann'), await open(browser, 'ben')];
+  await ben.evaluate(() => { watchAll(240); return enter('mount', 'anchor', { scene: 'rtc' }); });
+  const entered = (page) => page.evaluate(() => seen.filter(([name]) => name === 'remote-user-enter').length);
+  const listed = async () => (await rest('room_engine_http_srv/get_room_member_list', { RoomId: 'mount', Next: '' })).MemberList.map((one) => one.Member_Account).sort().join();
+  // React's StrictMode: an effect runs, is cleaned up while it is under way, and runs again.
+  const strict = await ann.evaluate(async ({ app, sig }) => {
+    const entry = { sdkAppId: app, userId: 'ann', userSig: sig, strRoomId: 'mount', scene: 'rtc' };
+    const effect = () => {
+      const one = TRTC.create();
+      const done = (async () => { await one.enterRoom(entry); await one.startLocalVideo({ option: { videoTrack: paint('rgb(200,40,40)'), profile: '240p' } }); })().then(() => 'there', ({ code }) => code);
+      return { one, done, clean: () => one.exitRoom().catch(() => undefined).then(() => one.destroy()) };
+    };
+    const first = effect();
+    const cleaned = first.clean();
+    const second = effect();
+    globalThis.second = second;
+    return [await first.done, await cleaned.then(() => 'clean', ({ code }) => code), await second.done];
+  }, { app: input.app, sig: input.sigs.ann });
+  await seesFrames(ben, 'ann');
+  const members = await listed();
+  // Called when it is no more: each says so, and nothing is thrown at the page.
+  const dead = await ann.evaluate(async () => {
+    const one = TRTC.create();
+    one.destroy();
+    one.destroy();
+    const answers = {};
+    for (const [name, ...args] of [['enterRoom', { sdkAppId: 1, userId: 'x', userSig: 'x', roomId: 1 }], ['startLocalVideo'], ['startLocalAudio'], ['switchRole', 'anchor'], ['exitRoom'], ['stopLocalVideo'], ['startPlugin', 'Watermark', {}]]) {
+      answers[name] = await Promise.resolve().then(() => one[name](...args)).then(() => 'nothing', ({ code }) => code);
+    }
+    const ended = [one.getVideoTrack(), one.getAudioTrack()];
+    for (const track of ended) track?.stop();
+    return answers;
+  });
+  // Two on one page, in two rooms: neither hears of the other's.
+  const two = await ann.evaluate(async ({ app, sig }) => {
+    const other = TRTC.create();
+    const heard = [];
+    for (const name of ['remote-user-enter', 'remote-video-available']) other.on(name, ({ userId }) => heard.push(userId));
+    await other.enterRoom({ sdkAppId: app, userId: 'cat', userSig: sig, strRoomId: 'mount-2', scene: 'rtc' });
+    await new Promise((done) => setTimeout(done, 500));
+    await other.exitRoom();
+    other.destroy();
+    await second.clean();
+    return heard;
+  }, { app: input.app, sig: input.sigs.cat });
+  await until('her to be off the list', async () => (await listed()) === 'ben', 5_000);
+  return { strict, members, entered: await entered(ben), dead, two };
 }

@@ -42,6 +42,9 @@ export async function plugins(browser) {
     context.fillStyle = 'rgb(30,160,30)';
     context.fillRect(0, 0, 20, 20);
     globalThis.picture = canvas.toDataURL();
+    context.fillStyle = 'rgb(40,60,200)';
+    context.fillRect(0, 0, 20, 20);
+    globalThis.blue = canvas.toDataURL();
     return trtc.startPlugin('Watermark', { imageUrl: picture, x: 0, y: 20, size: { width: 80, height: 80 } });
   });
   await looks('a watermark', ({ corner, middle }) => isNear(corner, green) && isNear(middle, red));
@@ -59,11 +62,15 @@ export async function plugins(browser) {
   await looks('skin', ({ middle }) => isNear(middle, [150, 110, 90]));
   await ann.evaluate(() => trtc.startPlugin('BasicBeauty', { beauty: 1, brightness: 1, ruddy: 0 }));
   await looks('brighter skin', ({ middle: [r, g, b] }) => r > 170 && g > 125 && b > 105);
+  await ann.evaluate(() => trtc.updatePlugin('BasicBeauty', { brightness: 0 }));
+  await looks('skin with as much light as before', ({ middle: [r, g, b] }) => r < 170 && g < 125 && b < 105);
   await ann.evaluate(() => trtc.stopPlugin('BasicBeauty'));
   await looks('skin as it is', ({ middle }) => isNear(middle, [150, 110, 90]));
   // Nobody is in the picture, so all of it is background.
   await ann.evaluate(() => trtc.startPlugin('VirtualBackground', { type: 'color', color: [30, 160, 30] }));
   await looks('another background', ({ corner, middle }) => isNear(corner, green) && isNear(middle, green));
+  await ann.evaluate(() => trtc.updatePlugin('VirtualBackground', { type: 'image', src: blue }));
+  await looks('a picture behind', ({ corner, middle }) => isNear(corner, [40, 60, 200]) && isNear(middle, [40, 60, 200]));
   await ann.evaluate(() => trtc.updatePlugin('VirtualBackground', { type: 'blur' }));
   await looks('the blurred room', ({ corner, middle }) => isNear(corner, [150, 110, 90]) && isNear(middle, [150, 110, 90]));
   await ann.evaluate(() => trtc.stopPlugin('VirtualBackground'));
@@ -121,6 +128,8 @@ export async function plugins(browser) {
   heard.noise = await until('noise', async () => { const now = await level(); return now > 0.05 && now; });
   await ann.evaluate(({ app, sig }) => trtc.startPlugin('AIDenoiser', { sdkAppId: app, userId: 'ann', userSig: sig }), { app: input.app, sig: input.sigs.ann });
   heard.denoised = await until('less noise', async () => { const now = await level(); return now < heard.noise / 5 && [now]; });
+  await ann.evaluate(() => trtc.updatePlugin('AIDenoiser', { mode: 0 }));
+  await until('as little noise', async () => (await level()) < heard.noise / 5);
   await ann.evaluate(() => trtc.stopPlugin('AIDenoiser'));
   await until('noise again', async () => (await level()) > heard.noise / 2);
 
