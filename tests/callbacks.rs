@@ -155,6 +155,144 @@ async fn a_room_of_a_number_is_told_by_its_number_and_who_is_lost_by_that() {
     assert_eq!(told_of(&events[3]), enters(3), "it tries again within a minute");
 }
 
+/// Waits until this has been told, of whatever room.
+async fn wait_until_told(receiver: &Receiver, number: u64, user: &str, reason: u64) -> Value {
+    let is_it = |event: &&Received| {
+        let info = &event.body["EventInfo"];
+        kind(event) == number && info["UserId"] == user && info["Reason"] == reason
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let events = events(receiver);
+        if let Some(event) = events.iter().find(is_it) {
+            return event.body["EventInfo"].clone();
+        }
+        let told: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
+        assert!(tokio::time::Instant::now() < deadline, "no {number} of {user} for {reason}: {told:#?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_reason_of_coming_and_going_is_told() {
+    let receiver = Receiver::start().await;
+    let mut environment = ALLOWED.to_vec();
+    environment.push(("ROOMFUL_PRESENCE__RESUME_GRACE", "1s"));
+    environment.push(("ROOMFUL_CALLBACKS__ROOM_URL", &receiver.url));
+    let server = Server::with(&environment).await;
+    let call = json!({"RoomInfo": {"RoomId": "call", "RoomType": "Conference"}});
+    server.ok("room_engine_http_srv/create_room", call).await;
+    let room = json!({"RoomId": "call"});
+    let key = server.key(&[]);
+
+    // It leaves, or closes its connection.
+    let mut ann = server.enter("ann", "call").await;
+    wait_until_told(&receiver, 103, "ann", 1).await;
+    ann.ok("leave_room", room.clone()).await;
+    wait_until_told(&receiver, 104, "ann", 1).await;
+    server.enter("bea", "call").await.close().await;
+    wait_until_told(&receiver, 104, "bea", 1).await;
+    // Its network is gone, and it comes by the same, or by another.
+    server.enter("cem", "call").await.cut();
+    wait_until_told(&receiver, 104, "cem", 2).await;
+    let _cem = server.enter("cem", "call").await;
+    wait_until_told(&receiver, 103, "cem", 3).await;
+    let mut dan = server.log_in_on(server.connect_from("192.0.2.1").await, "dan").await;
+    dan.ok("enter_room", room.clone()).await;
+    dan.cut();
+    wait_until_told(&receiver, 104, "dan", 2).await;
+    let mut dan = server.log_in_on(server.connect_from("198.51.100.7").await, "dan").await;
+    dan.ok("enter_room", room.clone()).await;
+    wait_until_told(&receiver, 103, "dan", 2).await;
+    // What it came in by is over.
+    let mut eve = server.connect().await;
+    let login = json!({"SdkAppId": server.app, "UserId": "eve", "UserSig": server.sig_for("eve", 3)});
+    eve.ok("login", login).await;
+    eve.ok("enter_room", room.clone()).await;
+    wait_until_told(&receiver, 104, "eve", 2).await;
+    // It is put out, by whichever way.
+    let _fay = server.enter("fay", "call").await;
+    let out = json!({"RoomId": "call", "MemberList_Account": ["fay"]});
+    server.ok("room_engine_http_srv/kick_user_out", out).await;
+    wait_until_told(&receiver, 104, "fay", 3).await;
+    server.create_room("stage").await;
+    let _gus = server.enter("gus", "stage").await;
+    let ban = json!({"RoomId": "stage", "MemberList_Account": ["gus"], "Duration": 60});
+    server.ok("ban_member", ban).await;
+    wait_until_told(&receiver, 104, "gus", 3).await;
+    let _hal = server.enter("hal", "call").await;
+    let remove = json!({"SdkAppId": server.app, "RoomId": "call", "UserIds": ["hal"]});
+    assert_eq!(key.code("RemoveUserByStrRoomId", remove).await, "");
+    wait_until_told(&receiver, 104, "hal", 3).await;
+    // It is no more.
+    let _ian = server.enter("ian", "call").await;
+    let delete = json!({"DeleteItem": [{"UserID": "ian"}]});
+    assert_eq!(server.call("im_open_login_svc/account_delete", delete).await["ErrorCode"], 0);
+    wait_until_told(&receiver, 104, "ian", 5).await;
+}
+
+#[tokio::test]
+async fn owners_of_rooms_that_co_host_come_into_each_other_s_and_go() {
+    let receiver = Receiver::start().await;
+    let server = told(&receiver).await;
+    let mut owners = Vec::new();
+    for room in ["a", "b", "c"] {
+        let owner = format!("own-{room}");
+        server.import(&[&owner]).await;
+        server.create_room_with(room, json!({"Owner_Account": owner})).await;
+        owners.push(server.enter(&owner, room).await);
+    }
+    let [a, b, c] = owners.as_mut_slice() else { panic!() };
+    // Who is in by itself comes in no other way, and does not go with the others.
+    let _visitor = server.enter("own-b", "c").await;
+    let told = |number: u64| {
+        let events = events(&receiver);
+        let of_rooms = events.iter().filter(|event| {
+            let info = &event.body["EventInfo"];
+            kind(event) == number && info["Reason"] == 4
+        });
+        let named = of_rooms.map(|event| {
+            let info = &event.body["EventInfo"];
+            format!("{} {}", info["RoomId"].as_str().unwrap(), info["UserId"].as_str().unwrap())
+        });
+        let mut named: Vec<String> = named.collect();
+        named.sort_unstable();
+        named
+    };
+    let wait = async |number: u64, expected: &[&str]| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while told(number) != expected {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}, not {expected:?}", told(number));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(told(number), expected);
+    };
+
+    a.ok("request_connection", json!({"RoomId": "a", "ToRoomId": "b"})).await;
+    b.ok("accept_connection", json!({"RoomId": "b", "FromRoomId": "a"})).await;
+    wait(103, &["a own-b", "b own-a"]).await;
+    let info = wait_until_told(&receiver, 103, "own-a", 4).await;
+    assert_eq!(
+        (&info["Role"], &info["TerminalType"], &info["UserType"]),
+        (&json!(20), &json!(100), &json!(1))
+    );
+    b.ok("request_connection", json!({"RoomId": "b", "ToRoomId": "c"})).await;
+    c.ok("accept_connection", json!({"RoomId": "c", "FromRoomId": "b"})).await;
+    wait(103, &["a own-b", "a own-c", "b own-a", "b own-c", "c own-a"]).await;
+    // After a restart nothing is told twice.
+    let server = server.restart_in_place().await;
+    let (mut a, _b) = (server.enter("own-a", "a").await, server.enter("own-b", "b").await);
+    a.ok("leave_connection", json!({"RoomId": "a"})).await;
+    wait(104, &["a own-b", "a own-c", "b own-a", "c own-a"]).await;
+    let info = wait_until_told(&receiver, 104, "own-a", 4).await;
+    assert_eq!(info["Role"], 20);
+    // Of a room that is over nobody goes; from the others its owner does.
+    server.ok("destroy_room", json!({"RoomId": "c"})).await;
+    wait(104, &["a own-b", "a own-c", "b own-a", "b own-c", "c own-a"]).await;
+    assert_eq!(told(103).len(), 5);
+}
+
 #[tokio::test]
 async fn what_is_published_by_whip_starts_and_stops_and_is_no_more_when_it_leaves() {
     let receiver = Receiver::start().await;

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use usersig::{Claims, SecretKey};
 
@@ -389,8 +390,14 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Client {
-        let url = format!("ws://{}/v1/connect", self.address);
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        self.connect_from("127.0.0.1").await
+    }
+
+    /// As [`Self::connect`], by a proxy on this machine that says where the client is.
+    pub async fn connect_from(&self, address: &str) -> Client {
+        let mut request = format!("ws://{}/v1/connect", self.address).into_client_request().unwrap();
+        request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         Client { socket, events: Vec::new(), next_id: 1, resume_token: String::new() }
     }
 
@@ -400,7 +407,11 @@ impl Server {
     }
 
     pub async fn log_in(&self, user: &str) -> Client {
-        let mut client = self.connect().await;
+        self.log_in_on(self.connect().await, user).await
+    }
+
+    /// As [`Self::log_in`], on a connection that there is.
+    pub async fn log_in_on(&self, mut client: Client, user: &str) -> Client {
         let login = json!({"SdkAppId": self.app, "UserId": user, "UserSig": self.sig(user)});
         let answer = client.call("login", login).await;
         assert_eq!(answer["ErrorCode"], 0, "{answer}");

@@ -1,14 +1,14 @@
 //! What event callbacks have been told of a room: who is in, who may publish, what flows. Nothing is decided by it.
 //!
-//! Invariants: who is told to have entered is told to leave, unless the room ends; what is told to flow is told to stop, unless its
-//! user leaves or the room ends. A publisher whose media connection is lost goes on flowing for a while: it mostly comes back.
+//! Invariants: who is told to have entered is told to leave, unless the room ends; who is in is never told to leave with a room that this
+//! one was connected with; what is told to flow is told to stop, unless its user leaves or the room ends. A publisher whose media connection is lost goes on flowing for a while: it mostly comes back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
-use rooms::{Anchors, Client, Coming, Device, LeaveCause, Room, RtcEvent, Time, UserId};
+use rooms::{Anchors, Client, Coming, Device, Incarnation, LeaveCause, Room, RtcEvent, Time, UserId};
 
 use crate::streams::MemberStreams;
 
@@ -31,6 +31,10 @@ pub(crate) struct Callbacks {
     is_everyone: bool,
     /// Who else was.
     anchors: HashSet<UserId, foldhash::fast::RandomState>,
+    /// The rooms that this one is connected with, and who owned each when that began.
+    connected: Vec<(Incarnation, UserId)>,
+    /// Such owners who were told to come in by that.
+    co_hosts: HashSet<UserId, foldhash::fast::RandomState>,
     /// Who was lost, when, and with what it had come.
     lost: VecDeque<(Time, UserId, Option<Arc<Client>>)>,
     /// What was told to flow.
@@ -103,6 +107,7 @@ impl Callbacks {
     ) -> Option<RtcEvent> {
         let is_anchor = self.inside.remove(user)?;
         self.anchors.remove(user);
+        self.co_hosts.remove(user);
         self.away.remove(user);
         // Leaving says it all.
         self.flowing.remove(user);
@@ -114,6 +119,37 @@ impl Callbacks {
             self.lost.push_back((now, user.clone(), client));
         }
         Some(RtcEvent::Left { user: user.clone(), is_anchor, cause })
+    }
+
+    /// The room is connected with these others, each with its owner, as it was before a restart.
+    pub(crate) fn restore_connected(&mut self, others: Vec<(Incarnation, UserId)>) {
+        self.co_hosts.extend(others.iter().map(|(_, owner)| owner.clone()));
+        self.connected = others;
+    }
+
+    /// The room is connected with these others from now on, each with its owner.
+    pub(crate) fn connect(&mut self, others: Vec<(Incarnation, UserId)>) -> Vec<RtcEvent> {
+        let former = std::mem::take(&mut self.connected);
+        let owner_told = |room: &Incarnation| former.iter().find(|(known, _)| known == room);
+        let others = others.into_iter().map(|other| owner_told(&other.0).cloned().unwrap_or(other));
+        self.connected = others.collect();
+        let is_one = |user: &UserId| self.connected.iter().any(|(_, owner)| owner == user);
+        let mut gone: Vec<UserId> = self.co_hosts.iter().filter(|user| !is_one(user)).cloned().collect();
+        gone.sort_unstable();
+        let mut told = Vec::new();
+        for user in gone {
+            self.co_hosts.remove(&user);
+            if !self.inside.contains_key(&user) {
+                told.push(RtcEvent::CoHosts { user, is_in: false });
+            }
+        }
+        for (room, user) in &self.connected {
+            let is_new = !former.iter().any(|(known, _)| known == room);
+            if is_new && !self.inside.contains_key(user) && self.co_hosts.insert(user.clone()) {
+                told.push(RtcEvent::CoHosts { user: user.clone(), is_in: true });
+            }
+        }
+        told
     }
 
     /// A connection on which `user` published is lost.
@@ -336,6 +372,39 @@ mod tests {
         assert_eq!(coming(&mut told, 140, "192.0.2.1"), Some(Coming::New));
         told.leave(&user("ann"), LeaveCause::Leave, None, at(150));
         assert_eq!(coming(&mut told, 151, "192.0.2.1"), Some(Coming::New));
+    }
+
+    #[test]
+    fn owners_of_connected_rooms_come_and_go_once_unless_they_are_in_themselves() {
+        let (mut told, room) = (Callbacks::default(), room(RoomType::Live, None));
+        let other = |name: &str, owner: &str| {
+            (Incarnation { room: RoomId::parse(name).unwrap(), number: 1 }, user(owner))
+        };
+        let co_hosts = |name: &str, is_in: bool| RtcEvent::CoHosts { user: user(name), is_in };
+        let connect = |told: &mut Callbacks, others: &[(&str, &str)]| {
+            told.connect(others.iter().map(|(name, owner)| other(name, owner)).collect())
+        };
+        told.enter(&room, &user("in"), &from("192.0.2.1"), at(0)).unwrap();
+
+        assert_eq!(connect(&mut told, &[("a", "ann"), ("i", "in")]), [co_hosts("ann", true)]);
+        // Another owner of the same room is whoever was told of; another room of the same owner nobody new.
+        assert!(connect(&mut told, &[("a", "ben"), ("i", "in"), ("a2", "ann")]).is_empty());
+        assert!(connect(&mut told, &[("a2", "ann"), ("i", "in")]).is_empty());
+        assert!(connect(&mut told, &[("a2", "ann")]).is_empty(), "who is in stays");
+        assert_eq!(connect(&mut told, &[]), [co_hosts("ann", false)]);
+        assert!(connect(&mut told, &[]).is_empty());
+
+        // Who comes in besides goes by itself.
+        assert_eq!(connect(&mut told, &[("a", "ann")]), [co_hosts("ann", true)]);
+        told.enter(&room, &user("ann"), &from("192.0.2.1"), at(1)).unwrap();
+        told.leave(&user("ann"), LeaveCause::Leave, None, at(2)).unwrap();
+        assert!(connect(&mut told, &[]).is_empty());
+
+        // After a restart.
+        let mut told = Callbacks::default();
+        told.restore_connected(vec![other("a", "ann")]);
+        assert!(connect(&mut told, &[("a", "ann")]).is_empty());
+        assert_eq!(connect(&mut told, &[]), [co_hosts("ann", false)]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rooms::{
-    Client, Content, Counters, Event, Keep, LeaveCause, MembersChanged, Message, RoomId, RoomInfo, RoomType,
-    SessionId, UserId,
+    Client, Content, Counters, Event, Incarnation, Keep, LeaveCause, MembersChanged, Message, RoomId,
+    RoomInfo, RoomType, SessionId, UserId,
 };
 
 use crate::command::{Answer, By, Command, Entry, Give, Refusal, Refused, Verdict};
@@ -84,6 +84,8 @@ pub enum Input<T> {
         /// What.
         reply: Reply,
     },
+    /// The room is connected with these others from now on, each with its owner.
+    Connected(Vec<(Incarnation, UserId)>),
     /// Of those that were to be [confirmed](Effect::Confirm) these have no account any more.
     Gone(Vec<UserId>),
     /// The disk has answered to [`Effect::Store`].

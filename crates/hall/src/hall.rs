@@ -22,7 +22,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use rooms::{Event, Keep, Outcome, PresenceBatch, Record, Room, RoomId, RoomType, SessionId, Time, UserId};
+use rooms::{
+    Event, Incarnation, Keep, Outcome, PresenceBatch, Record, Room, RoomId, RoomType, SessionId, Time, UserId,
+};
 
 use crate::callbacks::Callbacks;
 use crate::command::{Answer, By, Command, Planned, Refusal, Refused, Upshot};
@@ -221,6 +223,11 @@ impl<T> Hall<T> {
         true
     }
 
+    /// The room is connected with these others, each with its owner, as it was before a restart.
+    pub fn restore_connected(&mut self, others: Vec<(Incarnation, UserId)>) {
+        self.callbacks.restore_connected(others);
+    }
+
     /// Tells once more what is to be remembered of who is in: nobody knows any more, or whether it was told is not known.
     pub fn retell(&mut self) {
         self.stays.retell();
@@ -310,7 +317,8 @@ impl<T> Hall<T> {
             }
             return self.turn_away(input, Refusal::Busy);
         }
-        self.is_settled &= !matches!(input, Input::Enter { .. } | Input::Leave { .. } | Input::Time);
+        self.is_settled &=
+            !matches!(input, Input::Enter { .. } | Input::Leave { .. } | Input::Connected(_) | Input::Time);
         match input {
             Input::Enter { user, session, turn, password, client, ticket } => {
                 let entered = self.enter(&user, session, turn, password.as_deref(), client);
@@ -342,6 +350,10 @@ impl<T> Hall<T> {
                 }
             }
             Input::Asked { id, reply: Reply::Verdict(verdict) } => self.reviews.hear(id, verdict),
+            Input::Connected(others) => {
+                let told = self.callbacks.connect(others).into_iter().map(Event::Rtc).collect();
+                self.journal(Vec::new(), told, String::new());
+            }
             Input::Gone(users) => {
                 let known = &mut self.own.gone;
                 users.into_iter().for_each(|user| {

@@ -234,6 +234,7 @@ impl Place {
                 let (was, _) = self.told.get_mut(user).expect("it is somebody's role");
                 assert_ne!(std::mem::replace(was, *is_anchor), *is_anchor, "{user} has the role already");
             }
+            RtcEvent::CoHosts { user, .. } => panic!("{user} is of no room that is connected"),
             RtcEvent::Flow { user, device, is_on } => {
                 let (_, flows) = self.told.get_mut(user).expect("it is somebody's stream");
                 let is_new = if *is_on { flows.insert(*device) } else { flows.remove(device) };

@@ -69,6 +69,12 @@ impl Between {
         Ok(Host { room: found.incarnation(), owner })
     }
 
+    /// The rooms of these that are there, each with its owner.
+    fn owned(&self, rooms: &[Incarnation]) -> Vec<(Incarnation, UserId)> {
+        let owner = |room: &Incarnation| Some(self.rooms.living(room)?.read().ok()?.info().owner.clone());
+        rooms.iter().filter_map(|room| Some((room.clone(), owner(room)?))).collect()
+    }
+
     /// Rooms, each with its owner.
     pub(crate) fn with_owners(&self, rooms: Vec<Incarnation>) -> Vec<(RoomId, Option<UserId>)> {
         let owner = |room: &Incarnation| Some(self.rooms.living(room)?.read().ok()?.info().owner.clone());
@@ -98,13 +104,22 @@ impl Between {
         connections: Vec<Connection>,
         over: Vec<Incarnation>,
     ) {
-        let named = {
+        let (named, groups) = {
             let mut machine = locks::write(&self.machine);
             battles.into_iter().for_each(|battle| machine.restore_battle(battle));
             connections.into_iter().for_each(|connection| machine.restore_connection(connection));
             machine.finish_restore(|room| Some(self.rooms.get(room.as_str()).ok()?.incarnation().number));
-            machine.standing().named()
+            let standing = machine.standing();
+            let groups: Vec<Vec<Incarnation>> =
+                standing.connections().all().map(|one| one.rooms.clone()).collect();
+            (standing.named(), groups)
         };
+        for group in groups {
+            let owned = self.owned(&group);
+            for room in group.iter().filter_map(|room| self.rooms.living(room)) {
+                room.restore_connected(others_than(&room.incarnation(), &owned));
+            }
+        }
         let is_gone = |room: &Incarnation| self.rooms.living(room).is_none();
         for room in over.into_iter().chain(named.into_iter().filter(is_gone)) {
             self.drive(Input::Over(room));
@@ -223,9 +238,11 @@ impl Between {
                 living.for_each(|room| room.tell_all(frame.clone()));
             }
             Told::Connected(connected) => {
+                let owned = self.owned(&connected);
                 let connected = self.with_owners(connected);
                 for room in living {
                     room.tell_all(Frame::text(&events::connection_changed(&room.room_id, &connected)));
+                    room.drive(RoomInput::Connected(others_than(&room.incarnation(), &owned)));
                 }
             }
             Told::Request { step, from, to, extension } => {
@@ -234,6 +251,11 @@ impl Between {
             }
         }
     }
+}
+
+/// Rooms with their owners, without one.
+fn others_than(room: &Incarnation, all: &[(Incarnation, UserId)]) -> Vec<(Incarnation, UserId)> {
+    all.iter().filter(|(other, _)| other != room).cloned().collect()
 }
 
 impl Beyond for Between {

@@ -695,6 +695,11 @@ impl OpenRoom {
         member.is_some_and(|member| member.streams.iter().any(is_it))
     }
 
+    /// The room is connected with these others, each with its owner, as it was before a restart.
+    pub(crate) fn restore_connected(&self, others: Vec<(Incarnation, UserId)>) {
+        locks::write(&self.hall).restore_connected(others);
+    }
+
     /// In the last second a session, or a player that is only counted, was sent something, and pictures of so many pixels.
     pub(crate) fn note_received(&self, session: Option<SessionId>, pictures: &[u32]) {
         let stay = session.and_then(|session| self.hall().stay(session));

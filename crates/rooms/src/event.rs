@@ -127,6 +127,13 @@ pub enum RtcEvent {
         /// Why.
         cause: LeaveCause,
     },
+    /// The owner of a room that this one is connected with comes in by that, or goes.
+    CoHosts {
+        /// Who.
+        user: UserId,
+        /// Which of the two.
+        is_in: bool,
+    },
     /// A user has a place to publish from, or not any more.
     RoleChanged {
         /// Who.

@@ -61,6 +61,9 @@ const OTHER_TERMINAL: u32 = 100;
 /// `UserType`: it comes by WebRTC, as everybody here.
 const WEB_RTC: u32 = 1;
 
+/// `Reason` of who comes in and goes because rooms are connected.
+const CO_HOSTS: u32 = 4;
+
 /// The group of that number or name.
 ///
 /// # Errors
@@ -199,6 +202,18 @@ pub(super) fn of_user(app: &Tenant, room: &RoomInfo, event: &RtcEvent, at: Time)
                 LeaveCause::Deleted => 5,
             };
             (ROOM, number::LEFT, user, vec![role(*is_anchor), ("Reason", reason)])
+        }
+        RtcEvent::CoHosts { user, is_in: true } => {
+            let of_it = vec![
+                role(true),
+                ("TerminalType", OTHER_TERMINAL),
+                ("UserType", WEB_RTC),
+                ("Reason", CO_HOSTS),
+            ];
+            (ROOM, number::ENTERED, user, of_it)
+        }
+        RtcEvent::CoHosts { user, is_in: false } => {
+            (ROOM, number::LEFT, user, vec![role(true), ("Reason", CO_HOSTS)])
         }
         RtcEvent::RoleChanged { user, is_anchor } => {
             (ROOM, number::ROLE_CHANGED, user, vec![role(*is_anchor)])
