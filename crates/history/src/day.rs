@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use crate::files::{self, Day, Kind};
+use crate::seconds::Seconds;
 use crate::{Call, Error, Event, Quality, Served, Service, Spent, Stay, Unusual, Usage};
 
 const VERSION: i64 = 1;
@@ -213,13 +214,18 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Option<Connection>, Error> {
 
 // Rows
 
-pub(crate) fn put_call(to: &Transaction<'_>, call: &Call, generation: i64) -> Result<(), Error> {
+pub(crate) fn put_call(
+    to: &Transaction<'_>,
+    call: &Call,
+    generation: i64,
+    seconds: &mut Seconds,
+) -> Result<(), Error> {
     let number = crate::number_of(&call.room);
     let known = "SELECT made FROM calls WHERE call = ?";
     let known = to.prepare_cached(known)?.query_row([call.call], |row| row.get(0));
     let made: i64 = match known {
         Ok(made) => made,
-        Err(rusqlite::Error::QueryReturnedNoRows) => free_second(to, call, number)?,
+        Err(rusqlite::Error::QueryReturnedNoRows) => free_second(to, call, number, seconds)?,
         Err(error) => return Err(error.into()),
     };
     let put = "INSERT INTO calls (call, app, room, number, made, ended, cause, creator, generation)
@@ -240,14 +246,17 @@ pub(crate) fn put_call(to: &Transaction<'_>, call: &Call, generation: i64) -> Re
     Ok(())
 }
 
-/// The first second from when a call was made on in which no other of its room was.
-fn free_second(to: &Transaction<'_>, call: &Call, number: i64) -> Result<i64, Error> {
+/// A second in which no other call of its room is said to have been made.
+fn free_second(to: &Transaction<'_>, call: &Call, number: i64, seconds: &mut Seconds) -> Result<i64, Error> {
     let mut taken = to.prepare_cached("SELECT 1 FROM calls WHERE app = ? AND number = ? AND made = ?")?;
-    let mut made = call.made;
-    while taken.exists(params![call.app, number, made])? {
-        made += 1;
+    let mut trouble = None;
+    let made = seconds.take((call.app, number), call.made, |made| {
+        taken.exists(params![call.app, number, made]).map_err(|error| trouble = Some(error)).ok()
+    });
+    match trouble {
+        Some(error) => Err(error.into()),
+        None => Ok(made.unwrap_or(call.made)),
     }
-    Ok(made)
 }
 
 pub(crate) fn put_stay(to: &Transaction<'_>, stay: &Stay, generation: i64) -> Result<(), Error> {

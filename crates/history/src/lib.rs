@@ -20,6 +20,7 @@ mod postgres;
 mod queue;
 mod read;
 mod rows;
+mod seconds;
 mod source;
 mod spans;
 mod sqlite;

@@ -17,6 +17,7 @@ use crate::forget::forget;
 use crate::options::Clock;
 use crate::pace::{BEAT, UPKEEP, carried_at_once};
 use crate::rows::usage_by_day;
+use crate::seconds::Seconds;
 use crate::{Cause, Error, Row};
 
 /// What was open at midnight and is yet to be carried over.
@@ -42,6 +43,7 @@ pub(crate) struct Sqlite {
     has_begun: bool,
     /// The day's file is gone, which is to be said.
     is_lost: bool,
+    seconds: Seconds,
     may_write_quality: bool,
     beat_due: Instant,
     upkeep_due: Instant,
@@ -62,6 +64,7 @@ impl Sqlite {
             carrying: None,
             has_begun: false,
             is_lost: false,
+            seconds: Seconds::default(),
             may_write_quality: true,
             beat_due: now,
             upkeep_due: now,
@@ -126,7 +129,7 @@ impl Sqlite {
         let step = database.connection.transaction()?;
         for row in rows {
             match row {
-                Row::Call(call) => day::put_call(&step, call, generation)?,
+                Row::Call(call) => day::put_call(&step, call, generation, &mut self.seconds)?,
                 Row::Stay(stay) => day::put_stay(&step, stay, generation)?,
                 Row::Event(event) => day::put_event(&step, event)?,
                 Row::Unusual(unusual) => day::put_unusual(&step, unusual)?,

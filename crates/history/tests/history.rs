@@ -190,7 +190,38 @@ fn two_calls_of_a_room_in_one_second_are_told_apart_in(world: &World) {
         let id = CallId { app: APP, number: number_of("r"), made };
         history.reader().call(id, window(NOON - 10, NOON + 10)).unwrap().map(|call| call.call)
     };
-    assert_eq!([find(NOON), find(NOON + 1), find(NOON + 2)], [Some(1), Some(2), None]);
+    assert_eq!([find(NOON), find(NOON - 1), find(NOON + 1)], [Some(1), Some(2), None]);
+}
+
+#[test]
+fn a_room_that_is_made_anew_again_and_again_is_found_in_the_time_that_is_over() {
+    for world in World::each() {
+        a_room_that_is_made_anew_again_and_again_is_found_in_the_time_that_is_over_in(&world);
+    }
+}
+
+fn a_room_that_is_made_anew_again_and_again_is_found_in_the_time_that_is_over_in(world: &World) {
+    const TIMES: i64 = 500;
+    let history = world.start();
+    for number in 1..=TIMES {
+        let at = NOON + number / 100;
+        history.note(ended(call(number, "r", at), at));
+        if number % 90 == 0 {
+            // Part of them by a server that knows nothing of the others.
+            written(&history);
+        }
+    }
+    written(&history);
+    drop(history);
+    let history = world.start();
+    history.note(ended(call(TIMES + 1, "r", NOON + 5), NOON + 5));
+    written(&history);
+
+    let of_day = Page { number: 0, size: 1000 };
+    let (total, calls) = history.reader().calls(APP, window(NOON, NOON + 5), &[], of_day).unwrap();
+    assert_eq!((total, calls.len()), (501, 501));
+    let names: std::collections::BTreeSet<i64> = calls.iter().map(|call| call.made).collect();
+    assert_eq!((names.len(), names.last()), (501, Some(&(NOON + 5))), "each has a name of its own");
 }
 
 /// The seconds that are taken are looked for however many there are: one that is given twice holds up all that is written that day.

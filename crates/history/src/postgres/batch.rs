@@ -8,10 +8,14 @@ use tokio_postgres::types::Type;
 
 use super::link::{Given, Link};
 use crate::files::Day;
+use crate::seconds::Seconds;
 use crate::{Call, Error, Event, Quality, Row, Service, Unusual, Usage};
 
 /// How many rows are in a statement.
 const AT_ONCE: usize = 5_000;
+
+/// So many seconds around those that calls may be said to be made in are looked at for all of them at once.
+const AROUND: i64 = 60;
 
 type Fast = foldhash::fast::RandomState;
 
@@ -105,11 +109,17 @@ impl Put<'_> {
 }
 
 /// Writes calls, people, stays and what happened to them into a day.
-pub(super) fn put_calls(link: &Link, day: Day, rows: &[Row], generation: i64) -> Result<(), Error> {
+pub(super) fn put_calls(
+    link: &Link,
+    day: Day,
+    rows: &[Row],
+    generation: i64,
+    seconds: &mut Seconds,
+) -> Result<(), Error> {
     let calls: Vec<&Call> =
         rows.iter().filter_map(|row| if let Row::Call(call) = row { Some(call) } else { None }).collect();
     for calls in calls.chunks(AT_ONCE) {
-        let made = made(link, day, calls)?;
+        let made = made(link, day, calls, seconds)?;
         let calls = last(calls.iter().copied(), |call| call.call);
         let changing: Option<&[_]> = Some(&["ended", "cause", "generation"]);
         Put { link, table: "calls", day, key: "call", changing }.put(&[
@@ -179,8 +189,13 @@ pub(super) fn put_calls(link: &Link, day: Day, rows: &[Row], generation: i64) ->
     Ok(())
 }
 
-/// When calls were made, by their numbers: the first second from then on in which no other of the room was.
-fn made(link: &Link, day: Day, calls: &[&Call]) -> Result<HashMap<i64, i64, Fast>, Error> {
+/// When calls are said to have been made, by their numbers.
+fn made(
+    link: &Link,
+    day: Day,
+    calls: &[&Call],
+    seconds: &mut Seconds,
+) -> Result<HashMap<i64, i64, Fast>, Error> {
     let partition = link.partition("calls", day);
     let numbers: Vec<i64> = calls.iter().map(|call| call.call).collect();
     let wanted = format!("SELECT call, made FROM {partition} WHERE call = ANY($1)");
@@ -194,10 +209,12 @@ fn made(link: &Link, day: Day, calls: &[&Call]) -> Result<HashMap<i64, i64, Fast
     }
     let apps: Vec<i64> = new.iter().map(|call| call.app.into()).collect();
     let rooms: Vec<i64> = new.iter().map(|call| crate::number_of(&call.room)).collect();
-    let times: Vec<i64> = new.iter().map(|call| call.made).collect();
+    let key = |call: &Call| (call.app, crate::number_of(&call.room));
+    let times: Vec<i64> = new.iter().map(|call| seconds.first(key(call), call.made)).collect();
     let wanted = format!(
         "SELECT DISTINCT there.app, there.number, there.made FROM unnest($1, $2, $3) AS new (app, number, made)
-        JOIN {partition} AS there ON there.app = new.app AND there.number = new.number AND there.made >= new.made"
+        JOIN {partition} AS there ON there.app = new.app AND there.number = new.number
+            AND there.made BETWEEN new.made - {AROUND} AND new.made"
     );
     let array = Type::INT8_ARRAY;
     let given: [Given<'_>; 3] = [(&apps, array.clone()), (&rooms, array.clone()), (&times, array)];
@@ -205,14 +222,29 @@ fn made(link: &Link, day: Day, calls: &[&Call]) -> Result<HashMap<i64, i64, Fast
     for row in link.ask(&wanted, &given)? {
         taken.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
     }
-    for call in new {
-        let (app, number, mut made) = (call.app.into(), crate::number_of(&call.room), call.made);
+    let mut whole: HashSet<(i64, i64), Fast> = HashSet::default();
+    for (call, first) in new.into_iter().zip(times) {
         if known.contains_key(&call.call) {
             continue;
         }
-        while !taken.insert((app, number, made)) {
-            made += 1;
-        }
+        let (app, number) = (i64::from(call.app), crate::number_of(&call.room));
+        let is_known = |at: i64| whole.contains(&(app, number)) || (first - AROUND..=first).contains(&at);
+        let near = |at: i64| is_known(at).then(|| taken.contains(&(app, number, at)));
+        let made = match seconds.take(key(call), call.made, near) {
+            Some(made) => made,
+            None => {
+                // Of a room that is made often all are looked at, once.
+                let wanted = format!("SELECT made FROM {partition} WHERE app = $1 AND number = $2");
+                let given: [Given<'_>; 2] = [(&app, Type::INT8), (&number, Type::INT8)];
+                for row in link.ask(&wanted, &given)? {
+                    taken.insert((app, number, row.try_get(0)?));
+                }
+                whole.insert((app, number));
+                let is_taken = |at: i64| Some(taken.contains(&(app, number, at)));
+                seconds.take(key(call), call.made, is_taken).unwrap_or(call.made)
+            }
+        };
+        taken.insert((app, number, made));
         known.insert(call.call, made);
     }
     Ok(known)

@@ -15,6 +15,7 @@ use crate::files::{Day, Kind};
 use crate::options::Clock;
 use crate::pace::{BEAT, UPKEEP};
 use crate::rows::usage_by_day;
+use crate::seconds::Seconds;
 use crate::{Cause, Error, Forget, Row};
 
 /// How many days are made before they begin.
@@ -35,6 +36,7 @@ pub(crate) struct Postgres {
     today: Option<Day>,
     /// The days that are made.
     made: BTreeSet<(Day, Kind)>,
+    seconds: Seconds,
     carrying: Option<Carrying>,
     is_lost: bool,
     may_write_quality: bool,
@@ -55,6 +57,7 @@ impl Postgres {
             has_begun: false,
             today: None,
             made: BTreeSet::new(),
+            seconds: Seconds::default(),
             carrying: None,
             is_lost: false,
             may_write_quality: true,
@@ -116,7 +119,7 @@ impl Postgres {
         }
 
         self.begin(link)?;
-        put_calls(link, today, rows, self.generation)?;
+        put_calls(link, today, rows, self.generation, &mut self.seconds)?;
         if self.may_write_quality {
             put_quality(link, today, rows)?;
         }
