@@ -12,7 +12,7 @@ use std::time::Duration;
 use harness::receiver::Receiver;
 use harness::rtc::{Caller, by_sdk, code};
 use harness::{Client, Server, names, offer};
-use load::{Offered, Sending, Stats};
+use load::{FRAMES_A_SECOND, Offered, Sending, Stats};
 use serde_json::{Value, json};
 
 /// The SDKs, each with what it can do: the program, the script, the folder of packages, the ways to sign.
@@ -262,7 +262,7 @@ async fn what_is_blocked_of_a_member_is_not_forwarded() {
         (response.text().await.unwrap(), location)
     };
     let ip = "127.0.0.1".parse().unwrap();
-    let stats = Arc::new(Stats::new(Sending { packets_a_frame: 2, burst: 2 }));
+    let stats = Arc::new(Stats::new(Sending { frames_a_second: FRAMES_A_SECOND, packets_a_frame: 2, burst: 2 }));
     let (sdp, publisher) = Offered::publisher(ip, &stats).await.unwrap();
     let (answer, published) = agree("/whip/call", "ann", sdp).await;
     tokio::spawn(publisher.accept(&answer).unwrap().run());

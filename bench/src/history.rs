@@ -1,5 +1,5 @@
 //! What history costs and how fast it is asked: calls of the RTC API over a day with 100,000 rooms and 1,000,000 stays, a room's delays
-//! with and without history, what a stay and a minute of quality take on the disk, and what 1,000 publishing members' samples cost.
+//! with and without history, and what a stay takes on the disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
-use history::{
-    Call, Cause, Client, Event, History, MOST_SAMPLES, Options, Place, Quality, Row, Samples, Stay,
-};
+use history::{Call, Cause, Client, Event, History, Options, Place, Row, Stay};
 use load::{Delays, Member};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -44,15 +42,8 @@ const ROUNDS: usize = 41;
 /// Enters a second, which are 26,000,000 stays a day.
 const ENTERS_A_SECOND: f64 = 300.0;
 
-/// How many members report.
-const REPORTING: usize = 400;
-
-/// Of 1,000 publishing members in rooms of four: what each sends, and receives of three others.
-const STREAMS: f64 = 4_000.0;
-const REPORTS_A_SECOND: f64 = 500.0;
-
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
-    let (mut figures, packing) = quality()?;
+    let mut figures = Vec::new();
     let binary = Roomful::binary()?;
     let mut bytes = 0.0;
     let server = Roomful::prepared(&binary, &[], |data| {
@@ -64,36 +55,27 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     figures.extend(asked(&server).await?);
     drop(server);
     figures.push(delays(&binary).await?);
-    let reports = reports(&binary).await?;
-    let share = 100.0 * (packing + reports);
-    println!(
-        "1,000 publishing members: {:.2} % of a core to pack and write, {:.2} % for their reports",
-        100.0 * packing,
-        100.0 * reports
-    );
-    let name = "samples and reports of 1,000 publishing members";
-    figures.push(Figure::alone(name, "% of a core", share, Target::AtMost(2.0)));
     Ok(figures)
 }
 
-fn now() -> anyhow::Result<i64> {
+pub(crate) fn now() -> anyhow::Result<i64> {
     Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?)
 }
 
-fn start(data: &Path) -> anyhow::Result<History> {
+pub(crate) fn start(data: &Path) -> anyhow::Result<History> {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let clock = Arc::new(move || i64::try_from(clock()).unwrap_or(i64::MAX));
     let place = Place::Folder(data.join("history"));
     Ok(History::start(Options { place, days: 14, most_bytes: u64::MAX, clock, on_lost: Box::new(|| ()) })?)
 }
 
-fn written(history: &History) -> anyhow::Result<()> {
+pub(crate) fn written(history: &History) -> anyhow::Result<()> {
     ensure!(history.flush(Duration::from_secs(60)), "history is not written");
     Ok(())
 }
 
 /// The bytes of files whose names have that in them.
-fn bytes_of(data: &Path, part: &str) -> anyhow::Result<f64> {
+pub(crate) fn bytes_of(data: &Path, part: &str) -> anyhow::Result<f64> {
     let mut bytes = 0;
     for file in std::fs::read_dir(data.join("history"))? {
         let file = file?;
@@ -102,88 +84,6 @@ fn bytes_of(data: &Path, part: &str) -> anyhow::Result<f64> {
         }
     }
     Ok(bytes as f64)
-}
-
-/// What a camera, or what is watched of one, is like in a minute, as both sides tell it.
-fn minute(random: &mut impl rand::Rng, is_bad: bool) -> Samples {
-    // Bits, pictures, height, loss, round trip, width; shown pictures, their size, buffered and stalled milliseconds.
-    const NUMBERS: [u8; 11] = [0, 1, 2, 3, 4, 5, 18, 19, 20, 21, 22];
-    let mut columns: Vec<(u8, Vec<Option<u32>>)> = NUMBERS.map(|number| (number, Vec::new())).into();
-    let (mut bits, mut way) = (random.random_range(8_000..16_000_u32), random.random_range(20..100_u32));
-    let mut height = 720;
-    for _ in 0..MOST_SAMPLES {
-        let (mut lost, mut stalled) = (0, 0);
-        let mut frames = 30 - u32::from(random.random_bool(0.12));
-        bits = bits * random.random_range(95..106) / 100;
-        let mut delay = way + random.random_range(0..4);
-        if is_bad {
-            lost = if random.random_bool(0.3) {
-                random.random_range(0..150)
-            } else {
-                random.random_range(0..10)
-            };
-            frames -= random.random_range(0..15);
-            stalled = if random.random_bool(0.1) { random.random_range(600..2000) } else { 0 };
-            bits = (bits * random.random_range(70..131) / 100).clamp(500, 20_000);
-            way = (way + random.random_range(0..40)).saturating_sub(random.random_range(0..40)).max(5);
-            delay = way + random.random_range(0..100);
-            height = if random.random_bool(0.1) { 360 } else { height };
-        }
-        let shown = frames.saturating_sub(u32::from(random.random_bool(0.2)));
-        let (width, buffered) = (height * 16 / 9, 60 + random.random_range(0..if is_bad { 100 } else { 8 }));
-        let values = [bits, frames, height, lost, delay, width, shown, width, height, buffered, stalled];
-        for ((_, column), value) in columns.iter_mut().zip(values) {
-            column.push(Some(value));
-        }
-    }
-    Samples { count: MOST_SAMPLES, columns }
-}
-
-/// Bytes a value on the disk, on good and on bad links; and what part of a core packing and writing take of 1,000 members.
-fn quality() -> anyhow::Result<(Vec<Figure>, f64)> {
-    const ROWS: i64 = 40_000;
-    let names = ["a value of packed quality on the disk, 10 % bad links", "the same, all links bad"];
-    let (mut figures, mut cost) = (Vec::new(), 0.0);
-    for (name, bad) in names.into_iter().zip([0.1, 1.0]) {
-        let data = tempfile::tempdir()?;
-        let history = start(data.path())?;
-        let mut random = rand::rngs::StdRng::seed_from_u64(7);
-        let minutes = (0..1000).map(|_| {
-            let is_bad = random.random_bool(bad);
-            minute(&mut random, is_bad)
-        });
-        let minutes: Vec<Samples> = minutes.collect();
-        let began = now()?;
-        let (mut values, cpu) = (0, cpu_seconds()?);
-        for (number, samples) in (0..ROWS).zip(minutes.iter().cycle()) {
-            values += samples.values();
-            // Rooms of four: each sends one and receives three.
-            let (call, stay, peer) = (number / 64, began * 1000 + number / 4, number % 4);
-            let (from, packed) = (began + number % 16 * 56, history::pack(samples));
-            history.note(Row::Quality(Quality { call, stay, from, peer, media: 2, packed }));
-            if number % 2_000 == 0 {
-                written(&history)?;
-            }
-        }
-        written(&history)?;
-        drop(history);
-        let each = (cpu_seconds()? - cpu) / ROWS as f64;
-        cost = f64::max(cost, each * STREAMS / (2.0 * MOST_SAMPLES as f64));
-        let bytes = bytes_of(data.path(), ".quality")?;
-        println!(
-            "{name}: {:.0} bytes a row of {:.0} values, {:.1} us each",
-            bytes / ROWS as f64,
-            values as f64 / ROWS as f64,
-            each * 1e6
-        );
-        figures.push(Figure::alone(name, "bytes", bytes / values as f64, Target::AtMost(3.0)));
-    }
-    Ok((figures, cost))
-}
-
-/// How long this process has computed.
-fn cpu_seconds() -> anyhow::Result<f64> {
-    Ok(crate::process::usage(std::process::id())?.0)
 }
 
 /// Writes a day. Returns the bytes a stay takes, its part of its call included and its events not.
@@ -478,41 +378,4 @@ async fn moving(members: &mut [(Member, String)]) -> anyhow::Result<f64> {
         all.add(&delays?);
     }
     Ok(all.percentile_us(0.99) as f64)
-}
-
-/// What part of a core the reports of 1,000 members take.
-async fn reports(binary: &Path) -> anyhow::Result<f64> {
-    let server = Roomful::of(binary, &[])?;
-    let mut members = members(&server, REPORTING).await?;
-    let said = |number: usize| {
-        let others = (0..4).map(|other| number / 4 * 4 + other).filter(|other| *other != number);
-        let down: Vec<Value> = others
-            .flat_map(|other| {
-                let name = format!("user-{other}");
-                [json!([name, "audio", 48, 61, 0]), json!([name, "main", 30, 640, 360, 70, 0])]
-            })
-            .collect();
-        let up = json!([["audio", 52], ["main", 30, 29, 1280, 720]]);
-        json!({"RoomId": format!("room-{}", number / 4), "Up": up, "Down": down}).to_string()
-    };
-    let said: Vec<String> = (0..REPORTING).map(said).collect();
-    let idle = server.process.cpu_seconds()?;
-    tokio::time::sleep(MEASURED).await;
-    let idle = server.process.cpu_seconds()? - idle;
-    let (started, before) = (Instant::now(), server.process.cpu_seconds()?);
-    let mut count = 0;
-    // More often than clients do, and not so often that it is not kept.
-    let mut times = tokio::time::interval(Duration::from_millis(400));
-    while started.elapsed() < MEASURED {
-        times.tick().await;
-        for ((member, _), said) in members.iter_mut().zip(&said) {
-            member.call("report", said).await?;
-            count += 1;
-        }
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let each =
-        (server.process.cpu_seconds()? - before - idle * seconds / MEASURED.as_secs_f64()) / f64::from(count);
-    println!("a report takes {:.1} us", each * 1e6);
-    Ok(each * REPORTS_A_SECOND)
 }

@@ -19,11 +19,12 @@ mod mixed;
 mod nginx;
 mod one_room;
 mod process;
+mod quality;
 mod report;
 mod sockets;
 
 /// What can be measured; what is measured when nothing is named, and what on top of that.
-const USUAL: [&str; 6] = ["core", "http", "mixed", "logins", "sockets", "history"];
+const USUAL: [&str; 7] = ["core", "http", "mixed", "logins", "sockets", "history", "quality"];
 const ON_TOP: [&str; 4] = ["media", "cluster", "cluster-takeover", "cluster-message"];
 
 #[tokio::main]
@@ -61,6 +62,7 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
             "logins" => logins::run().await?,
             "sockets" => sockets::run().await?,
             "history" => history::run().await?,
+            "quality" => quality::run().await?,
             "cluster" => cluster::calls().await?,
             "cluster-takeover" => cluster::takeover().await?,
             "cluster-message" => cluster::message().await?,

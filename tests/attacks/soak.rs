@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use load::{Offered, Sending, Stats};
+use load::{FRAMES_A_SECOND, Offered, Sending, Stats};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -115,7 +115,7 @@ async fn meddler(server: Arc<Server>, seen: Arc<Seen>, user: &'static str) {
 
 /// One publishes, three watch; all are put out after a while, and come again.
 async fn media(server: Arc<Server>, seen: Arc<Seen>) {
-    let sending = Sending { packets_a_frame: 8, burst: 8 };
+    let sending = Sending { frames_a_second: FRAMES_A_SECOND, packets_a_frame: 8, burst: 8 };
     let local = std::net::Ipv4Addr::LOCALHOST.into();
     server.import(&["star"]).await;
     server.create_room_with("show", json!({"Owner_Account": "star"})).await;

@@ -27,7 +27,7 @@ pub(crate) const PACKETS_A_SECOND: usize = PACKETS_A_FRAME * FRAMES_A_SECOND;
 /// How many packets the publisher sends at once: like a browser's pacer, a third of a frame.
 const BURST: usize = 3;
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// All viewers open what they get, for only they who tell of it are sent more; of these it is noted how late it is and what
 /// is missing, spread over the order in which they came.
@@ -199,7 +199,11 @@ async fn bare_cost(viewers: usize) -> anyhow::Result<f64> {
 
 /// What a publisher and its viewers note, when so many packets are sent at once.
 fn sending(burst: usize) -> Arc<Stats> {
-    Arc::new(Stats::new(Sending { packets_a_frame: PACKETS_A_FRAME, burst }))
+    Arc::new(Stats::new(Sending {
+        frames_a_second: FRAMES_A_SECOND,
+        packets_a_frame: PACKETS_A_FRAME,
+        burst,
+    }))
 }
 
 /// Counts what comes in, as a viewer that is not sampled does.

@@ -12,5 +12,5 @@ mod peer;
 pub use address::{Address, Stream};
 pub use delays::Delays;
 pub use http::{exchange, post_offer};
-pub use member::{Hear, Member, read, text_frame};
+pub use member::{Hear, Hearing, Member, read, text_frame};
 pub use peer::{FRAMES_A_SECOND, Offered, PAYLOAD, Peer, Sampled, Sending, Stats, now_us};

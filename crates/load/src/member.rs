@@ -1,7 +1,7 @@
 //! A member's client with as little cost of its own as can be, for there are 10,000 of them on the server's cores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, WriteHalf};
@@ -30,6 +30,8 @@ pub struct Member {
     writer: Writer,
     answers: mpsc::Receiver<String>,
     reader: JoinHandle<anyhow::Result<()>>,
+    /// How much of an answer is kept.
+    kept: Arc<AtomicUsize>,
     id: u32,
     /// What resumes its session.
     token: String,
@@ -38,7 +40,7 @@ pub struct Member {
 /// The most of the answer to the upgrade.
 const MAX_HEAD_BYTES: usize = 8192;
 
-/// How much of an answer is kept: its code and most of what it says.
+/// How much of an answer is usually kept: its code and most of what it says.
 const ANSWER_BYTES: usize = 250;
 
 impl Drop for Member {
@@ -73,8 +75,10 @@ impl Member {
         let (reader, writer) = tokio::io::split(stream);
         let (sender, answers) = mpsc::channel(4);
         let writer = Arc::new(Mutex::new(writer));
-        let reader = tokio::spawn(read(reader, heard.clone(), Some((sender, writer.clone()))));
-        let mut member = Self { writer, answers, reader, id: 0, token: String::new() };
+        let kept = Arc::new(AtomicUsize::new(ANSWER_BYTES));
+        let hearing = Hearing { answers: sender, writer: writer.clone(), kept: kept.clone() };
+        let reader = tokio::spawn(read(reader, heard.clone(), Some(hearing)));
+        let mut member = Self { writer, answers, reader, kept, id: 0, token: String::new() };
         let answer = member.ask("login", login).await?;
         let token = answer.split_once(r#""ResumeToken":""#).and_then(|(_, rest)| rest.split_once('"'));
         member.token = token.map(|(token, _)| token.to_owned()).context("no ResumeToken")?;
@@ -87,6 +91,17 @@ impl Member {
     /// When it is refused, or the connection has ended.
     pub async fn call(&mut self, command: &str, body: &str) -> anyhow::Result<()> {
         self.ask(command, body).await.map(drop)
+    }
+
+    /// As [`Self::call`]; the whole answer.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn call_for(&mut self, command: &str, body: &str) -> anyhow::Result<String> {
+        self.kept.store(usize::MAX, Ordering::Relaxed);
+        let answer = self.ask(command, body).await;
+        self.kept.store(ANSWER_BYTES, Ordering::Relaxed);
+        answer
     }
 
     /// The body of a `login` that resumes its session on another connection.
@@ -111,6 +126,13 @@ impl Member {
     }
 }
 
+/// Where answers go.
+pub struct Hearing {
+    answers: mpsc::Sender<String>,
+    writer: Writer,
+    kept: Arc<AtomicUsize>,
+}
+
 /// Reads frames: tells of messages, hands answers on, answers pings, and drops the rest.
 ///
 /// # Errors
@@ -118,7 +140,7 @@ impl Member {
 pub async fn read(
     mut stream: impl tokio::io::AsyncRead + Unpin,
     heard: Arc<impl Hear>,
-    member: Option<(mpsc::Sender<String>, Writer)>,
+    member: Option<Hearing>,
 ) -> anyhow::Result<()> {
     let mut buffer: Vec<u8> = Vec::with_capacity(1024);
     loop {
@@ -130,9 +152,10 @@ pub async fn read(
             let payload = buffer.get(start..end).unwrap_or_default();
             if payload.starts_with(br#"{"event":"text_msg""#) {
                 heard.message(payload);
-            } else if let Some((answers, writer)) = &member {
+            } else if let Some(Hearing { answers, writer, kept }) = &member {
                 if payload.starts_with(br#"{"id""#) {
-                    let head = payload.get(..payload.len().min(ANSWER_BYTES)).unwrap_or_default();
+                    let head =
+                        payload.get(..payload.len().min(kept.load(Ordering::Relaxed))).unwrap_or_default();
                     answers.send(String::from_utf8_lossy(head).into_owned()).await?;
                 } else if buffer.get(at) == Some(&0x89) {
                     writer.lock().await.write_all(&masked_frame(0x8A, payload)).await?;

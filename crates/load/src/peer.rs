@@ -30,12 +30,17 @@ pub const PAYLOAD: usize = 1157;
 const FLOOD_INTERVAL: Duration = Duration::from_millis(5);
 const FLOOD_LOSES: u64 = 4;
 
-/// How many frames a publisher sends.
+/// How many frames a publisher usually sends.
 pub const FRAMES_A_SECOND: usize = 30;
+
+/// What a packet of sound holds.
+const SOUND: usize = 60;
 
 /// How a publisher sends.
 #[derive(Debug, Clone, Copy)]
 pub struct Sending {
+    /// How many frames there are a second.
+    pub frames_a_second: usize,
     /// How many packets make a frame.
     pub packets_a_frame: usize,
     /// How many are sent at once; 0 sends nothing.
@@ -45,7 +50,7 @@ pub struct Sending {
 impl Sending {
     /// How many packets there are a second.
     pub fn packets_a_second(self) -> usize {
-        self.packets_a_frame * FRAMES_A_SECOND
+        self.packets_a_frame * self.frames_a_second
     }
 }
 
@@ -120,7 +125,8 @@ pub fn now_us() -> u64 {
 async fn connection(ip: IpAddr) -> anyhow::Result<(Rtc, UdpSocket, SocketAddr)> {
     let socket = UdpSocket::bind((ip, 0)).await?;
     let address = socket.local_addr()?;
-    let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).build(Instant::now());
+    let codecs = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true).enable_opus(true, false);
+    let mut rtc = codecs.build(Instant::now());
     rtc.add_local_candidate(Candidate::host(address, Protocol::Udp)?);
     Ok((rtc, socket, address))
 }
@@ -129,6 +135,7 @@ async fn connection(ip: IpAddr) -> anyhow::Result<(Rtc, UdpSocket, SocketAddr)> 
 pub struct Offered {
     peer: Peer,
     pending: SdpPendingOffer,
+    mids: Vec<Mid>,
 }
 
 impl Offered {
@@ -137,7 +144,30 @@ impl Offered {
     /// # Errors
     /// When there is no socket to be had.
     pub async fn publisher(ip: IpAddr, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
-        Self::new(ip, Direction::SendOnly, Manner::Usual, stats).await
+        Self::new(ip, Direction::SendOnly, &[MediaKind::Video], Manner::Usual, stats).await
+    }
+
+    /// Of one that publishes a picture, and a packet of sound with each burst of it.
+    ///
+    /// # Errors
+    /// As [`Self::publisher`].
+    pub async fn speaker(ip: IpAddr, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
+        let kinds = [MediaKind::Audio, MediaKind::Video];
+        Self::new(ip, Direction::SendOnly, &kinds, Manner::Usual, stats).await
+    }
+
+    /// Of one that watches so many with sound and picture.
+    ///
+    /// # Errors
+    /// As [`Self::publisher`].
+    pub async fn listener(ip: IpAddr, others: usize, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
+        let kinds = [MediaKind::Audio, MediaKind::Video].repeat(others);
+        Self::new(ip, Direction::RecvOnly, &kinds, Manner::Usual, stats).await
+    }
+
+    /// The names of its m-lines, in their order.
+    pub fn mids(&self) -> Vec<String> {
+        self.mids.iter().map(Mid::to_string).collect()
     }
 
     /// Of one that watches a picture.
@@ -146,7 +176,7 @@ impl Offered {
     /// As [`Self::publisher`].
     pub async fn viewer(ip: IpAddr, is_sampled: bool, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
         let manner = if is_sampled { Manner::Sampled } else { Manner::Usual };
-        Self::new(ip, Direction::RecvOnly, manner, stats).await
+        Self::new(ip, Direction::RecvOnly, &[MediaKind::Video], manner, stats).await
     }
 
     /// Of one that watches a picture as nobody should: it asks for keyframes and for all and no bits 200 times a second, loses a
@@ -155,25 +185,30 @@ impl Offered {
     /// # Errors
     /// As [`Self::publisher`].
     pub async fn flooding(ip: IpAddr, stats: &Arc<Stats>) -> anyhow::Result<(String, Self)> {
-        Self::new(ip, Direction::RecvOnly, Manner::Flooding, stats).await
+        Self::new(ip, Direction::RecvOnly, &[MediaKind::Video], Manner::Flooding, stats).await
     }
 
     async fn new(
         ip: IpAddr,
         direction: Direction,
+        kinds: &[MediaKind],
         manner: Manner,
         stats: &Arc<Stats>,
     ) -> anyhow::Result<(String, Self)> {
         let (mut rtc, socket, address) = connection(ip).await?;
         let mut api = rtc.sdp_api();
-        let mid = api.add_media(MediaKind::Video, direction, None, None, None);
+        let mids: Vec<Mid> =
+            kinds.iter().map(|kind| api.add_media(*kind, direction, None, None, None)).collect();
         let (offer, pending) = api.apply().context("an offer")?;
-        let publishes = (direction == Direction::SendOnly).then_some(mid);
-        let floods = (manner == Manner::Flooding).then_some(mid);
+        let of = |kind| kinds.iter().zip(&mids).find(|(other, _)| **other == kind).map(|(_, mid)| *mid);
+        let sends = direction == Direction::SendOnly;
+        let publishes = of(MediaKind::Video).filter(|_| sends);
+        let speaks = of(MediaKind::Audio).filter(|_| sends);
+        let floods = of(MediaKind::Video).filter(|_| manner == Manner::Flooding);
         let is_sampled = manner == Manner::Sampled;
         let stats = stats.clone();
-        let peer = Peer { rtc, socket, address, publishes, floods, is_sampled, arrived_us: 0, stats };
-        Ok((offer.to_sdp_string(), Self { peer, pending }))
+        let peer = Peer { rtc, socket, address, publishes, speaks, floods, is_sampled, arrived_us: 0, stats };
+        Ok((offer.to_sdp_string(), Self { peer, pending, mids }))
     }
 
     /// The connection, as answered.
@@ -201,6 +236,8 @@ pub struct Peer {
     socket: UdpSocket,
     address: SocketAddr,
     publishes: Option<Mid>,
+    /// The sound that it sends.
+    speaks: Option<Mid>,
     /// The picture that it asks too much of.
     floods: Option<Mid>,
     /// What comes to it is looked into.
@@ -224,8 +261,8 @@ impl Peer {
         let (mut rtc, socket, address) = connection(ip).await?;
         let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
         let stats = stats.clone();
-        let peer =
-            Self { rtc, socket, address, publishes: None, floods: None, is_sampled, arrived_us: 0, stats };
+        let (publishes, speaks, floods) = (None, None, None);
+        let peer = Self { rtc, socket, address, publishes, speaks, floods, is_sampled, arrived_us: 0, stats };
         Ok((answer.to_sdp_string(), peer))
     }
 
@@ -274,6 +311,7 @@ impl Peer {
                 _ = bursts.tick(), if self.publishes.is_some() && is_connected => {
                     if let Some(mid) = self.publishes {
                         self.send_burst(mid, &mut sent);
+                        self.speak(sent.packets);
                     }
                     if self.rtc.handle_input(Input::Timeout(Instant::now())).is_err() { return }
                 }
@@ -348,13 +386,27 @@ impl Peer {
                 descriptor.copy_from_slice(&head);
                 time.copy_from_slice(&now_us().to_be_bytes());
             }
-            let time = (frame * 90_000 / FRAMES_A_SECOND) as u32;
+            let time = (frame * 90_000 / sending.frames_a_second.max(1)) as u32;
             sent.packets += 1;
             let seq = sent.packets as u64;
             let packet = RtpWrite::new(payload_type, seq.into(), time, Instant::now(), payload);
             stream.write_rtp(packet.marker(at + 1 == packets_a_frame).nackable(true));
         }
         self.stats.sent.fetch_add(sending.burst as u64, Ordering::Relaxed);
+    }
+
+    /// Says something, after so many packets of the picture.
+    fn speak(&mut self, packets: usize) {
+        let Some(mid) = self.speaks else { return };
+        let payload_type = self.rtc.media(mid).and_then(|media| media.remote_pts().first().copied());
+        let sending = self.stats.sending;
+        let mut direct = self.rtc.direct_api();
+        let Some((payload_type, stream)) = payload_type.zip(direct.stream_tx_by_mid(mid, None)) else {
+            return;
+        };
+        let time = (packets * 48_000 / sending.packets_a_second().max(1)) as u32;
+        let seq = (packets / sending.burst.max(1)) as u64;
+        stream.write_rtp(RtpWrite::new(payload_type, seq.into(), time, Instant::now(), vec![0x5a; SOUND]));
     }
 
     fn sample(&self, payload: &[u8], seq: u64, expected: &mut Option<Expected>) {

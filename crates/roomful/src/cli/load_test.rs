@@ -322,7 +322,11 @@ impl LoadTest {
             bar((self.publishers + self.viewers) as u64, "connecting {pos} of {len} publishers and viewers")?;
         let mut channels = Vec::new();
         for number in 0..self.publishers {
-            let stats = Arc::new(Stats::new(Sending { packets_a_frame, burst: BURST }));
+            let stats = Arc::new(Stats::new(Sending {
+                frames_a_second: FRAMES_A_SECOND,
+                packets_a_frame,
+                burst: BURST,
+            }));
             match crowd.publish(number, &stats).await {
                 Ok(peer) => drop(tasks.spawn(peer.run())),
                 Err(error) => errors.add("a publisher", &error),
