@@ -2,10 +2,12 @@
 //! it, and counted for all when it has noted many, or somebody looks: the threads take nothing from each other with each
 //! call.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use media::Media;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -184,5 +186,15 @@ pub(crate) fn record_refused_connection(full: Full) {
 
 /// A member's request.
 pub(crate) fn record_gateway(command: &'static str, code: u32) {
+    type Counters = HashMap<&'static str, Counter, foldhash::fast::RandomState>;
+    thread_local! {
+        /// What succeeded, which most does.
+        static SUCCEEDED: RefCell<Counters> = RefCell::default();
+    }
+    if code == 0 {
+        let succeeded = || counter!("roomful_gateway_requests_total", "command" => command, "code" => "0");
+        return SUCCEEDED
+            .with_borrow_mut(|known| known.entry(command).or_insert_with(succeeded).increment(1));
+    }
     counter!("roomful_gateway_requests_total", "command" => command, "code" => code.to_string()).increment(1);
 }

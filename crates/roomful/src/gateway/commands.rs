@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
 use super::table::{Command, Run, Who, at_once, later, of, row};
-use super::{between, media, report, seats, speak};
+use super::{between, media, plain, report, seats, speak};
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events::{Entered, MemberPage, to_json};
@@ -78,6 +78,12 @@ impl<'a> Request<'a> {
         }
         Ok(Self { id, command, body })
     }
+}
+
+/// What a frame asks for.
+#[cfg(test)]
+pub(super) fn body_of(frame: &str) -> Option<&str> {
+    Request::parse(frame).ok().map(|request| request.body)
 }
 
 fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> Answered {
@@ -252,13 +258,20 @@ fn read_app(value: &Value) -> Option<SdkAppId> {
 /// Answers a frame of a member.
 pub(super) fn answer(server: &Arc<Server>, member: &Member, text: &str) -> Reply {
     let session = &member.session;
+    let spend = || session.quota.spend_command(&server.config.limits, text.len(), Instant::now());
+    if let Some((id, request, bytes)) = plain::report(text) {
+        return Reply::Now(match spend() {
+            Ok(()) => reply(id, "report", report::take(server, session, &request, bytes)),
+            Err(error) => reply(id, "?", Err(error)),
+        });
+    }
     let request = Request::parse(text);
     let id = match &request {
         Ok(request) => request.id,
         Err((id, _)) => *id,
     };
     // What cannot be read costs its user as much.
-    if let Err(error) = session.quota.spend_command(&server.config.limits, text.len(), Instant::now()) {
+    if let Err(error) = spend() {
         return Reply::Now(reply(id, "?", Err(error)));
     }
     let request = match request {

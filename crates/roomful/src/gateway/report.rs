@@ -35,9 +35,9 @@ const MOST_EVENTS: usize = 8;
 const MOST: f64 = 1_000_000.0;
 
 /// A name, or a number; -1 is not known.
-#[derive(JsonSchema)]
+#[derive(Debug, PartialEq, JsonSchema)]
 #[schemars(untagged)]
-enum Part<'a> {
+pub(super) enum Part<'a> {
     Number(f64),
     Text(Cow<'a, str>),
 }
@@ -78,7 +78,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
 }
 
 /// What is told of one stream. As long as a usual one it takes no memory of its own.
-struct Entry<'a>(SmallVec<[Part<'a>; 8]>);
+#[derive(Debug, PartialEq)]
+pub(super) struct Entry<'a>(pub(super) SmallVec<[Part<'a>; 8]>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -118,27 +119,27 @@ impl Part<'_> {
     }
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ReportRequest<'a> {
     #[schemars(required)]
-    room_id: Option<String>,
+    pub(super) room_id: Option<String>,
     /// How long it took to come in, in milliseconds: once, in the first minute.
-    join: Option<f64>,
+    pub(super) join: Option<f64>,
     /// How busy the client and its machine are, in percent; -1 is not known.
     #[serde(default)]
-    cpu: Vec<f64>,
+    pub(super) cpu: Vec<f64>,
     /// `[32780]`: another camera is in use, `[32781]`: another microphone.
     #[serde(default)]
-    ev: Vec<Vec<i64>>,
+    pub(super) ev: Vec<Vec<i64>>,
     /// `["audio", level]`, `["main", captured, encoded, width, height]`.
     #[serde(default, borrow)]
     #[schemars(with = "Vec<Vec<Part<'static>>>")]
-    up: Vec<Entry<'a>>,
+    pub(super) up: Vec<Entry<'a>>,
     /// `["bob", "audio", level, buffered, stalled]`, `["bob", "main", shown, width, height, buffered, stalled]`.
     #[serde(default, borrow)]
     #[schemars(with = "Vec<Vec<Part<'static>>>")]
-    down: Vec<Entry<'a>>,
+    pub(super) down: Vec<Entry<'a>>,
 }
 
 const UP_AUDIO: &[u8] = &[column::LEVEL];
@@ -161,7 +162,8 @@ fn read(entry: &[Part<'_>], audio: &[u8], video: &[u8]) -> Option<(StreamKind, R
 fn known(columns: &[u8], numbers: impl Iterator<Item = Option<f64>>) -> Report {
     let known = columns.iter().zip(numbers).filter_map(|(column, number)| {
         let number = number.filter(|number| *number >= 0.0)?;
-        Some((*column, number.min(MOST).round() as u32))
+        // It is none below 0, so this rounds.
+        Some((*column, (number.min(MOST) + 0.5) as u32))
     });
     known.collect()
 }
@@ -183,10 +185,19 @@ fn received<'a>(entry: &'a [Part<'_>]) -> Option<(&'a str, StreamKind, Report)> 
 }
 
 pub(super) fn report(server: &Arc<Server>, session: &Arc<Session>, body: &str) -> Result<String, ApiError> {
-    let request: ReportRequest<'_> = parse_json(body)?;
+    take(server, session, &parse_json(body)?, body.len())
+}
+
+/// Takes a report of so many bytes.
+pub(super) fn take(
+    server: &Arc<Server>,
+    session: &Arc<Session>,
+    request: &ReportRequest<'_>,
+    bytes: usize,
+) -> Result<String, ApiError> {
     let cell = require_inside(server, session, request.room_id.as_deref())?;
-    if body.len() <= MOST_BYTES && session.may_report() {
-        keep(server, &cell, session.id, &request);
+    if bytes <= MOST_BYTES && session.may_report() {
+        keep(server, &cell, session.id, request);
     }
     Ok(to_json(&Done {}))
 }

@@ -1,0 +1,253 @@
+//! Reports in the form in which clients write them, read in one go. There are hundreds a second, of which each is half a kilobyte of names
+//! and numbers, and the usual way reads a frame three times before its values are where they belong.
+//!
+//! Invariant: what is read here is read as the usual way reads it. Whatever is written otherwise (spaces, escapes, other names, a field
+//! twice) or wrong is nothing to this, and goes the usual way.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::report::{Entry, Part, ReportRequest};
+
+/// A report: the frame's id, what it says, and how many bytes that is.
+pub(super) fn report(frame: &str) -> Option<(u32, ReportRequest<'_>, usize)> {
+    let mut reader = Reader { text: frame, at: 0 };
+    reader.take("{\"id\":")?;
+    let id = reader.digits()?.parse().ok()?;
+    reader.take(",\"command\":\"report\",\"body\":")?;
+    let from = reader.at;
+    let request = reader.request()?;
+    let bytes = reader.at - from;
+    reader.take("}")?;
+    (reader.at == frame.len()).then_some((id, request, bytes))
+}
+
+/// So many digits are a whole number in a `f64` too.
+const MOST: usize = 15;
+
+/// Reads on from a place in a text.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn take(&mut self, expected: &str) -> Option<()> {
+        let is_there = self.rest().starts_with(expected.as_bytes());
+        self.at += if is_there { expected.len() } else { 0 };
+        is_there.then_some(())
+    }
+
+    /// Goes on behind the bytes of which that is true.
+    fn take_while(&mut self, is_one: impl Fn(u8) -> bool) -> Option<&'a str> {
+        let from = self.at;
+        let rest = self.rest();
+        self.at += rest.iter().position(|byte| !is_one(*byte)).unwrap_or(rest.len());
+        self.text.get(from..self.at)
+    }
+
+    /// Of an integer without a sign.
+    fn digits(&mut self) -> Option<&'a str> {
+        let digits = self.take_while(|byte| byte.is_ascii_digit())?;
+        let is_usual = digits == "0" || !digits.starts_with('0');
+        (!digits.is_empty() && digits.len() <= MOST && is_usual).then_some(digits)
+    }
+
+    fn number(&mut self) -> Option<f64> {
+        let from = self.at;
+        let is_below = self.take("-").is_some();
+        let whole: u64 = self.digits()?.parse().ok()?;
+        match self.rest().first() {
+            Some(b'.') => {
+                self.at += 1;
+                self.digits_behind_the_point()?;
+                // Of no more than this every parser makes the same.
+                self.text.get(from..self.at).filter(|number| number.len() <= MOST)?.parse().ok()
+            }
+            Some(b',' | b']' | b'}') if is_below => Some(-(whole as f64)),
+            Some(b',' | b']' | b'}') => Some(whole as f64),
+            _ => None,
+        }
+    }
+
+    fn digits_behind_the_point(&mut self) -> Option<()> {
+        let digits = self.take_while(|byte| byte.is_ascii_digit())?;
+        let is_over = matches!(self.rest().first(), Some(b',' | b']' | b'}'));
+        (!digits.is_empty() && is_over).then_some(())
+    }
+
+    /// A text without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        self.take("\"")?;
+        let text = self.take_while(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')?;
+        self.take("\"")?;
+        Some(text)
+    }
+
+    /// What is between two brackets, one after the other.
+    fn list(&mut self, mut one: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.take("[")?;
+        if self.take("]").is_some() {
+            return Some(());
+        }
+        loop {
+            one(self)?;
+            if self.take("]").is_some() {
+                return Some(());
+            }
+            self.take(",")?;
+        }
+    }
+
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let mut parts = SmallVec::new();
+        self.list(|reader| {
+            let part = match reader.rest().first() {
+                Some(b'"') => Part::Text(Cow::Borrowed(reader.text()?)),
+                _ => Part::Number(reader.number()?),
+            };
+            parts.push(part);
+            Some(())
+        })?;
+        Some(Entry(parts))
+    }
+
+    fn entries(&mut self) -> Option<Vec<Entry<'a>>> {
+        let mut entries = Vec::with_capacity(8);
+        self.list(|reader| {
+            entries.push(reader.entry()?);
+            Some(())
+        })?;
+        Some(entries)
+    }
+
+    fn request(&mut self) -> Option<ReportRequest<'a>> {
+        let (mut room_id, mut join, mut cpu, mut ev) = (None, None, None, None);
+        let (mut up, mut down) = (None, None);
+        self.take("{")?;
+        loop {
+            let name = self.text()?;
+            self.take(":")?;
+            let is_again = match name {
+                "RoomId" => room_id.replace(self.text()?.to_owned()).is_some(),
+                "Join" => join.replace(self.number()?).is_some(),
+                "Cpu" => {
+                    let mut numbers = Vec::new();
+                    self.list(|reader| {
+                        numbers.push(reader.number()?);
+                        Some(())
+                    })?;
+                    cpu.replace(numbers).is_some()
+                }
+                "Ev" => {
+                    let mut events = Vec::new();
+                    self.list(|reader| {
+                        let mut event = Vec::new();
+                        reader.list(|reader| {
+                            let number = reader.number().filter(|number| number.fract() == 0.0)?;
+                            event.push(number as i64);
+                            Some(())
+                        })?;
+                        events.push(event);
+                        Some(())
+                    })?;
+                    ev.replace(events).is_some()
+                }
+                "Up" => up.replace(self.entries()?).is_some(),
+                "Down" => down.replace(self.entries()?).is_some(),
+                _ => return None,
+            };
+            if is_again {
+                return None;
+            }
+            if self.take("}").is_some() {
+                break;
+            }
+            self.take(",")?;
+        }
+        Some(ReportRequest {
+            room_id,
+            join,
+            cpu: cpu.unwrap_or_default(),
+            ev: ev.unwrap_or_default(),
+            up: up.unwrap_or_default(),
+            down: down.unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rest::parse_json;
+
+    const USUAL: &str = r#"{"id":7,"command":"report","body":{"RoomId":"r 1","Join":812,"Cpu":[31,-1],"Up":[["audio",52],["main",30,29.5,1280,720]],"Down":[["bob","audio",48,61,0],["bü","main",30,640,360,70,0]],"Ev":[[32781,-1]]}}"#;
+
+    /// The usual way.
+    fn usual(frame: &str) -> Option<ReportRequest<'_>> {
+        parse_json(super::super::commands::body_of(frame)?).ok()
+    }
+
+    #[test]
+    fn what_clients_write_is_read() {
+        let (id, request, bytes) = report(USUAL).unwrap();
+
+        assert_eq!((id, bytes), (7, USUAL.len() - r#"{"id":7,"command":"report","body":}"#.len()));
+        assert_eq!(Some(request), usual(USUAL));
+        assert!(report(r#"{"id":7,"command":"report","body":{"RoomId":"r"}}"#).is_some());
+    }
+
+    #[test]
+    fn what_is_written_otherwise_goes_the_usual_way() {
+        let body = |body: &str| format!(r#"{{"id":7,"command":"report","body":{body}}}"#);
+        for frame in [
+            body(r#"{"RoomId":"r","RoomId":"r"}"#),
+            body(r#"{"RoomId":"r"},"id":8"#),
+            body(r#"{"RoomId":"r"}}"#),
+            body(r#"{"RoomId":"r\u0041"}"#),
+            body(r#"{"RoomId": "r"}"#),
+            body(r#"{"RoomId":"r",}"#),
+            body(r#"{"RoomId":"r","Join":01}"#),
+            body(r#"{"RoomId":"r","Join":1e3}"#),
+            body(r#"{"RoomId":"r","Join":1.}"#),
+            body(r#"{"RoomId":"r","Join":-}"#),
+            body(r#"{"RoomId":"r","Join":null}"#),
+            body(r#"{"RoomId":"r","Other":1}"#),
+            body(r#"{"RoomId":"r","Ev":[[1.5]]}"#),
+            body(r#"{"RoomId":7}"#),
+            body("{}"),
+            USUAL.replace("\"id\":7", "\"id\":99999999999"),
+            USUAL.replace("\"id\":7", "\"id\":-7"),
+            USUAL.replace("report", "reports"),
+            format!("{USUAL} "),
+        ] {
+            assert!(report(&frame).is_none(), "{frame}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_read_as_the_usual_way_reads_it(
+            changes in proptest::collection::vec((0..USUAL.len(), r#"[\[\]{}",:.0-9eE\\a-z -]{0,3}"#), 1..4)
+        ) {
+            let mut frame = USUAL.to_owned();
+            for (at, text) in changes {
+                let at = (0..=at.min(frame.len())).rev().find(|at| frame.is_char_boundary(*at)).unwrap_or(0);
+                match text.is_empty() {
+                    true if at < frame.len() => drop(frame.remove(at)),
+                    _ => frame.insert_str(at, &text),
+                }
+            }
+            if let Some((_, request, _)) = report(&frame) {
+                prop_assert_eq!(Some(request), usual(&frame), "{}", frame);
+            }
+        }
+    }
+}
