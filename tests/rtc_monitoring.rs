@@ -107,6 +107,43 @@ async fn what_happened_in_a_room_is_answered_to_the_official_sdks() {
 }
 
 #[tokio::test]
+async fn dashboards_of_now_know_what_was_before_a_crash() {
+    let server = Server::start().await;
+    let (app, key) = (server.app, server.key(&[]));
+    let began = now() - 1;
+    server.create_room("r").await;
+    let _ann = server.enter("ann", "r").await;
+    let _ben = server.enter("ben", "r").await;
+    let ask = |room: Option<&str>| {
+        let mut ask = json!({"SdkAppId": app, "StartTime": began - 60, "EndTime": now()});
+        room.into_iter().for_each(|room| ask["RoomId"] = room.into());
+        ask
+    };
+    let rows = |answer: &Value| -> Vec<Vec<u64>> {
+        let values = answer["Data"]["Series"][0]["Values"].as_array().unwrap();
+        values.iter().map(|row| serde_json::from_value(row["RowValue"].clone()).unwrap()).collect()
+    };
+    let action = "DescribeTRTCRealTimeScaleData";
+    let full = |answer: &Value| rows(answer).iter().any(|row| row[1..] == [2, 1]);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(25);
+    while !full(&key.call(action, ask(None)).await) {
+        assert!(tokio::time::Instant::now() < deadline, "{}", key.call(action, ask(None)).await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    let server = server.restart_in_place().await;
+    let restarted = now();
+
+    let known = rows(&key.call(action, ask(None)).await);
+    let before: Vec<&Vec<u64>> = known.iter().filter(|row| row[0] + 10 < restarted).collect();
+    assert!(before.iter().any(|row| row[1..] == [2, 1]), "{known:?}");
+    assert!(before.iter().all(|row| row[0] + 10 > began), "nothing of when nobody was there: {known:?}");
+    let of_room = rows(&key.call(action, ask(Some("r"))).await);
+    assert!(of_room.iter().any(|row| row[0] + 10 < restarted && row[1..] == [2, 1]), "{of_room:?}");
+    drop(server);
+}
+
+#[tokio::test]
 async fn what_is_asked_wrongly_has_its_own_code() {
     let server = Server::start().await;
     let (app, key) = (server.app, server.key(&[]));

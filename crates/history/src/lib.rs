@@ -35,7 +35,7 @@ pub use files::{date, day};
 pub use history::{History, Numbers};
 pub use options::{Clock, Options, Place};
 pub use pack::{MOST_SAMPLES, Samples, pack, unpack};
-pub use read::{Noticed, Page, Person, Presence, Reader, Scale};
+pub use read::{MemberTime, Noticed, Page, Person, Presence, Reader, Scale};
 pub use rows::{
     Call, Cause, Client, Event, Forget, Quality, Row, SLOT, Served, Service, Spent, Stay, TIERS, Unusual,
     Usage,

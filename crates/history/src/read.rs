@@ -91,6 +91,19 @@ pub struct Presence {
     pub to: Option<i64>,
 }
 
+/// A member's time in a call, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberTime {
+    /// In which.
+    pub call: i64,
+    /// Which member of it.
+    pub who: i64,
+    /// When it came in.
+    pub from: i64,
+    /// When it went; `None` while it is in.
+    pub to: Option<i64>,
+}
+
 type Scales = HashMap<(Day, u32), ((u64, u64), Scale), foldhash::fast::RandomState>;
 
 /// By day, app, and whether by the hour.
@@ -246,6 +259,32 @@ impl Reader {
             })?;
         }
         Ok(Some(found.into_values().collect::<Vec<_>>()).filter(|found| found.len() <= most))
+    }
+
+    /// When members of an app were in calls in a window, by call and member; `None` when there are more stays than so many.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn times(&self, app: u32, window: Window, most: usize) -> Result<Option<Vec<MemberTime>>, Error> {
+        let (from, to) = window.millis();
+        let mut found = BTreeMap::new();
+        for day in self.days(window)? {
+            self.look(day, Kind::Calls, |_, tables| {
+                let wanted = format!(
+                    "SELECT call, who, stay, \"left\" FROM @stays JOIN @people USING (call, who)
+                    WHERE app = ?1 AND stay <= ?2 AND coalesce(\"left\", {OPEN}) >= ?3 LIMIT {}",
+                    most.saturating_add(1)
+                );
+                tables.each(&wanted, &[app.into(), to.into(), from.into()], |row| {
+                    let (call, who, from) = (row.int(0)?, row.int(1)?, row.int(2)?);
+                    // A later day knows of more that have gone.
+                    found.insert((call, who, from), row.int_or_none(3)?);
+                    Ok(())
+                })
+            })?;
+        }
+        let times = found.into_iter().map(|((call, who, from), to)| MemberTime { call, who, from, to });
+        Ok(Some(times.collect::<Vec<_>>()).filter(|times| times.len() <= most))
     }
 
     /// What happened in a window to those stays of a call, in order.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use history::{Page, Presence, Reader, Served, Window};
+use history::{MemberTime, Page, Presence, Reader, Served, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +93,7 @@ pub(super) async fn describe_real_time_scale(
     call: Call,
     request: RealTimeRequest,
 ) -> Result<DataAnswer, Refusal> {
-    let (app, counts) = counts(&call, &request)?;
+    let (app, counts) = counts(&call, &request).await?;
     let rows: Vec<Vec<u64>> = match request.room_id {
         None => counts.iter().map(|count| vec![count.at, count.users, count.rooms]).collect(),
         Some(room) => {
@@ -108,7 +108,7 @@ pub(super) async fn describe_real_time_scale(
 }
 
 /// The slots that are asked for, and of which app.
-fn counts(call: &Call, request: &RealTimeRequest) -> Result<(u32, Vec<scale::Count>), Refusal> {
+async fn counts(call: &Call, request: &RealTimeRequest) -> Result<(u32, Vec<scale::Count>), Refusal> {
     let app = call.app(request.sdk_app_id)?.id;
     let (from, to, now) = (request.start_time, request.end_time, clock::now());
     if to < from {
@@ -117,7 +117,41 @@ fn counts(call: &Call, request: &RealTimeRequest) -> Result<(u32, Vec<scale::Cou
     if from.saturating_add(scale::KEPT) < now.unix_seconds() {
         return Err(Refusal::new(Code::InvalidParameter, "StartTime is more than 12 hours ago"));
     }
-    Ok((app.0, call.server.scale.counts(app, from, to, now)))
+    let scale = &call.server.scale;
+    if call.server.chronicle.reader().is_some()
+        && let Some(window) = scale.forgotten(app, from)
+    {
+        let before = look(call, move |reader| before(reader, app.0, window)).await;
+        scale.remember(app, before.inspect_err(|_| scale.forget(app))?);
+    }
+    Ok((app.0, scale.counts(app, from, to, now)))
+}
+
+/// What was played is looked at for so many seconds before the server began: longer ago it is of little use, and much.
+const PLAYED_BEFORE: i64 = 600;
+
+/// The slots of a window in which somebody was there, as history has them: none when there is too much of it.
+fn before(reader: &Reader, app: u32, window: Window) -> Result<Vec<scale::Count>, history::Error> {
+    let length = scale::SLOT.cast_signed();
+    let slots = usize::try_from((window.to + 1 - window.from) / length).unwrap_or(0);
+    let Some(times) = reader.times(app, window, MOST_ROWS)? else { return Ok(Vec::new()) };
+    let slot = |millis: i64| (millis.div_euclid(1000) - window.from).div_euclid(length);
+    let slots_of = |time: &MemberTime| (slot(time.from), time.to.map_or(i64::MAX, slot));
+    let (mut users, mut calls) = (Crowd::new(slots), Crowd::new(slots));
+    let one_by_one = times.chunk_by(|one, other| (one.call, one.who) == (other.call, other.who));
+    one_by_one.for_each(|own| users.add(own.iter().map(slots_of)));
+    times.chunk_by(|one, other| one.call == other.call).for_each(|own| calls.add(own.iter().map(slots_of)));
+    let moments = (window.from.unsigned_abs()..).step_by(usize::try_from(scale::SLOT).unwrap_or(1));
+    let counts = moments.zip(users.counts().zip(calls.counts())).take(slots);
+    let counts = counts.map(|(at, (users, rooms))| scale::Count { at, users, rooms, ..Default::default() });
+    let mut counts: Vec<scale::Count> = counts.collect();
+    let of_late = counts.partition_point(|count| count.at.cast_signed() < window.to - PLAYED_BEFORE);
+    if let Some(of_late) = counts.get_mut(of_late..) {
+        // Where it is too much, what was looked at is a part of what was played, and tells the same.
+        played_in(reader, app, &[], of_late)?;
+    }
+    counts.retain(|count| count.rooms > 0);
+    Ok(counts)
 }
 
 // DescribeTRTCRealTimeQualityData
@@ -133,7 +167,7 @@ pub(super) async fn describe_real_time_quality(
     call: Call,
     request: RealTimeRequest,
 ) -> Result<DataAnswer, Refusal> {
-    let (app, mut counts) = counts(&call, &request)?;
+    let (app, mut counts) = counts(&call, &request).await?;
     if let Some(room) = request.room_id {
         let rooms = history::meant(&room).to_vec();
         let played =
