@@ -5,13 +5,14 @@
 
 mod harness;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use harness::receiver::Receiver;
 use harness::rtc::{Caller, by_sdk, code};
-use harness::{Client, Server, names, offer};
+use harness::{Client, Server, names, now, offer};
 use load::{FRAMES_A_SECOND, Offered, Sending, Stats};
 use serde_json::{Value, json};
 
@@ -22,6 +23,9 @@ const SDKS: [(&str, &str, &str); 3] = [
     ("python", "rtc.py", ".intl"),
     ("node", "rtc.mjs", ""),
 ];
+
+/// What is written once a second is there by then.
+const SOON: Duration = Duration::from_secs(20);
 
 const WAYS: [(&str, &str); 6] = [
     ("TC3-HMAC-SHA256", "POST"),
@@ -167,6 +171,132 @@ async fn the_international_sdk_blocks_and_frees_a_member() {
     }
 }
 
+/// The actions that work, as the server's own document of its table has them.
+async fn actions_that_work(server: &Server) -> BTreeSet<String> {
+    let document: Value = serde_json::from_str(&server.get("/openapi-rtc.json").await.1).unwrap();
+    let works = |operation: &&Value| {
+        let summary = operation["post"]["summary"].as_str().unwrap();
+        !summary.starts_with("UnsupportedOperation") && !summary.starts_with("ActionOffline")
+    };
+    let paths = document["paths"].as_object().unwrap().values();
+    paths.filter(works).map(|one| one["post"]["operationId"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_action_that_works_is_called_by_every_sdk_that_has_it_in_every_way() {
+    let server = Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")]).await;
+    let (app, key) = (server.app, server.key(&[]));
+    server.import(&["ann", "ben"]).await;
+    // What has happened by now is answered alike each time.
+    let began = now() - 1;
+    conference(&server, "past").await;
+    server.enter("ann", "past").await.close().await;
+    server.ok("room_engine_http_srv/destroy_room", json!({"RoomId": "past"})).await;
+    let end = now() + 1;
+    let window = json!({"SdkAppId": app, "StartTime": began, "EndTime": end, "RoomId": "past"});
+    let is_over = |answer: &Value| answer["RoomList"][0]["IsFinished"] == true;
+    let rooms = key.wait_for("DescribeRoomInfo", &window, SOON, is_over).await;
+    let comm = &rooms["RoomList"][0]["CommId"];
+    let of_call = json!({"SdkAppId": app, "CommId": comm, "StartTime": began, "EndTime": end});
+    key.wait_for("DescribeUserInfo", &of_call, SOON, |answer| answer["UserList"][0]["Finished"] == true).await;
+    let with = |body: &Value, more: Value| {
+        let mut body = body.clone();
+        more.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        body
+    };
+    let (today, dashboards) = (history::date(began.cast_signed()), app.to_string());
+    let days = json!({"SdkAppId": app, "StartTime": today, "EndTime": today});
+    let moments = json!({
+        "SdkAppId": app, "StartTime": format!("{today} 00:00:00"), "EndTime": format!("{today} 23:59:59"),
+    });
+    let market =
+        json!({"SdkAppId": dashboards, "StartTime": "2026-01-01", "EndTime": "2026-01-02", "Period": "d"});
+    let real_time = json!({"SdkAppId": dashboards, "StartTime": began - 600, "EndTime": began - 60});
+    let (number, text) = (json!({"SdkAppId": app, "RoomId": 77}), json!({"SdkAppId": app, "RoomId": "text"}));
+    let block = json!({"UserId": "ann", "IsMute": 1});
+    // In this order, which ends the rooms at last.
+    let calls = [
+        ("SetUserBlocked", with(&number, block.clone())),
+        ("SetUserBlockedByStrRoomId", with(&block, json!({"SdkAppId": app, "StrRoomId": "text"}))),
+        ("RemoveUser", with(&number, json!({"UserIds": ["ann"]}))),
+        ("RemoveUserByStrRoomId", with(&text, json!({"UserIds": ["ann", "ben"]}))),
+        ("KickOutUser", with(&number, json!({"UserIds": ["ben"]}))),
+        ("DescribeRoomInfo", window.clone()),
+        ("DescribeUserInfo", with(&of_call, json!({"UserIds": ["ann"]}))),
+        ("DescribeUserEvent", with(&of_call, json!({"UserId": "ann", "RoomId": "past"}))),
+        (
+            "DescribeCallDetailInfo",
+            with(&of_call, json!({"UserIds": ["ann"], "DataType": ["rtt", "aCapEnergy"]})),
+        ),
+        ("DescribeScaleInfo", json!({"SdkAppId": app, "StartTime": began - 86_400, "EndTime": end})),
+        ("DescribeTRTCRealTimeScaleData", real_time.clone()),
+        ("DescribeTRTCRealTimeQualityData", real_time),
+        ("DescribeTRTCMarketScaleData", market.clone()),
+        ("DescribeTRTCMarketQualityData", with(&market, json!({"IsFloat": true}))),
+        ("DescribeUnusualEvent", window.clone()),
+        ("DescribeTrtcUsage", days.clone()),
+        (
+            "DescribeTrtcRoomUsage",
+            json!({
+                "SdkAppid": app, "StartTime": format!("{today} 00:00"), "EndTime": format!("{today} 23:59"),
+            }),
+        ),
+        ("DescribeRecordingUsage", with(&days, json!({"MixType": "multi"}))),
+        ("DescribeMixTranscodingUsage", days.clone()),
+        ("DescribeRelayUsage", days.clone()),
+        ("DescribeRecordStatistic", days.clone()),
+        ("DescribeTrtcMcuTranscodeTime", days),
+        ("DescribeTRTCSegmentModerationUsage", with(&moments, json!({"Type": "audio", "Business": 0}))),
+        (
+            "DescribeTRTCAIRecognitionUsage",
+            with(&moments, json!({"SdkAppId": dashboards, "AuType": ["asr", "tts"]})),
+        ),
+        ("DescribeTRTCDedicatedCloudAccUsage", moments),
+        ("DismissRoom", number),
+        ("DismissRoomByStrRoomId", text),
+    ];
+    let named: BTreeSet<String> = calls.iter().map(|(action, _)| (*action).to_owned()).collect();
+    assert_eq!(named, actions_that_work(&server).await, "each is called here");
+    let (mut had, mut answered) = (BTreeSet::new(), HashMap::<&str, Value>::new());
+    for sdk in SDKS {
+        let all = by_sdk(sdk, WAYS[0], &key, &server.address, &json!("all"));
+        let its: BTreeSet<&str> = all.iter().map(|answer| answer["action"].as_str().unwrap()).collect();
+        let own: Vec<&(&str, Value)> = calls.iter().filter(|(action, _)| its.contains(action)).collect();
+        had.extend(own.iter().map(|(action, _)| *action));
+        for way in WAYS {
+            let what = format!("{sdk:?} {way:?}");
+            conference(&server, "*77").await;
+            conference(&server, "text").await;
+            let mut inside = Vec::new();
+            for (user, room) in [("ann", "*77"), ("ben", "*77"), ("ann", "text"), ("ben", "text")] {
+                inside.push(server.enter(user, room).await);
+            }
+
+            let answers = by_sdk(sdk, way, &key, &server.address, &json!(own));
+
+            for ((action, _), answer) in own.iter().zip(answers) {
+                assert!(answer["RequestId"].is_string(), "{what} {action}: {answer}");
+                let mut answer = answer.as_object().unwrap().clone();
+                answer.remove("RequestId");
+                let first = answered.entry(action).or_insert_with(|| answer.clone().into());
+                assert_eq!(*first, Value::from(answer), "{what} {action}");
+            }
+            assert_eq!(server.live("get_member_list", json!({"RoomId": "text"})).await["ErrorCode"], 100_004);
+            assert_eq!(inside[0].event("room_closed").await["Cause"], "banned", "{what}");
+            assert_eq!(inside[1].event("room_closed").await["Cause"], "destroyed", "{what}");
+        }
+    }
+    let of_none: Vec<&str> =
+        calls.iter().map(|(action, _)| *action).filter(|action| !had.contains(action)).collect();
+    assert_eq!(of_none, ["KickOutUser"], "no SDK has it any more");
+    assert_eq!(
+        key.code("KickOutUser", json!({"SdkAppId": app, "RoomId": 7, "UserIds": ["a"]})).await,
+        "FailedOperation.RoomNotExist"
+    );
+    assert_eq!(answered["DescribeUserInfo"]["UserList"][0]["UserId"], "ann");
+    assert_eq!(answered["DescribeRoomInfo"]["Total"], 1);
+}
+
 /// Answers of every action that the SDKs know: none is unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_action_of_the_sdks_is_known() {
@@ -262,7 +392,8 @@ async fn what_is_blocked_of_a_member_is_not_forwarded() {
         (response.text().await.unwrap(), location)
     };
     let ip = "127.0.0.1".parse().unwrap();
-    let stats = Arc::new(Stats::new(Sending { frames_a_second: FRAMES_A_SECOND, packets_a_frame: 2, burst: 2 }));
+    let stats =
+        Arc::new(Stats::new(Sending { frames_a_second: FRAMES_A_SECOND, packets_a_frame: 2, burst: 2 }));
     let (sdp, publisher) = Offered::publisher(ip, &stats).await.unwrap();
     let (answer, published) = agree("/whip/call", "ann", sdp).await;
     tokio::spawn(publisher.accept(&answer).unwrap().run());
