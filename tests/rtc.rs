@@ -198,7 +198,8 @@ async fn every_action_that_works_is_called_by_every_sdk_that_has_it_in_every_way
     let rooms = key.wait_for("DescribeRoomInfo", &window, SOON, is_over).await;
     let comm = &rooms["RoomList"][0]["CommId"];
     let of_call = json!({"SdkAppId": app, "CommId": comm, "StartTime": began, "EndTime": end});
-    key.wait_for("DescribeUserInfo", &of_call, SOON, |answer| answer["UserList"][0]["Finished"] == true).await;
+    key.wait_for("DescribeUserInfo", &of_call, SOON, |answer| answer["UserList"][0]["Finished"] == true)
+        .await;
     let with = |body: &Value, more: Value| {
         let mut body = body.clone();
         more.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 CARGO = os.environ.get("CARGO", "cargo")
 
 # They wait for deadlines, for nodes to be missed, and for the disk. The order is that of their lengths.
-WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "rtc_usage", "crash", "postgres", "history", "callbacks", "store",
+WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "cluster_lists", "rtc_usage", "crash", "postgres", "history", "callbacks", "store",
            "cluster_live", "migration", "membership"]
 
 # Its own statistics are what it measures, so it comes when all others but those above are done.

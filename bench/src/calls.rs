@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::process::{Process, Roomful};
 
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 
 /// How often each is measured.
 pub(crate) const ROUNDS: usize = 5;
@@ -39,20 +39,24 @@ impl Load {
 
 /// Sends one request over and over on [`CONNECTIONS`] keep-alive connections.
 pub(crate) async fn load(server: &Process, request: &str) -> anyhow::Result<Load> {
-    load_of(server, &[server], request).await
+    load_by(CONNECTIONS, server, &[server], &[request.to_owned()]).await
 }
 
-/// The same where several servers have work with it.
-pub(crate) async fn load_of(server: &Process, all: &[&Process], request: &str) -> anyhow::Result<Load> {
+/// The same by so many connections, each with one of the requests, where several servers have work with it.
+pub(crate) async fn load_by(
+    connections: usize,
+    server: &Process,
+    all: &[&Process],
+    requests: &[String],
+) -> anyhow::Result<Load> {
     let cpu_seconds = || all.iter().map(|one| one.cpu_seconds()).sum::<anyhow::Result<f64>>();
-    let request: Arc<[u8]> = request.as_bytes().into();
     let stop = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for request in requests.iter().cycle().take(connections) {
         let mut stream = TcpStream::connect(&server.address).await?;
         stream.set_nodelay(true)?;
-        let (request, stop, count) = (request.clone(), stop.clone(), count.clone());
+        let (request, stop, count) = (request.clone().into_bytes(), stop.clone(), count.clone());
         tasks.push(tokio::spawn(async move {
             let mut buffer = vec![0; 128 * 1024];
             while !stop.load(Ordering::Relaxed) {

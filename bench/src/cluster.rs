@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::calls::{ROUNDS, call, load_of, read_response};
+use crate::calls::{CONNECTIONS, Load, ROUNDS, call, load_by, read_response};
 use crate::figure::{Figure, Pairs, Target, median};
 use crate::process::Roomful;
 use crate::{http, logins, member, mixed};
@@ -42,39 +42,70 @@ fn node(url: &str) -> anyhow::Result<Roomful> {
 
 /// What calls cost and take.
 pub(crate) async fn calls() -> anyhow::Result<Vec<Figure>> {
-    let mut figures = vec![forwarded().await?];
+    let mut figures = Vec::from(forwarded().await?);
     figures.extend(durable().await?);
     Ok(figures)
 }
 
-/// A list that is asked for at the node that has it, beside the same at another.
-async fn forwarded() -> anyhow::Result<Figure> {
+/// Lists that are asked for at the node that has them, beside the same at another.
+async fn forwarded() -> anyhow::Result<[Figure; 3]> {
     let url = Database::shared().own_url().0;
     let (owner, edge) = (node(&url)?, node(&url)?);
     let inside = http::fill(&owner, MEMBERS).await?;
-    let request = owner.list_request("r")?;
+    let mut rooms = Vec::new();
+    for number in 0..CONNECTIONS {
+        let room = format!("room-{number}");
+        call(&owner, "create_room", &json!({"RoomInfo": {"RoomId": room, "RoomType": "Live"}})).await?;
+        rooms.push(owner.list_request(&room)?);
+    }
+    let one = [owner.list_request("r")?];
+    Ok([
+        Figure::in_turn(
+            "a list of 100 members at another node that has the page, 64 callers, beside where the records are",
+            "calls a CPU second of both",
+            beside((&owner, &edge), CONNECTIONS, &one).await?,
+            Target::AtLeast(0.9),
+        ),
+        Figure::in_turn(
+            "the same, each caller with a room of its own, and nobody in it",
+            "calls a CPU second of both",
+            beside((&owner, &edge), CONNECTIONS, &rooms).await?,
+            Target::AtLeast(0.5),
+        ),
+        {
+            let pairs = beside((&owner, &edge), 1, &one).await?;
+            drop(inside);
+            Figure::in_turn(
+                "a list of 100 members at another node, one caller, beside where the records are",
+                "calls a CPU second of both",
+                pairs,
+                Target::AtLeast(0.5),
+            )
+        },
+    ])
+}
+
+/// As much as can be had for the same computing time at the second, and at the first.
+async fn beside(
+    (owner, edge): (&Roomful, &Roomful),
+    callers: usize,
+    requests: &[String],
+) -> anyhow::Result<Pairs> {
     let both = [&owner.process, &edge.process];
     let mut pairs = Pairs::default();
     for _ in 0..ROUNDS {
-        let local = load_of(&owner.process, &both, &request).await?;
-        let carried = load_of(&edge.process, &both, &request).await?;
+        let local = load_by(callers, &owner.process, &both, requests).await?;
+        let carried = load_by(callers, &edge.process, &both, requests).await?;
+        let said = |load: &Load| format!("{:.0} a second of {:.2} us", load.rate(), load.us_each());
         println!(
-            "a list: {:.0} a second of {:.2} us; at another node {:.0} of {:.2} us",
-            local.rate(),
-            local.us_each(),
-            carried.rate(),
-            carried.us_each()
+            "{callers} callers, {} rooms: {}; at another node {}",
+            requests.len(),
+            said(&local),
+            said(&carried)
         );
-        // As much as can be had for the same computing time.
         pairs.push(1e6 / carried.us_each(), 1e6 / local.us_each());
     }
-    drop(inside);
-    Ok(Figure::in_turn(
-        "get_member_list, 100 members, at another node, beside where the records are",
-        "calls a CPU second of both",
-        pairs,
-        Target::AtLeast(0.5),
-    ))
+    Ok(pairs)
 }
 
 /// Commands that are on disk before they are answered.

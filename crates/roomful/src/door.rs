@@ -7,15 +7,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
-use futures_util::StreamExt as _;
+use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
-use http_body_util::Either;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Either};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
@@ -37,7 +40,7 @@ use crate::places::Places;
 use crate::rest;
 use crate::rtc;
 use crate::server::{Server, drained};
-use crate::straight::{self, Left};
+use crate::straight::{self, Answering, Left, Whose};
 use crate::told::{ByNode, PUTS_FRAMES, Teller};
 use crate::workers::Workers;
 
@@ -80,9 +83,60 @@ pub(crate) struct Served {
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// A request's body, of which something may have been looked at.
+pub(crate) struct Arriving {
+    ahead: Bytes,
+    rest: Incoming,
+}
+
+impl From<Incoming> for Arriving {
+    fn from(rest: Incoming) -> Self {
+        Self { ahead: Bytes::new(), rest }
+    }
+}
+
+impl Arriving {
+    /// All of it, if it has come with its head. It is still to be read.
+    pub(crate) fn whole(&mut self) -> Option<Bytes> {
+        if self.ahead.is_empty()
+            && let Some(Some(Ok(frame))) = self.rest.frame().now_or_never()
+        {
+            self.ahead = frame.into_data().ok()?;
+        }
+        self.rest.is_end_stream().then(|| self.ahead.clone())
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match std::mem::take(&mut self.ahead) {
+            ahead if ahead.is_empty() => Pin::new(&mut self.rest).poll_frame(cx),
+            ahead => Poll::Ready(Some(Ok(Frame::data(ahead)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, ahead) = (self.rest.size_hint(), self.ahead.len() as u64);
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(rest + ahead),
+            None => rest,
+        }
+    }
+}
+
 /// A request, and how it came.
 pub(crate) struct Came {
-    pub(crate) request: Request<Incoming>,
+    pub(crate) request: Request<Arriving>,
     /// `None` for what came by the control socket.
     pub(crate) peer: Option<Peer>,
     pub(crate) course: Course,
@@ -94,7 +148,7 @@ pub(crate) struct Came {
 pub(crate) type Response = hyper::Response<Either<rest::Body, axum::body::Body>>;
 
 /// A node of several, where who answers is another question with each request.
-pub(crate) trait Shared: Send + Sync {
+pub(crate) trait Shared: Answering {
     /// Answers one.
     fn answer(self: Arc<Self>, came: Came) -> Pin<Box<dyn Future<Output = Response> + Send>>;
     /// True once connections are to end.
@@ -141,6 +195,11 @@ impl House {
 }
 
 impl Served {
+    /// What answers calls, where they are answered.
+    pub(crate) fn here(&self) -> Option<straight::Here> {
+        Some(straight::Here { server: self.server.clone(), metrics: self.calls.clone()? })
+    }
+
     /// Answers one: REST calls directly, everything else through the routes.
     pub(crate) async fn answer(&self, mut came: Came) -> Response {
         let Self { server, calls, routes, teller } = self;
@@ -344,8 +403,16 @@ where
     })
     .collect();
     let is_ending = AtomicBool::new(false);
-    if let House::Own(Served { server, calls: Some(metrics), .. }) = &house {
-        let calls = straight::House { server, metrics, is_ending: &is_ending };
+    let here = match &house {
+        House::Own(served) => served.here(),
+        House::Shared(_) => None,
+    };
+    let whose = match &house {
+        House::Own(_) => here.as_ref().map(Whose::Own),
+        House::Shared(shared) => Some(Whose::Shared(&**shared)),
+    };
+    if let Some(whose) = whose {
+        let calls = straight::House { whose, is_ending: &is_ending };
         // Apart, so that a connection does not keep the room for it when it has become another's.
         let mut serving = Box::pin(straight::serve(&mut stream, calls));
         let left = tokio::select! {
@@ -369,7 +436,8 @@ where
         let (house, course) = (house.clone(), course.clone());
         course.begin();
         async move {
-            let came = Came { request, peer, course: course.clone(), counted: None };
+            let came =
+                Came { request: request.map(Arriving::from), peer, course: course.clone(), counted: None };
             let mut response = house.answer(came).await;
             course.end();
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

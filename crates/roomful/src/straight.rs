@@ -19,6 +19,7 @@ use http_body::Frame;
 use hyper::Method;
 use rooms::Time;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use crate::again::Known;
 use crate::clock;
@@ -27,7 +28,7 @@ use crate::host;
 use crate::lease::UNSURE;
 use crate::metrics::Metrics;
 use crate::patience::Patient;
-use crate::rest;
+use crate::rest::{self, Question};
 use crate::server::Server;
 use crate::wire;
 
@@ -52,6 +53,10 @@ const BEGINNING: &[u8] = b"POST /v4/";
 /// What of that is before the target.
 const METHOD: &[u8] = b"POST ";
 
+/// The longest body of what another is asked to look at, and how long it may be behind its head: what is longer or later is carried.
+const MOST_BYTES_OF_LOOK: usize = 2 * 1024;
+const LATE: Duration = Duration::from_secs(1);
+
 /// So much is copied, out of the buffer or before a write, where more is shared.
 const COPIED_BYTES: usize = 4 * 1024;
 
@@ -64,10 +69,39 @@ pub(crate) enum Left {
     Other,
 }
 
+/// What answers calls.
+pub(crate) struct Here {
+    pub(crate) server: Arc<Server>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A node of several, where that may be another with each call.
+pub(crate) trait Answering: Send + Sync {
+    /// This server, while it may answer.
+    fn here(&self) -> Option<Here> {
+        None
+    }
+
+    /// What another says to a call that is answered by looking, and came then; nothing where that is to be asked for otherwise.
+    fn look<'a>(
+        &'a self,
+        _question: Question<'a>,
+        _started: Instant,
+    ) -> Pin<Box<dyn Future<Output = Option<rest::Body>> + Send + 'a>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Whose<'a> {
+    Own(&'a Here),
+    Shared(&'a dyn Answering),
+}
+
 /// Who serves, and until when.
 pub(crate) struct House<'a> {
-    pub(crate) server: &'a Arc<Server>,
-    pub(crate) metrics: &'a Metrics,
+    pub(crate) whose: Whose<'a>,
     /// Once it is true, the connection ends after what is being answered.
     pub(crate) is_ending: &'a AtomicBool,
 }
@@ -89,22 +123,42 @@ where
     let mut caller = rest::Caller::default();
     let course = line.stream.course();
     loop {
-        let body_bytes = match line.head(house.is_ending).await {
-            Ok(Some(body_bytes)) => body_bytes,
-            Ok(None) => {
-                let Line { stream, came, .. } = line;
-                stream.unread(came.freeze());
-                return Left::Other;
-            }
+        let length = match line.head(house.is_ending).await {
+            Ok(Some(length)) => length,
+            Ok(None) => return line.give_back(),
             Err(_) => return line.close().await,
         };
         course.begin();
         let started = Instant::now();
+        let of_now;
+        let here = match house.whose {
+            Whose::Own(here) => here,
+            Whose::Shared(shared) => match shared.here() {
+                Some(here) => {
+                    of_now = here;
+                    &of_now
+                }
+                None => {
+                    let Some(answer) = line.look(shared, length, started).await else {
+                        return line.give_back();
+                    };
+                    line.came.advance(length.head_bytes + length.body_bytes);
+                    let is_last = house.is_ending.load(Ordering::Relaxed);
+                    if line.answer(answer, is_last, clock::at(started)).await.is_err() || is_last {
+                        return line.close().await;
+                    }
+                    course.end();
+                    continue;
+                }
+            },
+        };
+        line.came.advance(length.head_bytes);
         let (path, query) = line.target.split_once('?').unwrap_or((&line.target, ""));
-        let mut body = Arriving { stream: &mut *line.stream, came: &mut line.came, missing: body_bytes };
+        let mut body =
+            Arriving { stream: &mut *line.stream, came: &mut line.came, missing: length.body_bytes };
         let asked = rest::Asked { method: &Method::POST, path, query, body: &mut body, started };
-        let mut answer = rest::answer(house.server, house.metrics, asked, &mut caller).await;
-        if !house.server.lease.is_held_soon().await {
+        let mut answer = rest::answer(&here.server, &here.metrics, asked, &mut caller).await;
+        if !here.server.lease.is_held_soon().await {
             answer = rest::refusal(ApiError::new(Code::Internal, UNSURE));
         }
         // What was not read of a body would be taken for the next request.
@@ -140,15 +194,14 @@ struct Last {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
-    /// Takes the next call's head, and says how long its body is; `None` is something else than a call.
+    /// Reads the next call's head, which is not taken; `None` is something else than a call.
     ///
     /// # Errors
     /// When nothing comes any more, or nothing shall.
-    async fn head(&mut self, is_ending: &AtomicBool) -> io::Result<Option<usize>> {
+    async fn head(&mut self, is_ending: &AtomicBool) -> io::Result<Option<Length>> {
         loop {
             if let Some(head_bytes) = self.last.head.begins(&self.came) {
-                self.came.advance(head_bytes);
-                return Ok(Some(self.last.body_bytes));
+                return Ok(Some(Length { head_bytes, body_bytes: self.last.body_bytes }));
             }
             match form(&self.came) {
                 Form::Call(call) => {
@@ -161,12 +214,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
                     }
                     self.target.clear();
                     self.target.push_str(call.target);
-                    let (head_bytes, body_bytes) = (call.head_bytes, call.body_bytes);
+                    let Call { head_bytes, body_bytes, .. } = call;
                     let query = call.target.find('?').unwrap_or(call.target.len()) + 1;
                     let head = self.came.get(..head_bytes).unwrap_or_default();
                     self.last = Last { head: Known::new(head, METHOD.len() + query), body_bytes };
-                    self.came.advance(head_bytes);
-                    return Ok(Some(body_bytes));
+                    return Ok(Some(Length { head_bytes, body_bytes }));
                 }
                 Form::Begun if self.came.len() < MAX_HEAD_BYTES => {}
                 Form::Begun | Form::Other => return Ok(None),
@@ -180,6 +232,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             })
             .await?;
         }
+    }
+
+    /// Asks another to answer the call whose head has come, if that is done by looking. It is not taken.
+    async fn look(&mut self, shared: &dyn Answering, length: Length, started: Instant) -> Option<rest::Body> {
+        let Length { head_bytes, body_bytes } = length;
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        if body_bytes > MOST_BYTES_OF_LOOK || !rest::is_look(path) {
+            return None;
+        }
+        let whole = head_bytes + body_bytes;
+        if self.came.len() < whole {
+            let (stream, came) = (&mut *self.stream, &mut self.came);
+            let arriving = async {
+                while came.len() < whole {
+                    std::future::poll_fn(|cx| poll_more(stream, came, READ_BYTES, cx)).await.ok()?;
+                }
+                Some(())
+            };
+            timeout(LATE, arriving).await.ok()??;
+        }
+        let body = self.came.get(head_bytes..whole)?;
+        shared.look(Question { path, query, body }, started).await
+    }
+
+    /// All that has come and is not taken is to be read by another.
+    fn give_back(self) -> Left {
+        let Self { stream, came, .. } = self;
+        stream.unread(came.freeze());
+        Left::Other
     }
 
     /// Writes an answer; `is_last` says to the client that it is the connection's last.
@@ -292,6 +373,13 @@ enum Form<'a> {
     /// It may become a call.
     Begun,
     Other,
+}
+
+/// How long a call is.
+#[derive(Clone, Copy)]
+struct Length {
+    head_bytes: usize,
+    body_bytes: usize,
 }
 
 /// The head of a call.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use axum::Router;
 use cluster::Input;
+use http_body::Body as _;
 use http_body_util::Either;
+use hyper::{Method, Request};
 use hyper_util::service::TowerToHyperService;
 use media::Media;
 use parking_lot::RwLock;
@@ -17,15 +19,19 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::carry::carry;
+use super::confirm;
 use super::mesh::{Asked, Mesh, Unreached, Whose};
+use super::pages::Pages;
 use super::units::Lender;
-use crate::door::{Came, Counted, House, Peer, Response, Served, Shared, by_routes, serve, unsure};
+use crate::door::{Arriving, Came, Counted, House, Peer, Response, Served, Shared, by_routes, serve, unsure};
 use crate::host;
-use crate::lease::Lease;
-use crate::metrics::Shown;
+use crate::lease::{Lease, UNSURE};
+use crate::metrics::{Metrics, Shown};
 use crate::patience::Patient;
+use crate::rest::{self, Question};
 use crate::rtc;
 use crate::server::Server;
+use crate::straight::{self, Answering};
 use crate::told::Node;
 
 /// How long a request waits for somebody to have the records: as long as it takes to find out that a node is gone, and to take
@@ -40,6 +46,9 @@ const MOST_WAITING: usize = 1024;
 
 /// How long is waited before another is asked.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest body of a call that is asked with others.
+const LONGEST_LOOK: u64 = 2 << 10;
 
 /// The WebSocket of members.
 const CONNECT: &str = "/v1/connect";
@@ -80,7 +89,11 @@ pub(super) struct Front {
     here: RwLock<Option<Here>>,
     own: OnceLock<Own>,
     is_dev: bool,
+    /// Counts what is answered here for others.
+    metrics: Arc<Metrics>,
     lease: Lease,
+    /// What the node with the records was asked here, while there is another.
+    pages: RwLock<Option<Arc<Pages>>>,
     waiting: Semaphore,
     /// How many connections of members came in here.
     sessions: Arc<AtomicU64>,
@@ -98,13 +111,21 @@ enum Way {
 }
 
 impl Front {
-    pub(super) fn new(lease: Lease, sessions: Arc<AtomicU64>, is_dev: bool, is_draining: bool) -> Arc<Self> {
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        lease: Lease,
+        sessions: Arc<AtomicU64>,
+        is_dev: bool,
+        is_draining: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             joined: OnceLock::new(),
             here: RwLock::new(None),
             own: OnceLock::new(),
             is_dev,
+            metrics,
             lease,
+            pages: RwLock::new(None),
             waiting: Semaphore::new(MOST_WAITING),
             sessions,
             ending: watch::Sender::new(false),
@@ -258,6 +279,12 @@ impl Front {
             (Way::Client, Some(Peer(address))) => Whose::Client(address),
             _ => Whose::Operator,
         };
+        if way == Way::Client && !self.is_here() && is_asked_in_rounds(&came.request) {
+            match self.look_at(came).await {
+                Ok(answer) => return rest::response(answer).map(Either::Left),
+                Err(not_answered) => came = not_answered,
+            }
+        }
         let mut place = None;
         let mut why_not = NOBODY;
         let since = Instant::now();
@@ -310,10 +337,49 @@ impl Front {
         }
     }
 
+    /// Asks the node with the records for what is answered by looking, or gives it back.
+    async fn look_at(&self, mut came: Came) -> Result<rest::Body, Came> {
+        let started = std::time::Instant::now();
+        // What is late may never come: that is looked after where it is carried to.
+        let Some(body) = came.request.body_mut().whole() else { return Err(came) };
+        let uri = came.request.uri();
+        let question = Question { path: uri.path(), query: uri.query().unwrap_or_default(), body: &body };
+        self.look(question, started).await.ok_or(came)
+    }
+
     /// Stays in touch with the node that has the records.
     pub(super) async fn reach_owner(&self) {
-        if let Some((joined, owner)) = self.elsewhere() {
+        let elsewhere = self.elsewhere();
+        if let Some(joined) = self.joined.get() {
+            self.keep_pages(joined, elsewhere.as_ref().map(|(_, owner)| owner));
+        }
+        if let Some((joined, owner)) = elsewhere {
             joined.mesh.reach(&owner).await;
+        }
+    }
+
+    /// Has pages of that node, and of no other.
+    fn keep_pages(&self, joined: &Joined, owner: Option<&Known>) {
+        let mut pages = self.pages.write();
+        let is_of_owner = |pages: &Pages| {
+            owner.is_some_and(|owner| owner.generation == pages.generation) && !pages.is_over()
+        };
+        if pages.as_ref().is_some_and(|pages| is_of_owner(pages)) {
+            return;
+        }
+        if let Some(former) = pages.take() {
+            former.end();
+        }
+        if let Some(owner) = owner.cloned() {
+            let (new, mesh) = (Pages::of(owner.generation), joined.mesh.clone());
+            *pages = Some(new.clone());
+            tokio::spawn(async move {
+                match mesh.open(&owner, Whose::Rounds).await {
+                    Ok((stream, _)) => new.run(stream).await,
+                    // One of an older release, or none any more.
+                    Err(_) => new.end(),
+                }
+            });
         }
     }
 
@@ -338,6 +404,7 @@ impl Front {
             Whose::Client(address) => (Way::Client, Some(Peer(address))),
             Whose::Operator => (Way::Operator, None),
             Whose::Unit(node) => return self.lend(node, asked).await,
+            Whose::Rounds => (Way::Client, None),
         };
         let since = Instant::now();
         let served = loop {
@@ -355,8 +422,24 @@ impl Front {
         };
         let served = Served { teller: Some(asked.teller()), ..served };
         let Some(stream) = asked.go_on().await else { return };
+        if whose == Whose::Rounds {
+            let answering = confirm::answer(stream, || Some(self.here()?.server), UNSURE).await;
+            if let Err(error) = answering {
+                tracing::debug!(error = format!("{error:#}"), "a node asks no rounds any more");
+            }
+            return;
+        }
         serve(Patient::new(stream, None), House::Own(served), peer).await;
     }
+}
+
+/// Whether it is a call that is answered by looking, in a form in which many are asked together.
+fn is_asked_in_rounds(request: &Request<Arriving>) -> bool {
+    let length = request.body().size_hint().exact();
+    request.method() == Method::POST
+        && rest::is_look(request.uri().path())
+        && length.is_some_and(|length| length <= LONGEST_LOOK)
+        && host::trouble(request).is_none()
 }
 
 /// What every node answers by itself.
@@ -378,6 +461,29 @@ fn is_own(path: &str) -> bool {
 fn is_of_node(path: &str) -> bool {
     path == "/metrics" || path == "/control/about" || path.starts_with("/control/cluster")
 }
+
+impl Answering for Front {
+    fn here(&self) -> Option<straight::Here> {
+        self.here.read().as_ref().filter(|_| self.lease.holds())?.clients.here()
+    }
+
+    fn look<'a>(
+        &'a self,
+        question: Question<'a>,
+        started: std::time::Instant,
+    ) -> Pin<Box<dyn Future<Output = Option<rest::Body>> + Send + 'a>> {
+        Box::pin(async move {
+            let owner = self.joined.get()?.cluster.borrow().view.owner;
+            let pages = self.pages.read().clone().filter(|pages| pages.generation == owner)?;
+            let result = pages.ask(question).await?;
+            Some(rest::tell(&self.metrics, question.path, result, started))
+        })
+    }
+}
+
+// Nothing of theirs is called.
+impl Answering for OfOperator {}
+impl Answering for Of {}
 
 impl Shared for Front {
     fn answer(self: Arc<Self>, came: Came) -> Pin<Box<dyn Future<Output = Response> + Send>> {

@@ -1,6 +1,6 @@
 //! How nodes talk: QUIC, every node a server and a client, each certain of the other (`certificate.rs`).
 //!
-//! A stream is one request. It begins with whose it is; the other side says one byte once it may answer, and only then the request
+//! A stream is one request, but for those of rounds. It begins with whose it is; the other side says one byte once it may answer, and only then the request
 //! is sent: what is not sent has not been done, and may be sent elsewhere. A stream that nobody reads holds up nothing but itself.
 //!
 //! Beside these, who was reached tells whoever has reached it, on a stream of its own, what many of its members get (`told.rs`).
@@ -62,11 +62,14 @@ pub(super) enum Whose {
     Operator,
     /// It is no request: the node of that run, which has the records, wants the use of this one's forwarding unit.
     Unit(Node),
+    /// Not one: what many ask comes in rounds (`round.rs`).
+    Rounds,
 }
 
 const OF_CLIENT: u8 = 1;
 const OF_OPERATOR: u8 = 2;
 const OF_UNIT: u8 = 3;
+const OF_ROUNDS: u8 = 4;
 
 /// The length of what a stream begins with: whose, and an address.
 const OPENING: usize = 17;
@@ -78,6 +81,7 @@ impl Whose {
             Self::Client(IpAddr::V6(address)) => (OF_CLIENT, address),
             Self::Operator => (OF_OPERATOR, Ipv6Addr::UNSPECIFIED),
             Self::Unit(node) => (OF_UNIT, Ipv6Addr::from_bits(u128::from(node.cast_unsigned()))),
+            Self::Rounds => (OF_ROUNDS, Ipv6Addr::UNSPECIFIED),
         };
         let mut bytes = [kind; OPENING];
         for (byte, of_address) in bytes.iter_mut().skip(1).zip(address.octets()) {
@@ -92,6 +96,7 @@ impl Whose {
             OF_CLIENT => Some(Self::Client(IpAddr::from(address).to_canonical())),
             OF_OPERATOR => Some(Self::Operator),
             OF_UNIT => Some(Self::Unit((u128::from_be_bytes(address) as u64).cast_signed())),
+            OF_ROUNDS => Some(Self::Rounds),
             _ => None,
         }
     }
@@ -332,6 +337,7 @@ mod tests {
         for whose in [
             Whose::Operator,
             Whose::Unit(7_000_000_000),
+            Whose::Rounds,
             Whose::Client(IpAddr::from([192, 0, 2, 7])),
             Whose::Client("2001:db8::7".parse().unwrap()),
         ] {

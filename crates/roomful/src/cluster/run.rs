@@ -79,7 +79,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let (rooms, sessions) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let lease = Lease::of_node();
 
-    let front = Front::new(lease.clone(), sessions.clone(), is_dev, is_draining);
+    let front = Front::new(begun.metrics.clone(), lease.clone(), sessions.clone(), is_dev, is_draining);
     let about = control::About { listen: address, is_tls: begun.tls.is_some() };
     front.set_own(status::own(&begun, &front, about));
     let door = Arc::new(Door { places: begun.places.clone(), workers: Workers::start()? });

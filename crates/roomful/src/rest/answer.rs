@@ -78,6 +78,10 @@ impl<T> Rendered<T> {
     pub(super) fn new(json: impl Into<Bytes>) -> Self {
         Self(json.into(), PhantomData)
     }
+
+    pub(super) fn into_json(self) -> Bytes {
+        self.0
+    }
 }
 
 impl<T: JsonSchema> Reply for Rendered<T> {

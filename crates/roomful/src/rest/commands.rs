@@ -4,12 +4,13 @@
 use std::sync::LazyLock;
 
 use ::rooms::Role;
+use bytes::Bytes;
 use hashbrown::HashMap;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::answer::{Answer, Reply};
+use super::answer::{Answer, Rendered, Reply};
 use super::body::parse;
 use super::{
     Call, accounts, battles, conference, gifts, members, messages, metadata, moderation, robots, rooms, seats,
@@ -21,7 +22,8 @@ use crate::server::{Work, to_its_end};
 type Answering = Work<Answer>;
 type Schema = fn(&mut SchemaGenerator) -> Value;
 
-type Looking = Box<dyn Fn(&App, &str) -> Result<Answer, ApiError> + Send + Sync>;
+/// What it answers is JSON under `Response`.
+type Looking = Box<dyn Fn(&App, &str) -> Result<Bytes, ApiError> + Send + Sync>;
 
 /// How a command is carried out.
 pub(super) enum Run {
@@ -175,18 +177,18 @@ where
 }
 
 /// A row that is answered from memory, and asked for so often that it counts what an answer costs.
-fn look<Q, R>(
+fn look<Q, T>(
     path: (&'static str, &'static str),
     calls_per_second: u32,
     about: &'static str,
-    handler: fn(&App, Q) -> Result<R, ApiError>,
+    handler: fn(&App, Q) -> Result<Rendered<T>, ApiError>,
 ) -> Command
 where
     Q: DeserializeOwned + JsonSchema + 'static,
-    R: Reply + 'static,
+    T: JsonSchema + 'static,
 {
-    let run = Run::Now(Box::new(move |app: &App, body: &str| Ok(handler(app, parse(body)?)?.answer())));
-    command::<Q, R>(path, calls_per_second, about, run)
+    let run = Run::Now(Box::new(move |app: &App, body: &str| Ok(handler(app, parse(body)?)?.into_json())));
+    command::<Q, Rendered<T>>(path, calls_per_second, about, run)
 }
 
 const LIVE: &str = "live_engine_http_srv";

@@ -10,6 +10,7 @@ mod commands;
 mod conference;
 mod gifts;
 mod integers;
+mod look;
 mod members;
 mod messages;
 mod metadata;
@@ -37,6 +38,7 @@ pub(crate) use body::{
 use commands::{COMMANDS, Command, Run};
 pub(crate) use commands::{MemberCommand, for_members, frequencies, names, of_members};
 pub(crate) use integers::integer;
+pub(crate) use look::{Question, is_look, look, tell};
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
 pub(crate) use openapi::document as openapi;
@@ -104,10 +106,22 @@ where
     let request_id = answer::RequestId::next();
     let index = commands::find(asked.path);
     let result = serve(server, asked, index, caller).await;
+    note(metrics, &request_id, index, &result, started);
+    answer::envelope(&request_id, result)
+}
+
+/// Counts what a request has come to, and logs it.
+fn note(
+    metrics: &Metrics,
+    request_id: &RequestId,
+    index: Option<usize>,
+    result: &Result<Answer, ApiError>,
+    started: Instant,
+) {
     let code = result.as_ref().map_or_else(|error| error.code.number(), |_| 0);
     metrics.record(index, code, started.elapsed());
     let command = index.and_then(|index| COMMANDS.get(index)).map_or("?", |command| command.name);
-    match &result {
+    match result {
         Ok(_) => tracing::debug!(%request_id, command, "answered"),
         Err(error) if error.code == Code::Internal => {
             tracing::error!(%request_id, command, code, message = %error.message, "failed");
@@ -116,7 +130,6 @@ where
             tracing::info!(%request_id, command, code, message = %error.message, "refused")
         }
     }
-    answer::envelope(&request_id, result)
 }
 
 /// What is answered where nobody has looked at the request.
@@ -154,7 +167,7 @@ where
     };
     let text = require_json_object(&body.bytes)?;
     let answered = match &command.run {
-        Run::Now(look) => look(&known.app, text),
+        Run::Now(look) => look(&known.app, text).map(Answer::Response),
         Run::Later(run) => {
             let (server, app, caller) = (server.clone(), known.app.clone(), known.user.clone());
             let by = By::App(caller.as_str().into());
@@ -219,7 +232,7 @@ pub(crate) async fn run_for_member(
         let by = session.as_at_least(called.least);
         let (server, body, _authorised) = (server.clone(), WholeBody::from(body.clone()), None);
         let result = match &command.run {
-            Run::Now(look) => look(&app, body.text()),
+            Run::Now(look) => look(&app, body.text()).map(Answer::Response),
             Run::Later(run) => run(Call { server, app, caller, by, body, _authorised }).await,
         };
         match result {
