@@ -286,6 +286,81 @@ async fn a_database_that_lost_what_it_had_acknowledged_is_found_out_by_all_nodes
     for said in said {
         assert!(said.contains("the database has lost what it had acknowledged"), "{said}");
     }
+    // It is said until somebody has read it.
+    let says = async |node: &Server| {
+        let (status, ready) = node.get("/readyz").await;
+        let listed = text(&node.cli(&["cluster", "status"]).stdout);
+        let lost = "lost what it had acknowledged";
+        assert_eq!(status, 200, "{ready}");
+        [ready.contains(lost), listed.contains(lost), harness::nodes::status(node)["lost"].is_string()]
+    };
+    assert_eq!((says(one).await, says(two).await), ([true; 3], [true; 3]));
+    assert!(one.cli(&["cluster", "status", "--acknowledge"]).status.success());
+    assert_eq!((says(one).await, says(two).await), ([false; 3], [true; 3]));
+}
+
+/// With a lease of 40 s: the primary is gone, and its synchronous standby takes its place half a minute later.
+#[tokio::test]
+async fn nobody_leaves_a_list_and_none_goes_unanswered_while_the_database_fails_over_for_half_a_minute() {
+    let primary = Database::start(&[]);
+    let standby = primary.standby();
+    primary.expect_standby();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", primary.port, standby.port);
+    let url = format!("postgresql://postgres@{hosts}/postgres?schema=roomful");
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(node(&url, &[("ROOMFUL_CLUSTER__LEASE", "40s")]).await);
+    }
+    all[0].create_room("r").await;
+    let members =
+        [all[0].enter("ann", "r").await, all[1].enter("ben", "r").await, all[2].enter("cat", "r").await];
+    // Whoever answers no ping is off the list as well.
+    let there = members.map(|mut member| {
+        tokio::spawn(async move {
+            let ended = async { while member.read().await.is_ok() {} };
+            assert!(
+                timeout(Duration::from_secs(34), ended).await.is_err(),
+                "a member's connection has ended"
+            );
+            member
+        })
+    });
+    // What is told is on the standby too a moment later.
+    sleep(Duration::from_secs(1)).await;
+
+    primary.down();
+
+    let began = Instant::now();
+    let (mut lists, mut refused) = (0, 0);
+    while began.elapsed() < Duration::from_secs(30) {
+        for node in &all {
+            assert_eq!(list(node, "r").await, ["ann", "ben", "cat"]);
+            lists += 1;
+        }
+        if lists % 30 == 0 {
+            let changes = all.iter().map(|node| node.live("create_room", room("s")));
+            for answer in join_all(changes).await {
+                assert_eq!(answer["ErrorCode"], 100_001, "{answer}");
+                let why = answer["ErrorInfo"].as_str().unwrap();
+                assert!(why.contains("the database is away"), "{why}");
+                refused += 1;
+            }
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    println!("{lists} lists, {refused} changes refused");
+    assert!(lists > 100 && refused > 5);
+    standby.promote();
+    standby.expect_nobody();
+    for node in &all {
+        make(node, "s", TAKEOVER).await;
+        assert_eq!(list(node, "r").await, ["ann", "ben", "cat"]);
+    }
+    assert!(has_records(&all[0]), "nobody has taken over");
+    for member in there {
+        let mut member = member.await.unwrap();
+        member.ok("send_text_msg", json!({"RoomId": "r", "Text": "hello"})).await;
+    }
 }
 
 /// Debian's, which `make test` installs.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use store::{Cluster, Known, Place};
 
 use super::show::{Format, Set, Table, say, say_json};
+use crate::cluster::lost;
 use crate::{cluster, control};
 
 /// How often a node that drains is asked whether it is empty.
@@ -21,6 +22,9 @@ const MOST_SILENT: Duration = Duration::from_secs(30);
 pub(super) enum Command {
     /// List the nodes: where they are, what they have, and which has the records
     Status {
+        /// Somebody has read what this node says of a database that lost what it had acknowledged
+        #[arg(long)]
+        acknowledge: bool,
         #[command(flatten)]
         format: Format,
     },
@@ -39,7 +43,12 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(self, folder: &Path, place: &Place) -> anyhow::Result<()> {
         match self {
-            Command::Status { format } => status(place, &format).await,
+            Command::Status { acknowledge, format } => {
+                if acknowledge {
+                    lost::acknowledge(folder)?;
+                }
+                status(folder, place, &format).await
+            }
             Command::Drain { format } => {
                 drain(folder).await?;
                 if format.json { say_json(&json!({"is_empty": true})) } else { say("the node is empty") }
@@ -52,12 +61,13 @@ impl Command {
     }
 }
 
-async fn status(place: &Place, format: &Format) -> anyhow::Result<()> {
+async fn status(folder: &Path, place: &Place, format: &Format) -> anyhow::Result<()> {
     let Place::Database { target, .. } = place else {
         bail!("this server is a node of no cluster: its records are in its data folder");
     };
     let Cluster { view, nodes } = store::nodes(target).await?;
     let has_records = |node: &Known| node.generation == view.owner;
+    let lost = lost::noted(folder);
     if format.json {
         let owner = nodes.iter().find(|node| has_records(node)).map(|node| node.id.clone());
         let nodes: Vec<Value> = nodes.iter().map(|node| json!({
@@ -68,7 +78,7 @@ async fn status(place: &Place, format: &Format) -> anyhow::Result<()> {
             "clock_ahead_ms": node.said.clock,
         })).collect();
         return say_json(&json!({
-            "nodes": nodes,
+            "nodes": nodes, "lost": lost.as_deref().map(str::trim),
             "engine": {"kind": "postgresql", "address": target.shown(), "owner": owner, "epoch": view.epoch},
         }));
     }
@@ -97,6 +107,9 @@ async fn status(place: &Place, format: &Format) -> anyhow::Result<()> {
     table.print()?;
     if !nodes.iter().any(has_records) {
         say("no node has the records at the moment")?;
+    }
+    if let Some(lost) = lost {
+        say(format!("{lost}Once that was read: roomful cluster status --acknowledge"))?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::certificate::{Papers, derive, name};
 use super::drive::{Driver, Facts, Told};
 use super::front::{Front, Here, Joined};
+use super::lost;
 use super::mesh::{self, Mesh};
 use super::settings::Settings;
 use super::status;
@@ -211,6 +212,11 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         standing.note_over(&store::Error::Superseded);
         front.set_here(None);
         tracing::warn!("this node begins anew: {}", reason(why));
+        if why == Why::Rewound
+            && let Err(error) = lost::note(&folder)
+        {
+            tracing::error!(%error, "what the database has lost is said in the log alone");
+        }
         return Err(again(address, is_draining, logging));
     }
     tracing::info!("draining: no new work, connections are told to come back");

@@ -9,8 +9,13 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::front::{Front, Own};
+use super::lost;
 use crate::control::{About, about_node};
 use crate::serve::{Begun, fixed_routes};
+
+/// What to do about what was lost.
+const ACKNOWLEDGE: &str =
+    "(`roomful cluster status --acknowledge` on this data folder once somebody has read it)\n";
 
 /// What a node answers by itself: `front` is who else may.
 pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About) -> Own {
@@ -20,10 +25,13 @@ pub(super) fn own(begun: &Arc<Begun>, front: &Arc<Front>, about: About) -> Own {
     };
     let metrics = begun.metrics_routes(shown.clone());
     let ready = {
-        let front = front.clone();
+        let (front, folder) = (front.clone(), begun.config.server.data.clone());
         move || async move {
             match front.is_ready() {
-                Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+                Ok(()) => {
+                    let lost = lost::noted(&folder).map(|lost| format!("{lost}{ACKNOWLEDGE}"));
+                    (StatusCode::OK, format!("ready\n{}", lost.unwrap_or_default()))
+                }
                 Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             }
         }
