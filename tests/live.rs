@@ -750,6 +750,11 @@ async fn instances_are_made_and_let_go_as_frameworks_do() {
     assert_eq!(saw["strict"], json!([5998, "clean", "there"]), "{saw}");
     assert_eq!((&saw["members"], &saw["entered"]), (&json!("ann,ben"), &json!(1)), "{saw}");
     assert_eq!(saw["two"], json!([]), "{saw}");
+    let dead = json!({
+        "enterRoom": 5100, "startLocalVideo": 5100, "startLocalAudio": 5100, "switchRole": 5100,
+        "exitRoom": "nothing", "stopLocalVideo": "nothing", "startPlugin": 5000,
+    });
+    assert_eq!(saw["dead"], dead, "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,6 +95,8 @@ export function unsupported(functionName: string, message: string, extraCode?: n
   return new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, extraCode, message, functionName });
 }
 
+export const destroyed = (functionName: string): RtcError => wrongMoment(functionName, 'this instance was destroyed: create another');
+
 export function wrongMoment(functionName: string, message: string, extraCode?: number): RtcError {
   return new RtcError({ code: ERROR_CODE.INVALID_OPERATION, extraCode, message, functionName });
 }

@@ -1,6 +1,6 @@
 import { Mixer, openCamera, openMicrophone, openScreen } from './capture.js';
 import type { LocalAudioConfig, LocalVideoConfig, MediaType, PublishReason, PublishState, ScreenShareConfig, StreamType } from './api.js';
-import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
+import { ERROR_CODE, RtcError, aborted, destroyed, invalid, named, wrongMoment } from './errors.js';
 import { layeringFor, requireLayering } from './layering.js';
 import { log } from './log.js';
 import { recover } from './lost.js';
@@ -58,6 +58,7 @@ export class LocalMedia {
   /** The sound that is sent, or would be. */
   #mixed: MediaStreamTrack | undefined;
   #hasToldSpeaker = false;
+  #isClosed = false;
   readonly #published = new Map<StreamKind, PublishState>();
   /** What the server says it lets through. */
   readonly #listed = new Set<StreamKind>();
@@ -89,9 +90,13 @@ export class LocalMedia {
 
   /** Closes all devices. */
   close(): void {
-    this.#endAudio();
-    this.#endVideo();
-    this.#endScreen();
+    this.#isClosed = true;
+    const end: Record<StreamKind, () => void> = { audio: () => this.#endAudio(), main: () => this.#endVideo(), sub: () => this.#endScreen() };
+    for (const kind of ['audio', 'main', 'sub'] as const) {
+      end[kind]();
+      // What is being opened meanwhile goes off when it is there.
+      void this.#turns[kind].take(end[kind]);
+    }
     this.#mixer?.close();
   }
 
@@ -450,6 +455,7 @@ export class LocalMedia {
   /** Who is in the audience by its own choice does not publish; who chooses otherwise before it comes to that, may. */
   #choose(functionName: string, { publish }: { publish?: boolean }): Choice {
     const { choice } = this.#stage;
+    if (this.#isClosed) throw destroyed(functionName);
     if (choice.role === 'audience' && publish !== false) throw inAudience(functionName);
     return choice;
   }

@@ -30,7 +30,7 @@ import {
 import { SEI_CMD_ID, bytesOf, framed, isTakeOver, sendData, takeOver } from './data.js';
 import { Emitter } from './emitter.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
-import { ERROR_CODE, RtcError, aborted, invalid, named, wrongMoment } from './errors.js';
+import { ERROR_CODE, RtcError, aborted, destroyed, invalid, named, wrongMoment } from './errors.js';
 import { fileUrl } from './gateway.js';
 import type { Events } from './protocol.js';
 import { makeRoom, networkOf, requireEntry, roleOf, roomIdOf } from './entering.js';
@@ -226,7 +226,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     await named('enterRoom', async () => {
       if (!config) throw invalid('enterRoom', 'the options are missing', config === undefined ? 5001 : 5002);
       const roomId = requireEntry(config);
-      if (this.#isDestroyed) throw wrongMoment('enterRoom', 'this instance was destroyed: create another');
+      if (this.#isDestroyed) throw destroyed('enterRoom');
       if (this.#entry === visit) throw aborted('enterRoom', 'a room is being entered already');
       if (this.#session) throw wrongMoment('enterRoom', 'in a room already: call exitRoom first, or switchRoom', 5104);
       this.#entry = visit;
