@@ -235,7 +235,7 @@ fn many_calls_of_a_room_in_one_second_hold_nothing_up() {
         history.note(Row::Call(call(71, "r", NOON)));
         written(&history);
 
-        let id = CallId { app: APP, number: number_of("r"), made: NOON + 70 };
+        let id = CallId { app: APP, number: number_of("r"), made: NOON - 70 };
         let found = history.reader().call(id, window(NOON - 10, NOON + 100)).unwrap();
         assert_eq!(found.map(|call| call.call), Some(71));
     }
