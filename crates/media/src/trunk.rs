@@ -257,7 +257,11 @@ impl End {
         }
         match on {
             true => _ = self.watched.insert(source.id, source.clone()),
-            false => _ = self.watched.remove(&source.id),
+            false => {
+                self.watched.remove(&source.id);
+                // Nothing is told of it any more, not even its end.
+                self.coming.get(&source.id).copied().into_iter().for_each(|ssrc| self.take_end(ssrc));
+            }
         }
         self.say(Word::Watch { source: Name::of(&source.key), on });
     }
@@ -312,6 +316,10 @@ impl End {
         }
         let key = name.key()?;
         let source = self.shared.sources.get(&key);
+        if !self.watched.contains_key(&source.id) {
+            // It was said before the other node heard that nobody watches.
+            return Some(());
+        }
         if let Some(former) = self.coming.insert(source.id, ssrc) {
             self.incoming.remove(&former);
         }

@@ -344,3 +344,27 @@ fn what_nobody_sealed_is_not_taken() {
     let unknown = r#"{"word":"sing","song":"a"}"#;
     assert_eq!(world.other.end.hear(unknown, world.now, &mut Outbox::default()), Some(()));
 }
+
+#[test]
+fn what_nobody_watches_any_more_is_forgotten_there() {
+    let mut world = World::new(9);
+    let there = world.other.source(StreamKind::Main);
+    let (ann, generation) = world.publish(StreamKind::Main, 1);
+    world.other.watch(&there, 0, true);
+    world.carry();
+    world.send(&ann, generation, 0, 1);
+    // It is told of the source once more, which crosses that nobody watches.
+    ann.describe(0, 90, 0);
+    world.now += TICK;
+    let (now, one) = (world.now, &mut world.one);
+    one.end.handle_timeout(now);
+    world.other.watch(&there, 0, false);
+    world.carry();
+
+    assert_eq!((there.owner(), world.other.end.incoming.len(), world.other.end.coming.len()), (None, 0, 0));
+    ann.unpublish(generation);
+    world.pass(Duration::from_millis(200));
+    world.other.watch(&there, 0, true);
+    world.carry();
+    assert_eq!(there.owner(), None, "it is published no more");
+}
