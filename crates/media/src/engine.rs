@@ -81,9 +81,14 @@ impl Media {
         Ok(Self { shared, stop: Mutex::new(Some(stop)) })
     }
 
-    /// Ends all connections and lets go of the ports, in a moment.
-    pub fn stop(&self) {
-        *self.stop.lock() = None;
+    /// Ends all connections, and returns once it has let go of the ports.
+    pub async fn stop(&self) {
+        let stop = self.stop.lock().take();
+        if let Some(stop) = stop {
+            let _ = stop.send(());
+            // Each thread has the other end of it until it ends.
+            stop.closed().await;
+        }
     }
 
     /// The addresses clients are told: of UDP, and of TCP.

@@ -127,6 +127,8 @@ pub(crate) fn start(
         let (shared, events, mut stopped) = (shared.clone(), events.clone(), stopped.clone());
         let listener = tcp.take();
         std::thread::Builder::new().name("media".into()).spawn(move || {
+            // Held for as long as the runtime, whose tasks have sockets.
+            let _running = stopped.clone();
             runtime.block_on(async move {
                 if let Some(listener) = listener.and_then(|listener| TcpListener::from_std(listener).ok()) {
                     let waiting = Waiting::new(MAX_WAITING, MAX_WAITING_OF_ONE);
@@ -145,6 +147,7 @@ pub(crate) fn start(
                     _ = stopped.changed() => {}
                 }
             });
+            drop(runtime);
         })?;
     }
     Ok(())

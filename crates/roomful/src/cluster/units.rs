@@ -23,7 +23,7 @@ use crate::told::Node;
 const EVENTS: usize = 4096;
 
 /// How long a unit that is stopped may take to let go of its ports.
-const LET_GO: Duration = Duration::from_millis(50);
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// How long this node waits for the end of who had its unit before.
 const WAIT: Duration = Duration::from_secs(3);
@@ -85,8 +85,10 @@ impl Lender {
             () = over => tracing::info!(node = to, "the media at this node ends: another has the records"),
         }
         *self.lent.write() = None;
-        media.stop();
-        sleep(LET_GO).await;
+        // The next one has the same ports.
+        if timeout(LET_GO, media.stop()).await.is_err() {
+            tracing::error!("the media at this node does not let go of its ports");
+        }
     }
 }
 
