@@ -115,9 +115,12 @@ impl Live {
         Ok((Arc::new(live), happenings))
     }
 
-    /// Tells where the media of a session is that comes by that node.
+    /// Tells where the media of a session is that comes by that node: another when that node's unit has begun anew.
     pub(crate) fn id_at(&self, node: Option<Node>) -> String {
-        node.map_or_else(|| self.server_id.clone(), |node| format!("{}-{node}", self.server_id))
+        match self.units.place(node) {
+            0 => self.server_id.clone(),
+            place => format!("{}-{place}", self.server_id),
+        }
     }
 
     /// The unit of this node.

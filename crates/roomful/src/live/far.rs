@@ -28,8 +28,8 @@ pub(super) struct Far {
     /// The run of that node.
     pub(super) node: i64,
     pub(super) relay_urls: Vec<String>,
-    /// What the names of its connections here begin with.
-    place: u64,
+    /// What the names of its connections here begin with; no other has had it.
+    pub(super) place: u64,
     asks: mpsc::Sender<Ask>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Tell>>>,
     /// Its connections, and whose they are.

@@ -62,6 +62,11 @@ impl Units {
         }
     }
 
+    /// Which of the units that this has used a client has its media at that comes by that node; 0 is the own one.
+    pub(super) fn place(&self, node: Option<Node>) -> u64 {
+        node.and_then(|node| self.of(node)).map_or(0, |far| far.place)
+    }
+
     /// A name for a connection to be made, at the node by which its client came; at this one where that cannot be had.
     pub(super) fn new_peer(&self, client: Client, node: Option<Node>) -> PeerId {
         match node.and_then(|node| self.of(node)) {
