@@ -20,7 +20,7 @@ CARGO = os.environ.get("CARGO", "cargo")
 
 # They wait for deadlines, for nodes to be missed, and for the disk. The order is that of their lengths.
 WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "cluster_lists", "rtc_usage", "crash", "postgres", "history", "callbacks", "store",
-           "cluster_live", "migration", "membership"]
+           "cluster_live", "cluster_media", "migration", "membership"]
 
 # Its own statistics are what it measures, so it comes when all others but those above are done.
 LAST = ["live"]

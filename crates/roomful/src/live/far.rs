@@ -116,7 +116,7 @@ impl Far {
         tokio::select! {
             ended = hear => ended,
             sent = words::send(to, &mut asked) => sent,
-            () = self.useless.notified() => anyhow::bail!("it does not keep up"),
+            () = self.useless.notified() => anyhow::bail!("it does not keep up, or makes no sense"),
         }
     }
 
@@ -144,8 +144,13 @@ impl Far {
     /// Says something to which there is no answer, in order with all else.
     pub(super) fn say(&self, ask: Ask) {
         if self.asks.try_send(ask).is_err() {
-            self.useless.notify_one();
+            self.give_up();
         }
+    }
+
+    /// It is of no use any more.
+    pub(super) fn give_up(&self) {
+        self.useless.notify_one();
     }
 
     /// The same where there may be much of it: it waits.

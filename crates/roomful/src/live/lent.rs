@@ -8,6 +8,7 @@ use media::{Client, Error, Event, Media, PeerId, Trunk};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::words::{self, Ask, Tell};
 
@@ -23,6 +24,9 @@ struct Names {
     of_unit: HashMap<u64, PeerId>,
     of_node: HashMap<PeerId, u64>,
 }
+
+/// What carries on what a trunk says, and the trunk. The first ends before it: the other node is told only of one that ends by itself.
+type Way = (JoinSet<()>, Trunk);
 
 /// The unit, and what is on its way.
 struct Lent {
@@ -91,7 +95,7 @@ impl Lent {
         self.names.lock().of_unit.get(&number).copied()
     }
 
-    async fn take(self: Arc<Self>, ask: Ask, trunks: &mut HashMap<i64, Trunk>) -> anyhow::Result<()> {
+    async fn take(self: Arc<Self>, ask: Ask, trunks: &mut HashMap<i64, Way>) -> anyhow::Result<()> {
         // What takes its time is answered beside what follows.
         let answer = |answer: std::pin::Pin<Box<dyn Future<Output = Tell> + Send>>| {
             let tells = self.tells.clone();
@@ -147,9 +151,9 @@ impl Lent {
             }
             Ask::Open { node } => {
                 let (say, mut said) = mpsc::channel(WORDS);
-                trunks.insert(node, media.trunk(say).await?);
-                let tells = self.tells.clone();
-                tokio::spawn(async move {
+                let (trunk, tells) = (media.trunk(say).await?, self.tells.clone());
+                let mut saying = JoinSet::new();
+                saying.spawn(async move {
                     while let Some(word) = said.recv().await {
                         if tells.send(Tell::Word { node, word }).await.is_err() {
                             return;
@@ -157,9 +161,10 @@ impl Lent {
                     }
                     let _ = tells.send(Tell::Shut { node }).await;
                 });
+                trunks.insert(node, (saying, trunk));
             }
             Ask::Word { node, word } => {
-                if let Some(trunk) = trunks.get(&node) {
+                if let Some((_, trunk)) = trunks.get(&node) {
                     trunk.hear(word).await?;
                 }
             }

@@ -224,6 +224,8 @@ impl Units {
             while let Some(word) = said.recv().await {
                 far.pass(Ask::Word { node: me, word }).await;
             }
+            // Nothing comes from there any more, nor gets there.
+            far.give_up();
         });
         Ok(())
     }
