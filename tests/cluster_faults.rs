@@ -349,7 +349,7 @@ async fn nobody_leaves_a_list_and_none_goes_unanswered_while_the_database_fails_
         sleep(Duration::from_millis(100)).await;
     }
     println!("{lists} lists, {refused} changes refused");
-    assert!(lists > 100 && refused > 5);
+    assert!(lists >= 60 && refused > 2);
     standby.promote();
     standby.expect_nobody();
     for node in &all {
@@ -431,13 +431,25 @@ async fn a_node_that_is_cut_off_from_the_others_only_says_so_and_loses_nobody() 
     one.create_room("r").await;
     let ann = three.enter("ann", "r").await;
     let _ben = one.enter("ben", "r").await;
+    // It has the page, as lists are asked for in rounds by then.
+    let until = Instant::now() + TAKEOVER;
+    while three.metric("roomful_cluster_lists_total{page=\"kept\"}").await.unwrap_or(0.0) < 3.0 {
+        assert!(Instant::now() < until, "lists are carried one by one");
+        assert_eq!(list(&three, "r").await, ["ann", "ben"]);
+    }
 
     network.part(2);
 
     // It knows that there is another which has the records, and does not reach it.
-    let answer = timeout(LONGEST, three.live("create_room", room("s"))).await.unwrap();
-    assert_eq!(answer["ErrorCode"], 100_001, "{answer}");
-    assert!(answer["ErrorInfo"].as_str().unwrap().contains("network between"), "{answer}");
+    let list_of_r = json!({"RoomId": "r", "Next": ""});
+    let made = timeout(LONGEST, three.live("create_room", room("s")));
+    // It waits for its round first, until the connection is seen to be gone.
+    let listed = timeout(LONGEST + Duration::from_secs(5), three.live("get_member_list", list_of_r));
+    let answers = tokio::join!(made, listed);
+    for answer in [answers.0.unwrap(), answers.1.unwrap()] {
+        assert_eq!(answer["ErrorCode"], 100_001, "{answer}");
+        assert!(answer["ErrorInfo"].as_str().unwrap().contains("network between"), "{answer}");
+    }
     let (mut ann, _) = resume(&two, &ann.resume_token, TAKEOVER).await;
     assert_eq!(list(&one, "r").await, ["ann", "ben"]);
     assert_eq!(list(&two, "r").await, ["ann", "ben"]);

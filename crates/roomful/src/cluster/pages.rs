@@ -57,6 +57,8 @@ pub(super) struct Pages {
 
 #[derive(Default)]
 struct State {
+    /// Somebody answers. Before, nobody is made to wait for that.
+    is_open: bool,
     is_over: bool,
     /// A round is on its way: whoever comes waits for the next.
     is_asking: bool,
@@ -139,7 +141,7 @@ impl Pages {
         let (asker, answer) = oneshot::channel();
         let is_first = {
             let mut state = self.state.lock();
-            if state.is_over {
+            if !state.is_open {
                 return None;
             }
             state.wait(key, app, question, asker)?;
@@ -155,6 +157,7 @@ impl Pages {
     pub(super) async fn run(&self, stream: Stream) {
         let (receiving, mut sending) = stream.into_inner();
         let mut receiving = BufReader::with_capacity(BUFFER, receiving);
+        self.state.lock().is_open = true;
         let rounds = async {
             let mut message = Vec::new();
             let mut forget_at = Instant::now() + FORGET;
