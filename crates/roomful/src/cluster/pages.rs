@@ -1,7 +1,7 @@
 //! What a node keeps of what it asks the one that has the records: pages, each as it was said last. None is given out but by that node's
 //! word, asked for after the request had come in: what a change that was acknowledged has made of it is in it, whoever made the change.
-//! All who wait for the same share a word, and all questions that wait share a round (`round.rs`); the next goes when it is back. So the
-//! more is asked, the less an answer costs.
+//! All who wait for the same share a word, and all questions that wait share a round (`round.rs`); the next goes when it is back and nearly
+//! as many wait for it as had asked the last, or a moment later. So the more is asked, the less an answer costs.
 //!
 //! Whatever is not certain here is left to be carried: what is asked changes nothing, and may be asked twice. All of it is gone with the
 //! connection; a node that takes over is asked anew.
@@ -30,6 +30,9 @@ const MOST_OF_APP: usize = 16 << 20;
 
 /// What a question takes beside itself, about.
 const QUESTION_BYTES: usize = 256;
+
+/// How long the next round waits for those who had asked the last.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How long a round may take.
 const ROUND: Duration = Duration::from_secs(10);
@@ -62,6 +65,9 @@ struct State {
     is_over: bool,
     /// A round is on its way: whoever comes waits for the next.
     is_asking: bool,
+    /// How many wait for the next, and how many are to before it goes.
+    askers: usize,
+    wanted: usize,
     places: Map<Arc<[u8]>, u16>,
     /// By their places.
     questions: Vec<Option<Kept>>,
@@ -139,15 +145,15 @@ impl Pages {
         let mut key = Vec::with_capacity(LONGEST_QUESTION / 4);
         let app = question.write_key(&mut key)?;
         let (asker, answer) = oneshot::channel();
-        let is_first = {
+        let is_due = {
             let mut state = self.state.lock();
             if !state.is_open {
                 return None;
             }
             state.wait(key, app, question, asker)?;
-            !state.is_asking && state.waiting.len() == 1
+            !state.is_asking && state.askers == state.wanted.max(1)
         };
-        if is_first {
+        if is_due {
             self.more.notify_one();
         }
         answer.await.ok()
@@ -165,6 +171,10 @@ impl Pages {
                 if Instant::now() >= forget_at {
                     self.state.lock().forget_old();
                     forget_at = Instant::now() + FORGET;
+                }
+                let is_early = self.state.lock().end_round();
+                if is_early {
+                    let _ = timeout(MOMENT, self.more.notified()).await;
                 }
                 let asked = self.state.lock().begin_round(&mut message);
                 if message.is_empty() {
@@ -257,6 +267,7 @@ impl State {
             self.waiting.push(place);
         }
         kept.waiting.push(asker);
+        self.askers += 1;
         Some(())
     }
 
@@ -276,10 +287,16 @@ impl State {
         }
     }
 
+    /// No round is on its way. Returns whether fewer wait for the next than had asked the last, nearly all of whom may come again.
+    fn end_round(&mut self) -> bool {
+        self.is_asking = false;
+        self.askers < self.wanted
+    }
+
     /// What is asked in the next round, as it is sent; empty when that is nothing.
     fn begin_round(&mut self, message: &mut Vec<u8>) -> Vec<u16> {
         message.clear();
-        self.is_asking = false;
+        self.wanted = 0;
         if self.waiting.is_empty() && self.forgotten.is_empty() {
             return Vec::new();
         }
@@ -297,7 +314,10 @@ impl State {
             let question = (!kept.is_sent).then_some(question);
             Ask { place: *place, askers, question }.write(message);
             kept.is_sent = true;
+            self.askers -= kept.asked.len();
+            self.wanted += kept.asked.len();
         }
+        self.wanted = self.wanted * 3 / 4;
         let length = u32::try_from(message.len() - 4).unwrap_or_default().to_be_bytes();
         message.iter_mut().zip(length).for_each(|(byte, of_length)| *byte = of_length);
         asked
