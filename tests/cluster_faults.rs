@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use harness::nodes::{
     Network, TAKEOVER, drain, has_records, list, node, nodes, of, refused, refused_on, resume, settings,
-    status, wait_until_ready,
+    status, text, wait_until_ready,
 };
 use harness::postgres::{Cut, Database, Wire, url};
 use harness::{Client, Server, SmallDisk};
