@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use harness::Server;
 use harness::nodes::{Network, nodes, resume, wait_until_ready};
 use harness::postgres::Database;
-use load::{Offered, Sending, Stats};
+use load::{FRAMES_A_SECOND, Offered, Sending, Stats};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -43,7 +43,8 @@ impl Drop for Peer {
 impl Peer {
     async fn try_begin(node: &Server, path: &str, user: &str, publishes: bool) -> Result<Self, String> {
         // 120 packets a second, one by one.
-        let stats = Arc::new(Stats::new(Sending { packets_a_frame: 4, burst: 1 }));
+        let stats =
+            Arc::new(Stats::new(Sending { frames_a_second: FRAMES_A_SECOND, packets_a_frame: 4, burst: 1 }));
         let ip = Ipv4Addr::LOCALHOST.into();
         let (offer, offered) = match publishes {
             true => Offered::publisher(ip, &stats).await.unwrap(),

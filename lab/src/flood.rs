@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use load::{Offered, Sending, Stats};
+use load::{FRAMES_A_SECOND, Offered, Sending, Stats};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::net::{TcpStream, UdpSocket};
@@ -53,7 +53,8 @@ impl Flood {
         let address = self.flood.context("whom to flood")?;
         let sig = self.flood_sig.context("as whom")?;
         let own: IpAddr = FAR.parse()?;
-        let stats = Arc::new(Stats::new(Sending { packets_a_frame: 1, burst: 0 }));
+        let stats =
+            Arc::new(Stats::new(Sending { frames_a_second: FRAMES_A_SECOND, packets_a_frame: 1, burst: 0 }));
         let (offer, peer) = Offered::flooding(own, &stats).await?;
         let request = load::post_offer(&address, &self.flood_path, &sig, offer)?;
         let (status, answer) = load::exchange(TcpStream::connect(&address).await?, request).await?;
