@@ -319,7 +319,12 @@ impl Server {
     pub async fn wait_for_readyz(&self, wanted: u16, within: Duration) -> String {
         let deadline = tokio::time::Instant::now() + within;
         loop {
-            let (status, said) = self.get("/readyz").await;
+            // A node that begins anew resets what it had.
+            let asked = self.http.get(format!("http://{}/readyz", self.address)).send().await;
+            let (status, said) = match asked {
+                Ok(response) => (response.status().as_u16(), response.text().await.unwrap_or_default()),
+                Err(error) => (0, error.to_string()),
+            };
             if status == wanted {
                 return said;
             }
