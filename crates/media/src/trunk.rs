@@ -125,6 +125,8 @@ struct End {
     last_ssrc: u32,
     words: VecDeque<Word>,
     tick_at: Instant,
+    /// When something is to be done, be it a tick or to ask for what is missing.
+    due: Instant,
 }
 
 impl End {
@@ -143,6 +145,7 @@ impl End {
             last_ssrc: 0,
             words: VecDeque::new(),
             tick_at: now,
+            due: now,
             shared,
         };
         end.say(Word::Hello { at, trunk: index as u8, key: material.to_vec() });
@@ -287,7 +290,9 @@ impl End {
         let lane = incoming.lanes.get_mut(layer as usize)?;
         let number = lane.number(head.seq);
         let payload = self.other.as_ref()?.open.rtp(bytes, head.length, head.ssrc, number)?;
-        if !lane.take(number, now) || incoming.source.generation() != incoming.generation {
+        let is_fresh = lane.take(number, now);
+        self.due = lane.poll().map_or(self.due, |missing| missing.min(self.due));
+        if !is_fresh || incoming.source.generation() != incoming.generation {
             return Some(());
         }
         let source = &incoming.source;
@@ -406,8 +411,7 @@ impl End {
 
     /// When [`Self::handle_timeout`] is due.
     fn poll_timeout(&self) -> Instant {
-        let missing = self.incoming.values().flat_map(|incoming| &incoming.lanes).filter_map(Arrivals::poll);
-        missing.min().map_or(self.tick_at, |missing| missing.min(self.tick_at))
+        self.due
     }
 
     /// Does what is due.
@@ -420,10 +424,16 @@ impl End {
                 }
             }
         }
-        if now < self.tick_at {
-            return;
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+            self.tick(now);
         }
-        self.tick_at = now + TICK;
+        let missing = self.incoming.values().flat_map(|incoming| &incoming.lanes).filter_map(Arrivals::poll);
+        self.due = missing.min().map_or(self.tick_at, |missing| missing.min(self.tick_at));
+    }
+
+    /// Tells what has changed of sources here, and what is wanted of those there.
+    fn tick(&mut self, now: Instant) {
         let outgoing: Vec<u64> = self.outgoing.keys().copied().collect();
         outgoing.into_iter().for_each(|source| self.tell(source, now));
         let micros = self.shared.micros(now);
