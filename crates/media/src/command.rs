@@ -51,6 +51,41 @@ pub struct Watched {
     pub wanted: Wanted,
 }
 
+/// What a publisher's connection is to carry: its first offer, or a later one that adds or ends streams or restarts ICE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// Where it publishes.
+    pub room: RoomKey,
+    /// Who does.
+    pub user: Arc<str>,
+    /// Its offer.
+    pub offer: String,
+    /// What the offer's m-lines carry, as far as something is said of them.
+    pub streams: Vec<Published>,
+    /// What it may send.
+    pub rights: Rights,
+}
+
+/// What a viewer's connection is to carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Its offer.
+    pub offer: String,
+    /// What fills the offer's m-lines.
+    pub streams: Vec<Watched>,
+    /// Of all its sounds at most so many are sent at a time, the loudest; all when that is `None`.
+    pub most_speakers: Option<NonZeroU8>,
+}
+
+/// What changes on a viewer's connection without an offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewatch {
+    /// What fills m-lines from now on.
+    pub streams: Vec<Watched>,
+    /// As [`Watch::most_speakers`]; as before when it is `None`.
+    pub most_speakers: Option<NonZeroU8>,
+}
+
 /// What was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -66,29 +101,27 @@ pub struct Answer {
 pub(crate) enum Command {
     Publish {
         peer: PeerId,
-        room: RoomKey,
-        user: Arc<str>,
-        offer: String,
-        streams: Vec<Published>,
-        rights: Rights,
+        asked: Publish,
         reply: oneshot::Sender<Result<Answer, Error>>,
     },
     Watch {
         peer: PeerId,
-        offer: String,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
+        asked: Watch,
         reply: oneshot::Sender<Result<Answer, Error>>,
     },
     Rewatch {
         peer: PeerId,
-        streams: Vec<Watched>,
-        /// As before when it is not said.
-        most_speakers: Option<NonZeroU8>,
+        asked: Rewatch,
         reply: oneshot::Sender<Result<(), Error>>,
     },
     /// A viewer elsewhere needs a keyframe.
-    AskKeyframe { source: u64, layer: u8 },
+    AskKeyframe {
+        source: u64,
+        layer: u8,
+    },
     /// A datagram that came in at another shard.
-    Datagram { route: Route, bytes: Vec<u8> },
+    Datagram {
+        route: Route,
+        bytes: Vec<u8>,
+    },
 }

@@ -2,7 +2,6 @@
 //! them comes back as [`Event`]s.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::command::{Answer, Command, Published, Watched};
+use crate::command::{Answer, Command, Publish, Rewatch, Watch, Watched};
 use crate::error::Error;
 use crate::keys::Client;
 use crate::port::datagram_sockets;
 use crate::publisher::Rights;
 use crate::sdp::Offer;
 use crate::shared::{Config, Counters, Event, Order, Shared};
-use crate::source::{PeerId, RoomKey};
+use crate::source::PeerId;
 use crate::trunk::{self, Trunk};
 use crate::trunks::{MOST_WORKERS, Trunks};
 use crate::turn::{Turn, TurnCounters};
@@ -151,30 +150,16 @@ impl Media {
     ///
     /// # Errors
     /// [`Error`]; the connection is then as it was, or gone when it was new.
-    pub async fn publish(
-        &self,
-        peer: PeerId,
-        room: RoomKey,
-        user: Arc<str>,
-        offer: String,
-        streams: Vec<Published>,
-        rights: Rights,
-    ) -> Result<Answer, Error> {
-        self.ask(peer, |reply| Command::Publish { peer, room, user, offer, streams, rights, reply }).await
+    pub async fn publish(&self, peer: PeerId, asked: Publish) -> Result<Answer, Error> {
+        self.ask(peer, |reply| Command::Publish { peer, asked, reply }).await
     }
 
-    /// Answers a viewer's offer. Of all its sounds at most `most_speakers` are sent at a time, the loudest; all when that is `None`.
+    /// Answers a viewer's offer.
     ///
     /// # Errors
     /// As [`Self::publish`].
-    pub async fn watch(
-        &self,
-        peer: PeerId,
-        offer: String,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-    ) -> Result<Answer, Error> {
-        self.ask(peer, |reply| Command::Watch { peer, offer, streams, most_speakers, reply }).await
+    pub async fn watch(&self, peer: PeerId, asked: Watch) -> Result<Answer, Error> {
+        self.ask(peer, |reply| Command::Watch { peer, asked, reply }).await
     }
 
     /// Why nothing of what a viewer wants could be sent to it by its offer: it comes by codecs that the offer does not take. `None`
@@ -191,13 +176,8 @@ impl Media {
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::UnknownMid`], [`Error::WrongKind`], [`Error::Busy`].
-    pub async fn rewatch(
-        &self,
-        peer: PeerId,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-    ) -> Result<(), Error> {
-        self.ask(peer, |reply| Command::Rewatch { peer, streams, most_speakers, reply }).await
+    pub async fn rewatch(&self, peer: PeerId, asked: Rewatch) -> Result<(), Error> {
+        self.ask(peer, |reply| Command::Rewatch { peer, asked, reply }).await
     }
 
     async fn ask<T>(

@@ -70,7 +70,7 @@ mod turn;
 mod viewer;
 mod worker;
 
-pub use command::{Answer, Published, PublishedLayer, Watched};
+pub use command::{Answer, Publish, Published, PublishedLayer, Rewatch, Watch, Watched};
 pub use engine::Media;
 pub use error::Error;
 pub use keys::Client;

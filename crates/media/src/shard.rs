@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 use str0m::net::{DatagramRecv, Protocol, Receive, TcpType, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 
-use crate::command::Command;
+use crate::command::{Command, Publish, Rewatch, Watch};
 use crate::dependency;
 use crate::keys::{self, Client};
 use crate::outbox::{Kind, Outbox, Route};
@@ -207,15 +207,16 @@ impl Shard {
 
     pub(crate) fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Publish { peer, room, user, offer, streams, rights, reply } => {
+            Command::Publish { peer, asked, reply } => {
+                let Publish { room, user, offer, streams, rights } = asked;
                 let answer = self.publish(peer, room, &user, &offer, &streams, rights, now);
                 // Nobody waits any more for the answer: its connection is closed by whoever stopped waiting.
                 let _ = reply.send(answer);
             }
-            Command::Watch { peer, offer, streams, most_speakers, reply } => {
+            Command::Watch { peer, asked: Watch { offer, streams, most_speakers }, reply } => {
                 let _ = reply.send(self.watch(peer, &offer, &streams, most_speakers, now));
             }
-            Command::Rewatch { peer, streams, most_speakers, reply } => {
+            Command::Rewatch { peer, asked: Rewatch { streams, most_speakers }, reply } => {
                 let _ = reply.send(self.rewatch(peer, &streams, most_speakers, now));
             }
             Command::AskKeyframe { source, layer } => self.ask_keyframe_here(source, layer, now),

@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use hall::{Command, Offer, Passing};
-use media::{Published, PublishedLayer, SourceKey, StreamKind, Wanted, Watched};
+use media::{Published, PublishedLayer, Rewatch, SourceKey, StreamKind, Wanted, Watched};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -293,7 +293,8 @@ pub(super) async fn update_watch(asked: Asked, request: UpdateRequest) -> Result
     let (streams, most_speakers) =
         (read_watched(&request.streams, &cell)?, read_most_speakers(request.max_speakers)?);
     let peer = cell.hall().streams().watcher(asked.session.id).ok_or(media::Error::Gone)?;
-    asked.server.live.units().rewatch(unit::peer(peer), streams, most_speakers).await?;
+    let rewatch = Rewatch { streams, most_speakers };
+    asked.server.live.units().rewatch(unit::peer(peer), rewatch).await?;
     Ok(Done {})
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hall::{By, Command, Offer, Passing, SYSTEM, WantedLayers};
 use hashbrown::HashMap;
-use media::{Answer, Client, Event, Media, PeerId, Published, Rights, RoomKey, Watched};
+use media::{Answer, Client, Event, Media, PeerId, Publish, Published, Rights, RoomKey, Watch, Watched};
 use parking_lot::Mutex;
 use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
@@ -188,7 +188,8 @@ impl Live {
         // Nothing more flows than before, until the room has had its say below.
         let rights = cell.hall().streams().rights_on(hall::PeerId(peer.0)).unwrap_or_default();
         let rights = unit::rights(rights);
-        let answer = self.units.publish(peer, key, user, offer, streams, rights).await;
+        let publish = Publish { room: key, user, offer, streams, rights };
+        let answer = self.units.publish(peer, publish).await;
         let answer = answer.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
@@ -219,7 +220,8 @@ impl Live {
         let known = cell.hall().streams().watcher(session.id).map(unit::peer);
         let known = known.filter(|peer| self.is_of(*peer, &offer));
         let peer = known.unwrap_or_else(|| self.adopt(cell, Some(session), false, &offer, resource));
-        let answer = self.units.watch(peer, offer, streams, most_speakers).await.inspect_err(|_| {
+        let watch = Watch { offer, streams, most_speakers };
+        let answer = self.units.watch(peer, watch).await.inspect_err(|_| {
             if known.is_none() {
                 self.close([peer]);
             }
@@ -275,7 +277,8 @@ impl Live {
         let credentials = resource.credentials.clone();
         let most = server.config.limits.sessions_per_room as usize;
         let peer = self.adopt(cell, None, false, &offer, Some(resource));
-        let answer = match self.units.watch(peer, offer, streams, None).await {
+        let watch = Watch { offer, streams, most_speakers: None };
+        let answer = match self.units.watch(peer, watch).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.close([peer]);
@@ -327,7 +330,10 @@ impl Live {
             Some((cell, session)) => {
                 self.publish(&cell, &session, offer, Vec::new(), Offer::default(), None).await?.0
             }
-            None => self.units.watch(peer, offer, Vec::new(), None).await?,
+            None => {
+                let watch = Watch { offer, streams: Vec::new(), most_speakers: None };
+                self.units.watch(peer, watch).await?
+            }
         };
         if let Some(connection) = self.connections.lock().get_mut(&peer) {
             connection.resource = Some(resource);

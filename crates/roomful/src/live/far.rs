@@ -1,12 +1,11 @@
 //! Another node's forwarding unit, as the node that has the records asks it (`lent.rs` is its other side).
 
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use media::{Answer, Client, Error, Event, PeerId, Published, Rights, RoomKey, Watched};
+use media::{Answer, Client, Error, Event, PeerId, Publish, Rewatch, Rights, Watch, Watched};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -199,38 +198,17 @@ impl Far {
         }
     }
 
-    pub(super) async fn publish(
-        &self,
-        peer: PeerId,
-        room: RoomKey,
-        user: Arc<str>,
-        offer: String,
-        streams: Vec<Published>,
-        rights: Rights,
-    ) -> Result<Answer, Error> {
-        let ask = |id, peer, client| Ask::Publish { id, peer, client, room, user, offer, streams, rights };
-        self.negotiate(peer, ask).await
+    pub(super) async fn publish(&self, peer: PeerId, asked: Publish) -> Result<Answer, Error> {
+        self.negotiate(peer, |id, peer, client| Ask::Publish { id, peer, client, asked }).await
     }
 
-    pub(super) async fn watch(
-        &self,
-        peer: PeerId,
-        offer: String,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-    ) -> Result<Answer, Error> {
-        let ask = |id, peer, client| Ask::Watch { id, peer, client, offer, streams, most_speakers };
-        self.negotiate(peer, ask).await
+    pub(super) async fn watch(&self, peer: PeerId, asked: Watch) -> Result<Answer, Error> {
+        self.negotiate(peer, |id, peer, client| Ask::Watch { id, peer, client, asked }).await
     }
 
-    pub(super) async fn rewatch(
-        &self,
-        peer: PeerId,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-    ) -> Result<(), Error> {
+    pub(super) async fn rewatch(&self, peer: PeerId, asked: Rewatch) -> Result<(), Error> {
         let peer = Self::number(peer);
-        match self.ask(|id| Ask::Rewatch { id, peer, streams, most_speakers }).await? {
+        match self.ask(|id| Ask::Rewatch { id, peer, asked }).await? {
             Tell::Done { result, .. } => result,
             _ => Err(Error::Gone),
         }

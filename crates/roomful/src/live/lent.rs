@@ -105,25 +105,25 @@ impl Lent {
         };
         let media = self.media.clone();
         match ask {
-            Ask::Publish { id, peer, client, room, user, offer, streams, rights } => {
+            Ask::Publish { id, peer, client, asked } => {
                 let peer = self.peer(peer, client);
                 answer(Box::pin(async move {
-                    let result = media.publish(peer, room, user, offer, streams, rights).await;
+                    let result = media.publish(peer, asked).await;
                     Tell::Answered { id, result }
                 }));
             }
-            Ask::Watch { id, peer, client, offer, streams, most_speakers } => {
+            Ask::Watch { id, peer, client, asked } => {
                 let peer = self.peer(peer, client);
                 answer(Box::pin(async move {
-                    let result = media.watch(peer, offer, streams, most_speakers).await;
+                    let result = media.watch(peer, asked).await;
                     Tell::Answered { id, result }
                 }));
             }
-            Ask::Rewatch { id, peer, streams, most_speakers } => {
+            Ask::Rewatch { id, peer, asked } => {
                 let peer = self.known(peer);
                 answer(Box::pin(async move {
                     let result = match peer {
-                        Some(peer) => media.rewatch(peer, streams, most_speakers).await,
+                        Some(peer) => media.rewatch(peer, asked).await,
                         None => Err(Error::Gone),
                     };
                     Tell::Done { id, result }

@@ -1,12 +1,11 @@
 //! The forwarding units that a server has: its own, and on several nodes those of the others, where their clients are connected. A
 //! client's media is at the node that its session came by; what others watch of it goes there by trunks, whose words this node passes on.
 
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
-use media::{Answer, Client, Error, Event, Media, PeerId, Published, Rights, RoomKey, Trunk, Watched};
+use media::{Answer, Client, Error, Event, Media, PeerId, Publish, Rewatch, Rights, Trunk, Watch, Watched};
 use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -75,43 +74,24 @@ impl Units {
         }
     }
 
-    pub(super) async fn publish(
-        &self,
-        peer: PeerId,
-        room: RoomKey,
-        user: Arc<str>,
-        offer: String,
-        streams: Vec<Published>,
-        rights: Rights,
-    ) -> Result<Answer, Error> {
+    pub(super) async fn publish(&self, peer: PeerId, asked: Publish) -> Result<Answer, Error> {
         match self.at(peer)? {
-            Some(far) => far.publish(peer, room, user, offer, streams, rights).await,
-            None => self.own.publish(peer, room, user, offer, streams, rights).await,
+            Some(far) => far.publish(peer, asked).await,
+            None => self.own.publish(peer, asked).await,
         }
     }
 
-    pub(super) async fn watch(
-        &self,
-        peer: PeerId,
-        offer: String,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-    ) -> Result<Answer, Error> {
+    pub(super) async fn watch(&self, peer: PeerId, asked: Watch) -> Result<Answer, Error> {
         match self.at(peer)? {
-            Some(far) => far.watch(peer, offer, streams, most_speakers).await,
-            None => self.own.watch(peer, offer, streams, most_speakers).await,
+            Some(far) => far.watch(peer, asked).await,
+            None => self.own.watch(peer, asked).await,
         }
     }
 
-    pub(crate) async fn rewatch(
-        &self,
-        peer: PeerId,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn rewatch(&self, peer: PeerId, asked: Rewatch) -> Result<(), Error> {
         match self.at(peer)? {
-            Some(far) => far.rewatch(peer, streams, most_speakers).await,
-            None => self.own.rewatch(peer, streams, most_speakers).await,
+            Some(far) => far.rewatch(peer, asked).await,
+            None => self.own.rewatch(peer, asked).await,
         }
     }
 

@@ -1,12 +1,9 @@
 //! What the node that has the records and another node's forwarding unit say to each other: what `media::Media` can be asked, and
 //! what happens there. As JSON behind its length, so that a node of the version before or after understands it.
 
-use std::num::NonZeroU8;
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use bytes::{BufMut as _, BytesMut};
-use media::{Answer, Client, Error, Event, Published, Rights, RoomKey, Watched};
+use media::{Answer, Client, Error, Event, Publish, Rewatch, Rights, Watch, Watched};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -22,25 +19,18 @@ pub(super) enum Ask {
         id: u64,
         peer: u64,
         client: Client,
-        room: RoomKey,
-        user: Arc<str>,
-        offer: String,
-        streams: Vec<Published>,
-        rights: Rights,
+        asked: Publish,
     },
     Watch {
         id: u64,
         peer: u64,
         client: Client,
-        offer: String,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
+        asked: Watch,
     },
     Rewatch {
         id: u64,
         peer: u64,
-        streams: Vec<Watched>,
-        most_speakers: Option<NonZeroU8>,
+        asked: Rewatch,
     },
     /// Why nothing of that could be sent by that offer.
     Untaken {
