@@ -32,8 +32,9 @@ use crate::live::{self, Live};
 use crate::logging::Logging;
 use crate::metrics::{Metrics, Shown};
 use crate::places::Places;
-use crate::server::{Around, Part, Server, Term};
+use crate::server::{Around, Server, Term};
 use crate::signals::StopSignals;
+use crate::told::Node;
 use crate::webhooks::Outbox;
 use crate::workers::Workers;
 use crate::{census, control, dev, gateway, metrics, page, pulse, rest, rtc, sdk, tls};
@@ -116,6 +117,14 @@ impl Begun {
     }
 }
 
+/// Which of several nodes this is, and where their forwarding units reach its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Part {
+    /// 0 where it is the only one.
+    pub(crate) node: Node,
+    pub(crate) trunk: Option<TrunkConfig>,
+}
+
 /// Records that are open, and a server on them.
 pub(crate) struct Opened {
     pub(crate) server: Arc<Server>,
@@ -132,6 +141,7 @@ impl Opened {
         open: impl FnOnce(OnCommit) -> anyhow::Result<(Queued, Snapshot)>,
         listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
         term: Term,
+        Part { node, trunk }: Part,
     ) -> anyhow::Result<Self> {
         let config = &begun.config;
         let outbox = Outbox::new(tokio::runtime::Handle::current(), config.webhooks.waiting_bytes);
@@ -160,7 +170,6 @@ impl Opened {
         let first_app = snapshot.apps.first().cloned();
         let address = listen()?;
         let undelivered = std::mem::take(&mut snapshot.waiting);
-        let Part { node, trunk } = term.part;
         let (live, happenings) = start_unit(config, address, trunk, |unit| Live::start(unit, node))?;
         say_where(live.media());
         live.set_relay_urls(live::relay_urls(config, live.media(), address));
@@ -236,7 +245,8 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         Ok(address)
     };
     let open = |on_commit| Ok(place.open(on_commit)?);
-    let mut opened = Opened::open(&begun, place.target(), open, listen, Term::default()).await?;
+    let mut opened =
+        Opened::open(&begun, place.target(), open, listen, Term::default(), Part::default()).await?;
     let (listener, metrics_listener, address) = listening.context("nothing listens")?;
     let server = opened.server.clone();
 

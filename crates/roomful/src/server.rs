@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use media::TrunkConfig;
 use parking_lot::RwLock;
 use rooms::{Account, Incarnation, SdkAppId};
 use store::{Snapshot, Store};
@@ -23,7 +22,6 @@ use crate::live::Live;
 use crate::scale::Scale;
 use crate::session::{Session, Sessions};
 use crate::tenant::{Receivers, Tenant};
-use crate::told::Node;
 use crate::webhooks::{EventIds, Sender};
 
 /// Resolves once the server drains.
@@ -82,15 +80,6 @@ pub(crate) struct Around {
 pub(crate) struct Term {
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) lease: Lease,
-    pub(crate) part: Part,
-}
-
-/// Which of several nodes this is, and where their forwarding units reach its own.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Part {
-    /// 0 where it is the only one.
-    pub(crate) node: Node,
-    pub(crate) trunk: Option<TrunkConfig>,
 }
 
 impl Server {
@@ -101,7 +90,7 @@ impl Server {
         keys: Keys,
         store: Arc<dyn Store>,
         snapshot: Snapshot,
-        Around { live, chronicle, term: Term { draining, lease, part: _ } }: Around,
+        Around { live, chronicle, term: Term { draining, lease } }: Around,
     ) -> Arc<Self> {
         let server = Arc::new(Self {
             store,

@@ -53,8 +53,7 @@ const BEGINNING: &[u8] = b"POST /v4/";
 /// What of that is before the target.
 const METHOD: &[u8] = b"POST ";
 
-/// The longest body of what another is asked to look at, and how long it may be behind its head: what is longer or later is carried.
-const MOST_BYTES_OF_LOOK: usize = 2 * 1024;
+/// How long the body of what another is asked to look at may be behind its head: what is later is carried.
 const LATE: Duration = Duration::from_secs(1);
 
 /// So much is copied, out of the buffer or before a write, where more is shared.
@@ -238,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
     async fn look(&mut self, shared: &dyn Answering, length: Length, started: Instant) -> Option<rest::Body> {
         let Length { head_bytes, body_bytes } = length;
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        if body_bytes > MOST_BYTES_OF_LOOK || !rest::is_look(path) {
+        if body_bytes > rest::LONGEST_LOOK || !rest::is_look(path) {
             return None;
         }
         let whole = head_bytes + body_bytes;

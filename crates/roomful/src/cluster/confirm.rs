@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::mesh::Stream;
 use super::round::{Answer, Answers, Ask, LONGEST_PAGE, LONGEST_QUESTION, MOST_ASKED, PLACES, Said};
 use crate::error::{ApiError, Code};
+use crate::lease::UNSURE;
 use crate::rest::{self, Caller, Question};
 use crate::server::Server;
 
@@ -57,13 +58,8 @@ fn is_same(one: &Bytes, other: &Bytes) -> bool {
     one.len() == other.len() && (one.as_ptr() == other.as_ptr() || one == other)
 }
 
-/// Answers what comes on a stream, until there is no more or this server does not have the records. What may not be answered is said by
-/// `unsure`.
-pub(super) async fn answer(
-    stream: Stream,
-    server: impl Fn() -> Option<Arc<Server>>,
-    unsure: &'static str,
-) -> anyhow::Result<()> {
+/// Answers what comes on a stream, until there is no more or this server does not have the records.
+pub(super) async fn answer(stream: Stream, server: impl Fn() -> Option<Arc<Server>>) -> anyhow::Result<()> {
     let (mut receiving, mut sending) = stream.into_inner();
     let mut asked: Vec<Option<Asked>> = Vec::new();
     let mut round = Vec::new();
@@ -110,7 +106,7 @@ pub(super) async fn answer(
             if let Some(of_place) = asked.get_mut(place) {
                 *of_place = None;
             }
-            let refused = Said::Refused(ApiError::new(Code::Internal, unsure));
+            let refused = Said::Refused(ApiError::new(Code::Internal, UNSURE));
             answers.push(Answer { said: refused, beyond: None });
         }
         sending.write_all_chunks(&mut answers.into_pieces()).await?;

@@ -25,7 +25,7 @@ use super::pages::Pages;
 use super::units::Lender;
 use crate::door::{Arriving, Came, Counted, House, Peer, Response, Served, Shared, by_routes, serve, unsure};
 use crate::host;
-use crate::lease::{Lease, UNSURE};
+use crate::lease::Lease;
 use crate::metrics::{Metrics, Shown};
 use crate::patience::Patient;
 use crate::rest::{self, Question};
@@ -46,9 +46,6 @@ const MOST_WAITING: usize = 1024;
 
 /// How long is waited before another is asked.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest body of a call that is asked with others.
-const LONGEST_LOOK: u64 = 2 << 10;
 
 /// The WebSocket of members.
 const CONNECT: &str = "/v1/connect";
@@ -423,7 +420,7 @@ impl Front {
         let served = Served { teller: Some(asked.teller()), ..served };
         let Some(stream) = asked.go_on().await else { return };
         if whose == Whose::Rounds {
-            let answering = confirm::answer(stream, || Some(self.here()?.server), UNSURE).await;
+            let answering = confirm::answer(stream, || Some(self.here()?.server)).await;
             if let Err(error) = answering {
                 tracing::debug!(error = format!("{error:#}"), "a node asks no rounds any more");
             }
@@ -438,7 +435,7 @@ fn is_asked_in_rounds(request: &Request<Arriving>) -> bool {
     let length = request.body().size_hint().exact();
     request.method() == Method::POST
         && rest::is_look(request.uri().path())
-        && length.is_some_and(|length| length <= LONGEST_LOOK)
+        && length.is_some_and(|length| length <= rest::LONGEST_LOOK as u64)
         && host::trouble(request).is_none()
 }
 

@@ -33,8 +33,8 @@ use crate::first_app::print_welcome;
 use crate::lease::{Lease, running};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
-use crate::serve::{Begun, Opened, end_at_once};
-use crate::server::{Part, Term};
+use crate::serve::{Begun, Opened, Part, end_at_once};
+use crate::server::Term;
 use crate::signals::StopSignals;
 use crate::wire;
 use crate::workers::Workers;
@@ -172,9 +172,9 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
                 let target = &settings.target;
                 let open =
                     |on_commit| Ok(Postgres::open_claimed(target, generation, standing.clone(), on_commit)?);
-                let term = Term { lease: lease.clone(), part, ..Term::default() };
+                let term = Term { lease: lease.clone(), ..Term::default() };
                 _own_unit = lender.keep().await;
-                match Opened::open(&begun, Some(target), open, || Ok(address), term).await {
+                match Opened::open(&begun, Some(target), open, || Ok(address), term, part).await {
                     Ok(mut records) => {
                         *records.server.addresses.write() = front.addresses();
                         let clients = records.serve(&begun);

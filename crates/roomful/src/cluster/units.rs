@@ -15,8 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::mesh::{Mesh, Stream, Whose};
 use crate::live::{self, Live, lend};
-use crate::serve::{Begun, say_where, start_unit};
-use crate::server::Part;
+use crate::serve::{Begun, Part, say_where, start_unit};
 use crate::told::Node;
 
 /// Events of the unit that may wait.

@@ -48,6 +48,9 @@ impl Question<'_> {
     }
 }
 
+/// The longest body of what is asked with others.
+pub(crate) const LONGEST_LOOK: usize = 2 << 10;
+
 /// What is answered to callers who ask the same at the same time.
 pub(crate) struct Looked {
     /// JSON under `Response`.

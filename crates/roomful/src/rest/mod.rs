@@ -38,7 +38,7 @@ pub(crate) use body::{
 use commands::{COMMANDS, Command, Run};
 pub(crate) use commands::{MemberCommand, for_members, frequencies, names, of_members};
 pub(crate) use integers::integer;
-pub(crate) use look::{Question, is_look, look, tell};
+pub(crate) use look::{LONGEST_LOOK, Question, is_look, look, tell};
 pub(crate) use members::ListRequest;
 pub(crate) use messages::Elements;
 pub(crate) use openapi::document as openapi;
