@@ -24,6 +24,9 @@ const RIGHTS: Duration = Duration::from_millis(200);
 /// Within which media stops at a node that nobody hears (docs/cluster.md), and what a busy machine adds.
 const PARTED: Duration = Duration::from_millis(4_500);
 
+/// For how long it is looked whether something comes.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// Within which something is to flow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,7 +88,7 @@ impl Peer {
     /// Whether something comes within a moment.
     async fn is_fed(&self) -> bool {
         let before = self.count();
-        sleep(Duration::from_millis(300)).await;
+        sleep(MOMENT).await;
         self.count() > before
     }
 
@@ -137,6 +140,11 @@ async fn until_lent(all: &[Server]) {
     sleep(Duration::from_millis(200)).await;
 }
 
+/// How much was sent to viewers at a node, each packet once.
+async fn forwarded(node: &Server) -> f64 {
+    node.metric("roomful_media_total{what=\"forwarded_packets\"}").await.unwrap()
+}
+
 async fn connections(node: &Server) -> f64 {
     node.metric("roomful_media_connections").await.unwrap_or_default()
 }
@@ -149,7 +157,11 @@ async fn who_may_publish_no_more_is_seen_no_more_at_another_node_within_200_ms()
     until_lent(&all).await;
     let [owner, two, three] = &all;
 
-    for (number, (what, by)) in [("mute", two), ("kick", owner)].into_iter().enumerate() {
+    for (number, (what, by)) in
+        [("mute", two), ("kick", owner), ("mute", owner), ("end", owner), ("mute", three), ("remove", three)]
+            .into_iter()
+            .enumerate()
+    {
         let ann = Peer::publish(two, "ann").await;
         let ben = Peer::watch(three, "ben", "ann").await;
         let key = by.key(&[]);
@@ -159,14 +171,19 @@ async fn who_may_publish_no_more_is_seen_no_more_at_another_node_within_200_ms()
                 let block = json!({"SdkAppId": by.app, "StrRoomId": "call", "UserId": "ann", "IsMute": 1});
                 assert_eq!(key.code("SetUserBlockedByStrRoomId", block).await, "");
             }
-            _ => _ = by.ok("room_engine_http_srv/kick_user_out", members).await,
+            "kick" => _ = by.ok("room_engine_http_srv/kick_user_out", members).await,
+            "end" => by.end_resource(&ann.location, "ann").await,
+            _ => {
+                let body = json!({"SdkAppId": by.app, "RoomId": "call", "UserIds": ["ann"]});
+                assert_eq!(key.code("RemoveUserByStrRoomId", body).await, "");
+            }
         }
-        let answered = Instant::now();
         sleep(RIGHTS).await;
-        let after = ben.count();
+        // What was sent before may be sent again, to find out what the viewer's link carries.
+        let before = forwarded(three).await;
+        sleep(MOMENT).await;
 
-        assert!(!ben.is_fed().await, "{number}: {what}");
-        println!("{what}: {after} packets until {:?} after", answered.elapsed());
+        assert_eq!(forwarded(three).await, before, "{number}: {what}");
         if what == "mute" {
             let block = json!({"SdkAppId": by.app, "StrRoomId": "call", "UserId": "ann", "IsMute": 0});
             assert_eq!(key.code("SetUserBlockedByStrRoomId", block).await, "");
