@@ -1,6 +1,6 @@
 //! A group of jobs on its way: one transaction, which has the claim, and leaves the group's number with its changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Row;
 
@@ -21,6 +21,10 @@ const FORGOTTEN_AT_ONCE: i64 = 256;
 
 /// How many statements are sent together where it depends on the answers what comes next.
 const SENT_AT_ONCE: usize = 1000;
+
+/// What is written has rows of its own, few beside what there is, whatever the statistics say by now: they are looked up one by one.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off";
 
 /// Locks the claim, if it is still ours.
 const LOCK: &str = "SELECT epoch FROM @.claims WHERE scope = 0 AND owner = $1 FOR UPDATE";
@@ -73,6 +77,39 @@ impl Unsent {
     }
 }
 
+/// The statements of a group: each row is touched once by what is not [superseded], so those that are the same are sent as one.
+#[derive(Default)]
+struct Gathered {
+    calls: Vec<(Call, Then)>,
+    places: HashMap<&'static str, usize>,
+}
+
+impl Gathered {
+    fn add(&mut self, call: Call, then: Then) {
+        let place = self.places.get(call.sql).copied();
+        match place.and_then(|place| self.calls.get_mut(place)) {
+            Some((of_others, _)) if of_others.takes(&call) => of_others.add(call),
+            _ => {
+                self.places.insert(call.sql, self.calls.len());
+                self.calls.push((call, then));
+            }
+        }
+    }
+
+    fn in_order(mut self) -> (Vec<Call>, Vec<Then>) {
+        self.calls.sort_by_key(|(call, _)| call.step);
+        self.calls.into_iter().unzip()
+    }
+}
+
+/// The room that a change ends.
+fn ended(change: &Change) -> Option<i64> {
+    match change {
+        Change::DeleteRoom(scope) => Some(scope.number),
+        _ => None,
+    }
+}
+
 /// What an answer says of the outbox.
 enum Then {
     Nothing,
@@ -118,14 +155,15 @@ impl Transaction<'_> {
         let mut rooms = Rooms::of(self.living);
         let (mut results, changes) = rooms.sort_out(&parts);
         let pointless = superseded(changes.iter().map(|(_, change)| *change));
-        let (mut calls, mut thens) = (Vec::new(), Vec::new());
+        let ended: HashSet<i64> = changes.iter().filter_map(|(_, change)| ended(change)).collect();
+        let mut gathered = Gathered::default();
         for ((part, change), _) in changes.iter().zip(pointless).filter(|(_, is_pointless)| !is_pointless) {
             match change {
                 Change::PutEvent(event) => {
                     let room = self.ledger.put(event.line(), event.bytes() as u64);
                     let turn = self.ledger.take_turn();
                     if room != Room::Nowhere {
-                        calls.push(tables::put_event(event, turn, room == Room::Dead));
+                        gathered.add(tables::put_event(event, turn, room == Room::Dead), Then::Nothing);
                     }
                     if let Some(Ok(kept)) = results.get_mut(*part) {
                         match room {
@@ -134,16 +172,20 @@ impl Transaction<'_> {
                         }
                     }
                 }
-                Change::DeleteEvent(id) => calls.push(tables::delete_event(*id)),
-                Change::FailEvent(id) => calls.push(tables::fail_event(*id)),
-                change => calls.extend(tables::calls(change)?),
+                Change::DeleteEvent(id) => gathered.add(tables::delete_event(*id), Then::Deleted),
+                Change::FailEvent(id) => gathered.add(tables::fail_event(*id), Then::Failed),
+                change => {
+                    let is_over = change.room().is_some_and(|scope| ended.contains(&scope.number));
+                    for call in tables::calls(change)? {
+                        // It would be put where it was struck out.
+                        if !(is_over && call.sql == tables::MAKE_ROOM) {
+                            gathered.add(call, Then::Nothing);
+                        }
+                    }
+                }
             }
-            thens.resize_with(calls.len(), || match change {
-                Change::DeleteEvent(_) => Then::Deleted,
-                Change::FailEvent(_) => Then::Failed,
-                _ => Then::Nothing,
-            });
         }
+        let (mut calls, thens) = gathered.in_order();
         begin(self.link, self.generation, self.kept).await?;
         calls.extend(self.end());
         self.link.prepare(&calls).await?;
@@ -159,7 +201,7 @@ impl Transaction<'_> {
             return Err(Trouble::Lost(unsure()));
         }
         for (rows, then) in answered.iter().zip(thens) {
-            self.note_event(then, rows.first())?;
+            rows.iter().try_for_each(|row| self.note_event(&then, Some(row)))?;
         }
         Ok(Written { results, changed })
     }
@@ -288,7 +330,7 @@ impl Transaction<'_> {
             if let (Then::Failed, Some(row)) = (&then, rows.first()) {
                 dead_of.push(line(row, 0)?);
             }
-            self.note_event(then, rows.first())?;
+            self.note_event(&then, rows.first())?;
         }
         dead_of.sort_unstable();
         dead_of.dedup();
@@ -298,7 +340,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn note_event(&mut self, then: Then, row: Option<&Row>) -> Result<(), Trouble> {
+    fn note_event(&mut self, then: &Then, row: Option<&Row>) -> Result<(), Trouble> {
         let Some(row) = row else { return Ok(()) };
         match then {
             Then::Nothing => {}
@@ -351,7 +393,7 @@ impl Transaction<'_> {
 /// Begins a transaction that has the claim; returns the number of our last group.
 pub(super) async fn begin(link: &mut Link, generation: i64, kept: i64) -> Result<i64, Trouble> {
     let calls = [
-        Call::new("BEGIN ISOLATION LEVEL READ COMMITTED", []),
+        Call::new(BEGIN, []),
         Call::new(LOCK, [generation.into()]),
         Call::new(LAST_NUMBER, [generation.into()]),
     ];

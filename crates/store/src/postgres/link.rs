@@ -41,8 +41,9 @@ const IS_TLS_TAKEN: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const OLDEST: u32 = 14;
 
 /// What is said first. A backend whose server has gone lets its locks go by itself, and what waits for a lock gives up before
-/// the server does.
+/// the server does. Nothing that is asked is worth being compiled.
 pub(super) const SETTINGS: &str = "
+    SET jit = off;
     SET lock_timeout = '4s';
     SET idle_in_transaction_session_timeout = '10s';
     SET tcp_keepalives_idle = 2;
@@ -83,8 +84,9 @@ impl From<tokio_postgres::Error> for Trouble {
             _ if said.severity() == "FATAL" || said.severity() == "PANIC" => Self::Lost(Error::Away(text())),
             _ => match code.get(..2) {
                 Some("08" | "57") => Self::Lost(Error::Away(text())),
-                // A value that no column takes, a constraint, a limit of the program, and what a trigger raises.
-                Some("22" | "23" | "54" | "P0") => Self::Ever(Error::Unfit(text())),
+                // A row twice in a statement, a value that no column takes, a constraint, a limit of the program, and what a trigger
+                // raises.
+                Some("21" | "22" | "23" | "54" | "P0") => Self::Ever(Error::Unfit(text())),
                 _ => Self::Now(Error::Database(text())),
             },
         }
@@ -108,6 +110,9 @@ pub(super) enum Value {
     Int(i64),
     Text(String),
     Flag(bool),
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
+    Flags(Vec<bool>),
 }
 
 impl Value {
@@ -116,6 +121,29 @@ impl Value {
             Self::Int(_) => Type::INT8,
             Self::Text(_) => Type::TEXT,
             Self::Flag(_) => Type::BOOL,
+            Self::Ints(_) => Type::INT8_ARRAY,
+            Self::Texts(_) => Type::TEXT_ARRAY,
+            Self::Flags(_) => Type::BOOL_ARRAY,
+        }
+    }
+
+    /// As a column of one.
+    fn into_column(self) -> Self {
+        match self {
+            Self::Int(value) => Self::Ints(vec![value]),
+            Self::Text(text) => Self::Texts(vec![text]),
+            Self::Flag(flag) => Self::Flags(vec![flag]),
+            column => column,
+        }
+    }
+
+    /// Puts a column below another of the same kind.
+    fn append(&mut self, more: Self) {
+        match (self, more) {
+            (Self::Ints(all), Self::Ints(more)) => all.extend(more),
+            (Self::Texts(all), Self::Texts(more)) => all.extend(more),
+            (Self::Flags(all), Self::Flags(more)) => all.extend(more),
+            (one, other) => debug_assert!(false, "{other:?} below {one:?}"),
         }
     }
 }
@@ -130,11 +158,17 @@ impl ToSql for Value {
             Self::Int(value) => value.to_sql(kind, out),
             Self::Text(text) => text.to_sql(kind, out),
             Self::Flag(flag) => flag.to_sql(kind, out),
+            Self::Ints(values) => values.to_sql(kind, out),
+            Self::Texts(texts) => texts.to_sql(kind, out),
+            Self::Flags(flags) => flags.to_sql(kind, out),
         }
     }
 
     fn accepts(kind: &Type) -> bool {
-        matches!(*kind, Type::INT8 | Type::TEXT | Type::BOOL)
+        matches!(
+            *kind,
+            Type::INT8 | Type::TEXT | Type::BOOL | Type::INT8_ARRAY | Type::TEXT_ARRAY | Type::BOOL_ARRAY
+        )
     }
 
     to_sql_checked!();
@@ -177,16 +211,43 @@ impl From<String> for Value {
     }
 }
 
+/// When a statement is sent of those of a group whose order is of no account otherwise: what strikes out rows comes before what puts others
+/// in their place, and what changes or forgets rows after what puts them there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Strike,
+    Put,
+    Change,
+    /// As they come.
+    Last,
+}
+
 /// A statement, and what it is given. `@` in it stands for the schema.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) sql: &'static str,
     pub(super) values: Vec<Value>,
+    pub(super) step: Step,
 }
 
 impl Call {
     pub(super) fn new<const N: usize>(sql: &'static str, values: [Value; N]) -> Self {
-        Self { sql, values: values.into() }
+        Self { sql, values: values.into(), step: Step::Last }
+    }
+
+    /// One that is given columns, and so may be for many rows; here for one.
+    pub(super) fn of_rows<const N: usize>(step: Step, sql: &'static str, row: [Value; N]) -> Self {
+        Self { sql, values: row.map(Value::into_column).into(), step }
+    }
+
+    /// Whether it may be for another's rows too.
+    pub(super) fn takes(&self, other: &Self) -> bool {
+        self.step != Step::Last && self.sql == other.sql
+    }
+
+    /// Is for another's rows too.
+    pub(super) fn add(&mut self, other: Self) {
+        self.values.iter_mut().zip(other.values).for_each(|(column, more)| column.append(more));
     }
 
     /// Whether it needs no preparing: what begins and ends transactions is too short for it.
