@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use harness::Server;
 use harness::nodes::{
-    OTHER_SECRET, TAKEOVER, drain, has_records, id, list, node, nodes, of, refused, resume, settings, status,
-    text, until_done, wait_until_ready,
+    OTHER_SECRET, SECRET, TAKEOVER, drain, has_records, id, list, node, nodes, of, refused, resume, settings,
+    status, text, until_done, wait_until_ready,
 };
 use harness::postgres::{Cut, Database, Wire};
 use harness::rtc::Caller;
@@ -250,6 +250,32 @@ async fn what_is_no_node_of_the_cluster_is_refused_and_told_why() {
     assert_eq!(status(&one)["nodes"].as_array().unwrap().len(), 1);
     let secret = one.cli(&["cluster", "secret"]);
     assert_eq!(text(&secret.stdout).trim().len(), 64);
+}
+
+/// The second is added everywhere, then shown, then alone; at each step nodes of two steps answer for each other.
+#[tokio::test]
+async fn the_secret_is_changed_while_nodes_run() {
+    let (url, _) = Database::shared().own_url();
+    let with = async |secrets: &str| node(&url, &[("ROOMFUL_CLUSTER__SECRET", secrets)]).await;
+    let (both, turned) = (format!("{SECRET},{OTHER_SECRET}"), format!("{OTHER_SECRET}\n{SECRET}\n"));
+    let mut running = with(SECRET).await;
+    running.create_room("r").await;
+
+    for secrets in [&both, &both, &turned, &turned, OTHER_SECRET, OTHER_SECRET] {
+        let next = with(secrets).await;
+        for node in [&running, &next] {
+            assert_eq!(
+                node.live("get_member_list", json!({"RoomId": "r", "Next": ""})).await["ErrorCode"],
+                0,
+                "{secrets}"
+            );
+        }
+        assert_eq!(running.terminate().await.0, Some(0));
+        running = next;
+    }
+
+    let said = refused(&[], &settings(&url, &[]));
+    assert!(said.contains("have another cluster.secret"), "{said}");
 }
 
 #[tokio::test]

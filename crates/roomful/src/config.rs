@@ -129,9 +129,10 @@ settings! {
             "The database of the cluster that this server is a node of, as store.url has it; also `serve --cluster`. \"\" is a \
              server alone.";
         secret: String = String::new(), secret(),
-            "What all nodes of the cluster share and nobody else knows: 32 bytes in hex. `roomful cluster secret` prints one.";
+            "What all nodes of the cluster share and nobody else knows: 32 bytes in hex. `roomful cluster secret` prints one. \
+             To change it: the next one behind it, then before it, then alone; nodes take any of theirs.";
         secret_file: Option<PathBuf> = None, file(),
-            "The file that has the secret.";
+            "The file that has the secret, or several, a line each.";
         listen: Option<SocketAddr> = None, address_or_none(),
             "Where to listen for the other nodes (UDP), on a network that is theirs. \"\" is the address of server.listen, two \
              ports on, or any port where that is taken.";

@@ -45,9 +45,11 @@ struct One {
 }
 
 async fn begin(target: &Target, identity: &Identity) -> Membership {
-    Membership::begin(target, identity, "1.2.3", &said(), running, |cluster| format!("check of {cluster}"))
-        .await
-        .unwrap()
+    Membership::begin(target, identity, "1.2.3", &said(), running, |cluster| {
+        vec![format!("check of {cluster}")]
+    })
+    .await
+    .unwrap()
 }
 
 impl One {
@@ -203,7 +205,8 @@ fn one_with_another_secret_is_refused_while_there_are_others() {
         let folder = TempDir::new().unwrap();
         let identity = Identity::of(folder.path()).unwrap();
         let said = said();
-        let other = || Membership::begin(&target, &identity, "1.2.3", &said, running, |_| "other".into());
+        let other =
+            || Membership::begin(&target, &identity, "1.2.3", &said, running, |_| vec!["other".into()]);
 
         let lives = async {
             loop {

@@ -1,4 +1,4 @@
-//! Who may talk over the mesh: whoever has the cluster's secret. Of that and the cluster's id every node makes the same authority;
+//! Who may talk over the mesh: whoever has the cluster's secret, or the one that is to take its place. Of that and the cluster's id every node makes the same authority;
 //! each makes a key at every start, and has the authority say which node and which run of it the key is of. Both sides of a
 //! connection check the other's: by the authority and by name, never by dates, since clocks may be wrong.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ED25519};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ED25519};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -20,6 +20,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
 };
 use sha2::Sha256;
+
+use super::settings::Secrets;
 
 /// What is spoken.
 const PROTOCOL: &[u8] = b"roomful/1";
@@ -54,16 +56,18 @@ pub(super) struct Papers {
 }
 
 impl Papers {
-    pub(super) fn make(secret: &[u8], cluster: &str, name: &str) -> anyhow::Result<Self> {
-        let authority = authority_key(secret, cluster)?;
+    pub(super) fn make(secrets: &Secrets, cluster: &str, name: &str) -> anyhow::Result<Self> {
         let params = authority_params(cluster);
-        let root = params.self_signed(&authority)?;
-        let issuer = Issuer::new(params, authority);
+        let roots = secrets
+            .all()
+            .map(|secret| Ok(params.self_signed(&authority_key(secret, cluster)?)?))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let issuer = Issuer::new(params, authority_key(&secrets.own, cluster)?);
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let certificate = CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
         let chain = vec![certificate.der().clone()];
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let check = Arc::new(Check::new(root.der(), &provider)?);
+        let check = Arc::new(Check::new(&roots, &provider)?);
         let secret_key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -100,17 +104,22 @@ fn authority_params(cluster: &str) -> CertificateParams {
 /// Checks the other side.
 #[derive(Debug)]
 struct Check {
-    root: TrustAnchor<'static>,
+    /// An authority for each secret.
+    roots: Vec<TrustAnchor<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
     /// What a server names to its clients: nothing.
     hints: Vec<DistinguishedName>,
 }
 
 impl Check {
-    fn new(root: &CertificateDer<'_>, provider: &CryptoProvider) -> anyhow::Result<Self> {
-        let root = webpki::anchor_from_trusted_cert(root).context("the mesh's authority cannot be read")?;
+    fn new(roots: &[Certificate], provider: &CryptoProvider) -> anyhow::Result<Self> {
+        let anchor = |root: &Certificate| {
+            let anchor = webpki::anchor_from_trusted_cert(root.der());
+            Ok(anchor.context("the mesh's authority cannot be read")?.to_owned())
+        };
+        let roots = roots.iter().map(anchor).collect::<anyhow::Result<_>>()?;
         let algorithms = provider.signature_verification_algorithms;
-        Ok(Self { root: root.to_owned(), algorithms, hints: Vec::new() })
+        Ok(Self { roots, algorithms, hints: Vec::new() })
     }
 
     /// By the authority alone.
@@ -124,15 +133,7 @@ impl Check {
         let certificate = webpki::EndEntityCert::try_from(certificate).map_err(refused)?;
         let time = UnixTime::since_unix_epoch(ANY_TIME);
         certificate
-            .verify_for_usage(
-                self.algorithms.all,
-                std::slice::from_ref(&self.root),
-                &[],
-                time,
-                usage,
-                None,
-                None,
-            )
+            .verify_for_usage(self.algorithms.all, &self.roots, &[], time, usage, None, None)
             .map(drop)
             .map_err(refused)
     }

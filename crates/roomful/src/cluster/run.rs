@@ -124,7 +124,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
     let place = begun.config.store.place_to_serve(&folder)?;
     place.remember()?;
     let (generation, id) = (membership.generation(), membership.id().to_owned());
-    let papers = Papers::make(&settings.secret, membership.cluster(), &name(generation, &id))?;
+    let papers = Papers::make(&settings.secrets, membership.cluster(), &name(generation, &id))?;
     let mesh = Mesh::start(socket, papers)?;
     tracing::info!(
         %address, mesh = %advertise, node = id, generation, cluster = membership.cluster(), clock_ms = membership.is_ahead(),
@@ -283,11 +283,14 @@ fn reason(why: Why) -> &'static str {
 /// Becomes one of the cluster's nodes; waits for a database that is away.
 async fn begin(settings: &Settings, folder: &Path, said: &Said) -> anyhow::Result<Membership> {
     let identity = Identity::of(folder)?;
-    let check = |cluster: &str| wire::hex(&derive(&settings.secret, &format!("roomful check v1 {cluster}")));
+    let checks = |cluster: &str| {
+        let check = |secret: &[u8]| wire::hex(&derive(secret, &format!("roomful check v1 {cluster}")));
+        settings.secrets.all().map(check).collect()
+    };
     let mut is_said = false;
     loop {
         let version = env!("CARGO_PKG_VERSION");
-        match Membership::begin(&settings.target, &identity, version, said, running, check).await {
+        match Membership::begin(&settings.target, &identity, version, said, running, &checks).await {
             Err(store::Error::Away(error)) => {
                 if !std::mem::replace(&mut is_said, true) {
                     tracing::warn!(

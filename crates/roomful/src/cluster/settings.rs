@@ -18,10 +18,32 @@ pub(crate) fn fresh_secret() -> anyhow::Result<String> {
     Ok(wire::hex(&random))
 }
 
+/// What nodes of a cluster share: at least one, so that another can take its place while nodes run.
+pub(super) struct Secrets {
+    /// By which this node shows that it has it.
+    pub(super) own: Vec<u8>,
+    /// By which others may, too.
+    pub(super) taken: Vec<Vec<u8>>,
+}
+
+impl Secrets {
+    /// All that others may show, the own one first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.own).chain(&self.taken).map(Vec::as_slice)
+    }
+
+    /// Of a text that has them one after the other, apart by blanks, lines or commas.
+    fn read(text: &str) -> Option<Self> {
+        let parts = text.split(|at: char| at.is_whitespace() || at == ',').filter(|part| !part.is_empty());
+        let mut all = parts.map(bytes).collect::<Option<Vec<_>>>()?.into_iter();
+        Some(Self { own: all.next()?, taken: all.collect() })
+    }
+}
+
 /// What a node of a cluster needs to know.
 pub(super) struct Settings {
     pub(super) target: Target,
-    pub(super) secret: Vec<u8>,
+    pub(super) secrets: Secrets,
     /// Where its mesh listens.
     pub(super) listen: SocketAddr,
     /// Whether somebody said so.
@@ -55,7 +77,7 @@ impl Settings {
         let clients = if cluster.client_url.is_empty() { of_listen } else { cluster.client_url.clone() };
         Ok(Self {
             target: *target,
-            secret: secret(config)?,
+            secrets: secrets(config)?,
             listen: mesh,
             is_listen_said: cluster.listen.is_some(),
             advertise: cluster.advertise,
@@ -65,7 +87,7 @@ impl Settings {
     }
 }
 
-fn secret(config: &Config) -> anyhow::Result<Vec<u8>> {
+fn secrets(config: &Config) -> anyhow::Result<Secrets> {
     let cluster = &config.cluster;
     let text = match (&cluster.secret_file, cluster.secret.is_empty()) {
         (Some(_), false) => bail!("cluster.secret and cluster.secret_file are both set; unset one of them"),
@@ -77,9 +99,10 @@ fn secret(config: &Config) -> anyhow::Result<Vec<u8>> {
              ROOMFUL_CLUSTER__SECRET or cluster.secret_file"
         ),
     };
-    bytes(text.trim()).with_context(|| {
+    Secrets::read(&text).with_context(|| {
         format!(
-            "the cluster's secret has to be {SECRET} bytes in hex, as `roomful cluster secret` prints them"
+            "the cluster's secret has to be {SECRET} bytes in hex, as `roomful cluster secret` prints them; the one to come or \
+             the one before may follow it, after a comma or in a line of its own"
         )
     })
 }
@@ -104,6 +127,20 @@ mod tests {
         assert_eq!(bytes(&fresh).map(|bytes| wire::hex(&bytes)), Some(fresh));
         for text in ["", "hunter2", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"ä".repeat(32)] {
             assert_eq!(bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_secret_is_shown_and_those_behind_it_are_taken() {
+        let (one, other) = ("0a".repeat(32), "0b".repeat(32));
+        for text in [format!("{one},{other}"), format!(" {one}\n{other}\n"), format!("{one}, {other},")] {
+            let secrets = Secrets::read(&text).unwrap();
+
+            assert_eq!(secrets.own, [0x0a; 32]);
+            assert_eq!(secrets.all().collect::<Vec<_>>(), [[0x0a; 32], [0x0b; 32]]);
+        }
+        for text in ["", ",", &format!("{one},{}", &other[1..]), &format!("{one}{other}")] {
+            assert!(Secrets::read(text).is_none(), "{text}");
         }
     }
 }

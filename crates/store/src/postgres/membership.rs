@@ -108,8 +108,8 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Makes the tables where there are none, refuses what cannot be a cluster's, and begins a generation. `check` is made of
-    /// the cluster's id: nodes with another secret make another of it.
+    /// Makes the tables where there are none, refuses what cannot be a cluster's, and begins a generation. `checks` are made of
+    /// the cluster's id, one with each secret that this node has: it is refused where none is one of those of the node before it.
     ///
     /// # Errors
     /// [`Error::Unusable`] says what somebody has to do about it.
@@ -119,7 +119,7 @@ impl Membership {
         version: &'static str,
         said: &Said,
         running: fn() -> Duration,
-        check: impl Fn(&str) -> String,
+        checks: impl Fn(&str) -> Vec<String>,
     ) -> Result<Self, Error> {
         let mut link = Link::connect(target).await?;
         refuse_pooler(&link, target).await?;
@@ -137,19 +137,22 @@ impl Membership {
         let id = fresh_id()?;
         put_once(&mut link, "cluster", id).await.map_err(rights)?;
         let cluster = about(&mut link, "cluster").await.map_err(rights)?.unwrap_or_default();
-        let check = check(&cluster);
-        put_once(&mut link, "secret", check.clone()).await.map_err(rights)?;
+        let checks = checks(&cluster);
+        let own = checks.join(" ");
+        put_once(&mut link, "secret", own.clone()).await.map_err(rights)?;
         link.call(&Call::new("COMMIT", [])).await.map_err(rights)?;
-        if about(&mut link, "secret").await.map_err(rights)?.as_ref() != Some(&check) {
-            if has_others(&mut link, identity).await.map_err(rights)? {
+        let former = about(&mut link, "secret").await.map_err(rights)?.unwrap_or_default();
+        if former != own {
+            let is_theirs = former.split(' ').any(|check| checks.iter().any(|own| own == check));
+            if !is_theirs && has_others(&mut link, identity).await.map_err(rights)? {
                 return Err(Error::Unusable(format!(
                     "the nodes of the cluster at {target} have another cluster.secret: give this one theirs"
                 )));
             }
-            let put = Call::new("UPDATE @.about SET value = $1 WHERE key = 'secret'", [check.into()]);
+            let put = Call::new("UPDATE @.about SET value = $1 WHERE key = 'secret'", [own.into()]);
             link.call(&put).await.map_err(rights)?;
         }
-        former(&mut link, identity, target).await?;
+        end_former(&mut link, identity, target).await?;
         let mut membership = Self {
             target: target.clone(),
             generation: 0,
@@ -450,7 +453,7 @@ async fn has_others(link: &mut Link, identity: &Identity) -> Result<bool, Troubl
 }
 
 /// Ends what another run of this node has left, and refuses to begin beside one that lives.
-async fn former(link: &mut Link, identity: &Identity, target: &Target) -> Result<(), Error> {
+async fn end_former(link: &mut Link, identity: &Identity, target: &Target) -> Result<(), Error> {
     let (id, boot, _) = identity.parts();
     let mut watched: Option<Watch> = None;
     loop {
