@@ -310,20 +310,20 @@ impl End {
         Some(())
     }
 
-    fn take_stream(&mut self, ssrc: u32, name: &Name, state: &State, now: Instant) -> Option<()> {
+    fn take_stream(&mut self, ssrc: u32, name: &Name, state: &State, now: Instant) {
         let micros = self.shared.micros(now);
         if let Some(known) = self.incoming.get(&ssrc) {
             // Its member may publish it here by now.
             if known.source.generation() == known.generation {
                 known.source.set_state(state, micros);
             }
-            return Some(());
+            return;
         }
-        let key = name.key()?;
+        let Some(key) = name.key() else { return };
         let source = self.shared.sources.get(&key);
         if !self.watched.contains_key(&source.id) {
             // It was said before the other node heard that nobody watches.
-            return Some(());
+            return;
         }
         if let Some(former) = self.coming.insert(source.id, ssrc) {
             self.incoming.remove(&former);
@@ -332,7 +332,6 @@ impl End {
         source.set_state(state, micros);
         let incoming = Incoming { source, generation, lanes: Default::default(), sought: Default::default() };
         self.incoming.insert(ssrc, incoming);
-        Some(())
     }
 
     fn take_end(&mut self, ssrc: u32) {
@@ -356,7 +355,8 @@ impl End {
                 self.other = Some(Other { route: Route::udp(at), trunk, open });
             }
             Word::Watch { source, on } => {
-                let source = self.shared.sources.get(&source.key()?);
+                let Some(key) = source.key() else { return Some(()) };
+                let source = self.shared.sources.get(&key);
                 source.watch(self.index, on);
                 match on {
                     true => {
@@ -370,7 +370,7 @@ impl End {
                     }
                 }
             }
-            Word::Stream { ssrc, source, state } => self.take_stream(ssrc, &source, &state, now)?,
+            Word::Stream { ssrc, source, state } => self.take_stream(ssrc, &source, &state, now),
             Word::End { ssrc } => self.take_end(ssrc),
             Word::Seek { ssrc, layer, ago } => {
                 if let Some(source) = self.sent(ssrc) {

@@ -341,8 +341,16 @@ fn what_nobody_sealed_is_not_taken() {
     for word in ["{}", "[1]", r#"{"word":"hello","at":"127.0.0.1:1","trunk":1,"key":[1,2]}"#] {
         assert_eq!(world.other.end.hear(word, world.now, &mut Outbox::default()), None);
     }
-    let unknown = r#"{"word":"sing","song":"a"}"#;
-    assert_eq!(world.other.end.hear(unknown, world.now, &mut Outbox::default()), Some(()));
+    let source = r#""source":{"room":1,"user":"ann","kind":9}"#;
+    let state = serde_json::to_string(&State::default()).unwrap();
+    for of_a_later_version in [
+        r#"{"word":"sing","song":"a"}"#,
+        &format!(r#"{{"word":"watch",{source},"on":true,"why":"?"}}"#),
+        &format!(r#"{{"word":"stream","ssrc":512,{source},"state":{state}}}"#),
+    ] {
+        let heard = world.other.end.hear(of_a_later_version, world.now, &mut Outbox::default());
+        assert_eq!(heard, Some(()), "{of_a_later_version}");
+    }
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Name {
         Self { room: key.room.0, user: key.user.to_string(), kind }
     }
 
+    /// `None` of a kind that this version does not know: nobody here has one.
     pub(super) fn key(&self) -> Option<SourceKey> {
         let kind = *StreamKind::ALL.get(usize::from(self.kind))?;
         Some(SourceKey { room: RoomKey(self.room), user: Arc::from(self.user.as_str()), kind })
