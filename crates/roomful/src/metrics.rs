@@ -3,8 +3,8 @@
 //! call.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -44,8 +44,47 @@ fn place() -> usize {
     MINE.with(|mine| *mine)
 }
 
+/// What was counted of one that may end and be followed by another while the process goes on, as a node's forwarding unit is: the other
+/// begins at 0, and what is shown goes on from where it was.
+struct Counted<T> {
+    of: Weak<T>,
+    last: Vec<u64>,
+}
+
+impl<T> Default for Counted<T> {
+    fn default() -> Self {
+        Self { of: Weak::new(), last: Vec::new() }
+    }
+}
+
+impl<T> Counted<T> {
+    /// Adds what is new. The counters of one are always the same, in the same order.
+    fn add(&mut self, of: &Arc<T>, counters: impl IntoIterator<Item = (Counter, u64)>) {
+        if !std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(of)) {
+            *self = Self { of: Arc::downgrade(of), last: Vec::new() };
+        }
+        for (at, (counter, count)) in counters.into_iter().enumerate() {
+            let last = match self.last.get_mut(at) {
+                Some(last) => std::mem::replace(last, count),
+                None => {
+                    self.last.push(count);
+                    0
+                }
+            };
+            counter.increment(count.saturating_sub(last));
+        }
+    }
+
+    /// Whether there was one.
+    fn was_there(&self) -> bool {
+        !self.last.is_empty()
+    }
+}
+
 pub(crate) struct Metrics {
     noted: [Noted; PLACES],
+    of_servers: Mutex<Counted<Server>>,
+    of_units: Mutex<Counted<Media>>,
     prometheus: PrometheusHandle,
     /// The service and the name of each command of the table.
     names: Vec<(&'static str, &'static str)>,
@@ -66,7 +105,8 @@ impl Metrics {
                 (succeeded, latency)
             })
             .collect();
-        Ok(Self { noted: Default::default(), prometheus, names, commands })
+        let (noted, of_servers, of_units) = Default::default();
+        Ok(Self { noted, of_servers, of_units, prometheus, names, commands })
     }
 
     /// A request was answered with `code`; `command` is its index in the table, if it named one.
@@ -107,8 +147,8 @@ impl Metrics {
         self.noted.iter().for_each(|Noted(noted)| self.count(&mut noted.lock()));
         gauge!("roomful_connections").set(places.taken() as f64);
         counter!("roomful_log_lost_total").absolute(logging::lost());
-        shown.server.iter().for_each(|server| note_server(server));
-        shown.media.iter().for_each(|media| note_media(media));
+        note_server(shown.server.as_ref(), &mut self.of_servers.lock());
+        note_media(shown.media.as_ref(), &mut self.of_units.lock());
         self.prometheus.render()
     }
 
@@ -141,35 +181,60 @@ impl Shown {
     }
 }
 
-fn note_server(server: &Server) {
+/// Of the records' server, where it is here.
+fn note_server(server: Option<&Arc<Server>>, counted: &mut Counted<Server>) {
+    let Some(server) = server else {
+        if counted.was_there() {
+            let gone =
+                ["roomful_rooms", "roomful_members", "roomful_sessions", "roomful_history_waiting_bytes"];
+            gone.into_iter().for_each(|name| gauge!(name).set(0.0));
+        }
+        return;
+    };
     let (rooms, members) = server.totals();
     gauge!("roomful_rooms").set(rooms as f64);
     gauge!("roomful_members").set(members as f64);
     gauge!("roomful_sessions").set(server.sessions.len() as f64);
     gauge!("roomful_body_budget_bytes").set(server.bodies.left() as f64);
     let history = server.chronicle.numbers();
-    counter!("roomful_history_rows_total").absolute(history.written);
-    counter!("roomful_history_refused_total").absolute(history.refused);
-    counter!("roomful_history_failures_total").absolute(history.failures);
     gauge!("roomful_history_waiting_bytes").set(history.waiting_bytes as f64);
+    let counters = [
+        (counter!("roomful_history_rows_total"), history.written),
+        (counter!("roomful_history_refused_total"), history.refused),
+        (counter!("roomful_history_failures_total"), history.failures),
+    ];
+    counted.add(server, counters);
 }
 
-fn note_media(media: &Media) {
+/// Of the forwarding unit, where one is here.
+fn note_media(media: Option<&Arc<Media>>, counted: &mut Counted<Media>) {
+    let Some(media) = media else {
+        if counted.was_there() {
+            let gone = ["roomful_media_connections", "roomful_turn_allocations"];
+            gone.into_iter().for_each(|name| gauge!(name).set(0.0));
+        }
+        return;
+    };
     gauge!("roomful_media_connections").set(media.connections() as f64);
-    for (what, count) in media.counters().all() {
-        counter!("roomful_media_total", "what" => what).absolute(count);
-    }
+    let all = media.counters().all();
+    let mut counters: Vec<(Counter, u64)> = all
+        .into_iter()
+        .map(|(what, count)| (counter!("roomful_media_total", "what" => what), count))
+        .collect();
     if let Some(relay) = media.turn_counters() {
         gauge!("roomful_turn_allocations").set(relay.allocations() as f64);
-        counter!("roomful_turn_allocations_total").absolute(relay.made());
         let (from_clients, to_clients) = relay.bytes();
-        counter!("roomful_turn_bytes_total", "direction" => "from_clients").absolute(from_clients);
-        counter!("roomful_turn_bytes_total", "direction" => "to_clients").absolute(to_clients);
-        counter!("roomful_turn_dropped_total").absolute(relay.dropped());
-        for (code, count) in relay.refusals() {
-            counter!("roomful_turn_refusals_total", "code" => code.to_string()).absolute(count);
-        }
+        counters.extend([
+            (counter!("roomful_turn_allocations_total"), relay.made()),
+            (counter!("roomful_turn_bytes_total", "direction" => "from_clients"), from_clients),
+            (counter!("roomful_turn_bytes_total", "direction" => "to_clients"), to_clients),
+            (counter!("roomful_turn_dropped_total"), relay.dropped()),
+        ]);
+        counters.extend(relay.refusals().map(|(code, count)| {
+            (counter!("roomful_turn_refusals_total", "code" => code.to_string()), count)
+        }));
     }
+    counted.add(media, counters);
 }
 
 /// A commit of the store.
@@ -197,4 +262,26 @@ pub(crate) fn record_gateway(command: &'static str, code: u32) {
             .with_borrow_mut(|known| known.entry(command).or_insert_with(succeeded).increment(1));
     }
     counter!("roomful_gateway_requests_total", "command" => command, "code" => code.to_string()).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    #[test]
+    fn what_begins_anew_is_counted_on() {
+        let shown = Arc::new(AtomicU64::new(0));
+        let mut counted = Counted::default();
+        let mut now = Vec::new();
+        let (former, next) = (Arc::new(1), Arc::new(1));
+
+        for (of, count) in [(&former, 3), (&former, 5), (&next, 2), (&next, 2), (&next, 9)] {
+            counted.add(of, [(Counter::from_arc(shown.clone()), count)]);
+            now.push(shown.load(Ordering::Relaxed));
+        }
+
+        assert_eq!(now, [3, 5, 7, 7, 14]);
+    }
 }
