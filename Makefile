@@ -66,7 +66,7 @@ bench-media: ## The figures of the forwarding unit, beside a bare sender and, wh
 
 bench-cluster: postgresql ## The figures of several nodes, beside one
 	$(CARGO) build --release --workspace
-	./target/release/bench cluster cluster-takeover cluster-message
+	./target/release/bench cluster cluster-takeover cluster-message cluster-media
 
 lab: deps sdk ## What browsers see on the networks people have (SCENARIO=name,... SECONDS=20), beside Janus; as root
 	@command -v janus >/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends janus' \

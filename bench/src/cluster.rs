@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use crate::calls::{CONNECTIONS, Load, ROUNDS, call, load_by, read_response};
 use crate::figure::{Figure, Pairs, Target, median};
+use crate::media::relayed;
 use crate::process::Roomful;
 use crate::{http, logins, member, mixed};
 
@@ -140,6 +141,15 @@ async fn durable() -> anyhow::Result<[Figure; 2]> {
         ),
         Figure::alone("durable commands on PostgreSQL: p99", "ms", median(slowest), Target::AtMost(25.0)),
     ])
+}
+
+/// What is published at one node and watched at another.
+pub(crate) async fn media() -> anyhow::Result<Vec<Figure>> {
+    let url = Database::shared().own_url().0;
+    let nodes = relayed::Nodes { owner: node(&url)?, publishers: node(&url)?, other: node(&url)? };
+    // Until the one with the records has the use of the others' media.
+    sleep(Duration::from_secs(2)).await;
+    Ok(relayed::run(&nodes).await?.into())
 }
 
 /// A node with 10,000 rooms is killed, to which 10,000 sessions are connected by another.

@@ -25,7 +25,7 @@ mod sockets;
 
 /// What can be measured; what is measured when nothing is named, and what on top of that.
 const USUAL: [&str; 7] = ["core", "http", "mixed", "logins", "sockets", "history", "quality"];
-const ON_TOP: [&str; 4] = ["media", "cluster", "cluster-takeover", "cluster-message"];
+const ON_TOP: [&str; 5] = ["media", "cluster", "cluster-takeover", "cluster-message", "cluster-media"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -66,6 +66,7 @@ async fn all(parts: &[&str]) -> anyhow::Result<()> {
             "cluster" => cluster::calls().await?,
             "cluster-takeover" => cluster::takeover().await?,
             "cluster-message" => cluster::message().await?,
+            "cluster-media" => cluster::media().await?,
             _ => media::run().await?,
         };
         // At once, so that what was measured is kept whatever becomes of the rest.

@@ -6,6 +6,7 @@
 pub(crate) mod bare;
 mod janus;
 mod joins;
+pub(crate) mod relayed;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
