@@ -231,6 +231,12 @@ async fn every_reason_of_coming_and_going_is_told() {
     wait_until_told(&receiver, 104, "ian", 5).await;
 }
 
+/// The rooms that are connected, each with its owner.
+fn owners_told(event: &Value) -> Value {
+    let rooms = event["RoomList"].as_array().unwrap();
+    rooms.iter().map(|room| json!([room["RoomId"], room["Owner_Account"]])).collect()
+}
+
 #[tokio::test]
 async fn owners_of_rooms_that_co_host_come_into_each_other_s_and_go() {
     let receiver = Receiver::start().await;
@@ -280,17 +286,26 @@ async fn owners_of_rooms_that_co_host_come_into_each_other_s_and_go() {
     b.ok("request_connection", json!({"RoomId": "b", "ToRoomId": "c"})).await;
     c.ok("accept_connection", json!({"RoomId": "c", "FromRoomId": "b"})).await;
     wait(103, &["a own-b", "a own-c", "b own-a", "b own-c", "c own-a"]).await;
+    // A room changes hands.
+    server.import(&["heir"]).await;
+    server
+        .ok("live_engine_http_srv/change_room_owner", json!({"RoomId": "c", "NewOwner_Account": "heir"}))
+        .await;
+    wait(104, &["a own-c", "b own-c"]).await;
+    wait(103, &["a heir", "a own-b", "a own-c", "b heir", "b own-a", "b own-c", "c own-a"]).await;
+    let of_now = json!([["a", "own-a"], ["b", "own-b"], ["c", "heir"]]);
+    while owners_told(&a.event("connection_changed").await) != of_now {}
     // After a restart nothing is told twice.
     let server = server.restart_in_place().await;
     let (mut a, _b) = (server.enter("own-a", "a").await, server.enter("own-b", "b").await);
     a.ok("leave_connection", json!({"RoomId": "a"})).await;
-    wait(104, &["a own-b", "a own-c", "b own-a", "c own-a"]).await;
+    wait(104, &["a heir", "a own-b", "a own-c", "b own-a", "b own-c", "c own-a"]).await;
     let info = wait_until_told(&receiver, 104, "own-a", 4).await;
     assert_eq!(info["Role"], 20);
     // Of a room that is over nobody goes; from the others its owner does.
     server.ok("destroy_room", json!({"RoomId": "c"})).await;
-    wait(104, &["a own-b", "a own-c", "b own-a", "b own-c", "c own-a"]).await;
-    assert_eq!(told(103).len(), 5);
+    wait(104, &["a heir", "a own-b", "a own-c", "b heir", "b own-a", "b own-c", "c own-a"]).await;
+    assert_eq!(told(103).len(), 7);
 }
 
 #[tokio::test]

@@ -47,6 +47,8 @@ pub enum Input<T> {
     },
     /// A room is over. To hear it again is nothing new.
     Over(Incarnation),
+    /// A room has another owner.
+    ChangedHands(Incarnation),
     /// The disk has answered to [`Effect::Store`].
     Stored {
         /// Which.
@@ -221,6 +223,10 @@ impl<T> Between<T> {
                 }
             }
             Input::Over(room) => self.insist(Want::Over(room)),
+            Input::ChangedHands(room) => {
+                let connected = self.standing.connected(&room);
+                self.tell_connected(connected);
+            }
             Input::Stored { id, result } => self.stored(id, result),
             Input::Time => self.pass(),
         }
@@ -359,16 +365,21 @@ impl<T> Between<T> {
                 self.standing.connections.get(connection.id).into_iter().flat_map(|before| &before.rooms);
             let concerned: BTreeSet<Incarnation> = before.chain(&connection.rooms).cloned().collect();
             self.standing.connections.put(connection);
-            for room in concerned {
-                let what = Told::Connected(self.standing.connected(&room));
-                self.effects.push_back(Effect::Tell { rooms: vec![room], what });
-            }
+            self.tell_connected(concerned);
         }
         for (room, what) in requests {
             self.effects.push_back(Effect::Tell { rooms: vec![room], what });
         }
         if !names.is_empty() {
             self.effects.push_back(Effect::Confirm(names));
+        }
+    }
+
+    /// Tells rooms with whom each is connected.
+    fn tell_connected(&mut self, rooms: impl IntoIterator<Item = Incarnation>) {
+        for room in rooms {
+            let what = Told::Connected(self.standing.connected(&room));
+            self.effects.push_back(Effect::Tell { rooms: vec![room], what });
         }
     }
 

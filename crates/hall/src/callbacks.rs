@@ -31,7 +31,7 @@ pub(crate) struct Callbacks {
     is_everyone: bool,
     /// Who else was.
     anchors: HashSet<UserId, foldhash::fast::RandomState>,
-    /// The rooms that this one is connected with, and who owned each when that began.
+    /// The rooms that this one is connected with, and who owns each.
     connected: Vec<(Incarnation, UserId)>,
     /// Such owners who were told to come in by that.
     co_hosts: HashSet<UserId, foldhash::fast::RandomState>,
@@ -127,12 +127,9 @@ impl Callbacks {
         self.connected = others;
     }
 
-    /// The room is connected with these others from now on, each with its owner.
+    /// The room is connected with these others from now on, each with its owner, who may be another than before.
     pub(crate) fn connect(&mut self, others: Vec<(Incarnation, UserId)>) -> Vec<RtcEvent> {
-        let former = std::mem::take(&mut self.connected);
-        let owner_told = |room: &Incarnation| former.iter().find(|(known, _)| known == room);
-        let others = others.into_iter().map(|other| owner_told(&other.0).cloned().unwrap_or(other));
-        self.connected = others.collect();
+        let former = std::mem::replace(&mut self.connected, others);
         let is_one = |user: &UserId| self.connected.iter().any(|(_, owner)| owner == user);
         let mut gone: Vec<UserId> = self.co_hosts.iter().filter(|user| !is_one(user)).cloned().collect();
         gone.sort_unstable();
@@ -143,8 +140,8 @@ impl Callbacks {
                 told.push(RtcEvent::CoHosts { user, is_in: false });
             }
         }
-        for (room, user) in &self.connected {
-            let is_new = !former.iter().any(|(known, _)| known == room);
+        for other @ (_, user) in &self.connected {
+            let is_new = !former.contains(other);
             if is_new && !self.inside.contains_key(user) && self.co_hosts.insert(user.clone()) {
                 told.push(RtcEvent::CoHosts { user: user.clone(), is_in: true });
             }
@@ -387,9 +384,15 @@ mod tests {
         told.enter(&room, &user("in"), &from("192.0.2.1"), at(0)).unwrap();
 
         assert_eq!(connect(&mut told, &[("a", "ann"), ("i", "in")]), [co_hosts("ann", true)]);
-        // Another owner of the same room is whoever was told of; another room of the same owner nobody new.
-        assert!(connect(&mut told, &[("a", "ben"), ("i", "in"), ("a2", "ann")]).is_empty());
-        assert!(connect(&mut told, &[("a2", "ann"), ("i", "in")]).is_empty());
+        // Another room of the same owner is nobody new.
+        assert!(connect(&mut told, &[("a", "ann"), ("i", "in"), ("a2", "ann")]).is_empty());
+        // Another owner comes, and the former goes unless another room is its.
+        let changed = connect(&mut told, &[("a", "ben"), ("i", "in"), ("a2", "ann")]);
+        assert_eq!(changed, [co_hosts("ben", true)]);
+        let changed = connect(&mut told, &[("a", "cat"), ("i", "in"), ("a2", "ann")]);
+        assert_eq!(changed, [co_hosts("ben", false), co_hosts("cat", true)]);
+        assert!(connect(&mut told, &[("a", "cat"), ("i", "in"), ("a2", "ann")]).is_empty());
+        assert_eq!(connect(&mut told, &[("a2", "ann"), ("i", "in")]), [co_hosts("cat", false)]);
         assert!(connect(&mut told, &[("a2", "ann")]).is_empty(), "who is in stays");
         assert_eq!(connect(&mut told, &[]), [co_hosts("ann", false)]);
         assert!(connect(&mut told, &[]).is_empty());

@@ -280,4 +280,8 @@ impl Beyond for Between {
         self.rooms.remove(room);
         self.app.free_name(room.incarnation());
     }
+
+    fn changed_hands(self: Arc<Self>, room: &Arc<OpenRoom>) {
+        self.drive(Input::ChangedHands(room.incarnation()));
+    }
 }

@@ -73,6 +73,9 @@ pub(crate) trait Beyond: Send + Sync {
 
     /// The room is over. Whoever is answered that it is, is answered after this.
     fn over(self: Arc<Self>, room: &Arc<OpenRoom>);
+
+    /// The room has another owner.
+    fn changed_hands(self: Arc<Self>, room: &Arc<OpenRoom>);
 }
 
 /// A command is answered as only another may be, which cannot happen.
@@ -129,6 +132,7 @@ enum Out {
 enum Then {
     Ask(PlanId, String, hall::Question),
     Over,
+    ChangedHands,
 }
 
 type Links = HashMap<SessionId, Arc<Session>, foldhash::fast::RandomState>;
@@ -375,6 +379,9 @@ impl OpenRoom {
                 if let Some(room) = hall.room().filter(|_| concerns_others) {
                     self.app.booked.note(&self.incarnation(), room.info());
                 }
+                if matches!(what, Told::Event(Event::OwnerChanged { .. })) {
+                    self.send_out(Out::Then(Then::ChangedHands));
+                }
                 if let Some(frame) = self.frame(hall, &what) {
                     self.send_out(Out::Tell(to, frame));
                 }
@@ -527,6 +534,7 @@ impl OpenRoom {
         let Some(beyond) = self.beyond.upgrade() else { return };
         match then {
             Then::Over => beyond.over(self),
+            Then::ChangedHands => beyond.changed_hands(self),
             Then::Ask(id, operator, hall::Question::Beyond { owner, wish }) => {
                 beyond.ask(self, Question { id, operator, owner, wish });
             }
