@@ -4,6 +4,7 @@
 //! then.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -83,6 +84,8 @@ pub struct Noticed {
 /// Somebody's time in a call, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presence {
+    /// Its place: others are told apart by it who are forgotten.
+    pub who: i64,
     /// The user's name; empty of one who is forgotten.
     pub user: String,
     /// When it came in.
@@ -190,7 +193,7 @@ impl Reader {
     }
 
     /// Who was in a call in a window, of these users or of all, in the order of their coming; how many stays there are,
-    /// and a page.
+    /// and a page. Who is forgotten is none of the users.
     ///
     /// # Errors
     /// What cannot be read.
@@ -217,7 +220,7 @@ impl Reader {
                 if users.is_empty() {
                     return take("call = ?1 AND stay <= ?2", &[call.call.into(), to.into()]);
                 }
-                for user in users {
+                for user in users.iter().filter(|user| !user.is_empty()) {
                     let of_user = "call = ?1 AND stay <= ?2 AND who IN
                         (SELECT who FROM @people WHERE app = ?3 AND \"user\" = ?4 AND call = ?1)";
                     take(of_user, &[call.call.into(), to.into(), call.app.into(), user.into()])?;
@@ -247,13 +250,13 @@ impl Reader {
         for day in self.days(window)? {
             self.look(day, Kind::Calls, |_, tables| {
                 let wanted = format!(
-                    "SELECT stay, \"left\", coalesce(\"user\", '') FROM @stays LEFT JOIN @people USING (call, who)
+                    "SELECT stay, \"left\", coalesce(\"user\", ''), who FROM @stays LEFT JOIN @people USING (call, who)
                     WHERE call = ?1 AND stay <= ?2 AND coalesce(\"left\", {OPEN}) >= ?3 LIMIT {}",
                     most.saturating_add(1)
                 );
                 tables.each(&wanted, &[call.call.into(), to.into(), from.into()], |row| {
                     let (from, to) = (row.int(0)?, row.int_or_none(1)?);
-                    found.insert(from, Presence { user: row.text(2)?.into(), from, to });
+                    found.insert(from, Presence { who: row.int(3)?, user: row.text(2)?.into(), from, to });
                     Ok(())
                 })
             })?;
@@ -583,16 +586,18 @@ impl Reader {
 
 /// When who was in which call on a day, up to now.
 fn times_of(tables: &Tables<'_>, day: Day, app: u32, now: i64) -> Result<Vec<crowd::Time>, Error> {
-    let wanted =
-        "SELECT call, \"user\", stay, \"left\" FROM @stays JOIN @people USING (call, who) WHERE app = ?1";
+    let wanted = "SELECT call, \"user\", stay, \"left\", who FROM @stays JOIN @people USING (call, who) WHERE app = ?1";
     let hasher = foldhash::fast::FixedState::default();
     tables.all(wanted, &[app.into()], |row| {
         let (stay, left) = (row.int(2)?, row.int_or_none(3)?);
         // Open on a day that is over: it went on.
         let end = left.map_or(day.next().begins().min(now), |left| left.div_euclid(1000));
+        let (name, who) = (row.text(1)?, row.int(4)?);
+        // Who is forgotten is told from others by the place.
+        let user = if name.is_empty() { hasher.hash_one(who) } else { hasher.hash_one(name.as_bytes()) };
         Ok(crowd::Time {
             call: row.int(0)?,
-            user: std::hash::BuildHasher::hash_one(&hasher, row.text(1)?.as_bytes()),
+            user,
             from: stay.div_euclid(1000),
             // Who came and went in one second was there.
             to: end.max(stay.div_euclid(1000) + 1),
@@ -682,7 +687,9 @@ fn count(tables: &Tables<'_>, day: Day, app: u32) -> Result<Scale, Error> {
     Ok(Scale {
         day: day.begins(),
         users: number(
-            "SELECT count(*) FROM (SELECT DISTINCT call, \"user\" FROM @people WHERE app = ?1) AS pairs",
+            // Who is forgotten is told from others by the place.
+            "SELECT count(*) FROM (SELECT DISTINCT call, \"user\", CASE WHEN \"user\" = '' THEN who ELSE 0 END FROM @people
+            WHERE app = ?1) AS pairs",
             &[app.into()],
         )?,
         entries: number(

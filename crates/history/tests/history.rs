@@ -459,6 +459,36 @@ fn of_whom_is_forgotten_nothing_personal_is_left_on_any_day_in(world: &World) {
 }
 
 #[test]
+fn who_is_forgotten_still_counts() {
+    for world in World::each() {
+        who_is_forgotten_still_counts_in(&world);
+    }
+}
+
+/// Those who are forgotten have one name, which is none: they were taken for one user.
+fn who_is_forgotten_still_counts_in(world: &World) {
+    let history = world.start();
+    let room = call(1, "r", NOON);
+    history.note(Row::Call(room.clone()));
+    for (number, name) in (1..).zip(["ann", "ben", "cat"]) {
+        history.note(Row::Stay(stay(1, name, number, NOON + number)));
+    }
+    history.note(Row::Settled);
+    for name in ["ann", "ben"] {
+        history.note(Row::Forget(Forget { app: APP, user: name.into(), before: (NOON + 5) * 1000 }));
+    }
+    written(&history);
+    world.set(MIDNIGHT + 900);
+
+    let reader = history.reader();
+    let scale = reader.scale(APP, window(NOON, NOON + 9)).unwrap();
+    assert_eq!((scale[0].users, scale[0].entries), (3, 3));
+    let crowds = reader.crowds(APP, window(NOON, NOON + 9), false).unwrap();
+    assert_eq!((crowds[0].users, crowds[0].most_users), (3, 3));
+    assert_eq!(reader.stays(&room, window(NOON, NOON + 9), &[String::new()], ALL).unwrap(), (0, vec![]));
+}
+
+#[test]
 fn events_are_found_by_stay_and_those_of_others_by_call() {
     for world in World::each() {
         events_are_found_by_stay_and_those_of_others_by_call_in(&world);

@@ -231,8 +231,12 @@ fn of_rooms(
         left -= stays.len();
         let times = |stay: &Presence| (slot(stay.from), stay.to.map_or(i64::MAX, slot));
         calls.add(stays.iter().map(times));
-        stays.sort_by(|one, other| one.user.cmp(&other.user));
-        stays.chunk_by(|one, other| one.user == other.user).for_each(|own| users.add(own.iter().map(times)));
+        // Who is forgotten is told from others by the place.
+        let whose = |stay: &Presence| (stay.user.clone(), if stay.user.is_empty() { stay.who } else { 0 });
+        stays.sort_by_cached_key(whose);
+        stays
+            .chunk_by(|one, other| whose(one) == whose(other))
+            .for_each(|own| users.add(own.iter().map(times)));
     }
     let (users, calls) = (users.counts(), calls.counts());
     let rows = slots.iter().zip(users).zip(calls);
