@@ -35,10 +35,23 @@ pub(crate) fn keep(
             kept.push((day, kind, bytes));
         }
     }
-    let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
-    for wanted in [Kind::Quality, Kind::Calls] {
-        let older = kept.iter().filter(|(day, kind, _)| *kind == wanted && *day < today);
-        for (day, kind, less) in older {
+    let all = |wanted: Option<Kind>| -> u64 {
+        let of_it = kept.iter().filter(|(_, kind, _)| wanted.is_none_or(|wanted| *kind == wanted));
+        of_it.map(|(_, _, bytes)| bytes).sum()
+    };
+    let mut bytes = all(None);
+    let (quality, calls) = (Kind::Quality, Kind::Calls);
+    let turns = [(quality, false), (calls, false), (quality, true), (calls, true)];
+    for (wanted, is_of_today) in turns {
+        // What is written goes on being written: of today all of it goes, unless that makes no room either.
+        if is_of_today && all(Some(Kind::Usage)) > most_bytes {
+            break;
+        }
+        let found = kept.iter().filter(|(day, kind, bytes)| {
+            let is_due = if is_of_today { *day == today && *bytes > 0 } else { *day < today };
+            *kind == wanted && is_due
+        });
+        for (day, kind, less) in found {
             if bytes > most_bytes && remove(*day, *kind) {
                 bytes -= less;
             }
@@ -103,13 +116,15 @@ mod tests {
         tidy(folder.path(), Day(4), 3, 10_000);
         assert_eq!(names(folder.path())[..4], ["-89 Usage", "1 Calls", "2 Calls", "3 Quality"]);
 
-        assert!(!tidy(folder.path(), Day(4), 3, 2_000), "not even today's fits");
-        assert_eq!(
-            names(folder.path()),
-            ["-89 Usage", "4 Quality", "4 Calls"],
-            "usage is not much, and is money"
-        );
+        assert!(tidy(folder.path(), Day(4), 3, 2_000));
+        assert_eq!(names(folder.path()), ["-89 Usage", "4 Calls"], "not even today's fits");
+        assert!(tidy(folder.path(), Day(4), 3, 1_000));
+        assert_eq!(names(folder.path()), ["-89 Usage"]);
+        let usage = files::path(folder.path(), Day(-89), Kind::Usage);
+        std::fs::write(usage, [0; 2_000]).unwrap();
+        std::fs::write(files::path(folder.path(), Day(4), Kind::Calls), [0; 10]).unwrap();
+        assert!(!tidy(folder.path(), Day(4), 3, 1_000));
+        assert_eq!(names(folder.path()), ["-89 Usage", "4 Calls"], "usage is not much, and is money");
         assert!(folder.path().join("notes.txt").exists());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
     }
 }

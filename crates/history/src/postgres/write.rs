@@ -185,6 +185,7 @@ impl Postgres {
 
     /// Drops what is over or too much. What fails is tried again in a minute.
     fn look_after(&mut self, link: &Link, today: Day) {
+        let mut is_today_gone = false;
         let tidied = schema::drop_detached(link).and_then(|()| {
             let found =
                 schema::list_with_bytes(link)?.into_iter().map(|((day, kind), one)| (day, kind, one.bytes));
@@ -194,9 +195,13 @@ impl Postgres {
                     tracing::warn!(%error, "a day of history stays");
                 }
                 self.made.remove(&(day, kind));
+                is_today_gone |= day == today;
                 dropped.is_ok()
             }))
         });
+        if is_today_gone {
+            (self.today, self.carrying, self.is_lost) = (None, None, true);
+        }
         match tidied {
             Ok(may) => {
                 if !may && self.may_write_quality {
