@@ -503,3 +503,51 @@ async fn what_happened_and_was_used_is_the_clusters_and_outlives_the_node_that_w
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
+
+/// Rows of a dashboard of now, of slots that are over by then.
+async fn slots(key: &Caller, app: u32, from: u64, to: u64) -> Vec<Vec<u64>> {
+    let ask = json!({"SdkAppId": app, "StartTime": from, "EndTime": to});
+    let answer = key.call("DescribeTRTCRealTimeScaleData", ask).await;
+    assert_eq!(harness::rtc::code(&answer), "", "{answer}");
+    let values = answer["Data"]["Series"][0]["Values"].as_array().unwrap();
+    values.iter().map(|row| serde_json::from_value(row["RowValue"].clone()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn dashboards_of_now_know_what_was_before_another_node_took_over() {
+    let (url, _) = Database::shared().own_url();
+    let began = harness::now();
+    let [mut one, two, three] = nodes(&url).await;
+    let (app, key) = (one.app, two.key(&[]));
+    one.create_room("r").await;
+    let (_ann, ben) = (one.enter("ann", "r").await, two.enter("ben", "r").await);
+    let _cat = three.enter("cat", "r").await;
+    // Of slots that are over: those that go on are not of before.
+    let until = Instant::now() + Duration::from_secs(40);
+    let before = loop {
+        let known = slots(&key, app, began - 60, harness::now()).await;
+        let full: Vec<Vec<u64>> = known.into_iter().filter(|row| row[1..] == [3, 1]).collect();
+        if full.len() >= 2 {
+            break full;
+        }
+        assert!(Instant::now() < until, "{full:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    // What is said behind the answers is written once a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    one.kill();
+    let (_ben, _) = resume(&two, &ben.resume_token, TAKEOVER).await;
+    std::mem::forget(ben);
+    wait_until_ready(&two).await;
+    wait_until_ready(&three).await;
+
+    let at_three = Caller { address: three.address.clone(), ..key.clone() };
+    for key in [&key, &at_three] {
+        let known = slots(key, app, began - 60, harness::now()).await;
+        for row in &before {
+            assert!(known.contains(row), "{row:?} of {before:?} is not in {known:?}");
+        }
+        assert!(known.iter().all(|row| row[0] + 10 > began), "nothing of when nobody was there: {known:?}");
+    }
+}

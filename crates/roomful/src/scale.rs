@@ -2,11 +2,13 @@
 //! what a dashboard draws. In memory alone; of before the server began, or took the rooms over from another, it has what history knows.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use history::{Served, Window};
 use parking_lot::Mutex;
 use rooms::{SdkAppId, Time};
+use tokio::sync::OnceCell;
 
 /// How long a slot is, in seconds.
 pub(crate) const SLOT: u64 = 10;
@@ -36,8 +38,8 @@ pub(crate) struct Scale {
     /// When counting began.
     since: Time,
     rings: Mutex<HashMap<SdkAppId, Ring, foldhash::fast::RandomState>>,
-    /// Apps whose slots of before are there, or are being looked for.
-    remembered: Mutex<HashSet<SdkAppId, foldhash::fast::RandomState>>,
+    /// Apps whose slots of before are there, or are being looked for: whoever asks meanwhile waits for that.
+    remembered: Mutex<HashMap<SdkAppId, Arc<OnceCell<()>>, foldhash::fast::RandomState>>,
     /// What was played in the running slot.
     playing: Mutex<HashMap<SdkAppId, Served, foldhash::fast::RandomState>>,
 }
@@ -71,25 +73,28 @@ impl Scale {
         }
     }
 
-    /// The time of before that an app is asked for from then on, in seconds, and of which history is to be asked: once, unless that
-    /// [fails](Self::forget).
-    pub(crate) fn forgotten(&self, app: SdkAppId, from: u64) -> Option<Window> {
+    /// Where an app is asked for a time of before, in seconds, puts its slots there that `look_up` finds in history: once for all who ask,
+    /// unless that fails.
+    pub(crate) async fn remember<E>(
+        &self,
+        app: SdkAppId,
+        from: u64,
+        look_up: impl AsyncFnOnce(Window) -> Result<Vec<Count>, E>,
+    ) -> Result<(), E> {
         let since = self.since.unix_seconds();
-        if from >= since || !self.remembered.lock().insert(app) {
-            return None;
+        if from >= since {
+            return Ok(());
         }
         let first = since.saturating_sub(KEPT).next_multiple_of(SLOT);
         let last = since - since % SLOT;
-        Some(Window { from: first.cast_signed(), to: last.cast_signed() - 1 })
-    }
-
-    /// History could not be asked.
-    pub(crate) fn forget(&self, app: SdkAppId) {
-        self.remembered.lock().remove(&app);
+        let window = Window { from: first.cast_signed(), to: last.cast_signed() - 1 };
+        let is_there = self.remembered.lock().entry(app).or_default().clone();
+        let put = async || Ok(self.put_before(app, look_up(window).await?));
+        is_there.get_or_try_init(put).await.map(|()| ())
     }
 
     /// What was counted before, in order.
-    pub(crate) fn remember(&self, app: SdkAppId, before: Vec<Count>) {
+    fn put_before(&self, app: SdkAppId, before: Vec<Count>) {
         let mut rings = self.rings.lock();
         let ring = rings.entry(app).or_default();
         let first = ring.front().map_or(u64::MAX, |first| first.at);
@@ -141,17 +146,37 @@ mod tests {
         assert_eq!(scale.counts(app, 1015, 1025, at(1049)).len(), 1);
         assert!(scale.counts(SdkAppId(2), 0, u64::MAX, at(1049)).iter().all(|count| count.users == 0));
         assert_eq!(scale.counts(app, u64::MAX, u64::MAX, at(1049)), []);
-        // What history has of before is asked for once.
-        assert_eq!(scale.forgotten(app, 1003), None);
-        assert_eq!(scale.forgotten(app, 900), Some(Window { from: 0, to: 999 }));
-        assert_eq!(scale.forgotten(app, 900), None);
-        scale.forget(app);
-        assert!(scale.forgotten(app, 900).is_some());
-        scale.remember(app, vec![count(970, 2, 1), count(990, 1, 1), count(1010, 9, 9)]);
-        let counts = scale.counts(app, 0, u64::MAX, at(1029));
-        let seen: Vec<_> = counts.iter().map(|count| (count.at, count.users)).collect();
-        assert_eq!(seen, [(970, 2), (990, 1), (1010, 3)]);
         scale.note(app, count(1031 + KEPT, 1, 1));
         assert_eq!(scale.rings.lock()[&app].len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_history_has_of_before_is_asked_for_once_and_all_wait_for_it() {
+        let at = |seconds| Time::from_unix_seconds(seconds);
+        let (scale, app) = (Scale::new(at(1003)), SdkAppId(1));
+        let count = |at, users| Count { at, users, rooms: 1, ..Count::default() };
+        scale.note(app, count(1010, 3));
+        let seen = || -> Vec<_> {
+            scale.counts(app, 0, u64::MAX, at(1029)).iter().map(|count| (count.at, count.users)).collect()
+        };
+        let not_asked = async |_: Window| panic!("of that time nothing was before");
+        assert_eq!(scale.remember::<()>(app, 1003, not_asked).await, Ok(()));
+        assert_eq!(scale.remember(app, 900, async |_| Err("no disk")).await, Err("no disk"));
+
+        let looked_up = std::cell::Cell::new(0);
+        let ask = async || {
+            let look_up = async |window: Window| {
+                assert_eq!(window, Window { from: 0, to: 999 });
+                looked_up.set(looked_up.get() + 1);
+                tokio::task::yield_now().await;
+                Ok::<_, ()>(vec![count(970, 2), count(990, 1), count(1010, 9)])
+            };
+            scale.remember(app, 900, look_up).await.unwrap();
+            seen()
+        };
+        let (one, other) = tokio::join!(ask(), ask());
+
+        assert_eq!(one, [(970, 2), (990, 1), (1010, 3)]);
+        assert_eq!((other, looked_up.get()), (one, 1));
     }
 }

@@ -118,11 +118,9 @@ async fn counts(call: &Call, request: &RealTimeRequest) -> Result<(u32, Vec<scal
         return Err(Refusal::new(Code::InvalidParameter, "StartTime is more than 12 hours ago"));
     }
     let scale = &call.server.scale;
-    if call.server.chronicle.reader().is_some()
-        && let Some(window) = scale.forgotten(app, from)
-    {
-        let before = look(call, move |reader| before(reader, app.0, window)).await;
-        scale.remember(app, before.inspect_err(|_| scale.forget(app))?);
+    if call.server.chronicle.reader().is_some() {
+        let look_up = async |window| look(call, move |reader| before(reader, app.0, window)).await;
+        scale.remember(app, from, look_up).await?;
     }
     Ok((app.0, scale.counts(app, from, to, now)))
 }
