@@ -555,7 +555,8 @@ fn family(cases: &mut Cases) {
     let page = vec![
         ("Next", json!("x"), 100_002, "Next"),
         ("Next", json!([]), 100_002, "Next"),
-        ("Count", json!(0), 100_002, "Limit"),
+        ("Count", json!(0), 100_002, "Count is 0"),
+        ("Limit", json!(0), 100_002, "Limit is 0"),
         ("Limit", json!(-1), 100_002, "Limit"),
         ("Offset", json!("x"), 100_002, "Offset"),
     ];

@@ -156,11 +156,12 @@ impl PageRequest {
             ),
         };
         let from = next.or(self.offset).unwrap_or(0);
-        let most =
-            self.limit.or(self.count).map_or(MAX_LISTED, |most| usize::try_from(most).unwrap_or(usize::MAX));
-        if most == 0 {
-            return Err(ApiError::invalid("Limit", format_args!("is 0; ask for 1 to {MAX_LISTED} entries")));
+        let most = self.limit.or(self.count);
+        if most == Some(0) {
+            let name = if self.limit.is_some() { "Limit" } else { "Count" };
+            return Err(ApiError::invalid(name, format_args!("is 0; ask for 1 to {MAX_LISTED} entries")));
         }
+        let most = most.map_or(MAX_LISTED, |most| usize::try_from(most).unwrap_or(usize::MAX));
         Ok((usize::try_from(from).unwrap_or(usize::MAX), most.min(MAX_LISTED)))
     }
 }

@@ -232,8 +232,8 @@ fn admit_flat(
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let trouble =
-        |trouble: &str| Refusal::new(Code::InvalidParameter, format!("the header {name} {trouble}"));
+    let code = if *name == AUTHORIZATION { Code::InvalidAuthorization } else { Code::InvalidParameter };
+    let trouble = |trouble: &str| Refusal::new(code, format!("the header {name} {trouble}"));
     if values.next().is_some() {
         return Err(trouble("is there twice"));
     }
