@@ -1,16 +1,17 @@
 //! What quality takes: bytes on the disk of a value, and what a server computes for it where 1,000 members in rooms of four publish sound and a
 //! picture, watch each other, and report on all of it every two seconds.
 //!
-//! The second is a difference: all that such a server computes, less what one that keeps no history does for the same members and packets,
-//! of whom nobody reports. So it has everything in it: what the forwarding unit counts, samples, reports, packing and writing. Few packets
-//! flow, for they are the same on both sides, and would be most of it.
+//! The second is the sum of two differences. What reports cost is what such a server computes while all report, less what the same server
+//! does while nobody does, in turn. What samples cost is what it computes while nobody reports, less what another one does meanwhile that
+//! keeps no history of such members and packets. So it has everything in it: what the forwarding unit counts, samples, reports, packing
+//! and writing. Few packets flow, for they are the same on both sides, and would be most of it.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use history::{MOST_SAMPLES, Quality, Row, Samples};
+use history::{Quality, Row, Samples};
 use load::{Member, Offered, Peer, Sending, Stats};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -25,30 +26,33 @@ use crate::process::{Roomful, usage};
 const MEMBERS: usize = 1_000;
 const IN_A_ROOM: usize = 4;
 
-/// How often each reports.
+/// How many samples a row has.
+const IN_A_ROW: usize = 22;
+
+/// How often each looks at what it is like, and how often it did when it says so.
 const INTERVAL: Duration = Duration::from_secs(2);
+const TOGETHER: u32 = 3;
 
 /// How long it is measured, and how often.
-const MEASURED: Duration = Duration::from_secs(10);
+const MEASURED: Duration = Duration::from_secs(6);
 const ROUNDS: usize = 3;
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut figures = packed()?;
     let binary = Roomful::binary()?;
-    let with = Crowd::gather(&binary, &[]).await?.measure().await?;
-    let without = Crowd::gather(&binary, &[("ROOMFUL_HISTORY__DAYS", "0")]).await?.measure().await?;
+    let mut with = Crowd::gather(&binary, &[]).await?;
+    let without = Crowd::gather(&binary, &[("ROOMFUL_HISTORY__DAYS", "0")]).await?;
+    let Shares { samples, reports, alone } = with.measure(without).await?;
+    let a_second = MEMBERS as f64 / INTERVAL.as_secs_f64();
     println!(
-        "of a core: {:.2} % with history and reports, {:.2} % with history, {:.2} % without; with reports nobody keeps {:.2} %",
-        100.0 * with.reporting,
-        100.0 * with.silent,
-        100.0 * without.silent,
-        100.0 * without.reporting
+        "of a core: samples {:.2} %, reports {:.2} %; a digest takes {:.1} us, one that is said alone {:.1} us",
+        100.0 * samples,
+        100.0 * reports,
+        reports / a_second * 1e6,
+        alone / a_second * 1e6
     );
-    let reports = MEMBERS as f64 / INTERVAL.as_secs_f64();
-    println!("a report takes {:.1} us", (with.reporting - with.silent) / reports * 1e6);
     let name = "samples and reports of 1,000 publishing members";
-    let share = 100.0 * (with.reporting - without.silent);
-    figures.push(Figure::alone(name, "% of a core", share, Target::AtMost(2.0)));
+    figures.push(Figure::alone(name, "% of a core", 100.0 * (samples + reports), Target::AtMost(2.0)));
     Ok(figures)
 }
 
@@ -59,7 +63,7 @@ fn minute(random: &mut impl rand::Rng, is_bad: bool) -> Samples {
     let mut columns: Vec<(u8, Vec<Option<u32>>)> = NUMBERS.map(|number| (number, Vec::new())).into();
     let (mut bits, mut way) = (random.random_range(8_000..16_000_u32), random.random_range(20..100_u32));
     let mut height = 720;
-    for _ in 0..MOST_SAMPLES {
+    for _ in 0..IN_A_ROW {
         let (mut lost, mut stalled) = (0, 0);
         let mut frames = 30 - u32::from(random.random_bool(0.12));
         bits = bits * random.random_range(95..106) / 100;
@@ -84,7 +88,7 @@ fn minute(random: &mut impl rand::Rng, is_bad: bool) -> Samples {
             column.push(Some(value));
         }
     }
-    Samples { count: MOST_SAMPLES, columns }
+    Samples { count: IN_A_ROW, columns }
 }
 
 /// Bytes a value on the disk, on good and on bad links.
@@ -107,7 +111,7 @@ fn packed() -> anyhow::Result<Vec<Figure>> {
             values += samples.values();
             // Rooms of four: each sends one and receives three.
             let (call, stay, peer) = (number / 64, began * 1000 + number / 4, number % 4);
-            let (from, packed) = (began + number % 16 * 56, history::pack(samples));
+            let (from, packed) = (began + number % 16 * 44, history::pack(samples));
             history.note(Row::Quality(Quality { call, stay, from, peer, media: 2, packed }));
             if number % 2_000 == 0 {
                 written(&history)?;
@@ -128,19 +132,20 @@ fn packed() -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// What part of a core a server takes.
+/// What part of a core a server takes more.
 struct Shares {
-    /// While nobody reports.
-    silent: f64,
-    /// While all do.
-    reporting: f64,
+    /// For samples of which it keeps history.
+    samples: f64,
+    /// For reports, as clients put them together.
+    reports: f64,
+    /// For reports of a digest each.
+    alone: f64,
 }
 
 /// Members who publish and watch each other.
 struct Crowd {
     server: Roomful,
     members: Vec<Member>,
-    reports: Vec<String>,
     /// Their connections of media.
     _media: JoinSet<()>,
 }
@@ -181,38 +186,53 @@ impl Crowd {
         }
         let connected = stats.wait_connected(2 * MEMBERS);
         tokio::time::timeout(Duration::from_secs(60), connected).await.context("media is not connected")?;
-        Ok(Self { server, members, reports: (0..MEMBERS).map(report).collect(), _media: media })
+        Ok(Self { server, members, _media: media })
     }
 
-    async fn measure(mut self) -> anyhow::Result<Shares> {
+    /// Beside a crowd of which no history is kept, which is gone when reports are measured.
+    async fn measure(&mut self, other: Self) -> anyhow::Result<Shares> {
         // What came with the connections is over, and rows are written as many as there always are.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let (mut silent, mut reporting) = (Vec::new(), Vec::new());
+        let (mut samples, mut reports, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            silent.push(self.share(false).await?);
-            reporting.push(self.share(true).await?);
+            let before = other.server.process.cpu_seconds()?;
+            let silent = self.share(None).await?;
+            let beside = (other.server.process.cpu_seconds()? - before) / MEASURED.as_secs_f64();
+            samples.push(silent - beside);
         }
-        Ok(Shares { silent: median(silent), reporting: median(reporting) })
+        drop(other);
+        for _ in 0..ROUNDS {
+            let silent = self.share(None).await?;
+            reports.push(self.share(Some(TOGETHER)).await? - silent);
+            alone.push(self.share(Some(1)).await? - silent);
+        }
+        println!("samples {samples:.4?}, reports {reports:.4?}, one by one {alone:.4?}");
+        Ok(Shares { samples: median(samples), reports: median(reports), alone: median(alone) })
     }
 
-    async fn share(&mut self, reports: bool) -> anyhow::Result<f64> {
+    /// What part of a core the server takes while all say so many digests at once, or nobody says anything.
+    async fn share(&mut self, together: Option<u32>) -> anyhow::Result<f64> {
         let (started, before) = (Instant::now(), self.server.process.cpu_seconds()?);
         let mut count = 0;
-        if reports {
-            let mut times = tokio::time::interval(INTERVAL / u32::try_from(MEMBERS)?);
-            let turns = (0..MEMBERS).cycle();
-            for number in turns.take_while(|_| started.elapsed() < MEASURED) {
+        if let Some(together) = together {
+            let reports: Vec<String> = (0..MEMBERS).map(|number| report(number, together)).collect();
+            let mut times = tokio::time::interval(INTERVAL * together / u32::try_from(MEMBERS)?);
+            let mut number = 0;
+            while started.elapsed() < MEASURED {
                 times.tick().await;
-                let member = self.members.get_mut(number).context("a member")?;
-                member.call("report", self.reports.get(number).context("a report")?).await?;
-                count += 1;
+                let member = self.members.get_mut(number % MEMBERS).context("a member")?;
+                member.call("report", reports.get(number % MEMBERS).context("a report")?).await?;
+                (number, count) = (number + 1, count + together);
             }
         } else {
             tokio::time::sleep(MEASURED).await;
         }
         let seconds = started.elapsed().as_secs_f64();
         let due = seconds / INTERVAL.as_secs_f64() * MEMBERS as f64;
-        ensure!(!reports || f64::from(count) > 0.95 * due, "only {count} reports of {due:.0} came in time");
+        ensure!(
+            together.is_none() || f64::from(count) > 0.95 * due,
+            "only {count} digests of {due:.0} came in time"
+        );
         Ok((self.server.process.cpu_seconds()? - before) / seconds)
     }
 }
@@ -246,8 +266,8 @@ fn others(number: usize) -> impl Iterator<Item = usize> {
     (first..first + IN_A_ROOM).filter(move |other| *other != number)
 }
 
-/// What a member says of its streams, and of those that it gets.
-fn report(number: usize) -> String {
+/// What a member says of its streams, and of those that it gets, so many times at once.
+fn report(number: usize, together: u32) -> String {
     let down: Vec<Value> = others(number)
         .flat_map(|other| {
             let name = name(other);
@@ -255,5 +275,7 @@ fn report(number: usize) -> String {
         })
         .collect();
     let up = json!([["audio", 52], ["main", 30, 29, 1280, 720]]);
-    json!({"RoomId": room_of(number), "Up": up, "Down": down}).to_string()
+    let earlier = (1..together).rev().map(|ago| json!({"Ago": 2 * ago, "Up": up, "Down": down}));
+    let earlier: Vec<Value> = earlier.collect();
+    json!({"RoomId": room_of(number), "Up": up, "Down": down, "Earlier": earlier}).to_string()
 }

@@ -193,36 +193,31 @@ impl Chronicle {
         rows.into_iter().for_each(|row| self.note(Row::Quality(row)));
     }
 
-    /// What a client says of streams. Returns how much of what it saw and heard stood still, as far as that is believed.
-    pub(crate) fn report(&self, app: u32, reports: &[(Stream, Report)]) -> Served {
+    /// What a client says of streams as they were at a time, in milliseconds. Returns how much of what it saw and heard stood still, as far as
+    /// that is believed.
+    pub(crate) fn report(&self, app: u32, reports: &[(Stream, Report)], at: i64) -> Served {
         let mut all = Served::default();
         if self.kept.is_none() {
             return all;
         }
-        let now = clock::now().unix_millis().cast_signed();
         let said: Vec<Said> = {
             let mut runs = self.runs.lock();
-            reports.iter().filter_map(|(stream, report)| runs.report(now / 1000, report, *stream)).collect()
+            reports.iter().filter_map(|(stream, report)| runs.report(at / 1000, report, *stream)).collect()
         };
         for Said { full, played, unusual } in said {
             full.into_iter().for_each(|row| self.note(Row::Quality(row)));
-            unusual
-                .into_iter()
-                .for_each(|what| self.note(Row::Unusual(history::Unusual { at: now, ..what })));
+            unusual.into_iter().for_each(|what| self.note(Row::Unusual(history::Unusual { at, ..what })));
             all.add(played);
         }
         self.serve(app, all);
         all
     }
 
-    /// Nothing has come yet of a stream that flows, says a client.
-    pub(crate) fn report_nothing(&self, stream: Stream) {
+    /// Nothing had come of a stream that flows at a time, in milliseconds, says a client.
+    pub(crate) fn report_nothing(&self, stream: Stream, at: i64) {
         if self.kept.is_some() {
-            let now = clock::now().unix_millis().cast_signed();
-            let noticed = self.runs.lock().report_nothing(now / 1000, stream);
-            noticed
-                .into_iter()
-                .for_each(|what| self.note(Row::Unusual(history::Unusual { at: now, ..what })));
+            let noticed = self.runs.lock().report_nothing(at / 1000, stream);
+            noticed.into_iter().for_each(|what| self.note(Row::Unusual(history::Unusual { at, ..what })));
         }
     }
 

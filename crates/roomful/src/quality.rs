@@ -2,7 +2,7 @@
 //! forwarding unit knows, and what the member's client reports.
 
 use hashbrown::HashMap;
-use history::{MOST_SAMPLES, Quality, Samples, Served, Unusual};
+use history::{Quality, Samples, Served, Unusual};
 use media::{Sample, StreamKind};
 use smallvec::SmallVec;
 
@@ -66,8 +66,14 @@ pub(crate) const STEP: i64 = 2;
 /// Who takes longer than this to come in notices it, in milliseconds.
 const SLOW_MILLIS: u32 = 5000;
 
+/// How late clients tell what they know, in seconds.
+pub(crate) const LATE: i64 = 10;
+
 /// A stream of which nothing comes for so long has ended, in seconds.
-const PATIENCE: i64 = 6;
+const PATIENCE: i64 = LATE + 2;
+
+/// How many samples a row has. It waits for what comes late, and is to be written before a minute is over.
+const IN_A_ROW: usize = 22;
 
 /// One direction of one stream of a stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,7 +92,7 @@ pub(crate) type Report = SmallVec<[(u8, u32); 8]>;
 /// What follows from a client's report of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Said {
-    /// The row that was full before it.
+    /// A row of which nothing is to come any more.
     pub(crate) full: Option<Quality>,
     /// What stood still of what was shown and heard.
     pub(crate) played: Served,
@@ -134,12 +140,24 @@ struct Run {
     /// How many of each half there are, gaps counted.
     of_server: usize,
     of_client: usize,
+    /// The row before, as long as more of it may come.
+    former: Option<Box<Former>>,
     /// The last stalls, and when they were told, in seconds.
     stalls: [(i64, u32); STALLS],
 }
 
+/// Samples that are a row as soon as nothing comes late any more.
+struct Former {
+    from: i64,
+    samples: Vec<Values>,
+    of_client: usize,
+}
+
 /// So many reports come in the time in which stalls are added up.
 const STALLS: usize = (STALL_WINDOW / STEP) as usize;
+
+/// So many samples back is known what a client says just now.
+const OF_LATE: usize = STALLS + (LATE / STEP) as usize;
 
 impl Run {
     fn new(stream: Stream, from: i64, length: usize) -> Self {
@@ -150,6 +168,7 @@ impl Run {
             samples: Vec::new(),
             of_server: 0,
             of_client: 0,
+            former: None,
             stalls: Default::default(),
         }
     }
@@ -168,15 +187,15 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Takes the server's half of a sample at `now`, in seconds. Returns the row that was full before it.
+    /// Takes the server's half of a sample at `now`, in seconds. Returns a row of which nothing is to come any more.
     pub(crate) fn take(&mut self, now: i64, sample: &Sample, stream: Stream) -> Option<Quality> {
         let slot = now - now.rem_euclid(STEP);
-        let length = 1 + usize::try_from(stream.stay.rem_euclid(MOST_SAMPLES as i64)).unwrap_or(0);
+        let length = 1 + usize::try_from(stream.stay.rem_euclid(IN_A_ROW as i64)).unwrap_or(0);
         let run = self.by_stream.entry(stream).or_insert_with(|| Run::new(stream, slot, length));
         run.put(slot, Half::Server, &measured(sample)).flatten()
     }
 
-    /// Takes what a client reports at `now`, in seconds, of a stream that the server knows; `None` when it has said that already.
+    /// Takes what a client reports of `now`, in seconds, and of a stream that the server knows; `None` when it has said that already.
     pub(crate) fn report(&mut self, now: i64, report: &[(u8, u32)], stream: Stream) -> Option<Said> {
         let slot = now - now.rem_euclid(STEP);
         let run = self.by_stream.get_mut(&stream)?;
@@ -238,7 +257,7 @@ impl Runs {
         Some(Unusual { app, call, stay, at: 0, experience, causes })
     }
 
-    /// The rows of streams that have ended by `now`, in seconds.
+    /// The rows of which nothing is to come any more by `now`, in seconds.
     pub(crate) fn sweep(&mut self, now: i64) -> Vec<Quality> {
         if now - self.swept_at < STEP {
             return Vec::new();
@@ -246,17 +265,39 @@ impl Runs {
         self.swept_at = now;
         self.noticed.retain(|_, at| at.saturating_add(NOTICED_AGAIN) > now);
         self.unseen.retain(|_, (_, at)| at.saturating_add(PATIENCE) > now);
-        let is_over = |_: &Stream, run: &mut Run| {
+        let mut rows = Vec::new();
+        self.by_stream.retain(|_, run| {
+            if now - run.from > LATE {
+                rows.extend(
+                    run.former.take().and_then(|former| run.stream.row(former.from, &former.samples)),
+                );
+            }
             let taken = i64::try_from(run.samples.len()).unwrap_or(0);
-            now - (run.from + STEP * taken) > PATIENCE
-        };
-        self.by_stream.extract_if(is_over).filter_map(|(_, run)| run.row()).collect()
+            let is_over = now - (run.from + STEP * taken) > PATIENCE;
+            if is_over {
+                rows.extend(run.stream.row(run.from, &run.samples));
+            }
+            !is_over
+        });
+        rows
     }
 }
 
 impl Run {
-    /// Returns the row that was full before; `None` when there is no place for this: more comes than there are samples.
+    /// Returns a row of which nothing is to come any more; `None` when there is no place for this: more comes than there are samples.
     fn put(&mut self, slot: i64, half: Half, values: &[(u8, u32)]) -> Option<Option<Quality>> {
+        if half == Half::Client && slot < self.from {
+            // Of before it flowed nothing is kept.
+            let former = self.former.as_mut()?;
+            let due = usize::try_from((slot - former.from) / STEP).ok()?;
+            let at = due.max(former.of_client);
+            // What came a moment before is taken: this is of the row that goes on.
+            if let Some(sample) = former.samples.get_mut(at).filter(|_| at <= due + 1) {
+                write(sample, values);
+                former.of_client = at + 1;
+                return Some(None);
+            }
+        }
         // Two that come in one slot are of this and the next.
         let due = usize::try_from((slot - self.from) / STEP).unwrap_or(0);
         let mut at = due.max(*self.taken(half));
@@ -266,22 +307,20 @@ impl Run {
         let mut full = None;
         if at >= self.length {
             // The next row begins where this one ends, unless there was nothing for as long as that.
-            let goes_on = at < self.length + MOST_SAMPLES;
+            let goes_on = at < self.length + IN_A_ROW;
             let end = self.from + STEP * i64::try_from(self.length).unwrap_or(0);
             let from = if goes_on { end } else { slot };
             at = if goes_on { at - self.length } else { 0 };
-            let next = Self { stalls: self.stalls, ..Self::new(self.stream, from, MOST_SAMPLES) };
-            full = std::mem::replace(self, next).row();
+            let next = Self { stalls: self.stalls, ..Self::new(self.stream, from, IN_A_ROW) };
+            let Self { from, samples, of_client, former, .. } = std::mem::replace(self, next);
+            full = former.and_then(|former| self.stream.row(former.from, &former.samples));
+            self.former = Some(Box::new(Former { from, samples, of_client }));
         }
         if self.samples.len() <= at {
             self.samples.resize(at + 1, Values::default());
         }
-        for (number, value) in values {
-            let column = COLUMNS.iter().position(|known| known == number);
-            let place = column.and_then(|column| self.samples.get_mut(at)?.get_mut(column));
-            if let Some(place) = place {
-                *place = Some(*value);
-            }
+        if let Some(sample) = self.samples.get_mut(at) {
+            write(sample, values);
         }
         *self.taken(half) = at + 1;
         Some(full)
@@ -301,7 +340,7 @@ impl Run {
     fn causes(&self) -> Vec<(u16, i64)> {
         let last = |number: u8| {
             let at = COLUMNS.iter().position(|known| *known == number)?;
-            self.samples.iter().rev().take(STALLS).find_map(|values| values.get(at).copied().flatten())
+            self.samples.iter().rev().take(OF_LATE).find_map(|values| values.get(at).copied().flatten())
         };
         let is_above = |number: u8, most: u32| last(number).is_some_and(|value| value > most);
         let is_below = |number: u8, least: u32| last(number).is_some_and(|value| value < least);
@@ -333,17 +372,30 @@ impl Run {
             Half::Client => &mut self.of_client,
         }
     }
+}
 
-    fn row(self) -> Option<Quality> {
+/// Puts what is known into a sample.
+fn write(sample: &mut Values, values: &[(u8, u32)]) {
+    for (number, value) in values {
+        let column = COLUMNS.iter().position(|known| known == number);
+        if let Some(place) = column.and_then(|column| sample.get_mut(column)) {
+            *place = Some(*value);
+        }
+    }
+}
+
+impl Stream {
+    /// Its samples from then on; none when nothing is in them.
+    fn row(&self, from: i64, all: &[Values]) -> Option<Quality> {
         let columns = COLUMNS.iter().enumerate().map(|(at, number)| {
-            (*number, self.samples.iter().map(|values| values.get(at).copied().flatten()).collect())
+            (*number, all.iter().map(|values| values.get(at).copied().flatten()).collect())
         });
-        let samples = Samples { count: self.samples.len(), columns: columns.collect() };
-        let Stream { call, stay, peer, kind, .. } = self.stream;
+        let samples = Samples { count: all.len(), columns: columns.collect() };
+        let Self { call, stay, peer, kind, .. } = *self;
         (samples.values() > 0).then(|| Quality {
             call,
             stay,
-            from: self.from,
+            from,
             peer,
             media: unit::media_number(unit::device(kind)),
             packed: history::pack(&samples),
@@ -378,6 +430,9 @@ mod tests {
 
     const STREAM: Stream = Stream { app: 1, call: 1, stay: 27, peer: 0, kind: StreamKind::Main };
 
+    /// One whose first row is full.
+    const FULL: Stream = Stream { stay: 21, ..STREAM };
+
     /// The same received of another.
     const WATCHED: Stream = Stream { peer: 2, ..STREAM };
 
@@ -389,38 +444,69 @@ mod tests {
     fn a_minute_s_samples_are_a_row_and_those_that_are_missing_are_missing() {
         let mut runs = Runs::default();
         let mut rows = Vec::new();
-        for (at, now) in (1000..1100).step_by(2).enumerate() {
+        for (at, now) in (1000..1084).step_by(2).enumerate() {
             if at != 3 {
                 // They come a little early or late.
-                rows.extend(runs.take(now + (at as i64) % 2, &sample(1000 * at as u32), STREAM));
+                rows.extend(runs.take(now + (at as i64) % 2, &sample(1000 * at as u32), FULL));
             }
             if at.is_multiple_of(4) {
-                let said = runs.report(now, &[(column::SHOWN, at as u32)], STREAM).unwrap();
+                let said = runs.report(now, &[(column::SHOWN, at as u32)], FULL).unwrap();
                 rows.extend(said.full);
             }
+            rows.extend(runs.sweep(now));
+            assert!(rows.is_empty() || now >= 1000 + 2 * 22 + LATE, "some of it may still come");
         }
         assert_eq!((rows.len(), rows[0].from, rows[0].media), (1, 1000, 2));
-        let expected: Vec<Option<u32>> = (0..28).map(|at| (at != 3).then_some(10 * at)).collect();
+        let expected: Vec<Option<u32>> = (0..22).map(|at| (at != 3).then_some(10 * at)).collect();
         assert_eq!(values(&rows[0], column::BITS), expected);
-        let expected: Vec<Option<u32>> = (0..28_u32).map(|at| at.is_multiple_of(4).then_some(at)).collect();
+        let expected: Vec<Option<u32>> = (0..22_u32).map(|at| at.is_multiple_of(4).then_some(at)).collect();
         assert_eq!(values(&rows[0], column::SHOWN), expected, "both halves are in one row");
 
-        assert_eq!(runs.sweep(1104), []);
-        let rest = runs.sweep(1110);
-        assert_eq!((rest.len(), rest[0].from, values(&rest[0], column::BITS).len()), (1, 1056, 22));
+        assert_eq!(runs.sweep(1096), []);
+        let rest = runs.sweep(1098);
+        assert_eq!((rest.len(), rest[0].from, values(&rest[0], column::BITS).len()), (1, 1044, 20));
         assert_eq!(runs.sweep(2000), []);
     }
 
     #[test]
+    fn what_clients_tell_late_is_where_it_belongs() {
+        let mut runs = Runs::default();
+        let mut rows = Vec::new();
+        let every = |now: i64| now % 10 == 4;
+        for now in (1000..1100).step_by(2) {
+            rows.extend(runs.take(now, &sample(1), FULL));
+            if every(now) {
+                for ago in [8, 6, 4, 2, 0] {
+                    let at = now - ago;
+                    let said = runs.report(at, &[(column::SHOWN, at as u32)], FULL);
+                    assert_eq!(said.is_some(), at >= 1000, "{at}");
+                }
+            }
+            rows.extend(runs.sweep(now));
+        }
+        // What comes again of a moment is not listened to.
+        assert_eq!(runs.report(1092, &[(column::SHOWN, 7)], FULL), None);
+        rows.extend(runs.sweep(1200));
+
+        assert_eq!(rows.iter().map(|row| row.from).collect::<Vec<_>>(), [1000, 1044, 1088]);
+        let shown: Vec<Option<u32>> = rows.iter().flat_map(|row| values(row, column::SHOWN)).collect();
+        let expected = (1000..1100).step_by(2).map(|at| Some(at).filter(|at| *at <= 1094));
+        assert_eq!(shown, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn the_first_rows_of_streams_end_at_different_times() {
-        let lengths = [0, 5, 27].map(|stay| {
+        let lengths = [0, 5, 21].map(|stay| {
             let mut runs = Runs::default();
             let stream = Stream { stay, ..STREAM };
-            let row = (0..100).find_map(|at| runs.take(1000 + 2 * at, &sample(1), stream)).unwrap();
-            values(&row, column::BITS).len()
+            let row = (1000..1200).step_by(2).find_map(|now| {
+                assert_eq!(runs.take(now, &sample(1), stream), None);
+                runs.sweep(now).pop()
+            });
+            values(&row.unwrap(), column::BITS).len()
         });
 
-        assert_eq!(lengths, [1, 6, 28]);
+        assert_eq!(lengths, [1, 6, 22]);
     }
 
     #[test]
@@ -428,10 +514,11 @@ mod tests {
         let mut runs = Runs::default();
         assert_eq!(runs.take(1000, &sample(1000), STREAM), None);
 
-        let row = runs.take(1200, &sample(2000), STREAM).unwrap();
+        assert_eq!(runs.take(1200, &sample(2000), STREAM), None);
 
-        assert_eq!((row.from, values(&row, column::BITS)), (1000, vec![Some(10)]));
-        assert_eq!(runs.sweep(1300)[0].from, 1200);
+        let rows = runs.sweep(1300);
+        assert_eq!(rows.iter().map(|row| row.from).collect::<Vec<_>>(), [1000, 1200]);
+        assert_eq!(values(&rows[0], column::BITS), [Some(10)]);
     }
 
     #[test]

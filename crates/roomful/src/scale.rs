@@ -30,6 +30,16 @@ pub(crate) struct Count {
     pub(crate) audio: [u64; 2],
 }
 
+impl Count {
+    fn add(&mut self, played: Served) {
+        let add = |all: &mut [u64; 2], more: [u64; 2]| {
+            all.iter_mut().zip(more).for_each(|(all, more)| *all += more)
+        };
+        add(&mut self.video, played.video);
+        add(&mut self.audio, played.audio);
+    }
+}
+
 /// The slots in which an app had somebody, the oldest first.
 type Ring = VecDeque<Count>;
 
@@ -49,9 +59,19 @@ impl Scale {
         Self { since: now, rings: Mutex::default(), remembered: Mutex::default(), playing: Mutex::default() }
     }
 
-    /// Something was played in the running slot.
-    pub(crate) fn note_played(&self, app: SdkAppId, played: Served) {
-        if played != Served::default() {
+    /// Something was played at a time, in seconds: in the running slot, or in one before, of which clients tell late.
+    pub(crate) fn note_played(&self, app: SdkAppId, played: Served, at: u64) {
+        if played == Served::default() {
+            return;
+        }
+        let slot = at - at % SLOT;
+        let in_one_before = || {
+            let mut rings = self.rings.lock();
+            let ring = rings.get_mut(&app)?;
+            let found = ring.binary_search_by_key(&slot, |count| count.at).ok()?;
+            ring.get_mut(found).map(|count| count.add(played))
+        };
+        if in_one_before().is_none() {
             self.playing.lock().entry(app).or_default().add(played);
         }
     }
@@ -134,8 +154,10 @@ mod tests {
         let count = |at, users, rooms| Count { at, users, rooms, ..Count::default() };
         scale.note(app, count(1010, 3, 2));
         scale.note(app, count(1020, 0, 0));
-        scale.note_played(app, Served { video: [4000, 700], ..Served::default() });
-        scale.note_played(app, Served { video: [2000, 0], audio: [2000, 5], ..Served::default() });
+        scale.note_played(app, Served { video: [4000, 700], ..Served::default() }, 1031);
+        // Of a slot that is over, and of one in which nobody was there.
+        scale.note_played(app, Served { video: [2000, 9], ..Served::default() }, 1019);
+        scale.note_played(app, Served { video: [2000, 0], audio: [2000, 5], ..Served::default() }, 1029);
         scale.note(app, count(1030, 1, 1));
 
         let counts = scale.counts(app, 0, u64::MAX, at(1049));
@@ -143,6 +165,7 @@ mod tests {
         let seen: Vec<_> = counts.iter().map(|count| (count.at, count.users, count.rooms)).collect();
         assert_eq!(seen, [(1010, 3, 2), (1020, 0, 0), (1030, 1, 1)]);
         assert_eq!(counts.last().map(|count| (count.video, count.audio)), Some(([6000, 700], [2000, 5])));
+        assert_eq!(counts.first().map(|count| (count.video, count.audio)), Some(([2000, 9], [0, 0])));
         assert_eq!(scale.counts(app, 1015, 1025, at(1049)).len(), 1);
         assert!(scale.counts(SdkAppId(2), 0, u64::MAX, at(1049)).iter().all(|count| count.users == 0));
         assert_eq!(scale.counts(app, u64::MAX, u64::MAX, at(1049)), []);

@@ -153,6 +153,11 @@ export class Gateway {
     return this.#send(command, body);
   }
 
+  /** Whether there is a connection at the moment. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#isReady = false;

@@ -973,6 +973,14 @@ export interface Commands {
       Cpu?: number[];
       /** `["bob", "audio", level, buffered, stalled]`, `["bob", "main", shown, width, height, buffered, stalled]`. */
       Down?: ((number | string)[])[];
+      /** What it was like before, since the last report: the oldest first, at most four. */
+      Earlier?: {
+        /** How many seconds ago, 10 at most. */
+        Ago: number;
+        Cpu?: number[];
+        Down?: ((number | string)[])[];
+        Up?: ((number | string)[])[];
+      }[];
       /** `[32780]`: another camera is in use, `[32781]`: another microphone. */
       Ev?: number[][];
       /** How long it took to come in, in milliseconds: once, in the first minute. */

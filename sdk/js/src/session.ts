@@ -8,6 +8,7 @@ import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import type { Events, RoomInfoView } from './protocol.js';
 import { Publisher } from './publisher.js';
+import { Reports } from './reports.js';
 import type { Digest } from './statistics.js';
 import { Watcher } from './watcher.js';
 
@@ -92,6 +93,8 @@ export class Session extends Emitter<SessionEvents> {
   /** When coming in began, and how long it took; the latter until the server was told. */
   #begunAt: number | undefined;
   #joinMs: number | undefined;
+  /** What the streams were like, until the server is told. */
+  #reports = new Reports();
   /** What was switched, until the server was told. */
   #switched: number[][] = [];
   isReconnecting = false;
@@ -239,6 +242,8 @@ export class Session extends Emitter<SessionEvents> {
   async leave(): Promise<void> {
     if (!this.isInRoom) return;
     const { roomId } = this;
+    const rest = this.#reports.take(performance.now());
+    if (rest && this.gateway.isReady) this.#say(rest);
     this.#leaveRoom();
     await this.gateway.request('leave_room', { RoomId: roomId });
   }
@@ -258,11 +263,18 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Says what one's streams are like, for the server's history. It is nobody's trouble when that does not want it. */
   report(digest: Digest): void {
-    const body: AskedHere<'report'> = { ...digest };
+    if (!this.isInRoom || !this.gateway.isReady) return;
+    const said = this.#reports.add(digest, performance.now());
+    if (said || this.#joinMs !== undefined || this.#switched.length > 0) this.#say(said);
+  }
+
+  /** Says that, and what else the server is to be told once. */
+  #say(said: ReturnType<Reports['take']>): void {
+    const body: Asked<'report'> = { RoomId: this.roomId, ...said };
     if (this.#joinMs !== undefined) body.Join = this.#joinMs;
     if (this.#switched.length > 0) body.Ev = this.#switched.splice(0);
     this.#joinMs = undefined;
-    if (digest.Up.length + digest.Down.length > 0 || 'Join' in body || 'Ev' in body) this.request('report', body).catch(() => undefined);
+    this.gateway.request('report', body).catch(() => undefined);
   }
 
   /** A stream comes from another device now. */
@@ -310,6 +322,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#publisher = undefined;
     this.#watcher = undefined;
     this.#encryption = undefined;
+    this.#reports = new Reports();
     this.members.clear();
     this.streams.clear();
     this.seats = [];

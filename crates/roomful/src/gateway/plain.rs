@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::report::{Entry, Part, ReportRequest};
+use super::report::{Earlier, Entry, Part, ReportRequest};
 
 /// A report: the frame's id, what it says, and how many bytes that is.
 pub(super) fn report(frame: &str) -> Option<(u32, ReportRequest<'_>, usize)> {
@@ -126,58 +126,96 @@ impl<'a> Reader<'a> {
         Some(entries)
     }
 
-    fn request(&mut self) -> Option<ReportRequest<'a>> {
-        let (mut room_id, mut join, mut cpu, mut ev) = (None, None, None, None);
-        let (mut up, mut down) = (None, None);
+    fn numbers(&mut self) -> Option<Vec<f64>> {
+        let mut numbers = Vec::new();
+        self.list(|reader| {
+            numbers.push(reader.number()?);
+            Some(())
+        })?;
+        Some(numbers)
+    }
+
+    /// Of numbers that say nothing behind a point.
+    fn events(&mut self) -> Option<Vec<Vec<i64>>> {
+        let mut events = Vec::new();
+        self.list(|reader| {
+            let numbers = reader.numbers()?;
+            let is_whole = numbers.iter().all(|number| number.fract() == 0.0);
+            events.push(numbers.into_iter().map(|number| number as i64).collect());
+            is_whole.then_some(())
+        })?;
+        Some(events)
+    }
+
+    /// Fields between two braces, read by name: whether there was one of that name already.
+    fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Option<bool>) -> Option<()> {
         self.take("{")?;
         loop {
             let name = self.text()?;
             self.take(":")?;
-            let is_again = match name {
-                "RoomId" => room_id.replace(self.text()?.to_owned()).is_some(),
-                "Join" => join.replace(self.number()?).is_some(),
-                "Cpu" => {
-                    let mut numbers = Vec::new();
-                    self.list(|reader| {
-                        numbers.push(reader.number()?);
-                        Some(())
-                    })?;
-                    cpu.replace(numbers).is_some()
-                }
-                "Ev" => {
-                    let mut events = Vec::new();
-                    self.list(|reader| {
-                        let mut event = Vec::new();
-                        reader.list(|reader| {
-                            let number = reader.number().filter(|number| number.fract() == 0.0)?;
-                            event.push(number as i64);
-                            Some(())
-                        })?;
-                        events.push(event);
-                        Some(())
-                    })?;
-                    ev.replace(events).is_some()
-                }
-                "Up" => up.replace(self.entries()?).is_some(),
-                "Down" => down.replace(self.entries()?).is_some(),
-                _ => return None,
-            };
-            if is_again {
+            if field(self, name)? {
                 return None;
             }
             if self.take("}").is_some() {
-                break;
+                return Some(());
             }
             self.take(",")?;
         }
-        Some(ReportRequest {
-            room_id,
-            join,
-            cpu: cpu.unwrap_or_default(),
-            ev: ev.unwrap_or_default(),
-            up: up.unwrap_or_default(),
-            down: down.unwrap_or_default(),
+    }
+
+    fn earlier(&mut self) -> Option<Earlier<'a>> {
+        let (mut ago, mut said) = (None, Said::default());
+        self.object(|reader, name| match name {
+            "Ago" => Some(ago.replace(reader.number()?).is_some()),
+            _ => said.read(reader, name),
+        })?;
+        let (cpu, up, down) = said.all();
+        Some(Earlier { ago: ago?, cpu, up, down })
+    }
+
+    fn request(&mut self) -> Option<ReportRequest<'a>> {
+        let (mut room_id, mut join, mut ev, mut earlier) = (None, None, None, None);
+        let mut said = Said::default();
+        self.object(|reader, name| match name {
+            "RoomId" => Some(room_id.replace(reader.text()?.to_owned()).is_some()),
+            "Join" => Some(join.replace(reader.number()?).is_some()),
+            "Ev" => Some(ev.replace(reader.events()?).is_some()),
+            "Earlier" => {
+                let mut all = Vec::new();
+                reader.list(|reader| {
+                    all.push(reader.earlier()?);
+                    Some(())
+                })?;
+                Some(earlier.replace(all).is_some())
+            }
+            _ => said.read(reader, name),
+        })?;
+        let (cpu, up, down) = said.all();
+        let (ev, earlier) = (ev.unwrap_or_default(), earlier.unwrap_or_default());
+        Some(ReportRequest { room_id, join, cpu, ev, up, down, earlier })
+    }
+}
+
+/// What is said of one moment, as far as it is read.
+#[derive(Default)]
+struct Said<'a> {
+    cpu: Option<Vec<f64>>,
+    up: Option<Vec<Entry<'a>>>,
+    down: Option<Vec<Entry<'a>>>,
+}
+
+impl<'a> Said<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>, name: &str) -> Option<bool> {
+        Some(match name {
+            "Cpu" => self.cpu.replace(reader.numbers()?).is_some(),
+            "Up" => self.up.replace(reader.entries()?).is_some(),
+            "Down" => self.down.replace(reader.entries()?).is_some(),
+            _ => return None,
         })
+    }
+
+    fn all(self) -> (Vec<f64>, Vec<Entry<'a>>, Vec<Entry<'a>>) {
+        (self.cpu.unwrap_or_default(), self.up.unwrap_or_default(), self.down.unwrap_or_default())
     }
 }
 
@@ -188,7 +226,7 @@ mod tests {
     use super::*;
     use crate::rest::parse_json;
 
-    const USUAL: &str = r#"{"id":7,"command":"report","body":{"RoomId":"r 1","Join":812,"Cpu":[31,-1],"Up":[["audio",52],["main",30,29.5,1280,720]],"Down":[["bob","audio",48,61,0],["bü","main",30,640,360,70,0]],"Ev":[[32781,-1]]}}"#;
+    const USUAL: &str = r#"{"id":7,"command":"report","body":{"RoomId":"r 1","Join":812,"Cpu":[31,-1],"Up":[["audio",52],["main",30,29.5,1280,720]],"Down":[["bob","audio",48,61,0],["bü","main",30,640,360,70,0]],"Ev":[[32781,-1]],"Earlier":[{"Ago":4,"Up":[["audio",1]]},{"Ago":2,"Cpu":[1],"Up":[],"Down":[["bob","audio",48]]}]}}"#;
 
     /// The usual way.
     fn usual(frame: &str) -> Option<ReportRequest<'_>> {
@@ -222,6 +260,11 @@ mod tests {
             body(r#"{"RoomId":"r","Other":1}"#),
             body(r#"{"RoomId":"r","Ev":[[1.5]]}"#),
             body(r#"{"RoomId":7}"#),
+            body(r#"{"RoomId":"r","Earlier":[{"Up":[]}]}"#),
+            body(r#"{"RoomId":"r","Earlier":[{"Ago":2,"Ago":2}]}"#),
+            body(r#"{"RoomId":"r","Earlier":[{}]}"#),
+            body(r#"{"RoomId":"r","Earlier":[],"Earlier":[]}"#),
+            body(r#"{"RoomId":"r","Earlier":[{"Ago":2,"Join":5}]}"#),
             body("{}"),
             USUAL.replace("\"id\":7", "\"id\":99999999999"),
             USUAL.replace("\"id\":7", "\"id\":-7"),

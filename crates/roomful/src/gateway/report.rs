@@ -1,4 +1,5 @@
-//! What a client says of its streams every two seconds, for history. Nothing is decided by it: neither what it may do, nor what is counted.
+//! What a client says of its streams, for history: a digest of every two seconds, some of them together. Nothing is decided by it: neither
+//! what it may do, nor what is counted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,16 +14,20 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
 use super::asked::{Done, require_inside};
+use crate::clock;
 use crate::error::ApiError;
 use crate::events::to_json;
 use crate::halls::OpenRoom;
 use crate::live::unit;
-use crate::quality::{Report, Stream, column};
+use crate::quality::{LATE, Report, Stream, column};
 use crate::rest::parse_json;
 use crate::server::Server;
 use crate::session::Session;
 
-/// A longer report is not kept.
+/// How many digests come together at most. What is older than [`LATE`] is not kept.
+const MOST_DIGESTS: usize = 5;
+
+/// A report that is longer, for each of its digests, is not kept.
 const MOST_BYTES: usize = 4096;
 
 /// Of how many streams it may be, each way.
@@ -140,6 +145,45 @@ pub(super) struct ReportRequest<'a> {
     #[serde(default, borrow)]
     #[schemars(with = "Vec<Vec<Part<'static>>>")]
     pub(super) down: Vec<Entry<'a>>,
+    /// What it was like before, since the last report: the oldest first, at most four.
+    #[serde(default, borrow)]
+    pub(super) earlier: Vec<Earlier<'a>>,
+}
+
+/// What it was like a moment ago, in the same form.
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Earlier<'a> {
+    /// How many seconds ago, 10 at most.
+    pub(super) ago: f64,
+    #[serde(default)]
+    pub(super) cpu: Vec<f64>,
+    #[serde(default, borrow)]
+    #[schemars(with = "Vec<Vec<Part<'static>>>")]
+    pub(super) up: Vec<Entry<'a>>,
+    #[serde(default, borrow)]
+    #[schemars(with = "Vec<Vec<Part<'static>>>")]
+    pub(super) down: Vec<Entry<'a>>,
+}
+
+/// What is said of one moment.
+struct Digest<'r, 'a> {
+    /// How many seconds ago.
+    ago: f64,
+    cpu: &'r [f64],
+    up: &'r [Entry<'a>],
+    down: &'r [Entry<'a>],
+}
+
+impl<'a> ReportRequest<'a> {
+    /// What is kept of it, the oldest first.
+    fn digests(&self) -> impl Iterator<Item = Digest<'_, 'a>> {
+        let Self { cpu, up, down, .. } = self;
+        let earlier = self.earlier.iter().take(MOST_DIGESTS - 1);
+        let earlier = earlier.map(|Earlier { ago, cpu, up, down }| Digest { ago: *ago, cpu, up, down });
+        let is_of_late = |digest: &Digest<'_, '_>| (0.0..=LATE as f64).contains(&digest.ago);
+        earlier.chain([Digest { ago: 0.0, cpu, up, down }]).filter(is_of_late)
+    }
 }
 
 const UP_AUDIO: &[u8] = &[column::LEVEL];
@@ -196,18 +240,40 @@ pub(super) fn take(
     bytes: usize,
 ) -> Result<String, ApiError> {
     let cell = require_inside(server, session, request.room_id.as_deref())?;
-    if bytes <= MOST_BYTES && session.may_report() {
+    if bytes <= MOST_BYTES * (1 + request.earlier.len().min(MOST_DIGESTS - 1)) && session.may_report() {
         keep(server, &cell, session.id, request);
     }
     Ok(to_json(&Done {}))
 }
 
 fn keep(server: &Server, cell: &OpenRoom, session: SessionId, request: &ReportRequest<'_>) {
-    let down = request.down.iter().take(MOST_STREAMS).filter_map(|Entry(entry)| received(entry));
+    let now = clock::now().unix_millis().cast_signed();
+    let mut own = None;
+    for digest in request.digests() {
+        own = keep_digest(server, cell, session, &digest, now - (1000.0 * digest.ago) as i64);
+    }
+    let Some(own) = own else { return };
+    let switched =
+        request.ev.iter().take(MOST_EVENTS).filter_map(|event| u16::try_from(*event.first()?).ok());
+    server.chronicle.switched(own, switched);
+    if let Some(millis) = request.join.filter(|millis| *millis >= 0.0) {
+        server.chronicle.joined(own, millis.min(MOST).round() as u32);
+    }
+}
+
+/// Keeps what was so at a time, in milliseconds. Returns whose it is, if the session is in.
+fn keep_digest(
+    server: &Server,
+    cell: &OpenRoom,
+    session: SessionId,
+    digest: &Digest<'_, '_>,
+    at: i64,
+) -> Option<Stream> {
+    let down = digest.down.iter().take(MOST_STREAMS).filter_map(|Entry(entry)| received(entry));
     let down: SmallVec<[(&str, StreamKind, Report); 8]> = down.collect();
     let whose = down.iter().map(|(from, kind, _)| (*from, *kind));
-    let Some((own, whose)) = cell.streams(session, whose) else { return };
-    let up = request.up.iter().take(MOST_STREAMS).filter_map(|Entry(entry)| read(entry, UP_AUDIO, UP_VIDEO));
+    let (own, whose) = cell.streams(session, whose)?;
+    let up = digest.up.iter().take(MOST_STREAMS).filter_map(|Entry(entry)| read(entry, UP_AUDIO, UP_VIDEO));
     let mut streams: Vec<(Stream, Report)> =
         up.map(|(kind, report)| (Stream { kind, ..own }, report)).collect();
     for ((from, kind, report), stream) in down.into_iter().zip(whose) {
@@ -215,20 +281,15 @@ fn keep(server: &Server, cell: &OpenRoom, session: SessionId, request: &ReportRe
         if !is_nothing(kind, &report) {
             streams.push((stream, report));
         } else if cell.flows(from, kind) {
-            server.chronicle.report_nothing(stream);
+            server.chronicle.report_nothing(stream, at);
         }
     }
     if let Some((_, report)) = streams.first_mut() {
-        report.extend(known(CPU, request.cpu.iter().copied().map(Some)));
+        report.extend(known(CPU, digest.cpu.iter().copied().map(Some)));
     }
-    let played = server.chronicle.report(own.app, &streams);
-    server.scale.note_played(cell.app.id, played);
-    let switched =
-        request.ev.iter().take(MOST_EVENTS).filter_map(|event| u16::try_from(*event.first()?).ok());
-    server.chronicle.switched(own, switched);
-    if let Some(millis) = request.join.filter(|millis| *millis >= 0.0) {
-        server.chronicle.joined(own, millis.min(MOST).round() as u32);
-    }
+    let played = server.chronicle.report(own.app, &streams, at);
+    server.scale.note_played(cell.app.id, played, at.unsigned_abs() / 1000);
+    Some(own)
 }
 
 #[cfg(test)]
