@@ -76,7 +76,9 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_failure_of_a_signature_has_its_code() {
     let world = World::new().await;
-    let (key, good) = (&world.key, || world.good());
+    // Signed once: of another second it has another signature.
+    let signed = world.good();
+    let (key, good) = (&world.key, || signed.clone());
     let body = world.dismiss();
     let (other, disabled) = (world.server.key(&[]), world.server.key(&[]));
     assert!(world.server.cli(&["key", "disable", &disabled.id]).status.success());
