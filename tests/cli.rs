@@ -414,6 +414,31 @@ async fn a_load_test_reports_what_its_clients_saw_and_leaves_nothing() {
     assert_eq!(server.members("small").await.1, 0);
 }
 
+/// No delay is not the same as a delay of nothing.
+#[tokio::test]
+async fn what_a_load_test_has_not_measured_it_does_not_say() {
+    let server = Server::start().await;
+    let test = ["load-test", "--members", "0", "--publishers", "1", "--for", "1s"];
+
+    let report = said(&server, &test);
+
+    assert_eq!(report["publishers"]["connected"], 1, "{report}");
+    for path in [
+        "/members/join_ms",
+        "/messages/answer_ms",
+        "/messages/latency_ms",
+        "/packets/delay_ms",
+        "/packets/loss",
+    ] {
+        assert_eq!(report.pointer(path), Some(&Value::Null), "{path}: {report}");
+    }
+    let table = server.cli(&test);
+    let table = String::from_utf8_lossy(&table.stdout);
+    for line in ["  a join           -\n", "  delay            -\n", "0 lost (-)"] {
+        assert!(table.contains(line), "{line:?}: {table}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_load_is_said() {
     let server = Server::start().await;

@@ -80,10 +80,12 @@ struct Percentiles {
     max: f64,
 }
 
-impl From<&Delays> for Percentiles {
-    fn from(delays: &Delays) -> Self {
+impl Percentiles {
+    /// `None` where nothing was measured: that is not the same as no delay.
+    fn of(delays: &Delays) -> Option<Self> {
         let ms = |share| delays.percentile_us(share) as f64 / 1000.0;
-        Self { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: delays.longest_us() as f64 / 1000.0 }
+        let max = delays.longest_us() as f64 / 1000.0;
+        (delays.count() > 0).then(|| Self { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max })
     }
 }
 
@@ -106,7 +108,7 @@ struct Joins {
     joined: usize,
     joins_per_second: f64,
     /// From the first byte of the connection until the room has answered.
-    join_ms: Percentiles,
+    join_ms: Option<Percentiles>,
     connected_at_the_end: usize,
 }
 
@@ -117,9 +119,9 @@ struct Messages {
     heard: u64,
     missing: u64,
     /// Until the answer, which comes when it is on disk.
-    answer_ms: Percentiles,
+    answer_ms: Option<Percentiles>,
     /// From sending until somebody hears it.
-    latency_ms: Percentiles,
+    latency_ms: Option<Percentiles>,
 }
 
 #[derive(Serialize)]
@@ -136,9 +138,10 @@ struct Packets {
     received_megabits_per_second: f64,
     /// What never came of what the server sent them.
     lost: u64,
-    loss: f64,
+    /// Their share; `None` where none was sent.
+    loss: Option<f64>,
     /// From before a publisher sends until it is at a viewer's socket.
-    delay_ms: Percentiles,
+    delay_ms: Option<Percentiles>,
 }
 
 /// What the members hear.
@@ -272,6 +275,7 @@ impl LoadTest {
             after.iter().map(pick).sum::<u64>().saturating_sub(before.iter().map(pick).sum())
         };
         let (packets_sent, received) = (grown(|pair| pair.0), grown(|pair| pair.1));
+        let expected_packets = seen.delays.count() + seen.missing;
         let heard_count = heard.count.load(Ordering::Relaxed);
         let connected = |pick: fn(&Channel) -> usize| channels.iter().map(pick).sum::<usize>();
         tasks.abort_all();
@@ -282,15 +286,15 @@ impl LoadTest {
                 wanted: self.members,
                 joined: members.len(),
                 joins_per_second,
-                join_ms: (&joins).into(),
+                join_ms: Percentiles::of(&joins),
                 connected_at_the_end: members.iter().filter(|member| member.is_connected()).count(),
             },
             messages: Messages {
                 sent,
                 heard: heard_count,
                 missing: expected.saturating_sub(heard_count),
-                answer_ms: (&answers).into(),
-                latency_ms: (&*heard.delays.lock()).into(),
+                answer_ms: Percentiles::of(&answers),
+                latency_ms: Percentiles::of(&heard.delays.lock()),
             },
             publishers: Connected {
                 wanted: self.publishers,
@@ -302,8 +306,8 @@ impl LoadTest {
                 received,
                 received_megabits_per_second: (received * PAYLOAD as u64 * 8) as f64 / lasted.max(1e-6) / 1e6,
                 lost: seen.missing,
-                loss: seen.missing as f64 / (seen.delays.count() + seen.missing).max(1) as f64,
-                delay_ms: (&seen.delays).into(),
+                loss: (expected_packets > 0).then(|| seen.missing as f64 / expected_packets as f64),
+                delay_ms: Percentiles::of(&seen.delays),
             },
             errors: errors.0,
         })
@@ -525,8 +529,11 @@ fn bar(length: u64, template: &str) -> anyhow::Result<ProgressBar> {
 impl Report {
     fn show(&self) -> anyhow::Result<()> {
         let line = |name: &str, text: String| say(format_args!("{BOLD}{name:<18}{BOLD:#} {text}"));
-        let ms = |of: &Percentiles| {
-            format!("p50 {:.1}, p95 {:.1}, p99 {:.1}, at most {:.1} ms", of.p50, of.p95, of.p99, of.max)
+        let ms = |of: &Option<Percentiles>| match of {
+            Some(of) => {
+                format!("p50 {:.1}, p95 {:.1}, p99 {:.1}, at most {:.1} ms", of.p50, of.p95, of.p99, of.max)
+            }
+            None => "-".into(),
         };
         let Self { members, messages, publishers, viewers, packets, .. } = self;
         line("room", format!("{}, {:.0} s", self.room, self.seconds))?;
@@ -555,12 +562,12 @@ impl Report {
             line(
                 "packets",
                 format!(
-                    "{} sent, {} received ({:.1} Mbit/s), {} lost ({:.3} %)",
+                    "{} sent, {} received ({:.1} Mbit/s), {} lost ({})",
                     packets.sent,
                     packets.received,
                     packets.received_megabits_per_second,
                     packets.lost,
-                    packets.loss * 100.0
+                    packets.loss.map_or_else(|| "-".into(), |loss| format!("{:.3} %", loss * 100.0))
                 ),
             )?;
             line("  delay", ms(&packets.delay_ms))?;
