@@ -1,7 +1,7 @@
 import { type Plugin, defineConfig } from 'vite';
 import of from './package.json' with { type: 'json' };
 
-/** What is built, by the mode that builds it: the client as a module with its plugins, for `<script src>` and for `require`; and version 4. */
+/** What is built, by the mode that builds it: the client as a module with what it loads, for `<script src>` and for `require`; and version 4. */
 const BUILDS = {
   production: { entry: 'src/index.ts', format: 'es', file: 'roomful-client.js' },
   umd: { entry: 'src/classic.ts', format: 'umd', file: 'roomful-client.umd.js' },
@@ -10,13 +10,17 @@ const BUILDS = {
   'v4-umd': { entry: 'src/v4/classic.ts', format: 'umd', file: 'roomful-client-v4.umd.js' },
 } as const;
 
-/** Plugins stay files of their own, beside the client; a script, which cannot import what is beside it, is told where to find them. */
-const pluginsBeside = (isScript: boolean): Plugin => ({
-  name: 'plugins-beside',
+/**
+ * What is loaded when it is used stays a file of its own, beside the client; a script, which cannot import what is beside it, is told
+ * where to find it.
+ */
+const chunksBeside = (isScript: boolean): Plugin => ({
+  name: 'chunks-beside',
   enforce: 'pre',
   resolveId(source, importer) {
-    if (isScript && source === './chunks.js' && importer?.endsWith('/plugins.ts')) return new URL('src/chunks.classic.ts', import.meta.url).pathname;
-    const [, name] = /^\.\/plugins\/(.+)\.js$/.exec(source) ?? [];
+    if (isScript && source === './chunks.js') return new URL('src/chunks.classic.ts', import.meta.url).pathname;
+    if (!importer?.endsWith('/chunks.ts')) return undefined;
+    const [, name] = /^\.\/(?:plugins\/)?(.+)\.js$/.exec(source) ?? [];
     return name === undefined ? undefined : { id: `./plugins/${name}.js`, external: true };
   },
 });
@@ -35,7 +39,7 @@ export default defineConfig(({ mode }) => {
   const { entry, format, file } = BUILDS[isFirst ? 'production' : (mode as keyof typeof BUILDS)];
   return {
     define: { __VERSION__: JSON.stringify(of.version) },
-    plugins: [...(isFirst ? [] : [pluginsBeside(format === 'umd')]), withoutNotes()],
+    plugins: [...(isFirst ? [] : [chunksBeside(format === 'umd')]), withoutNotes()],
     build: {
       target: 'es2022',
       emptyOutDir: isFirst,

@@ -1,5 +1,7 @@
-/** Where the plugins of this package are: each is loaded when it is used. `chunks.classic.ts` is the same for what is no module. */
+/** What of this package is loaded when it is used, from beside the client: the plugins, and encryption. `chunks.classic.ts` is the same for what is no module. */
 import type { PluginClass } from './plugin.js';
+
+export type EncryptionChunk = Promise<typeof import('./encryption.js')>;
 
 type Chunk = () => Promise<{ default: PluginClass }>;
 
@@ -15,3 +17,5 @@ export const CHUNKS: Record<string, Chunk> = {
   VirtualBackground: () => import('./plugins/virtual-background.js'),
   Watermark: () => import('./plugins/watermark.js'),
 };
+
+export const loadEncryption = (): EncryptionChunk => import('./encryption.js');

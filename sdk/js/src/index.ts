@@ -27,7 +27,7 @@ export type {
 } from './api.js';
 export { Room } from './room.js';
 export type { Device, Request, RoomEvents, UserInfo } from './room.js';
-export type { EncryptionKey } from './encryption.js';
+export type { EncryptionKey } from './keys.js';
 export { ERROR_CODE, RtcError } from './errors.js';
 export { LOG_LEVEL } from './log.js';
 export * from './names.js';

@@ -1,7 +1,8 @@
 import type { PlayoutDelay } from './api.js';
 import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
-import { Encryption, type EncryptionKey, sealedBy } from './encryption.js';
+import type { Encryption } from './encryption.js';
+import { type EncryptionKey, sealedBy } from './keys.js';
 import { ERROR_CODE, RtcError, aborted } from './errors.js';
 import { type Answered, type Asked, type Command, type Credentials, Gateway, type Told, gatewayUrls } from './gateway.js';
 import { log } from './log.js';
@@ -60,8 +61,8 @@ export interface SessionOptions {
   server?: string | readonly string[] | undefined;
   iceServers?: RTCIceServer[] | undefined;
   iceTransportPolicy?: RTCIceTransportPolicy | undefined;
-  /** The keys of end-to-end encryption, where that is on. */
-  encryption?: { sdkAppId: number; keys: Map<number, EncryptionKey> } | undefined;
+  /** End-to-end encryption, where that is on: its keys, and what begins it in a room. */
+  encryption?: { keys: Map<number, EncryptionKey>; start(room: string, userId: string): Promise<Encryption> } | undefined;
   /** Of all who speak, at most so many are heard at once: the loudest. */
   maxSpeakers?: number | undefined;
   playoutDelay?: PlayoutDelay | undefined;
@@ -172,10 +173,8 @@ export class Session extends Emitter<SessionEvents> {
   async enter(roomId: string, makeRoom: MakeRoom): Promise<void> {
     const begunAt = this.#begunAt ?? performance.now();
     this.#begunAt = undefined;
-    const { encryption } = this.options;
     // Before entering: what is published in a room is sealed from its first frame on.
-    const keys = encryption?.keys.values();
-    this.#encryption = encryption && keys && (await Encryption.start(encryption.sdkAppId, roomId, this.userId, keys));
+    this.#encryption = await this.options.encryption?.start(roomId, this.userId);
     let answer: Answered<'enter_room'>;
     try {
       answer = await this.#enter(roomId, makeRoom);

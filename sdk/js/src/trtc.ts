@@ -16,6 +16,7 @@ import {
 } from './api.js';
 import { Autoplay } from './autoplay.js';
 import { Meter, decibels, volumeOf } from './capture.js';
+import { loadEncryption } from './chunks.js';
 import {
   type PermissionType,
   type Permissions,
@@ -29,12 +30,13 @@ import {
 } from './devices.js';
 import { SEI_CMD_ID, bytesOf, framed, isTakeOver, sendData, takeOver } from './data.js';
 import { Emitter } from './emitter.js';
-import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './encryption.js';
-import { ERROR_CODE, RtcError, aborted, destroyed, invalid, named, wrongMoment } from './errors.js';
+import type { Encryption } from './encryption.js';
+import { ERROR_CODE, RtcError, aborted, destroyed, invalid, named, unsupported, wrongMoment } from './errors.js';
 import { fileUrl } from './gateway.js';
 import type { Events } from './protocol.js';
 import { makeRoom, networkOf, requireEntry, roleOf, roomIdOf } from './entering.js';
 import { HeldNews } from './held.js';
+import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './keys.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
 import { OPTIONS, check } from './options.js';
@@ -250,7 +252,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#role = roleOf(config);
     const session = new Session({
       ...networkOf(config, this.#options.server),
-      encryption: this.#keys.size > 0 ? { sdkAppId: config.sdkAppId, keys: this.#keys } : undefined,
+      encryption: this.#keys.size > 0 ? { keys: this.#keys, start: (room, userId) => this.#encrypt(config.sdkAppId, room, userId) } : undefined,
       maxSpeakers: config.maxSpeakers,
       playoutDelay: config.playoutDelay,
     });
@@ -391,8 +393,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (!isKey) throw invalid('enableEncryption', `key must be a passphrase or a Uint8Array of at least ${MIN_KEY_BYTES} bytes`);
       if (!Number.isInteger(keyId) || keyId < 0 || keyId > 255) throw invalid('enableEncryption', 'keyId must be a number from 0 to 255');
       if (!canEncrypt()) {
-        const message = 'this browser cannot encrypt end to end, or the page is not served over https';
-        throw new RtcError({ code: ERROR_CODE.ENV_NOT_SUPPORTED, message, functionName: 'enableEncryption' });
+        throw unsupported('enableEncryption', 'this browser cannot encrypt end to end, or the page is not served over https');
       }
       if (this.#isBusy && this.#keys.size === 0) {
         throw wrongMoment('enableEncryption', 'in a room without encryption: call it before enterRoom');
@@ -407,10 +408,24 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       if (isSealedBy) kept.publish = true;
       const couldSeal = this.#session?.canSeal ?? true;
       this.#keys.set(keyId, kept);
-      await this.#session?.addKey(kept);
+      // Where that fails, no room is entered either as long as there are keys: nothing is sent in clear that was to be encrypted.
+      await (this.#session ? this.#session.addKey(kept) : this.#loadEncryption());
       // What waited for a key to seal by.
       if (!couldSeal && this.#session?.canSeal) await this.#turns.take(() => this.#local.followAll());
     });
+  }
+
+  async #loadEncryption(): Promise<typeof Encryption> {
+    try {
+      return (await loadEncryption()).Encryption;
+    } catch (error) {
+      throw aborted('', `what encrypts could not be loaded: ${String(error)}`);
+    }
+  }
+
+  async #encrypt(sdkAppId: number, room: string, userId: string): Promise<Encryption> {
+    const Chunk = await this.#loadEncryption();
+    return Chunk.start({ sdkAppId, room, userId, keys: this.#keys.values(), refuse: (message) => unsupported('', message) });
   }
 
   /** What is sent and received is not encrypted end to end any more. Called between rooms: what goes on in one stays encrypted. */

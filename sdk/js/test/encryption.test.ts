@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { Encryption, type EncryptionKey } from '../src/encryption.js';
+import { Encryption } from '../src/encryption.js';
 import TRTC from '../src/index.js';
+import type { EncryptionKey } from '../src/keys.js';
 import { LocalMedia } from '../src/local.js';
 import type { Session } from '../src/session.js';
 import type { FromWorker, ToWorker } from '../src/sealing.worker.js';
@@ -8,12 +9,17 @@ import type { Stage } from '../src/stage.js';
 
 /** The keys that the next room is entered with. */
 let entered: EncryptionKey[] | undefined;
+/** What begins encryption in it. */
+let start: Begin | undefined;
+
+type Begin = (room: string, userId: string) => Promise<Encryption>;
 
 vi.mock('../src/session.js', () => ({
   Session: class {
     isInRoom = false;
-    constructor({ encryption }: { encryption?: { keys: Map<number, EncryptionKey> } }) {
+    constructor({ encryption }: { encryption?: { keys: Map<number, EncryptionKey>; start: Begin } }) {
       entered = encryption && [...encryption.keys.values()];
+      start = encryption?.start;
     }
     on(): this {
       return this;
@@ -44,6 +50,14 @@ vi.mock('../src/sealing.worker.ts?worker&inline', () => ({
   },
 }));
 
+/** What keeps the chunk with what encrypts from coming. */
+let lost: Error | undefined;
+
+vi.mock('../src/chunks.js', async (original) => {
+  const chunks = await original<typeof import('../src/chunks.js')>();
+  return { ...chunks, loadEncryption: () => (lost ? Promise.reject(lost) : chunks.loadEncryption()) };
+});
+
 const key = Uint8Array.from({ length: 16 }, (_, at) => at + 1);
 
 async function enter(client: TRTC): Promise<EncryptionKey[] | undefined> {
@@ -53,6 +67,7 @@ async function enter(client: TRTC): Promise<EncryptionKey[] | undefined> {
 
 beforeEach(() => {
   entered = undefined;
+  lost = undefined;
   told.length = 0;
   vi.stubGlobal('RTCRtpScriptTransform', class {});
   vi.stubGlobal('Worker', class {});
@@ -105,7 +120,7 @@ describe('the key of a page', () => {
   test('that only opens is none to publish with', async () => {
     const { Session } = await vi.importActual<typeof import('../src/session.js')>('../src/session.js');
     const keys = new Map<number, EncryptionKey>([[0, { key, publish: false }]]);
-    const session = new Session({ server: 'ws://rooms.example.org', encryption: { sdkAppId: 1, keys } });
+    const session = new Session({ server: 'ws://rooms.example.org', encryption: { keys, start: () => Promise.reject(new Error('not here')) } });
     const publish = vi.fn(async () => {});
     Object.defineProperties(session, { isInRoom: { value: true }, publisher: { value: { has: () => false, publish } } });
     const tell = vi.fn();
@@ -119,6 +134,18 @@ describe('the key of a page', () => {
     keys.set(1, { key, keyId: 1 });
     await start();
     expect(publish.mock.calls.length).toBe(1);
+  });
+
+  test('is of no use without what encrypts, which is told; nothing is sent in clear instead', async () => {
+    const client = TRTC.create();
+    lost = new TypeError('Failed to fetch');
+
+    await expect(client.enableEncryption({ key })).rejects.toMatchObject({ code: 5998, functionName: 'enableEncryption', message: expect.stringContaining('Failed to fetch') });
+    expect((await enter(client))?.length).toBe(1);
+    await expect(start?.('r', 'ann')).rejects.toMatchObject({ code: 5998 });
+    lost = undefined;
+    await client.enableEncryption({ key });
+    await expect(start?.('r', 'ann')).resolves.toBeInstanceOf(Encryption);
   });
 
   test.each<[string, unknown, unknown]>([
@@ -136,10 +163,11 @@ describe('the key of a page', () => {
 });
 
 describe('the keys of a room', () => {
+  const start = (keys: EncryptionKey[]) => Encryption.start({ sdkAppId: 1, room: 'r', userId: 'ann', keys, refuse: (message) => new Error(message) });
   const active = () => told.flatMap((message) => (message.what === 'key' ? [[message.key.id, message.isActive]] : []));
 
   test('are taken in the order they were given, however long each takes', async () => {
-    const encryption = await Encryption.start(1, 'r', 'ann', []);
+    const encryption = await start([]);
 
     await Promise.all([encryption.addKey({ key: 'a phrase takes long', keyId: 1 }), encryption.addKey({ key, keyId: 2 })]);
 
@@ -147,7 +175,7 @@ describe('the keys of a room', () => {
   });
 
   test('that are there already are only sealed by, without another derivation', async () => {
-    const encryption = await Encryption.start(1, 'r', 'ann', [{ key, keyId: 1, publish: false }]);
+    const encryption = await start([{ key, keyId: 1, publish: false }]);
     const [before] = active();
 
     await encryption.addKey({ key: Uint8Array.from(key), keyId: 1, publish: false });
