@@ -56,6 +56,9 @@ async fn every_url_below_whip_and_whep_answers_in_the_form_that_pages_can_read()
         ("DELETE", "/whip/r/0123", 401),
         ("POST", "/whip/r", 401),
         ("POST", "/whip/%FF", 404),
+        ("PUT", "/whip/r", 405),
+        ("DELETE", "/whep/r", 405),
+        ("POST", "/whip/r/0123", 405),
     ] {
         let url = format!("http://{}{path}", server.address);
         let response = client.request(method.parse().unwrap(), url).send().await.unwrap();

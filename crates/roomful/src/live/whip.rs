@@ -125,22 +125,38 @@ fn answer(status: StatusCode, body: String) -> Response<Body> {
     response
 }
 
-/// What one may ask of a URL: `methods`, with a body of `kind`.
-fn allowed(
+/// What one may ask of a URL: by which methods, and with a body of which type, as the header says that tells of it.
+struct Allowed {
     methods: &'static str,
-    (body, kind): (&'static str, &'static str),
-    status: StatusCode,
-) -> Response<Body> {
-    let mut response = answer(status, String::new());
-    let headers = response.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(methods));
-    headers.insert(HeaderName::from_static(body), HeaderValue::from_static(kind));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Authorization, Content-Type, If-Match"),
-    );
-    response
+    body: (&'static str, &'static str),
+}
+
+impl Allowed {
+    const ENDPOINT: Self = Self { methods: "POST, GET, OPTIONS", body: ("accept-post", SDP) };
+    const SESSION: Self =
+        Self { methods: "PATCH, DELETE, GET, OPTIONS", body: ("accept-patch", SDP_FRAGMENT) };
+
+    /// What OPTIONS is told, and whoever asks by another method.
+    fn answer(&self, method: &Method) -> Response<Body> {
+        let mut response = match *method {
+            Method::OPTIONS => answer(StatusCode::OK, String::new()),
+            _ => {
+                let trouble = format!("{method} is nothing to ask here; there are {}", self.methods);
+                let error = ApiError::new(Code::Invalid, trouble);
+                Refusal { status: StatusCode::METHOD_NOT_ALLOWED, error }.response()
+            }
+        };
+        let headers = response.headers_mut();
+        let (body, kind) = self.body;
+        headers.insert(ALLOW, HeaderValue::from_static(self.methods));
+        headers.insert(HeaderName::from_static(body), HeaderValue::from_static(kind));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(self.methods));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Authorization, Content-Type, If-Match"),
+        );
+        response
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,8 +219,6 @@ pub(crate) fn routes(server: Arc<Server>) -> Router {
 }
 
 async fn serve(server: Arc<Server>, way: Way, request: Request) -> Result<Response<Body>, Refusal> {
-    const ENDPOINT: (&str, (&str, &str)) = ("POST, GET, OPTIONS", ("accept-post", SDP));
-    const SESSION: (&str, (&str, &str)) = ("PATCH, DELETE, GET, OPTIONS", ("accept-patch", SDP_FRAGMENT));
     let target = Target::read(way, request.uri().path());
     match (target, request.method().clone()) {
         (Target::Room(room), Method::POST) => {
@@ -223,13 +237,10 @@ async fn serve(server: Arc<Server>, way: Way, request: Request) -> Result<Respon
                     .map(|_| answer(StatusCode::NO_CONTENT, String::new())),
             }
         }
-        (Target::Session(..), method) => {
-            let status =
-                if method == Method::OPTIONS { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
-            Ok(allowed(SESSION.0, SESSION.1, status))
+        (Target::Session(..), method) => Ok(Allowed::SESSION.answer(&method)),
+        (Target::Room(_), method) | (Target::Nothing, method @ Method::OPTIONS) => {
+            Ok(Allowed::ENDPOINT.answer(&method))
         }
-        (_, Method::OPTIONS) => Ok(allowed(ENDPOINT.0, ENDPOINT.1, StatusCode::OK)),
-        (Target::Room(_), _) => Ok(allowed(ENDPOINT.0, ENDPOINT.1, StatusCode::METHOD_NOT_ALLOWED)),
         (Target::Nothing, _) => Err(Refusal::new(
             StatusCode::NOT_FOUND,
             "nothing is here: the URL is /whip/ROOM or /whep/ROOM, without a slash at its end",
