@@ -107,10 +107,18 @@ impl Shard {
             }
         }
         let mut library = peer.library.clone();
+        let offered: Vec<bool> = offer.lines.iter().map(|line| !line.formats.is_empty()).collect();
         let text = library.offer(offer);
         let streams = assign(offer, streams)?;
-        for (line, place) in offer.lines.iter().zip(0..) {
+        for ((line, place), had_formats) in offer.lines.iter().zip(0..).zip(offered) {
             let is_meant = streams.iter().any(|stream| stream.mid == line.name);
+            if is_meant && had_formats && line.formats.is_empty() {
+                let name = &line.name;
+                let trouble = "in another m-line of the transport, or had one in an earlier offer (RFC 9143 9.1, RFC 3264 8.3.2)";
+                return Err(Error::Offer(format!(
+                    "the payload types of the m-line with mid {name:?} have another meaning {trouble}"
+                )));
+            }
             if let Some(trouble) = offer.trouble(place).filter(|_| is_meant) {
                 return Err(Error::Offer(trouble));
             }

@@ -1040,6 +1040,12 @@ fn codecs() -> Vec<Row> {
         rows.push(row(map, Publish, opus("", "sendonly").replace("opus/48000/2", map), "audio recvonly 111"));
     }
     rows.push(refused(
+        "a payload type of two codecs",
+        Publish,
+        offer("", &[sound("0", "sendonly").replace("111", "96"), picture("1", "sendonly")]),
+        "have another meaning",
+    ));
+    rows.push(refused(
         "mono Opus, which is none",
         Publish,
         opus("", "sendonly").replace("opus/48000/2", "opus/48000"),
