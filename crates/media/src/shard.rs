@@ -48,7 +48,8 @@ const UNPLACED: &str = "none of its packets belongs to an m-line of its offer: t
     that the offer announces, and a payload type that no m-line or several have";
 
 /// Why a player is ended to which nothing can be sent.
-const UNTAKEN: &str = "all that it watches comes by codecs that its offer does not take";
+const UNTAKEN: &str =
+    "what it watches comes by a codec that its offer does not take; begun anew it gets the rest";
 
 /// How often publishers' connections are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -678,10 +679,10 @@ impl Shard {
         let limit = if peer.heard_at.is_some() { SILENCE_TIMEOUT } else { SETUP_TIMEOUT };
         let reason = match &peer.role {
             Role::Publisher(publisher) => publisher.is_lost().then_some(UNPLACED),
-            // A page hears of it and may watch something else.
-            Role::Viewer(viewer) => {
-                (viewer.is_useless(now) && self.shared.client_of(peer.id) == Client::Other).then_some(UNTAKEN)
-            }
+            // A page hears of it and may watch something else; a player's picture would stand still for ever.
+            Role::Viewer(viewer) => (viewer.is_in_the_dark(now)
+                && self.shared.client_of(peer.id) == Client::Other)
+                .then_some(UNTAKEN),
         };
         if !peer.rtc.is_alive() || now.saturating_duration_since(since) > limit || reason.is_some() {
             self.events.push(Event::Lost(peer.id, reason.map(Into::into)));

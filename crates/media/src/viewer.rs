@@ -57,7 +57,7 @@ const FRESH_START: Duration = Duration::from_secs(1);
 const MAX_WANTED: usize = 1024;
 
 /// A publisher may have other codecs in mind in a moment; after that, a player is there for nothing.
-const IDLE_FOR: Duration = Duration::from_secs(10);
+const DARK_FOR: Duration = Duration::from_secs(10);
 
 /// What is sent again is not older than this: a player has given it up, or asks for a keyframe.
 const OLDEST_RESENT: Duration = Duration::from_secs(1);
@@ -97,8 +97,8 @@ pub(crate) struct Viewer {
     wanted: Vec<(bool, u64, Arc<Packet>)>,
     /// What a report tells of packets, by their transport-wide numbers; kept for its room.
     told: Vec<(u16, Arrival)>,
-    /// Since when it takes nothing of all that it watches.
-    idle_since: Option<Instant>,
+    /// Since when it takes nothing of something that it watches.
+    lacks_since: Option<Instant>,
 }
 
 /// Where and when something is sent.
@@ -155,7 +155,7 @@ impl Viewer {
             following: None,
             wanted: Vec::new(),
             told: Vec::new(),
-            idle_since: None,
+            lacks_since: None,
         }
     }
 
@@ -163,14 +163,13 @@ impl Viewer {
     pub(crate) fn look_at_codecs(&mut self, now: Instant) {
         let fresh = self.slots.iter_mut().map(|slot| u64::from(slot.look_at_codecs()));
         self.counts.lacking += fresh.sum::<u64>();
-        let mut watched = self.slots.iter().filter(|slot| slot.source.is_some()).peekable();
-        let is_idle = watched.peek().is_some() && watched.all(|slot| slot.lacks);
-        self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(now));
+        let is_lacking = self.slots.iter().any(|slot| slot.lacks && !slot.is_refused);
+        self.lacks_since = is_lacking.then(|| self.lacks_since.unwrap_or(now));
     }
 
-    /// Whether nothing that it watches can be sent to it, and has not been for so long that nothing will be.
-    pub(crate) fn is_useless(&self, now: Instant) -> bool {
-        self.idle_since.is_some_and(|since| now.saturating_duration_since(since) >= IDLE_FOR)
+    /// Whether something that it was promised cannot be sent to it, and has not been for so long that it will not be.
+    pub(crate) fn is_in_the_dark(&self, now: Instant) -> bool {
+        self.lacks_since.is_some_and(|since| now.saturating_duration_since(since) >= DARK_FOR)
     }
 
     /// Of a player, which cannot be told later: its m-lines of which nothing will come are refused, unless those are all it has.

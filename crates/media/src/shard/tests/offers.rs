@@ -1368,6 +1368,38 @@ fn a_player_is_refused_what_it_could_not_decode() {
     assert_eq!(why(&world, &alone, &streams[1..]).as_deref(), Some(told.as_str()));
 }
 
+/// Its picture would stand still, or never come, with nobody to tell it; begun anew it gets the sound, and is answered that there is no more.
+#[test]
+fn a_player_whose_picture_turns_out_to_be_of_another_codec_is_ended_though_it_hears() {
+    for (client, is_ended) in [(keys::Client::Other, true), (keys::Client::Browser, false)] {
+        let mut world = World::new();
+        let at = world.client_with(|codecs| codecs.enable_opus(true, false).enable_h264(true));
+        let mut api = world.clients[at].rtc.sdp_api();
+        let mids = [MediaKind::Audio, MediaKind::Video]
+            .map(|kind| api.add_media(kind, Direction::RecvOnly, None, None, None));
+        let (offered, pending) = api.apply().unwrap();
+        let watched = |mid: str0m::media::Mid, kind| Watched {
+            mid: mid.to_string(),
+            source: Some(SourceKey { room: RoomKey(1), user: "ann".into(), kind }),
+            wanted: Wanted::default(),
+        };
+        let streams = [watched(mids[0], StreamKind::Audio), watched(mids[1], StreamKind::Main)];
+        let peer = world.shard.shared.new_peer(client);
+        let answer = world.shard.watch(peer, &offered.to_sdp_string(), &streams, None, world.now).unwrap();
+        world.accept(at, pending, &answer);
+        world.run(Duration::from_secs(2), &[]);
+
+        let (ann, sent) = ("ann".into(), offer("", &[sound("0", "sendonly"), picture("1", "sendonly")]));
+        world.shard.publish(PeerId(900), RoomKey(1), &ann, &sent, &[], Rights::ALL, world.now).unwrap();
+        world.run(Duration::from_secs(9), &[]);
+        let ended = Event::Lost(peer, Some(UNTAKEN.into()));
+        assert!(!world.shard.events.contains(&ended), "it may be that it changes back");
+        world.run(Duration::from_secs(3), &[]);
+
+        assert_eq!(world.shard.events.contains(&ended), is_ended, "{client:?}");
+    }
+}
+
 /// A camera that comes back may do so in the place that it had, or in a new one: it is to have its layers again. A browser's sender
 /// loses layers that an answer does not have, and of extensions offers only those for what is new that all answers had.
 #[test]
