@@ -574,7 +574,7 @@ impl Planned {
             Planned::DeleteRobots(users) => done(room.delete_robots(users)),
             Planned::PickToSeat { user, index } => {
                 by.require_above(room, std::slice::from_ref(user))?;
-                done(room.take_seat(user, *index)?)
+                done(room.pick_to_seat(user, *index)?)
             }
             Planned::KickOffSeat { user } => {
                 by.require_above(room, std::slice::from_ref(user))?;

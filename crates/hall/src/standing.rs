@@ -363,8 +363,8 @@ impl Standing {
         match wish {
             Wish::Battle(new) => self.plan_battle(host, new, now),
             Wish::AnswerBattle { battle, accepted } => {
-                if *accepted && self.battle_with(room).is_some() {
-                    return Err(Error::InBattle(room.to_string()));
+                if *accepted {
+                    self.require_free(room)?;
                 }
                 let mut battle = (*self.battle(battle)?).clone();
                 let steps = battle.answer(room, *accepted, now)?;
@@ -407,15 +407,22 @@ impl Standing {
         }
     }
 
+    /// A room takes part in one battle at a time, also while others have yet to answer whether they do.
+    fn require_free(&self, room: &Incarnation) -> Result<(), Error> {
+        match self.battle_with(room) {
+            None => Ok(()),
+            Some(battle) if battle.started_at.is_none() => Err(Error::BattlePending(room.to_string())),
+            Some(_) => Err(Error::InBattle(room.to_string())),
+        }
+    }
+
     fn plan_battle(
         &self,
         caller: &Host,
         new: &NewBattle<Host>,
         now: Time,
     ) -> Result<(Answer, Outcome), Error> {
-        if self.battle_with(&caller.room).is_some() {
-            return Err(Error::InBattle(caller.room.to_string()));
-        }
+        self.require_free(&caller.room)?;
         let asked = |room: &Incarnation| {
             self.battles.values().filter(|one| one.holds(room) && !one.has(room)).count()
         };

@@ -111,6 +111,14 @@ pub enum Error {
         /// Where it sits.
         index: u32,
     },
+    /// Whoever was to be given a seat sits already.
+    #[error("{user} is on seat {index} already")]
+    UserOnSeat {
+        /// The user.
+        user: String,
+        /// Where it sits.
+        index: u32,
+    },
     /// The user does not sit.
     #[error("{0} is on no seat")]
     NotOnSeat(String),
@@ -143,6 +151,9 @@ pub enum Error {
         /// In which battle.
         battle: String,
     },
+    /// The room has called others to a battle, who have not all answered.
+    #[error("room {0} has called others to a battle that has not begun: wait for their answers, or leave it")]
+    BattlePending(String),
     /// The room is in a battle already.
     #[error("room {0} is in a battle already")]
     InBattle(String),

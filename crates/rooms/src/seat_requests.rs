@@ -94,7 +94,7 @@ impl Room {
     /// `from`, who manages the room, asks `guest` to take a seat.
     ///
     /// # Errors
-    /// As [`Room::take_seat`]; [`Error::NotAllowed`]; [`Error::AlreadyQueueing`] when it was asked before.
+    /// As [`Room::pick_to_seat`]; [`Error::NotAllowed`]; [`Error::AlreadyQueueing`] when it was asked before.
     pub fn invite_to_seat(
         &mut self,
         from: &UserId,
@@ -117,7 +117,10 @@ impl Room {
         now: Time,
     ) -> Result<SeatRequest, Error> {
         // Refused at once if the seat could not be taken anyway.
-        self.take_seat(guest, index)?;
+        match kind {
+            RequestKind::Application => self.take_seat(guest, index)?,
+            RequestKind::Invitation => self.pick_to_seat(guest, index)?,
+        };
         let same = |open: &SeatRequest| open.kind == kind && open.guest == *guest && now < open.expires_at;
         if self.requests.open.values().any(same) {
             return Err(Error::AlreadyQueueing(guest.to_string()));

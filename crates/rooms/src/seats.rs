@@ -146,6 +146,17 @@ impl Room {
         Ok(self.seats_outcome(after))
     }
 
+    /// Somebody else puts `user` on the seat `index`, or on the first free one.
+    ///
+    /// # Errors
+    /// As [`Self::take_seat`], but [`Error::UserOnSeat`] when the user sits already.
+    pub fn pick_to_seat(&self, user: &UserId, index: Option<u32>) -> Result<Outcome, Error> {
+        self.take_seat(user, index).map_err(|error| match error {
+            Error::AlreadyOnSeat { user, index } => Error::UserOnSeat { user, index },
+            error => error,
+        })
+    }
+
     /// `user` gets up.
     ///
     /// # Errors
