@@ -477,7 +477,8 @@ async fn a_page_without_modules_has_the_client_as_a_global() {
 
     let saw = browsers(&server, "classic").hear()["result"].take();
 
-    assert_eq!(saw, json!(["function", "track", "function", true]));
+    let loaded = json!(["plugins/encryption.js"]);
+    assert_eq!(saw, json!(["function", "track", "function", true, loaded]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
