@@ -145,6 +145,11 @@ async fn people_meet_on_the_page_in_a_real_browser() {
         assert_eq!((&stage["isIn"], &stage["isApart"]), (&json!(true), &json!(true)), "{stage}");
         assert!(stage["used"].as_f64().unwrap() > 0.8, "nine tiles fill the stage: {stage}");
     }
+    assert!(seen["alone"].as_f64().unwrap() > 0.98, "whoever is alone has the stage: {}", seen["alone"]);
+    let sheet = &seen["sheet"];
+    assert_eq!((&sheet["isApart"], &sheet["isIn"]), (&json!(true), &json!(true)), "{sheet}");
+    assert!(sheet["share"].as_f64().unwrap() > 0.4, "there is room to read: {sheet}");
+    assert_eq!(seen["owners"], json!([["ben", false, true], ["ann", true, false]]), "who hosts may do more");
     assert_eq!(seen["full"][0], "Watching");
     assert!(seen["full"][1].as_str().unwrap().contains("All seats are taken"), "{}", seen["full"]);
     assert_eq!(seen["badges"], json!(["Host", "Watching"]));

@@ -136,6 +136,15 @@ async function meeting() {
   await ben.waitForTimeout(400);
   await shoot(ben, 'chat-390-dark');
   await check(ben, 'sheet, dark');
+  // Whoever is spoken to while reading answers at once.
+  await ben.click('#microphone');
+  await labelled(ann, 'ben', 'microphone off');
+  await ben.click('#microphone');
+  await labelled(ann, 'ben', 'microphone on');
+  seen.sheet = await ben.evaluate(() => {
+    const [stage, dock, panel] = ['stage', 'microphone', 'panel'].map((id) => document.getElementById(id).getBoundingClientRect());
+    return { isApart: stage.bottom <= dock.top + 1 && dock.bottom <= panel.top + 1, isIn: panel.bottom <= innerHeight + 1, share: panel.height / innerHeight };
+  });
   await ben.keyboard.press('Escape');
   seen.focus = await ben.evaluate(() => document.activeElement.id);
   await ben.waitForSelector('#panel', { state: 'hidden' });
@@ -196,6 +205,23 @@ async function meeting() {
   seen.full = [await full.textContent('#role'), text];
   await full.context().close();
 
+  // Another hosts, and the first again: by what they may do, and by the sign in the list.
+  seen.owners = [];
+  await ann.click('#open-members');
+  for (const [from, to, name] of [[ann, ben, 'ben'], [ben, ann, 'ann']]) {
+    await from.evaluate(async (userId) => {
+      const { state } = await import('/page/state.js');
+      await state.client.room.changeUserRole({ userId, userRole: 'owner' });
+    }, name);
+    await to.waitForFunction(() => document.querySelector('#role').textContent === 'Host');
+    await from.waitForFunction(() => document.querySelector('#role').textContent === 'On stage');
+    const mark = `#members li:has([href="#i-crown"]) .name`;
+    await ann.waitForFunction(({ mark, name }) => document.querySelector(mark)?.textContent.startsWith(name), { mark, name });
+    const actions = (page) => page.$$eval('.tools [aria-label^=Actions]', (all) => all.filter((one) => !one.hidden).length > 0);
+    seen.owners.push([name, await actions(ann), await actions(ben)]);
+  }
+  await ann.click('#open-chat');
+
   // The host switches a microphone off, then takes its owner off the stage.
   await ann.hover(tile('ben'));
   await ann.click(`${tile('ben')} [aria-label="Actions for ben"]`);
@@ -226,6 +252,20 @@ async function meeting() {
   seen.left = [await ben.textContent('#farewell'), await ben.getAttribute('#try-camera', 'aria-pressed')];
   await ann.context().close();
   await ben.context().close();
+}
+
+/** Alone on a phone: there is nobody whom the room on the stage could be for. */
+async function alone() {
+  const page = await open('/?room=solo&name=leo', PHONE);
+  await page.waitForFunction(() => document.querySelector('#preview video')?.videoWidth > 0);
+  await join(page);
+  await plays(page, 'leo');
+  seen.alone = await page.evaluate((selector) => {
+    const [tile, stage] = [selector, '#tiles'].map((one) => document.querySelector(one).getBoundingClientRect());
+    return (tile.width * tile.height) / (stage.width * stage.height);
+  }, tile('leo'));
+  await shoot(page, 'alone-390');
+  await page.context().close();
 }
 
 /** Nobody on stage, on both sizes and in both schemes. */
@@ -275,7 +315,7 @@ async function geometry() {
         }
         // No other number of columns gives larger tiles of an allowed shape.
         const best = grid(count, width, height, 10);
-        const narrow = width < height ? 3 / 4 : 4 / 5;
+        const narrow = width >= height ? 4 / 5 : count > 1 ? 3 / 4 : 1 / 2;
         for (let columns = 1; columns <= count; columns += 1) {
           const rows = Math.ceil(count / columns);
           const [wide, high] = [(width - 10 * (columns - 1)) / columns, (height - 10 * (rows - 1)) / rows];
@@ -333,6 +373,7 @@ try {
   browser = await launch(...ALLOWED);
   await geometry();
   await meeting();
+  await alone();
   await emptiness();
   await signedIn();
   await browser.close();

@@ -132,7 +132,7 @@ export async function join({ name, room: id, isWatching }) {
     throw error;
   }
   const room = client.room.getRoomInfo();
-  state.isHost = room.ownerId === me.user || room.isAdmin;
+  state.isHost = isHostOf(client);
   state.seats = await client.room.getSeatList();
   const shown = { id, name: room.name || id, isOpen: room.info['RoomType'] === 'Conference' };
   const refused = isWatching ? undefined : await goOnStage(client, room.hasSeats);
@@ -144,11 +144,35 @@ export async function join({ name, room: id, isWatching }) {
   clearToasts();
   update({ room: shown, farewell: '' });
   await readMembers();
-  if (state.isHost && room.hasSeats) update({ requests: await client.room.getSeatApplicationList() });
+  await readRequests(client);
   if (isWatching) return;
   if (!refused && mayPublish()) return;
   await devices.closeAll();
   toast(refused ?? 'In this room its host alone is on stage. You are watching.', { isTrouble: false });
+}
+
+/** Whoever owns the room hosts it, and who helps with that. */
+function isHostOf(client) {
+  const { ownerId, isAdmin } = client.room.getRoomInfo();
+  return isAdmin || ownerId === state.me?.user;
+}
+
+/** Who wants a seat, of the host; a host who is none any more has no more to answer. */
+async function readRequests(client) {
+  const mine = () => state.requests.filter((request) => request.requestAction === 'inviteToSeat');
+  if (!state.isHost || !client.room.getRoomInfo().hasSeats) return update({ requests: mine() });
+  const applications = await client.room.getSeatApplicationList();
+  return update({ requests: [...mine(), ...applications] });
+}
+
+/** Who owns the room may have changed, also while one was not there to hear of it. */
+async function lookWhoHosts(client) {
+  if (!state.room) return;
+  const isHost = isHostOf(client);
+  if (isHost === state.isHost) return update();
+  update({ isHost });
+  toast(isHost ? 'You host this room now.' : 'Somebody else hosts this room now.', { isTrouble: false });
+  await readRequests(client);
 }
 
 /** Takes a seat where there are any; why there is none for one. */
@@ -200,7 +224,11 @@ function listen(client) {
     end(farewell);
     client.destroy();
   };
-  on(EVENT.CONNECTION_STATE_CHANGED, ({ state: now }) => update({ link: now === 'CONNECTED' ? 'on' : 'wait' }));
+  const lookAgain = () => void lookWhoHosts(client).catch((error) => toast(words(error)));
+  on(EVENT.CONNECTION_STATE_CHANGED, ({ state: now }) => {
+    update({ link: now === 'CONNECTED' ? 'on' : 'wait' });
+    if (now === 'CONNECTED') lookAgain();
+  });
   on(EVENT.KICKED_OUT, ({ reason }) => {
     const name = state.room?.name ?? 'the room';
     const seen = [...state.members].length;
@@ -269,6 +297,7 @@ function listen(client) {
     if (sat) devices.closeAll().catch((error) => toast(words(error)));
     else toast('You are on stage. Your microphone and camera are off until you switch them on.', { isTrouble: false });
   });
+  onRoom('onUserRoleChanged', lookAgain);
   onRoom('onReceiveTextMessage', ({ userId, message, timestamp }) => say({ from: userId, text: message, at: timestamp }));
   onRoom('onReceiveLikes', ({ totalLikes }) => update({ likes: totalLikes }));
   onRoom('onRequestReceived', ({ request }) => update({ requests: [...state.requests, request] }));

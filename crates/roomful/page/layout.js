@@ -6,8 +6,8 @@
 
 const WIDEST = 16 / 9;
 
-/** The narrowest tile, a portrait; on a stage that stands upright, more of one. */
-const narrowest = (width, height) => (width < height ? 3 / 4 : 4 / 5);
+/** The narrowest tile, a portrait; on a stage that stands upright, more of one, and alone as much of one as phones are. */
+const narrowest = (count, width, height) => (width >= height ? 4 / 5 : count > 1 ? 3 / 4 : 1 / 2);
 
 /** The least size of a tile on which a face can be told. */
 const LEAST = { width: 84, height: 72 };
@@ -19,7 +19,7 @@ const STRIPS = [0.14, 0.18, 0.22, 0.26, 0.3, 0.36];
 
 /** The largest equal tiles: `{columns, rows, width, height}`. */
 export function grid(count, width, height, gap) {
-  const narrow = narrowest(width, height);
+  const narrow = narrowest(count, width, height);
   let best = { columns: 1, rows: Math.max(1, count), width: 0, height: 0 };
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);

@@ -48,7 +48,8 @@ for (const [panel, [tab, , opener]] of Object.entries(TABS)) {
 }
 
 $('close-panel').addEventListener('click', close);
-$('panel').addEventListener('keydown', ({ key }) => key === 'Escape' && close());
+// Also from the controls, which stand beside it.
+for (const part of [$('panel'), document.querySelector('.dock')]) part.addEventListener('keydown', ({ key }) => key === 'Escape' && state.panel && close());
 
 // Chat
 

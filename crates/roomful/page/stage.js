@@ -52,7 +52,8 @@ function make({ key, userId, kind }) {
   const label = element('div', 'label', muted, bars(), name);
   const pin = iconButton('bare', 'Make large', 'pin');
   const full = iconButton('bare', 'Full screen', 'expand');
-  const tools = element('div', 'tools', pin, full);
+  const more = iconButton('bare', `Actions for ${userId}`, 'more');
+  const tools = element('div', 'tools', pin, full, more);
   const tile = element('div', 'tile', face(userId), view, label, tools);
   tile.role = 'group';
   tile.dataset.kind = kind;
@@ -64,11 +65,7 @@ function make({ key, userId, kind }) {
     const work = () => (document.fullscreenElement === tile ? document.exitFullscreen() : tile.requestFullscreen());
     void attempt(work, (trouble) => trouble && toast(trouble));
   });
-  if (state.isHost && userId !== state.me.user) {
-    const more = iconButton('bare', `Actions for ${userId}`, 'more');
-    more.addEventListener('click', () => openPerson(userId));
-    tools.append(more);
-  }
+  more.addEventListener('click', () => openPerson(userId));
   let timer;
   tile.addEventListener('pointerup', ({ pointerType }) => {
     if (pointerType === 'mouse') return;
@@ -76,7 +73,7 @@ function make({ key, userId, kind }) {
     clearTimeout(timer);
     timer = setTimeout(() => delete tile.dataset.touched, TOUCHED_MS);
   });
-  const made = { tile, view, name, muted, pin, userId, kind, isPlaying: false };
+  const made = { tile, view, name, muted, pin, more, userId, kind, isPlaying: false };
   // The shape of a screen is known once it plays.
   view.addEventListener('loadeddata', place, true);
   view.addEventListener('resize', place, true);
@@ -113,6 +110,7 @@ function describe(one, { name, isHeard, hasPicture, isAudioLocked, isVideoLocked
   if (one.tile.ariaLabel !== label) one.tile.ariaLabel = label;
   one.tile.dataset.locked = String(locks.length > 0);
   one.tile.title = locks.join(', ');
+  one.more.hidden = !state.isHost || one.userId === state.me.user;
   const isPinned = state.pinned === key;
   one.pin.ariaPressed = String(isPinned);
   setName(one.pin, isPinned ? 'Make it small again' : 'Make large');

@@ -39,6 +39,8 @@ export interface RoomEvents {
   onKickedOutOfRoom: [{ reason: 'kick' | 'banned'; message: string }];
   onReceiveTextMessage: [{ userId: string; message: string; messageId: string; timestamp: number }];
   onReceiveCustomMessage: [{ userId: string; businessId: string; data: string; messageId: string }];
+  /** Who owns the room or helps to, has changed. */
+  onUserRoleChanged: [{ userId: string; userRole: UserInfo['userRole'] }];
   onSendMessageForUserDisableChanged: [{ userId: string; isDisable: boolean }];
   onUserAudioStateChanged: [{ userId: string; hasAudio: boolean }];
   onUserVideoStateChanged: [{ userId: string; hasVideo: boolean; streamType: 'main' | 'sub' }];
@@ -153,13 +155,22 @@ export class Room extends Emitter<RoomEvents> {
     return { userInfoList: users, nextSequence: page.Next };
   }
 
+  #roleOf(userId: string): UserInfo['userRole'] {
+    const session = this.#session;
+    if (session?.roomInfo.Owner_Account === userId) return 'owner';
+    return session?.admins.has(userId) ? 'admin' : 'general';
+  }
+
+  #tellRoles(users: string[]): void {
+    for (const userId of users) this.emit('onUserRoleChanged', { userId, userRole: this.#roleOf(userId) });
+  }
+
   #describe(userId: string): UserInfo {
     const session = this.#session;
-    const isOwner = session?.roomInfo.Owner_Account === userId;
     const has = (kind: StreamKind) => session?.streams.get(userId)?.get(kind)?.isMuted === false;
     return {
       userId,
-      userRole: isOwner ? 'owner' : session?.admins.has(userId) ? 'admin' : 'general',
+      userRole: this.#roleOf(userId),
       hasAudioStream: has('audio'),
       hasVideoStream: has('main'),
       hasScreenStream: has('sub'),
@@ -396,6 +407,12 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case 'custom_msg':
         this.emit('onReceiveCustomMessage', { userId: body.From_Account, businessId: body.BusinessId, data: body.Data, messageId: body.MsgId });
+        break;
+      case 'owner_changed':
+        this.#tellRoles([body.OriginalOwner_Account, body.CurrentOwner_Account]);
+        break;
+      case 'admins_changed':
+        this.#tellRoles(body.Admin_Account);
         break;
       case 'members_muted':
         for (const { Member_Account: userId } of body.MemberList) {

@@ -71,6 +71,19 @@ describe('the room layer', () => {
     await Promise.all([expect(again).rejects.toThrow(), room.exitRoom().then(() => Socket.last.close(1006))]);
   });
 
+  test('tells who owns the room now and who helps to, when that changes', async () => {
+    const room = await entered();
+    const told: string[] = [];
+    room.on('onUserRoleChanged', ({ userId, userRole }) => told.push(`${userId} ${userRole}`));
+
+    Socket.last.say({ event: 'admins_changed', body: { RoomId: 'r', OpType: 'add', Admin_Account: ['ann', 'ben'] } });
+    Socket.last.say({ event: 'owner_changed', body: { RoomId: 'r', OriginalOwner_Account: 'ann', CurrentOwner_Account: 'cem' } });
+    Socket.last.say({ event: 'admins_changed', body: { RoomId: 'r', OpType: 'delete', Admin_Account: ['ann'] } });
+
+    expect(told).toEqual(['ann admin', 'ben admin', 'ann admin', 'cem owner', 'ann general']);
+    expect(room.getRoomInfo()).toMatchObject({ ownerId: 'cem', isAdmin: false });
+  });
+
   test('tells of a battle also what another room has done, which is what the event names', async () => {
     const room = await entered();
     const changed = vi.fn();
