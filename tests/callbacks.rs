@@ -432,6 +432,11 @@ async fn receivers_are_set_listed_and_deleted_by_group() {
     assert!(cli(&["callback", "delete", "--group", "2"]).status.success());
     assert_eq!(listed()[1]["url"], "");
     assert!(trouble(&["callback", "delete", "--group", "2"]).contains("no receiver of its own"));
+    let shown = String::from_utf8_lossy(&cli(&["callback", "list"]).stdout).into_owned();
+    assert!(
+        shown.contains("(media) has no receiver") && shown.contains("to https://a.example/room"),
+        "{shown}"
+    );
     let groups = cli(&["callback", "list", "--groups"]);
     assert!(String::from_utf8_lossy(&groups.stdout).contains("media"));
 

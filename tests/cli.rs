@@ -76,6 +76,7 @@ async fn rooms_are_made_looked_at_changed_listed_and_ended() {
         (&json!("at ten"), &json!(false), &json!(true))
     );
     assert_eq!(said(&server, &["room", "info", "c"])["Notice"], "at ten");
+    assert!(stderr(&server.cli(&["room", "update", "c"])).contains("nothing to change"));
     assert!(
         stdout(&server.cli(&["room", "info", "r"]))
             .lines()
@@ -171,7 +172,7 @@ async fn top_shows_the_fullest_rooms_first_and_what_has_changed() {
 
     let once = stdout(&server.cli(&["top"]));
     let lines: Vec<&str> = once.lines().collect();
-    assert_eq!(lines[0], "2 rooms, 1 members");
+    assert_eq!(lines[0], "2 rooms, 1 member");
     assert!(lines[3].trim_start().starts_with('1') && lines[3].contains(" b "), "{once}");
 
     let mut child = Command::new(BINARY);
@@ -202,7 +203,7 @@ async fn tables_fit_the_terminal_and_pipes_get_everything_without_colours() {
     }
 
     for columns in [80, 120] {
-        for command in ["room list", "top --count 1", "webhook list --events", "app list"] {
+        for command in ["room list", "top --count 1", "webhook list --events", "app list", "doctor"] {
             let lines = on_terminal(&server, columns, "", command);
             let shown: Vec<String> = lines.iter().map(|line| plain(line)).collect();
             assert!(shown.iter().all(|line| line.chars().count() <= columns), "{columns}: {shown:#?}");

@@ -643,6 +643,7 @@ mod tests {
                 vec![("ROOMFUL_LIMITS_CALLS_PER_SECOND", "0")],
                 "did you mean ROOMFUL_LIMITS__CALLS_PER_SECOND?",
             ),
+            ("", vec![("ROOMFUL_LOGLEVEL", "debug")], "did you mean ROOMFUL_LOG__LEVEL?"),
             ("", vec![("ROOMFUL_LISTEN", "0.0.0.0:80")], "did you mean ROOMFUL_SERVER__LISTEN?"),
             ("", vec![("ROOMFUL_TLS__CERTIFICATE", "x")], "did you mean ROOMFUL_TLS__CERT?"),
             ("", vec![("ROOMFUL_WEBHOOK__URI", "x")], "did you mean ROOMFUL_WEBHOOKS__URL?"),

@@ -109,10 +109,12 @@ fn described(app: &App, config: &Config) -> Value {
 
 fn show(app: &App, config: &Config) -> anyhow::Result<()> {
     for Callback { group, url, key } in callback_receivers(app, &config.callbacks.receivers()) {
-        let url = if url.is_empty() { "nowhere".into() } else { url };
-        let signed = if key.is_empty() { "unsigned" } else { "signed" };
         let (app, name) = (app.sdkappid, callback_name(group));
-        say(format_args!("app {app}: group {group} ({name}) to {url}, {signed}"))?;
+        let signed = if key.is_empty() { "unsigned" } else { "signed" };
+        match url.as_str() {
+            "" => say(format_args!("app {app}: group {group} ({name}) has no receiver"))?,
+            url => say(format_args!("app {app}: group {group} ({name}) to {url}, {signed}"))?,
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::show::{BAD, BOLD, DIM, DOUBTFUL, Format, GOOD, say, say_json};
+use super::show::{BAD, BOLD, DIM, DOUBTFUL, Format, GOOD, say_behind, say_json};
 use crate::config::Config;
 use crate::{control, serve, tls};
 
@@ -155,11 +155,11 @@ fn show(finding: &Finding) -> anyhow::Result<()> {
         State::Bad => ("BAD", BAD),
     };
     let Finding { check, found, remedy, .. } = finding;
-    say(format_args!("{style}{mark:<5}{style:#}{BOLD}{check:<15}{BOLD:#}{found}"))?;
-    if !remedy.is_empty() {
-        say(format_args!("{:20}{DIM}->{DIM:#} {remedy}", ""))?;
+    say_behind(format_args!("{style}{mark:<5}{style:#}{BOLD}{check:<15}{BOLD:#}"), 20, found)?;
+    if remedy.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    say_behind(format_args!("{:20}{DIM}->{DIM:#} ", ""), 23, remedy)
 }
 
 async fn running(config: &Config, findings: &mut Findings) -> Option<About> {

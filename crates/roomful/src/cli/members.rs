@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::show::{Set, Table, clear_screen, say, say_json};
+use super::show::{Set, Table, clear_screen, counted, say, say_json};
 use super::target::{Api, On};
 
 /// How often `--watch` looks again.
@@ -139,7 +139,7 @@ impl Command {
 }
 
 fn show_seats(seats: &Value) -> anyhow::Result<()> {
-    let mut table = Table::new(&[("SEAT", Set::Number), ("MEMBER", Set::Text), ("LOCKED", Set::Text)]);
+    let mut table = Table::new(&[("SEAT", Set::Number), ("MEMBER", Set::Whole), ("LOCKED", Set::Text)]);
     for seat in seats.get("SeatList").and_then(Value::as_array).into_iter().flatten() {
         let locks = [("IsTakenDisabled", "seat"), ("IsAudioDisabled", "audio"), ("IsVideoDisabled", "video")];
         let is_on = |field: &str| seat.get(field).and_then(Value::as_bool).unwrap_or_default();
@@ -190,8 +190,8 @@ impl Members {
         if self.on.format.json {
             return say_json(list);
         }
-        say(format_args!("room {}: {} members\n", self.on.room, list.member_count))?;
-        let mut table = Table::new(&[("#", Set::Number), ("MEMBER", Set::Text)]);
+        say(format_args!("room {}: {}\n", self.on.room, counted(list.member_count, "member")))?;
+        let mut table = Table::new(&[("#", Set::Number), ("MEMBER", Set::Whole)]);
         for (number, member) in (1..).zip(&list.member_list) {
             // Names stand under each other however many there are, also when the list is read again.
             table.row([format!("{number:>8}"), member.member_account.clone()]);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -129,7 +130,11 @@ impl Command {
             }
             Command::Update { on: On { room, format, target }, fields } => {
                 let api = target.api(folder)?;
-                let body = json!({"RoomInfo": fields.info(&room)});
+                let changes = fields.info(&room);
+                if changes.as_object().is_none_or(|fields| fields.len() < 2) {
+                    bail!("there is nothing to change: give at least one field, as --name or --set");
+                }
+                let body = json!({"RoomInfo": changes});
                 api.call_either("update_room_info", "update_room_info", &body).await?;
                 show(&info(&api, &room).await?, &format)
             }
@@ -192,7 +197,7 @@ pub(super) fn number_of(room: &Value, field: &str) -> u64 {
 
 fn table(rooms: &[Value]) -> Table {
     let mut table = Table::new(&[
-        ("ROOM", Set::Text),
+        ("ROOM", Set::Whole),
         ("TYPE", Set::Text),
         ("MEMBERS", Set::Number),
         ("VIEWS", Set::Number),

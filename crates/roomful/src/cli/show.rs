@@ -122,7 +122,7 @@ impl Table {
         std::iter::once(head).chain(self.rows.iter().map(|row| self.line(row, &widths))).collect()
     }
 
-    /// What each column needs; where that is more than there is, the widest text gives way first.
+    /// What each column needs; where that is more than there is, the widest text gives way first, and then the last columns go.
     fn widths(&self, width: Option<usize>) -> Vec<usize> {
         let natural = |(column, (title, _)): (usize, &(&str, Set))| {
             let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
@@ -130,13 +130,16 @@ impl Table {
         };
         let mut widths: Vec<usize> = self.heads.iter().enumerate().map(natural).collect();
         let Some(width) = width else { return widths };
-        let gaps = GAP * widths.len().saturating_sub(1);
-        while widths.iter().sum::<usize>() + gaps > width {
+        while widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) > width {
             let texts = widths.iter_mut().zip(&self.heads).filter(|(_, (_, set))| *set == Set::Text);
             let Some((widest, _)) =
                 texts.filter(|(width, _)| **width > LEAST).max_by_key(|(width, _)| **width)
             else {
-                break;
+                if widths.len() < 2 {
+                    break;
+                }
+                widths.pop();
+                continue;
             };
             *widest -= 1;
         }
@@ -178,6 +181,32 @@ fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// How many there are of something, in words.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{BOLD}{count}{BOLD:#} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Prints a text behind what stands before its first line, which takes up `indent` columns: as wide as the terminal at most, its
+/// lines below each other.
+pub(super) fn say_behind(before: impl Display, indent: usize, text: &str) -> anyhow::Result<()> {
+    let room = terminal().map_or(usize::MAX, |(columns, _)| columns.saturating_sub(indent));
+    let mut lines = wrapped(text, room).into_iter();
+    say(format_args!("{before}{}", lines.next().unwrap_or_default()))?;
+    lines.try_for_each(|line| say(format_args!("{:indent$}{line}", "")))
+}
+
+/// The lines of a text, between whose words it may be broken.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut().filter(|line| line.width() + 1 + word.width() <= width) {
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// What users have typed may hold what moves a terminal's cursor.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
@@ -212,12 +241,33 @@ mod tests {
 
     #[test]
     fn a_table_is_no_wider_than_the_terminal_and_numbers_stay_whole() {
-        for width in 25..70 {
+        for width in 13..70 {
             let lines = plain(&table().lines(Some(width)));
 
             assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:#?}");
             assert!(lines[1].contains("12") && lines[2].contains("100000"), "{lines:#?}");
         }
         assert!(table().lines(Some(40))[1].ends_with('…'));
+    }
+
+    #[test]
+    fn where_nothing_can_give_way_the_last_columns_go() {
+        let mut table = Table::new(&[("ROOM", Set::Whole), ("MEMBERS", Set::Number), ("NAME", Set::Text)]);
+        table.row(["a-room-of-a-long-name".into(), "12".into(), "Ann's".into()]);
+
+        assert_eq!(plain(&table.lines(Some(30)))[1], "a-room-of-a-long-name       12");
+        assert_eq!(plain(&table.lines(Some(25)))[1], "a-room-of-a-long-name");
+        assert_eq!(
+            plain(&table.lines(Some(10)))[1],
+            "a-room-of-a-long-name",
+            "of what is to be typed nothing is cut"
+        );
+    }
+
+    #[test]
+    fn a_text_is_broken_between_its_words() {
+        assert_eq!(wrapped("the clock is plausible", 12), ["the clock is", "plausible"]);
+        assert_eq!(wrapped("see http://an.address.example", 10), ["see", "http://an.address.example"]);
+        assert_eq!(wrapped("", 10), [""]);
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::rooms::{list, number_of, text_of};
-use super::show::{BOLD, Format, Set, Table, clear_screen, say, terminal};
+use super::show::{Format, Set, Table, clear_screen, counted, say, terminal};
 use super::target::Target;
 
 #[derive(Args)]
@@ -53,7 +53,10 @@ impl Top {
     }
 
     fn show(&self, rooms: &[Value], before: &HashMap<String, u64>, look: u64) -> anyhow::Result<()> {
-        let members: u64 = rooms.iter().map(|room| number_of(room, "MemberCount")).sum();
+        let members: usize = rooms
+            .iter()
+            .map(|room| usize::try_from(number_of(room, "MemberCount")).unwrap_or_default())
+            .sum();
         if self.format.json {
             // One a line, for those who read them as they come.
             return say(json!({"Rooms": rooms.len(), "Members": members, "RoomList": rooms}));
@@ -64,12 +67,12 @@ impl Top {
             None if look > 0 => say("")?,
             None => {}
         }
-        say(format_args!("{BOLD}{}{BOLD:#} rooms, {BOLD}{members}{BOLD:#} members\n", rooms.len()))?;
+        say(format_args!("{}, {}\n", counted(rooms.len(), "room"), counted(members, "member")))?;
         let mut table = Table::new(&[
             ("MEMBERS", Set::Number),
             ("CHANGE", Set::Number),
             ("VIEWS", Set::Number),
-            ("ROOM", Set::Text),
+            ("ROOM", Set::Whole),
             ("TYPE", Set::Text),
             ("OWNER", Set::Text),
             ("NAME", Set::Text),

@@ -29,8 +29,9 @@ pub(super) fn of_environment(known: &[Name], name: &str) -> anyhow::Result<Optio
         return Ok(Some((section.to_lowercase(), key.to_lowercase())));
     }
     let is_alone = |key: &str| rest.eq_ignore_ascii_case(key) && !["url", "key"].contains(&key);
+    let letters = |text: &str| text.replace('_', "").to_lowercase();
     let is_meant =
-        |(section, key): &&Name| rest.eq_ignore_ascii_case(&format!("{section}_{key}")) || is_alone(key);
+        |(section, key): &&Name| letters(rest) == letters(&format!("{section}{key}")) || is_alone(key);
     match known.iter().find(is_meant) {
         Some((section, key)) => {
             bail!("unknown configuration key {name}; did you mean {}?", in_environment(section, key))
