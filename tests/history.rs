@@ -145,7 +145,12 @@ async fn the_folder_may_be_deleted_at_any_time() {
     let (calls, stays) = wait_for(&server, "r", |_, stays| stays.len() == 2).await;
     assert_eq!(calls.len(), 1);
     assert_eq!(stays[0], before[0], "what goes on is told once more");
-    assert!(server.metric("roomful_history_rows_total").await.unwrap() > 0.0);
+    // Rows are counted a moment after they are there.
+    let until = tokio::time::Instant::now() + SOON;
+    while server.metric("roomful_history_rows_total").await.unwrap() == 0.0 {
+        assert!(tokio::time::Instant::now() < until, "no row was counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]
