@@ -109,8 +109,12 @@ impl Scale {
         let last = since - since % SLOT;
         let window = Window { from: first.cast_signed(), to: last.cast_signed() - 1 };
         let is_there = self.remembered.lock().entry(app).or_default().clone();
-        let put = async || Ok(self.put_before(app, look_up(window).await?));
-        is_there.get_or_try_init(put).await.map(|()| ())
+        let put = async || {
+            self.put_before(app, look_up(window).await?);
+            Ok(())
+        };
+        is_there.get_or_try_init(put).await?;
+        Ok(())
     }
 
     /// What was counted before, in order.
