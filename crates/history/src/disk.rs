@@ -35,20 +35,12 @@ pub(crate) fn keep(
             kept.push((day, kind, bytes));
         }
     }
-    let all = |wanted: Option<Kind>| -> u64 {
-        let of_it = kept.iter().filter(|(_, kind, _)| wanted.is_none_or(|wanted| *kind == wanted));
-        of_it.map(|(_, _, bytes)| bytes).sum()
-    };
-    let mut bytes = all(None);
+    let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
     let (quality, calls) = (Kind::Quality, Kind::Calls);
-    let turns = [(quality, false), (calls, false), (quality, true), (calls, true)];
-    for (wanted, is_of_today) in turns {
-        // What is written goes on being written: of today all of it goes, unless that makes no room either.
-        if is_of_today && all(Some(Kind::Usage)) > most_bytes {
-            break;
-        }
+    for (wanted, is_of_today) in [(quality, false), (calls, false), (quality, true), (calls, true)] {
         let found = kept.iter().filter(|(day, kind, bytes)| {
-            let is_due = if is_of_today { *day == today && *bytes > 0 } else { *day < today };
+            // Of today, which goes on being written, all goes or nothing: it must be worth it.
+            let is_due = if is_of_today { *day == today && *bytes > most_bytes / 2 } else { *day < today };
             *kind == wanted && is_due
         });
         for (day, kind, less) in found {
