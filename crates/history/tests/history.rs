@@ -7,7 +7,7 @@ mod database;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use history::{
@@ -39,12 +39,14 @@ struct World {
     runs: AtomicI64,
     now: Arc<AtomicI64>,
     lost: Arc<AtomicUsize>,
+    most_bytes: AtomicU64,
 }
 
 impl World {
     fn at(at: At) -> Self {
         let now = Arc::new(AtomicI64::new(NOON * 1000));
-        Self { at, runs: AtomicI64::new(0), now, lost: Arc::default() }
+        let most_bytes = AtomicU64::new(20 << 30);
+        Self { at, runs: AtomicI64::new(0), now, lost: Arc::default(), most_bytes }
     }
 
     fn in_folder() -> Self {
@@ -99,7 +101,7 @@ impl World {
         let options = Options {
             place,
             days: 14,
-            most_bytes: 20 << 30,
+            most_bytes: self.most_bytes.load(Ordering::SeqCst),
             clock: Arc::new(move || now.load(Ordering::SeqCst)),
             on_lost: Box::new(move || _ = lost.fetch_add(1, Ordering::SeqCst)),
         };
@@ -652,6 +654,37 @@ fn what_was_noticed_is_found_with_who_and_where_the_newest_first_in(world: &Worl
 
 fn one(history: &History, at: i64) -> Vec<String> {
     rooms(history, at, at + 1).1
+}
+
+#[test]
+fn a_day_that_takes_more_than_all_may_begins_anew() {
+    for world in World::each() {
+        a_day_that_takes_more_than_all_may_begins_anew_in(&world);
+    }
+}
+
+fn a_day_that_takes_more_than_all_may_begins_anew_in(world: &World) {
+    let history = world.start();
+    for number in 1..=10_000 {
+        history.note(Row::Call(call(number, &format!("a-room-with-a-long-name-{number}"), NOON)));
+    }
+    history.note(usage(1, "r", NOON, spent(1000, 1)));
+    written(&history);
+    drop(history);
+
+    // It is looked after when it is written first.
+    world.most_bytes.store(1_000_000, Ordering::SeqCst);
+    let history = world.start();
+    history.note(Row::Call(call(20_000, "new", NOON)));
+    written(&history);
+
+    assert_eq!(rooms(&history, NOON, NOON + 9), (1, vec!["new".into()]));
+    assert_eq!(history.reader().used(APP, NOON, NOON + SLOT).unwrap().len(), 1, "usage stays");
+    drop(history);
+    let history = world.start();
+    history.note(Row::Call(call(20_001, "newer", NOON + 1)));
+    written(&history);
+    assert_eq!(rooms(&history, NOON, NOON + 9).0, 2, "what fits stays");
 }
 
 #[test]
