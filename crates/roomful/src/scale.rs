@@ -85,7 +85,8 @@ impl Scale {
         while ring.front().is_some_and(|first| first.at + KEPT < count.at) {
             ring.pop_front();
         }
-        if count.rooms > 0 {
+        // Something may have been played though all have left by now.
+        if count.rooms > 0 || video[0] + audio[0] > 0 {
             ring.push_back(count);
         }
         if ring.is_empty() {
@@ -171,6 +172,10 @@ mod tests {
         assert_eq!(counts.last().map(|count| (count.video, count.audio)), Some(([6000, 700], [2000, 5])));
         assert_eq!(counts.first().map(|count| (count.video, count.audio)), Some(([2000, 9], [0, 0])));
         assert_eq!(scale.counts(app, 1015, 1025, at(1049)).len(), 1);
+        // All have left before the end of the slot.
+        scale.note_played(app, Served { audio: [2000, 100], ..Served::default() }, 1041);
+        scale.note(app, count(1040, 0, 0));
+        assert_eq!(scale.counts(app, 1040, 1049, at(1059))[0].audio, [2000, 100]);
         assert!(scale.counts(SdkAppId(2), 0, u64::MAX, at(1049)).iter().all(|count| count.users == 0));
         assert_eq!(scale.counts(app, u64::MAX, u64::MAX, at(1049)), []);
         scale.note(app, count(1031 + KEPT, 1, 1));
