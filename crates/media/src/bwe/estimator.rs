@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fair::Fair;
 use super::groups::{Groups, Step};
 use super::limits::{INITIAL, MAXIMUM, MINIMUM};
 use super::loss::Loss;
@@ -60,6 +61,13 @@ const OVERRUN_US: u64 = 1_000_000;
 /// For how long pictures that have waited for that go on with care: a keyframe of 12 kB takes a second of what 150 kbit/s leave to it.
 const OVERRUN_COUNTS_US: u64 = 4_000_000;
 
+/// Less than this share of what arrives cannot be fair, and downloads do not lose so much: who does fills the queue alone.
+const LEFT: f64 = 0.5;
+const MOST_LOST_BESIDE: f64 = 0.1;
+
+/// What has to arrive of a probe's rate where others fill the link, for them to give way to it.
+const SHARED: f64 = 0.75;
+
 /// Who sends less than this share of the estimate does not learn that it could be more (libwebrtc's `AlrDetector`).
 const USED: f64 = 0.65;
 const USED_SPAN: Duration = Duration::from_millis(500);
@@ -93,6 +101,8 @@ pub(crate) struct Estimator {
     loss: Loss,
     shallow: Shallow,
     rival: Rival,
+    /// While others keep the link's queue full: what one of them would have in our place.
+    fair: Option<Fair>,
     probe: Probe,
     seek: Seek,
     /// When what was sent first overran the link, and whether it still does.
@@ -157,6 +167,7 @@ impl Estimator {
             loss: Loss::new(now),
             shallow: Shallow::default(),
             rival: Rival::default(),
+            fair: None,
             overrun_at: None,
             is_overrun: false,
             probe: Probe::default(),
@@ -262,10 +273,12 @@ impl Estimator {
 
     /// Feedback came, which calls what it is given with the transport-wide number of each packet that it tells of, in their order.
     pub(crate) fn note_arrivals(&mut self, now: u64, told: impl FnOnce(&mut dyn FnMut(u16, Arrival))) {
-        let Self { sent, groups, trend, standing, rate, probe, shallow, .. } = self;
+        let Self { sent, groups, trend, standing, rate, probe, shallow, rival, .. } = self;
+        let mut answer = None;
         let take = |packet| {
             rate.take(&packet);
             standing.take(&packet);
+            answer = rival.take(&packet, standing.newest_ms()).or(answer);
             if packet.probe != 0 {
                 probe.note_arrived(&packet);
             }
@@ -292,6 +305,12 @@ impl Estimator {
         } else {
             let lost = f64::from(tally.lost) - f64::from(tally.back);
             self.loss.take(now, lost, f64::from(tally.arrived) + lost, self.rate.arriving());
+            if let Some(fair) = self.fair.as_mut().filter(|_| lost > 0.0) {
+                fair.note_loss(now, self.round_trip_us);
+            }
+        }
+        if let Some(answer) = answer {
+            self.rival.note_answer(now, answer);
         }
         self.shallow.settle(now, self.standing.newest_ms());
         self.control(now);
@@ -311,6 +330,9 @@ impl Estimator {
             // What is lost from now on is lost in a queue.
             self.raised_at = None;
         }
+        if self.compete(now, stands) {
+            return;
+        }
         if self.is_policed(now)
             && let Some(arriving) = self.rate.arriving()
         {
@@ -323,7 +345,6 @@ impl Estimator {
             return;
         }
         self.note_overrun(now);
-        self.note_rival(now);
         if let Some(arriving) = self.narrow_from_the_start(now) {
             self.seek.note_full(now, self.rate.bits(), arriving);
             self.rate.set(arriving);
@@ -339,7 +360,9 @@ impl Estimator {
                 let before = self.rate.bits();
                 let sending = self.sending(now);
                 if self.rate.decrease(now, self.round_trip_us, sending) {
-                    self.rival.note_down(now, before);
+                    if let Some(arriving) = self.rate.arriving() {
+                        self.rival.note_down(now, before, arriving);
+                    }
                     self.news.is_full = true;
                     self.limit = self.rate.arriving().map(|bits| (bits, now));
                     self.probe.stop();
@@ -356,6 +379,47 @@ impl Estimator {
         }
     }
 
+    /// While others keep the queue full, going down empties no queue: the rate is what one of them would have in our place. Returns
+    /// whether they do.
+    fn compete(&mut self, now: u64, stands: bool) -> bool {
+        self.look_for_rival(now, stands);
+        if !self.rival.is_there(now) {
+            self.fair = None;
+            return false;
+        }
+        let (rate, round_trip) = (self.rate.bits(), self.round_trip_us);
+        let arriving = self.rate.arriving().unwrap_or(rate);
+        let mut competitor = self.fair.take().unwrap_or_else(|| {
+            // What was given up for nothing is taken back.
+            let back = self.rival.take_back().filter(|bits| *bits > rate);
+            self.news.has_more |= back.is_some();
+            self.rate.set(back.unwrap_or(rate));
+            self.raised_at = None;
+            Fair::new(now, self.rate.bits(), round_trip, arriving)
+        });
+        competitor.pass(now, round_trip, arriving);
+        if competitor.bits() < LEFT * arriving || self.loss.share() > MOST_LOST_BESIDE {
+            // It loses so much that it is our own queue by now.
+            self.rival.forget();
+            return false;
+        }
+        self.rate.set(competitor.next(self.rate.bits()));
+        self.rate.hold(now);
+        self.fair = Some(competitor);
+        true
+    }
+
+    /// Whether others share the link.
+    fn look_for_rival(&mut self, now: u64, stands: bool) {
+        let mut seen = self.seen(now);
+        if self.fair.is_some() && stands && self.trend.usage() == Usage::Over {
+            self.rival.blame(now, seen);
+        }
+        // Where no alarm is to be believed or not, what is thought to be carried will do.
+        seen.limit = Some(seen.limit.unwrap_or_default().max(self.rate.bits()));
+        self.rival.look(now, self.standing.never_below_ms(), seen);
+    }
+
     /// What arrives on a link that the first packets have shown to be far narrower than was assumed.
     fn narrow_from_the_start(&self, now: u64) -> Option<f64> {
         let may_be = self.is_young(now) && self.limit.is_none();
@@ -367,18 +431,6 @@ impl Estimator {
     fn is_of_others(&mut self, now: u64) -> bool {
         let alarm = self.seen(now);
         self.rival.blame(now, alarm)
-    }
-
-    /// Looks for those who share the link, and takes back what was given up for nothing.
-    fn note_rival(&mut self, now: u64) {
-        let mut seen = self.seen(now);
-        // Where no alarm is to be believed or not, what is thought to be carried will do.
-        seen.limit = Some(seen.limit.unwrap_or_default().max(self.rate.bits()));
-        self.rival.look(now, self.standing.never_below_ms(), seen);
-        if let Some(bits) = self.rival.take_back().filter(|bits| *bits > self.rate.bits()) {
-            self.rate.set(bits);
-            self.news.has_more = true;
-        }
     }
 
     fn seen(&mut self, now: u64) -> Alarm {
@@ -451,8 +503,12 @@ impl Estimator {
         // What has waited for it need not any longer, whatever it is.
         self.news.has_more |= was_climbing;
         self.shallow.note_probe(now, self.probe.lost(), self.loss.share(), self.standing.newest_ms());
+        let finding = self.beside_others(finding);
         match finding {
-            Finding::Limit(bits) => self.limit = Some((bits / probe::USED, now)),
+            Finding::Limit(bits) => {
+                self.limit = Some((bits / probe::USED, now));
+                self.rival.note_full(now, bits / probe::USED);
+            }
             Finding::Found(_) => self.limit = None,
             Finding::Vain => {}
         }
@@ -464,6 +520,18 @@ impl Estimator {
             self.raised_at = (self.loss.share() < PROBATION_LOSS).then_some(now);
         }
         self.seek.note_finding(now, finding, before, self.standing.ms());
+    }
+
+    /// Where others fill the link, a probe arrives slower than it was sent although they would give way: what is fair may be had.
+    fn beside_others(&self, finding: Finding) -> Finding {
+        let Some((fair, Finding::Limit(bits))) = self.fair.as_ref().zip(Some(finding)) else {
+            return finding;
+        };
+        let sent = self.probe.sent();
+        match bits > SHARED * probe::USED * sent {
+            true => Finding::Found(sent.min(fair.bits())),
+            false => finding,
+        }
     }
 
     /// Time has passed: without feedback the link may be gone.
@@ -571,7 +639,9 @@ impl Estimator {
     pub(crate) fn limit(&self, now: u64) -> Option<f64> {
         let (bits, at) = self.limit?;
         let is_exceeded = || self.rate.arriving().is_some_and(|arriving| arriving > LIMIT_EXCEEDED * bits);
-        (now.saturating_sub(at) < LIMIT_COUNTS_US && !is_exceeded()).then_some(bits)
+        // Beside others it carried what they left then, and may leave more by now.
+        let left = if self.fair.is_some() { self.rate.bits() } else { 0.0 };
+        (now.saturating_sub(at) < LIMIT_COUNTS_US && !is_exceeded()).then_some(bits.max(left))
     }
 
     /// Whether even bursts as short as a probe are lost in the link.

@@ -3,12 +3,14 @@
 //!
 //! `sent.rs` knows what was sent and what became of it; `groups.rs` and `trend.rs` see delay grow; `standing.rs` tells a
 //! link that is too narrow from one that is unsteady; `rate.rs` and `loss.rs` make a rate of it; `probe.rs` looks further up,
-//! when `seek.rs` says so; `shallow.rs` knows a link that loses bursts, and `rival.rs` one that others fill. `estimator.rs` is all of them together.
+//! when `seek.rs` says so; `shallow.rs` knows a link that loses bursts, and `rival.rs` one that others fill, where the rate is what `fair.rs` says.
+//! `estimator.rs` is all of them together.
 //!
 //! Sans-IO: packets that were sent and feedback that came are told with their times, in microseconds of one clock; the
 //! estimate is read.
 
 mod estimator;
+mod fair;
 mod groups;
 mod limits;
 mod loss;

@@ -72,14 +72,20 @@ impl Count {
 pub(super) struct Probe {
     running: Option<Running>,
     numbers: u16,
-    /// The share of the last one that was lost.
+    /// The share of the last one that was lost, and how fast it was sent.
     lost: f64,
+    sent: f64,
 }
 
 impl Probe {
     /// Whether one is under way, or not all of it has been told of.
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// How fast the last one was sent, in bits a second.
+    pub(super) fn sent(&self) -> f64 {
+        self.sent
     }
 
     pub(super) fn lost(&self) -> f64 {
@@ -150,6 +156,7 @@ impl Probe {
             return None;
         }
         self.lost = 1.0 - f64::from(running.arrived.packets) / f64::from(running.sent.packets.max(1));
+        self.sent = running.rate;
         let finding = if is_back { running.finding() } else { Finding::Vain };
         self.running = None;
         Some(finding)

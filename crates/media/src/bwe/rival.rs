@@ -4,7 +4,10 @@
 //! The signs (after the mode switch of Copa, Arun and Balakrishnan, NSDI 2018, which looks for a queue that is never empty): less is
 //! sent than the link has carried a moment before, most of it arrives, little is lost, and the queue grows all the same, or is not
 //! empty for seconds. On a link of one's own that cannot be, unless it has become narrower; then far less arrives than is sent,
-//! or it is seen once and not again.
+//! or it is seen once and not again. And each step down is a question to the queue (`Trial`): one of our own drains as fast as what is
+//! left of the link, and that of others does not.
+
+use super::sent::Arrived;
 
 /// What is less than the link has carried, and what is most: the queue of a link that others fill a third faster than it drains makes
 /// packets arrive so much slower.
@@ -31,16 +34,87 @@ const THERE_US: u64 = 60_000_000;
 /// What was given up for nothing is taken back, up to so many times what the link carried then.
 const BACK: f64 = 1.1;
 
+/// By how much, in milliseconds, what is left of the link is to drain the queue for its answer to be told, as far as there is so much
+/// of it; less than a packet and a half take tells nothing either.
+const DRAINS_MS: (f64, f64) = (30.0, 100.0);
+const PACKET_BITS: f64 = 14_400.0;
+
+/// What of that it has drained by, if it is others' for sure, and if it may be; and how fast it may grow beside: faster, and the
+/// link has become narrower.
+const NOT_DRAINED: f64 = 0.35;
+const HARDLY_DRAINED: f64 = 0.6;
+const GROWS: f64 = 0.15;
+
+/// How a queue answers to it that less is sent than the link has just carried, after a step down or a probe (after the elasticity of
+/// Nimbus, Goyal et al., SIGCOMM 2022): what is left of a link of one's own drains it by so much; somebody else takes that.
+struct Trial {
+    /// What the link carried, in bits a microsecond, and of how large a share of it the answer tells anything.
+    carried: f64,
+    most: f64,
+    began: u64,
+    first: Option<First>,
+    bits: f64,
+    /// The least delay of the second half.
+    least: i64,
+}
+
+/// The first packet since then: when it was sent, how late it came, and what of that the queue is to drain by.
+#[derive(Clone, Copy)]
+struct First {
+    sent: u64,
+    delay: i64,
+    drains_ms: f64,
+}
+
+impl Trial {
+    fn new(now: u64, carried: f64, most: f64) -> Self {
+        Self { carried: carried / 1e6, most, began: now, first: None, bits: 0.0, least: i64::MAX }
+    }
+
+    /// A packet has arrived after a queue of so many milliseconds. Returns how many signs of others there are, once that can be
+    /// told.
+    fn take(&mut self, packet: &Arrived, queued_ms: f64) -> Option<u32> {
+        let delay = packet.arrival - packet.sent as i64;
+        let drains_ms = queued_ms.min(DRAINS_MS.1);
+        let First { sent: first, delay: before, drains_ms } =
+            *self.first.get_or_insert(First { sent: packet.sent, delay, drains_ms });
+        if drains_ms < DRAINS_MS.0.max(PACKET_BITS / self.carried / 1000.0) {
+            // It has drained before, or never was.
+            return Some(0);
+        }
+        let passed_ms = packet.sent.saturating_sub(first) as f64 / 1000.0;
+        let expected = passed_ms - self.bits / self.carried / 1000.0;
+        self.bits += f64::from(packet.size) * 8.0;
+        if expected < drains_ms / 2.0 {
+            return None;
+        }
+        self.least = self.least.min(delay);
+        if expected < drains_ms {
+            return None;
+        }
+        let drained = (before - self.least) as f64 / 1000.0;
+        Some(match drained / expected {
+            _ if -drained > GROWS * passed_ms => 0,
+            _ if expected < (1.0 - self.most) * passed_ms => 0,
+            share if share < NOT_DRAINED => SIGNS,
+            share if share < HARDLY_DRAINED => 1,
+            _ => 0,
+        })
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Rival {
+    /// Since the last step down, or a probe.
+    trial: Option<Trial>,
     signs: u32,
     sign_at: u64,
     /// Since when the queue has not been empty.
     full_since: Option<u64>,
     /// The last sign of those who are there.
     there_at: Option<u64>,
-    /// What the rate was before it went down for a queue that others keep, and what it may be again.
-    before: f64,
+    /// The most that was given up of late, and when; and what the rate may be again.
+    given_up: (f64, u64),
     back: Option<f64>,
 }
 
@@ -62,10 +136,44 @@ impl Alarm {
 }
 
 impl Rival {
-    /// The rate goes down from so many bits a second.
-    pub(super) fn note_down(&mut self, now: u64, before: f64) {
-        if self.signs == 0 || now.saturating_sub(self.sign_at) > SIGN_COUNTS_US {
-            self.before = before;
+    /// The rate goes down from so many bits a second, while so many arrive.
+    pub(super) fn note_down(&mut self, now: u64, before: f64, arriving: f64) {
+        let bits = before.min(BACK * arriving);
+        if bits > self.given_up.0 || now.saturating_sub(self.given_up.1) > SIGN_COUNTS_US {
+            self.given_up = (bits, now);
+        }
+        self.trial = Some(Trial::new(now, arriving, 1.0));
+    }
+
+    /// A probe was too much for the link, which carried so many bits a second of it: as a few packets tell it.
+    pub(super) fn note_full(&mut self, now: u64, carried: f64) {
+        self.trial.get_or_insert_with(|| Trial::new(now, carried, FAR_LESS));
+    }
+
+    /// A packet has arrived after a queue of so many milliseconds. Returns how many signs of others its answer is, once that is known.
+    #[inline]
+    pub(super) fn take(&mut self, packet: &Arrived, queued_ms: f64) -> Option<u32> {
+        let trial = self.trial.as_mut().filter(|trial| packet.sent >= trial.began)?;
+        let signs = trial.take(packet, queued_ms)?;
+        self.trial = None;
+        Some(signs)
+    }
+
+    /// The queue has answered with so many signs.
+    pub(super) fn note_answer(&mut self, now: u64, signs: u32) {
+        if signs > 0 {
+            self.add(now, signs);
+        }
+    }
+
+    fn add(&mut self, now: u64, signs: u32) {
+        if now.saturating_sub(self.sign_at) > SIGN_COUNTS_US {
+            self.signs = 0;
+        }
+        self.signs += signs;
+        self.sign_at = now;
+        if self.signs >= SIGNS {
+            self.see(now);
         }
     }
 
@@ -76,22 +184,16 @@ impl Rival {
 
     /// A queue stands and grows. Returns whether that is others' doing.
     pub(super) fn blame(&mut self, now: u64, alarm: Alarm) -> bool {
-        if alarm.loss > MOST_LOST {
-            *self = Self::default();
+        if alarm.loss > MOST_LOST && !self.is_there(now) {
+            self.signs = 0;
             return false;
         }
         let is_less = self.is_there(now) || alarm.is_below(LESS);
         if !is_less || alarm.arriving < ARRIVES * alarm.sending {
             return false;
         }
-        if now.saturating_sub(self.sign_at) > SIGN_COUNTS_US {
-            self.signs = 0;
-        }
         if self.signs == 0 || now.saturating_sub(self.sign_at) >= ANOTHER_AFTER_US {
-            (self.signs, self.sign_at) = (if alarm.is_below(FAR_LESS) { SIGNS } else { self.signs + 1 }, now);
-        }
-        if self.signs >= SIGNS {
-            self.see(now, alarm.limit);
+            self.add(now, if alarm.is_below(FAR_LESS) { SIGNS } else { 1 });
         }
         true
     }
@@ -101,18 +203,25 @@ impl Rival {
         if !seen.is_below(LESS) || queue_ms < FULL_MS || seen.loss > MOST_LOST {
             self.full_since = None;
         } else if now.saturating_sub(*self.full_since.get_or_insert(now)) >= FULL_FOR_US {
-            self.see(now, seen.limit);
+            self.see(now);
         }
     }
 
-    fn see(&mut self, now: u64, limit: Option<f64>) {
+    /// They are gone, or too much is lost beside them.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn see(&mut self, now: u64) {
         if !self.is_there(now) {
-            self.back = limit.map(|limit| self.before.min(BACK * limit));
+            let (bits, at) = self.given_up;
+            self.back = (now.saturating_sub(at) < SIGN_COUNTS_US).then_some(bits);
         }
         self.there_at = Some(now);
     }
 
-    fn is_there(&self, now: u64) -> bool {
+    /// Whether others keep the queue full.
+    pub(super) fn is_there(&self, now: u64) -> bool {
         self.there_at.is_some_and(|at| now.saturating_sub(at) < THERE_US)
     }
 }
@@ -136,7 +245,7 @@ mod tests {
             assert!(!rival.blame(0, alarm), "{why}");
         }
 
-        rival.note_down(0, 600e3);
+        rival.note_down(0, 600e3, 430e3);
         assert!(rival.blame(1_000_000, USUAL) && rival.take_back().is_none());
         assert!(rival.blame(2_000_000, USUAL));
         assert_eq!(rival.take_back(), Some(BACK * 430e3));
@@ -146,7 +255,7 @@ mod tests {
     #[test]
     fn far_less_than_was_carried_is_sign_enough() {
         let mut rival = Rival::default();
-        rival.note_down(0, 600e3);
+        rival.note_down(0, 600e3, 430e3);
 
         assert!(rival.blame(1_000_000, Alarm { sending: 200e3, arriving: 190e3, ..USUAL }));
 
@@ -168,16 +277,51 @@ mod tests {
     }
 
     #[test]
-    fn they_are_gone_when_nothing_is_seen_of_them_or_too_much_is_lost() {
-        let there = || {
-            let mut rival = Rival::default();
-            assert!(rival.blame(1_000_000, USUAL) && rival.blame(2_000_000, USUAL));
-            rival
-        };
-        let later = Alarm { limit: None, ..USUAL };
+    fn they_are_gone_when_nothing_is_seen_of_them() {
+        let mut rival = Rival::default();
+        assert!(rival.blame(1_000_000, USUAL) && rival.blame(2_000_000, USUAL));
+        let later = Alarm { limit: None, loss: 0.1, ..USUAL };
 
-        assert!(!there().blame(63_000_000, later));
-        let mut lossy = there();
-        assert!(!lossy.blame(3_000_000, Alarm { loss: 0.1, ..later }) && !lossy.blame(4_000_000, later));
+        assert!(rival.blame(3_000_000, later), "what they lose us is no reason to leave it to them");
+        assert!(!rival.blame(64_000_000, later));
+    }
+
+    /// Signs in how a queue of so many milliseconds answers to 400 kbit/s where so many were carried, when it grows by so many
+    /// milliseconds a second.
+    fn answer(carried: f64, queued_ms: f64, grows_ms: f64) -> u32 {
+        let mut rival = Rival::default();
+        rival.note_down(0, carried, carried);
+        let packets = (0..200).map(|at| {
+            let sent = at * 20_000;
+            let queue_us = 1000.0 * queued_ms + grows_ms * sent as f64 / 1000.0;
+            Arrived { sent, arrival: sent as i64 + queue_us as i64, size: 1000, probe: 0, own_ms: 0 }
+        });
+        packets.filter_map(|packet| rival.take(&packet, queued_ms)).sum()
+    }
+
+    #[test]
+    fn a_queue_that_does_not_answer_to_less_is_of_others() {
+        for (grows_ms, signs) in [(-200.0, 0), (-150.0, 0), (-100.0, 1), (-20.0, 2), (60.0, 2), (350.0, 0)] {
+            assert_eq!(answer(500e3, 200.0, grows_ms), signs, "{grows_ms} ms a second");
+        }
+    }
+
+    #[test]
+    fn what_a_probe_has_shown_tells_nothing_of_what_is_nearly_as_much() {
+        for (carried, signs) in [(500e3, 0), (800e3, 2)] {
+            let mut rival = Rival::default();
+            rival.note_full(0, carried);
+            let packets = (0..200).map(|at| {
+                let sent = at * 20_000;
+                Arrived { sent, arrival: sent as i64 + 200_000, size: 1000, probe: 0, own_ms: 0 }
+            });
+
+            assert_eq!(packets.filter_map(|packet| rival.take(&packet, 200.0)).sum::<u32>(), signs);
+        }
+    }
+
+    #[test]
+    fn a_queue_too_short_to_answer_tells_nothing() {
+        assert_eq!((answer(500e3, 20.0, 0.0), answer(500e3, 40.0, 0.0)), (0, 2));
     }
 }

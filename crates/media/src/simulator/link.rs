@@ -33,16 +33,46 @@ pub(super) struct Link {
     download: Option<Download>,
 }
 
-/// A TCP download that shares the queue, by one of two ways of finding its rate.
+/// A TCP download that shares the queue, by one of three ways of finding its rate.
 #[derive(Clone)]
 struct Download {
+    /// What is lost is in flight until that is noticed.
     in_flight: usize,
+    /// When losses are noticed, and until when they are no news: they are answered once a round trip.
+    losses: VecDeque<f64>,
+    deaf_until: f64,
+    /// Has arrived and is not acknowledged: every second packet is (RFC 1122 4.2.3.2), so that two leave at a time.
+    unacknowledged: usize,
     control: Control,
+}
+
+impl Download {
+    /// A packet has arrived.
+    fn take(&mut self, now: f64, round_trip: f64) {
+        if let Control::Bbr(bbr) = &mut self.control {
+            self.in_flight -= 1;
+            bbr.came += SEGMENT;
+            return;
+        }
+        self.unacknowledged += 1;
+        if self.unacknowledged < ACKNOWLEDGED {
+            return;
+        }
+        for _ in 0..std::mem::take(&mut self.unacknowledged) {
+            self.in_flight -= 1;
+            match &mut self.control {
+                Control::Reno(reno) => reno.note_acknowledged(),
+                Control::Cubic(cubic) => cubic.note_acknowledged(now, round_trip),
+                Control::Bbr(_) => {}
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
 enum Control {
     Reno(Reno),
+    Cubic(Cubic),
     Bbr(Bbr),
 }
 
@@ -51,10 +81,80 @@ enum Control {
 struct Reno {
     window: f64,
     threshold: f64,
-    /// A loss is answered once a round trip.
-    deaf_until: f64,
-    /// When losses are noticed.
-    losses: VecDeque<f64>,
+}
+
+impl Reno {
+    fn new() -> Self {
+        Self { window: FIRST_WINDOW, threshold: f64::INFINITY }
+    }
+
+    fn note_acknowledged(&mut self) {
+        self.window += if self.window < self.threshold { 1.0 } else { 1.0 / self.window };
+    }
+
+    fn note_loss(&mut self) {
+        self.threshold = (self.window / 2.0).max(2.0);
+        self.window = self.threshold;
+    }
+}
+
+/// What Linux, Windows and macOS do: after a loss seven tenths, then quickly back to near what was lost, slowly past it, and ever
+/// faster (RFC 9438), but never less than Reno would have.
+#[derive(Clone)]
+struct Cubic {
+    window: f64,
+    threshold: f64,
+    /// The window at the last loss, since when, and after how long it is back.
+    most: f64,
+    since: Option<f64>,
+    back_after: f64,
+    /// What Reno would have by now, and the window before the last loss, up to which it grows slower as it has lost less.
+    reno: f64,
+    before: f64,
+}
+
+impl Cubic {
+    fn new() -> Self {
+        Self {
+            window: FIRST_WINDOW,
+            threshold: f64::INFINITY,
+            most: 0.0,
+            since: None,
+            back_after: 0.0,
+            reno: 0.0,
+            before: 0.0,
+        }
+    }
+
+    fn note_acknowledged(&mut self, now: f64, round_trip: f64) {
+        if self.window < self.threshold {
+            self.window += 1.0;
+            return;
+        }
+        let since = *self.since.get_or_insert_with(|| {
+            self.most = self.most.max(self.window);
+            self.back_after = ((self.most - self.window) / CUBIC_SCALE).cbrt();
+            self.reno = self.window;
+            now
+        });
+        let at = |time: f64| CUBIC_SCALE * (time - self.back_after).powi(3) + self.most;
+        let target = at(now - since + round_trip).clamp(self.window, 1.5 * self.window);
+        let friendly =
+            if self.reno < self.before { 3.0 * (1.0 - CUBIC_KEPT) / (1.0 + CUBIC_KEPT) } else { 1.0 };
+        self.reno += friendly / self.window;
+        self.window = (self.window + (target - self.window) / self.window).max(self.reno);
+    }
+
+    fn note_loss(&mut self) {
+        // Less than the last time: somebody else has come, and is left some more.
+        let is_less = self.window < self.most;
+        self.before = self.window;
+        self.most = self.window * if is_less { (1.0 + CUBIC_KEPT) / 2.0 } else { 1.0 };
+        self.window = (CUBIC_KEPT * self.window).max(2.0);
+        self.most = self.most.max(self.window);
+        self.threshold = self.window;
+        self.since = None;
+    }
 }
 
 /// What has come in the best round trip of the last ten, and a quarter more or less for a moment in eight; in flight at most twice
@@ -74,6 +174,10 @@ struct Bbr {
 }
 
 const SEGMENT: f64 = 1500.0;
+const FIRST_WINDOW: f64 = 10.0;
+const ACKNOWLEDGED: usize = 2;
+const CUBIC_SCALE: f64 = 0.4;
+const CUBIC_KEPT: f64 = 0.7;
 const BBR_GAINS: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
 const BBR_REMEMBERS: usize = 25;
 const BBR_SHORTEST_COUNTS: f64 = 10.0;
@@ -179,14 +283,12 @@ impl Link {
         Self { policer: Some(burst), tokens: burst, ..self }
     }
 
-    pub(super) fn beside_tcp(self) -> Self {
-        let reno = Reno {
-            window: 10.0,
-            threshold: f64::INFINITY,
-            deaf_until: f64::NEG_INFINITY,
-            losses: VecDeque::new(),
-        };
-        self.beside(Control::Reno(reno))
+    pub(super) fn beside_reno(self) -> Self {
+        self.beside(Control::Reno(Reno::new()))
+    }
+
+    pub(super) fn beside_cubic(self) -> Self {
+        self.beside(Control::Cubic(Cubic::new()))
     }
 
     pub(super) fn beside_bbr(self) -> Self {
@@ -195,7 +297,13 @@ impl Link {
 
     fn beside(self, control: Control) -> Self {
         let mut link = Self {
-            download: Some(Download { in_flight: 0, control }),
+            download: Some(Download {
+                in_flight: 0,
+                losses: VecDeque::new(),
+                deaf_until: f64::NEG_INFINITY,
+                unacknowledged: 0,
+                control,
+            }),
             last_arrival: f64::NEG_INFINITY,
             free_at: f64::NEG_INFINITY,
             ..self
@@ -262,20 +370,20 @@ impl Link {
         self.on_way.push_back((arrival, datagram.map(<[u8]>::to_vec)));
     }
 
+    /// To the viewer's side and back.
+    fn round_trip(&self, now: f64) -> f64 {
+        2.0 * self.delay + self.queued(now)
+    }
+
     /// The next datagram that is through by now.
     pub(super) fn pop(&mut self, now: f64) -> Option<(f64, Vec<u8>)> {
+        let round_trip = self.round_trip(now);
         while self.on_way.front().is_some_and(|(at, _)| *at <= now) {
             match self.on_way.pop_front()? {
                 (at, Some(datagram)) => return Some((at, datagram)),
                 (_, None) => {
                     if let Some(download) = &mut self.download {
-                        download.in_flight -= 1;
-                        match &mut download.control {
-                            Control::Reno(Reno { window, threshold, .. }) => {
-                                *window += if *window < *threshold { 1.0 } else { 1.0 / *window };
-                            }
-                            Control::Bbr(bbr) => bbr.came += SEGMENT,
-                        }
+                        download.take(now, round_trip);
                     }
                 }
             }
@@ -286,36 +394,39 @@ impl Link {
     /// The download sends what it may.
     pub(super) fn step(&mut self, now: f64, random: &mut ChaCha8Rng) {
         let Some(mut download) = self.download.take() else { return };
-        let round_trip = 2.0 * self.delay + self.queued(now);
-        match &mut download.control {
-            Control::Reno(reno) => {
-                while reno.losses.front().is_some_and(|at| *at <= now) {
-                    reno.losses.pop_front();
-                    if now >= reno.deaf_until {
-                        reno.threshold = (reno.window / 2.0).max(2.0);
-                        reno.window = reno.threshold;
-                        reno.deaf_until = now + round_trip;
-                    }
-                }
-                let mut lost = Vec::new();
-                while (download.in_flight as f64) < reno.window && lost.is_empty() {
-                    if self.place(now, SEGMENT as usize, None, random) {
-                        download.in_flight += 1;
-                    } else {
-                        lost.push(now + 2.0 * self.delay + self.queued(now));
-                    }
-                }
-                reno.losses.extend(lost);
+        let round_trip = self.round_trip(now);
+        while download.losses.front().is_some_and(|at| *at <= now) {
+            download.losses.pop_front();
+            download.in_flight -= 1;
+            if now < download.deaf_until {
+                continue;
             }
-            Control::Bbr(bbr) => {
-                let (most, due) = bbr.step(now, round_trip);
-                for _ in 0..due {
-                    if download.in_flight as f64 >= most {
-                        break;
-                    }
-                    bbr.credit -= SEGMENT;
-                    download.in_flight += usize::from(self.place(now, SEGMENT as usize, None, random));
+            download.deaf_until = now + round_trip;
+            match &mut download.control {
+                Control::Reno(reno) => reno.note_loss(),
+                Control::Cubic(cubic) => cubic.note_loss(),
+                Control::Bbr(_) => {}
+            }
+        }
+        let window = match &download.control {
+            Control::Reno(reno) => reno.window,
+            Control::Cubic(cubic) => cubic.window,
+            Control::Bbr(_) => 0.0,
+        };
+        while (download.in_flight as f64) < window {
+            download.in_flight += 1;
+            if !self.place(now, SEGMENT as usize, None, random) {
+                download.losses.push_back(now + self.round_trip(now));
+            }
+        }
+        if let Control::Bbr(bbr) = &mut download.control {
+            let (most, due) = bbr.step(now, round_trip);
+            for _ in 0..due {
+                if download.in_flight as f64 >= most {
+                    break;
                 }
+                bbr.credit -= SEGMENT;
+                download.in_flight += usize::from(self.place(now, SEGMENT as usize, None, random));
             }
         }
         self.download = Some(download);
