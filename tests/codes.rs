@@ -215,7 +215,7 @@ fn table([running, waiting, over]: [Value; 3]) -> Vec<Row> {
         (100_206, "not on a seat", APP, "room_engine_http_mic/kick_user_off_seat", pick.clone()),
         (100_210, "the seat has somebody", APP, "room_engine_http_mic/pick_user_on_seat", pick),
         (
-            100_210,
+            100_203,
             "the user is on a seat already",
             APP,
             "room_engine_http_mic/pick_user_on_seat",

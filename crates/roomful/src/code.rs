@@ -93,7 +93,7 @@ codes! {
     100204 NotWaiting "the request for a seat is over: answered, taken back or expired"
     100205 NoSeatFree "no seat is free"
     100206 NotOnSeat "not on a seat"
-    100210 SeatHasUser "who was to be given a seat is on one already; room_engine_http_mic: somebody is on the seat, or it is kept for the owner"
+    100210 SeatHasUser "whom a member was to give a seat is on one already; room_engine_http_mic: somebody is on the seat, or it is kept for the owner"
     100211 NoSeats "the room has no seats"
     100251 NobodyToCoHost "no room was named to co-host with"
     100400 CoHostingNotFound "there is no such co-hosting or request for it, or it is over"

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(scale.counts(app, 1040, 1049, at(1059))[0].audio, [2000, 100]);
         assert!(scale.counts(SdkAppId(2), 0, u64::MAX, at(1049)).iter().all(|count| count.users == 0));
         assert_eq!(scale.counts(app, u64::MAX, u64::MAX, at(1049)), []);
-        scale.note(app, count(1031 + KEPT, 1, 1));
+        scale.note(app, count(1041 + KEPT, 1, 1));
         assert_eq!(scale.rings.lock()[&app].len(), 1);
     }
 

@@ -102,6 +102,8 @@ impl Command {
     pub(super) fn code_of(&self, code: Code) -> Code {
         match (self.service, code) {
             (SEATS, Code::SeatTaken) => Code::SeatHasUser,
+            // That number is the seat's there, whose user is named by this one.
+            (SEATS, Code::SeatHasUser) => Code::OnSeatAlready,
             (GROUPS, Code::Muted) => Code::GroupMuted,
             _ => code,
         }
