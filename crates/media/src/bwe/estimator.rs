@@ -524,9 +524,7 @@ impl Estimator {
 
     /// Where others fill the link, a probe arrives slower than it was sent although they would give way: what is fair may be had.
     fn beside_others(&self, finding: Finding) -> Finding {
-        let Some((fair, Finding::Limit(bits))) = self.fair.as_ref().zip(Some(finding)) else {
-            return finding;
-        };
+        let (Some(fair), Finding::Limit(bits)) = (&self.fair, finding) else { return finding };
         let sent = self.probe.sent();
         match bits > SHARED * probe::USED * sent {
             true => Finding::Found(sent.min(fair.bits())),
