@@ -1,9 +1,30 @@
 //! What is kept. A row is always whole: of two with the same key the later one holds.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use crate::files::Day;
+
+/// Of rows with the same key the last one.
+pub(crate) fn last<'a, T, K: Hash + Eq>(
+    rows: impl Iterator<Item = &'a T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<&'a T> {
+    let mut known: HashMap<K, &'a T, foldhash::fast::RandomState> = HashMap::default();
+    for row in rows {
+        known.insert(key(row), row);
+    }
+    known.into_values().collect()
+}
+
+/// The stays among rows, each once: who comes and goes between two commits is written down once.
+pub(crate) fn stays(rows: &[Row]) -> Vec<&Stay> {
+    let stays = rows.iter().filter_map(|row| if let Row::Stay(stay) = row { Some(stay) } else { None });
+    last(stays, |stay| (stay.call, stay.stay))
+}
 
 /// Why a call or a stay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

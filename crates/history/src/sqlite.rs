@@ -16,7 +16,7 @@ use crate::files::{self, Day, Kind};
 use crate::forget::forget;
 use crate::options::Clock;
 use crate::pace::{BEAT, UPKEEP, carried_at_once};
-use crate::rows::usage_by_day;
+use crate::rows::{stays, usage_by_day};
 use crate::seconds::Seconds;
 use crate::{Cause, Error, Row};
 
@@ -130,11 +130,14 @@ impl Sqlite {
         for row in rows {
             match row {
                 Row::Call(call) => day::put_call(&step, call, generation, &mut self.seconds)?,
-                Row::Stay(stay) => day::put_stay(&step, stay, generation)?,
                 Row::Event(event) => day::put_event(&step, event)?,
                 Row::Unusual(unusual) => day::put_unusual(&step, unusual)?,
-                Row::Quality(_) | Row::Usage(_) | Row::Service(_) | Row::Forget(_) | Row::Settled => {}
+                Row::Stay(_) | Row::Quality(_) | Row::Usage(_) | Row::Service(_) => {}
+                Row::Forget(_) | Row::Settled => {}
             }
+        }
+        for stay in stays(rows) {
+            day::put_stay(&step, stay, generation)?;
         }
         let is_carried = match &mut self.carrying {
             Some(carrying) => carrying.go_on(&step)?,

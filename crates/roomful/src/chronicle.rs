@@ -307,14 +307,14 @@ fn stay_of(call: &history::Call, stay: hall::Stay, left: Option<(i64, Cause)>) -
         stay: number.cast_signed(),
         who: place.cast_signed(),
         app: call.app,
-        user: user.as_str().into(),
+        user: user.into(),
         left,
         is_anchor,
         client: history::Client {
-            sdk: sdk.as_str().into(),
-            device: device.as_str().into(),
+            sdk: sdk.clone(),
+            device: device.clone(),
             terminal: *terminal,
-            address: address.as_str().into(),
+            address: address.clone(),
         },
     }
 }

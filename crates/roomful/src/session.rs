@@ -51,6 +51,11 @@ impl Frame {
         Self { wire: wire::text_frame(json), message: None }
     }
 
+    /// A text in pieces.
+    pub(crate) fn of<const N: usize>(pieces: [&str; N]) -> Self {
+        Self { wire: wire::text_frame_of(pieces), message: None }
+    }
+
     pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
         let wire = wire::text_frame(&events::message(room_id, message));
         Self { wire, message: Some((room_id.clone(), message.seq)) }

@@ -39,7 +39,8 @@ pub(crate) fn client(headers: &HeaderMap, address: String) -> Client {
             named.split([';', '(']).next().unwrap_or_default().trim().to_owned()
         }
     };
-    Client { sdk: String::new(), device: cut(&device, Client::MAX_DEVICE), terminal, address }
+    let device = cut(&device, Client::MAX_DEVICE).into();
+    Client { sdk: "".into(), device, terminal, address: address.into() }
 }
 
 /// Text of at most so many bytes.
@@ -125,7 +126,7 @@ mod tests {
 
             let client = client(&headers, "192.0.2.7".into());
 
-            assert_eq!((client.terminal, client.device.as_str()), (terminal, device), "{agent}");
+            assert_eq!((client.terminal, &*client.device), (terminal, device), "{agent}");
         }
         assert_eq!(cut(&"张".repeat(30), 64).len(), 63);
         assert_eq!(cut("a\nb", 64), "ab");

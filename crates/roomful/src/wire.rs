@@ -315,9 +315,15 @@ pub(crate) fn battle(battle: &Battle) -> Value {
 
 /// A whole, unmasked WebSocket text frame, as a server sends it (RFC 6455 5.2).
 pub(crate) fn text_frame(text: &str) -> Bytes {
-    let mut frame = Vec::with_capacity(text.len() + 10);
+    text_frame_of([text])
+}
+
+/// The same, of a text in pieces.
+pub(crate) fn text_frame_of<const N: usize>(pieces: [&str; N]) -> Bytes {
+    let whole: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut frame = Vec::with_capacity(whole + 10);
     frame.push(0x81);
-    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+    match (u8::try_from(whole), u16::try_from(whole)) {
         (Ok(length @ ..126), _) => frame.push(length),
         (_, Ok(length)) => {
             frame.push(126);
@@ -325,10 +331,10 @@ pub(crate) fn text_frame(text: &str) -> Bytes {
         }
         _ => {
             frame.push(127);
-            frame.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            frame.extend_from_slice(&(whole as u64).to_be_bytes());
         }
     }
-    frame.extend_from_slice(text.as_bytes());
+    pieces.iter().for_each(|piece| frame.extend_from_slice(piece.as_bytes()));
     frame.into()
 }
 

@@ -1,13 +1,13 @@
 //! What has come, as it is written: all rows of a table in few statements, each row once.
 
 use std::borrow::Cow;
-use std::hash::Hash;
 
 use hashbrown::{HashMap, HashSet};
 use tokio_postgres::types::Type;
 
 use super::link::{Given, Link};
 use crate::files::Day;
+use crate::rows::{last, stays};
 use crate::seconds::Seconds;
 use crate::{Call, Error, Event, Quality, Row, Service, Unusual, Usage};
 
@@ -56,15 +56,6 @@ fn texts<'a, T>(name: &'static str, rows: &[&'a T], value: impl Fn(&'a T) -> &'a
 /// A text that the database takes: none of its has a NUL in it.
 fn fit(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', " ").into() } else { text.into() }
-}
-
-/// Of rows with the same key the last one.
-fn last<'a, T, K: Hash + Eq>(rows: impl Iterator<Item = &'a T>, key: impl Fn(&T) -> K) -> Vec<&'a T> {
-    let mut known: HashMap<K, &'a T, Fast> = HashMap::default();
-    for row in rows {
-        known.insert(key(row), row);
-    }
-    known.into_values().collect()
 }
 
 /// Where rows are put.
@@ -134,8 +125,7 @@ pub(super) fn put_calls(
             texts("creator", &calls, |call| &call.creator),
         ])?;
     }
-    let stays = rows.iter().filter_map(|row| if let Row::Stay(stay) = row { Some(stay) } else { None });
-    for stays in last(stays, |stay| (stay.call, stay.stay)).chunks(AT_ONCE) {
+    for stays in stays(rows).chunks(AT_ONCE) {
         // A name that was taken out does not come back with somebody who is still there.
         Put { link, table: "people", day, key: "call, who", changing: Some(&[]) }.put(&[
             ints("call", stays, |stay| stay.call),

@@ -23,7 +23,7 @@ use crate::events::{Entered, MemberPage, to_json};
 use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::server::Server;
-use crate::session::{Attached, Closer, ResumeToken, Session, token_hash};
+use crate::session::{Attached, Closer, Frame, ResumeToken, Session, token_hash};
 use crate::terminal;
 use crate::told::Node;
 use crate::wire;
@@ -34,9 +34,9 @@ pub(super) enum Reply {
     Later(Answering),
 }
 
-/// A frame's text.
+/// What one who asked gets.
 pub(super) struct Answered {
-    pub(super) text: String,
+    pub(super) frame: Frame,
     /// The client asks too often: its next command is to be read a moment later.
     pub(super) is_too_often: bool,
 }
@@ -89,14 +89,17 @@ pub(super) fn body_of(frame: &str) -> Option<&str> {
 fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> Answered {
     record_gateway(command, result.as_ref().map_or_else(|error| error.code.number(), |_| 0));
     let is_too_often = matches!(&result, Err(error) if error.code == Code::TooOften);
-    let text = match result {
-        Ok(response) => format!(r#"{{"id":{id},"ErrorCode":0,"ErrorInfo":"","Response":{response}}}"#),
+    let frame = match result {
+        Ok(response) => {
+            let head = format!(r#"{{"id":{id},"ErrorCode":0,"ErrorInfo":"","Response":"#);
+            Frame::of([&head, &response, "}"])
+        }
         Err(error) => {
             let message = wire::quoted(&error.message);
-            format!(r#"{{"id":{id},"ErrorCode":{},"ErrorInfo":{message}}}"#, error.code)
+            Frame::text(&format!(r#"{{"id":{id},"ErrorCode":{},"ErrorInfo":{message}}}"#, error.code))
         }
     };
-    Answered { text, is_too_often }
+    Answered { frame, is_too_often }
 }
 
 /// Answers a frame of a connection that has not logged in yet; with the member, once it has.
@@ -181,8 +184,8 @@ struct LoginClient {
 impl LoginClient {
     /// What it says of itself, and what was seen of it.
     fn beside(self, seen: &Client) -> Client {
-        let said = |said: Option<String>, seen: &str, most| {
-            said.map_or_else(|| seen.to_owned(), |said| terminal::cut(&said, most))
+        let said = |said: Option<String>, seen: &Arc<str>, most| {
+            said.map_or_else(|| seen.clone(), |said| terminal::cut(&said, most).into())
         };
         Client {
             sdk: said(self.sdk, &seen.sdk, Client::MAX_SDK),

@@ -169,7 +169,7 @@ async fn log_in(
         tries += 1;
         if let Incoming::Text(text) = incoming {
             let (answer, member) = commands::log_in(server, &text, closer, (&client, node)).await;
-            let answer = Frame::text(&answer.text);
+            let answer = answer.frame;
             if let Some(member) = member {
                 socket.stream.get_mut().open(server.config.limits.bytes_per_second());
                 return Ok((answer, member));
@@ -187,6 +187,8 @@ async fn log_in(
 async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member, closer: &Closer) -> End {
     let presence = &server.config.presence;
     let mut draining = server.draining.subscribe();
+    // These wait all along: to begin to wait again at each frame costs as much as what is done for some.
+    let (mut drained, mut closed) = (pin!(drained(&mut draining)), pin!(closer.closed()));
     let mut silence = Silence::new(presence.silent_timeout);
     let mut ping_at = Instant::now() + presence.ping_interval;
     let mut timer = pin!(sleep_until(ping_at));
@@ -194,8 +196,8 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
     let mut found = None;
     loop {
         let written = tokio::select! {
-            why = closer.closed() => return End::Close(why),
-            () = drained(&mut draining) => {
+            why = closed.as_mut() => return End::Close(why),
+            () = drained.as_mut() => {
                 let event = events::reconnect(RECONNECT_AFTER_MS);
                 let _ = timeout(CLOSE_TIMEOUT, socket.write(Frame::text(&event).wire)).await;
                 return End::Close(Close::RESTART);
@@ -294,7 +296,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
             tokio::select! {
                 biased;
                 result = writing.as_mut() => written = Poll::Ready(result),
-                why = closer.closed() => return End::Close(why),
+                why = closed.as_mut() => return End::Close(why),
                 () = sleep_until(silence.ends_at()) => if silence.is_too_long() {
                     return End::Close(Close::SILENT);
                 },
@@ -325,7 +327,7 @@ fn may_say_more(server: &Server, session: &Session) -> bool {
 
 impl Write {
     fn answer(answer: Answered) -> Self {
-        Self::Answer { frame: Frame::text(&answer.text), is_too_often: answer.is_too_often }
+        Self::Answer { frame: answer.frame, is_too_often: answer.is_too_often }
     }
 }
 
