@@ -3,6 +3,8 @@
 //! A day holds all that lived on it, also what began before. Its calls are *ready* once what was open at its beginning has
 //! been carried over; until then the day before has the rest.
 
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,7 +142,8 @@ pub(crate) struct Database {
 impl Database {
     /// Opens a day's database, and makes it when there is none.
     pub(crate) fn open(folder: &Path, day: Day, kind: Kind) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(Error::files(folder))?;
+        // Who was where, and from which address, is for nobody else on the machine, whatever the data folder lets them see.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::files(folder))?;
         let path = files::path(folder, day, kind);
         let opened = Self::open_file(&path, kind);
         match opened {
@@ -155,6 +158,7 @@ impl Database {
     }
 
     fn open_file(path: &Path, kind: Kind) -> Result<Self, Error> {
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(Error::files(path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(Duration::from_secs(5))?;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use history::{
-    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Place, Row, SLOT, Served, Service,
-    Spent, Stay, Unusual, Usage, Window, number_of,
+    Call, CallId, Cause, Client, Event, Forget, History, Options, Page, Place, Quality, Row, SLOT, Served,
+    Service, Spent, Stay, Unusual, Usage, Window, number_of,
 };
 
 use database::{Cut, Database, Wire};
@@ -407,6 +407,23 @@ fn a_folder_that_is_deleted_is_made_again_and_what_goes_on_is_asked_for() {
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn nobody_else_on_the_machine_may_read_who_was_where() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::in_folder();
+    let history = world.start();
+    history.note(Row::Call(call(1, "r", NOON)));
+    history.note(Row::Stay(stay(1, "ann", 1, NOON)));
+    history.note(Row::Quality(Quality { call: 1, stay: 1, from: 1, peer: 0, media: 2, packed: vec![0] }));
+    written(&history);
+
+    let all = files(&world.folder()).into_iter().map(|file| world.folder().join(file));
+    for path in all.chain([world.folder()]) {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
 }
 
 #[test]
