@@ -827,30 +827,35 @@ async fn a_booked_room_that_is_past_its_end_is_over_after_half_a_minute_empty() 
     server.ok(&path("create_room"), conference("long", booked(3600))).await;
     server.ok(&path("create_room"), conference("short", booked(4))).await;
     server.ok(&path("create_room"), conference("busy", booked(4))).await;
+    server.ok(&path("create_room"), conference("moved", booked(3600))).await;
     let mut ann = server.enter("ann", "busy").await;
+    ann.ok("enter_room", json!({"RoomId": "moved"})).await;
     // A client that reads nothing answers no pings either, and is lost.
-    let stay = async |ann: &mut Client, seconds: u64| {
-        let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    let stay = async |ann: &mut Client, until: tokio::time::Instant| {
         while tokio::time::Instant::now() < until {
             ann.ok("get_room_info", json!({"RoomId": "busy"})).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
-    stay(&mut ann, 30).await;
-    assert_eq!((code("long").await, code("short").await), (0, 0), "30 s after its end, not before");
-    stay(&mut ann, 6).await;
-    assert_eq!((code("long").await, code("short").await, code("busy").await), (0, 100_004, 0));
-
-    // Its end is moved to what is past: it is over as soon as it has stood empty.
-    let update = conference("busy", json!({"ScheduleStartTime": now() - 100, "ScheduleEndTime": now() - 50}));
+    let begun = tokio::time::Instant::now();
+    // The end of one is moved to what is past: it is over as soon as it has stood empty for as long.
+    let update =
+        conference("moved", json!({"ScheduleStartTime": now() - 100, "ScheduleEndTime": now() - 50}));
     server.ok(&path("update_room_info"), update).await;
-    ann.ok("leave_room", json!({"RoomId": "busy"})).await;
+    stay(&mut ann, begun + Duration::from_secs(2)).await;
+    assert_eq!(code("moved").await, 0, "it is not empty yet");
     let left = tokio::time::Instant::now();
-    while code("busy").await == 0 {
+    ann.ok("leave_room", json!({"RoomId": "moved"})).await;
+
+    stay(&mut ann, begun + Duration::from_secs(30)).await;
+    assert_eq!((code("long").await, code("short").await), (0, 0), "30 s after its end, not before");
+    while code("moved").await == 0 {
         assert!(left.elapsed() < Duration::from_secs(40));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(left.elapsed() > Duration::from_secs(29), "{:?}", left.elapsed());
+    stay(&mut ann, begun + Duration::from_secs(36)).await;
+    assert_eq!((code("long").await, code("short").await, code("busy").await), (0, 100_004, 0));
 }
 
 #[tokio::test]
