@@ -327,3 +327,86 @@ async fn a_player_whose_port_changes_goes_on() {
 
     assert!(saw["before"].as_u64().unwrap() >= 30 && saw["after"].as_u64().unwrap() >= 30, "{saw}");
 }
+
+/// How much of it the server has counted.
+async fn counted(server: &Server, what: &str) -> u64 {
+    let metrics = server.metrics().await;
+    let (_, count) = metrics.split_once(&format!("roomful_media_total{{what=\"{what}\"}} ")).unwrap();
+    count.lines().next().unwrap().parse().unwrap()
+}
+
+fn encoder(server: &Server, scenario: &str, more: Value) -> Script {
+    let mut request = json!({
+        "url": format!("http://{}", server.address), "do": scenario, "room": "r", "user": "ann",
+        "publisher": server.sig("ann"), "player": server.sig("ben"),
+    });
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Script::start("python", &["encoders.py"], &request)
+}
+
+/// RIDs may have any length, and other letters than browsers and most libraries take (RFC 8851 10, RFC 8852 3.3).
+#[tokio::test(flavor = "multi_thread")]
+async fn layers_are_told_apart_by_whatever_they_are_called() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+
+    let names = json!({"names": ["a_layer-of_many_letters", "x_"], "heights": [240, 120]});
+    let mut encoder = encoder(&server, "layers", names);
+    let answer = encoder.hear()["answer"].as_str().unwrap().to_owned();
+    assert!(answer.contains("a=simulcast:recv x_;a_layer-of_many_letters\r\n"), "{answer}");
+    let mut browser = browser(&server);
+    let mut ben = server.enter("ben", "r").await;
+    let plays = browser.text(json!({"do": "watch", "id": "ben", "kinds": ["video"]}));
+    let watch = |height: u32| {
+        let stream = json!({"Mid": "0", "Member_Account": "ann", "StreamType": "main", "MaxHeight": height});
+        json!({"RoomId": "r", "Streams": [stream]})
+    };
+    let mut first = watch(120);
+    first["Sdp"] = json!(plays);
+    let answer = ben.ok("watch", first).await["Sdp"].as_str().unwrap().to_owned();
+    browser.act(json!({"do": "answer", "id": "ben", "sdp": answer}));
+
+    for height in [120, 240, 120] {
+        ben.ok("update_watch", watch(height)).await;
+        let seen = browser.act(json!({"do": "height", "id": "ben", "wait": height}));
+        assert_eq!(seen, height);
+    }
+    for what in ["unplaced_packets", "unknown_packets"] {
+        assert_eq!(counted(&server, what).await, 0, "{what}");
+    }
+}
+
+/// Without MID and without `a=ssrc` there is the payload type (RFC 9143 9.2), under whichever SSRC.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_begins_anew_under_another_ssrc_is_seen_on() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+
+    let saw = encoder(&server, "renewed", json!({})).hear();
+
+    for (seen, painted) in [[200, 40, 40], [40, 60, 200], [30, 160, 30]].into_iter().enumerate() {
+        let colour: Vec<i64> = serde_json::from_value(saw["seen"][seen].clone()).unwrap_or_default();
+        let is_near = colour.iter().zip(painted).all(|(one, other): (&i64, i64)| (one - other).abs() < 48);
+        assert!(!colour.is_empty() && is_near, "{seen}: {saw}");
+    }
+}
+
+/// What belongs to no m-line is counted, and does not stay connected for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_whose_streams_cannot_be_told_apart_is_ended() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+
+    let mut encoder = encoder(&server, "ambiguous", json!({}));
+    encoder.hear();
+
+    assert_eq!(server.members("r").await.0, ["ann"]);
+    server.wait_for_members("r", &[], Duration::from_secs(20)).await;
+    assert!(counted(&server, "unplaced_packets").await > 50);
+}
