@@ -101,11 +101,12 @@ async fn a_server_elsewhere_is_called_by_its_url_and_key() {
     let url = format!("http://{}", server.address);
     // A folder that has no database.
     let elsewhere = TempDir::new().unwrap();
-    let call = |arguments: &[&str], key: &str| {
+    let call_at = |url: &str, arguments: &[&str], key: &str| {
         let mut command = Command::new(BINARY);
-        command.args(arguments).args(["--json", "--url", &url, "--sdkappid", &server.app.to_string()]);
+        command.args(arguments).args(["--json", "--url", url, "--sdkappid", &server.app.to_string()]);
         command.arg("--data").arg(elsewhere.path()).env("ROOMFUL_KEY", key).output().unwrap()
     };
+    let call = |arguments: &[&str], key: &str| call_at(&url, arguments, key);
 
     let rooms: Value = serde_json::from_str(&stdout(&call(&["room", "list"], key))).unwrap();
     assert_eq!((rooms.as_array().unwrap().len(), &rooms[0]["RoomId"]), (1, &json!("shown")));
@@ -113,6 +114,8 @@ async fn a_server_elsewhere_is_called_by_its_url_and_key() {
     assert_eq!(server.ok("get_room_statistic", json!({"RoomId": "hidden"})).await["TotalMsgCount"], 1);
     let wrong = "0".repeat(64);
     assert!(stderr(&call(&["room", "list"], &wrong)).contains("70009"));
+    let secure = call_at(&url.replace("http", "https"), &["room", "list"], key);
+    assert!(stderr(&secure).contains("begins with http://"), "{secure:?}");
 }
 
 #[tokio::test]
@@ -188,6 +191,13 @@ async fn top_shows_the_fullest_rooms_first_and_what_has_changed() {
 
     let screen = on_terminal(&server, 80, "", "top --count 1");
     assert!(screen.iter().any(|line| line.contains("\x1b[2J")), "{screen:?}");
+    // However narrow a terminal is, it is said which room it is.
+    let narrow = on_terminal(&server, 20, "NO_COLOR=1", "top --count 1");
+    assert!(narrow.iter().any(|line| line == "      2  a"), "{narrow:?}");
+    for (nothing, reason) in [(["--count", "0"], "1.."), (["--interval", "0s"], "at least 100ms")] {
+        let refused = stderr(&server.cli(&["top", nothing[0], nothing[1]]));
+        assert!(refused.contains(reason), "{refused}");
+    }
 }
 
 #[tokio::test]

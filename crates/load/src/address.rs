@@ -85,10 +85,13 @@ impl Address {
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let name = ServerName::try_from(self.host.clone())?;
-        let stream = tls
-            .connect(name, stream)
-            .await
-            .with_context(|| format!("TLS with {} has failed", self.authority))?;
+        let stream = tls.connect(name, stream).await.map_err(|error| {
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+            // What comes is no TLS at all.
+            let is_plain = matches!(cause, Some(rustls::Error::InvalidMessage(_)));
+            let hint = if is_plain { ": without TLS its address begins with http://" } else { "" };
+            anyhow::Error::new(error).context(format!("TLS with {} has failed{hint}", self.authority))
+        })?;
         Ok(Box::new(stream))
     }
 

@@ -14,10 +14,10 @@ use super::target::Target;
 #[derive(Args)]
 pub(super) struct Top {
     /// How often to look
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s")]
     interval: Duration,
     /// How many times to look [default: until interrupted on a terminal, else once]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
     format: Format,
@@ -27,6 +27,17 @@ pub(super) struct Top {
 
 /// Lines above and below the rooms.
 const FRAME_ROWS: usize = 4;
+
+/// All rooms are listed for each look.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < SHORTEST_INTERVAL {
+        return Err(format!("at least {} are wanted", humantime::format_duration(SHORTEST_INTERVAL)));
+    }
+    Ok(time)
+}
 
 impl Top {
     pub(super) async fn run(self, folder: &Path) -> anyhow::Result<()> {
@@ -70,9 +81,10 @@ impl Top {
         say(format_args!("{}, {}\n", counted(rooms.len(), "room"), counted(members, "member")))?;
         let mut table = Table::new(&[
             ("MEMBERS", Set::Number),
+            // Where a terminal is too narrow the last columns go: how many there are says nothing without where.
+            ("ROOM", Set::Whole),
             ("CHANGE", Set::Number),
             ("VIEWS", Set::Number),
-            ("ROOM", Set::Whole),
             ("TYPE", Set::Text),
             ("OWNER", Set::Text),
             ("NAME", Set::Text),
@@ -83,9 +95,9 @@ impl Top {
             let change = before.get(&id).map_or(0, |before| now.cast_signed() - before.cast_signed());
             table.row([
                 now.to_string(),
+                id,
                 if change == 0 { String::new() } else { format!("{change:+}") },
                 number_of(room, "ViewCount").to_string(),
-                id,
                 text_of(room, "RoomType"),
                 text_of(room, "Owner_Account"),
                 text_of(room, "RoomName"),
