@@ -127,7 +127,7 @@ async fn people_meet_on_the_page_in_a_real_browser() {
     let shots = std::env::var("ROOMFUL_SHOTS").unwrap_or_default();
     let url = |server: &Server| format!("http://{}", server.address);
     let input = json!({
-        "url": url(&server), "app": server.app, "sigs": sigs, "shots": shots,
+        "url": url(&server), "app": server.app, "admin": server.sig(ADMIN), "sigs": sigs, "shots": shots,
         "plain": {"url": url(&plain), "sig": plain.sig("ann")},
     });
 
@@ -137,6 +137,15 @@ async fn people_meet_on_the_page_in_a_real_browser() {
     assert!(seen["devices"].as_array().unwrap().iter().all(|count| count.as_u64() > Some(0)), "{seen}");
     assert!(seen["shifted"].as_f64().unwrap() < 0.02, "the lobby stays where it is: {}", seen["shifted"]);
     assert!(seen["nowhere"].as_str().unwrap().contains("no such room"), "{seen}");
+    assert_eq!(seen["small"], json!([]), "what is pressed can be");
+    assert_eq!(seen["named"], true, "what is said does not lie on names");
+    assert_eq!(seen["ink"], json!([]), "names are light on dark: {seen}");
+    assert_eq!(seen["told"], 0, "nobody is said to be alone beside others");
+    assert_eq!(
+        seen["hosting"],
+        json!(["You host this room now."]),
+        "of two words on one thing the newer stays"
+    );
     assert_eq!(seen["together"], json!(["ann (you)", "ben"]));
     assert_eq!(seen["hosts"], json!(["ann (you)"]));
     assert_eq!((&seen["unread"], &seen["focus"]), (&json!("Chat, 1 unread"), &json!("open-chat")));

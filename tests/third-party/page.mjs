@@ -6,7 +6,7 @@ import { readFileSync, mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import WebSocket from 'ws';
 
-const { url, app, sigs, shots, plain } = JSON.parse(readFileSync(0, 'utf8'));
+const { url, app, admin, sigs, shots, plain } = JSON.parse(readFileSync(0, 'utf8'));
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
@@ -55,6 +55,22 @@ async function check(page, name) {
   for (const { id, nodes } of found.violations) violations.push(`${name}: ${id}: ${nodes.map((node) => node.target.join(' ')).join(', ')}`);
 }
 
+/** What is pressed is as large as a finger, wherever it is, and says what it does. */
+async function reach(page, name) {
+  seen.small ??= [];
+  seen.small.push(...await page.evaluate((name) => {
+    const wrong = [];
+    for (const one of document.querySelectorAll('button, select, input, a, [role=tab]')) {
+      const { width, height } = one.getBoundingClientRect();
+      if (width === 0) continue;
+      const says = one.ariaLabel || one.textContent.trim() || one.labels?.[0]?.textContent.trim() || one.placeholder;
+      if (width < 40 || height < 40) wrong.push(`${name}: ${one.id || says} is ${Math.round(width)}x${Math.round(height)}`);
+      if (!says) wrong.push(`${name}: ${one.outerHTML} has no label`);
+    }
+    return wrong;
+  }, name));
+}
+
 const join = async (page) => {
   await page.click('button[value=join]');
   await page.waitForSelector('#room:not([hidden])');
@@ -100,11 +116,19 @@ async function meeting() {
   await ann.waitForSelector('.toast:has-text("Nobody else is here") button:has-text("Copy link")');
   await plays(ann, 'ann');
   await shoot(ann, 'one-1440');
+  await reach(ann, 'alone');
+  seen.named = await ann.evaluate(() => {
+    const [toast, label] = ['.toast', '#tiles .label'].map((one) => document.querySelector(one).getBoundingClientRect());
+    return toast.bottom <= label.top;
+  });
+  // What lies on pictures is read against its own ground, which axe-core cannot see.
+  seen.ink = await ann.evaluate(() => [...document.querySelectorAll('#tiles .label *')].map((one) => getComputedStyle(one).color).filter((colour) => /^rgb\((\d{1,2}|1\d\d),/.test(colour)));
 
   const ben = await open('/?room=nowhere&name=ben', PHONE, 'dark');
   await ben.waitForFunction(() => document.querySelector('#preview video')?.videoWidth > 0);
   await shoot(ben, 'preview-390');
   await check(ben, 'lobby, dark');
+  await reach(ben, 'lobby');
   await ben.click('button[value=watch]');
   await ben.waitForSelector('#join-form .error:not([hidden])');
   seen.nowhere = await ben.textContent('#join-form .error');
@@ -116,12 +140,21 @@ async function meeting() {
   await join(ben);
   await plays(ann, 'ben');
   await plays(ben, 'ann');
+  seen.told = await ann.$$eval('.toast', (all) => all.filter((one) => /Nobody else/.test(one.textContent)).length);
   await ann.click('#open-members');
   await ann.waitForFunction(() => document.querySelectorAll('#members li').length === 2);
+  await reach(ann, 'members');
   seen.together = await ann.$$eval('#members .name', (all) => all.map((one) => one.textContent));
   seen.hosts = await ann.$$eval('#members li:has([href="#i-crown"]) .name', (all) => all.map((one) => one.textContent));
   await check(ann, 'members');
   await ann.click('#open-chat');
+
+  // The room is called otherwise while they are in it.
+  const query = new URLSearchParams({ sdkappid: app, identifier: 'administrator', usersig: admin, random: 1, contenttype: 'json' });
+  const body = JSON.stringify({ RoomInfo: { RoomId: 'salon', RoomName: 'The salon' } });
+  const { ErrorInfo } = await (await fetch(`${url}/v4/live_engine_http_srv/update_room_info?${query}`, { method: 'POST', body })).json();
+  if (ErrorInfo) throw new Error(ErrorInfo);
+  for (const page of [ann, ben]) await page.waitForFunction(() => document.querySelector('#room-name').textContent === 'The salon');
 
   // Words.
   await ann.fill('#say', '<b>Welcome</b> to the salon');
@@ -136,6 +169,7 @@ async function meeting() {
   await ben.waitForTimeout(400);
   await shoot(ben, 'chat-390-dark');
   await check(ben, 'sheet, dark');
+  await reach(ben, 'sheet');
   // Whoever is spoken to while reading answers at once.
   await ben.click('#microphone');
   await labelled(ann, 'ben', 'microphone off');
@@ -190,6 +224,7 @@ async function meeting() {
       return { isIn: all.every(isIn), isApart: !all.some((one, at) => all.slice(at + 1).some((other) => meet(one, other))), used };
     }));
   }
+  for (const page of [ann, ben]) await reach(page, 'nine');
   await shoot(ann, 'nine-1440');
   await shoot(ben, 'nine-390-dark');
   const full = await open('/?room=salon&name=kai', DESKTOP);
@@ -220,6 +255,7 @@ async function meeting() {
     const actions = (page) => page.$$eval('.tools [aria-label^=Actions]', (all) => all.filter((one) => !one.hidden).length > 0);
     seen.owners.push([name, await actions(ann), await actions(ben)]);
   }
+  seen.hosting = await ann.$$eval('.toast', (all) => all.map((one) => one.textContent).filter((text) => /host/.test(text)));
   await ann.click('#open-chat');
 
   // The host switches a microphone off, then takes its owner off the stage.

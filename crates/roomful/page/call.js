@@ -171,7 +171,7 @@ async function lookWhoHosts(client) {
   const isHost = isHostOf(client);
   if (isHost === state.isHost) return update();
   update({ isHost });
-  toast(isHost ? 'You host this room now.' : 'Somebody else hosts this room now.', { isTrouble: false });
+  toast(isHost ? 'You host this room now.' : 'Somebody else hosts this room now.', { isTrouble: false, topic: 'host' });
   await readRequests(client);
 }
 
@@ -229,6 +229,7 @@ function listen(client) {
     update({ link: now === 'CONNECTED' ? 'on' : 'wait' });
     if (now === 'CONNECTED') lookAgain();
   });
+  onRoom('onRoomNameChanged', ({ roomName }) => state.room && update({ room: { ...state.room, name: roomName || state.room.id } }));
   on(EVENT.KICKED_OUT, ({ reason }) => {
     const name = state.room?.name ?? 'the room';
     const seen = [...state.members].length;

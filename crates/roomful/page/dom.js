@@ -9,6 +9,9 @@ export function element(tag, className, ...children) {
   return made;
 }
 
+/** What is in a person's name where there may be too little room for all: the name gets shorter, and not what is said of it. */
+export const nameOf = (user, after = '') => [element('span', 'called', user), after];
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** One of the drawings at the top of index.html. */
@@ -106,13 +109,13 @@ export function onPress(button, work, show = toast) {
 const TOAST_MS = 7_000;
 const SHOWN_TOASTS = 3;
 
-/** Says something over the controls for a moment; with `actions`, buttons of it. */
-export function toast(text, { isTrouble = true, actions = [], ms = isTrouble ? 2 * TOAST_MS : TOAST_MS } = {}) {
+/** Says something over the controls for a moment; with `actions`, buttons of it. Of one topic there is the newest word. */
+export function toast(text, { isTrouble = true, actions = [], topic = text, ms = isTrouble ? 2 * TOAST_MS : TOAST_MS } = {}) {
   const place = $('toasts');
-  for (const same of place.children) if (same.dataset.text === text) same.remove();
+  endToasts(topic);
   const close = iconButton('bare', 'Dismiss', 'close');
   const made = element('div', isTrouble ? 'toast trouble' : 'toast', ...(isTrouble ? [icon('alert')] : []), element('span', '', text));
-  made.dataset.text = text;
+  made.dataset.topic = topic;
   made.role = isTrouble ? 'alert' : 'status';
   const end = () => made.remove();
   for (const [name, work] of actions) {
@@ -128,6 +131,11 @@ export function toast(text, { isTrouble = true, actions = [], ms = isTrouble ? 2
   place.append(made);
   while (place.children.length > SHOWN_TOASTS) place.firstElementChild.remove();
   setTimeout(end, ms);
+}
+
+/** What was said of this is no longer so. */
+export function endToasts(topic) {
+  for (const one of [...$('toasts').children]) if (one.dataset.topic === topic) one.remove();
 }
 
 /** What was said in one place says nothing in the next: to be called where a room is entered or left, before anything is said there. */

@@ -2,7 +2,7 @@
 // known, lobby.js what is before a room, stage.js and panel.js what is in it, call.js and devices.js what is done.
 
 import * as sdk from '/sdk/roomful-client.js';
-import { $, attempt, inForm, onPress, setIcon, setName, toast } from './dom.js';
+import { $, attempt, endToasts, inForm, onPress, setIcon, setName, toast } from './dom.js';
 import { leave, onLevel, openClient, signInAgain } from './call.js';
 import * as devices from './devices.js';
 import { readLink } from './lobby.js';
@@ -37,7 +37,7 @@ let toldMutedAt = -Infinity;
 onLevel((_, volume, isOwn) => {
   if (!isOwn || !state.room || !devices.isTalkingMuted(volume) || performance.now() - toldMutedAt < TOLD_MUTED_MS) return;
   toldMutedAt = performance.now();
-  toast('You are muted: nobody hears you.', { isTrouble: false, actions: [['Unmute', () => devices.toggle('audio')]] });
+  toast('You are muted: nobody hears you.', { isTrouble: false, topic: 'muted', actions: [['Unmute', () => devices.toggle('audio')]] });
 });
 
 const settings = $('devices').querySelector('form');
@@ -132,11 +132,12 @@ for (const event of ['pointerdown', 'keydown']) {
   document.addEventListener(event, () => state.resumeSound && update({ resumeSound: null }), true);
 }
 
-/** Whoever comes first is told how others come. */
+/** Whoever comes first is told how others come, until somebody has. */
 function tellAlone(count) {
+  if (count > 1) endToasts('alone');
   if (isCounted || count === 0) return;
   isCounted = true;
-  if (count === 1) toast('Nobody else is here yet. Send the link to whoever is to come.', { isTrouble: false, actions: [['Copy link', copyLink]] });
+  if (count === 1) toast('Nobody else is here yet. Send the link to whoever is to come.', { isTrouble: false, topic: 'alone', actions: [['Copy link', copyLink]] });
 }
 
 let wasIn = null;
@@ -162,6 +163,7 @@ onDraw((now) => {
   drawControls(now);
   drawBanner(now);
   tellAlone(now.count);
+  if (now.own.audio) endToasts('muted');
 });
 
 for (const button of document.querySelectorAll('.dock .round')) if (!button.title) button.title = button.ariaLabel;

@@ -1,6 +1,6 @@
 // Beside the stage: what is said, and who is there. A column on wide screens, a sheet on narrow ones.
 
-import { $, element, face, icon, iconButton, inForm, onPress, onSubmit } from './dom.js';
+import { $, element, face, icon, iconButton, inForm, nameOf, onPress, onSubmit } from './dom.js';
 import { onDraw, state, update } from './state.js';
 
 const SHOWN_MEMBERS = 500;
@@ -109,7 +109,7 @@ function drawMembers({ client, members, count, me, onAir, seats, isHost, own, re
   if (now === shownMembers) return;
   shownMembers = now;
   $('members').replaceChildren(...sorted.map((name) => {
-    const label = element('span', 'name', name === me.user ? `${name} (you)` : name);
+    const label = element('span', 'name', ...nameOf(name, name === me.user ? ' (you)' : ''));
     label.title = name;
     const item = element('li', '', face(name), label);
     if (name === ownerId) item.append(element('span', 'visually-hidden', 'host'), icon('crown'));

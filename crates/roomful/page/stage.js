@@ -1,7 +1,7 @@
 // The stage: a tile for each who sits or publishes, and one for each shared screen, where layout.js puts them. Elements stay as long
 // as what they show: only then a picture plays on while others come and go.
 
-import { $, bars, element, face, hueOf, icon, iconButton, setIcon, setName, toast, attempt } from './dom.js';
+import { $, bars, element, face, hueOf, icon, iconButton, nameOf, setIcon, setName, toast, attempt } from './dom.js';
 import { onLevel } from './call.js';
 import { arrange } from './layout.js';
 import { openPanel, openPerson } from './panel.js';
@@ -32,13 +32,13 @@ function wanted() {
   const tiles = people.flatMap((userId) => {
     const kinds = kindsOf(userId);
     const seat = seats.find((one) => one.userId === userId);
-    const name = userId === me.user ? `${userId} (you)` : userId;
+    const after = userId === me.user ? ' (you)' : '';
     const main = {
-      key: `main:${userId}`, userId, kind: 'main', name, isHeard: kinds.has('audio'), hasPicture: kinds.has('main'),
+      key: `main:${userId}`, userId, kind: 'main', after, isHeard: kinds.has('audio'), hasPicture: kinds.has('main'),
       isAudioLocked: Boolean(seat?.isAudioLocked), isVideoLocked: Boolean(seat?.isVideoLocked),
     };
     if (!kinds.has('sub')) return [main];
-    return [{ key: `sub:${userId}`, userId, kind: 'sub', name: `${name}: screen`, isHeard: true, hasPicture: true }, main];
+    return [{ key: `sub:${userId}`, userId, kind: 'sub', after: `${after}: screen`, isHeard: true, hasPicture: true }, main];
   });
   const featured = tiles.find((tile) => tile.key === state.pinned) ?? tiles.findLast((tile) => tile.kind === 'sub');
   const rank = (tile) => (tile === featured ? 0 : tile.kind === 'sub' ? 1 : tile.userId === me.user ? 2 : tile.hasPicture ? 3 : 4);
@@ -99,8 +99,9 @@ function remove(key) {
   shown.delete(key);
 }
 
-function describe(one, { name, isHeard, hasPicture, isAudioLocked, isVideoLocked, kind, key }) {
-  if (one.name.textContent !== name) one.name.textContent = name;
+function describe(one, { after, isHeard, hasPicture, isAudioLocked, isVideoLocked, kind, key }) {
+  const name = one.userId + after;
+  if (one.name.textContent !== name) one.name.replaceChildren(...nameOf(one.userId, after));
   one.tile.dataset.heard = String(isHeard);
   one.tile.dataset.off = String(!hasPicture);
   one.muted.toggleAttribute('hidden', kind === 'sub' || isHeard);

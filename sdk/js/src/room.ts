@@ -47,6 +47,7 @@ export interface RoomEvents {
   onUserVoiceVolumeChanged: [{ userVolumeList: { userId: string; volume: number }[] }];
   onUserNetworkQualityChanged: [{ userNetworkList: { userId: string; rtt: number }[] }];
   onRoomMetadataChanged: [{ key: string; value: string }];
+  onRoomNameChanged: [{ roomId: string; roomName: string }];
   onRoomDismissed: [{ roomId: string }];
   onUserSigExpired: [];
   onDeviceRequested: [{ device: Device; operator: string }];
@@ -362,6 +363,7 @@ export class Room extends Emitter<RoomEvents> {
       for (const userId of others(left)) this.emit('onRemoteUserLeaveRoom', { userId });
     });
     on('seats', (seats) => this.#compareSeats(session, seats));
+    on('renamed', (roomName) => this.emit('onRoomNameChanged', { roomId: session.roomId, roomName }));
     on('streams', (userId, streams) => {
       const is = (kind: StreamKind) => streams.get(kind)?.isMuted === false;
       const now = { audio: is('audio'), main: is('main'), sub: is('sub') };

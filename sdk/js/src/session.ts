@@ -47,6 +47,8 @@ export interface SessionEvents {
   members: [{ entered: string[]; left: string[]; causes?: Map<string, string> }];
   streams: [string, Streams];
   seats: [Seat[]];
+  /** The room is called otherwise now. */
+  renamed: [string];
   /** What oneself may publish has changed. */
   allowed: [Set<StreamKind>];
   track: [string, StreamKind, MediaStreamTrack];
@@ -327,9 +329,16 @@ export class Session extends Emitter<SessionEvents> {
     this.seats = [];
   }
 
+  /** Takes over the room's record, which may have changed while one was away. */
+  #learn(now: RoomInfoView): void {
+    const before = this.roomInfo;
+    this.roomInfo = now;
+    if (before.RoomId === now.RoomId && before.RoomName !== now.RoomName) this.emit('renamed', now.RoomName);
+  }
+
   /** Takes over what the server says of the room on entering. */
   #welcome(answer: Answered<'enter_room'>): void {
-    this.roomInfo = answer.RoomInfo;
+    this.#learn(answer.RoomInfo);
     const entered: string[] = [];
     for (const { Member_Account: name } of answer.MemberList) {
       if (!this.members.has(name)) entered.push(name);
@@ -464,7 +473,7 @@ export class Session extends Emitter<SessionEvents> {
         void this.#rebuild();
         break;
       case 'room_info_changed':
-        this.roomInfo = body.RoomInfo;
+        this.#learn(body.RoomInfo);
         break;
       case 'owner_changed':
         this.roomInfo.Owner_Account = body.CurrentOwner_Account;

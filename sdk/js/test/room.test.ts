@@ -84,6 +84,19 @@ describe('the room layer', () => {
     expect(room.getRoomInfo()).toMatchObject({ ownerId: 'cem', isAdmin: false });
   });
 
+  test('tells when the room is called otherwise, and of no other change of it', async () => {
+    const room = await entered();
+    const told = vi.fn();
+    room.on('onRoomNameChanged', told);
+    const say = (RoomName: string, Notice: string) => Socket.last.say({ event: 'room_info_changed', body: { RoomId: 'r', RoomInfo: { ...room.getRoomInfo().info, RoomName, Notice } } });
+
+    say('Choir', 'at ten');
+    say('Choir', 'at nine');
+
+    expect(told.mock.calls).toEqual([[{ roomId: 'r', roomName: 'Choir' }]]);
+    expect(room.getRoomInfo()).toMatchObject({ name: 'Choir', info: { Notice: 'at nine' } });
+  });
+
   test('tells of a battle also what another room has done, which is what the event names', async () => {
     const room = await entered();
     const changed = vi.fn();
