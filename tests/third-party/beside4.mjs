@@ -15,7 +15,6 @@ const because = {
   ],
   'there is no track, which is `false`, as its types say': ['muteAudio', 'unmuteAudio', 'muteVideo', 'unmuteVideo'].flatMap((method) => [`${method} there before initialize`, `${method} closed`]),
   'streams are sent nowhere else, and not mixed': ['startMixTranscode nothing', 'startMixTranscode {}', 'startMixTranscode outside', 'startPublishCDNStream nothing', 'startPublishCDNStream {}', 'startPublishCDNStream elsewhere'],
-  'it changes nothing here, so that its words are free': ['createClient streamId ""', `createClient userDefineRecordId "${'r'.repeat(65)}"`, 'createClient userDefineRecordId "a b"'],
   'messages travel beside the video, and are there without enableSEI': ['sendSEIMessage outside', 'sendSEIMessage empty', 'sendSEIMessage too long'],
   'pages of before 4.8 say so': ['createClient mode "videoCall"'],
   'rooms may be called by any letters': ['join a text of "房间"'],
@@ -72,7 +71,7 @@ function calls() {
   for (const name of ['sdkAppId', 'userId', 'userSig', 'mode']) call(`createClient without ${name}`, (TRTC) => typeof TRTC.createClient(without(name)).join);
   for (const [name, values] of Object.entries({
     sdkAppId: ['1400000001', 0, -1, NaN, null, 1.5], userId: ['', 1, null, '   '], userSig: ['', 1, null], mode: ['party', 'videoCall', '', 5, null], useStringRoomId: ['yes', 1, null],
-    autoSubscribe: ['no', 0], enableAutoPlayDialog: ['no'], streamId: [5, ''], userDefineRecordId: [5, 'r'.repeat(65), 'a b'], recordId: [5], pureAudioPushMode: [3, '1', 1], enableSEI: ['yes', true], bussinessInfo: [5], frameWorkType: [1],
+    autoSubscribe: ['no', 0], enableAutoPlayDialog: ['no'], streamId: [5, '', 's 1'], userDefineRecordId: [5, '', 'r'.repeat(64), 'r'.repeat(65), 'a b', 'a-b_C9'], recordId: [5], pureAudioPushMode: [3, '1', 1], enableSEI: ['yes', true], bussinessInfo: [5], frameWorkType: [1],
   })) for (const value of values) call(`createClient ${name} ${say(value)}`, (TRTC) => typeof TRTC.createClient({ ...config, [name]: value }).join);
   ofClient('on', 'nothing', 'error');
   ofClient('on', 'a text', 'error', 'x');

@@ -16,7 +16,7 @@ type Rule =
   | { shownIn: 'page' }
   | { named: object }
   | { refused: string; only?: unknown }
-  | { noted: string }
+  | { noted: string; as?: Rule }
   | { oneOrMore: 'string' }
   | { of: Shape };
 export type Shape = { readonly [option: string]: Rule };
@@ -73,7 +73,7 @@ export const OPTIONS = {
     privateMapKey: RIGHTS,
     latencyLevel: LATENCY,
     businessInfo: { noted: 'it is for services of the cloud' },
-    userDefineRecordId: { noted: 'recordings are named by who makes them' },
+    userDefineRecordId: { noted: 'recordings are named by who makes them', as: TEXT },
     playoutDelay: ['object'],
     quickStart: { noted: 'a viewer gets the last whole picture at once' },
   },
@@ -188,6 +188,7 @@ function obey(functionName: string, name: string, value: unknown, rule: Rule): v
     throw invalid(functionName, `${name} ${message}`, extraCode);
   };
   if ('noted' in rule) {
+    if (rule.as) obey(functionName, name, value, rule.as);
     if (!told.has(name)) log.warn(`${functionName}: ${name} has no effect here: ${rule.noted}`);
     told.add(name);
   } else if ('refused' in rule) {

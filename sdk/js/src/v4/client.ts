@@ -42,6 +42,7 @@ const LONGEST_SEI = 1_000;
 const KINDS = {
   mode: ['rtc', 'live', 'videoCall'], useStringRoomId: [true, false], autoSubscribe: 'boolean', enableAutoPlayDialog: 'boolean', streamId: 'string', userDefineRecordId: 'string', pureAudioPushMode: [1, 2], enableSEI: 'boolean',
 } as const;
+const RECORD_ID = /^[\w-]{1,64}$/;
 const ROLES = ['anchor', 'audience'];
 const CAUSES: Record<string, string> = { kick: 'the user came in by another page, or was kicked out', banned: 'the user was banned', 'room-disband': 'the room is over' };
 
@@ -78,6 +79,9 @@ export class Client extends Emitter<ClientEvents> {
       if (typeof value !== type) throw wrong(`createClient: ${name} must be a ${type}`);
     }
     requireKinds('createClient', config, KINDS);
+    const { streamId, userDefineRecordId } = config;
+    if (streamId === '') throw wrong('createClient: streamId is empty');
+    if (userDefineRecordId !== undefined && !RECORD_ID.test(userDefineRecordId)) throw wrong('createClient: userDefineRecordId must be 1 to 64 letters, digits, - or _');
     this.#config = config;
     steady(this);
   }
