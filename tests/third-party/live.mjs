@@ -557,7 +557,9 @@ async function relay(browser) {
     for (const page of [ann, ben]) {
       used.push(await page.evaluate(async () => {
         const stats = (await Promise.all(peers.map((pc) => pc.getStats()))).flatMap((one) => [...one.values()]);
-        const pair = stats.find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
+        // A pair that is being checked once more is the one in use all the same.
+        const selected = stats.find(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId)?.selectedCandidatePairId;
+        const pair = stats.find(({ id }) => id === selected);
         const local = stats.find(({ id }) => id === pair?.localCandidateId);
         return `${local?.candidateType} ${local?.relayProtocol ?? local?.protocol}`;
       }));
