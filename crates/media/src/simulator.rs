@@ -67,6 +67,8 @@ struct Tenth {
     layer: Option<u8>,
     /// The link had no room for one.
     is_held: bool,
+    /// Others were taken to fill the link.
+    is_shared: bool,
     /// The player has shown one of late.
     is_shown: bool,
     /// What was sent of everything, on the wire.
@@ -330,6 +332,7 @@ impl World {
         let (layer, is_held) = (slot.current_layer(), slot.is_held);
         let is_shown = self.player.has_moved(self.seconds());
         let estimate = self.viewer.estimator.bits();
+        let is_shared = self.viewer.estimator.is_beside_others();
         let frames = std::mem::take(&mut self.player.frames);
         let queue = self.link.queued(self.seconds());
         let at = (self.now / 100 - 1) as usize;
@@ -337,6 +340,7 @@ impl World {
         let tenth = &mut self.tenths[at];
         (tenth.layer, tenth.is_held, tenth.is_shown) = (layer, is_held, is_shown);
         (tenth.estimate, tenth.frames, tenth.queue) = (estimate, frames, queue);
+        tenth.is_shared = is_shared;
     }
 
     /// For how many seconds this layer or a higher one was sent.

@@ -647,6 +647,12 @@ impl Estimator {
         self.shallow.is_seen_by_probes(now)
     }
 
+    /// Whether others are taken to keep the link's queue full.
+    #[cfg(test)]
+    pub(crate) fn is_beside_others(&self) -> bool {
+        self.fair.is_some()
+    }
+
     /// Whether bursts are lost in the link.
     pub(crate) fn is_shallow(&self, now: u64) -> bool {
         self.shallow.is_seen(now)

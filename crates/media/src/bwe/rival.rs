@@ -15,6 +15,9 @@ const LESS: f64 = 0.85;
 const FAR_LESS: f64 = 0.6;
 const ARRIVES: f64 = 0.7;
 
+/// While so many times more arrives than is sent, a queue of our own drains: an alarm is of when it grew.
+const DRAINS: f64 = 1.1;
+
 /// A queue that loses more is too full, whoever fills it.
 const MOST_LOST: f64 = 0.03;
 
@@ -38,6 +41,14 @@ const BACK: f64 = 1.1;
 /// of it; less than a packet and a half take tells nothing either.
 const DRAINS_MS: (f64, f64) = (30.0, 100.0);
 const PACKET_BITS: f64 = 14_400.0;
+
+/// For how long at least, since an unsteady link lets a packet through at once only now and then (as for `standing.rs`).
+const ANSWERS_AFTER_MS: f64 = 200.0;
+
+/// What the link carried is known to this share, from half a second of packets; and how much of the draining, in milliseconds, has to
+/// be left when that is taken off.
+const KNOWN_TO: f64 = 0.07;
+const LEAST_SURELY_MS: f64 = 10.0;
 
 /// What of that it has drained by, if it is others' for sure, and if it may be; and how fast it may grow beside: faster, and the
 /// link has become narrower.
@@ -89,11 +100,13 @@ impl Trial {
             return None;
         }
         self.least = self.least.min(delay);
-        if expected < drains_ms {
+        if expected < drains_ms || passed_ms < ANSWERS_AFTER_MS {
             return None;
         }
         let drained = (before - self.least) as f64 / 1000.0;
-        Some(match drained / expected {
+        let surely = (expected - KNOWN_TO * passed_ms).min(drains_ms);
+        Some(match drained / surely {
+            _ if surely < LEAST_SURELY_MS => 0,
             _ if -drained > GROWS * passed_ms => 0,
             _ if expected < (1.0 - self.most) * passed_ms => 0,
             share if share < NOT_DRAINED => SIGNS,
@@ -182,7 +195,7 @@ impl Rival {
         self.back.take()
     }
 
-    /// A queue stands and grows. Returns whether that is others' doing.
+    /// A queue stands and grows. Returns whether that is no reason for less: it is others' doing, or our own drains by now.
     pub(super) fn blame(&mut self, now: u64, alarm: Alarm) -> bool {
         if alarm.loss > MOST_LOST && !self.is_there(now) {
             self.signs = 0;
@@ -191,6 +204,10 @@ impl Rival {
         let is_less = self.is_there(now) || alarm.is_below(LESS);
         if !is_less || alarm.arriving < ARRIVES * alarm.sending {
             return false;
+        }
+        let is_draining = alarm.arriving > DRAINS * alarm.sending;
+        if is_draining {
+            return true;
         }
         if self.signs == 0 || now.saturating_sub(self.sign_at) >= ANOTHER_AFTER_US {
             self.add(now, if alarm.is_below(FAR_LESS) { SIGNS } else { 1 });
@@ -301,8 +318,25 @@ mod tests {
 
     #[test]
     fn a_queue_that_does_not_answer_to_less_is_of_others() {
-        for (grows_ms, signs) in [(-200.0, 0), (-150.0, 0), (-100.0, 1), (-20.0, 2), (60.0, 2), (350.0, 0)] {
+        for (grows_ms, signs) in [(-200.0, 0), (-100.0, 0), (-60.0, 1), (-20.0, 2), (60.0, 2), (350.0, 0)] {
             assert_eq!(answer(500e3, 200.0, grows_ms), signs, "{grows_ms} ms a second");
+        }
+    }
+
+    #[test]
+    fn a_queue_of_our_own_that_drains_is_no_sign() {
+        let mut rival = Rival::default();
+        let draining = Alarm { sending: 168e3, arriving: 201e3, limit: Some(213e3), loss: 0.0 };
+
+        assert!((1..9).all(|second| rival.blame(second * 1_000_000, draining)), "nor a reason for less");
+
+        assert!(!rival.is_there(9_000_000));
+    }
+
+    #[test]
+    fn a_link_that_may_carry_somewhat_less_than_was_thought_tells_nothing() {
+        for (carried, signs) in [(430e3, 0), (500e3, 2)] {
+            assert_eq!(answer(carried, 200.0, 0.0), signs, "400 of {carried} are sent");
         }
     }
 
