@@ -84,10 +84,11 @@ describe('a plugin of this client', () => {
 describe('the delay that a page asks for', () => {
   test('is kept, and what is lost gets its time within it', () => {
     const targets = new JitterTargets({ min: 200, max: 500 });
+    const counted = (asked: number) => ({ asked, pictures: 0, dropped: 0 });
 
-    expect(targets.target('a', 0, 30, 0)).toBe(200);
-    expect(targets.target('a', 1, 250, 1_000)).toBe(350);
-    expect(targets.target('a', 2, 900, 2_000)).toBe(500);
-    expect(targets.target('a', 2, 900, 20_000)).toBe(200);
+    expect(targets.target('a', counted(0), 30, 0)).toBe(200);
+    expect(targets.target('a', counted(1), 250, 1_000)).toBe(280);
+    expect(targets.target('a', counted(2), 900, 2_000)).toBe(500);
+    expect(targets.target('a', counted(2), 900, 20_000)).toBe(200);
   });
 });
