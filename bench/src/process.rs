@@ -75,6 +75,19 @@ impl Process {
         Ok(cpu_seconds(id)? + children.sum::<anyhow::Result<f64>>()?)
     }
 
+    /// How long its threads but those of this name have computed so far, in seconds.
+    pub(crate) fn cpu_seconds_but(&self, name: &str) -> anyhow::Result<f64> {
+        let mut nanoseconds = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let thread = thread?.path();
+            if std::fs::read_to_string(thread.join("comm"))?.trim_end() != name {
+                let run = std::fs::read_to_string(thread.join("schedstat"))?;
+                nanoseconds += run.split_whitespace().next().context("schedstat")?.parse::<f64>()?;
+            }
+        }
+        Ok(nanoseconds / 1e9)
+    }
+
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         resident_bytes(Some(self.child.id()))
     }

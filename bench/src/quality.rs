@@ -2,7 +2,8 @@
 //! picture, watch each other, and report on all of it every two seconds.
 //!
 //! The second is the sum of two differences. What reports cost is what such a server computes while all report, less what the same server
-//! does while nobody does, in turn. What samples cost is what it computes while nobody reports, less what another one does meanwhile that
+//! does while nobody does, in turn; without the threads that forward media, which reports do not come to, and whose computing differs by
+//! more from one time to the next than all reports take. What samples cost is what it computes while nobody reports, less what another one does meanwhile that
 //! keeps no history of such members and packets. So it has everything in it: what the forwarding unit counts, samples, reports, packing
 //! and writing. Few packets flow, for they are the same on both sides, and would be most of it.
 
@@ -196,23 +197,23 @@ impl Crowd {
         let (mut samples, mut reports, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let before = other.server.process.cpu_seconds()?;
-            let silent = self.share(None).await?;
+            let silent = self.share(None).await?.all;
             let beside = (other.server.process.cpu_seconds()? - before) / MEASURED.as_secs_f64();
             samples.push(silent - beside);
         }
         drop(other);
         for _ in 0..ROUNDS {
-            let silent = self.share(None).await?;
-            reports.push(self.share(Some(TOGETHER)).await? - silent);
-            alone.push(self.share(Some(1)).await? - silent);
+            let silent = self.share(None).await?.but_media;
+            reports.push(self.share(Some(TOGETHER)).await?.but_media - silent);
+            alone.push(self.share(Some(1)).await?.but_media - silent);
         }
         println!("samples {samples:.4?}, reports {reports:.4?}, one by one {alone:.4?}");
         Ok(Shares { samples: median(samples), reports: median(reports), alone: median(alone) })
     }
 
     /// What part of a core the server takes while all say so many digests at once, or nobody says anything.
-    async fn share(&mut self, together: Option<u32>) -> anyhow::Result<f64> {
-        let (started, before) = (Instant::now(), self.server.process.cpu_seconds()?);
+    async fn share(&mut self, together: Option<u32>) -> anyhow::Result<Share> {
+        let (started, before) = (Instant::now(), self.computed()?);
         let mut count = 0;
         if let Some(together) = together {
             let reports: Vec<String> = (0..MEMBERS).map(|number| report(number, together)).collect();
@@ -233,8 +234,24 @@ impl Crowd {
             together.is_none() || f64::from(count) > 0.95 * due,
             "only {count} digests of {due:.0} came in time"
         );
-        Ok((self.server.process.cpu_seconds()? - before) / seconds)
+        let after = self.computed()?;
+        Ok(Share {
+            all: (after.all - before.all) / seconds,
+            but_media: (after.but_media - before.but_media) / seconds,
+        })
     }
+
+    fn computed(&self) -> anyhow::Result<Share> {
+        let process = &self.server.process;
+        Ok(Share { all: process.cpu_seconds()?, but_media: process.cpu_seconds_but("media")? })
+    }
+}
+
+/// What the server computes, in cores or in seconds.
+struct Share {
+    all: f64,
+    /// Without the threads that forward.
+    but_media: f64,
 }
 
 /// Connects, by a command of the member's.
