@@ -72,6 +72,7 @@ export async function version4(browser) {
   await until('a level', () => cat.evaluate(() => theirs.getAudioLevel() > 0.01));
   const volumes = await cat.evaluate(() => new Promise((resolve) => {
     client.on('audio-volume', ({ result }) => result.some(({ userId, audioVolume }) => userId === 'ann' && audioVolume > 1) && resolve(result.length));
+    setTimeout(() => resolve('nobody was heard'), 20_000);
     client.enableAudioVolumeEvaluation(100);
   }));
   // Off and on again: the stream stays.
@@ -106,6 +107,7 @@ export async function version4(browser) {
     stream.on('device-auto-recovered', ({ isCamera, isMicrophone, cameraId }) => resolve([isCamera, isMicrophone, cameraId !== '', stream.getVideoTrack() !== lost, stream.getVideoTrack().readyState]));
     lost.stop();
     lost.dispatchEvent(new Event('ended'));
+    setTimeout(() => resolve('it did not come back'), 20_000);
   }));
   await seesFrames(ben, 'ann');
   // Data beside the picture, as both versions have it.
