@@ -8,7 +8,7 @@ mod harness;
 use std::time::Duration;
 
 use harness::script::Script;
-use harness::{Server, offer};
+use harness::{Client, Server, offer};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use usersig::Claims;
@@ -40,6 +40,45 @@ async fn agree(server: &Server, path: &str, user: &str, offer: String) -> String
 }
 
 const SEATS: &str = "VideoDynamicGrid9Seats";
+
+/// A server with a room for pictures, and two who may come.
+async fn stage() -> Server {
+    let server = Server::start().await;
+    server.import(&["ann", "ben"]).await;
+    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    server
+}
+
+/// A program that publishes as ann, and plays as ben.
+fn program(server: &Server, file: &str, more: Value) -> Script {
+    let mut request = json!({
+        "url": format!("http://{}", server.address), "room": "r", "user": "ann",
+        "publisher": server.sig("ann"), "player": server.sig("ben"),
+    });
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Script::start("python", &[file], &request)
+}
+
+/// Ben watches what ann publishes, and gets the layer of each of these heights in turn. He is there as long as what is returned.
+async fn watch_layers(server: &Server, browser: &mut Script, heights: &[u32]) -> Client {
+    // Only now: whoever has a connection to the gateway has to be read from.
+    let mut ben = server.enter("ben", "r").await;
+    let plays = browser.text(json!({"do": "watch", "id": "ben", "kinds": ["video"]}));
+    let watch = |height: u32| {
+        let stream = json!({"Mid": "0", "Member_Account": "ann", "StreamType": "main", "MaxHeight": height});
+        json!({"RoomId": "r", "Streams": [stream]})
+    };
+    let mut first = watch(heights[0]);
+    first["Sdp"] = json!(plays);
+    let answer = ben.ok("watch", first).await["Sdp"].as_str().unwrap().to_owned();
+    browser.act(json!({"do": "answer", "id": "ben", "sdp": answer}));
+    for height in heights {
+        ben.ok("update_watch", watch(*height)).await;
+        let seen = browser.act(json!({"do": "height", "id": "ben", "wait": height}));
+        assert_eq!(seen, *height);
+    }
+    ben
+}
 
 #[tokio::test]
 async fn every_url_below_whip_and_whep_answers_in_the_form_that_pages_can_read() {
@@ -164,9 +203,7 @@ async fn what_would_not_come_about_is_refused_at_once() {
 /// An encoder's H.265 is taken, and a player that lacks what is published is told instead of left in the dark.
 #[tokio::test]
 async fn a_player_without_the_codec_is_told_so_before_it_enters() {
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let server = stage().await;
     let with = |way: &str, codec: &str| offer(way).replace("VP8/90000", &format!("{codec}/90000"));
     let answer = agree(&server, "/whip/r", "ann", with("sendonly", "H265")).await;
     assert!(answer.contains("H265/90000"), "{answer}");
@@ -223,9 +260,7 @@ async fn who_offers_and_does_not_come_is_off_the_list_after_15_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_channels_stay_two() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let server = stage().await;
     let mut browser = browser(&server);
 
     let sends = browser.text(json!({"do": "publish", "id": "ann", "pitches": [440, 880]}));
@@ -276,9 +311,7 @@ async fn a_browser_sends_the_codec_that_it_prefers_through_five_offers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn max_height_chooses_among_the_layers_of_an_encoder() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let server = stage().await;
     let mut browser = browser(&server);
     let encodings = json!([
         {"rid": "0", "scaleResolutionDownBy": 4, "maxBitrate": 150_000},
@@ -293,88 +326,38 @@ async fn max_height_chooses_among_the_layers_of_an_encoder() {
     browser.act(json!({"do": "answer", "id": "ann", "sdp": answer}));
     let layers = json!({"0": 180, "abitoflength": 720, "2": 360});
     browser.act(json!({"do": "heights", "id": "ann", "wait": layers}));
-    // Only now: whoever has a connection to the gateway has to be read from.
-    let mut ben = server.enter("ben", "r").await;
-    let plays = browser.text(json!({"do": "watch", "id": "ben", "kinds": ["video"]}));
-    let watch = |height: u32| {
-        let stream = json!({"Mid": "0", "Member_Account": "ann", "StreamType": "main", "MaxHeight": height});
-        json!({"RoomId": "r", "Streams": [stream]})
-    };
-    let mut first = watch(180);
-    first["Sdp"] = json!(plays);
-    let answer = ben.ok("watch", first).await["Sdp"].as_str().unwrap().to_owned();
-    browser.act(json!({"do": "answer", "id": "ben", "sdp": answer}));
-
-    for height in [180, 360, 720, 180] {
-        ben.ok("update_watch", watch(height)).await;
-        let seen = browser.act(json!({"do": "height", "id": "ben", "wait": height}));
-        assert_eq!(seen, height);
-    }
+    let _ben = watch_layers(&server, &mut browser, &[180, 360, 720, 180]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_player_whose_port_changes_goes_on() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
-    let request = json!({
-        "url": format!("http://{}", server.address), "room": "r", "user": "ann",
-        "publisher": server.sig("ann"), "player": server.sig("ben"),
-    });
+    let server = stage().await;
 
-    let saw = Script::start("python", &["moves.py"], &request).hear();
+    let saw = program(&server, "moves.py", json!({})).hear();
 
     assert!(saw["before"].as_u64().unwrap() >= 30 && saw["after"].as_u64().unwrap() >= 30, "{saw}");
 }
 
-/// How much of it the server has counted.
-async fn counted(server: &Server, what: &str) -> u64 {
-    let metrics = server.metrics().await;
-    let (_, count) = metrics.split_once(&format!("roomful_media_total{{what=\"{what}\"}} ")).unwrap();
-    count.lines().next().unwrap().parse().unwrap()
-}
-
-fn encoder(server: &Server, scenario: &str, more: Value) -> Script {
-    let mut request = json!({
-        "url": format!("http://{}", server.address), "do": scenario, "room": "r", "user": "ann",
-        "publisher": server.sig("ann"), "player": server.sig("ben"),
-    });
-    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    Script::start("python", &["encoders.py"], &request)
+/// How many packets of the kind the server has counted.
+async fn counted(server: &Server, what: &str) -> f64 {
+    server.metric(&format!("roomful_media_total{{what=\"{what}\"}}")).await.unwrap()
 }
 
 /// RIDs may have any length, and other letters than browsers and most libraries take (RFC 8851 10, RFC 8852 3.3).
 #[tokio::test(flavor = "multi_thread")]
 async fn layers_are_told_apart_by_whatever_they_are_called() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let server = stage().await;
 
-    let names = json!({"names": ["a_layer-of_many_letters", "x_"], "heights": [240, 120]});
-    let mut encoder = encoder(&server, "layers", names);
+    let layers = json!({"do": "layers", "names": ["a_layer-of_many_letters", "x_"], "heights": [240, 120]});
+    let mut encoder = program(&server, "encoders.py", layers);
     let answer = encoder.hear()["answer"].as_str().unwrap().to_owned();
     assert!(answer.contains("a=simulcast:recv x_;a_layer-of_many_letters\r\n"), "{answer}");
     let mut browser = browser(&server);
-    let mut ben = server.enter("ben", "r").await;
-    let plays = browser.text(json!({"do": "watch", "id": "ben", "kinds": ["video"]}));
-    let watch = |height: u32| {
-        let stream = json!({"Mid": "0", "Member_Account": "ann", "StreamType": "main", "MaxHeight": height});
-        json!({"RoomId": "r", "Streams": [stream]})
-    };
-    let mut first = watch(120);
-    first["Sdp"] = json!(plays);
-    let answer = ben.ok("watch", first).await["Sdp"].as_str().unwrap().to_owned();
-    browser.act(json!({"do": "answer", "id": "ben", "sdp": answer}));
-
-    for height in [120, 240, 120] {
-        ben.ok("update_watch", watch(height)).await;
-        let seen = browser.act(json!({"do": "height", "id": "ben", "wait": height}));
-        assert_eq!(seen, height);
-    }
+    let _ben = watch_layers(&server, &mut browser, &[120, 240, 120]).await;
     for what in ["unplaced_packets", "unknown_packets"] {
-        assert_eq!(counted(&server, what).await, 0, "{what}");
+        assert_eq!(counted(&server, what).await, 0.0, "{what}");
     }
 }
 
@@ -382,11 +365,9 @@ async fn layers_are_told_apart_by_whatever_they_are_called() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_that_begins_anew_under_another_ssrc_is_seen_on() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let server = stage().await;
 
-    let saw = encoder(&server, "renewed", json!({})).hear();
+    let saw = program(&server, "encoders.py", json!({"do": "renewed"})).hear();
 
     for (seen, painted) in [[200, 40, 40], [40, 60, 200], [30, 160, 30]].into_iter().enumerate() {
         let colour: Vec<i64> = serde_json::from_value(saw["seen"][seen].clone()).unwrap_or_default();
@@ -399,14 +380,12 @@ async fn an_encoder_that_begins_anew_under_another_ssrc_is_seen_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_whose_streams_cannot_be_told_apart_is_ended() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let server = Server::start().await;
-    server.import(&["ann", "ben"]).await;
-    server.create_room_with("r", json!({"SeatTemplate": SEATS})).await;
+    let server = stage().await;
 
-    let mut encoder = encoder(&server, "ambiguous", json!({}));
+    let mut encoder = program(&server, "encoders.py", json!({"do": "ambiguous"}));
     encoder.hear();
 
     assert_eq!(server.members("r").await.0, ["ann"]);
     server.wait_for_members("r", &[], Duration::from_secs(20)).await;
-    assert!(counted(&server, "unplaced_packets").await > 50);
+    assert!(counted(&server, "unplaced_packets").await > 50.0);
 }

@@ -5,32 +5,14 @@ import asyncio
 import json
 import sys
 
-import numpy
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import VideoStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket, is_rtcp
-from av import VideoFrame
 
-from whip import REQUEST, http
+from whip import REQUEST, Colour, http
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
-
-
-class Paint(VideoStreamTrack):
-    """A picture of one colour, which can become another."""
-
-    def __init__(self, rgb, height=120):
-        super().__init__()
-        self.rgb, self.height = rgb, height
-
-    async def recv(self):
-        pts, time_base = await self.next_timestamp()
-        image = numpy.full((self.height, self.height * 4 // 3, 3), self.rgb, dtype=numpy.uint8)
-        frame = VideoFrame.from_ndarray(image, format="rgb24")
-        frame.pts, frame.time_base = pts, time_base
-        return frame
 
 
 def sections(sdp):
@@ -88,7 +70,7 @@ async def post(path, token, sdp):
 async def layers():
     """Two layers of one stream, by names that browsers would not take: underscores, and more letters than eight."""
     names = REQUEST["names"]
-    connection, senders, head, lines = await offer(*(Paint([200, 40, 40], height) for height in REQUEST["heights"]))
+    connection, senders, head, lines = await offer(*(Colour([200, 40, 40], height) for height in REQUEST["heights"]))
     rids = "".join(f"a=rid:{name} send\r\n" for name in names)
     # The numbers of extensions that aiortc does not have itself.
     line = f"{without(lines[0], 'a=ssrc', 'a=msid:')}a=extmap:10 {RID}\r\n{rids}a=simulcast:send {';'.join(names)}\r\n"
@@ -108,7 +90,7 @@ async def layers():
 
 async def renewed():
     """A stream by its payload type alone, which begins anew under another SSRC, as an encoder's does that was started again."""
-    track = Paint([200, 40, 40])
+    track = Colour([200, 40, 40], 120)
     connection, (sender,), head, (line,) = await offer(track)
     answer = await post("/whip/" + REQUEST["room"], REQUEST["publisher"], head + unnamed(line))
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
@@ -154,7 +136,7 @@ async def renewed():
 
 async def ambiguous():
     """Two pictures whose packets say nothing by which one could be told from the other."""
-    connection, _, head, lines = await offer(Paint([200, 40, 40]), Paint([40, 60, 200]))
+    connection, _, head, lines = await offer(Colour([200, 40, 40], 120), Colour([40, 60, 200], 120))
     answer = await post("/whip/" + REQUEST["room"], REQUEST["publisher"], head + "".join(map(unnamed, lines)))
     await take_twice(connection, answer)
     print(json.dumps({"answer": answer}), flush=True)

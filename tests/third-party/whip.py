@@ -28,15 +28,16 @@ REQUEST = json.loads(sys.stdin.readline())
 
 
 class Colour(VideoStreamTrack):
-    """A picture of one colour."""
+    """A picture of one colour, which can become another."""
 
-    def __init__(self, rgb):
+    def __init__(self, rgb, height=240):
         super().__init__()
-        self.image = numpy.full((240, 320, 3), rgb, dtype=numpy.uint8)
+        self.rgb, self.height = rgb, height
 
     async def recv(self):
         pts, time_base = await self.next_timestamp()
-        frame = VideoFrame.from_ndarray(self.image, format="rgb24")
+        image = numpy.full((self.height, self.height * 4 // 3, 3), self.rgb, dtype=numpy.uint8)
+        frame = VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts, frame.time_base = pts, time_base
         return frame
 

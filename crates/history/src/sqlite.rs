@@ -132,8 +132,13 @@ impl Sqlite {
                 Row::Call(call) => day::put_call(&step, call, generation, &mut self.seconds)?,
                 Row::Event(event) => day::put_event(&step, event)?,
                 Row::Unusual(unusual) => day::put_unusual(&step, unusual)?,
-                Row::Stay(_) | Row::Quality(_) | Row::Usage(_) | Row::Service(_) => {}
-                Row::Forget(_) | Row::Settled => {}
+                // Stays are put below, the others elsewhere.
+                Row::Stay(_)
+                | Row::Quality(_)
+                | Row::Usage(_)
+                | Row::Service(_)
+                | Row::Forget(_)
+                | Row::Settled => {}
             }
         }
         for stay in stays(rows) {

@@ -1049,7 +1049,7 @@ pub(crate) fn welcome(
     for (user, until) in room.mutes(now) {
         muted.push(MutedMember { member_account: user.as_str(), muted_until: until.unix_seconds() });
     }
-    let welcome = Welcome {
+    let welcome = to_json(&Welcome {
         room_info: RoomInfoView::new(room, app),
         messages: room.messages_after(0).map(|message| Told::new(room_id, message)).collect(),
         seat_list: wire::seats(room.seats()),
@@ -1058,26 +1058,13 @@ pub(crate) fn welcome(
         muted_account_list: muted,
         statistic: Statistic::new(room.counters(), room.sender_count()),
         stream_list: streams.iter().map(MemberStreamsView::new).collect(),
-    };
+    });
     // Both are objects, and become one.
-    let page = page.strip_suffix(b"}").unwrap_or(b"{");
-    let mut json = Vec::with_capacity(page.len() + WELCOME_BYTES);
-    json.extend_from_slice(page);
-    match serde_json::to_writer(&mut json, &welcome) {
-        Ok(()) => json.get_mut(page.len()).into_iter().for_each(|brace| *brace = b','),
-        // What cannot be, as above.
-        Err(error) => {
-            debug_assert!(false, "{error}");
-            tracing::error!(%error, "a room cannot be described");
-            json.truncate(page.len());
-            json.push(b'}');
-        }
-    }
-    String::from_utf8(json).unwrap_or_default()
+    let page = std::str::from_utf8(page).unwrap_or("{}");
+    let page = page.strip_suffix('}').unwrap_or("{");
+    let rest = welcome.strip_prefix('{').unwrap_or_default();
+    [page, ",", rest].concat()
 }
-
-/// What most rooms have to say beside their members.
-const WELCOME_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests {

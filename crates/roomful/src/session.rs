@@ -48,7 +48,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// An event or answer.
     pub(crate) fn text(json: &str) -> Self {
-        Self { wire: wire::text_frame(json), message: None }
+        Self::of([json])
     }
 
     /// A text in pieces.
