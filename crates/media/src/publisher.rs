@@ -614,16 +614,18 @@ impl Publisher {
 
     /// What comes of a track from now on has nothing to do with what came before. Layers begin with a keyframe each.
     fn begin_anew(&mut self, rtc: &mut Rtc, sources: &Sources, at: usize, now: Instant) {
+        self.renew(sources, at);
+        let Some(track) = self.tracks.get(at).filter(|track| track.kind.is_video()) else { return };
+        for layer in 0..track.layer_count() as u8 {
+            self.ask_keyframe(rtc, at, layer, now);
+        }
+    }
+
+    fn renew(&mut self, sources: &Sources, at: usize) {
         let Some(track) = self.tracks.get_mut(at) else { return };
         track.generation = sources.renew(&track.source);
         track.fillers = Default::default();
         track.structures = Default::default();
-        if !track.kind.is_video() {
-            return;
-        }
-        for layer in 0..track.layer_count() as u8 {
-            self.ask_keyframe(rtc, at, layer, now);
-        }
     }
 
     /// A viewer of track `at` needs a keyframe of a layer.
@@ -644,12 +646,29 @@ impl Publisher {
     }
 
     /// What may be sent changes. Streams that are back begin with a keyframe.
-    pub(crate) fn set_rights(&mut self, rtc: &mut Rtc, rights: Rights, now: Instant) {
+    pub(crate) fn set_rights(&mut self, rtc: &mut Rtc, sources: &Sources, rights: Rights, now: Instant) {
         let before = std::mem::replace(&mut self.rights, rights);
+        self.withhold(sources);
         for at in 0..self.tracks.len() {
             let kind = self.tracks.get(at).map(|track| track.kind);
             if kind.is_some_and(|kind| kind.is_video() && rights.allow(kind) && !before.allow(kind)) {
                 (0..MAX_LAYERS as u8).for_each(|layer| self.ask_keyframe(rtc, at, layer, now));
+            }
+        }
+    }
+
+    /// Pictures that may not be sent are another publication when they are back: what of them waits for viewers' links, here or at
+    /// another node, is let go of.
+    pub(crate) fn withhold(&mut self, sources: &Sources) {
+        for at in 0..self.tracks.len() {
+            let Some(track) = self.tracks.get(at).filter(|track| track.kind.is_video()) else { continue };
+            let is_withheld = !self.rights.allow(track.kind);
+            if !track.source.is_current(track.generation) || track.source.is_withheld() == is_withheld {
+                continue;
+            }
+            track.source.set_withheld(is_withheld);
+            if is_withheld {
+                self.renew(sources, at);
             }
         }
     }

@@ -232,7 +232,8 @@ impl Shard {
         let Some(at) = self.by_id.get(&peer).copied() else { return };
         let Some(mut peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
         if let Role::Publisher(publisher) = &mut peer.role {
-            publisher.set_rights(&mut peer.rtc, rights, now);
+            publisher.set_rights(&mut peer.rtc, &self.shared.sources, rights, now);
+            publisher.tracks.iter().for_each(|track| self.shared.note_changed(&track.source));
         }
         self.drive(at, &mut peer, None, now);
         self.put_back(at, peer);
@@ -533,7 +534,7 @@ impl Shard {
             // In place, and what the network has put out of order comes right.
             batch.sort_unstable_by_key(|packet| (packet.source, packet.generation, packet.layer, packet.seq));
             let micros = self.shared.micros(now);
-            for packets in batch.chunk_by(|a, b| a.source == b.source) {
+            for packets in batch.chunk_by(|a, b| (a.source, a.generation) == (b.source, b.generation)) {
                 self.forward(packets, now, micros, send);
             }
             batch.clear();
@@ -543,9 +544,10 @@ impl Shard {
     }
 
     fn forward(&mut self, packets: &[Arc<Packet>], now: Instant, micros: u64, send: Send<'_>) {
-        let Some(feed) = packets.first().and_then(|packet| self.feeds.get_mut(&packet.source)) else {
-            return;
-        };
+        let Some(first) = packets.first() else { return };
+        // What has waited here may have lost the right to be sent meanwhile.
+        let is_current = |feed: &&mut Feed| feed.source.is_current(first.generation);
+        let Some(feed) = self.feeds.get_mut(&first.source).filter(is_current) else { return };
         let is_video = feed.source.key.kind.is_video();
         for packet in packets {
             match feed.histories.get_mut(usize::from(packet.layer)) {
@@ -864,7 +866,7 @@ impl Shard {
         });
         feed.slots.push((at, slot));
         source.watch(self.index, true);
-        self.shared.trunks.iter().for_each(|trunks| trunks.note_watched(source));
+        self.shared.note_changed(source);
     }
 
     fn leave_feed(&mut self, source: u64, at: usize, slot: usize) {
@@ -874,7 +876,7 @@ impl Shard {
         }
         if feed.slots.is_empty() {
             feed.source.watch(self.index, false);
-            self.shared.trunks.iter().for_each(|trunks| trunks.note_watched(&feed.source));
+            self.shared.note_changed(&feed.source);
             self.feeds.remove(&source);
         }
     }
@@ -885,6 +887,7 @@ impl Shard {
             Role::Publisher(publisher) => {
                 publisher.end();
                 for track in &publisher.tracks {
+                    self.shared.note_changed(&track.source);
                     let is_ours = |here: &Publishing| here.peer == at;
                     if self.publishing.get(&track.source.id).is_some_and(is_ours) {
                         self.publishing.remove(&track.source.id);

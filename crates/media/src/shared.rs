@@ -18,7 +18,7 @@ use crate::outbox::{Kind, Route};
 use crate::publisher::Rights;
 use crate::sampling::Sample;
 use crate::showing::Showing;
-use crate::source::{Packet, PeerId, RoomKey, SourceKey, Sources, StreamKind};
+use crate::source::{Packet, PeerId, RoomKey, Source, SourceKey, Sources, StreamKind};
 use crate::telling::Link;
 use crate::trunks::{TrunkConfig, Trunks};
 use crate::turn::{self, Turn};
@@ -334,6 +334,11 @@ impl Shared {
             self.peers.lock().insert(peer, (worker, client));
         }
         peer
+    }
+
+    /// Other nodes are told at once of what may have changed: who watches a source here, or what its publisher may send.
+    pub(crate) fn note_changed(&self, source: &Arc<Source>) {
+        self.trunks.iter().for_each(|trunks| trunks.note_changed(source));
     }
 
     pub(crate) fn forget_peer(&self, peer: PeerId) {

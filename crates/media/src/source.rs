@@ -106,6 +106,8 @@ pub(crate) struct Source {
     height: AtomicU32,
     /// Payloads can be read by members with the publisher's key only.
     is_encrypted: AtomicBool,
+    /// Its publisher has no right to send it now.
+    is_withheld: AtomicBool,
     coding: Mutex<Coding>,
     /// How often that has changed.
     codings: AtomicU32,
@@ -120,6 +122,9 @@ pub(crate) struct State {
     height: u32,
     is_scalable: bool,
     is_encrypted: bool,
+    /// Releases before it was there do not say it.
+    #[serde(default)]
+    is_withheld: bool,
     agreed: Vec<(u8, u32, bool)>,
     pub(crate) layers: Vec<LayerState>,
 }
@@ -163,6 +168,7 @@ impl Source {
         self.owner.store(worker, Ordering::Release);
         self.layer_count.store(u8::try_from(layers.clamp(1, MAX_LAYERS)).unwrap_or(1), Ordering::Relaxed);
         self.is_scalable.store(false, Ordering::Relaxed);
+        self.set_withheld(false);
         self.height.store(height, Ordering::Relaxed);
         for layer in &self.layers {
             layer.bits.store(0, Ordering::Relaxed);
@@ -231,6 +237,19 @@ impl Source {
     /// Its publisher says whether it encrypts from end to end.
     pub(crate) fn set_encrypted(&self, is_encrypted: bool) {
         self.is_encrypted.store(is_encrypted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_withheld(&self, is_withheld: bool) {
+        self.is_withheld.store(is_withheld, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.is_withheld.load(Ordering::Relaxed)
+    }
+
+    /// Whether packets of a publication may still go out: it is the newest, and has not ended.
+    pub(crate) fn is_current(&self, generation: u32) -> bool {
+        self.owner().is_some() && self.generation() == generation
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
@@ -413,6 +432,7 @@ impl Source {
             height: read(&self.height),
             is_scalable: self.is_scalable(),
             is_encrypted: self.is_encrypted(),
+            is_withheld: self.is_withheld(),
             agreed: coding.agreed.iter().filter_map(|codec| codec.parts()).collect(),
             layers: layers
                 .map(|(layer, sent)| LayerState {
@@ -439,6 +459,7 @@ impl Source {
         self.layer_count.store(count as u8, Ordering::Relaxed);
         self.is_scalable.store(state.is_scalable, Ordering::Relaxed);
         self.set_encrypted(state.is_encrypted);
+        self.set_withheld(state.is_withheld);
         write(&self.height, state.height);
         for (layer, said) in self.layers.iter().zip(&state.layers) {
             write(&layer.bits, said.bits);
@@ -526,6 +547,7 @@ impl Sources {
             is_scalable: AtomicBool::new(false),
             height: AtomicU32::new(0),
             is_encrypted: AtomicBool::new(false),
+            is_withheld: AtomicBool::new(false),
             coding: Mutex::default(),
             codings: AtomicU32::new(0),
             speakers,

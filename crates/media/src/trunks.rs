@@ -46,7 +46,7 @@ pub(crate) struct Trunks {
     /// With a bit for each trunk, as sources have them.
     pub(crate) packets: mpsc::Sender<(u64, Arc<Packet>)>,
     pub(crate) orders: mpsc::Sender<Order>,
-    /// Sources of which others may watch here than did.
+    /// Sources of which others may watch here than did, or whose publications have begun or ended.
     changed: Mutex<HashMap<u64, Arc<Source>, foldhash::fast::RandomState>>,
     pub(crate) wake: Notify,
     /// Where other nodes reach it.
@@ -79,8 +79,8 @@ impl Trunks {
         Ok((trunks, Inlets { socket, packets: packet_inlet, orders: order_inlet }))
     }
 
-    /// Who watches a source here may have changed.
-    pub(crate) fn note_watched(&self, source: &Arc<Source>) {
+    /// See [`crate::shared::Shared::note_changed`].
+    pub(crate) fn note_changed(&self, source: &Arc<Source>) {
         self.changed.lock().insert(source.id, source.clone());
         self.wake.notify_one();
     }

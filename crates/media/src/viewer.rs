@@ -277,7 +277,7 @@ impl Viewer {
             if is_late {
                 self.pacer.forget(held.slot);
                 slot.halt();
-            } else if slot.source.as_ref().is_some_and(|source| source.id == held.packet.source) {
+            } else if slot.source.as_ref().is_some_and(is_of(&held.packet)) {
                 sent += u64::from(self.send(held.slot, &held.packet, aim, out));
             }
         }
@@ -737,8 +737,13 @@ fn find(slot: &Slot, seq: u64, past: &dyn Past) -> Option<Arc<Packet>> {
     past.find(slot.source.as_ref()?, generation, layer, seq)
 }
 
+/// Whether a packet is of a source, and of what that still sends.
+fn is_of(packet: &Packet) -> impl Fn(&Arc<Source>) -> bool {
+    |source| source.id == packet.source && source.is_current(packet.generation)
+}
+
 fn ask_for(slot: &mut Slot, layer: u8, now: Instant, ask: AskKeyframe<'_>) {
-    let Some(source) = slot.source.clone() else { return };
+    let Some(source) = slot.source.clone().filter(|source| !source.is_withheld()) else { return };
     if !slot.asking.is_due(now, KEYFRAME_INTERVAL) {
         return;
     }

@@ -149,6 +149,7 @@ impl Shard {
             let kept = is_kept(track);
             if !kept {
                 track.source.unpublish(track.generation);
+                self.shared.note_changed(&track.source);
                 self.publishing.remove(&track.source.id);
                 track.forget_streams(rtc);
             }
@@ -179,6 +180,7 @@ impl Shard {
             let here = Publishing { source: track.source.clone(), peer: at, track: place };
             self.publishing.insert(track.source.id, here);
         }
+        publisher.withhold(&self.shared.sources);
         publisher.agreed(&offer.lines);
     }
 

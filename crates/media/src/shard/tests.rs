@@ -582,6 +582,44 @@ fn nothing_flows_without_the_right_to_it() {
     assert!(world.clients[ben].got.len() > before + 50, "and it goes on once it may");
 }
 
+/// It has been sent while it was allowed, and yet who is muted or gone is seen no more.
+#[test]
+fn what_waits_for_a_viewers_link_ends_with_the_right_to_it() {
+    for (what, end) in [
+        (
+            "mute",
+            (|shard, now| shard.set_rights(PeerId(1), Rights { main: false, ..Rights::ALL }, now))
+                as fn(&mut Shard, Instant),
+        ),
+        ("leave", |shard, _| shard.close(PeerId(1))),
+    ] {
+        let mut world = World::new();
+        let ann = world.publisher(1, &[]);
+        let ben = world.viewer(2, u32::MAX);
+        world.run(Duration::from_secs(1), &[(ann, &[])]);
+        (0..60).for_each(|_| world.write(ann, &[]));
+        world.exchange();
+        let before = world.clients[ben].got.len();
+        world.run(Duration::from_millis(50), &[]);
+        let meanwhile = world.clients[ben].got.len();
+        assert!(
+            (before + 1..before + 100).contains(&meanwhile),
+            "{what}: some of it waits: {before}, {meanwhile}"
+        );
+
+        end(&mut world.shard, world.now);
+        world.run(Duration::from_secs(1), &[]);
+
+        assert_eq!(world.clients[ben].got.len(), meanwhile, "{what}");
+        assert_eq!(world.clients[ann].keyframes_asked, 0, "{what}: nobody asks for what may not come");
+        if what == "mute" {
+            world.shard.set_rights(PeerId(1), Rights::ALL, world.now);
+            world.run(Duration::from_secs(2), &[(ann, &[])]);
+            assert!(world.one_stream(ben).len() > meanwhile + 50, "it goes on, without a gap in the numbers");
+        }
+    }
+}
+
 #[test]
 fn the_newest_connection_of_a_user_is_the_one_that_counts() {
     let mut world = World::new();

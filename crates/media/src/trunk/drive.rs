@@ -90,7 +90,10 @@ impl Open {
     /// Says what there is to say, and does what is due. `false` when it is of no use any more.
     fn attend(&mut self, changed: &[Arc<Source>], now: Instant) -> bool {
         let Self { end, words } = self;
-        changed.iter().for_each(|source| end.note_watched(source));
+        for source in changed {
+            end.note_watched(source);
+            end.tell(source.id, now);
+        }
         if end.poll_timeout() <= now {
             end.handle_timeout(now);
         }

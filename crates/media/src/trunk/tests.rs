@@ -281,6 +281,30 @@ fn a_publication_that_ends_or_begins_anew_does_so_there() {
 }
 
 #[test]
+fn what_may_not_be_sent_any_more_is_nobodys_there() {
+    let mut world = World::new(5);
+    let (ann, first) = world.publish(StreamKind::Main, 1);
+    let there = world.other.source(StreamKind::Main);
+    world.other.watch(&there, 0, true);
+    world.carry();
+    world.send(&ann, first, 0, 1);
+    let before = there.generation();
+    assert!(there.is_current(before) && !there.is_withheld());
+
+    ann.set_withheld(true);
+    let second = world.one.shared.sources.renew(&ann);
+    world.one.end.tell(ann.id, world.now);
+    world.carry();
+    assert!(there.is_withheld() && !there.is_current(before), "what waits there is let go of");
+
+    ann.set_withheld(false);
+    world.one.end.tell(ann.id, world.now);
+    world.send(&ann, second, 0, 2);
+    assert!(!there.is_withheld());
+    assert_eq!(numbers(&world.other.came(0)), [1, 2]);
+}
+
+#[test]
 fn a_member_who_publishes_where_it_is_watched_is_not_disturbed_by_its_former_place() {
     let mut world = World::new(6);
     let (ann, first) = world.publish(StreamKind::Main, 1);
