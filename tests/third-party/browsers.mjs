@@ -141,12 +141,23 @@ async function setUp({ app, user, sig, key }) {
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `check` is truthy, and returns what it is; says what it was when the time is over. */
+/** The least time that a page is given to answer. */
+const ANSWER_MS = 20_000;
+
+/** What was waited for last, of a scenario that stands still. */
+let waitedFor = 'nothing yet';
+
+/** Waits until `check` is truthy, and returns what it is; says what it was when the time is over, or when a check does not come back. */
 export async function until(what, check, ms = 20_000) {
   const end = Date.now() + ms;
-  let value;
   for (;;) {
-    value = await check();
+    waitedFor = what;
+    let late;
+    const isLate = new Promise((resolve, reject) => {
+      late = setTimeout(() => reject(new Error(`the page does not answer: ${what}`)), Math.max(ms, ANSWER_MS));
+    });
+    const value = await Promise.race([(async () => check())(), isLate]).finally(() => clearTimeout(late));
+    waitedFor = `what comes after: ${what}`;
     if (value) return value;
     if (Date.now() > end) throw new Error(`in vain for ${ms / 1000} s: ${what}`);
     await pause(50);
@@ -201,7 +212,7 @@ export function packetsStop(page) {
 export async function run(scenario) {
   const end = (code) => process.exit(code);
   setTimeout(() => {
-    process.stderr.write('the scenario took too long\n');
+    process.stderr.write(`the scenario took too long; it waited for ${waitedFor}\n`);
     end(2);
   }, 180_000);
   const browser = await launch();

@@ -42,10 +42,16 @@ async function together(browser) {
       colours[`${viewer} sees ${publisher}`] = colour;
     }
   }
-  const volumes = await pages.cat.evaluate(() => new Promise((resolve) => {
+  await pages.cat.evaluate(() => {
     trtc.enableAudioVolumeEvaluation(100);
-    trtc.on('audio-volume', ({ result }) => result.some((one) => one.volume > 2) && resolve(result));
-  }));
+    trtc.on('audio-volume', ({ result }) => { globalThis.volumes = result.some((one) => one.volume > 2) ? result : globalThis.volumes; });
+  });
+  const volumes = await until('a volume', () => pages.cat.evaluate(() => globalThis.volumes)).catch(async (error) => {
+    // By what the client tells them.
+    const sources = await pages.cat.evaluate(() => peers.flatMap((pc) => pc.getReceivers()).flatMap((receiver) => receiver.getSynchronizationSources())
+      .map(({ timestamp, audioLevel }) => [timestamp - performance.now(), timestamp - Date.now(), audioLevel]).concat([[performance.timeOrigin, document.hidden]]));
+    throw new Error(`${error.message}: ${JSON.stringify(sources)}`);
+  });
   const members = await rest('live_engine_http_srv/get_member_list', { RoomId: 'hall', Next: '' });
   // Switched off and on again, as the others are told.
   await pages.ann.evaluate(() => trtc.updateLocalVideo({ mute: true }));
