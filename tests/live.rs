@@ -55,44 +55,6 @@ fn browsers_with(server: &Server, scenario: &str, more: Value, environment: &[(&
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_publishers_and_three_viewers_see_and_hear_each_other() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers(&server, "together").hear()["result"].take();
-
-    assert_eq!(saw["colours"].as_object().unwrap().len(), 8, "{saw}");
-    assert_eq!(saw["members"], json!(["ann", "ben", "cat", "dan", "eve"]));
-    // Nothing of what browsers send is mistaken for something else.
-    let metrics = server.metrics().await;
-    for what in
-        ["broken_control", "unknown_packets", "malformed_datagrams", "media_of_viewers", "failed_connections"]
-    {
-        assert!(
-            metrics.contains(&format!("roomful_media_total{{what=\"{what}\"}} 0\n")),
-            "{what}: {metrics}"
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn locks_mutes_seats_and_bans_stop_the_packets_within_200_ms() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers(&server, "rules").hear()["result"].take();
-
-    for (rule, after) in saw["stops"].as_object().unwrap() {
-        assert!(after.as_u64().unwrap() < 200, "{rule}: {after} ms");
-    }
-    assert_eq!(saw["stops"].as_object().unwrap().len(), 5, "{saw}");
-    assert!(saw["control"].as_u64().unwrap() > 1000, "packets go on while nothing forbids it: {saw}");
-    assert_eq!(saw["refusal"]["code"], 5100, "{saw}");
-    assert_eq!((&saw["kicked"]["reason"], &saw["again"]), (&json!("banned"), &json!(100_016)));
-    assert_eq!(saw["members"], json!(["ann"]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn media_heals_by_itself_when_the_server_is_killed_and_started_again() {
     media_heals(json!({})).await;
 }
@@ -116,25 +78,6 @@ async fn media_heals(more: Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_gets_the_layer_that_its_link_carries() {
-    a_viewer_gets_its_layer(json!({})).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_gets_the_layer_that_its_link_carries_of_what_is_encrypted_from_end_to_end() {
-    a_viewer_gets_its_layer(json!({"key": "said among members"})).await;
-}
-
-async fn a_viewer_gets_its_layer(more: Value) {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers_with(&server, "simulcast", more, &[]).hear()["result"].take();
-
-    assert_eq!((&saw["low"], &saw["other"]), (&json!(240), &json!(480)), "{saw}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn who_wants_the_loudest_only_hears_whoever_talks() {
     let _turn = ONE_AT_A_TIME.share().await;
     // Who publishes and who listens is with different workers.
@@ -146,43 +89,6 @@ async fn who_wants_the_loudest_only_hears_whoever_talks() {
     let order = [json!(["ben", 0, true]), json!(["ann", 0, true]), json!(["cat", 0, true])];
     assert_eq!(saw["order"], json!(order), "{saw}");
     assert!(saw["refused"].as_str().unwrap().contains("1 to 50"), "{saw}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn browsers_ask_for_sound_that_is_lost_and_hear_it() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers(&server, "shaky").hear()["result"].take();
-
-    // Among what a publisher's link loses is padding, which nobody sends again; and what goes again on it comes late.
-    for (way, lost, concealed) in [("down", 0.3, 0.07), ("up", 0.75, 0.15)] {
-        let number = |name: &str| saw[way][name].as_f64().unwrap();
-        assert!(number("dropped") > 20.0, "{saw}");
-        let is_heard = number("lost") < lost * number("dropped") && number("concealed") < concealed;
-        assert!(is_heard, "{way}: {saw}");
-    }
-    assert!(
-        saw["down"]["asked"].as_u64().unwrap() > 10 && saw["up"]["again"].as_u64().unwrap() > 10,
-        "{saw}"
-    );
-    let metrics = server.metrics().await;
-    let resent = metrics.split_once("roomful_media_total{what=\"resent_packets\"} ").unwrap().1;
-    assert!(resent.lines().next().unwrap().parse::<u64>().unwrap() > 10, "{metrics}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_stream_with_several_sizes_is_sent_up_to_what_is_shown() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    for (codec, mode) in [("vp9", "L3T3_KEY"), ("vp9", "L3T3"), ("av1", "L3T3_KEY")] {
-        let server = server().await;
-
-        let more = json!({"codec": codec, "mode": mode});
-        let saw = browsers_with(&server, "scalable", more, &[]).hear()["result"].take();
-
-        // Nothing is missing where something is left out.
-        assert_eq!((&saw["asked"], &saw["missed"]), (&json!(0), &json!(0)), "{mode}: {saw}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,16 +141,6 @@ async fn silence_is_left_out_where_that_is_wanted_and_is_no_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_watches_is_not_sent() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers(&server, "unwatched").hear()["result"].take();
-
-    assert!(saw["on"].as_u64().unwrap() < 5_000, "{saw}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_was_cut_heals_by_starting_ice_over() {
     let _turn = ONE_AT_A_TIME.share().await;
     let server = server().await;
@@ -288,40 +184,6 @@ async fn every_codec_is_encrypted(without: Value) {
     for codec in ["VP8", "VP9", "AV1"] {
         assert!(saw["unkeyed"].get(codec).is_none_or(|frames| frames == 0), "{without} {codec}: {saw}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_who_has_the_key_sees_and_hears_what_is_encrypted_from_end_to_end() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers(&server, "sealed").hear()["result"].take();
-
-    // With another key, and without one.
-    assert_eq!(saw["unseen"], json!({"cat": 0, "dan": 0, "heard": 0}), "{saw}");
-    // All that the server has: frames that no decoder takes, and what stays clear of them.
-    let raw = &saw["raw"];
-    assert!(raw["received"].as_u64().unwrap() > 0, "{saw}");
-    assert_eq!((&raw["decoded"], &raw["forms"]), (&json!(0), &json!(true)), "{saw}");
-    assert!(raw["energy"].as_f64().unwrap() < 1e-6, "{saw}");
-    assert_eq!(raw["same"], 1, "no two sounds are sealed alike: {saw}");
-    // A TOC byte and no frames: so it is no RED, which nobody could take the second copy off.
-    assert!(
-        raw["sounds"].as_array().unwrap().iter().all(|head| head.as_str().unwrap().ends_with(",0")),
-        "{saw}"
-    );
-    assert_eq!(saw["refused"][0], 5200, "{saw}");
-    assert!(
-        raw["keys"].as_array().unwrap().iter().all(|head| {
-            // The frame tag of a keyframe with an impossible size, and the start code.
-            let head = head.as_str().unwrap();
-            head.ends_with(",255,255,157,1,42")
-                && head.split(',').next().unwrap().parse::<u8>().unwrap() & 1 == 0
-        }),
-        "{saw}"
-    );
-    // Keys are exchanged under way, and what is not encrypted is not taken for what is.
-    assert_eq!((&saw["froze"], &saw["plain"]), (&json!(0), &json!(0)), "{saw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -595,31 +457,6 @@ async fn what_a_page_asks_for_is_what_the_others_get() {
 
 /// WebGL by the processor, which browsers on servers have for nothing else.
 const DRAWING: [&str; 2] = ["--enable-unsafe-swiftshader", "--use-angle=swiftshader"];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn plugins_change_what_the_others_see_and_hear() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-
-    let saw = browsers_with(&server, "plugins", json!({"flags": DRAWING}), &[]).hear()["result"].take();
-
-    let failures = json!({
-        "twice": "OPERATION_ABORT 5998 undefined startPlugin",
-        "unknown": "OPERATION_ABORT 5998 undefined startPlugin",
-        "unstarted": "OPERATION_ABORT 5998 undefined updatePlugin",
-        "stopped": "nothing",
-        "incomplete": "INVALID_PARAMETER 5000 5001 startPlugin",
-        "mistyped": "INVALID_PARAMETER 5000 5002 startPlugin",
-        "silent": "INVALID_PARAMETER 5000 5005 startPlugin",
-        "unseen": "INVALID_PARAMETER 5000 5005 startPlugin",
-        "cloud": "ENV_NOT_SUPPORTED 5200 5210 startPlugin",
-        "far": "INVALID_PARAMETER 5000 5005 startPlugin",
-    });
-    assert_eq!(saw["failures"], failures, "{saw}");
-    // Nothing is loaded from anywhere but the server.
-    assert_eq!((&saw["foreign"], &saw["mixed"]), (&json!([]), &json!(["lost"])), "{saw}");
-    assert_eq!(saw["own"], json!([[1, "function"], [2, "function"]]), "{saw}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_show_figures_and_try_devices() {
@@ -924,81 +761,264 @@ async fn a_ban_ends_what_came_by_whip() {
     assert_eq!(names(&list["MemberList"]), ["cat", "ben", "dan"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_stands_still_for_one_is_told_of_it_and_of_nobody_else() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let server = server().await;
-    let (app, key, began) = (server.app, server.key(&[]), now() - 60);
+/// What is measured alone. Tests begin in the order of their names: here they come one after the other, so that none of the rest waits
+/// for a turn among them.
+mod alone {
+    use super::*;
 
-    let saw = browsers(&server, "stalls").hear()["result"].take();
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_publishers_and_three_viewers_see_and_hear_each_other() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
 
-    // A minute's samples are written once the streams have ended.
-    let cut = saw["cutAt"].as_u64().unwrap() / 1000;
-    let window = json!({"SdkAppId": app, "StartTime": began, "EndTime": now() + 60});
-    let rooms = key.call("DescribeRoomInfo", window.clone()).await;
-    let with = |more: Value| {
-        let mut body = window.clone();
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body
-    };
-    let detail = with(json!({"CommId": rooms["RoomList"][0]["CommId"], "DataType": ["all"]}));
-    let is_written = |answer: &Value| {
-        let data = answer["Data"].as_array().unwrap();
-        let of = |user: &str| data.iter().any(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
-        of("ben") && of("cat")
-    };
-    key.wait_for("DescribeCallDetailInfo", &detail, Duration::from_secs(30), is_written).await;
-    let real_time =
-        json!({"SdkAppId": app.to_string(), "StartTime": began, "EndTime": now() + 60, "RoomId": "still"});
-    let calls = json!([
-        ["DescribeCallDetailInfo", detail],
-        ["DescribeUnusualEvent", window],
-        ["DescribeUnusualEvent", with(json!({"RoomId": "still"}))],
-        ["DescribeUnusualEvent", with(json!({"RoomId": "another"}))],
-        ["DescribeTRTCRealTimeQualityData", real_time],
-    ]);
-    for (sdk, method) in [(("python", "rtc.py", ""), "GET"), (("node", "rtc.mjs", ""), "POST")] {
-        let answers = by_sdk(sdk, ("TC3-HMAC-SHA256", method), &key, &server.address, &calls);
+        let saw = browsers(&server, "together").hear()["result"].take();
 
-        let stalled = |user: &str, kind: &str| -> f64 {
-            let data = answers[0]["Data"].as_array().unwrap();
-            let found = data.iter().find(|one| one["UserId"] == user && one["DataType"] == kind);
-            let found = found.unwrap_or_else(|| panic!("no {kind} of {user}: {}", answers[0]));
-            assert_eq!(found["PeerId"], "ann");
-            let points = found["Content"].as_array().unwrap();
-            let is_late = |point: &&Value| point["Time"].as_u64().unwrap() + 4 >= cut;
-            let before: f64 =
-                points.iter().filter(|point| !is_late(point)).map(|one| one["Value"].as_f64().unwrap()).sum();
-            assert!(before < 1000.0, "{user} {kind} before: {points:?}");
-            points.iter().filter(is_late).map(|one| one["Value"].as_f64().unwrap()).sum()
-        };
-        assert!((2_000.0..9_000.0).contains(&stalled("ben", "bigvBlock")), "{}", answers[0]);
-        assert!(stalled("cat", "bigvBlock") < 1_000.0, "{}", answers[0]);
-        assert!(stalled("cat", "aBlock") < 500.0, "{}", answers[0]);
-        let noticed = answers[1]["AbnormalExperienceList"].as_array().unwrap();
-        let video =
-            noticed.iter().find(|one| one["ExperienceId"] == 4).unwrap_or_else(|| panic!("{noticed:?}"));
-        assert_eq!((&video["UserId"], &video["RoomId"]), (&json!("ben"), &json!("still")));
-        let causes = video["AbnormalEventList"].as_array().unwrap();
-        assert!(causes.contains(&json!({"AbnormalEventId": 2024, "PeerId": "ann"})), "{causes:?}");
-        assert!(video["EventTime"].as_u64().unwrap() >= cut, "{video}");
-        assert!(noticed.iter().all(|one| one["UserId"] == "ben"), "{noticed:?}");
-        assert_eq!(answers[1]["Total"], noticed.len());
-        assert_eq!(answers[2]["AbnormalExperienceList"], answers[1]["AbnormalExperienceList"]);
-        assert_eq!((&answers[3]["Total"], &answers[3]["AbnormalExperienceList"]), (&json!(0), &json!([])));
-        let series = &answers[4]["Data"]["Series"][0];
-        assert_eq!(series["Columns"], json!(["time", "videoFreezeRate", "audioFreezeRate"]));
-        let worst =
-            series["Values"].as_array().unwrap().iter().map(|row| row["RowValue"][1].as_u64().unwrap()).max();
-        assert!(worst.unwrap() > 0, "{series}");
-        // Nothing else of the room says that something was wrong with the others.
-        let rtt = answers[0]["Data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|one| one["UserId"] == "cat" && one["DataType"] == "rtt");
-        assert!(rtt.is_some_and(|rtt| rtt["Content"][0]["Value"].as_f64().unwrap() < 300.0), "{rtt:?}");
+        assert_eq!(saw["colours"].as_object().unwrap().len(), 8, "{saw}");
+        assert_eq!(saw["members"], json!(["ann", "ben", "cat", "dan", "eve"]));
+        // Nothing of what browsers send is mistaken for something else.
+        let metrics = server.metrics().await;
+        for what in [
+            "broken_control",
+            "unknown_packets",
+            "malformed_datagrams",
+            "media_of_viewers",
+            "failed_connections",
+        ] {
+            assert!(
+                metrics.contains(&format!("roomful_media_total{{what=\"{what}\"}} 0\n")),
+                "{what}: {metrics}"
+            );
+        }
     }
-    let usage = json!({"SdkAppId": app, "StartTime": history::date(began.cast_signed()), "EndTime": history::date(now().cast_signed())});
-    assert_eq!(key.code("DescribeTrtcUsage", usage).await, "");
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn locks_mutes_seats_and_bans_stop_the_packets_within_200_ms() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+
+        let saw = browsers(&server, "rules").hear()["result"].take();
+
+        for (rule, after) in saw["stops"].as_object().unwrap() {
+            assert!(after.as_u64().unwrap() < 200, "{rule}: {after} ms");
+        }
+        assert_eq!(saw["stops"].as_object().unwrap().len(), 5, "{saw}");
+        assert!(saw["control"].as_u64().unwrap() > 1000, "packets go on while nothing forbids it: {saw}");
+        assert_eq!(saw["refusal"]["code"], 5100, "{saw}");
+        assert_eq!((&saw["kicked"]["reason"], &saw["again"]), (&json!("banned"), &json!(100_016)));
+        assert_eq!(saw["members"], json!(["ann"]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_viewer_gets_the_layer_that_its_link_carries() {
+        a_viewer_gets_its_layer(json!({})).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_viewer_gets_the_layer_that_its_link_carries_of_what_is_encrypted_from_end_to_end() {
+        a_viewer_gets_its_layer(json!({"key": "said among members"})).await;
+    }
+
+    async fn a_viewer_gets_its_layer(more: Value) {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+
+        let saw = browsers_with(&server, "simulcast", more, &[]).hear()["result"].take();
+
+        assert_eq!((&saw["low"], &saw["other"]), (&json!(240), &json!(480)), "{saw}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn browsers_ask_for_sound_that_is_lost_and_hear_it() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+
+        let saw = browsers(&server, "shaky").hear()["result"].take();
+
+        // Among what a publisher's link loses is padding, which nobody sends again; and what goes again on it comes late.
+        for (way, lost, concealed) in [("down", 0.3, 0.07), ("up", 0.75, 0.15)] {
+            let number = |name: &str| saw[way][name].as_f64().unwrap();
+            assert!(number("dropped") > 20.0, "{saw}");
+            let is_heard = number("lost") < lost * number("dropped") && number("concealed") < concealed;
+            assert!(is_heard, "{way}: {saw}");
+        }
+        assert!(
+            saw["down"]["asked"].as_u64().unwrap() > 10 && saw["up"]["again"].as_u64().unwrap() > 10,
+            "{saw}"
+        );
+        let metrics = server.metrics().await;
+        let resent = metrics.split_once("roomful_media_total{what=\"resent_packets\"} ").unwrap().1;
+        assert!(resent.lines().next().unwrap().parse::<u64>().unwrap() > 10, "{metrics}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_stream_with_several_sizes_is_sent_up_to_what_is_shown() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        for (codec, mode) in [("vp9", "L3T3_KEY"), ("vp9", "L3T3"), ("av1", "L3T3_KEY")] {
+            let server = server().await;
+
+            let more = json!({"codec": codec, "mode": mode});
+            let saw = browsers_with(&server, "scalable", more, &[]).hear()["result"].take();
+
+            // Nothing is missing where something is left out.
+            assert_eq!((&saw["asked"], &saw["missed"]), (&json!(0), &json!(0)), "{mode}: {saw}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_nobody_watches_is_not_sent() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+
+        let saw = browsers(&server, "unwatched").hear()["result"].take();
+
+        assert!(saw["on"].as_u64().unwrap() < 5_000, "{saw}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_who_has_the_key_sees_and_hears_what_is_encrypted_from_end_to_end() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+
+        let saw = browsers(&server, "sealed").hear()["result"].take();
+
+        // With another key, and without one.
+        assert_eq!(saw["unseen"], json!({"cat": 0, "dan": 0, "heard": 0}), "{saw}");
+        // All that the server has: frames that no decoder takes, and what stays clear of them.
+        let raw = &saw["raw"];
+        assert!(raw["received"].as_u64().unwrap() > 0, "{saw}");
+        assert_eq!((&raw["decoded"], &raw["forms"]), (&json!(0), &json!(true)), "{saw}");
+        assert!(raw["energy"].as_f64().unwrap() < 1e-6, "{saw}");
+        assert_eq!(raw["same"], 1, "no two sounds are sealed alike: {saw}");
+        // A TOC byte and no frames: so it is no RED, which nobody could take the second copy off.
+        assert!(
+            raw["sounds"].as_array().unwrap().iter().all(|head| head.as_str().unwrap().ends_with(",0")),
+            "{saw}"
+        );
+        assert_eq!(saw["refused"][0], 5200, "{saw}");
+        assert!(
+            raw["keys"].as_array().unwrap().iter().all(|head| {
+                // The frame tag of a keyframe with an impossible size, and the start code.
+                let head = head.as_str().unwrap();
+                head.ends_with(",255,255,157,1,42")
+                    && head.split(',').next().unwrap().parse::<u8>().unwrap() & 1 == 0
+            }),
+            "{saw}"
+        );
+        // Keys are exchanged under way, and what is not encrypted is not taken for what is.
+        assert_eq!((&saw["froze"], &saw["plain"]), (&json!(0), &json!(0)), "{saw}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn plugins_change_what_the_others_see_and_hear() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+
+        let saw = browsers_with(&server, "plugins", json!({"flags": DRAWING}), &[]).hear()["result"].take();
+
+        let failures = json!({
+            "twice": "OPERATION_ABORT 5998 undefined startPlugin",
+            "unknown": "OPERATION_ABORT 5998 undefined startPlugin",
+            "unstarted": "OPERATION_ABORT 5998 undefined updatePlugin",
+            "stopped": "nothing",
+            "incomplete": "INVALID_PARAMETER 5000 5001 startPlugin",
+            "mistyped": "INVALID_PARAMETER 5000 5002 startPlugin",
+            "silent": "INVALID_PARAMETER 5000 5005 startPlugin",
+            "unseen": "INVALID_PARAMETER 5000 5005 startPlugin",
+            "cloud": "ENV_NOT_SUPPORTED 5200 5210 startPlugin",
+            "far": "INVALID_PARAMETER 5000 5005 startPlugin",
+        });
+        assert_eq!(saw["failures"], failures, "{saw}");
+        // Nothing is loaded from anywhere but the server.
+        assert_eq!((&saw["foreign"], &saw["mixed"]), (&json!([]), &json!(["lost"])), "{saw}");
+        assert_eq!(saw["own"], json!([[1, "function"], [2, "function"]]), "{saw}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_stands_still_for_one_is_told_of_it_and_of_nobody_else() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let server = server().await;
+        let (app, key, began) = (server.app, server.key(&[]), now() - 60);
+
+        let saw = browsers(&server, "stalls").hear()["result"].take();
+
+        // A minute's samples are written once the streams have ended.
+        let cut = saw["cutAt"].as_u64().unwrap() / 1000;
+        let window = json!({"SdkAppId": app, "StartTime": began, "EndTime": now() + 60});
+        let rooms = key.call("DescribeRoomInfo", window.clone()).await;
+        let with = |more: Value| {
+            let mut body = window.clone();
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let detail = with(json!({"CommId": rooms["RoomList"][0]["CommId"], "DataType": ["all"]}));
+        let is_written = |answer: &Value| {
+            let data = answer["Data"].as_array().unwrap();
+            let of =
+                |user: &str| data.iter().any(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
+            of("ben") && of("cat")
+        };
+        key.wait_for("DescribeCallDetailInfo", &detail, Duration::from_secs(30), is_written).await;
+        let real_time = json!({"SdkAppId": app.to_string(), "StartTime": began, "EndTime": now() + 60, "RoomId": "still"});
+        let calls = json!([
+            ["DescribeCallDetailInfo", detail],
+            ["DescribeUnusualEvent", window],
+            ["DescribeUnusualEvent", with(json!({"RoomId": "still"}))],
+            ["DescribeUnusualEvent", with(json!({"RoomId": "another"}))],
+            ["DescribeTRTCRealTimeQualityData", real_time],
+        ]);
+        for (sdk, method) in [(("python", "rtc.py", ""), "GET"), (("node", "rtc.mjs", ""), "POST")] {
+            let answers = by_sdk(sdk, ("TC3-HMAC-SHA256", method), &key, &server.address, &calls);
+
+            let stalled = |user: &str, kind: &str| -> f64 {
+                let data = answers[0]["Data"].as_array().unwrap();
+                let found = data.iter().find(|one| one["UserId"] == user && one["DataType"] == kind);
+                let found = found.unwrap_or_else(|| panic!("no {kind} of {user}: {}", answers[0]));
+                assert_eq!(found["PeerId"], "ann");
+                let points = found["Content"].as_array().unwrap();
+                let is_late = |point: &&Value| point["Time"].as_u64().unwrap() + 4 >= cut;
+                let before: f64 = points
+                    .iter()
+                    .filter(|point| !is_late(point))
+                    .map(|one| one["Value"].as_f64().unwrap())
+                    .sum();
+                assert!(before < 1000.0, "{user} {kind} before: {points:?}");
+                points.iter().filter(is_late).map(|one| one["Value"].as_f64().unwrap()).sum()
+            };
+            assert!((2_000.0..9_000.0).contains(&stalled("ben", "bigvBlock")), "{}", answers[0]);
+            assert!(stalled("cat", "bigvBlock") < 1_000.0, "{}", answers[0]);
+            assert!(stalled("cat", "aBlock") < 500.0, "{}", answers[0]);
+            let noticed = answers[1]["AbnormalExperienceList"].as_array().unwrap();
+            let video =
+                noticed.iter().find(|one| one["ExperienceId"] == 4).unwrap_or_else(|| panic!("{noticed:?}"));
+            assert_eq!((&video["UserId"], &video["RoomId"]), (&json!("ben"), &json!("still")));
+            let causes = video["AbnormalEventList"].as_array().unwrap();
+            assert!(causes.contains(&json!({"AbnormalEventId": 2024, "PeerId": "ann"})), "{causes:?}");
+            assert!(video["EventTime"].as_u64().unwrap() >= cut, "{video}");
+            assert!(noticed.iter().all(|one| one["UserId"] == "ben"), "{noticed:?}");
+            assert_eq!(answers[1]["Total"], noticed.len());
+            assert_eq!(answers[2]["AbnormalExperienceList"], answers[1]["AbnormalExperienceList"]);
+            assert_eq!(
+                (&answers[3]["Total"], &answers[3]["AbnormalExperienceList"]),
+                (&json!(0), &json!([]))
+            );
+            let series = &answers[4]["Data"]["Series"][0];
+            assert_eq!(series["Columns"], json!(["time", "videoFreezeRate", "audioFreezeRate"]));
+            let worst = series["Values"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["RowValue"][1].as_u64().unwrap())
+                .max();
+            assert!(worst.unwrap() > 0, "{series}");
+            // Nothing else of the room says that something was wrong with the others.
+            let rtt = answers[0]["Data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|one| one["UserId"] == "cat" && one["DataType"] == "rtt");
+            assert!(rtt.is_some_and(|rtt| rtt["Content"][0]["Value"].as_f64().unwrap() < 300.0), "{rtt:?}");
+        }
+        let usage = json!({"SdkAppId": app, "StartTime": history::date(began.cast_signed()), "EndTime": history::date(now().cast_signed())});
+        assert_eq!(key.code("DescribeTrtcUsage", usage).await, "");
+    }
 }
