@@ -67,6 +67,46 @@ async fn a_member_hears_who_enters_and_leaves_and_what_is_said() {
     assert_eq!(ann.event("room_closed").await, json!({"RoomId": "r", "Cause": "destroyed"}));
 }
 
+/// What is kept of one who entered is not what another is told when the room has changed.
+#[tokio::test]
+async fn who_enters_gets_the_room_as_it_is_now() {
+    let server = Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0")]).await;
+    let name = r#"Room "MemberCount":7 of ann"#;
+    server.import(&["own", "oth"]).await;
+    let fields =
+        json!({"SeatTemplate": "AudioSalon", "MaxSeatCount": 2, "RoomName": name, "Owner_Account": "own"});
+    server.create_room_with("r", fields).await;
+    let portrait = |user: &str, nick: &str| json!({"From_Account": user, "ProfileItem": [{"Tag": "Tag_Profile_IM_Nick", "Value": nick}]});
+    let mut ann = server.log_in("ann").await;
+    let (room, stays) = (json!({"RoomId": "r"}), server.enter("ben", "r").await);
+    for (command, change) in [
+        ("", Value::Null),
+        ("", Value::Null),
+        ("profile/portrait_set", portrait("own", "Owner")),
+        ("update_room_info", json!({"RoomInfo": {"RoomId": "r", "RoomName": "Other", "Notice": "n"}})),
+        ("room_engine_http_mic/lock_seat", json!({"RoomId": "r", "Index": 1, "ForbidVideo": true})),
+        (
+            "room_engine_http_mic/pick_user_on_seat",
+            json!({"RoomId": "r", "Member_Account": "ben", "Index": 0}),
+        ),
+        ("change_room_owner", json!({"RoomId": "r", "NewOwner_Account": "oth"})),
+        ("profile/portrait_set", portrait("oth", "Another")),
+        ("update_room_info", json!({"RoomInfo": {"RoomId": "r", "IsMessageDisabled": true}})),
+    ] {
+        if !command.is_empty() {
+            server.ok(command, change).await;
+        }
+        let entered = ann.ok("enter_room", room.clone()).await;
+        let known = server.ok("get_room_info", room.clone()).await;
+        let seats = server.ok("room_engine_http_mic/get_seat_list", room.clone()).await;
+        assert_eq!(entered["RoomInfo"], known["RoomInfo"], "after {command}");
+        assert_eq!(entered["SeatList"], seats["SeatList"], "after {command}");
+        assert_eq!((&entered["MemberCount"], &entered["RoomInfo"]["OnlineCount"]), (&json!(2), &json!(2)));
+        ann.ok("leave_room", room.clone()).await;
+    }
+    drop(stays);
+}
+
 #[tokio::test]
 async fn a_close_on_purpose_is_a_leave_before_it_is_answered() {
     let server = Server::start().await;

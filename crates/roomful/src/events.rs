@@ -1,10 +1,9 @@
-//! What members are told: every event there is, each with its body, and what one gets on entering. A variant is an event; its name on
+//! What members are told: every event there is, each with its body. A variant is an event; its name on
 //! the wire is the variant's. The frames, the browser client's types and the check of `docs/protocol.md` come of these types
 //! (`gateway/protocol.rs`), so nothing else has to be told of one.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hall::{MemberStreams, Rights, WantedLayers};
 use media::{Link, Pause, Showing, SourceKey};
 use rooms::{
@@ -17,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::live::unit;
 use crate::tenant::Tenant;
-use crate::wire::{self, BattleView, RoomInfoView, SeatView, Statistic};
+use crate::wire::{self, BattleView, RoomInfoView, SeatView};
 
 /// An event as it stands in a frame: `{"event": "text_msg", "body": {..}}`. Each says to whom it is told.
 #[derive(Serialize, JsonSchema)]
@@ -278,14 +277,14 @@ pub(crate) struct GroupMsg<'a> {
 /// A message as it is told, and as who enters finds it.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
-enum Told<'a> {
+pub(crate) enum Told<'a> {
     Text(TextMsg<'a>),
     Custom(CustomMsg<'a>),
     Group(GroupMsg<'a>),
 }
 
 impl<'a> Told<'a> {
-    fn new(room_id: &'a RoomId, message: &'a Message) -> Self {
+    pub(crate) fn new(room_id: &'a RoomId, message: &'a Message) -> Self {
         let (room_id, from_account) = (room_id.as_str(), message.from.as_str());
         let (msg_id, seq, time) = (message.id.as_str(), message.seq, message.sent_at.unix_millis());
         match &message.content {
@@ -400,9 +399,9 @@ pub(crate) struct RoomInfoChanged<'a> {
 /// An entry of a room's metadata.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Entry<'a> {
-    key: &'a str,
-    value: &'a str,
+pub(crate) struct Entry<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) value: &'a str,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -739,14 +738,14 @@ struct StreamView {
 /// All that a member publishes.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct MemberStreamsView<'a> {
+pub(crate) struct MemberStreamsView<'a> {
     #[serde(rename = "Member_Account")]
     member_account: &'a str,
     streams: Vec<StreamView>,
 }
 
 impl<'a> MemberStreamsView<'a> {
-    fn new(of: &'a MemberStreams) -> Self {
+    pub(crate) fn new(of: &'a MemberStreams) -> Self {
         let streams = of.streams.iter().map(|one| StreamView {
             stream_type: one.device.into(),
             muted: one.is_muted,
@@ -987,83 +986,6 @@ pub(crate) struct Reconnect {
 
 pub(crate) fn reconnect(after_ms: u32) -> String {
     MemberEvent::Reconnect(Reconnect { after: after_ms }).text()
-}
-
-/// Who is silenced, until when.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-struct MutedMember<'a> {
-    #[serde(rename = "Member_Account")]
-    member_account: &'a str,
-    /// Unix seconds.
-    muted_until: u64,
-}
-
-/// What a member gets on entering: the first page of who is in, oneself included, and what there is to know of the room.
-#[derive(Serialize, JsonSchema)]
-#[allow(dead_code, reason = "the shape of what is rendered in two pieces")]
-pub(crate) struct Entered {
-    #[serde(flatten)]
-    page: MemberPage,
-    #[serde(flatten)]
-    welcome: Welcome<'static>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-struct Welcome<'a> {
-    room_info: RoomInfoView<'a>,
-    /// The last of them, the oldest first.
-    messages: Vec<Told<'a>>,
-    seat_list: Vec<SeatView>,
-    metadata: Vec<Entry<'a>>,
-    #[serde(rename = "Admin_Account")]
-    admins: Vec<&'a str>,
-    muted_account_list: Vec<MutedMember<'a>>,
-    statistic: Statistic,
-    /// What members publish.
-    stream_list: Vec<MemberStreamsView<'a>>,
-}
-
-/// A page of the member list.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-#[allow(dead_code, reason = "the shape of what is rendered elsewhere")]
-pub(crate) struct MemberPage {
-    /// Where the next page begins; empty on the last.
-    next: String,
-    member_count: usize,
-    member_list: Vec<Named<'static>>,
-}
-
-/// The text of an [`Entered`]; `page` is the first one, rendered already.
-pub(crate) fn welcome(
-    room: &Room,
-    app: &Tenant,
-    page: &Bytes,
-    streams: &[MemberStreams],
-    now: Time,
-) -> String {
-    let room_id = &room.info().room_id;
-    let mut muted = Vec::new();
-    for (user, until) in room.mutes(now) {
-        muted.push(MutedMember { member_account: user.as_str(), muted_until: until.unix_seconds() });
-    }
-    let welcome = to_json(&Welcome {
-        room_info: RoomInfoView::new(room, app),
-        messages: room.messages_after(0).map(|message| Told::new(room_id, message)).collect(),
-        seat_list: wire::seats(room.seats()),
-        metadata: room.metadata(&[]).map(|(key, value)| Entry { key, value }).collect(),
-        admins: room.admins().map(UserId::as_str).collect(),
-        muted_account_list: muted,
-        statistic: Statistic::new(room.counters(), room.sender_count()),
-        stream_list: streams.iter().map(MemberStreamsView::new).collect(),
-    });
-    // Both are objects, and become one.
-    let page = std::str::from_utf8(page).unwrap_or("{}");
-    let page = page.strip_suffix('}').unwrap_or("{");
-    let rest = welcome.strip_prefix('{').unwrap_or_default();
-    [page, ",", rest].concat()
 }
 
 #[cfg(test)]

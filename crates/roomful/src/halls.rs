@@ -40,6 +40,7 @@ use crate::quota::Place;
 use crate::session::{Frame, Late, Session, Waiter, Welcome};
 use crate::tenant::Tenant;
 use crate::webhooks::{self, Moments, Teller};
+use crate::welcome::Greeter;
 use crate::wire;
 
 /// How much of the outgoing queue one thread performs before it hands the rest to a task.
@@ -153,6 +154,7 @@ pub(crate) struct OpenRoom {
     hall: RwLock<Hall<Waiter>>,
     /// The first page as JSON, and the version of the list it shows.
     first_page: Mutex<Option<(u64, Bytes)>>,
+    greeter: Mutex<Greeter>,
     outgoing: InTurn<Out>,
     /// What the store has of the room and has not answered, in order, which is that of its answers.
     commits: InTurn<(PlanId, Commit)>,
@@ -192,6 +194,7 @@ impl OpenRoom {
             moments: Moments::since(room.info().created_at),
             hall: RwLock::new(Hall::new(room, bounds)),
             first_page: Mutex::new(None),
+            greeter: Mutex::default(),
             outgoing: InTurn::default(),
             commits: InTurn::default(),
             links: Mutex::default(),
@@ -414,7 +417,8 @@ impl OpenRoom {
     fn welcome(&self, hall: &Hall<Waiter>) -> Option<Welcome> {
         let room = hall.room()?;
         let page = self.render(room, "").ok()?;
-        let json = events::welcome(room, &self.app, &page, hall.streams().told(), clock::now());
+        let (streams, now) = (hall.streams().told(), clock::now());
+        let json = self.greeter.lock().welcome(room, &self.app, &page, streams, now);
         Some(Welcome { json })
     }
 

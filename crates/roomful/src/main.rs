@@ -61,6 +61,7 @@ mod tls;
 mod told;
 mod usage;
 mod webhooks;
+mod welcome;
 mod wire;
 mod workers;
 

@@ -1,6 +1,6 @@
 //! The JSON that several answers and events share.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use rooms::{
@@ -70,11 +70,44 @@ pub(crate) struct RoomInfoView<'a> {
     /// For the app's server and those in charge of the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
+    // As `Numbers` has them.
     member_count: usize,
     online_count: usize,
     view_count: u64,
     popularity: u64,
     video_quality_list: [u8; 0],
+}
+
+/// A room's numbers, written as they are at the end of a [`RoomInfoView`].
+pub(crate) struct Numbers {
+    members: usize,
+    online: usize,
+    views: u64,
+}
+
+/// With what they begin. It stands nowhere else: in a text the first quote would be escaped.
+const NUMBERS: &str = r#""MemberCount":"#;
+
+impl Numbers {
+    pub(crate) fn of(room: &Room) -> Self {
+        let members = room.members().len();
+        Self { members, online: members + room.players(), views: room.counters().views }
+    }
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { members, online, views } = self;
+        write!(
+            f,
+            r#"{NUMBERS}{members},"OnlineCount":{online},"ViewCount":{views},"Popularity":{views},"VideoQualityList":[]}}"#
+        )
+    }
+}
+
+/// The JSON of a [`RoomInfoView`], or of what ends with one, as far as its numbers.
+pub(crate) fn before_numbers(json: &str) -> &str {
+    json.split_once(NUMBERS).map_or("", |(before, _)| before)
 }
 
 impl<'a> RoomInfoView<'a> {
@@ -88,6 +121,7 @@ impl<'a> RoomInfoView<'a> {
         let (owner_name, owner_avatar_url) = owner
             .map(|owner| (owner.profile.nick.clone(), owner.profile.face_url.clone()))
             .unwrap_or_default();
+        let numbers = Numbers::of(room);
         let is_conference = info.room_type == RoomType::Conference;
         let booked =
             |time: fn(&Schedule) -> Time| info.schedule.as_deref().map(time).map_or(0, Time::unix_seconds);
@@ -139,10 +173,10 @@ impl<'a> RoomInfoView<'a> {
             custom_info: &info.custom_info,
             is_password_enabled: info.is_password_enabled,
             password: None,
-            member_count: room.members().len(),
-            online_count: room.members().len() + room.players(),
-            view_count: room.counters().views,
-            popularity: room.counters().views,
+            member_count: numbers.members,
+            online_count: numbers.online,
+            view_count: numbers.views,
+            popularity: numbers.views,
             video_quality_list: [],
         }
     }

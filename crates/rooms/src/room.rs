@@ -4,6 +4,7 @@
 //! answer about one contradicts another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -23,7 +24,8 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 /// A room.
 #[derive(Debug)]
 pub struct Room {
-    info: RoomInfo,
+    /// Another one after each change.
+    info: Arc<RoomInfo>,
     members: Members,
     pub(crate) counters: Counters,
     /// Grows with every change of who is in; a rendered list is good as long as this stands.
@@ -109,7 +111,7 @@ impl Room {
         let mut seats = Seats::default();
         seats.resize(&info);
         Self {
-            info,
+            info: Arc::new(info),
             members: Members::default(),
             counters: Counters::default(),
             version: 0,
@@ -209,13 +211,18 @@ impl Room {
         &self.info
     }
 
+    /// The same, which is the same one for as long as nothing of it has changed.
+    pub fn shared_info(&self) -> &Arc<RoomInfo> {
+        &self.info
+    }
+
     /// Plans new values for fields of the record.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a field out of its limits.
     pub fn update(&self, fields: &Fields) -> Result<Outcome, Error> {
         let info = self.info.updated(fields)?;
-        if info == self.info {
+        if info == *self.info {
             return Ok(Outcome::default());
         }
         let mut outcome = Outcome::of(Delta::Info(Box::new(info.clone())), Event::InfoChanged);
@@ -235,7 +242,7 @@ impl Room {
         let mut effects = Effects::default();
         match change {
             Delta::Info(info) => {
-                self.info = *info;
+                self.info = Arc::from(info);
                 // Once more, for what was noted of these seats after the plan.
                 effects.late.changes.extend(self.seats.resize(&self.info));
             }

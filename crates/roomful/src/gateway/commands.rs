@@ -1,6 +1,7 @@
 //! What a member may ask for, in the REST API's vocabulary: the table of it, how a frame is answered by it, and how sessions begin and
 //! rooms are entered and left. A command is a row and a handler: a request that is parsed, and an answer.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -15,17 +16,18 @@ use serde_json::value::RawValue;
 
 use super::asked::{Asked, Done, InRoom, Rendered, require_inside};
 use super::member::Member;
-use super::table::{Command, Run, Who, at_once, later, of, row};
+use super::table::{Begun, Command, Run, Who, at_once, later, of, row};
 use super::{between, media, plain, report, seats, speak};
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::events::{Entered, MemberPage, to_json};
+use crate::events::to_json;
 use crate::metrics::record_gateway;
 use crate::rest::{self, ListRequest, MemberCommand, parse_json, require_room_id};
 use crate::server::Server;
 use crate::session::{Attached, Closer, Frame, ResumeToken, Session, token_hash};
 use crate::terminal;
 use crate::told::Node;
+use crate::welcome::{Entered, MemberPage};
 use crate::wire;
 
 /// An answer: at once, or when something else has been waited for (the disk, a webhook).
@@ -56,7 +58,7 @@ struct Envelope<'a> {
 /// A frame that could be read.
 struct Request<'a> {
     id: u32,
-    command: String,
+    command: Cow<'a, str>,
     body: &'a str,
 }
 
@@ -64,6 +66,14 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The `id` to answer with (0 when there is none), and what is wrong.
     fn parse(text: &'a str) -> Result<Self, (u32, ApiError)> {
+        if let Some((id, command, body)) = plain::request(text) {
+            return Ok(Self { id, command: command.into(), body });
+        }
+        Self::parse_any(text)
+    }
+
+    /// The same, however it is written.
+    fn parse_any(text: &'a str) -> Result<Self, (u32, ApiError)> {
         rest::require_json_object(text.as_bytes()).map_err(|error| (0, error))?;
         let envelope: Envelope<'a> =
             parse_json(text).map_err(|error| (0, ApiError::new(Code::JsonMalformed, error.message)))?;
@@ -76,14 +86,14 @@ impl<'a> Request<'a> {
         if !body.starts_with('{') {
             return Err((id, ApiError::new(Code::JsonMalformed, "body is not a JSON object")));
         }
-        Ok(Self { id, command, body })
+        Ok(Self { id, command: command.into(), body })
     }
 }
 
-/// What a frame asks for.
+/// What is in a frame, read the usual way: its id, the command and the body.
 #[cfg(test)]
-pub(super) fn body_of(frame: &str) -> Option<&str> {
-    Request::parse(frame).ok().map(|request| request.body)
+pub(super) fn parts_of(frame: &str) -> Option<(u32, String, &str)> {
+    Request::parse_any(frame).ok().map(|request| (request.id, request.command.into_owned(), request.body))
 }
 
 fn reply(id: u32, command: &'static str, result: Result<String, ApiError>) -> Answered {
@@ -294,7 +304,10 @@ pub(super) fn answer(server: &Arc<Server>, member: &Member, text: &str) -> Reply
                 return Reply::Now(reply(id, command.name, Err(refused)));
             }
             Run::Now(run) => return Reply::Now(reply(id, command.name, run(server, session, request.body))),
-            Run::Later(run) => (command.name, run(asked(request.body))),
+            Run::Begun(run) => match run(asked(request.body)) {
+                Begun::Done(result) => return Reply::Now(reply(id, command.name, result)),
+                Begun::Waits(work) => (command.name, work),
+            },
         },
         None => match rest::for_members(&request.command) {
             Some(called) => (called.name, later(Box::pin(shared(called, asked(request.body))))),

@@ -1,5 +1,6 @@
-//! Reports in the form in which clients write them, read in one go. There are hundreds a second, of which each is half a kilobyte of names
-//! and numbers, and the usual way reads a frame three times before its values are where they belong.
+//! Frames in the form in which clients write them, read in one go: reports, of which there are hundreds a second, each half a kilobyte of
+//! names and numbers, and commands whose body holds no more than texts and numbers. The usual way reads a frame three times before its
+//! values are where they belong.
 //!
 //! Invariant: what is read here is read as the usual way reads it. Whatever is written otherwise (spaces, escapes, other names, a field
 //! twice) or wrong is nothing to this, and goes the usual way.
@@ -21,6 +22,22 @@ pub(super) fn report(frame: &str) -> Option<(u32, ReportRequest<'_>, usize)> {
     let bytes = reader.at - from;
     reader.take("}")?;
     (reader.at == frame.len()).then_some((id, request, bytes))
+}
+
+/// A command whose body is an object of texts, numbers and what is true, false or null: the frame's id, the command, and the body, which
+/// is JSON.
+pub(super) fn request(frame: &str) -> Option<(u32, &str, &str)> {
+    let mut reader = Reader { text: frame, at: 0 };
+    reader.take("{\"id\":")?;
+    let id = reader.digits()?.parse().ok()?;
+    reader.take(",\"command\":")?;
+    let command = reader.text()?;
+    reader.take(",\"body\":")?;
+    let from = reader.at;
+    reader.flat()?;
+    let body = frame.get(from..reader.at)?;
+    reader.take("}")?;
+    (reader.at == frame.len()).then_some((id, command, body))
 }
 
 /// So many digits are a whole number in a `f64` too.
@@ -87,6 +104,29 @@ impl<'a> Reader<'a> {
         let text = self.take_while(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')?;
         self.take("\"")?;
         Some(text)
+    }
+
+    /// An object that has none in it, and no lists.
+    fn flat(&mut self) -> Option<()> {
+        self.take("{")?;
+        if self.take("}").is_some() {
+            return Some(());
+        }
+        loop {
+            self.text()?;
+            self.take(":")?;
+            match self.rest().first()? {
+                b'"' => drop(self.text()?),
+                b't' => self.take("true")?,
+                b'f' => self.take("false")?,
+                b'n' => self.take("null")?,
+                _ => drop(self.number()?),
+            }
+            if self.take("}").is_some() {
+                return Some(());
+            }
+            self.take(",")?;
+        }
     }
 
     /// What is between two brackets, one after the other.
@@ -224,13 +264,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::gateway::commands;
     use crate::rest::parse_json;
 
     const USUAL: &str = r#"{"id":7,"command":"report","body":{"RoomId":"r 1","Join":812,"Cpu":[31,-1],"Up":[["audio",52],["main",30,29.5,1280,720]],"Down":[["bob","audio",48,61,0],["bü","main",30,640,360,70,0]],"Ev":[[32781,-1]],"Earlier":[{"Ago":4,"Up":[["audio",1]]},{"Ago":2,"Cpu":[1],"Up":[],"Down":[["bob","audio",48]]}]}}"#;
 
     /// The usual way.
     fn usual(frame: &str) -> Option<ReportRequest<'_>> {
-        parse_json(super::super::commands::body_of(frame)?).ok()
+        parse_json(commands::parts_of(frame)?.2).ok()
+    }
+
+    fn changed(usual: &str, changes: Vec<(usize, String)>) -> String {
+        let mut frame = usual.to_owned();
+        for (at, text) in changes {
+            let at = (0..=at.min(frame.len())).rev().find(|at| frame.is_char_boundary(*at)).unwrap_or(0);
+            match text.is_empty() {
+                true if at < frame.len() => drop(frame.remove(at)),
+                _ => frame.insert_str(at, &text),
+            }
+        }
+        frame
     }
 
     #[test]
@@ -240,6 +293,29 @@ mod tests {
         assert_eq!((id, bytes), (7, USUAL.len() - r#"{"id":7,"command":"report","body":}"#.len()));
         assert_eq!(Some(request), usual(USUAL));
         assert!(report(r#"{"id":7,"command":"report","body":{"RoomId":"r"}}"#).is_some());
+    }
+
+    const COMMAND: &str = r#"{"id":12,"command":"enter_room","body":{"RoomId":"rü","Password":"","Text":"a, b: {}","N":-1.5,"Z":0,"Is":true,"No":false,"Nil":null}}"#;
+
+    #[test]
+    fn a_command_is_read_in_one_go() {
+        for (body, is_flat) in [
+            ("{}", true),
+            (r#"{"RoomId":"r"}"#, true),
+            (r#"{"A":true,"B":[1]}"#, false),
+            (r#"{"A":{}}"#, false),
+            (r#"{"A":"\n"}"#, false),
+            (r#"{"A":tru}"#, false),
+            (r#"{"A":1]}"#, false),
+            (r#"{"A":1,}"#, false),
+            (r#"{"A" :1}"#, false),
+            (r#"{"A":1},"id":2"#, false),
+            ("[]", false),
+        ] {
+            let frame = format!(r#"{{"id":7,"command":"x","body":{body}}}"#);
+            assert_eq!(request(&frame), is_flat.then_some((7, "x", body)), "{frame}");
+        }
+        assert_eq!(request(COMMAND).map(|(id, command, _)| (id, command)), Some((12, "enter_room")));
     }
 
     #[test]
@@ -280,16 +356,19 @@ mod tests {
         fn what_is_read_is_read_as_the_usual_way_reads_it(
             changes in proptest::collection::vec((0..USUAL.len(), r#"[\[\]{}",:.0-9eE\\a-z -]{0,3}"#), 1..4)
         ) {
-            let mut frame = USUAL.to_owned();
-            for (at, text) in changes {
-                let at = (0..=at.min(frame.len())).rev().find(|at| frame.is_char_boundary(*at)).unwrap_or(0);
-                match text.is_empty() {
-                    true if at < frame.len() => drop(frame.remove(at)),
-                    _ => frame.insert_str(at, &text),
-                }
-            }
+            let frame = changed(USUAL, changes);
             if let Some((_, request, _)) = report(&frame) {
                 prop_assert_eq!(Some(request), usual(&frame), "{}", frame);
+            }
+        }
+
+        #[test]
+        fn a_command_is_read_as_the_usual_way_reads_it(
+            changes in proptest::collection::vec((0..COMMAND.len(), r#"[\[\]{}",:.0-9eEtrufalsn\\ -]{0,3}"#), 0..4)
+        ) {
+            let frame = changed(COMMAND, changes);
+            if let Some((id, command, body)) = request(&frame) {
+                prop_assert_eq!(Some((id, command.into(), body)), commands::parts_of(&frame), "{}", frame);
             }
         }
     }

@@ -51,7 +51,13 @@ pub(super) enum Run {
     /// It is the first of a connection, and was carried out.
     First,
     Now(AtOnce),
-    Later(Box<dyn Fn(Asked) -> Later + Send + Sync>),
+    Begun(Box<dyn Fn(Asked) -> Begun + Send + Sync>),
+}
+
+/// What has become of a command that may have to wait for something.
+pub(super) enum Begun {
+    Done(Result<String, ApiError>),
+    Waits(Later),
 }
 
 /// A row of the table.
@@ -88,7 +94,7 @@ where
     R: IntoAnswer + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    let run = Run::Later(Box::new(move |asked| later(Box::pin(parsed(handler, asked)))));
+    let run = Run::Begun(Box::new(move |asked| Begun::Waits(later(Box::pin(parsed(handler, asked))))));
     Command { name, who, about, run, request: of::<Q>, answer: R::schema }
 }
 
@@ -104,11 +110,11 @@ where
     R: IntoAnswer + Send + 'static,
     F: Future<Output = Result<R, ApiError>> + Send + 'static,
 {
-    let run = Run::Later(Box::new(move |asked| {
+    let run = Run::Begun(Box::new(move |asked| {
         let mut work: Later = Box::pin(parsed(handler, asked));
         match (&mut work).now_or_never() {
-            Some(result) => Box::pin(std::future::ready(result)),
-            None => later(work),
+            Some(result) => Begun::Done(result),
+            None => Begun::Waits(later(work)),
         }
     }));
     Command { name, who, about, run, request: of::<Q>, answer: R::schema }
