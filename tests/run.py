@@ -23,8 +23,8 @@ CORES = os.cpu_count() or 1
 
 # They wait for deadlines, for nodes to be missed, and for the disk. Whoever is done takes the next: first what also computes, so that
 # what is measured in the end has little beside it.
-WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "crash", "cluster_lists", "postgres", "store", "membership", "migration",
-           "cluster_media", "cluster_live", "commands", "rtc_usage", "history", "callbacks"]
+WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "crash", "cluster_lists", "sdp", "postgres", "store", "membership", "migration",
+           "cluster_media", "cluster_live", "commands", "rtc_usage", "history", "callbacks", "webhooks", "turn"]
 
 # So many of their tests run at a time, where the machine has no more cores than that: each waits for something else.
 WAITING_TESTS = {"cluster": 4, "cluster_faults": 4, "commands": 4, "history": 4, "callbacks": 4}
