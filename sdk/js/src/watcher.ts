@@ -308,12 +308,24 @@ export class Watcher {
   }
 }
 
+/** When a receiver's sound was last seen to go on, and by which time of the browser's. */
+const heard = new WeakMap<RTCRtpReceiver, { timestamp: number; at: number }>();
+
+/** How long a level counts after its packet. */
+const FRESH_MS = 1_000;
+
 /** How loud what a receiver plays is; nothing when nothing has come for a moment, of which browsers keep the level for 10 s. */
 export function heardLevel(receiver: RTCRtpReceiver): number {
   const [source] = receiver.getSynchronizationSources();
   if (!source) return 0;
+  const { timestamp } = source;
+  const now = performance.now();
   // Some browsers count from the page's beginning, some from 1970.
-  const age = performance.now() - source.timestamp;
-  const isStale = Math.min(Math.abs(age), Math.abs(age + performance.timeOrigin)) > 1_000;
-  return isStale ? 0 : (source.audioLevel ?? 0);
+  const age = now - timestamp;
+  const isFresh = Math.min(Math.abs(age), Math.abs(age + performance.timeOrigin)) <= FRESH_MS;
+  // Neither tells anything where a clock was set or stood still, as while a machine sleeps: then what moves is fresh.
+  const last = heard.get(receiver);
+  if (last?.timestamp !== timestamp) heard.set(receiver, { timestamp, at: last ? now : -Infinity });
+  const isMoving = now - (heard.get(receiver)?.at ?? -Infinity) <= FRESH_MS;
+  return isFresh || isMoving ? (source.audioLevel ?? 0) : 0;
 }

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Encryption } from '../src/encryption.js';
 import type { Body, Gateway } from '../src/gateway.js';
-import { Watcher } from '../src/watcher.js';
+import { Watcher, heardLevel } from '../src/watcher.js';
 
 /** As much of a connection as a watcher needs. */
 class Connection {
@@ -150,5 +150,53 @@ describe('what is encrypted from end to end', () => {
     watcher.close();
 
     expect(happened).toEqual([['assign', 1, undefined], ['update_watch', undefined, false]]);
+  });
+});
+
+describe('how loud somebody is', () => {
+  let source: { timestamp: number; audioLevel: number } | undefined;
+  let receiver: RTCRtpReceiver;
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    source = { timestamp: 0, audioLevel: 0.5 };
+    receiver = { getSynchronizationSources: () => (source ? [source] : []) } as unknown as RTCRtpReceiver;
+    return () => vi.useRealTimers();
+  });
+
+  /** Each 100 ms, where packets come or do not. */
+  const levels = (clock: () => number, comes: boolean[]) => {
+    let [timestamp, all] = [clock(), [] as number[]];
+    for (const one of comes) {
+      vi.advanceTimersByTime(100);
+      if (one) timestamp = clock();
+      source = { timestamp, audioLevel: 0.5 };
+      all.push(heardLevel(receiver));
+    }
+    return all;
+  };
+  const [some, none] = [Array.from({ length: 3 }, () => true), Array.from({ length: 12 }, () => false)];
+
+  test.each([
+    ['from the page', () => performance.now()],
+    ['from 1970', () => performance.timeOrigin + performance.now()],
+  ])('is what came in the last second, where the browser counts %s', (_, clock) => {
+    const heard = levels(clock, [...some, ...none]);
+
+    expect(heard.slice(0, 12).every((level) => level === 0.5)).toBe(true);
+    expect(heard.slice(-2)).toEqual([0, 0]);
+  });
+
+  test('is told too where the clock was set since the page began', () => {
+    const heard = levels(() => performance.now() - 60_000, [...some, ...none]);
+
+    expect(heard.slice(1, 12).every((level) => level === 0.5)).toBe(true);
+    expect(heard.slice(-2)).toEqual([0, 0]);
+    source = undefined;
+    expect(heardLevel(receiver)).toBe(0);
+  });
+
+  test('is nothing of one who was silent before anybody looked', () => {
+    expect(levels(() => performance.now() - 60_000, none)).toEqual(none.map(() => 0));
   });
 });
