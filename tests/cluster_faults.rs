@@ -11,15 +11,16 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use harness::nodes::{
-    Network, TAKEOVER, drain, has_records, list, node, nodes, of, refused, refused_on, resume, settings,
+    Network, TAKEOVER, drain, has_records, id, list, node, nodes, of, refused, refused_on, resume, settings,
     status, text, wait_until_ready,
 };
 use harness::postgres::{Cut, Database, Wire, url};
-use harness::{Client, Server, SmallDisk};
+use harness::{Client, Server, SmallDisk, cli_on};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -299,9 +300,19 @@ async fn a_database_that_lost_what_it_had_acknowledged_is_found_out_by_all_nodes
     assert_eq!((says(one).await, says(two).await), ([false; 3], [true; 3]));
 }
 
-/// With a lease of 40 s: the primary is gone, and its synchronous standby takes its place half a minute later.
 #[tokio::test]
 async fn nobody_leaves_a_list_and_none_goes_unanswered_while_the_database_fails_over_for_half_a_minute() {
+    fails_over(&[]).await;
+}
+
+/// The same without anybody's promise.
+#[tokio::test]
+async fn nor_do_they_with_a_lease_that_is_longer_than_a_failover() {
+    fails_over(&[("ROOMFUL_CLUSTER__LEASE", "40s")]).await;
+}
+
+/// The primary is gone, and its synchronous standby takes its place half a minute later.
+async fn fails_over(settings: &[(&str, &str)]) {
     let primary = Database::start(&[]);
     let standby = primary.standby();
     primary.expect_standby();
@@ -309,8 +320,10 @@ async fn nobody_leaves_a_list_and_none_goes_unanswered_while_the_database_fails_
     let url = format!("postgresql://postgres@{hosts}/postgres?schema=roomful");
     let mut all = Vec::new();
     for _ in 0..3 {
-        all.push(node(&url, &[("ROOMFUL_CLUSTER__LEASE", "40s")]).await);
+        all.push(node(&url, settings).await);
     }
+    let by_promises = |said: &Value| of(said, &all[0])["by_promises"] == true;
+    assert!(!by_promises(&status(&all[1])));
     all[0].create_room("r").await;
     let members =
         [all[0].enter("ann", "r").await, all[1].enter("ben", "r").await, all[2].enter("cat", "r").await];
@@ -350,16 +363,101 @@ async fn nobody_leaves_a_list_and_none_goes_unanswered_while_the_database_fails_
     }
     println!("{lists} lists, {refused} changes refused");
     assert!(lists >= 60 && refused > 2);
+    // Each node knows whether it is by its promise that the lists are answered, and says so without the database.
+    for node in &all {
+        let said = status(node);
+        assert_eq!(by_promises(&said), settings.is_empty(), "{said}");
+        assert_eq!(said["nodes"].as_array().unwrap().len(), 3, "{said}");
+        assert!(said["engine"]["away"].is_string(), "{said}");
+        let table = text(&node.cli(&["cluster", "status"]).stdout);
+        assert_eq!(table.contains("here, by promises"), settings.is_empty(), "{table}");
+    }
     standby.promote();
     standby.expect_nobody();
     for node in &all {
         make(node, "s", TAKEOVER).await;
         assert_eq!(list(node, "r").await, ["ann", "ben", "cat"]);
     }
-    assert!(has_records(&all[0]), "nobody has taken over");
+    let said = status(&all[1]);
+    assert!(has_records(&all[0]) && !by_promises(&said), "nobody has taken over: {said}");
     for member in there {
         let mut member = member.await.unwrap();
         member.ok("send_text_msg", json!({"RoomId": "r", "Text": "hello"})).await;
+    }
+}
+
+/// Two faults at once: nobody can promise for one that is gone, and nobody's word that it is would do.
+#[tokio::test]
+async fn a_node_that_is_killed_while_the_database_is_away_silences_the_others_until_it_is_back() {
+    let database = Database::start(&[]);
+    let [one, two, mut three] = nodes(&database.url("roomful")).await;
+    one.create_room("r").await;
+    let ann = one.enter("ann", "r").await;
+    sleep(Duration::from_secs(3)).await;
+    let list_of_r = json!({"RoomId": "r", "Next": ""});
+    database.down();
+    let down_at = Instant::now();
+    while down_at.elapsed() < Duration::from_secs(12) {
+        assert_eq!(list(&two, "r").await, ["ann"]);
+        sleep(Duration::from_millis(200)).await;
+    }
+
+    three.kill();
+
+    // Its last promise is over by then, and nobody waits for a moment without an answer.
+    sleep(Duration::from_secs(7)).await;
+    for node in [&one, &two] {
+        let answer =
+            timeout(LONGEST, node.try_call("live_engine_http_srv/get_member_list", list_of_r.clone()));
+        // It may be about to begin anew, which ends connections.
+        if let Ok(answer) = answer.await.unwrap() {
+            assert_eq!(answer["ErrorCode"], 100_001, "{answer}");
+        }
+    }
+
+    database.up();
+    for node in [&one, &two] {
+        make(node, "s", TAKEOVER + TAKEOVER).await;
+    }
+    let (_ann, answer) = resume(&two, &ann.resume_token, TAKEOVER).await;
+    assert_eq!(answer["Rooms"], json!(["r"]), "{answer}");
+    assert_eq!(list(&one, "r").await, ["ann"]);
+}
+
+/// The one with the records and all that it knew of are gone at once: nobody else knows what they have promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_takes_over_at_an_operators_word_where_all_others_are_gone() {
+    let (url, schema) = Database::shared().own_url();
+    let [mut one, mut two] = nodes(&url).await;
+    one.create_room("r").await;
+    let former = id(&one);
+    let runs = status(&one);
+    let (run, named) = (&of(&runs, &one)["run"], &of(&runs, &two)["run"]);
+    let is_named = format!("SELECT {named} = ANY(names) FROM {schema}.mesh WHERE generation = {run}");
+    let until = Instant::now() + TAKEOVER;
+    while Database::shared().sql(&is_named) != "t" {
+        assert!(Instant::now() < until, "the one with the records does not name the other");
+        sleep(Duration::from_millis(50)).await;
+    }
+    one.kill();
+    two.kill();
+    let folder = Arc::new(TempDir::new().unwrap());
+    let three = tokio::spawn(Server::on(folder.clone(), settings(&url, &[])));
+    let forget = |id: &str| cli_on(folder.path(), &["cluster", "forget", id]);
+    // By itself it would wait for two minutes.
+    sleep(Duration::from_secs(15)).await;
+    assert!(!three.is_finished());
+
+    let forgotten = forget(&former);
+
+    assert!(forgotten.status.success(), "{}", text(&forgotten.stderr));
+    let three = timeout(TAKEOVER, three).await.unwrap().unwrap();
+    assert!(has_records(&three));
+    assert!(list(&three, "r").await.is_empty());
+    for (id, words) in [(id(&three), "lives"), (former, "no node"), ("nobody".into(), "no node")] {
+        let refused = forget(&id);
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(words), "{said}");
     }
 }
 

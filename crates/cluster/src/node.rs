@@ -6,15 +6,16 @@
 //!
 //! Who has the records answers from memory, and so must know that nobody else has them by now. It counts its *lease* from before
 //! it sent the last renewal that succeeded; another ends it only after it has itself seen the beat stand still for longer. Both
-//! count by their own clocks: no two clocks are compared, only how fast they run.
+//! count by their own clocks: no two clocks are compared, only how fast they run. Beyond its lease it goes on by the promises of the
+//! others (`promises.rs`).
 //!
 //! All times are of the node's own clock, from any beginning; it must go on while the machine sleeps.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// A run of a node, as the database numbers them; 0 is nobody.
-pub type Generation = i64;
+use crate::generation::{Generation, stands_still};
+use crate::promises::{AHEAD, Answer, Got, LONGEST, Made, OFTEN, UNREACHED, at_most};
 
 /// For how long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +45,6 @@ impl Times {
     }
 }
 
-/// For how long a beat must have stood still before its node, with that lease, may be ended. Clocks may run an eighth apart.
-pub fn stands_still(lease: Duration) -> Duration {
-    (lease + lease / 8).max(lease + Duration::from_secs(1))
-}
-
 /// A generation that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -56,8 +52,20 @@ pub struct Seen {
     pub generation: Generation,
     /// Its beat.
     pub beat: i64,
-    /// For how long it answers after a renewal.
+    /// For how long it answers after a renewal by itself.
     pub lease: Duration,
+    /// For how long it does at most, by the promises of those whom it names.
+    pub at_most: Duration,
+    /// Who these are; nothing where it is of a release that makes none.
+    pub names: Option<Vec<Generation>>,
+}
+
+impl Seen {
+    /// For how long its beat has to stand still before that one may end it: those whom it names know what they have promised.
+    fn stands_still(&self, before: Generation) -> Duration {
+        let is_named = self.names.as_ref().is_some_and(|named| named.contains(&before));
+        stands_still(if is_named { self.lease } else { self.at_most })
+    }
 }
 
 /// What the database said in one answer.
@@ -72,6 +80,13 @@ pub struct View {
 }
 
 impl View {
+    /// Whether that one may take over as soon as who has the records has stood still for its lease: it is named there, or nobody is.
+    pub fn names(&self, one: Generation) -> bool {
+        let owner = self.living.iter().find(|seen| seen.generation == self.owner);
+        let names = owner.and_then(|owner| owner.names.as_ref()).filter(|names| !names.is_empty());
+        names.is_none_or(|names| names.contains(&one) || self.owner == one)
+    }
+
     fn owner_lives(&self) -> bool {
         self.living.iter().any(|seen| seen.generation == self.owner)
     }
@@ -105,15 +120,31 @@ pub enum Input {
     NotOpened,
     /// Who has the records seems to be gone.
     Suspect,
+    /// Another node has come, which is to be named.
+    Met,
+    /// Another has promised, asked then.
+    Promised {
+        /// Which.
+        by: Generation,
+        /// As [`Effect::AskFor`] said it.
+        asked: Duration,
+    },
     /// It is to have nothing any more.
     Drain,
 }
 
 /// A question for the database. There is one on its way at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
-    /// Raise the beat.
-    Renew,
+    /// Raise the beat, and say whom this node names; that only where no later one has been done.
+    Renew {
+        /// Which renewal of this node's.
+        number: i64,
+        /// Whom.
+        names: Vec<Generation>,
+        /// For how long it answers after it, at most.
+        at_most: Duration,
+    },
     /// What is there?
     Look,
     /// End that generation, if its beat is still this.
@@ -128,10 +159,17 @@ pub enum Ask {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Ask the database.
     Ask(Ask),
+    /// Ask another node for its promise.
+    AskFor {
+        /// Which.
+        of: Generation,
+        /// Since when what it promises counts.
+        asked: Duration,
+    },
     /// Read the records, and begin to serve.
     Open {
         /// How often they were claimed.
@@ -186,8 +224,18 @@ pub struct Node {
     beat: i64,
     /// When the last renewal that succeeded was asked for.
     renewed: Duration,
+    /// When the last question was asked that the database has answered; nothing before the first.
+    reached: Option<Duration>,
     /// What was asked, and when.
     asked: Option<(Ask, Duration)>,
+    /// How many renewals were asked for.
+    renewals: i64,
+    /// Whom its row names, as far as it knows.
+    names: Vec<Generation>,
+    got: Got,
+    made: Made,
+    /// When promises are asked for next, where they are needed.
+    ask_for_at: Duration,
     renew_at: Duration,
     /// `None` while nobody seems to be gone.
     look_at: Option<Duration>,
@@ -210,7 +258,13 @@ impl Node {
             stage: Stage::Edge,
             beat: 0,
             renewed: now,
+            reached: None,
             asked: None,
+            renewals: 0,
+            names: Vec::new(),
+            got: Got::default(),
+            made: Made::default(),
+            ask_for_at: now,
             renew_at: now,
             look_at: None,
             open_at: None,
@@ -225,17 +279,52 @@ impl Node {
 
     /// Until when it may answer from what it has, if it has anything: nobody else does until then.
     pub fn speaks_until(&self) -> Option<Duration> {
-        (self.stage == Stage::Owner && !self.is_done).then(|| self.renewed + self.times.lease)
+        (self.stage == Stage::Owner && !self.is_done).then(|| self.is_sure_until())
+    }
+
+    /// Until when nobody ends it.
+    fn is_sure_until(&self) -> Duration {
+        let by_itself = self.renewed + self.times.lease;
+        let promised = self.got.until().map(|until| until.min(self.renewed + LONGEST));
+        promised.map_or(by_itself, |until| until.max(by_itself))
+    }
+
+    /// Whether it answers beyond its lease, by the promises of others.
+    pub fn goes_by_promises(&self, now: Duration) -> bool {
+        now >= self.renewed + self.times.lease && self.speaks_until().is_some_and(|until| now < until)
+    }
+
+    /// Whether it has promised that one something that holds yet, and has not reached the database since.
+    pub fn has_promised(&self, one: Generation, now: Duration) -> bool {
+        self.made.holds(one, now).is_some_and(|at| self.reached.is_none_or(|reached| reached < at))
+    }
+
+    /// Another asks for a promise.
+    pub fn promise(&mut self, to: Generation, now: Duration) -> Answer {
+        let is_reached = self.reached.is_some_and(|at| now < at + UNREACHED);
+        let lives = self.view.living.iter().any(|seen| seen.generation == to);
+        if self.is_done || !lives || self.made.may_end(to) {
+            return Answer::Refused;
+        }
+        if is_reached {
+            return Answer::HasDatabase;
+        }
+        self.made.promise(to, now);
+        Answer::Promised
     }
 
     /// When the question was asked that has no answer yet.
     pub fn asked_at(&self) -> Option<Duration> {
-        self.asked.map(|(_, at)| at)
+        self.asked.as_ref().map(|(_, at)| *at)
     }
 
     /// Whether it is to have nothing any more.
     pub fn is_draining(&self) -> bool {
         self.is_draining
+    }
+
+    fn is_named(&self) -> bool {
+        self.stage != Stage::Edge || self.view.names(self.me)
     }
 
     /// Takes what has happened.
@@ -246,30 +335,39 @@ impl Node {
         match input {
             Input::Time => {}
             Input::Renewed { beat, view } => {
-                let asked = self.asked.take();
+                let asked = self.answered();
                 if beat <= self.beat {
                     return self.begin_anew(Why::Rewound);
                 }
                 self.beat = beat;
-                if let Some((Ask::Renew, at)) = asked {
+                if let Some((Ask::Renew { names, .. }, at)) = asked {
                     self.renewed = at;
                     self.renew_at = at + self.times.beat;
+                    self.got.is_named(&names);
+                    self.names = names;
                 }
                 self.see(view, now);
+                // It may need their promises at any time.
+                if self.to_name() != self.names {
+                    self.renew_at = now;
+                }
             }
             Input::Looked(view) => {
-                self.asked = None;
+                self.answered();
                 self.see(view, now);
             }
             Input::Over => return self.begin_anew(Why::Over),
             Input::Ended => {
-                self.asked = None;
+                self.answered();
                 self.look_at = Some(now);
             }
             Input::Claimed(epoch) => {
-                self.asked = None;
+                self.answered();
                 match epoch {
-                    Some(epoch) => self.begin_to_open(epoch),
+                    Some(epoch) => {
+                        self.begin_to_open(epoch);
+                        self.renew_at = now;
+                    }
                     None => {
                         self.is_stale = true;
                         self.look_at = Some(now);
@@ -297,6 +395,13 @@ impl Node {
                     self.look_at = Some(at.min(now));
                 }
             }
+            Input::Met => {
+                if self.stage != Stage::Edge {
+                    // Many that come at once are seen together.
+                    self.renew_at = self.renew_at.min(now.max(self.renewed + self.times.look));
+                }
+            }
+            Input::Promised { by, asked } => self.got.put(by, asked),
             Input::Drain => {
                 if self.stage != Stage::Edge && !self.is_draining {
                     self.effects.push_back(Effect::HandOver);
@@ -318,10 +423,32 @@ impl Node {
             return None;
         }
         let has_something = self.stage != Stage::Edge;
-        let ends = has_something.then(|| self.renewed + self.times.lease + self.times.keep);
+        let ends = has_something.then(|| self.is_sure_until() + self.times.keep);
         let asks =
             self.asked.is_none().then(|| self.look_at.map_or(self.renew_at, |at| at.min(self.renew_at)));
-        [ends, asks, self.open_at].into_iter().flatten().min()
+        [ends, asks, self.open_at, self.asks_for()].into_iter().flatten().min()
+    }
+
+    /// When others are to be asked for their promises.
+    fn asks_for(&self) -> Option<Duration> {
+        let begins = (self.renewed + self.times.lease).saturating_sub(AHEAD);
+        let at = self.ask_for_at.max(begins);
+        let is_needed = self.stage == Stage::Owner && self.got.needed().next().is_some();
+        (is_needed && at < self.renewed + LONGEST).then_some(at)
+    }
+
+    /// The question that was answered.
+    fn answered(&mut self) -> Option<(Ask, Duration)> {
+        let asked = self.asked.take();
+        self.reached = asked.as_ref().map(|(_, at)| *at).or(self.reached);
+        asked
+    }
+
+    /// Whom it is to name: nobody while it has nothing to answer from, or there is one that makes no promises.
+    fn to_name(&self) -> Vec<Generation> {
+        let others = || self.view.living.iter().filter(|seen| seen.generation != self.me);
+        let is_of_use = self.stage != Stage::Edge && others().all(|seen| seen.names.is_some());
+        if is_of_use { others().map(|seen| seen.generation).collect() } else { Vec::new() }
     }
 
     fn begin_anew(&mut self, why: Why) {
@@ -355,6 +482,7 @@ impl Node {
             (seen.generation, watched)
         });
         self.watched = watched.collect();
+        self.made.see(&view.living.iter().map(|seen| (seen.generation, seen.beat)).collect());
         let is_mine = view.owner == self.me;
         let epoch = view.epoch;
         self.view = view;
@@ -375,11 +503,11 @@ impl Node {
     }
 
     /// Who has stood still for so long that it may be ended.
-    fn gone(&self) -> Option<Ask> {
+    fn gone(&self, now: Duration) -> Option<Ask> {
         self.view.living.iter().find_map(|seen| {
             let watched = self.watched.get(&seen.generation)?;
             let still = watched.last.saturating_sub(watched.since);
-            let is_gone = still >= stands_still(seen.lease);
+            let is_gone = still >= seen.stands_still(self.me) && self.made.lets(seen.generation, now);
             is_gone.then_some(Ask::End { generation: seen.generation, beat: watched.beat })
         })
     }
@@ -388,7 +516,10 @@ impl Node {
     fn looks_closely(&self) -> bool {
         let usual = self.times.beat + self.times.beat / 2;
         let is_still = |watched: &Watched| watched.last.saturating_sub(watched.since) >= usual;
-        self.stage == Stage::Edge && !self.view.owner_lives() || self.watched.values().any(is_still)
+        // Where it is not named yet, it could not take over for long.
+        let is_unnamed = !self.is_named();
+        self.stage == Stage::Edge && (is_unnamed || !self.view.owner_lives())
+            || self.watched.values().any(is_still)
     }
 
     /// Does what is due.
@@ -397,12 +528,16 @@ impl Node {
             return;
         }
         let has_something = self.stage != Stage::Edge;
-        if has_something && now >= self.renewed + self.times.lease + self.times.keep {
+        if has_something && now >= self.is_sure_until() + self.times.keep {
             return self.begin_anew(Why::Parted);
         }
         if self.open_at.is_some_and(|at| at <= now) {
             self.open_at = None;
             self.effects.push_back(Effect::Open { epoch: self.view.epoch });
+        }
+        if self.asks_for().is_some_and(|at| at <= now) {
+            self.ask_for_at = now + OFTEN;
+            self.effects.extend(self.got.needed().map(|of| Effect::AskFor { of, asked: now }));
         }
         if self.look_at.is_none() && self.looks_closely() {
             self.look_at = Some(now + self.times.look);
@@ -420,11 +555,15 @@ impl Node {
             && !self.view.owner_lives();
         let is_due = |at: Duration| at <= now;
         let ask = if is_due(self.renew_at) {
-            Ask::Renew
-        } else if let Some(end) = self.gone() {
+            let names = self.to_name();
+            self.got.name(&names);
+            self.renewals += 1;
+            Ask::Renew { number: self.renewals, at_most: at_most(self.times.lease, &names), names }
+        } else if let Some(end) = self.gone(now) {
             // Once; if it is still there it is looked at anew.
-            if let Ask::End { generation, .. } = end {
+            if let Ask::End { generation, beat } = end {
                 self.watched.remove(&generation);
+                self.made.end(generation, beat);
             }
             end
         } else if may_claim && self.look_at.is_none_or(is_due) {
@@ -434,7 +573,7 @@ impl Node {
         } else {
             return;
         };
-        self.asked = Some((ask, now));
+        self.asked = Some((ask.clone(), now));
         self.effects.push_back(Effect::Ask(ask));
     }
 }
@@ -450,8 +589,18 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    fn is_renewal(effect: Option<Effect>) -> bool {
+        matches!(effect, Some(Effect::Ask(Ask::Renew { .. })))
+    }
+
     fn view(owner: Generation, beats: &[(Generation, i64)]) -> View {
-        let seen = |&(generation, beat): &(Generation, i64)| Seen { generation, beat, lease: LEASE };
+        let seen = |&(generation, beat): &(Generation, i64)| Seen {
+            generation,
+            beat,
+            lease: LEASE,
+            at_most: LEASE,
+            names: Some(Vec::new()),
+        };
         View { living: beats.iter().map(seen).collect(), owner, epoch: 1 }
     }
 
@@ -459,7 +608,7 @@ mod tests {
     fn renewed(view: View) -> Node {
         let mut node = Node::new(1, Times::of(LEASE), false, at(0));
         node.handle(Input::Time, at(0));
-        assert_eq!(node.poll(), Some(Effect::Ask(Ask::Renew)));
+        assert!(is_renewal(node.poll()));
         node.handle(Input::Renewed { beat: 1, view }, at(0));
         node
     }
@@ -499,7 +648,7 @@ mod tests {
         for second in 1..=6 {
             node.handle(Input::Time, at(second));
             match node.poll() {
-                Some(Effect::Ask(Ask::Renew)) => {
+                Some(Effect::Ask(Ask::Renew { .. })) => {
                     beat += 1;
                     node.handle(Input::Renewed { beat, view: view(2, &[(1, beat), (2, 7)]) }, at(second));
                 }
@@ -511,7 +660,7 @@ mod tests {
             }
         }
         node.handle(Input::Time, at(8));
-        assert_eq!(node.poll(), Some(Effect::Ask(Ask::Renew)));
+        assert!(is_renewal(node.poll()));
         node.handle(Input::Renewed { beat: 9, view: view(2, &[(1, 9), (2, 7)]) }, at(8));
         assert_eq!(node.poll(), Some(Effect::Ask(Ask::End { generation: 2, beat: 7 })));
     }
@@ -527,6 +676,62 @@ mod tests {
         while let Some(effect) = node.poll() {
             assert!(!matches!(effect, Effect::Ask(Ask::End { .. })), "{effect:?}");
         }
+    }
+
+    /// One that has the records at 0, and whose row names 2.
+    fn owner() -> Node {
+        let all = [(1, 1), (2, 7)];
+        let mut node = renewed(view(0, &all));
+        node.handle(Input::Claimed(Some(2)), at(0));
+        node.handle(Input::Opened, at(0));
+        for beat in 2..4 {
+            node.handle(Input::Renewed { beat, view: view(1, &all) }, at(0));
+        }
+        while node.poll().is_some() {}
+        node
+    }
+
+    #[test]
+    fn beyond_its_lease_it_answers_for_as_long_as_all_whom_it_named_have_promised() {
+        let mut node = owner();
+        node.handle(Input::Time, at(3));
+        let asks: Vec<_> = std::iter::from_fn(|| node.poll()).collect();
+        assert!(asks.contains(&Effect::AskFor { of: 2, asked: at(3) }), "{asks:?}");
+
+        node.handle(Input::Promised { by: 2, asked: at(3) }, at(5));
+
+        assert_eq!(node.speaks_until(), Some(at(9)), "from before it was asked for");
+        assert!(!node.goes_by_promises(at(5)) && node.goes_by_promises(at(8)));
+        node.handle(Input::Promised { by: 3, asked: at(8) }, at(8));
+        assert_eq!(node.speaks_until(), Some(at(9)), "one that was not named");
+        node.handle(Input::Promised { by: 2, asked: at(109) }, at(109));
+        assert_eq!(node.speaks_until(), Some(LONGEST));
+    }
+
+    #[test]
+    fn a_promise_is_made_by_who_has_no_database_and_nothing_on_its_way() {
+        let mut node = renewed(view(2, &[(1, 1), (2, 7)]));
+
+        assert_eq!(node.promise(2, at(2)), Answer::HasDatabase);
+        assert_eq!(node.promise(2, at(3)), Answer::Promised);
+        assert_eq!(node.promise(4, at(3)), Answer::Refused, "it may be over");
+        assert!(node.has_promised(2, at(8)) && !node.has_promised(2, at(9)));
+        node.made.end(2, 7);
+        assert_eq!(node.promise(2, at(4)), Answer::Refused, "it may be ended yet");
+    }
+
+    #[test]
+    fn one_that_answers_by_promises_is_ended_by_who_made_them_and_by_others_much_later() {
+        let still = |named: Vec<Generation>| {
+            let seen = Seen { generation: 2, beat: 7, lease: LEASE, at_most: LONGEST, names: Some(named) };
+            seen.stands_still(1)
+        };
+
+        assert_eq!(still(vec![1, 3]), at(7));
+        assert!(still(vec![3]) >= LONGEST + LONGEST / 8);
+        let mut made = Made::default();
+        made.promise(2, at(10));
+        assert!(!made.lets(2, at(22)) && made.lets(2, at(23)), "some time after the last was over");
     }
 
     #[test]

@@ -145,8 +145,9 @@ settings! {
             "Where clients reach this node, as \"https://one.live.example.org\": what clients of other nodes are told, to go to \
              when theirs is gone. \"\" is the address of server.listen, unless that is 0.0.0.0.";
         lease: Duration = 6 * SECOND, duration(6 * SECOND..=2 * MINUTE),
-            "For how long a node answers while the database does not. It is found to be gone an eighth (and at least a second) \
-             later. Longer bears with a database that fails over, and takes over the later when a node is gone.";
+            "For how long a node answers by itself while the database does not; beyond it, by the promises of the others. It is \
+             found to be gone an eighth (and at least a second) later. Longer bears with a database and a node that are gone at \
+             once, and takes over the later when a node is gone.";
     }
 
     "What one app, one user, and everybody together may do. 0 lifts a limit."

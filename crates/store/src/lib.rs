@@ -52,7 +52,7 @@ pub use job::Job;
 pub use memory::{Disk, Fault, Memory};
 pub use migrate::{Amounts, migrate};
 pub use place::Place;
-pub use postgres::{Cluster, Identity, Known, Membership, Postgres, Said, Standing, Target, nodes};
+pub use postgres::{Cluster, Identity, Known, Membership, Postgres, Said, Standing, Target, forget, nodes};
 pub use queued::Queued;
 pub use scope::RoomScope;
 pub use sqlite::Sqlite;

@@ -65,6 +65,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// A renewal that names nobody.
+fn renewal(number: i64) -> Ask {
+    Ask::Renew { number, names: Vec::new(), at_most: LEASE }
+}
+
 /// What an input says, to be compared.
 fn plain(input: &Input) -> (&'static str, i64, Option<&View>) {
     match input {
@@ -79,7 +84,8 @@ fn plain(input: &Input) -> (&'static str, i64, Option<&View>) {
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Renew(usize),
+    /// It names so many of the others, or says again what it said so many renewals ago.
+    Renew(usize, usize, i64),
     Look(usize),
     /// One ends another, whose beat it has seen so many behind.
     End(usize, usize, i64),
@@ -91,7 +97,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let one = 0..3usize;
     prop_oneof![
-        4 => one.clone().prop_map(Step::Renew),
+        4 => (one.clone(), one.clone(), 0..2i64).prop_map(|(one, names, behind)| Step::Renew(one, names, behind)),
         1 => one.clone().prop_map(Step::Look),
         2 => (one.clone(), one.clone(), 0..2i64).prop_map(|(one, other, behind)| Step::End(one, other, behind)),
         3 => one.clone().prop_map(Step::Claim),
@@ -120,29 +126,36 @@ fn the_database_does_what_its_model_does() {
 async fn compare(target: &Target, steps: &[Step]) {
     let mut model = model::Database::default();
     let mut nodes = Vec::new();
+    let mut renewals = [0; 3];
     for _ in 0..3 {
         let node = One::begin(target).await;
-        assert_eq!(node.membership.generation(), model.join(None));
+        assert_eq!(node.membership.generation(), model.join(None, LEASE));
         nodes.push(node);
     }
     let generation = |nodes: &[One], one: usize| -> Generation { nodes[one].membership.generation() };
     for step in steps {
         let (one, ask) = match *step {
-            Step::Renew(one) => (one, Ask::Renew),
+            Step::Renew(one, names, behind) => {
+                renewals[one] += 1 - behind;
+                let names: Vec<_> = (0..names).map(|other| generation(&nodes, other)).collect();
+                let at_most = if names.is_empty() { LEASE } else { cluster::LONGEST };
+                (one, Ask::Renew { number: renewals[one], names, at_most })
+            }
             Step::Look(one) => (one, Ask::Look),
             Step::Claim(one) => (one, Ask::Claim),
             Step::End(one, other, behind) => {
                 let generation = generation(&nodes, other);
-                (one, Ask::End { generation, beat: model.nodes[&generation].0 - behind })
+                (one, Ask::End { generation, beat: model.nodes[&generation].beat - behind })
             }
             Step::Again(one) => {
                 let former = generation(&nodes, one);
+                renewals[one] = 0;
                 nodes[one].membership = begin(target, &nodes[one].identity.clone()).await;
-                assert_eq!(generation(&nodes, one), model.join(Some(former)));
+                assert_eq!(generation(&nodes, one), model.join(Some(former), LEASE));
                 continue;
             }
         };
-        let expected = model.ask(generation(&nodes, one), ask, LEASE);
+        let expected = model.ask(generation(&nodes, one), &ask);
         let (answer, cluster) = nodes[one].membership.ask(ask, &said()).await;
         assert_eq!(plain(&answer), plain(&expected), "{step:?}");
         if let Some(cluster) = cluster {
@@ -161,11 +174,12 @@ fn of_renewing_and_ending_at_once_one_fails_and_of_two_claims_too() {
         for round in 0..30 {
             let (mut one, mut two, mut three) =
                 (One::begin(&target).await, One::begin(&target).await, One::begin(&target).await);
-            let (renewed, _) = one.membership.ask(Ask::Renew, &said()).await;
+            let (renewed, _) = one.membership.ask(renewal(1), &said()).await;
             let beat = plain(&renewed).1;
-            let end = Ask::End { generation: one.membership.generation(), beat };
+            let generation = one.membership.generation();
+            let end = Ask::End { generation, beat };
             let (renewing, ending) = tokio::join!(
-                tokio::spawn(async move { one.membership.ask(Ask::Renew, &said()).await.0 }),
+                tokio::spawn(async move { one.membership.ask(renewal(1), &said()).await.0 }),
                 tokio::spawn(async move {
                     let ended = two.membership.ask(end, &said()).await.0;
                     (two, ended)
@@ -173,7 +187,6 @@ fn of_renewing_and_ending_at_once_one_fails_and_of_two_claims_too() {
             );
             let (two, _) = ending.unwrap();
             let is_over = matches!(renewing.unwrap(), Input::Over);
-            let Ask::End { generation, .. } = end else { return };
             let over =
                 database.sql(&format!("SELECT over FROM roomful.nodes WHERE generation = {generation}"));
             assert_eq!(over == "t", is_over, "round {round}");
@@ -210,7 +223,7 @@ fn one_with_another_secret_is_refused_while_there_are_others() {
 
         let lives = async {
             loop {
-                one.membership.ask(Ask::Renew, &said).await;
+                one.membership.ask(renewal(1), &said).await;
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         };

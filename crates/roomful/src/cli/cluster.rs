@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
-use store::{Cluster, Known, Place};
+use store::Place;
 
 use super::show::{Format, Set, Table, say, say_json};
 use crate::cluster::lost;
@@ -17,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// How long it may be between two processes.
 const MOST_SILENT: Duration = Duration::from_secs(30);
+
+const NO_CLUSTER: &str = "this server is a node of no cluster: its records are in its data folder";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -30,6 +32,14 @@ pub(super) enum Command {
     },
     /// Hand over what the node on this data folder has, and send its members elsewhere; ends when it is empty
     Drain {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Say that a node is gone for good: the others take over from it at once, rather than after two minutes. Needed only where all
+    /// nodes that it knew of are gone as well; one that lives is refused
+    Forget {
+        /// The node's id, as `status` names it
+        node: String,
         #[command(flatten)]
         format: Format,
     },
@@ -53,6 +63,10 @@ impl Command {
                 drain(folder).await?;
                 if format.json { say_json(&json!({"is_empty": true})) } else { say("the node is empty") }
             }
+            Command::Forget { node, format } => {
+                forget(place, &node).await?;
+                if format.json { say_json(&json!({"forgotten": node})) } else { say("the node is forgotten") }
+            }
             Command::Secret { format } => {
                 let secret = cluster::fresh_secret()?;
                 if format.json { say_json(&json!({"secret": secret})) } else { say(secret) }
@@ -62,25 +76,23 @@ impl Command {
 }
 
 async fn status(folder: &Path, place: &Place, format: &Format) -> anyhow::Result<()> {
-    let Place::Database { target, .. } = place else {
-        bail!("this server is a node of no cluster: its records are in its data folder");
+    let Place::Database { target, .. } = place else { bail!(NO_CLUSTER) };
+    let of_node = control::call(folder, "/control/cluster/known", None).await.ok();
+    let (mut shown, away) = match (store::nodes(target).await, of_node) {
+        (Ok(all), known) => (cluster::listed(&all, &by_promises(known.as_ref())), None),
+        (Err(store::Error::Away(why)), Some(known)) => (known, Some(why)),
+        (Err(error), _) => return Err(error.into()),
     };
-    let Cluster { view, nodes } = store::nodes(target).await?;
-    let has_records = |node: &Known| node.generation == view.owner;
     let lost = lost::noted(folder);
     if format.json {
-        let owner = nodes.iter().find(|node| has_records(node)).map(|node| node.id.clone());
-        let nodes: Vec<Value> = nodes.iter().map(|node| json!({
-            "id": node.id, "address": node.said.address, "state": state(node), "rooms": node.said.rooms,
-            "sessions": node.said.sessions, "has_records": has_records(node), "host": node.host,
-            "mesh": node.said.mesh.to_string(), "client_url": node.said.clients, "version": node.version,
-            "run": node.generation, "lease_ms": u64::try_from(node.said.lease.as_millis()).unwrap_or(u64::MAX),
-            "clock_ahead_ms": node.said.clock,
-        })).collect();
-        return say_json(&json!({
-            "nodes": nodes, "lost": lost.as_deref().map(str::trim),
-            "engine": {"kind": "postgresql", "address": target.shown(), "owner": owner, "epoch": view.epoch},
-        }));
+        if let Some(all) = shown.as_object_mut() {
+            all.insert("lost".into(), lost.as_deref().map(str::trim).into());
+        }
+        if let Some(engine) = shown.get_mut("engine").and_then(Value::as_object_mut) {
+            engine.insert("address".into(), target.shown().into());
+            engine.extend(away.map(|why| ("away".to_owned(), why.into())));
+        }
+        return say_json(&shown);
     }
     let mut table = Table::new(&[
         ("NODE", Set::Whole),
@@ -91,21 +103,29 @@ async fn status(folder: &Path, place: &Place, format: &Format) -> anyhow::Result
         ("RECORDS", Set::Text),
         ("CLOCK", Set::Number),
     ]);
-    for node in &nodes {
-        let Known { id, said, .. } = node;
-        let records = if has_records(node) { "here" } else { "" };
+    let text = |node: &Value, field: &str| node[field].as_str().unwrap_or_default().to_owned();
+    let nodes = shown.get("nodes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for node in nodes {
+        let records = match (node["has_records"] == true, node["by_promises"] == true) {
+            (true, true) => "here, by promises",
+            (true, false) => "here",
+            _ => "",
+        };
         table.row([
-            id.clone(),
-            said.address.clone(),
-            state(node).into(),
-            said.rooms.to_string(),
-            said.sessions.to_string(),
+            text(node, "id"),
+            text(node, "address"),
+            text(node, "state"),
+            node["rooms"].to_string(),
+            node["sessions"].to_string(),
             records.into(),
-            format!("{:+} ms", said.clock),
+            format!("{:+} ms", node["clock_ahead_ms"].as_i64().unwrap_or_default()),
         ]);
     }
     table.print()?;
-    if !nodes.iter().any(has_records) {
+    if let Some(away) = away {
+        say(format!("the database cannot be reached ({away}): this is what the node on this folder knows"))?;
+    }
+    if !nodes.iter().any(|node| node["has_records"] == true) {
         say("no node has the records at the moment")?;
     }
     if let Some(lost) = lost {
@@ -114,8 +134,18 @@ async fn status(folder: &Path, place: &Place, format: &Format) -> anyhow::Result
     Ok(())
 }
 
-fn state(node: &Known) -> &'static str {
-    if node.said.is_draining { "draining" } else { "alive" }
+/// The runs of which the node on this folder knows that they go on without the database.
+fn by_promises(known: Option<&Value>) -> Vec<i64> {
+    let nodes = known.and_then(|known| known["nodes"].as_array()).map_or(&[][..], Vec::as_slice);
+    nodes.iter().filter(|node| node["by_promises"] == true).filter_map(|node| node["run"].as_i64()).collect()
+}
+
+async fn forget(place: &Place, node: &str) -> anyhow::Result<()> {
+    let Place::Database { target, .. } = place else { bail!(NO_CLUSTER) };
+    if !store::forget(target, node).await? {
+        bail!("there is no node {node:?} that has not ended: `roomful cluster status` names them");
+    }
+    Ok(())
 }
 
 async fn drain(folder: &Path) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use cluster::Input;
+use cluster::{Answer, Input};
 use http_body::Body as _;
 use http_body_util::Either;
 use hyper::{Method, Request};
@@ -15,11 +15,12 @@ use hyper_util::service::TowerToHyperService;
 use media::Media;
 use parking_lot::RwLock;
 use store::{Cluster, Known};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::carry::carry;
 use super::confirm;
+use super::drive::{AskedFor, Going};
 use super::mesh::{Asked, Mesh, Unreached, Whose};
 use super::pages::Pages;
 use super::units::Lender;
@@ -75,6 +76,8 @@ pub(super) struct Joined {
     pub(super) me: i64,
     pub(super) cluster: watch::Receiver<Cluster>,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) promises: mpsc::Sender<AskedFor>,
+    pub(super) going: watch::Receiver<Going>,
     pub(super) mesh: Arc<Mesh>,
     pub(super) lender: Arc<Lender>,
 }
@@ -190,9 +193,25 @@ impl Front {
             return server.store.health().map_err(|error| format!("the store cannot write: {error}"));
         }
         match self.owner() {
-            Some(_) => Ok(()),
+            Some(_) if self.is_named() => Ok(()),
+            Some(_) => Err("the node that has the records does not know of this one yet".into()),
             None => Err("no node has the records".into()),
         }
+    }
+
+    /// Whether this node may take over as soon as who has the records is gone: that one knows of it.
+    fn is_named(&self) -> bool {
+        let Some(joined) = self.joined.get() else { return false };
+        joined.cluster.borrow().view.names(joined.me)
+    }
+
+    /// Who there is as far as this node knows, and who of them answers by promises.
+    pub(super) fn known(&self) -> (Cluster, Vec<Node>) {
+        let Some(joined) = self.joined.get() else { return (Cluster::default(), Vec::new()) };
+        let going = joined.going.borrow();
+        let mut by_promises = going.has_promised.clone();
+        by_promises.extend(going.is_promised.then_some(joined.me));
+        (joined.cluster.borrow().clone(), by_promises)
     }
 
     /// The node that has the records, as far as this one knows.
@@ -394,6 +413,17 @@ impl Front {
         joined.lender.lend(to, stream, joined.cluster.clone()).await;
     }
 
+    /// Promises another, or says why not.
+    async fn promise(&self, to: Node, asked: Asked) {
+        let Some(joined) = self.joined.get() else { return asked.refuse() };
+        let (tell, told) = oneshot::channel();
+        let answer = match joined.promises.try_send((to, tell)) {
+            Ok(()) => told.await.unwrap_or(Answer::Refused),
+            Err(_) => Answer::Refused,
+        };
+        asked.answer(answer).await;
+    }
+
     /// Takes what another node has for this one.
     pub(super) async fn take(self: Arc<Self>, mut asked: Asked) {
         let Some(whose) = asked.whose().await else { return };
@@ -401,6 +431,7 @@ impl Front {
             Whose::Client(address) => (Way::Client, Some(Peer(address))),
             Whose::Operator => (Way::Operator, None),
             Whose::Unit(node) => return self.lend(node, asked).await,
+            Whose::Promise(node) => return self.promise(node, asked).await,
             Whose::Rounds => (Way::Client, None),
         };
         let since = Instant::now();

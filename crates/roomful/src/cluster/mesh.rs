@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use cluster::Answer;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
@@ -50,6 +51,13 @@ const WINDOW_BYTES: u64 = 16 << 20;
 /// The byte that says that the request may come.
 const GO_ON: u8 = 1;
 
+/// The others, where a promise is asked for.
+const HAS_DATABASE: u8 = 2;
+const REFUSED: u8 = 3;
+
+/// How long the answer to that may take: it is asked for anew before.
+const PROMISE: Duration = Duration::from_secs(2);
+
 /// Why a stream is given up: who was asked does not have the records.
 const ELSEWHERE: VarInt = VarInt::from_u32(1);
 
@@ -64,12 +72,15 @@ pub(super) enum Whose {
     Unit(Node),
     /// Not one: what many ask comes in rounds (`round.rs`).
     Rounds,
+    /// Nor this: the node of that run, which has the records, asks for a promise. The byte that is said is the answer.
+    Promise(Node),
 }
 
 const OF_CLIENT: u8 = 1;
 const OF_OPERATOR: u8 = 2;
 const OF_UNIT: u8 = 3;
 const OF_ROUNDS: u8 = 4;
+const OF_PROMISE: u8 = 5;
 
 /// The length of what a stream begins with: whose, and an address.
 const OPENING: usize = 17;
@@ -81,6 +92,7 @@ impl Whose {
             Self::Client(IpAddr::V6(address)) => (OF_CLIENT, address),
             Self::Operator => (OF_OPERATOR, Ipv6Addr::UNSPECIFIED),
             Self::Unit(node) => (OF_UNIT, Ipv6Addr::from_bits(u128::from(node.cast_unsigned()))),
+            Self::Promise(node) => (OF_PROMISE, Ipv6Addr::from_bits(u128::from(node.cast_unsigned()))),
             Self::Rounds => (OF_ROUNDS, Ipv6Addr::UNSPECIFIED),
         };
         let mut bytes = [kind; OPENING];
@@ -97,6 +109,7 @@ impl Whose {
             OF_OPERATOR => Some(Self::Operator),
             OF_UNIT => Some(Self::Unit((u128::from_be_bytes(address) as u64).cast_signed())),
             OF_ROUNDS => Some(Self::Rounds),
+            OF_PROMISE => Some(Self::Promise((u128::from_be_bytes(address) as u64).cast_signed())),
             _ => None,
         }
     }
@@ -123,6 +136,8 @@ pub(super) struct Mesh {
     connections: Mutex<HashMap<i64, Attempt>>,
     /// Told when one of them ends.
     lost: Arc<Notify>,
+    /// Told when another node has connected.
+    met: Notify,
 }
 
 /// Binds the socket: `usual` unless that is taken and nobody asked for it.
@@ -159,7 +174,12 @@ impl Mesh {
         let runtime = quinn::default_runtime().context("the mesh needs a runtime")?;
         let mut endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)?;
         endpoint.set_default_client_config(client);
-        Ok(Arc::new(Self { endpoint, connections: Mutex::default(), lost: Arc::default() }))
+        Ok(Arc::new(Self {
+            endpoint,
+            connections: Mutex::default(),
+            lost: Arc::default(),
+            met: Notify::new(),
+        }))
     }
 
     /// A stream on which that node waits for a request, and what it has told this one.
@@ -179,6 +199,31 @@ impl Mesh {
             Ok((tokio::io::join(recv, send), heard))
         };
         timeout(READY, ask).await.context("it does not answer")?
+    }
+
+    /// Asks a node for its promise not to end this one, which is `me`.
+    ///
+    /// # Errors
+    /// When it has not answered, or is of a release that makes none.
+    pub(super) async fn ask_for_promise(&self, node: &Known, me: Node) -> anyhow::Result<Answer> {
+        let ask = async {
+            let (connection, _) = self.connection(node).await?;
+            let (mut send, mut recv) = connection.open_bi().await?;
+            send.write_all(&Whose::Promise(me).bytes()).await?;
+            let mut word = [0];
+            recv.read_exact(&mut word).await?;
+            Ok(match word {
+                [GO_ON] => Answer::Promised,
+                [HAS_DATABASE] => Answer::HasDatabase,
+                _ => Answer::Refused,
+            })
+        };
+        timeout(PROMISE, ask).await.context("it does not answer")?
+    }
+
+    /// Resolves when another node has connected since this was asked last.
+    pub(super) async fn met(&self) {
+        self.met.notified().await;
     }
 
     /// Has a connection to a node before one is needed, so that its end is heard of.
@@ -220,7 +265,7 @@ impl Mesh {
         F: Future<Output = ()> + Send + 'static,
     {
         while let Some(incoming) = self.endpoint.accept().await {
-            let take = take.clone();
+            let (take, mesh) = (take.clone(), self.clone());
             tokio::spawn(async move {
                 let connection = match incoming.await {
                     Ok(connection) => connection,
@@ -230,6 +275,7 @@ impl Mesh {
                     // It was gone before it was answered, or had no time to wait.
                     Err(error) => return tracing::debug!(%error, "another node has not connected"),
                 };
+                mesh.met.notify_one();
                 let (teller, frames) = Teller::new();
                 tokio::spawn(tell(connection.clone(), frames));
                 while let Ok((send, recv)) = connection.accept_bi().await {
@@ -320,6 +366,19 @@ impl Asked {
         Some(tokio::io::join(self.recv, self.send))
     }
 
+    /// Whether there is a promise; nothing follows.
+    pub(super) async fn answer(mut self, answer: Answer) {
+        let word = match answer {
+            Answer::Promised => GO_ON,
+            Answer::HasDatabase => HAS_DATABASE,
+            Answer::Refused => REFUSED,
+        };
+        let _ = self.send.write_all(&[word]).await;
+        let _ = self.send.finish();
+        // Or it would be reset before it was read.
+        let _ = timeout(CONNECT, self.send.stopped()).await;
+    }
+
     /// It may not: others have what it is about.
     pub(super) fn refuse(mut self) {
         let _ = self.send.reset(ELSEWHERE);
@@ -338,6 +397,7 @@ mod tests {
             Whose::Operator,
             Whose::Unit(7_000_000_000),
             Whose::Rounds,
+            Whose::Promise(7_000_000_001),
             Whose::Client(IpAddr::from([192, 0, 2, 7])),
             Whose::Client("2001:db8::7".parse().unwrap()),
         ] {

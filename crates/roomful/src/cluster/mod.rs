@@ -23,3 +23,4 @@ mod units;
 
 pub(crate) use run::run;
 pub(crate) use settings::fresh_secret;
+pub(crate) use status::listed;

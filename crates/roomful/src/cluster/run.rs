@@ -131,7 +131,7 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         "one of the cluster's nodes"
     );
     let facts = Facts { said, rooms: rooms.clone(), sessions };
-    let mut driver = Driver::start(membership, facts, is_draining, lease.clone())?;
+    let mut driver = Driver::start(membership, facts, is_draining, lease.clone(), mesh.clone())?;
     let trunk = TrunkConfig {
         listen: settings.media.unwrap_or_else(|| SocketAddr::new(bound.ip(), 0)),
         advertise: advertise.ip(),
@@ -143,6 +143,8 @@ pub(crate) async fn run(config: Config, is_dev: bool, logging: &Logging) -> anyh
         me: generation,
         cluster: driver.cluster.clone(),
         inputs: driver.inputs(),
+        promises: driver.promises(),
+        going: driver.going.clone(),
         mesh: mesh.clone(),
     });
     // What was said before that; said twice it is the same.
@@ -342,6 +344,9 @@ async fn stay_in_touch(front: Arc<Front>, mesh: Arc<Mesh>, inputs: mpsc::Sender<
     loop {
         tokio::select! {
             _ = often.tick() => front.reach_owner().await,
+            () = mesh.met() => {
+                let _ = inputs.send(Input::Met).await;
+            }
             () = mesh.lost() => {
                 let _ = inputs.send(Input::Suspect).await;
             }

@@ -104,6 +104,14 @@ struct Living {
     boot: String,
     host: String,
     beat: i64,
+    /// For how long it answers after a renewal, where it is a cluster's node.
+    lease: Option<i64>,
+}
+
+/// For how long a beat has to stand still where its node answers for so many milliseconds after a renewal, or is a server alone.
+pub(super) fn still_after(lease: Option<i64>) -> Duration {
+    let lease = lease.and_then(|lease| u64::try_from(lease).ok()).map(Duration::from_millis);
+    lease.map_or(STANDS_STILL, |lease| cluster::stands_still(lease).max(STANDS_STILL))
 }
 
 /// Begins a generation that owns everything; waits for a former one to be found gone.
@@ -153,9 +161,9 @@ pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity)
                 tracing::warn!(
                     host = first.host,
                     "another server had this database and did not say that it ended; whether it lives is looked at for {} s",
-                    STANDS_STILL.as_secs()
+                    still_after(first.lease).as_secs()
                 );
-                watched = Some(Watch::begin(first.generation, first.beat));
+                watched = Some(Watch::begin(first.generation, first.beat, still_after(first.lease)));
             }
         }
         sleep(LOOK).await;
@@ -163,11 +171,17 @@ pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity)
 }
 
 async fn living(link: &mut Link) -> Result<Vec<Living>, Trouble> {
-    let call = Call::new(
-        "SELECT generation, id, boot, host, beat FROM @.nodes WHERE NOT over ORDER BY generation",
-        [],
-    );
-    let rows = link.call(&call).await?;
+    let is_cluster = link.plain("SELECT 1 WHERE to_regclass('@.mesh') IS NOT NULL").await?;
+    let select = match is_cluster.is_empty() {
+        true => {
+            "SELECT generation, id, boot, host, beat, NULL::bigint FROM @.nodes WHERE NOT over ORDER BY generation"
+        }
+        false => {
+            "SELECT n.generation, n.id, n.boot, n.host, n.beat, m.lease FROM @.nodes n
+                 LEFT JOIN @.mesh m ON m.generation = n.generation WHERE NOT n.over ORDER BY n.generation"
+        }
+    };
+    let rows = link.call(&Call::new(select, [])).await?;
     let living = rows.iter().map(|row| {
         Ok(Living {
             generation: row.try_get(0)?,
@@ -175,6 +189,7 @@ async fn living(link: &mut Link) -> Result<Vec<Living>, Trouble> {
             boot: row.try_get(2)?,
             host: row.try_get(3)?,
             beat: row.try_get(4)?,
+            lease: row.try_get(5)?,
         })
     });
     Ok(living.collect::<Result<_, tokio_postgres::Error>>()?)
@@ -230,6 +245,8 @@ pub(super) struct Watch {
     /// Since when the beat stands still, and when it was looked at last.
     since: Instant,
     last: Instant,
+    /// For how long it has to.
+    still: Duration,
 }
 
 /// What a look has shown.
@@ -240,9 +257,9 @@ pub(super) enum Seen {
 }
 
 impl Watch {
-    pub(super) fn begin(generation: i64, beat: i64) -> Self {
+    pub(super) fn begin(generation: i64, beat: i64, still: Duration) -> Self {
         let now = Instant::now();
-        Self { generation, beat, since: now, last: now }
+        Self { generation, beat, since: now, last: now, still }
     }
 
     pub(super) fn look(&mut self, beat: i64) -> Seen {
@@ -254,7 +271,7 @@ impl Watch {
             self.since = now;
         }
         self.last = now;
-        if now.duration_since(self.since) >= STANDS_STILL { Seen::Gone } else { Seen::Unsure }
+        if now.duration_since(self.since) >= self.still { Seen::Gone } else { Seen::Unsure }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
 use super::claim::{self, Identity, LOOK, Watch, end_still, fresh_id};
-use super::link::{Call, Link, Trouble, silent};
+use super::link::{Call, Link, Trouble, Value, silent};
 use super::pooler::refuse_pooler;
 use super::rows::unsigned;
 use super::schema::{self, Found};
@@ -36,13 +36,26 @@ const TABLES: &str = "
         state text NOT NULL,
         rooms bigint NOT NULL DEFAULT 0,
         sessions bigint NOT NULL DEFAULT 0,
-        clock bigint NOT NULL DEFAULT 0
+        clock bigint NOT NULL DEFAULT 0,
+        alone bigint,
+        names bigint[],
+        renewal bigint NOT NULL DEFAULT 0
     ) WITH (fillfactor = 50)";
+
+/// What a table of the release before does not have. `lease` is for how long a node answers at most, which that reads as well; `alone`
+/// for how long without promises.
+const MORE: &str = "
+    ALTER TABLE @.mesh ADD COLUMN IF NOT EXISTS alone bigint, ADD COLUMN IF NOT EXISTS names bigint[],
+        ADD COLUMN IF NOT EXISTS renewal bigint NOT NULL DEFAULT 0";
+
+/// Whether that is wanting: to alter it waits for everybody, so it is not done for nothing.
+const IS_WANTING: &str = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_attribute
+    WHERE attrelid = '@.mesh'::regclass AND attname = 'renewal' AND NOT attisdropped)";
 
 /// All that are not over, in the order in which they began, and whom the claim names.
 const VIEW: &str =
     "SELECT c.owner, c.epoch, n.generation, n.id, n.host, n.beat, m.address, m.clients, m.mesh, m.version,
-         m.lease, m.state, m.rooms, m.sessions, m.clock
+         m.lease, m.state, m.rooms, m.sessions, m.clock, m.alone, m.names
      FROM @.claims c LEFT JOIN @.nodes n ON NOT n.over LEFT JOIN @.mesh m ON m.generation = n.generation
      WHERE c.scope = 0 ORDER BY n.generation";
 
@@ -134,6 +147,9 @@ impl Membership {
         }
         let rights = |trouble: Trouble| schema::rights(trouble, target);
         link.plain(&format!("BEGIN; {}; {TABLES}", schema::IN_TURN)).await.map_err(rights)?;
+        if !link.plain(IS_WANTING).await.map_err(rights)?.is_empty() {
+            link.plain(MORE).await.map_err(rights)?;
+        }
         let id = fresh_id()?;
         put_once(&mut link, "cluster", id).await.map_err(rights)?;
         let cluster = about(&mut link, "cluster").await.map_err(rights)?.unwrap_or_default();
@@ -141,6 +157,7 @@ impl Membership {
         let own = checks.join(" ");
         put_once(&mut link, "secret", own.clone()).await.map_err(rights)?;
         link.call(&Call::new("COMMIT", [])).await.map_err(rights)?;
+        end_former(&mut link, identity, target).await?;
         let former = about(&mut link, "secret").await.map_err(rights)?.unwrap_or_default();
         if former != own {
             let is_theirs = former.split(' ').any(|check| checks.iter().any(|own| own == check));
@@ -152,7 +169,6 @@ impl Membership {
             let put = Call::new("UPDATE @.about SET value = $1 WHERE key = 'secret'", [own.into()]);
             link.call(&put).await.map_err(rights)?;
         }
-        end_former(&mut link, identity, target).await?;
         let mut membership = Self {
             target: target.clone(),
             generation: 0,
@@ -198,7 +214,8 @@ impl Membership {
         link.call(&Call::new("BEGIN", [])).await?;
         self.generation = claim::insert(link, identity).await?;
         let insert = Call::new(
-            "INSERT INTO @.mesh (generation, address, clients, mesh, version, lease, state) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO @.mesh (generation, address, clients, mesh, version, lease, state, alone, names)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $6, '{}')",
             [
                 self.generation.into(),
                 said.address.as_str().into(),
@@ -238,13 +255,14 @@ impl Membership {
     /// Asks the database what `cluster::Node` wants to know, and says what came of it; with it who there is, where that was
     /// said.
     pub async fn ask(&mut self, ask: Ask, said: &Said) -> (Input, Option<Cluster>) {
+        let what = format!("{ask:?}");
         let asked =
             timeout(ANSWER, self.answer(ask, said)).await.unwrap_or_else(|_| Err(silent(ANSWER).into()));
         match asked {
             Ok((input, cluster)) => (input, cluster),
             Err(trouble) => {
                 self.link = None;
-                tracing::debug!(error = %trouble.error(), ?ask, "the database has not answered");
+                tracing::debug!(error = %trouble.error(), what, "the database has not answered");
                 (Input::Silent, None)
             }
         }
@@ -255,14 +273,17 @@ impl Membership {
         if self.link.is_none() {
             self.link = Some(Link::connect(&self.target).await?);
         }
-        if ask == Ask::Renew {
+        if matches!(ask, Ask::Renew { .. }) {
             self.look_at_clock().await?;
         }
         let clock = self.is_ahead();
         // Given back when it has answered: one whose answer is given up is given up with it.
         let Some(mut link) = self.link.take() else { return Ok((Input::Silent, None)) };
         let answer = match ask {
-            Ask::Renew => renew(&mut link, me, said, clock).await?,
+            Ask::Renew { number, names, at_most } => {
+                let renewal = Renewal { number, names, at_most };
+                renew(&mut link, me, said, clock, renewal).await?
+            }
             Ask::Look => {
                 let cluster = view(link.call(&Call::new(VIEW, [])).await?)?;
                 (Input::Looked(cluster.view.clone()), Some(cluster))
@@ -309,20 +330,72 @@ pub async fn nodes(target: &Target) -> Result<Cluster, Error> {
     view(rows).map_err(Trouble::error)
 }
 
+/// Takes an operator's word that a node is gone of which nobody left knows what was promised to it: it is over, unless it says that it
+/// lives. Returns whether there was one of that name.
+///
+/// # Errors
+/// [`Error::Unusable`] where it lives.
+pub async fn forget(target: &Target, node: &str) -> Result<bool, Error> {
+    let mut link = super::beside(target).await?;
+    let mut watched: Option<Watch> = None;
+    let mut is_found = false;
+    loop {
+        let call = Call::new(
+            "SELECT generation, beat FROM @.nodes WHERE NOT over AND id = $1 ORDER BY generation LIMIT 1",
+            [node.into()],
+        );
+        let rows = link.call(&call).await.map_err(Trouble::error)?;
+        let Some(row) = rows.first() else { return Ok(is_found) };
+        is_found = true;
+        let read = || -> Result<(i64, i64), tokio_postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+        let (generation, beat) = read().map_err(|error| Trouble::from(error).error())?;
+        match watched.as_mut().filter(|watch| watch.generation == generation) {
+            Some(watch) => match watch.look(beat) {
+                claim::Seen::Lives => {
+                    return Err(Error::Unusable(format!(
+                        "the node {node} lives, it has said so just now: drain it, or end it"
+                    )));
+                }
+                claim::Seen::Gone => end_still(&mut link, generation, beat).await.map_err(Trouble::error)?,
+                claim::Seen::Unsure => {}
+            },
+            None => watched = Some(Watch::begin(generation, beat, claim::STANDS_STILL)),
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// What a renewal says of promises.
+struct Renewal {
+    number: i64,
+    names: Vec<Generation>,
+    at_most: Duration,
+}
+
 async fn renew(
     link: &mut Link,
     me: Generation,
     said: &Said,
     clock: i64,
+    renewal: Renewal,
 ) -> Result<(Input, Option<Cluster>), Trouble> {
     let calls = [
+        // In one: whoever has seen a beat has seen what was said with it. One that comes after a later one says nothing.
         Call::new(
-            "UPDATE @.nodes SET beat = beat + 1 WHERE generation = $1 AND NOT over RETURNING beat",
-            [me.into()],
-        ),
-        Call::new(
-            "UPDATE @.mesh SET state = $2, rooms = $3, sessions = $4, clock = $5 WHERE generation = $1",
-            [me.into(), state(said).into(), said.rooms.into(), said.sessions.into(), clock.into()],
+            "WITH said AS (
+                 UPDATE @.mesh SET state = $2, rooms = $3, sessions = $4, clock = $5, renewal = $6, names = $7, lease = $8
+                 WHERE generation = $1 AND renewal < $6)
+             UPDATE @.nodes SET beat = beat + 1 WHERE generation = $1 AND NOT over RETURNING beat",
+            [
+                me.into(),
+                state(said).into(),
+                said.rooms.into(),
+                said.sessions.into(),
+                clock.into(),
+                renewal.number.into(),
+                Value::Ints(renewal.names),
+                millis(renewal.at_most).into(),
+            ],
         ),
         Call::new(VIEW, []),
     ];
@@ -332,7 +405,6 @@ async fn renew(
         return Ok((Input::Over, None));
     };
     let beat = beat.try_get(0)?;
-    answers.next().transpose()?;
     let cluster = view(answers.next().transpose()?.unwrap_or_default())?;
     Ok((Input::Renewed { beat, view: cluster.view.clone() }, Some(cluster)))
 }
@@ -381,10 +453,13 @@ fn view(rows: Vec<Row>) -> Result<Cluster, Trouble> {
         let Some(mesh) = row.try_get::<_, Option<String>>(8)? else {
             // A server that is no node: it is watched as one with the lease that it does not have.
             let lease = Duration::from_secs(6);
-            cluster.view.living.push(Seen { generation, beat, lease });
+            cluster.view.living.push(Seen { generation, beat, lease, at_most: lease, names: None });
             continue;
         };
-        let lease = Duration::from_millis(unsigned(&row, 10)?);
+        let at_most = Duration::from_millis(unsigned(&row, 10)?);
+        let names = row.try_get(16)?;
+        let alone = row.try_get::<_, Option<i64>>(15)?.and_then(|alone| u64::try_from(alone).ok());
+        let lease = alone.map_or(at_most, Duration::from_millis);
         let mesh =
             mesh.parse().map_err(|_| Error::Other(format!("a node is at {mesh:?}, which is no address")))?;
         let said = Said {
@@ -398,7 +473,7 @@ fn view(rows: Vec<Row>) -> Result<Cluster, Trouble> {
             clock: row.try_get(14)?,
         };
         let (id, host, version) = (row.try_get(3)?, row.try_get(4)?, row.try_get(9)?);
-        cluster.view.living.push(Seen { generation, beat, lease });
+        cluster.view.living.push(Seen { generation, beat, lease, at_most, names });
         cluster.nodes.push(Known { generation, id, host, version, said });
     }
     Ok(cluster)
@@ -425,19 +500,23 @@ async fn has_others(link: &mut Link, identity: &Identity) -> Result<bool, Troubl
     let mut watched: Vec<Watch> = Vec::new();
     loop {
         let call = Call::new(
-            "SELECT generation, beat FROM @.nodes WHERE NOT over AND id <> $1 ORDER BY generation",
+            "SELECT n.generation, n.beat, m.lease FROM @.nodes n LEFT JOIN @.mesh m ON m.generation = n.generation
+             WHERE NOT n.over AND n.id <> $1 ORDER BY n.generation",
             [identity.node().into()],
         );
         let rows = link.call(&call).await?;
-        let now = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        let now = now.collect::<Result<Vec<(i64, i64)>, tokio_postgres::Error>>()?;
+        let now = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+        let now = now.collect::<Result<Vec<(i64, i64, Option<i64>)>, tokio_postgres::Error>>()?;
         if now.is_empty() {
             return Ok(false);
         }
         if watched.is_empty() {
-            watched = now.iter().map(|(generation, beat)| Watch::begin(*generation, *beat)).collect();
+            let begin = |&(generation, beat, lease): &(i64, i64, Option<i64>)| {
+                Watch::begin(generation, beat, claim::still_after(lease))
+            };
+            watched = now.iter().map(begin).collect();
         }
-        for (generation, beat) in now {
+        for (generation, beat, _) in now {
             // One that was not there before has just begun.
             let Some(watch) = watched.iter_mut().find(|watch| watch.generation == generation) else {
                 return Ok(true);
@@ -490,7 +569,7 @@ async fn end_former(link: &mut Link, identity: &Identity, target: &Target) -> Re
                     host,
                     "another run of this node did not say that it ended; whether it lives is looked at"
                 );
-                watched = Some(Watch::begin(generation, beat));
+                watched = Some(Watch::begin(generation, beat, claim::STANDS_STILL));
             }
         }
         sleep(LOOK).await;

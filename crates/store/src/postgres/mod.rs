@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 pub use claim::{Identity, Standing};
-pub use membership::{Cluster, Known, Membership, Said, nodes};
+pub use membership::{Cluster, Known, Membership, Said, forget, nodes};
 pub use target::Target;
 
 use claim::{Beat, claim};
