@@ -119,7 +119,7 @@ pub(super) fn still_after(lease: Option<i64>) -> Duration {
 /// # Errors
 /// [`Error::Unusable`] when another server lives.
 pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity) -> Result<i64, Error> {
-    let mut watched: Option<Watch> = None;
+    let mut vigil = Vigil::default();
     let started = Instant::now();
     loop {
         let living = living(link).await.map_err(Trouble::error)?;
@@ -140,31 +140,25 @@ pub(super) async fn claim(link: &mut Link, target: &Target, identity: &Identity)
             end(link, first.generation).await.map_err(Trouble::error)?;
             continue;
         }
-        match watched.as_mut().filter(|watch| watch.generation == first.generation) {
-            Some(watch) => match watch.look(first.beat) {
-                Seen::Lives => {
-                    return Err(Error::Unusable(format!(
-                        "another server has the schema {} at {target}: it runs on {} ({}); end that one first, or name \
-                         another schema with ?schema=NAME",
-                        target.quoted_schema(),
-                        first.host,
-                        first.node
-                    )));
-                }
-                Seen::Gone => {
-                    end_still(link, first.generation, first.beat).await.map_err(Trouble::error)?;
-                    continue;
-                }
-                Seen::Unsure => {}
-            },
-            None => {
-                tracing::warn!(
-                    host = first.host,
-                    "another server had this database and did not say that it ended; whether it lives is looked at for {} s",
-                    still_after(first.lease).as_secs()
-                );
-                watched = Some(Watch::begin(first.generation, first.beat, still_after(first.lease)));
+        let still = still_after(first.lease);
+        let seen = vigil.look(link, first.generation, first.beat, still).await.map_err(Trouble::error)?;
+        match seen {
+            None => tracing::warn!(
+                host = first.host,
+                "another server had this database and did not say that it ended; whether it lives is looked at for {} s",
+                still.as_secs()
+            ),
+            Some(Seen::Lives) => {
+                return Err(Error::Unusable(format!(
+                    "another server has the schema {} at {target}: it runs on {} ({}); end that one first, or name \
+                     another schema with ?schema=NAME",
+                    target.quoted_schema(),
+                    first.host,
+                    first.node
+                )));
             }
+            Some(Seen::Gone) => continue,
+            Some(Seen::Unsure) => {}
         }
         sleep(LOOK).await;
     }
@@ -247,6 +241,31 @@ pub(super) struct Watch {
     last: Instant,
     /// For how long it has to.
     still: Duration,
+}
+
+/// One generation after the other that has to be gone, each looked at from when it is the next.
+#[derive(Default)]
+pub(super) struct Vigil(Option<Watch>);
+
+impl Vigil {
+    /// Looks at the next, and ends it when it has stood still for so long; nothing is seen the first time.
+    pub(super) async fn look(
+        &mut self,
+        link: &mut Link,
+        generation: i64,
+        beat: i64,
+        still: Duration,
+    ) -> Result<Option<Seen>, Trouble> {
+        let Some(watch) = self.0.as_mut().filter(|watch| watch.generation == generation) else {
+            self.0 = Some(Watch::begin(generation, beat, still));
+            return Ok(None);
+        };
+        let seen = watch.look(beat);
+        if matches!(seen, Seen::Gone) {
+            end_still(link, generation, beat).await?;
+        }
+        Ok(Some(seen))
+    }
 }
 
 /// What a look has shown.

@@ -10,7 +10,7 @@ use cluster::{Ask, Generation, Input, Seen, View};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
-use super::claim::{self, Identity, LOOK, Watch, end_still, fresh_id};
+use super::claim::{self, Identity, LOOK, STANDS_STILL, Vigil, Watch, end_still, fresh_id};
 use super::link::{Call, Link, Trouble, Value, silent};
 use super::pooler::refuse_pooler;
 use super::rows::unsigned;
@@ -337,7 +337,7 @@ pub async fn nodes(target: &Target) -> Result<Cluster, Error> {
 /// [`Error::Unusable`] where it lives.
 pub async fn forget(target: &Target, node: &str) -> Result<bool, Error> {
     let mut link = super::beside(target).await?;
-    let mut watched: Option<Watch> = None;
+    let mut vigil = Vigil::default();
     let mut is_found = false;
     loop {
         let call = Call::new(
@@ -349,17 +349,11 @@ pub async fn forget(target: &Target, node: &str) -> Result<bool, Error> {
         is_found = true;
         let read = || -> Result<(i64, i64), tokio_postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
         let (generation, beat) = read().map_err(|error| Trouble::from(error).error())?;
-        match watched.as_mut().filter(|watch| watch.generation == generation) {
-            Some(watch) => match watch.look(beat) {
-                claim::Seen::Lives => {
-                    return Err(Error::Unusable(format!(
-                        "the node {node} lives, it has said so just now: drain it, or end it"
-                    )));
-                }
-                claim::Seen::Gone => end_still(&mut link, generation, beat).await.map_err(Trouble::error)?,
-                claim::Seen::Unsure => {}
-            },
-            None => watched = Some(Watch::begin(generation, beat, claim::STANDS_STILL)),
+        let seen = vigil.look(&mut link, generation, beat, STANDS_STILL).await.map_err(Trouble::error)?;
+        if matches!(seen, Some(claim::Seen::Lives)) {
+            return Err(Error::Unusable(format!(
+                "the node {node} lives, it has said so just now: drain it, or end it"
+            )));
         }
         sleep(LOOK).await;
     }
@@ -534,7 +528,7 @@ async fn has_others(link: &mut Link, identity: &Identity) -> Result<bool, Troubl
 /// Ends what another run of this node has left, and refuses to begin beside one that lives.
 async fn end_former(link: &mut Link, identity: &Identity, target: &Target) -> Result<(), Error> {
     let (id, boot, _) = identity.parts();
-    let mut watched: Option<Watch> = None;
+    let mut vigil = Vigil::default();
     loop {
         let call = Call::new(
             "SELECT generation, beat, boot, host FROM @.nodes WHERE NOT over AND id = $1 ORDER BY generation LIMIT 1",
@@ -551,26 +545,18 @@ async fn end_former(link: &mut Link, identity: &Identity, target: &Target) -> Re
             claim::end(link, generation).await.map_err(Trouble::error)?;
             continue;
         }
-        match watched.as_mut().filter(|watch| watch.generation == generation) {
-            Some(watch) => match watch.look(beat) {
-                claim::Seen::Lives => {
-                    return Err(Error::Unusable(format!(
-                        "this node ({id}) lives already, on {host}, by the cluster at {target}: is this a copy of its data \
-                         folder? Remove the file `node` from this one, and it is a node of its own"
-                    )));
-                }
-                claim::Seen::Gone => {
-                    end_still(link, generation, beat).await.map_err(Trouble::error)?;
-                }
-                claim::Seen::Unsure => {}
-            },
-            None => {
-                tracing::warn!(
-                    host,
-                    "another run of this node did not say that it ended; whether it lives is looked at"
-                );
-                watched = Some(Watch::begin(generation, beat, claim::STANDS_STILL));
+        match vigil.look(link, generation, beat, STANDS_STILL).await.map_err(Trouble::error)? {
+            None => tracing::warn!(
+                host,
+                "another run of this node did not say that it ended; whether it lives is looked at"
+            ),
+            Some(claim::Seen::Lives) => {
+                return Err(Error::Unusable(format!(
+                    "this node ({id}) lives already, on {host}, by the cluster at {target}: is this a copy of its data \
+                     folder? Remove the file `node` from this one, and it is a node of its own"
+                )));
             }
+            Some(claim::Seen::Gone | claim::Seen::Unsure) => {}
         }
         sleep(LOOK).await;
     }
