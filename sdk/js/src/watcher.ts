@@ -325,7 +325,7 @@ export function heardLevel(receiver: RTCRtpReceiver): number {
   const isFresh = Math.min(Math.abs(age), Math.abs(age + performance.timeOrigin)) <= FRESH_MS;
   // Neither tells anything where a clock was set or stood still, as while a machine sleeps: then what moves is fresh.
   const last = heard.get(receiver);
-  if (last?.timestamp !== timestamp) heard.set(receiver, { timestamp, at: last ? now : -Infinity });
-  const isMoving = now - (heard.get(receiver)?.at ?? -Infinity) <= FRESH_MS;
-  return isFresh || isMoving ? (source.audioLevel ?? 0) : 0;
+  const moved = last?.timestamp === timestamp ? last : { timestamp, at: last ? now : -Infinity };
+  heard.set(receiver, moved);
+  return isFresh || now - moved.at <= FRESH_MS ? (source.audioLevel ?? 0) : 0;
 }

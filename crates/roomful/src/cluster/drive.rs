@@ -189,10 +189,8 @@ impl Drive {
         self.handle(Input::Time);
         loop {
             while let Some(effect) = self.node.poll() {
-                match effect {
-                    Effect::Ask(ask) => asking = self.ask(ask),
-                    effect => self.carry_out(effect).await,
-                }
+                let begun = self.carry_out(effect).await;
+                asking = begun.or(asking);
             }
             let now = running();
             let rest = self.node.deadline().map_or(Duration::from_secs(1), |at| at.saturating_sub(now));
@@ -309,11 +307,14 @@ impl Drive {
         }
     }
 
-    async fn carry_out(&mut self, effect: Effect) {
+    /// Returns the question to the database that this begins.
+    async fn carry_out(&mut self, effect: Effect) -> Option<Asking> {
         let told = match effect {
-            // Asked where the answer is waited for.
-            Effect::Ask(_) => return,
-            Effect::AskFor { of, asked } => return self.ask_for(of, asked),
+            Effect::Ask(ask) => return self.ask(ask),
+            Effect::AskFor { of, asked } => {
+                self.ask_for(of, asked);
+                return None;
+            }
             Effect::Open { epoch } => {
                 tracing::info!(epoch, "this node has the records now, and reads them");
                 Told::Open
@@ -323,5 +324,6 @@ impl Drive {
         };
         // There are few, and who reads them reads nothing else.
         let _ = self.tell.send(told).await;
+        None
     }
 }

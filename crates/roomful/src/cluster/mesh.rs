@@ -87,12 +87,14 @@ const OPENING: usize = 17;
 
 impl Whose {
     fn bytes(self) -> [u8; OPENING] {
+        // A node stands where an address would.
+        let in_place = |node: Node| Ipv6Addr::from_bits(u128::from(node.cast_unsigned()));
         let (kind, address) = match self {
             Self::Client(IpAddr::V4(address)) => (OF_CLIENT, address.to_ipv6_mapped()),
             Self::Client(IpAddr::V6(address)) => (OF_CLIENT, address),
             Self::Operator => (OF_OPERATOR, Ipv6Addr::UNSPECIFIED),
-            Self::Unit(node) => (OF_UNIT, Ipv6Addr::from_bits(u128::from(node.cast_unsigned()))),
-            Self::Promise(node) => (OF_PROMISE, Ipv6Addr::from_bits(u128::from(node.cast_unsigned()))),
+            Self::Unit(node) => (OF_UNIT, in_place(node)),
+            Self::Promise(node) => (OF_PROMISE, in_place(node)),
             Self::Rounds => (OF_ROUNDS, Ipv6Addr::UNSPECIFIED),
         };
         let mut bytes = [kind; OPENING];
@@ -104,12 +106,13 @@ impl Whose {
 
     fn read(bytes: [u8; OPENING]) -> Option<Self> {
         let [kind, address @ ..] = bytes;
+        let node = (u128::from_be_bytes(address) as u64).cast_signed();
         match kind {
             OF_CLIENT => Some(Self::Client(IpAddr::from(address).to_canonical())),
             OF_OPERATOR => Some(Self::Operator),
-            OF_UNIT => Some(Self::Unit((u128::from_be_bytes(address) as u64).cast_signed())),
+            OF_UNIT => Some(Self::Unit(node)),
             OF_ROUNDS => Some(Self::Rounds),
-            OF_PROMISE => Some(Self::Promise((u128::from_be_bytes(address) as u64).cast_signed())),
+            OF_PROMISE => Some(Self::Promise(node)),
             _ => None,
         }
     }

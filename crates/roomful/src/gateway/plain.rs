@@ -13,31 +13,20 @@ use super::report::{Earlier, Entry, Part, ReportRequest};
 
 /// A report: the frame's id, what it says, and how many bytes that is.
 pub(super) fn report(frame: &str) -> Option<(u32, ReportRequest<'_>, usize)> {
-    let mut reader = Reader { text: frame, at: 0 };
-    reader.take("{\"id\":")?;
-    let id = reader.digits()?.parse().ok()?;
-    reader.take(",\"command\":\"report\",\"body\":")?;
-    let from = reader.at;
-    let request = reader.request()?;
-    let bytes = reader.at - from;
-    reader.take("}")?;
-    (reader.at == frame.len()).then_some((id, request, bytes))
+    let (mut reader, id, command) = Reader::of(frame)?;
+    if command != "report" {
+        return None;
+    }
+    let (request, body) = reader.body(Reader::request)?;
+    Some((id, request, body.len()))
 }
 
 /// A command whose body is an object of texts, numbers and what is true, false or null: the frame's id, the command, and the body, which
 /// is JSON.
 pub(super) fn request(frame: &str) -> Option<(u32, &str, &str)> {
-    let mut reader = Reader { text: frame, at: 0 };
-    reader.take("{\"id\":")?;
-    let id = reader.digits()?.parse().ok()?;
-    reader.take(",\"command\":")?;
-    let command = reader.text()?;
-    reader.take(",\"body\":")?;
-    let from = reader.at;
-    reader.flat()?;
-    let body = frame.get(from..reader.at)?;
-    reader.take("}")?;
-    (reader.at == frame.len()).then_some((id, command, body))
+    let (mut reader, id, command) = Reader::of(frame)?;
+    let ((), body) = reader.body(Reader::flat)?;
+    Some((id, command, body))
 }
 
 /// So many digits are a whole number in a `f64` too.
@@ -50,6 +39,26 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// A frame as far as its body: its id, and the command.
+    fn of(frame: &'a str) -> Option<(Self, u32, &'a str)> {
+        let mut reader = Self { text: frame, at: 0 };
+        reader.take("{\"id\":")?;
+        let id = reader.digits()?.parse().ok()?;
+        reader.take(",\"command\":")?;
+        let command = reader.text()?;
+        reader.take(",\"body\":")?;
+        Some((reader, id, command))
+    }
+
+    /// The body, read and as it stands; the frame ends behind it.
+    fn body<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<(T, &'a str)> {
+        let from = self.at;
+        let body = read(self)?;
+        let text = self.text.get(from..self.at)?;
+        self.take("}")?;
+        self.rest().is_empty().then_some((body, text))
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
