@@ -6,7 +6,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{ADMIN, Server, names};
+use harness::{ADMIN, PATIENT, Server, names};
 use serde_json::{Value, json};
 
 const LIVE: &str = "live_engine_http_srv";
@@ -46,9 +46,7 @@ async fn members_are_listed_in_join_order_however_they_are_named() {
 #[tokio::test]
 async fn a_list_ends_at_a_thousand_unless_the_cap_is_lifted() {
     for (cap, pages) in [("1000", vec![1000]), ("0", vec![1000, 50])] {
-        let server =
-            Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_MEMBER_LIST__CAP", cap)])
-                .await;
+        let server = Server::with(&[PATIENT, &[("ROOMFUL_MEMBER_LIST__CAP", cap)]].concat()).await;
         server.create_room("r").await;
         let mut clients = Vec::new();
         for number in 0..1050 {
@@ -76,8 +74,7 @@ async fn a_list_ends_at_a_thousand_unless_the_cap_is_lifted() {
 
 #[tokio::test]
 async fn a_cursor_dies_with_its_room() {
-    let server =
-        Server::with(&[("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"), ("ROOMFUL_MEMBER_LIST__CAP", "0")]).await;
+    let server = Server::with(&[PATIENT, &[("ROOMFUL_MEMBER_LIST__CAP", "0")]].concat()).await;
     server.create_room("r").await;
     let mut clients = Vec::new();
     for number in 0..1001 {

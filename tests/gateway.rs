@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::SinkExt as _;
 use futures_util::future::join_all;
-use harness::{Server, names};
+use harness::{PATIENT, Server, names};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message;
@@ -423,14 +423,7 @@ async fn a_plain_request_to_the_gateway_is_told_what_it_is() {
 
 #[tokio::test]
 async fn one_who_reads_too_slowly_is_disconnected_and_delays_nobody() {
-    // It is neither silence that ends it, nor time that takes it off the list, however long a busy machine takes for all the messages.
-    let server = Server::with(&[
-        ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
-        ("ROOMFUL_PRESENCE__SILENT_TIMEOUT", "10m"),
-        ("ROOMFUL_PRESENCE__RESUME_GRACE", "10m"),
-        ("ROOMFUL_PRESENCE__ALLOW_SLOW", "true"),
-    ])
-    .await;
+    let server = Server::with(PATIENT).await;
     server.create_room("r").await;
     let mut slow = server.enter("slow", "r").await;
     let mut ann = server.enter("ann", "r").await;

@@ -35,6 +35,14 @@ pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (cert, key)
 }
 
+/// For many members that a busy machine takes long for: neither silence ends them, nor time takes them off a list.
+pub const PATIENT: &[(&str, &str)] = &[
+    ("ROOMFUL_LIMITS__CALLS_PER_SECOND", "0"),
+    ("ROOMFUL_PRESENCE__SILENT_TIMEOUT", "10m"),
+    ("ROOMFUL_PRESENCE__RESUME_GRACE", "10m"),
+    ("ROOMFUL_PRESENCE__ALLOW_SLOW", "true"),
+];
+
 pub const ADMIN: &str = "administrator";
 
 /// An offer to watch one video, as a browser would make it, cut to what matters.

@@ -108,6 +108,18 @@ impl World {
         }
     }
 
+    /// Ann publishes a picture that is watched there, and has sent one packet of it; returns her source, the number of the publication,
+    /// and the source there.
+    fn watched(seed: u64) -> (Self, Arc<Source>, u32, Arc<Source>) {
+        let mut world = Self::new(seed);
+        let (ann, generation) = world.publish(StreamKind::Main, 1);
+        let there = world.other.source(StreamKind::Main);
+        world.other.watch(&there, 0, true);
+        world.carry();
+        world.send(&ann, generation, 0, 1);
+        (world, ann, generation, there)
+    }
+
     /// Ann publishes with so many layers; returns the source and the number of the publication.
     fn publish(&mut self, kind: StreamKind, layers: usize) -> (Arc<Source>, u32) {
         let source = self.one.source(kind);
@@ -259,12 +271,7 @@ fn what_is_known_of_a_source_is_known_there_too() {
 
 #[test]
 fn a_publication_that_ends_or_begins_anew_does_so_there() {
-    let mut world = World::new(5);
-    let (ann, first) = world.publish(StreamKind::Main, 1);
-    let there = world.other.source(StreamKind::Main);
-    world.other.watch(&there, 0, true);
-    world.carry();
-    world.send(&ann, first, 0, 1);
+    let (mut world, ann, first, there) = World::watched(5);
     let before = there.generation();
 
     let second = world.one.shared.sources.renew(&ann);
@@ -282,12 +289,7 @@ fn a_publication_that_ends_or_begins_anew_does_so_there() {
 
 #[test]
 fn what_may_not_be_sent_any_more_is_nobodys_there() {
-    let mut world = World::new(5);
-    let (ann, first) = world.publish(StreamKind::Main, 1);
-    let there = world.other.source(StreamKind::Main);
-    world.other.watch(&there, 0, true);
-    world.carry();
-    world.send(&ann, first, 0, 1);
+    let (mut world, ann, _, there) = World::watched(5);
     let before = there.generation();
     assert!(there.is_current(before) && !there.is_withheld());
 
@@ -306,12 +308,7 @@ fn what_may_not_be_sent_any_more_is_nobodys_there() {
 
 #[test]
 fn a_member_who_publishes_where_it_is_watched_is_not_disturbed_by_its_former_place() {
-    let mut world = World::new(6);
-    let (ann, first) = world.publish(StreamKind::Main, 1);
-    let there = world.other.source(StreamKind::Main);
-    world.other.watch(&there, 0, true);
-    world.carry();
-    world.send(&ann, first, 0, 1);
+    let (mut world, ann, first, there) = World::watched(6);
     world.other.came(0);
 
     let here = world.other.shared.sources.publish(&there, 2, 1, 720);
@@ -327,13 +324,7 @@ fn a_member_who_publishes_where_it_is_watched_is_not_disturbed_by_its_former_pla
 
 #[test]
 fn when_a_trunk_ends_nothing_comes_by_it_and_nobody_watches_by_it() {
-    let mut world = World::new(7);
-    let (ann, generation) = world.publish(StreamKind::Main, 1);
-    let there = world.other.source(StreamKind::Main);
-    world.other.watch(&there, 0, true);
-    world.carry();
-    world.send(&ann, generation, 0, 1);
-    let World { one, other, .. } = world;
+    let (World { one, other, .. }, ann, _, there) = World::watched(7);
 
     drop((one.end, other.end));
 
