@@ -4,8 +4,11 @@
 //! Layers go up with room to spare and are held without, go down when the link has said so or for a while meant so, and a
 //! step that was soon lost again is not tried again soon.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
+use crate::protecting::{Path, Protecting};
 use crate::slot::Slot;
 use crate::source::{MAX_LAYERS, SHARES, StreamKind};
 use crate::thinning::ALL;
@@ -38,6 +41,11 @@ const COPY_OFF_BELOW: f64 = 0.005;
 const COPY_OFF_AFTER_US: u64 = 30_000_000;
 const COPY_ON_FROM: f64 = 0.01;
 
+/// Where better pictures are wanted, redundancy takes no more than this of the estimate with all else: what is below two thirds of it
+/// raises no estimate (`bwe/estimator.rs`), and it is not redundancy that is to find room for them.
+const UNSEEN: f64 = 0.6;
+const UNSEEN_HELD: f64 = 0.65;
+
 /// What is known of the link.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
@@ -48,6 +56,12 @@ pub(crate) struct Room {
     pub(crate) is_full: bool,
     /// The share of packets that are lost.
     pub(crate) loss: f64,
+    /// Without what queues, as far as it is known.
+    pub(crate) round_trip: Option<Duration>,
+    /// Bursts are lost in it, it has to drain, or others share it.
+    pub(crate) is_tight: bool,
+    /// What it carried when it was full.
+    pub(crate) limit: Option<f64>,
 }
 
 impl Room {
@@ -77,6 +91,7 @@ pub(crate) struct Allocation {
     /// The second copy of sound has been useless since.
     quiet_since: Option<u64>,
     is_copy_useless: bool,
+    protecting: Protecting,
     given: f64,
 }
 
@@ -87,7 +102,14 @@ impl Allocation {
     }
 
     /// Chooses for each slot. Returns what all that is wanted takes, in bits a second, when some of it does not fit.
-    pub(crate) fn allot(&mut self, slots: &mut [Slot], now: u64, room: Room) -> Option<f64> {
+    pub(crate) fn allot(&mut self, slots: &mut [Slot], now: u64, mut room: Room) -> Option<f64> {
+        let estimate = room.estimate;
+        if room.is_full || room.is_tight {
+            self.protecting.note_full(now);
+        }
+        if self.protecting.spares(now) {
+            room.estimate *= LOWEST;
+        }
         let (sound, copies) = sound(slots);
         self.list(slots, now);
         let mut used = sound;
@@ -122,13 +144,15 @@ impl Allocation {
                 settle(slot, choice.layer.map(|layer| (layer as u8, choice.share)), now, room.is_full);
             }
         }
-        self.given = used + self.not_yet_given_up(slots);
         self.seek(slots, now, room, used);
         let all: f64 =
             self.choices.iter().filter_map(|choice| Some(bits(slots.get(choice.at)?, choice.top))).sum();
         let is_missing =
             |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top) || choice.share != ALL;
-        self.choices.iter().any(is_missing).then(|| (sound + copies + all) / UP)
+        let is_missing = self.choices.iter().any(is_missing);
+        let given = used + self.not_yet_given_up(slots);
+        self.given = given + self.protect(slots, now, Room { estimate, ..room }, given, is_missing);
+        is_missing.then_some((sound + copies + all) / UP)
     }
 
     /// The pictures: screens first, then by what the viewer says, by size, and by age.
@@ -214,6 +238,29 @@ impl Allocation {
             Some((granted.max(current) - meant).max(0.0))
         };
         self.choices.iter().filter_map(more).sum()
+    }
+
+    /// Gives pictures redundancy of what is left when all have what they may. Returns what that takes.
+    fn protect(&mut self, slots: &mut [Slot], now: u64, room: Room, used: f64, is_missing: bool) -> f64 {
+        let takes = |slot: &Slot| slot.redundancy.is_some() && !slot.is_off();
+        let current = |slot: &Slot| {
+            let layer = slot.current_layer().max(slot.grant.layer)?;
+            Some(share_bits(slot, layer.into(), slot.temporal) * slot.cost_of_redundancy())
+        };
+        let pictures: f64 = slots.iter().filter(|slot| takes(slot)).filter_map(current).sum();
+        let path = Path { loss: room.loss, round_trip: room.round_trip };
+        let most = match (is_missing, self.protecting.is_on()) {
+            (false, is_on) => room.up_to(is_on),
+            (true, false) => UNSEEN * room.estimate,
+            (true, true) => UNSEEN_HELD * room.estimate,
+        };
+        let left = room.limit.map_or(most, |limit| most.min(UP * limit)) - used;
+        let share = self.protecting.share(now, path, pictures, left);
+        for slot in slots.iter_mut() {
+            let is_taken = takes(slot);
+            slot.protect(if is_taken { share as f32 } else { 0.0 });
+        }
+        share * pictures
     }
 
     /// Notes which layers are wanted: those that are given and all below, and the next that fits, be it that its publisher was told
@@ -366,7 +413,15 @@ mod tests {
     }
 
     fn room(estimate: f64) -> Room {
-        Room { estimate, again: 0.0, is_full: false, loss: 0.0 }
+        Room {
+            estimate,
+            again: 0.0,
+            is_full: false,
+            loss: 0.0,
+            round_trip: None,
+            is_tight: false,
+            limit: None,
+        }
     }
 
     /// What each has after a while on a link of that width: a layer, or nothing.

@@ -39,10 +39,13 @@ mod outbox;
 mod pacer;
 mod payload;
 mod port;
+mod protecting;
 mod publisher;
 #[doc(hidden)]
 pub mod reference;
 mod relay;
+#[cfg(test)]
+mod repairing;
 mod resend;
 mod rewrite;
 mod rtcp;
@@ -52,6 +55,7 @@ mod sdp;
 mod sealed;
 mod shard;
 mod shared;
+mod shield;
 mod showing;
 #[cfg(test)]
 mod simulator;
@@ -69,6 +73,7 @@ mod trunks;
 mod turn;
 mod viewer;
 mod worker;
+mod woven;
 
 pub use command::{Answer, Publish, Published, PublishedLayer, Rewatch, Watch, Watched};
 pub use engine::Media;

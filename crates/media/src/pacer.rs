@@ -117,6 +117,12 @@ impl Pacer {
         self.left > 0.0 && self.held.is_empty()
     }
 
+    /// Whether something may leave that goes before what waits.
+    pub(crate) fn has_room(&mut self, now: u64) -> bool {
+        self.fill(now);
+        self.left > 0.0
+    }
+
     /// Something left. Sound does not wait, but what it takes too much is not paid back for ever.
     #[inline]
     pub(crate) fn charge(&mut self, bytes: usize) {

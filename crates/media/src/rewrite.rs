@@ -25,6 +25,8 @@ pub(crate) struct Rewrite {
     pub(crate) is_last: bool,
     /// With nothing in it but padding: its number was kept for what is left out.
     pub(crate) is_blank: bool,
+    /// Protected, and so in RED of this payload type.
+    pub(crate) red: Option<u8>,
 }
 
 impl Rewrite {

@@ -130,6 +130,8 @@ pub struct Counters {
     pub resent_packets: AtomicU64,
     /// Packets sent only to find out what a link carries.
     pub padding_packets: AtomicU64,
+    /// Packets sent so that viewers can make up pictures' packets that they lose.
+    pub redundant_packets: AtomicU64,
     /// Packets that a viewer missed but that never were.
     pub unknown_nacks: AtomicU64,
     /// Beginnings of sounds and pictures that a viewer was not sent, because it does not take their codec.
@@ -147,7 +149,7 @@ pub struct Counters {
 impl Counters {
     /// What a viewer has had in the meantime.
     pub(crate) fn add(&self, counts: Counts) {
-        let Counts { resent, padding, unknown, absurd, untaken, lacking } = counts;
+        let Counts { resent, padding, unknown, absurd, untaken, lacking, redundant } = counts;
         for (counter, more) in [
             (&self.resent_packets, resent),
             (&self.padding_packets, padding),
@@ -155,6 +157,7 @@ impl Counters {
             (&self.absurd_feedback, absurd),
             (&self.untaken_packets, untaken),
             (&self.untaken_streams, lacking),
+            (&self.redundant_packets, redundant),
         ] {
             if more > 0 {
                 counter.fetch_add(more, Ordering::Relaxed);
@@ -163,7 +166,7 @@ impl Counters {
     }
 
     /// All of them, by name.
-    pub fn all(&self) -> [(&'static str, u64); 22] {
+    pub fn all(&self) -> [(&'static str, u64); 23] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("forwarded_packets", read(&self.forwarded_packets)),
@@ -188,6 +191,7 @@ impl Counters {
             ("trunk_resent", read(&self.trunk_resent)),
             ("untaken_packets", read(&self.untaken_packets)),
             ("untaken_streams", read(&self.untaken_streams)),
+            ("redundant_packets", read(&self.redundant_packets)),
         ]
     }
 }

@@ -27,11 +27,14 @@ use str0m::crypto::dtls::SrtpProfile;
 use self::camera::{Camera, Shape};
 use self::link::Link;
 use self::player::Player;
-use self::wire::{OPUS, RED, RTX, SOUND, TRANSPORT_CC, UNDER, VIDEO, VIDEO_AGAIN, VP8, VP9};
+use self::wire::{
+    FEC, OPUS, RED, RTX, SEND_TIME, SOUND, TRANSPORT_CC, UNDER, VIDEO, VIDEO_AGAIN, VIDEO_RED, VP8, VP9,
+};
 use crate::keys::Agreed;
 use crate::outbox::{Outbox, Route};
 use crate::payload::CodecKey;
 use crate::rtcp::u32_at;
+use crate::shield::Redundancy;
 use crate::slot::{Extensions, Slot, Taken};
 use crate::source::{History, MAX_LAYERS, Packet, Recent, Source};
 use crate::srtp::{Keys, Open, Protect};
@@ -134,8 +137,11 @@ impl World {
         let profile = SrtpProfile::AEAD_AES_128_GCM;
         let material: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
         viewer.set_keys(&Agreed { material, profile, we_are_client: false }, began).unwrap();
-        let extensions =
-            Extensions { transport_cc: Some(TRANSPORT_CC), abs_send_time: Some(2), ..Extensions::default() };
+        let extensions = Extensions {
+            transport_cc: Some(TRANSPORT_CC),
+            abs_send_time: Some(SEND_TIME),
+            ..Extensions::default()
+        };
         let mut sound = Slot::new("0", false, SOUND, None);
         sound.takes.push(Taken { codec: camera::opus(false), payload_type: OPUS, rtx: None });
         sound.takes.push(Taken { codec: camera::opus(true), payload_type: RED, rtx: None });
@@ -143,6 +149,7 @@ impl World {
         let mut video = Slot::new("1", true, VIDEO, Some(VIDEO_AGAIN));
         video.takes.push(Taken { codec: camera::vp8(), payload_type: VP8, rtx: Some(RTX) });
         video.takes.push(Taken { codec: camera::vp9(), payload_type: VP9, rtx: Some(RTX) });
+        video.redundancy = Some(Redundancy { red: VIDEO_RED, fec: FEC });
         video.set_source(Some(camera.video.clone()));
         for mut slot in [sound, video] {
             slot.extensions = extensions;
@@ -182,6 +189,12 @@ impl World {
     /// The publisher sends its sound without second copies.
     fn with_plain_sound(mut self) -> Self {
         self.camera.is_doubled = false;
+        self
+    }
+
+    /// The viewer takes no redundancy of pictures.
+    fn without_redundancy(mut self) -> Self {
+        self.viewer.slots.iter_mut().for_each(|slot| slot.redundancy = None);
         self
     }
 

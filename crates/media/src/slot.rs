@@ -27,10 +27,12 @@ use crate::resend::Repeats;
 pub(crate) use crate::rewrite::{Rewrite, Stamps, Taken};
 use crate::rtcp::SenderReport;
 use crate::sampling::Amount;
+use crate::shield::{self, Redundancy, Shield};
 use crate::showing::Showing;
 use crate::source::{Packet, SenderClock, Source};
 use crate::taking::{self, Going};
 use crate::thinning::{ALL, Caps, Place, Run, Thinning};
+use crate::woven::Meant;
 
 /// How many changes of what is behind a slot are remembered, to answer for packets sent before.
 const SEGMENTS: usize = 8;
@@ -103,7 +105,7 @@ impl Segment {
 
 /// What has been sent.
 struct Out {
-    /// The sequence number, with roll-overs; also SRTP's index.
+    /// The sequence number, with roll-overs, redundancy not counted.
     seq: u64,
     timestamp: u32,
     /// The publisher's time of that timestamp, when its reports tell it.
@@ -160,6 +162,9 @@ pub(crate) struct Slot {
     squeeze: Option<Box<Squeeze>>,
     /// There once something was to be left out of a stream.
     thinning: Option<Box<Thinning>>,
+    /// How its viewer takes redundancy; and there once some was to be sent.
+    pub(crate) redundancy: Option<Redundancy>,
+    shield: Option<Box<Shield>>,
     clock: Option<SenderClock>,
     clock_rate: u32,
     /// The newest report: the middle 32 bits of its NTP time, by which reports name it, and when it was sent.
@@ -211,6 +216,8 @@ impl Slot {
             numbers: Numbers::default(),
             squeeze: None,
             thinning: None,
+            redundancy: None,
+            shield: None,
             clock: None,
             clock_rate: 90_000,
             reported: None,
@@ -435,17 +442,29 @@ impl Slot {
             true => self.thin(&segment, packet)?,
             false => segment.place(packet, segment.out(packet.seq)),
         };
-        let rewrite = self.rewrite(&segment, packet, place);
+        let mut rewrite = self.rewrite(&segment, packet, place)?;
         if !self.numbers.take(rewrite.seq) {
             return None;
         }
-        self.note(packet, &rewrite);
+        if let Some(shield) = &mut self.shield
+            && !place.is_blank
+        {
+            let is_newest = self.out.as_ref().is_none_or(|out| place.seq > out.seq);
+            let (picture, is_key) = (rewrite.timestamp, packet.picture.starts_keyframe);
+            let is_protected = shield.admit(rewrite.seq, picture, is_key, is_newest);
+            rewrite.red = self.redundancy.filter(|_| is_protected).map(|redundancy| redundancy.red);
+        }
+        self.note(packet, &rewrite, place.seq);
         Some(rewrite)
     }
 
-    fn rewrite(&self, segment: &Segment, packet: &Packet, place: Place) -> Rewrite {
+    fn rewrite(&self, segment: &Segment, packet: &Packet, place: Place) -> Option<Rewrite> {
         let Place { seq, picture_offset, is_last, is_blank } = place;
-        Rewrite {
+        let seq = match &self.shield {
+            Some(shield) => shield.woven.out(seq)?,
+            None => seq,
+        };
+        Some(Rewrite {
             seq,
             timestamp: self.timestamp(segment, packet),
             picture_offset,
@@ -455,7 +474,8 @@ impl Slot {
             unwraps: segment.unwraps,
             is_last,
             is_blank,
-        }
+            red: None,
+        })
     }
 
     /// Whether something is, or has been, left out of the stream.
@@ -603,7 +623,7 @@ impl Slot {
     }
 
     #[inline]
-    fn note(&mut self, packet: &Packet, rewrite: &Rewrite) {
+    fn note(&mut self, packet: &Packet, rewrite: &Rewrite, seq: u64) {
         let at = self.sender_time(packet);
         if packet.clock.is_some() {
             self.clock = packet.clock;
@@ -628,11 +648,11 @@ impl Slot {
             sampled: (0, 0, 0),
             looked_at: 0,
         });
-        if rewrite.seq > out.seq {
+        if seq > out.seq {
             // What comes late is of a picture that was counted.
             let is_another = rewrite.timestamp != out.timestamp || out.packets == 0;
             out.pictures = out.pictures.wrapping_add(u32::from(is_another));
-            out.seq = rewrite.seq;
+            out.seq = seq;
             out.timestamp = rewrite.timestamp;
             out.at = at;
             out.arrived = packet.arrived;
@@ -672,13 +692,14 @@ impl Slot {
     pub(crate) fn sent(&self, short: u16) -> Option<u64> {
         /// As far back as libwebrtc asks (`kMaxPacketAge`).
         const FARTHEST: u16 = 10_000;
-        let newest = self.out.as_ref()?.seq;
+        let newest = self.newest_number()?;
         let back = (newest as u16).wrapping_sub(short);
         newest.checked_sub(back.into()).filter(|seq| back <= FARTHEST && *seq > 0)
     }
 
     /// What was sent under a sequence number: the publication, its layer, and the publisher's number.
-    pub(crate) fn origin(&self, seq: u64) -> Option<(u32, u8, u64)> {
+    pub(crate) fn origin(&self, number: u64) -> Option<(u32, u8, u64)> {
+        let seq = self.own(number)?;
         let segment = self.segments.iter().rev().find(|segment| segment.first_out <= seq)?;
         let plain = seq - segment.first_out + segment.first;
         let seq = match &self.thinning {
@@ -704,7 +725,8 @@ impl Slot {
     }
 
     /// How `packet`, which was sent before under a number of ours, is sent once more.
-    pub(crate) fn again(&self, packet: &Packet, seq: u64) -> Option<Rewrite> {
+    pub(crate) fn again(&self, packet: &Packet, number: u64) -> Option<Rewrite> {
+        let seq = self.own(number)?;
         let segment = self.segments.iter().rev().find(|segment| segment.first_out <= seq)?;
         segment
             .taken
@@ -714,12 +736,38 @@ impl Slot {
             Some(thinning) => thinning.again(segment.run(), packet, seq)?,
             None => segment.place(packet, seq),
         };
-        Some(Rewrite { unwraps: false, ..self.rewrite(segment, packet, place) })
+        Some(Rewrite { unwraps: false, ..self.rewrite(segment, packet, place)? })
     }
 
     /// The number of the newest packet sent.
     pub(crate) fn newest_number(&self) -> Option<u64> {
-        Some(self.out.as_ref()?.seq)
+        let own = self.out.as_ref()?.seq;
+        Some(self.shield.as_ref().map_or(own, |shield| shield.woven.newest(own)))
+    }
+
+    /// The number of the stream's own that went out under this one.
+    fn own(&self, number: u64) -> Option<u64> {
+        match &self.shield {
+            None => Some(number),
+            Some(shield) => match shield.woven.meant(number)? {
+                Meant::Stream(own) => Some(own),
+                Meant::Redundancy => None,
+            },
+        }
+    }
+
+    /// How much more redundancy takes than so much of the stream as it is meant to be.
+    pub(crate) fn cost_of_redundancy(&self) -> f64 {
+        self.shield.as_ref().map_or(shield::COST, |shield| shield.cost())
+    }
+
+    /// From the next picture on, so many packets of redundancy go out for each of the stream; 0 for none.
+    pub(crate) fn protect(&mut self, share: f32) {
+        match &mut self.shield {
+            Some(shield) => shield.set_share(share),
+            None if share > 0.0 => self.shield = Some(Box::new(Shield::new(share))),
+            None => {}
+        }
     }
 
     /// A report on what was sent, so that the viewer plays sound and picture of one publisher together.

@@ -9,6 +9,8 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::allocation::{Allocation, Room};
 use crate::bwe::{Estimator, INITIAL, News};
 use crate::following::Following;
@@ -56,6 +58,9 @@ const FRESH_START: Duration = Duration::from_secs(1);
 /// Retransmissions one report may ask for.
 const MAX_WANTED: usize = 1024;
 
+/// Numbers of redundancy that one report may be answered for.
+const MOST_NOTHINGS: usize = 16;
+
 /// A publisher may have other codecs in mind in a moment; after that, a player is there for nothing.
 const DARK_FOR: Duration = Duration::from_secs(10);
 
@@ -71,6 +76,7 @@ pub(crate) struct Counts {
     pub(crate) absurd: u64,
     pub(crate) untaken: u64,
     pub(crate) lacking: u64,
+    pub(crate) redundant: u64,
 }
 
 /// A viewer's connection.
@@ -97,6 +103,8 @@ pub(crate) struct Viewer {
     wanted: Vec<(bool, u64, Arc<Packet>)>,
     /// What a report tells of packets, by their transport-wide numbers; kept for its room.
     told: Vec<(u16, Arrival)>,
+    /// What protects a picture waits to leave.
+    holds_redundancy: bool,
     /// Since when it takes nothing of something that it watches.
     lacks_since: Option<Instant>,
 }
@@ -155,6 +163,7 @@ impl Viewer {
             following: None,
             wanted: Vec::new(),
             told: Vec::new(),
+            holds_redundancy: false,
             lacks_since: None,
         }
     }
@@ -235,9 +244,12 @@ impl Viewer {
         let stamps = self.stamps(at, aim, bytes);
         let (Some(slot), Some(protect)) = (self.slots.get_mut(at), &self.protect) else { return false };
         let start = out.start();
-        let sent = slot
-            .write(&mut out.buffer, packet, &rewrite, stamps)
-            .and_then(|(header, index)| protect.rtp(&mut out.buffer, start, header, slot.ssrc, index));
+        let written = slot.write(&mut out.buffer, packet, &rewrite, stamps);
+        if let Some((header, _)) = written.filter(|_| rewrite.red.is_some()) {
+            slot.shield(&out.buffer, (start, header), &rewrite, stamps);
+        }
+        let sent =
+            written.and_then(|(header, index)| protect.rtp(&mut out.buffer, start, header, slot.ssrc, index));
         match sent {
             Some(()) => {
                 out.finish(aim.route, start);
@@ -249,20 +261,53 @@ impl Viewer {
                 }
                 self.resends.note_streamed(aim.micros, bytes);
                 self.pacer.charge(bytes);
+                if rewrite.red.is_some() && rewrite.is_last {
+                    self.send_redundant(at, aim, out);
+                }
             }
             None => out.abandon(start),
         }
         sent.is_some()
     }
 
+    /// Sends what protects a picture that has ended, as far as it may leave by now. Nothing of it waits longer than until the next.
+    fn send_redundant(&mut self, at: usize, aim: Aim, out: &mut Outbox) {
+        while let Some(bytes) = self.slots.get_mut(at).and_then(Slot::redundant_bytes) {
+            if !self.pacer.has_room(aim.micros) {
+                self.holds_redundancy = true;
+                return;
+            }
+            let bytes = bytes + AROUND;
+            let stamps = self.stamps(at, aim, bytes);
+            let (Some(slot), Some(protect)) = (self.slots.get_mut(at), &self.protect) else { return };
+            let start = out.start();
+            let sealed = slot.write_redundant(&mut out.buffer, stamps).and_then(|(header, index)| {
+                if let Some(carried) = &mut slot.carried {
+                    carried.note(false, index, stamps.transport_cc);
+                }
+                protect.rtp(&mut out.buffer, start, header, slot.ssrc, index)
+            });
+            if sealed.is_none() {
+                out.abandon(start);
+                return;
+            }
+            out.finish(aim.route, start);
+            self.pacer.charge(bytes);
+            self.counts.redundant += 1;
+        }
+    }
+
     /// Whether something waits to leave.
     pub(crate) fn is_holding(&self) -> bool {
-        self.pacer.is_holding()
+        self.pacer.is_holding() || self.holds_redundancy
     }
 
     /// Sends what may leave by now of what had to wait. Returns how many packets left.
     pub(crate) fn release(&mut self, aim: Aim, out: &mut Outbox) -> u64 {
         let mut sent = 0;
+        if std::mem::take(&mut self.holds_redundancy) {
+            (0..self.slots.len()).for_each(|at| self.send_redundant(at, aim, out));
+        }
         // Of a few pictures, each may take longer too.
         let was_overrun = self.estimator.was_overrun(aim.micros);
         loop {
@@ -494,6 +539,7 @@ impl Viewer {
             return false;
         }
         let mut wanted = std::mem::take(&mut self.wanted);
+        let mut nothings: SmallVec<[u64; MOST_NOTHINGS]> = SmallVec::new();
         wanted.clear();
         let round_trip = self.estimator.round_trip();
         rtcp::for_missing(pairs, |short| {
@@ -504,6 +550,15 @@ impl Viewer {
                 return;
             }
             let Some((slot, seq)) = slot.zip(seq) else { return };
+            if slot.is_redundant(seq) {
+                if slot.counts_by_numbers()
+                    && nothings.len() < MOST_NOTHINGS
+                    && slot.repeats.allow(seq, aim.micros, round_trip)
+                {
+                    nothings.push(seq);
+                }
+                return;
+            }
             let (may_go, is_over) = (
                 slot.repeats.allow(seq, aim.micros, round_trip),
                 slot.repeats.is_over(seq, aim.micros, round_trip),
@@ -537,7 +592,41 @@ impl Viewer {
         }
         wanted.clear();
         self.wanted = wanted;
+        for number in nothings {
+            let Some(at) = at.filter(|_| self.resends.allows(aim.micros, AROUND + 2, estimate)) else {
+                break;
+            };
+            if self.say_nothing(at, number, aim, out).is_none() {
+                break;
+            }
+            self.resends.note_again(aim.micros, AROUND + 2);
+            if let Some(slot) = self.slots.get_mut(at) {
+                slot.repeats.note(number, aim.micros);
+            }
+        }
         is_hopeless
+    }
+
+    /// Sends a packet of nothing for a number under which redundancy was lost.
+    fn say_nothing(&mut self, at: usize, number: u64, aim: Aim, out: &mut Outbox) -> Option<()> {
+        let stamps = self.stamps(at, aim, AROUND + 2);
+        let start = out.start();
+        let slot = self.slots.get_mut(at)?;
+        let sent = slot.write_nothing_again(&mut out.buffer, number, stamps);
+        let sealed = sent.and_then(|(header, ssrc, index)| {
+            if let Some(carried) = &mut slot.carried {
+                carried.note(true, index, stamps.transport_cc);
+            }
+            self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
+        });
+        match sealed {
+            Some(()) => {
+                out.finish(aim.route, start);
+                self.pacer.charge(AROUND + 2);
+            }
+            None => out.abandon(start),
+        }
+        sealed
     }
 
     /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called
@@ -576,7 +665,17 @@ impl Viewer {
         self.allotted_at = Some(aim.now);
         self.look_at_codecs(aim.now);
         let (estimate, again) = (self.estimator.bits(), self.resends.bits_again(aim.micros));
-        let room = Room { estimate, again, is_full, loss: self.estimator.loss() };
+        let room = Room {
+            estimate,
+            again,
+            is_full,
+            loss: self.estimator.loss(),
+            round_trip: self.estimator.least_round_trip(),
+            is_tight: self.estimator.is_shallow(aim.micros)
+                || self.estimator.was_overrun(aim.micros)
+                || self.estimator.is_beside_others(),
+            limit: self.estimator.limit(aim.micros),
+        };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
         let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
         let (limit, loses_bursts) =

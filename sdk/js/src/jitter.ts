@@ -7,28 +7,45 @@ const INTERVAL_MS = 1_000;
 const HOLD_MS = 10_000;
 /**
  * What it waits beyond the round trip in which it is sent again: what is missing is seen by the next packet, mostly of the same
- * picture. Where more than one of seven pictures is still too late, twice as long, up to a limit.
+ * picture. Where more than one of seven pictures is still too late, twice as long, up to a limit. Where redundancy comes with
+ * pictures (ULPFEC), as it does on paths that are not short, they are whole without that: the browser's own delay does until it is seen
+ * twice not to, and is tried again after a while, a longer one each time.
  */
 const SPARE_MS = 30;
 const MOST_SPARE_MS = 120;
 const TOO_LATE = 1 / 7;
 const FEWEST_PICTURES = 60;
 const LONGEST_MS = 1_000;
+const PROTECTED_FROM_MS = 50;
+const TRIED_AGAIN_AFTER_MS = 30_000;
+const MOST_PATIENCE_MS = 300_000;
 
 /** What a receiver has counted: how often it asked for what was lost (or what it lost, where it does not ask), and its pictures. */
 export interface Counted {
   asked: number;
   pictures: number;
   dropped: number;
+  /** Redundancy of pictures was agreed on. */
+  isProtected?: boolean;
 }
 
 interface Known {
   asked: number;
   until: number;
   target: number | null;
-  spare: number;
+  /** `null` leaves it to the browser. */
+  spare: number | null;
+  /** Whether too many were late when they were last counted; since when the browser is not left alone with it, and for how long. */
+  wasLate: boolean;
+  raisedAt: number;
+  patience: number;
   /** From when on pictures are counted. */
   from: Counted;
+}
+
+function fresh(counted: Counted): Known {
+  const { asked } = counted;
+  return { asked, until: 0, target: null, spare: SPARE_MS, wasLate: false, raisedAt: 0, patience: TRIED_AGAIN_AFTER_MS, from: counted };
 }
 
 /** How long the jitter buffer of a receiver is to be at least: `null` leaves it to the browser. */
@@ -43,21 +60,27 @@ export class JitterTargets {
 
   /** `counted` is what the receiver has counted so far. */
   target(key: string, counted: Counted, roundTripMs: number, now: number): number | null {
-    const known = this.#known.get(key) ?? { asked: counted.asked, until: 0, target: null, spare: SPARE_MS, from: counted };
-    if (known.target === null) {
-      known.spare = SPARE_MS;
+    const least = counted.isProtected && roundTripMs >= PROTECTED_FROM_MS ? null : SPARE_MS;
+    const known = this.#known.get(key) ?? fresh(counted);
+    if (now >= known.until || (least === null && known.spare !== null && now - known.raisedAt >= known.patience)) {
+      if (known.spare !== null && now < known.until) known.patience = Math.min(MOST_PATIENCE_MS, 2 * known.patience);
+      known.spare = least;
+      known.wasLate = false;
+      known.raisedAt = now;
       known.from = counted;
     }
     const pictures = counted.pictures - known.from.pictures;
     if (pictures >= FEWEST_PICTURES || pictures < 0) {
       const isLate = counted.dropped - known.from.dropped > TOO_LATE * pictures;
-      if (isLate && pictures > 0) known.spare = Math.min(MOST_SPARE_MS, 2 * known.spare);
+      if (isLate && pictures > 0 && known.spare !== null) known.spare = Math.min(MOST_SPARE_MS, 2 * known.spare);
+      if (isLate && known.wasLate && known.spare === null) [known.spare, known.raisedAt] = [SPARE_MS, now];
+      known.wasLate = isLate;
       known.from = counted;
     }
     // A new stream under the same name begins to count anew.
     if (counted.asked > known.asked) {
       known.until = now + HOLD_MS;
-      known.target = Math.min(LONGEST_MS, Math.round(roundTripMs) + known.spare);
+      known.target = known.spare === null ? null : Math.min(LONGEST_MS, Math.round(roundTripMs) + known.spare);
     }
     if (now >= known.until) known.target = null;
     known.asked = counted.asked;
@@ -68,6 +91,11 @@ export class JitterTargets {
 }
 
 type Receiver = RTCRtpReceiver & { jitterBufferTarget?: number | null };
+
+/** Whether its m-line may carry redundancy: it is sent where the path is long and loses. */
+function isProtected(receiver: RTCRtpReceiver): boolean {
+  return receiver.getParameters?.().codecs?.some((codec) => codec.mimeType.toLowerCase() === 'video/ulpfec') ?? false;
+}
 
 /**
  * Gives pictures time for what is sent again: browsers give a picture up before the second copy is there on links that lose
@@ -93,7 +121,7 @@ export class JitterKeeper {
   async #look(): Promise<void> {
     for (const [key, receiver] of [...this.#receivers()] as [string, Receiver][]) {
       if (!('jitterBufferTarget' in receiver) || receiver.track.readyState === 'ended') continue;
-      const counted: Counted = { asked: 0, pictures: 0, dropped: 0 };
+      const counted: Counted = { asked: 0, pictures: 0, dropped: 0, isProtected: isProtected(receiver) };
       let roundTripMs = 0;
       const report = await receiver.getStats();
       report.forEach((entry: Record<string, unknown>) => {

@@ -48,7 +48,7 @@ export function isUsed({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
     case 'video/av1':
       return !/profile=[1-9]/.test(sdpFmtpLine);
     default:
-      return ['video/vp8', 'video/rtx', 'audio/opus', 'audio/red'].includes(mimeType.toLowerCase());
+      return ['video/vp8', 'video/rtx', 'video/red', 'video/ulpfec', 'audio/opus', 'audio/red'].includes(mimeType.toLowerCase());
   }
 }
 

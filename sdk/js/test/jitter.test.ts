@@ -43,3 +43,30 @@ test('where pictures are too late all the same it waits longer, up to a limit, u
   targets.target('a', counted(19, 600, 60), 100, 60_000);
   expect(targets.target('a', counted(20, 615, 60), 100, 61_000)).toBe(130);
 });
+
+test('pictures that come with redundancy are left to the browser until too many are late all the same', () => {
+  const targets = new JitterTargets();
+  let dropped = 0;
+  // Of 15 pictures a second, so many are late.
+  const at = (second: number, late: number, trip = 100) => {
+    dropped += late;
+    return targets.target('a', { ...counted(second, 15 * second, dropped), isProtected: true }, trip, 1000 * second);
+  };
+  const seconds = (from: number, to: number, late: number) =>
+    new Set(Array.from({ length: to - from }, (_, second) => at(from + second, late)));
+
+  expect([...seconds(0, 10, 1)]).toEqual([null]);
+  // Once may be before there is any.
+  expect([...seconds(10, 13, 6)]).toEqual([null]);
+  expect([...seconds(13, 26, 1)]).toEqual([null]);
+  expect([...seconds(26, 34, 6)]).toEqual([null, 130]);
+  // And left to it again after half a minute.
+  expect([...seconds(34, 80, 0)]).toEqual([130, null]);
+});
+
+test('on a short path nothing is left to redundancy, which is not sent there', () => {
+  const targets = new JitterTargets();
+  const at = (second: number) => targets.target('a', { ...counted(second), isProtected: true }, 20, 1000 * second);
+
+  expect([at(0), at(1)]).toEqual([null, 50]);
+});

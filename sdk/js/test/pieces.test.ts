@@ -149,6 +149,7 @@ describe('offers', () => {
     const codec = (mimeType: string, sdpFmtpLine = '') => isUsed({ mimeType, sdpFmtpLine, clockRate: 90_000 });
 
     expect([codec('video/VP8'), codec('video/rtx'), codec('audio/opus')]).toEqual([true, true, true]);
+    expect([codec('video/red'), codec('video/ulpfec'), codec('video/flexfec-03')]).toEqual([true, true, false]);
     expect([codec('video/VP9', 'profile-id=0'), codec('video/VP9', 'profile-id=2')]).toEqual([true, false]);
     expect(codec('video/H264', 'packetization-mode=1;profile-level-id=42e01f')).toBe(true);
     expect(codec('video/H264', 'packetization-mode=0;profile-level-id=42e01f')).toBe(false);

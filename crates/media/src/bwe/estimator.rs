@@ -216,6 +216,12 @@ impl Estimator {
         self.is_round_trip_told.then(|| self.round_trip())
     }
 
+    /// The least of late, without what queues, once something has come back.
+    pub(crate) fn least_round_trip(&self) -> Option<Duration> {
+        let (_, least) = self.least_round_trip;
+        (least < u64::MAX).then(|| Duration::from_micros(least))
+    }
+
     /// A report tells a round trip.
     pub(crate) fn note_round_trip(&mut self, now: u64, round_trip: Duration) {
         let fresh = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX).min(LONGEST_ROUND_TRIP_US);
@@ -648,7 +654,6 @@ impl Estimator {
     }
 
     /// Whether others are taken to keep the link's queue full.
-    #[cfg(test)]
     pub(crate) fn is_beside_others(&self) -> bool {
         self.fair.is_some()
     }

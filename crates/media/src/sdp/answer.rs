@@ -1,7 +1,7 @@
 //! Writes an answer, held against its offer: as many m-lines in the same order, each with the medium, protocol and MID it was offered
 //! with (RFC 3264 6, RFC 9143 7.3), formats only of the offer's and in its order, and a direction that fits.
 
-use super::format::Side;
+use super::format::{Side, write_redundancy};
 use super::offer::{Line, Media, Offer};
 use super::text::line;
 
@@ -108,14 +108,18 @@ impl Line {
 
     fn accept(&self, part: &Part, ours: &Ours, candidates: &[String], is_mixed: bool, out: &mut String) {
         let side = if matches!(part, Part::Sends(_)) { Side::Sends } else { Side::Takes };
+        // Whoever publishes would spend its uplink on it.
+        let redundancy = self.redundancy.filter(|_| side == Side::Sends);
         let targets: Vec<String> = match self.media {
             Media::Data => self.targets.clone(),
-            _ => self
-                .formats
-                .iter()
-                .flat_map(|format| format.numbers())
-                .map(|number| number.to_string())
-                .collect(),
+            _ => {
+                let mut of_redundancy = redundancy.map(|redundancy| [redundancy.red, redundancy.fec]);
+                let place =
+                    |number: &u8| self.targets.iter().position(|target| *target == number.to_string());
+                of_redundancy.iter_mut().for_each(|numbers| numbers.sort_by_key(place));
+                let numbers = self.formats.iter().flat_map(|format| format.numbers());
+                numbers.chain(of_redundancy.into_iter().flatten()).map(|number| number.to_string()).collect()
+            }
         };
         line(out, format_args!("m={} 9 {} {}", self.kind, self.proto, targets.join(" ")));
         line(out, format_args!("c=IN IP4 0.0.0.0"));
@@ -146,6 +150,9 @@ impl Line {
         line(out, format_args!("a=rtcp-mux"));
         for format in &self.formats {
             format.write(side, out);
+        }
+        if let Some(redundancy) = redundancy {
+            write_redundancy(redundancy, out);
         }
         if side == Side::Sends && self.tells_by_stream {
             // It is for all formats (RFC 8888 6).

@@ -6,6 +6,7 @@ use str0m::format::Codec;
 
 use super::text::line;
 use crate::payload::CodecKey;
+use crate::shield::Redundancy;
 
 /// What of an m-line may be sent under a payload type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,15 @@ impl<'a> Said<'a> {
         let is_rtx = self.map(number).is_some_and(|map| map.eq_ignore_ascii_case("rtx/90000"));
         let apt = || value(&self.params(number), "apt").and_then(|apt| apt.parse().ok());
         if is_rtx { apt() } else { None }
+    }
+
+    /// How redundancy of pictures is taken, where it is: by both payload types (RFC 5109 14.1, RFC 2198 4).
+    pub(super) fn redundancy(&self) -> Option<Redundancy> {
+        let find = |name: &str| {
+            let is_it = |number: &&u8| self.map(**number).is_some_and(|map| map.eq_ignore_ascii_case(name));
+            self.numbers.iter().find(is_it).copied()
+        };
+        Some(Redundancy { red: find("red/90000")?, fec: find("ulpfec/90000")? })
     }
 
     /// The formats that are taken, in the order of the offer.
@@ -249,4 +259,10 @@ impl Format {
             line(out, format_args!("a=fmtp:{rtx} apt={number}"));
         }
     }
+}
+
+/// Appends the attributes of redundancy to an answer.
+pub(super) fn write_redundancy(redundancy: Redundancy, out: &mut String) {
+    line(out, format_args!("a=rtpmap:{} red/90000", redundancy.red));
+    line(out, format_args!("a=rtpmap:{} ulpfec/90000", redundancy.fec));
 }

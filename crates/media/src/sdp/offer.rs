@@ -7,6 +7,7 @@ use super::fingerprint::Fingerprint;
 use super::format::{Format, Said};
 use super::simulcast::{self, Layer};
 use crate::error::Error;
+use crate::shield::Redundancy;
 
 /// The most lines of an m-line's section, and the most formats: a browser has a hundred and forty.
 const MAX_SECTION_LINES: usize = 600;
@@ -66,6 +67,8 @@ pub(crate) struct Line {
     pub(super) is_muxed: bool,
     /// Those that are taken.
     pub(crate) formats: Vec<Format>,
+    /// How its receiver takes redundancy of pictures.
+    pub(crate) redundancy: Option<Redundancy>,
     pub(crate) extensions: Vec<Agreed>,
     pub(crate) allows_mixed: bool,
     /// Whoever receives on it can tell of each packet by its stream (RFC 8888 6).
@@ -222,6 +225,7 @@ impl<'a> Section<'a> {
             receives,
             is_refused: port.split('/').next() == Some("0") && !self.is_bundle_only,
             is_muxed: self.is_muxed || session.is_muxed,
+            redundancy: said.redundancy().filter(|_| is_video),
             formats,
             extensions,
             allows_mixed: self.allows_mixed || session.allows_mixed,

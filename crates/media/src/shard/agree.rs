@@ -460,6 +460,7 @@ fn open_slot(viewer: &mut Viewer, rtc: &mut Rtc, line: &Line) {
     } else {
         slot.kept = None;
     }
+    slot.redundancy = line.redundancy;
     let rtx_ssrc = slot.rtx_ssrc;
     slot.set_takes(
         taking::of(line).map(|taken| Taken { rtx: taken.rtx.filter(|_| rtx_ssrc.is_some()), ..taken }),

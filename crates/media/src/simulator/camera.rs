@@ -249,6 +249,7 @@ impl Camera {
                 payload[0] = index as u8;
                 payload[1] = u8::from(is_key);
                 payload[2] = u8::from(is_first);
+                payload[3..5].copy_from_slice(&(self.frames as u16).to_be_bytes());
                 let ends = part + 1 == parts;
                 let lifts = is_scalable && temporal == 0;
                 let place = Part { spatial, temporal, is_key: is_key && spatial == 0, ends, syncs, lifts };

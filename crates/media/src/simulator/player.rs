@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::ear::Ear;
-use super::wire::{RED, RTX, SOUND, TRANSPORT_CC, VIDEO, VIDEO_AGAIN, nack};
+use super::wire::{FEC, RED, RTX, SEND_TIME, SOUND, TRANSPORT_CC, VIDEO, VIDEO_AGAIN, VIDEO_RED, nack};
+use crate::repairing::Repairing;
 use crate::rtcp::u32_at;
 use crate::srtp::{Open, Protect};
 
@@ -21,12 +22,18 @@ const PATIENCE: f64 = 0.2;
 
 const FEEDBACK_INTERVAL: f64 = 0.05;
 
+/// A picture that is whole so soon after its first packet has waited for nothing that was sent again.
+const PROMPT: f64 = 0.06;
+
 /// A packet of the video.
 #[derive(Clone, Copy)]
 struct Part {
     is_key: bool,
     is_first: bool,
     is_last: bool,
+    /// Which picture it is of, and when it came.
+    frame: u16,
+    at: f64,
 }
 
 /// Packets of a stream that are to be told of.
@@ -69,6 +76,13 @@ pub(super) struct Player {
     pub(super) forgets_feedback: bool,
     /// Pictures shown since they were last taken.
     pub(super) frames: usize,
+    /// Pictures shown in all, and those that were whole at once; packets of redundancy, and packets made up from them.
+    pub(super) shown: usize,
+    pub(super) prompt: usize,
+    pub(super) redundant: usize,
+    pub(super) made_up: usize,
+    repairing: Repairing,
+    shown_frame: u16,
     /// Sound: numbers that came, and the least and each delay are judged by `sounds_late`.
     pub(super) sounds: u64,
     pub(super) ear: Ear,
@@ -106,6 +120,12 @@ impl Player {
             is_mute: false,
             forgets_feedback: false,
             frames: 0,
+            shown: 0,
+            prompt: 0,
+            redundant: 0,
+            made_up: 0,
+            repairing: Repairing::new(VIDEO),
+            shown_frame: 0,
             sounds: 0,
             ear: Ear::default(),
             asks_for_sound: false,
@@ -206,15 +226,30 @@ impl Player {
             payload = rest;
             self.again.push((number, at));
         }
-        self.take_part(
-            number,
-            Part { is_key: payload[1] == 1, is_first: payload[2] == 1, is_last },
-            at,
-            payload_type == RTX,
-        );
+        if payload_type == VIDEO_RED {
+            let (inside, _) = self.repairing.take(&datagram, FEC, &[TRANSPORT_CC, SEND_TIME]);
+            if inside == FEC {
+                self.redundant += 1;
+                self.note_number(number, false);
+            } else {
+                self.take_part(number, part(&payload[1..], is_last, at), at, false);
+            }
+            for (number, packet) in self.repairing.repair() {
+                self.made_up += 1;
+                let header = 16 + 4 * usize::from(u16::from_be_bytes([packet[14], packet[15]]));
+                let number = near(self.highest.unwrap_or(0), number);
+                self.take_part(number, part(&packet[header..], packet[1] & 0x80 != 0, at), at, true);
+            }
+            return;
+        }
+        if payload.is_empty() {
+            return self.note_number(number, payload_type == RTX);
+        }
+        self.take_part(number, part(payload, is_last, at), at, payload_type == RTX);
     }
 
-    fn take_part(&mut self, number: u64, part: Part, at: f64, is_again: bool) {
+    /// A number is there, whatever came under it.
+    fn note_number(&mut self, number: u64, is_again: bool) {
         self.missing.remove(&number);
         if number < self.next {
             return;
@@ -226,6 +261,13 @@ impl Player {
         self.highest = Some(highest.max(number));
         if !is_again {
             self.reception.0 += 1;
+        }
+    }
+
+    fn take_part(&mut self, number: u64, part: Part, at: f64, is_again: bool) {
+        self.note_number(number, is_again);
+        if number < self.next {
+            return;
         }
         self.parts.insert(number, part);
         self.show(at);
@@ -244,10 +286,18 @@ impl Player {
             let key = keys.into_iter().find(|number| self.end_of(*number).is_some());
             let whole = match self.waits_for_key {
                 true => key,
-                false => Some(self.next).filter(|next| self.end_of(*next).is_some()).or(key),
+                false => Some(self.next)
+                    .filter(|next| self.end_of(*next).is_some())
+                    .or_else(|| self.following())
+                    .or(key),
             };
             let Some(first) = whole else { return };
             let Some(last) = self.end_of(first) else { return };
+            let came = self.parts.range(first..=last).map(|(_, part)| part.at);
+            let spread = at - came.fold(at, f64::min);
+            self.shown += 1;
+            self.prompt += usize::from(spread < PROMPT);
+            self.shown_frame = self.parts.get(&first).map_or(0, |part| part.frame);
             self.next = last + 1;
             self.parts = self.parts.split_off(&self.next);
             self.missing = self.missing.split_off(&self.next);
@@ -255,6 +305,13 @@ impl Player {
             self.moved_at = at;
             self.frames += 1;
         }
+    }
+
+    /// The next picture by its own number, behind redundancy that came or did not.
+    fn following(&self) -> Option<u64> {
+        let is_it = |part: &Part| part.is_first && part.frame == self.shown_frame.wrapping_add(1);
+        let (number, _) = self.parts.iter().find(|(_, part)| is_it(part))?;
+        self.end_of(*number).map(|_| *number)
     }
 
     fn end_of(&self, first: u64) -> Option<u64> {
@@ -344,6 +401,11 @@ impl Player {
         self.feedbacks = self.feedbacks.wrapping_add(1);
         Some(feedback(base, self.newest, self.feedbacks, |number| came.get(&number).copied()))
     }
+}
+
+fn part(payload: &[u8], is_last: bool, at: f64) -> Part {
+    let frame = u16::from_be_bytes([payload[3], payload[4]]);
+    Part { is_key: payload[1] == 1, is_first: payload[2] == 1, is_last, frame, at }
 }
 
 /// Feedback on what has come of each stream since the last (RFC 8888 3.1).

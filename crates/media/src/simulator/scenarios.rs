@@ -396,3 +396,69 @@ fn table() {
         );
     }
 }
+
+#[test]
+fn on_a_long_path_pictures_are_whole_at_once_although_packets_are_lost() {
+    for (name, least, most) in [("loss of 5 %", 0.93, 0.80), ("loss of 10 %", 0.60, 0.40)] {
+        for seed in 1..=4 {
+            let (mut bare, mut world) = (on(name, seed).without_redundancy(), on(name, seed));
+
+            for world in [&mut bare, &mut world] {
+                // It begins when it has been needed for a while.
+                world.run(6.0);
+                (world.player.shown, world.player.prompt) = (0, 0);
+                world.run(SECONDS);
+            }
+
+            let prompt = |world: &World| world.player.prompt as f64 / world.player.shown as f64;
+            let (before, after) = (prompt(&bare), prompt(&world));
+            assert!(
+                before < most && after > least,
+                "{name}, seed {seed}: {before}, then {after}\n{}",
+                world.story()
+            );
+            // But for some that were on their way when counting began.
+            assert!(
+                world.player.shown + 2 >= bare.player.shown,
+                "{} of {}",
+                world.player.shown,
+                bare.player.shown
+            );
+            // What it takes: no more than is left, and no more than was agreed on.
+            assert!(world.sent as f64 <= 1.6 * bare.sent as f64, "{} for {}", world.sent, bare.sent);
+        }
+    }
+}
+
+#[test]
+fn there_is_no_redundancy_where_nothing_is_lost_by_chance_or_it_can_be_sent_again_in_time() {
+    let names =
+        ["5M", "2M", "1.5M", "1M", "600k", "250k", "150k", "loss of 8 %", "loss of 20 %", "jitter of 60 ms"];
+    hold(&names, |world| {
+        let redundant = world.player.redundant;
+        (redundant > 0).then(|| format!("{redundant} packets of redundancy"))
+    });
+}
+
+#[test]
+fn redundancy_takes_no_room_from_pictures() {
+    for (bits, loss) in [(1.5e6, 0.03), (600e3, 0.03), (400e3, 0.05), (250e3, 0.03)] {
+        for seed in 1..=4 {
+            let far = || World::new(LAYERS, Link::new(bits).loss(loss).delay(0.05), seed);
+            let (mut bare, mut world) = (far().without_redundancy(), far());
+
+            bare.run(SECONDS);
+            world.run(SECONDS);
+
+            for layer in 0..3 {
+                let (before, after) = (bare.at_least(layer), world.at_least(layer));
+                assert!(
+                    after >= before - 3.0,
+                    "{bits}, seed {seed}: {after} s at layer {layer}, {before} without\n{}",
+                    world.story()
+                );
+            }
+            assert!(world.rate(1, 60) <= 1.3 * bits, "{bits}: {} a second", world.rate(1, 60));
+        }
+    }
+}

@@ -11,9 +11,12 @@ pub(super) const RED: u8 = 63;
 pub(super) const VP8: u8 = 96;
 pub(super) const VP9: u8 = 98;
 pub(super) const RTX: u8 = 97;
+pub(super) const VIDEO_RED: u8 = 114;
+pub(super) const FEC: u8 = 116;
 
 /// The number of the header extension that counts packets.
 pub(super) const TRANSPORT_CC: u8 = 3;
+pub(super) const SEND_TIME: u8 = 2;
 
 /// What IP and UDP add to a datagram.
 pub(super) const UNDER: usize = 28;

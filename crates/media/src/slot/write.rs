@@ -1,14 +1,22 @@
 //! How a packet is written for a viewer: its header with the extensions that were agreed on, and the slot's own numbers in its
 //! payload.
 
+use std::ops::Range;
+
+use str0m::format::Codec;
+
 use super::Slot;
 use crate::dependency;
 use crate::payload::{PictureId, red_primary};
-use crate::rewrite::{Rewrite, Stamps};
+use crate::rewrite::{Rewrite, Stamps, Taken};
+use crate::shield::Plain;
 use crate::source::Packet;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 pub(super) const PADDED: u8 = 0x20;
+
+/// A fixed header (RFC 3550 5.1).
+const FIXED: usize = 12;
 
 impl Slot {
     /// How many bytes of a packet's payload are sent.
@@ -16,7 +24,7 @@ impl Slot {
         match (rewrite.is_blank, rewrite.unwraps) {
             (true, _) => 1,
             (false, true) => red_primary(&packet.payload).map_or(0, <[u8]>::len),
-            (false, false) => packet.payload.len(),
+            (false, false) => packet.payload.len() + usize::from(rewrite.red.is_some()),
         }
     }
 
@@ -30,7 +38,7 @@ impl Slot {
         stamps: Stamps,
     ) -> Option<(usize, u64)> {
         let start = buffer.len();
-        let payload_type = rewrite.taken.payload_type;
+        let payload_type = rewrite.red.unwrap_or(rewrite.taken.payload_type);
         self.write_header(
             buffer,
             &Header {
@@ -51,10 +59,104 @@ impl Slot {
             return Some((header, rewrite.seq));
         }
         let payload = if rewrite.unwraps { red_primary(&packet.payload)? } else { &*packet.payload };
+        if rewrite.red.is_some() {
+            // The only block, and so of one byte (RFC 2198 3).
+            buffer.push(rewrite.taken.payload_type & 0x7f);
+        }
         let at = buffer.len();
         buffer.extend_from_slice(payload);
         patch(buffer, at, packet, rewrite);
         Some((header, rewrite.seq))
+    }
+
+    /// Notes a packet that was written from `start` on, with a header of so many bytes, for what will protect it.
+    pub(crate) fn shield(
+        &mut self,
+        buffer: &[u8],
+        (start, header): (usize, usize),
+        rewrite: &Rewrite,
+        stamps: Stamps,
+    ) {
+        let stamped = self.stamped(buffer.get(start..).unwrap_or_default(), stamps);
+        let Some(shield) = &mut self.shield else { return };
+        let Some((header, payload)) = buffer.get(start..).and_then(|packet| packet.split_at_checked(header))
+        else {
+            return;
+        };
+        let Taken { payload_type, .. } = rewrite.taken;
+        let payload = payload.get(1..).unwrap_or_default();
+        let plain = Plain { payload_type, number: rewrite.seq, header, stamped, payload };
+        shield.add(&plain, rewrite.is_last);
+    }
+
+    /// Where in a header is what was stamped on it as it leaves.
+    fn stamped(&self, header: &[u8], stamps: Stamps) -> [Range<usize>; 2] {
+        // In the long form of extensions each has a length of its own (RFC 8285 4.3).
+        let before = if header.get(FIXED..FIXED + 2) == Some(&[0xbe, 0xde]) { 1 } else { 2 };
+        let is_there = |id: Option<u8>| matches!(id, Some(1..=14));
+        let start = FIXED + 4;
+        let number = match is_there(self.extensions.transport_cc) && stamps.transport_cc.is_some() {
+            true => start + before..start + before + 2,
+            false => start..start,
+        };
+        let time = match is_there(self.extensions.abs_send_time) {
+            true => number.end + before..number.end + before + 3,
+            false => start..start,
+        };
+        [number, time]
+    }
+
+    /// Whether what protects the last picture is still to be sent; its size, if so.
+    #[inline]
+    pub(crate) fn redundant_bytes(&mut self) -> Option<usize> {
+        self.shield.as_mut().filter(|shield| shield.is_due())?.next_bytes()
+    }
+
+    /// Whether its viewer cannot tell pictures' order but by numbers without a gap: of one that never comes it has to hear.
+    pub(crate) fn counts_by_numbers(&self) -> bool {
+        let codec = self.segments.last().map(|segment| segment.taken.codec.codec);
+        matches!(codec, Some(Codec::H264 | Codec::H265)) && self.extensions.dependency.is_none()
+    }
+
+    /// Whether a number that went out is one of redundancy.
+    pub(crate) fn is_redundant(&self, number: u64) -> bool {
+        self.shield.as_ref().is_some_and(|shield| shield.is_own(number))
+    }
+
+    /// Appends the next packet of what protects the last picture; returns the length of its header, and SRTP's index.
+    pub(crate) fn write_redundant(&mut self, buffer: &mut Vec<u8>, stamps: Stamps) -> Option<(usize, u64)> {
+        let (newest, redundancy) = (self.out.as_ref()?.seq, self.redundancy?);
+        let shield = self.shield.as_mut()?;
+        let (timestamp, seq) = (shield.picture()?, shield.woven.put(newest));
+        if !self.numbers.take(seq) {
+            return None;
+        }
+        let (start, ssrc) = (buffer.len(), self.ssrc);
+        let header =
+            Header { payload_type: redundancy.red, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
+        self.write_header(buffer, &header, stamps, None);
+        let header = buffer.len() - start;
+        self.shield.as_mut()?.write_next(redundancy.fec, buffer);
+        Some((header, seq))
+    }
+
+    /// Appends a retransmission of a packet with nothing in it, so that the one who misses a number asks for it no more; returns
+    /// the length of its header, its SSRC and SRTP's index.
+    pub(crate) fn write_nothing_again(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        number: u64,
+        stamps: Stamps,
+    ) -> Option<(usize, u32, u64)> {
+        let (payload_type, ssrc) = (self.rtx()?, self.rtx_ssrc?);
+        self.rtx_seq += 1;
+        let (start, seq) = (buffer.len(), self.rtx_seq);
+        let timestamp = self.out.as_ref().map_or(0, |out| out.timestamp);
+        let header = Header { payload_type, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
+        self.write_header(buffer, &header, stamps, None);
+        let header = buffer.len() - start;
+        buffer.extend_from_slice(&(number as u16).to_be_bytes());
+        Some((header, ssrc, seq))
     }
 
     /// Appends `packet` as a retransmission (RFC 4588 4); returns the length of its header, its SSRC and SRTP's index.

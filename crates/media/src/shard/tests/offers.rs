@@ -464,7 +464,7 @@ fn agents() -> Vec<Row> {
             "chrome watches",
             Watch,
             chrome(Watch),
-            "audio sendonly 63,111; video sendonly 96,97,98,99,102,103,45,46",
+            "audio sendonly 63,111; video sendonly 96,97,98,99,102,103,45,46,114,116",
         ),
         row(
             "safari publishes",
@@ -476,7 +476,7 @@ fn agents() -> Vec<Row> {
             "safari watches",
             Watch,
             safari(Watch),
-            "audio sendonly 63,111; video sendonly 102,103,49,50,96,97,98,99,45,46",
+            "audio sendonly 63,111; video sendonly 102,103,49,50,96,97,98,99,45,46,114,116",
         ),
         row(
             "chrome 136 publishes",
@@ -498,7 +498,7 @@ fn agents() -> Vec<Row> {
             "chrome 136 watches",
             Watch,
             chrome_136(Watch, "96 97 98 99 102 103 49 50 51 52 45 46 114 115 116 117"),
-            "audio sendonly 63,111; video sendonly 96,97,98,99,102,103,49,50,51,52,45,46",
+            "audio sendonly 63,111; video sendonly 96,97,98,99,102,103,49,50,51,52,45,46,114,116",
         ),
         row("gstreamer's whepsrc", Watch, gstreamer_plays("42c01f"), "video sendonly 96; audio sendonly 97"),
         row(
