@@ -152,9 +152,9 @@ impl Far {
         self.useless.notify_one();
     }
 
-    /// The same where there may be much of it: it waits.
-    pub(super) async fn pass(&self, ask: Ask) {
-        let _ = self.asks.send(ask).await;
+    /// The same where there may be much of it: it waits. Returns whether the unit is there yet.
+    pub(super) async fn pass(&self, ask: Ask) -> bool {
+        self.asks.send(ask).await.is_ok()
     }
 
     pub(super) fn set_rights(&self, peer: PeerId, rights: Rights) {

@@ -7,6 +7,7 @@ mod connections;
 mod far;
 mod ice;
 mod lent;
+mod passing;
 mod sdpfrag;
 pub(crate) mod unit;
 mod units;

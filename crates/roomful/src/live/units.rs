@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::far::{Far, Heard, place_of};
+use super::passing::Passing;
 use super::words::Ask;
 use crate::told::Node;
 
@@ -153,7 +154,8 @@ impl Units {
         let carried = match self.connect(&far).await {
             Ok(()) => {
                 tracing::info!(node, "the media of another node's clients is there");
-                far.carry(&mut from, &mut to, asked, |heard| self.take(node, heard)).await
+                let passing = Mutex::new(Passing::of(node));
+                far.carry(&mut from, &mut to, asked, |heard| self.take(node, &passing, heard)).await
             }
             Err(error) => Err(error.into()),
         };
@@ -165,7 +167,8 @@ impl Units {
         carried
     }
 
-    async fn take(&self, from: Node, heard: Heard) {
+    /// Takes what a unit says. It waits for nobody but this node: what the unit answers comes behind it.
+    async fn take(&self, from: Node, passing: &Mutex<Passing>, heard: Heard) {
         match heard {
             Heard::Event(event) => _ = self.events.send(event).await,
             Heard::Word(to, word) if to == self.me => {
@@ -176,7 +179,7 @@ impl Units {
             }
             Heard::Word(to, word) => {
                 if let Some(far) = self.of(to) {
-                    far.pass(Ask::Word { node: from, word }).await;
+                    passing.lock().pass(&far, word);
                 }
             }
         }
@@ -201,9 +204,9 @@ impl Units {
         self.trunks.lock().insert(far.node, Arc::new(trunk));
         let (far, me) = (far.clone(), self.me);
         tokio::spawn(async move {
-            while let Some(word) = said.recv().await {
-                far.pass(Ask::Word { node: me, word }).await;
-            }
+            while let Some(word) = said.recv().await
+                && far.pass(Ask::Word { node: me, word }).await
+            {}
             // Nothing comes from there any more, nor gets there.
             far.give_up();
         });
