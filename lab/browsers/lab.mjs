@@ -93,7 +93,8 @@ async function run() {
   say({ ready: true });
   await hear();
   const began = Date.now();
-  await publisher.evaluate(() => lab.begin());
+  // When a size is on again is looked for within fractions of a second.
+  await publisher.evaluate((everyMs) => lab.begin(everyMs), cast === 'late' ? 50 : 200);
   if (cast === 'late') await pause(seconds * 500);
   await Promise.all(viewers.map((page) => watch(page, feed)));
   const joins = cast === 'joins' ? await join(viewers[0], feed, began) : [];

@@ -162,11 +162,11 @@ globalThis.lab = { marks: {}, troubles: [], frames: [], unread: 0, samples: [], 
   lab.sample = sample;
 
   /** From now on, five times a second. */
-  lab.begin = () => {
+  lab.begin = (everyMs = 200) => {
     const next = async () => {
       const began = performance.now();
       lab.samples.push(await sample());
-      setTimeout(next, Math.max(20, 200 - (performance.now() - began)));
+      setTimeout(next, Math.max(20, everyMs - (performance.now() - began)));
     };
     lab.try(next());
   };

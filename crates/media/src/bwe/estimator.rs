@@ -36,6 +36,9 @@ const ABOVE_FOR_US: u64 = 3_000_000;
 const PROBE_QUEUED: Duration = Duration::from_millis(100);
 const PROBE_QUEUED_SHALLOW: Duration = Duration::from_millis(20);
 
+/// Where so much queues already, a probe waits: with it, sound would be late or lost in the queue's end (row 10 of the lab: 300 ms).
+const QUEUED_BEFORE_MS: f64 = 100.0;
+
 /// What of its padding a probe has to have to begin: frames may fall into it.
 const PADDED_AT_LEAST: f64 = 0.8;
 
@@ -610,7 +613,9 @@ impl Estimator {
         // The first goes out before anything can have come back.
         let is_young = self.began.is_none_or(|at| now.saturating_sub(at) < SILENCE_US);
         let can_tell = self.has_feedback || is_young;
-        let may_probe = can_tell && !self.probe.is_running() && !self.is_overrun;
+        // Beside others there is always a queue.
+        let has_room = self.fair.is_some() || self.standing.newest_ms() < QUEUED_BEFORE_MS;
+        let may_probe = can_tell && has_room && !self.probe.is_running() && !self.is_overrun;
         let Some(missing) = missing.filter(|_| may_probe) else { return };
         let estimate = self.bits();
         let Some(rate) = self.seek.due(now, missing, estimate) else { return };
