@@ -9,6 +9,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::protecting::{Path, Protecting};
+use crate::resend;
 use crate::slot::Slot;
 use crate::source::{MAX_LAYERS, SHARES, StreamKind};
 use crate::thinning::ALL;
@@ -245,9 +246,11 @@ impl Allocation {
         let takes = |slot: &Slot| slot.redundancy.is_some() && !slot.is_off();
         let current = |slot: &Slot| {
             let layer = slot.current_layer().max(slot.grant.layer)?;
-            Some(share_bits(slot, layer.into(), slot.temporal) * slot.cost_of_redundancy())
+            let bits = share_bits(slot, layer.into(), slot.temporal);
+            Some((bits, bits * slot.cost_of_redundancy()))
         };
-        let pictures: f64 = slots.iter().filter(|slot| takes(slot)).filter_map(current).sum();
+        let taking = slots.iter().filter(|slot| takes(slot)).filter_map(current);
+        let (bare, pictures) = taking.fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
         let path = Path { loss: room.loss, round_trip: room.round_trip };
         let most = match (is_missing, self.protecting.is_on()) {
             (false, is_on) => room.up_to(is_on),
@@ -255,6 +258,7 @@ impl Allocation {
             (true, true) => UNSEEN_HELD * room.estimate,
         };
         let left = room.limit.map_or(most, |limit| most.min(UP * limit)) - used;
+        let left = left.min(resend::share_of_redundancy(room.loss) * bare);
         let share = self.protecting.share(now, path, pictures, left);
         for slot in slots.iter_mut() {
             let is_taken = takes(slot);

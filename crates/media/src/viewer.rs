@@ -278,6 +278,9 @@ impl Viewer {
                 return;
             }
             let bytes = bytes + AROUND;
+            if !self.resends.protect(aim.micros, bytes, self.estimator.loss()) {
+                return;
+            }
             let stamps = self.stamps(at, aim, bytes);
             let (Some(slot), Some(protect)) = (self.slots.get_mut(at), &self.protect) else { return };
             let start = out.start();

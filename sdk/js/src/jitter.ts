@@ -7,13 +7,15 @@ const INTERVAL_MS = 1_000;
 const HOLD_MS = 10_000;
 /**
  * What it waits beyond the round trip in which it is sent again: what is missing is seen by the next packet, mostly of the same
- * picture. Where more than one of seven pictures is still too late, twice as long, up to a limit. Where redundancy comes with
+ * picture. Where more than one of seven pictures is still too late, or it stands still at more than one of thirty, twice as long, up to a
+ * limit. Where redundancy comes with
  * pictures (ULPFEC), as it does on paths that are not short, they are whole without that: the browser's own delay does until it is seen
  * twice not to, and is tried again after a while, a longer one each time.
  */
 const SPARE_MS = 30;
 const MOST_SPARE_MS = 120;
 const TOO_LATE = 1 / 7;
+const TOO_OFTEN_FROZEN = 1 / 30;
 const FEWEST_PICTURES = 60;
 const LONGEST_MS = 1_000;
 const PROTECTED_FROM_MS = 50;
@@ -25,6 +27,8 @@ export interface Counted {
   asked: number;
   pictures: number;
   dropped: number;
+  /** How often it stood still. */
+  freezes?: number;
   /** Redundancy of pictures was agreed on. */
   isProtected?: boolean;
 }
@@ -71,7 +75,8 @@ export class JitterTargets {
     }
     const pictures = counted.pictures - known.from.pictures;
     if (pictures >= FEWEST_PICTURES || pictures < 0) {
-      const isLate = counted.dropped - known.from.dropped > TOO_LATE * pictures;
+      const freezes = (counted.freezes ?? 0) - (known.from.freezes ?? 0);
+      const isLate = counted.dropped - known.from.dropped > TOO_LATE * pictures || freezes > TOO_OFTEN_FROZEN * pictures;
       if (isLate && pictures > 0 && known.spare !== null) known.spare = Math.min(MOST_SPARE_MS, 2 * known.spare);
       if (isLate && known.wasLate && known.spare === null) [known.spare, known.raisedAt] = [SPARE_MS, now];
       known.wasLate = isLate;
@@ -129,6 +134,7 @@ export class JitterKeeper {
           counted.asked = Number(entry['nackCount'] ?? entry['packetsLost'] ?? 0);
           counted.pictures = Number(entry['framesReceived'] ?? 0);
           counted.dropped = Number(entry['framesDropped'] ?? 0);
+          counted.freezes = Number(entry['freezeCount'] ?? 0);
         }
         if (entry['type'] === 'candidate-pair' && entry['nominated'] === true) {
           roundTripMs = 1000 * Number(entry['currentRoundTripTime'] ?? 0);

@@ -70,3 +70,17 @@ test('on a short path nothing is left to redundancy, which is not sent there', (
 
   expect([at(0), at(1)]).toEqual([null, 50]);
 });
+
+test('a picture that stands still again and again is waited for too', () => {
+  const frozen = (perPicture: number, isProtected: boolean) => {
+    const targets = new JitterTargets();
+    const at = (second: number) =>
+      targets.target('a', { ...counted(second, 15 * second), freezes: Math.floor(15 * second * perPicture), isProtected }, 100, 1000 * second);
+    return [...new Set(Array.from({ length: 14 }, (_, second) => at(second)))];
+  };
+
+  expect(frozen(1 / 60, true)).toEqual([null]);
+  expect(frozen(1 / 15, true)).toEqual([null, 130, 160]);
+  expect(frozen(1 / 60, false)).toEqual([null, 130]);
+  expect(frozen(1 / 15, false)).toEqual([null, 130, 160, 220]);
+});

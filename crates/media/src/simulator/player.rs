@@ -74,6 +74,8 @@ pub(super) struct Player {
     pub(super) is_mute: bool,
     /// It has agreed on transport-wide feedback, but gives none.
     pub(super) forgets_feedback: bool,
+    /// Says of every so many packets that one never came.
+    pub(super) denies: Option<u64>,
     /// Pictures shown since they were last taken.
     pub(super) frames: usize,
     /// Pictures shown in all, and those that were whole at once; packets of redundancy, and packets made up from them.
@@ -119,6 +121,7 @@ impl Player {
             waits_for_key: true,
             is_mute: false,
             forgets_feedback: false,
+            denies: None,
             frames: 0,
             shown: 0,
             prompt: 0,
@@ -194,7 +197,9 @@ impl Player {
             if head >> 4 == TRANSPORT_CC {
                 let number = near(self.newest, u16::from_be_bytes([rest[0], rest[1]]));
                 self.newest = self.newest.max(number);
-                self.came.insert(number, at);
+                if self.denies.is_none_or(|every| !number.is_multiple_of(every)) {
+                    self.came.insert(number, at);
+                }
             }
             extensions = &rest[length..];
         }
