@@ -378,6 +378,11 @@ async fn fails_over(settings: &[(&str, &str)]) {
         make(node, "s", TAKEOVER).await;
         assert_eq!(list(node, "r").await, ["ann", "ben", "cat"]);
     }
+    // The lease is renewed with the next beat, and the other nodes read of it.
+    let since = Instant::now();
+    while by_promises(&status(&all[1])) && since.elapsed() < TAKEOVER {
+        sleep(Duration::from_millis(100)).await;
+    }
     let said = status(&all[1]);
     assert!(has_records(&all[0]) && !by_promises(&said), "nobody has taken over: {said}");
     for member in there {

@@ -29,9 +29,10 @@ use tokio::time::timeout;
 use super::certificate::{Papers, name};
 use crate::told::{Heard, LONGEST, Node, Teller};
 
-/// How long the other side may say nothing.
+/// How long the other side may say nothing. What goes out first then begins the time anew (RFC 9000 10.1), so the longer one waits with
+/// that, the later it ends.
 const SILENCE: Duration = Duration::from_secs(3);
-const KEEP_ALIVE: Duration = Duration::from_secs(1);
+const KEEP_ALIVE: Duration = Duration::from_millis(500);
 
 /// How long a node may take to be reached.
 const CONNECT: Duration = Duration::from_secs(2);
