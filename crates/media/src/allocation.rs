@@ -335,7 +335,7 @@ fn share_bits(slot: &Slot, layer: usize, share: u8) -> f64 {
 
 /// Whether a layer is being sent by its publisher.
 fn comes(slot: &Slot, layer: usize) -> bool {
-    slot.source.as_ref().is_some_and(|source| source.bits(layer) > 0)
+    slot.source.as_ref().is_some_and(|source| source.comes(layer))
 }
 
 /// The lowest layer there is.
@@ -346,6 +346,7 @@ fn lowest(slot: &Slot) -> usize {
 
 /// Gives a slot what is meant for it, a layer and the share of its frame rate: more at once, less when it has to be.
 fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
+    let is_gone = slot.grant.layer.is_some_and(|layer| !comes(slot, layer.into()));
     let grant = &mut slot.grant;
     let former = grant.layer.map(|layer| (layer, grant.share));
     let (layer, share) = (meant.map(|(layer, _)| layer), meant.map_or(ALL, |(_, share)| share));
@@ -360,7 +361,9 @@ fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
     } else {
         let since = *grant.lower_since.get_or_insert(now);
         let patience = if meant.is_none() { PAUSE_AFTER_US } else { DOWN_AFTER_US };
-        if !is_full && now.saturating_sub(since) < patience {
+        // What does not come is not waited for.
+        let is_urgent = is_full || is_gone && meant.is_some();
+        if !is_urgent && now.saturating_sub(since) < patience {
             return;
         }
         // What its publisher has taken back was not too much for the link.

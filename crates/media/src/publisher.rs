@@ -37,6 +37,11 @@ const LAYER_TIMEOUT: Duration = Duration::from_millis(1500);
 const LAYER_PASSED_TIMEOUT: Duration = Duration::from_millis(700);
 const LAYER_PASSED: u32 = 5;
 
+/// After so long, and so many smaller pictures, a layer is held up: who watches it goes on with a smaller one, and is shown no more of it
+/// for a while. It may only pause, so its publisher is told nothing yet.
+const LAYER_HELD_UP: Duration = Duration::from_millis(300);
+const LAYER_HELD_UP_PASSED: u32 = 4;
+
 /// What a half second of what comes in weighs in the next, how many packets tell anything, and what of them gets lost on a way that
 /// loses packets.
 const UPLINK_KEPT: f64 = 0.9;
@@ -146,6 +151,12 @@ impl Inflow {
         shares
     }
 
+    /// Nothing has come for a moment, while smaller pictures have.
+    fn is_held_up(&self, now: Instant) -> bool {
+        let is_late = |at| now.saturating_duration_since(at) > LAYER_HELD_UP;
+        self.passed >= LAYER_HELD_UP_PASSED && self.last_at.is_some_and(is_late)
+    }
+
     /// Nothing comes any more: its publisher has stopped, or has no room for it.
     fn is_gone(&self, now: Instant) -> bool {
         let patience = if self.passed < LAYER_PASSED { LAYER_TIMEOUT } else { LAYER_PASSED_TIMEOUT };
@@ -182,6 +193,7 @@ impl Inflow {
 /// whether it comes behind later ones.
 pub(crate) fn note(
     inflows: &mut [Inflow; MAX_LAYERS],
+    source: &Source,
     layer: u8,
     picture: &Picture,
     starts_key: bool,
@@ -195,8 +207,17 @@ pub(crate) fn note(
     let Some(inflow) = inflows.get_mut(at) else { return };
     // A keyframe is one in all its sizes.
     let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
-    if inflow.note(size, starts_key || is_of_key, part.temporal, now) {
-        inflows.iter_mut().skip(at + 1).for_each(|above| above.passed += 1);
+    let is_another = inflow.note(size, starts_key || is_of_key, part.temporal, now);
+    if let Some(layer) = source.layers.get(at).filter(|layer| layer.is_held_up.load(Ordering::Relaxed)) {
+        layer.is_held_up.store(false, Ordering::Relaxed);
+    }
+    if is_another {
+        for (above, layer) in inflows.iter_mut().zip(&source.layers).skip(at + 1) {
+            above.passed += 1;
+            if above.is_held_up(now) {
+                layer.is_held_up.store(true, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -593,7 +614,7 @@ impl Publisher {
             return Err(Refusal::Superseded);
         }
         let size = (rtp.payload.len(), rtp.header.timestamp, is_late);
-        note(&mut track.inflows, layer, &picture, starts_key, size, now);
+        note(&mut track.inflows, &track.source, layer, &picture, starts_key, size, now);
         Ok(Packet {
             source: track.source.id,
             generation: track.generation,
@@ -809,17 +830,22 @@ mod tests {
     #[test]
     fn a_layer_that_stops_while_a_smaller_one_goes_on_is_soon_known_to_be_gone() {
         let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
+        let key = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
+        let source = Sources::default().get(&key);
         let began = Instant::now();
-        let mut gone_after = None;
+        let (mut gone_after, mut held_up) = (None, Vec::new());
         // Two layers of 15 pictures a second, of which the larger one stops after 2 s, and pauses for half a second before.
         for ms in (0..5000).step_by(10) {
             let now = began + Duration::from_millis(ms);
             let (is_picture, timestamp) = (ms % 70 == 0, ms as u32 * 90);
             if is_picture {
-                note(&mut inflows, 0, &Picture::default(), ms == 0, (500, timestamp, false), now);
+                note(&mut inflows, &source, 0, &Picture::default(), ms == 0, (500, timestamp, false), now);
             }
             if is_picture && ms < 2000 && !(500..1000).contains(&ms) {
-                note(&mut inflows, 1, &Picture::default(), ms == 0, (1500, timestamp, false), now);
+                note(&mut inflows, &source, 1, &Picture::default(), ms == 0, (1500, timestamp, false), now);
+            }
+            if source.layers[1].is_held_up.load(Ordering::Relaxed) != (held_up.len() % 2 == 1) {
+                held_up.push(ms);
             }
             if ms > 0 && ms % 500 == 0 {
                 inflows[0].measure(now, MEASURE_INTERVAL);
@@ -830,6 +856,8 @@ mod tests {
         }
 
         assert_eq!(gone_after, Some(1040));
+        // Before that it is looked for elsewhere, until it comes again.
+        assert_eq!(held_up, [840, 1050, 2310]);
     }
 
     #[test]

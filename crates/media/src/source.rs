@@ -70,6 +70,8 @@ pub(crate) const SHARES: usize = TOP_LAYER as usize;
 pub(crate) struct Layer {
     /// What it takes, in bits a second; 0 while nothing comes.
     pub(crate) bits: AtomicU32,
+    /// Nothing of it has come for a moment, while smaller pictures have: its publisher may have no room for it.
+    pub(crate) is_held_up: AtomicBool,
     /// What the lower shares of its frame rate take, each with those below it.
     pub(crate) shares: [AtomicU32; SHARES],
     /// What it took before its publisher was told that nobody wants it.
@@ -172,6 +174,7 @@ impl Source {
         self.height.store(height, Ordering::Relaxed);
         for layer in &self.layers {
             layer.bits.store(0, Ordering::Relaxed);
+            layer.is_held_up.store(false, Ordering::Relaxed);
             layer.kept.store(0, Ordering::Relaxed);
             layer.alone_until.store(0, Ordering::Relaxed);
             layer.rests_until.store(0, Ordering::Relaxed);
@@ -297,6 +300,14 @@ impl Source {
 
     pub(crate) fn bits(&self, layer: usize) -> u32 {
         self.layers.get(layer).map_or(0, |layer| layer.bits.load(Ordering::Relaxed))
+    }
+
+    /// Whether a layer comes, as far as is known by now.
+    pub(crate) fn comes(&self, layer: usize) -> bool {
+        let comes = |layer: &Layer| {
+            layer.bits.load(Ordering::Relaxed) > 0 && !layer.is_held_up.load(Ordering::Relaxed)
+        };
+        self.layers.get(layer).is_some_and(comes)
     }
 
     /// What a layer takes, or would take if it were wanted.

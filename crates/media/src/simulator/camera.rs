@@ -176,7 +176,7 @@ impl Camera {
                 });
             }
             let (picture, size) = (&packet.picture, (packet.payload.len(), packet.timestamp, false));
-            note(&mut self.inflows, packet.layer, picture, picture.starts_keyframe, size, at);
+            note(&mut self.inflows, &self.video, packet.layer, picture, picture.starts_keyframe, size, at);
             packets.push(packet);
         }
         // As the publisher's connection does.
