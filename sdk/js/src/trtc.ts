@@ -55,8 +55,13 @@ import { Turns } from './turns.js';
 import { heardLevel } from './watcher.js';
 
 const STATISTICS_INTERVAL_MS = 2_000;
-/** How often loudness is looked at, and at most told of. */
-const SAMPLE_MS = 100;
+/** How often loudness is told of at most. */
+const SHORTEST_TOLD_MS = 100;
+/**
+ * How often it is looked at: what is seen is one packet's, so a short sound that comes again in a rhythm which this divides would never
+ * be met.
+ */
+const LOOKED_AT_MS = 37;
 
 /** A user in a room: publishes, watches, listens. */
 export class TRTC extends Emitter<TRTCEventTypes> {
@@ -628,7 +633,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#meter = undefined;
       return;
     }
-    const every = Math.max(SAMPLE_MS, interval);
+    const every = Math.max(SHORTEST_TOLD_MS, interval);
     const loudest = new Map<string, number>();
     let toldAt = performance.now();
     // Whoever spoke at all since they were told last was as loud as that.
@@ -637,11 +642,11 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       const levels = this.#levels();
       for (const user of loudest.keys()) if (!levels.has(user)) loudest.delete(user);
       for (const [user, level] of levels) loudest.set(user, Math.max(level, loudest.get(user) ?? 0));
-      if (performance.now() - toldAt < every - SAMPLE_MS / 2) return;
+      if (performance.now() - toldAt < every - LOOKED_AT_MS / 2) return;
       toldAt = performance.now();
       this.#tellVolumes(loudest);
       loudest.clear();
-    }, SAMPLE_MS);
+    }, LOOKED_AT_MS);
   }
 
   #tellVolumes(levels: Map<string, number>): void {
