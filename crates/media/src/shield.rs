@@ -23,7 +23,7 @@ const MOST_GROUPS: usize = 8;
 const MOST_SUMS: usize = 5;
 
 /// A fixed RTP header (RFC 3550 5.1).
-const FIXED: usize = 12;
+pub(crate) const FIXED: usize = 12;
 
 /// A packet of more is not protected: with the header of its redundancy it would be too long for many paths.
 const MOST_BYTES: usize = 1400;

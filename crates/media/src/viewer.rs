@@ -281,20 +281,9 @@ impl Viewer {
             if !self.resends.protect(aim.micros, bytes, self.estimator.loss()) {
                 return;
             }
-            let stamps = self.stamps(at, aim, bytes);
-            let (Some(slot), Some(protect)) = (self.slots.get_mut(at), &self.protect) else { return };
-            let start = out.start();
-            let sealed = slot.write_redundant(&mut out.buffer, stamps).and_then(|(header, index)| {
-                if let Some(carried) = &mut slot.carried {
-                    carried.note(false, index, stamps.transport_cc);
-                }
-                protect.rtp(&mut out.buffer, start, header, slot.ssrc, index)
-            });
-            if sealed.is_none() {
-                out.abandon(start);
+            if self.put((at, false), bytes, aim, out, Slot::write_redundant).is_none() {
                 return;
             }
-            out.finish(aim.route, start);
             self.pacer.charge(bytes);
             self.counts.redundant += 1;
         }
@@ -342,24 +331,45 @@ impl Viewer {
     ) -> Option<usize> {
         let rewrite = self.slots.get(at)?.again(packet, number)?;
         let bytes = packet.payload.len() + AROUND + 2;
+        self.put((at, true), bytes, aim, out, |slot, buffer, stamps| {
+            slot.write_again(buffer, packet, &rewrite, stamps)
+        })?;
+        self.pacer.charge(bytes);
+        Some(bytes)
+    }
+
+    /// Has a packet of so many bytes leave on slot `at`, on the stream of what is sent again or on its own. `write` appends it, and returns
+    /// the length of its header, its SSRC and SRTP's index.
+    fn put(
+        &mut self,
+        (at, is_again): (usize, bool),
+        bytes: usize,
+        aim: Aim,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Slot, &mut Vec<u8>, Stamps) -> Option<(usize, u32, u64)>,
+    ) -> Option<()> {
         let stamps = self.stamps(at, aim, bytes);
-        let start = out.start();
         let slot = self.slots.get_mut(at)?;
-        let sent = slot.write_again(&mut out.buffer, packet, &rewrite, stamps);
-        let sealed = sent.and_then(|(header, ssrc, index)| {
+        let start = out.start();
+        let sealed = write(slot, &mut out.buffer, stamps).and_then(|(header, ssrc, index)| {
             if let Some(carried) = &mut slot.carried {
-                carried.note(true, index, stamps.transport_cc);
+                carried.note(is_again, index, stamps.transport_cc);
             }
             self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
         });
         match sealed {
-            Some(()) => {
-                out.finish(aim.route, start);
-                self.pacer.charge(bytes);
-            }
+            Some(()) => out.finish(aim.route, start),
             None => out.abandon(start),
         }
-        sealed.map(|()| bytes)
+        sealed
+    }
+
+    /// So many bytes were sent for a number once more.
+    fn note_again(&mut self, at: usize, number: u64, bytes: usize, now: u64) {
+        self.resends.note_again(now, bytes);
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.repeats.note(number, now);
+        }
     }
 
     /// A control packet came. `None` when it is forged or broken.
@@ -587,11 +597,8 @@ impl Viewer {
                 break;
             }
             let Some(bytes) = self.resend(at, packet, *seq, aim, out) else { continue };
-            self.resends.note_again(aim.micros, bytes);
+            self.note_again(at, *seq, bytes, aim.micros);
             self.counts.resent += 1;
-            if let Some(slot) = self.slots.get_mut(at) {
-                slot.repeats.note(*seq, aim.micros);
-            }
         }
         wanted.clear();
         self.wanted = wanted;
@@ -602,34 +609,18 @@ impl Viewer {
             if self.say_nothing(at, number, aim, out).is_none() {
                 break;
             }
-            self.resends.note_again(aim.micros, AROUND + 2);
-            if let Some(slot) = self.slots.get_mut(at) {
-                slot.repeats.note(number, aim.micros);
-            }
+            self.note_again(at, number, AROUND + 2, aim.micros);
         }
         is_hopeless
     }
 
     /// Sends a packet of nothing for a number under which redundancy was lost.
     fn say_nothing(&mut self, at: usize, number: u64, aim: Aim, out: &mut Outbox) -> Option<()> {
-        let stamps = self.stamps(at, aim, AROUND + 2);
-        let start = out.start();
-        let slot = self.slots.get_mut(at)?;
-        let sent = slot.write_nothing_again(&mut out.buffer, number, stamps);
-        let sealed = sent.and_then(|(header, ssrc, index)| {
-            if let Some(carried) = &mut slot.carried {
-                carried.note(true, index, stamps.transport_cc);
-            }
-            self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
-        });
-        match sealed {
-            Some(()) => {
-                out.finish(aim.route, start);
-                self.pacer.charge(AROUND + 2);
-            }
-            None => out.abandon(start),
-        }
-        sealed
+        self.put((at, true), AROUND + 2, aim, out, |slot, buffer, stamps| {
+            slot.write_nothing_again(buffer, number, stamps)
+        })?;
+        self.pacer.charge(AROUND + 2);
+        Some(())
     }
 
     /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called
@@ -809,21 +800,10 @@ impl Viewer {
     fn send_padding(&mut self, at: usize, size: usize, aim: Aim, out: &mut Outbox) -> Option<usize> {
         let padding = size.saturating_sub(AROUND).clamp(1, MOST_PADDING);
         let bytes = padding + AROUND;
-        let stamps = self.stamps(at, aim, bytes);
-        let start = out.start();
-        let slot = self.slots.get_mut(at)?;
-        let sent = slot.write_padding(&mut out.buffer, padding as u8, stamps);
-        let sealed = sent.and_then(|(header, ssrc, index)| {
-            if let Some(carried) = &mut slot.carried {
-                carried.note(true, index, stamps.transport_cc);
-            }
-            self.protect.as_ref()?.rtp(&mut out.buffer, start, header, ssrc, index)
-        });
-        match sealed {
-            Some(()) => out.finish(aim.route, start),
-            None => out.abandon(start),
-        }
-        sealed.map(|()| bytes)
+        self.put((at, true), bytes, aim, out, |slot, buffer, stamps| {
+            slot.write_padding(buffer, padding as u8, stamps)
+        })?;
+        Some(bytes)
     }
 }
 

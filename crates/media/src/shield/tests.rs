@@ -80,7 +80,7 @@ impl Stream {
         while self.slot.redundant_bytes().is_some() {
             let mut buffer = Vec::new();
             let stamps = Stamps { transport_cc: Some(0xffff), abs_send_time: 0xff_ffff, has_mid: true };
-            numbers.extend(self.slot.write_redundant(&mut buffer, stamps).map(|(_, number)| number));
+            numbers.extend(self.slot.write_redundant(&mut buffer, stamps).map(|(.., number)| number));
             self.sent.push(buffer);
         }
         numbers

@@ -9,14 +9,11 @@ use super::Slot;
 use crate::dependency;
 use crate::payload::{PictureId, red_primary};
 use crate::rewrite::{Rewrite, Stamps, Taken};
-use crate::shield::Plain;
+use crate::shield::{FIXED, Plain};
 use crate::source::Packet;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
 pub(super) const PADDED: u8 = 0x20;
-
-/// A fixed header (RFC 3550 5.1).
-const FIXED: usize = 12;
 
 impl Slot {
     /// How many bytes of a packet's payload are sent.
@@ -77,12 +74,10 @@ impl Slot {
         rewrite: &Rewrite,
         stamps: Stamps,
     ) {
-        let stamped = self.stamped(buffer.get(start..).unwrap_or_default(), stamps);
+        let packet = buffer.get(start..).and_then(|packet| packet.split_at_checked(header));
+        let Some((header, payload)) = packet else { return };
+        let stamped = self.stamped(header, stamps);
         let Some(shield) = &mut self.shield else { return };
-        let Some((header, payload)) = buffer.get(start..).and_then(|packet| packet.split_at_checked(header))
-        else {
-            return;
-        };
         let Taken { payload_type, .. } = rewrite.taken;
         let payload = payload.get(1..).unwrap_or_default();
         let plain = Plain { payload_type, number: rewrite.seq, header, stamped, payload };
@@ -123,8 +118,12 @@ impl Slot {
         self.shield.as_ref().is_some_and(|shield| shield.is_own(number))
     }
 
-    /// Appends the next packet of what protects the last picture; returns the length of its header, and SRTP's index.
-    pub(crate) fn write_redundant(&mut self, buffer: &mut Vec<u8>, stamps: Stamps) -> Option<(usize, u64)> {
+    /// Appends the next packet of what protects the last picture; returns the length of its header, its SSRC and SRTP's index.
+    pub(crate) fn write_redundant(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        stamps: Stamps,
+    ) -> Option<(usize, u32, u64)> {
         let (newest, redundancy) = (self.out.as_ref()?.seq, self.redundancy?);
         let shield = self.shield.as_mut()?;
         let (timestamp, seq) = (shield.picture()?, shield.woven.put(newest));
@@ -137,7 +136,7 @@ impl Slot {
         self.write_header(buffer, &header, stamps, None);
         let header = buffer.len() - start;
         self.shield.as_mut()?.write_next(redundancy.fec, buffer);
-        Some((header, seq))
+        Some((header, ssrc, seq))
     }
 
     /// Appends a retransmission of a packet with nothing in it, so that the one who misses a number asks for it no more; returns
@@ -148,15 +147,9 @@ impl Slot {
         number: u64,
         stamps: Stamps,
     ) -> Option<(usize, u32, u64)> {
-        let (payload_type, ssrc) = (self.rtx()?, self.rtx_ssrc?);
-        self.rtx_seq += 1;
-        let (start, seq) = (buffer.len(), self.rtx_seq);
-        let timestamp = self.out.as_ref().map_or(0, |out| out.timestamp);
-        let header = Header { payload_type, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
-        self.write_header(buffer, &header, stamps, None);
-        let header = buffer.len() - start;
+        let begun = self.begin_again(buffer, stamps)?;
         buffer.extend_from_slice(&(number as u16).to_be_bytes());
-        Some((header, ssrc, seq))
+        Some(begun)
     }
 
     /// Appends `packet` as a retransmission (RFC 4588 4); returns the length of its header, its SSRC and SRTP's index.
@@ -201,19 +194,25 @@ impl Slot {
         padding: u8,
         stamps: Stamps,
     ) -> Option<(usize, u32, u64)> {
+        let start = buffer.len();
+        let begun = self.begin_again(buffer, stamps)?;
+        if let Some(first) = buffer.get_mut(start) {
+            *first |= PADDED;
+        }
+        buffer.resize(buffer.len() + usize::from(padding) - 1, 0);
+        buffer.push(padding);
+        Some(begun)
+    }
+
+    /// Begins a retransmission of no packet; returns the length of its header, its SSRC and SRTP's index.
+    fn begin_again(&mut self, buffer: &mut Vec<u8>, stamps: Stamps) -> Option<(usize, u32, u64)> {
         let (payload_type, ssrc) = (self.rtx()?, self.rtx_ssrc?);
         self.rtx_seq += 1;
         let (start, seq) = (buffer.len(), self.rtx_seq);
         let timestamp = self.out.as_ref().map_or(0, |out| out.timestamp);
         let header = Header { payload_type, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
         self.write_header(buffer, &header, stamps, None);
-        if let Some(first) = buffer.get_mut(start) {
-            *first |= PADDED;
-        }
-        let header = buffer.len() - start;
-        buffer.resize(buffer.len() + usize::from(padding) - 1, 0);
-        buffer.push(padding);
-        Some((header, ssrc, seq))
+        Some((buffer.len() - start, ssrc, seq))
     }
 
     fn write_header(&self, buffer: &mut Vec<u8>, header: &Header, stamps: Stamps, packet: Option<&Packet>) {
