@@ -4,6 +4,7 @@
 //! Layers go up with room to spare and are held without, go down when the link has said so or for a while meant so, and a
 //! step that was soon lost again is not tried again soon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 use crate::protecting::{Path, Protecting};
 use crate::resend;
 use crate::slot::Slot;
-use crate::source::{MAX_LAYERS, SHARES, StreamKind};
+use crate::source::{MAX_LAYERS, SHARES, Source, StreamKind};
 use crate::thinning::ALL;
 
 /// What a step up may take of the estimate; holding it may take all. 1.27 Mbit/s fit a link of 1.5, and 419 kbit/s one of 600.
@@ -174,9 +175,7 @@ impl Allocation {
                 below > 0 && below >= height
             };
             let (mut top, mut hoped) = (lowest, lowest);
-            for layer in
-                (lowest + 1..source.layer_count()).filter(|layer| slot.grant.may_step_to(*layer, now))
-            {
+            for layer in (lowest + 1..source.layer_count()).filter(|layer| may_step_to(slot, *layer, now)) {
                 if source.known_bits(layer) > 0 && !source.rests(layer, now) && !is_enough(top) {
                     top = layer;
                 }
@@ -217,7 +216,7 @@ impl Allocation {
             for choice in self.choices.iter_mut().filter(|choice| choice.share == ALL) {
                 let (Some(slot), Some(layer)) = (slots.get(choice.at), choice.layer) else { continue };
                 let next = (layer + 1..=choice.top).find(|layer| comes(slot, *layer));
-                let Some(next) = next.filter(|next| slot.grant.may_step_to(*next, now)) else { continue };
+                let Some(next) = next.filter(|next| may_step_to(slot, *next, now)) else { continue };
                 let more = bits(slot, next) - bits(slot, layer);
                 if used + more <= room.up_to(slot.grant.has(next)) {
                     used += more;
@@ -336,6 +335,13 @@ fn share_bits(slot: &Slot, layer: usize, share: u8) -> f64 {
 /// Whether a layer is being sent by its publisher.
 fn comes(slot: &Slot, layer: usize) -> bool {
     slot.source.as_ref().is_some_and(|source| source.comes(layer))
+}
+
+/// Whether a layer may be tried, as far as is known of former tries. One that comes instead of the smaller ones is not waited for: they
+/// end where it begins.
+fn may_step_to(slot: &Slot, layer: usize, now: u64) -> bool {
+    let is_instead = |source: &Arc<Source>| source.is_alone(layer, now) && source.comes(layer);
+    slot.grant.may_step_to(layer, now) || slot.source.as_ref().is_some_and(is_instead)
 }
 
 /// The lowest layer there is.
@@ -489,6 +495,37 @@ mod tests {
         // What is not needed either leaves its room to what is watched.
         assert_eq!(told, [[false, true, true], [false, true, false]]);
         assert_eq!(slots[0].grant.layer, Some(1));
+    }
+
+    #[test]
+    fn a_layer_that_comes_instead_of_the_smaller_ones_is_taken_though_it_was_lost_a_moment_ago() {
+        let mut slots = [video("ann", StreamKind::Main, &CAMERA[..2], Wanted::default())];
+        let source = slots[0].source.clone().unwrap();
+        let mut allocation = Allocation::default();
+        let bits = |layer: usize, bits| source.layers[layer].bits.store(bits, Ordering::Relaxed);
+        let mut granted = Vec::new();
+        for tenth in 1..40 {
+            match tenth {
+                10 => source.layers[1].is_held_up.store(true, Ordering::Relaxed),
+                15 => {
+                    source.remember(1);
+                    bits(1, 0);
+                    source.set_alone(1, 1_000_000_000);
+                }
+                // Its publisher ends the smaller one where it begins with this one; what that takes is measured later.
+                30 => {
+                    source.layers[1].is_held_up.store(false, Ordering::Relaxed);
+                    source.layers[1].has_begun.store(true, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+            allocation.allot(&mut slots, tenth * 100_000, room(5e6));
+            if granted.last().is_none_or(|(_, layer)| *layer != slots[0].grant.layer) {
+                granted.push((tenth, slots[0].grant.layer));
+            }
+        }
+
+        assert_eq!(granted, [(1, Some(1)), (10, Some(0)), (30, Some(1))]);
     }
 
     #[test]

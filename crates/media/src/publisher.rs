@@ -39,8 +39,8 @@ const LAYER_PASSED: u32 = 5;
 
 /// After so long, and so many smaller pictures, a layer is held up: who watches it goes on with a smaller one, and is shown no more of it
 /// for a while. It may only pause, so its publisher is told nothing yet.
-const LAYER_HELD_UP: Duration = Duration::from_millis(300);
-const LAYER_HELD_UP_PASSED: u32 = 4;
+const LAYER_HELD_UP: Duration = Duration::from_millis(200);
+const LAYER_HELD_UP_PASSED: u32 = 3;
 
 /// What a half second of what comes in weighs in the next, how many packets tell anything, and what of them gets lost on a way that
 /// loses packets.
@@ -208,8 +208,13 @@ pub(crate) fn note(
     // A keyframe is one in all its sizes.
     let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
     let is_another = inflow.note(size, starts_key || is_of_key, part.temporal, now);
-    if let Some(layer) = source.layers.get(at).filter(|layer| layer.is_held_up.load(Ordering::Relaxed)) {
-        layer.is_held_up.store(false, Ordering::Relaxed);
+    if let Some(layer) = source.layers.get(at) {
+        if layer.is_held_up.load(Ordering::Relaxed) {
+            layer.is_held_up.store(false, Ordering::Relaxed);
+        }
+        if starts_key && layer.bits.load(Ordering::Relaxed) == 0 {
+            layer.has_begun.store(true, Ordering::Relaxed);
+        }
     }
     if is_another {
         for (above, layer) in inflows.iter_mut().zip(&source.layers).skip(at + 1) {
@@ -233,6 +238,7 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
             sum.1.iter_mut().zip(below.1).for_each(|(bits, below)| *bits += below);
         }
         layer.bits.store(sum.0, Ordering::Relaxed);
+        layer.has_begun.store(false, Ordering::Relaxed);
         for (share, bits) in layer.shares.iter().zip(sum.1) {
             share.store(bits as u32, Ordering::Relaxed);
         }
@@ -857,7 +863,7 @@ mod tests {
 
         assert_eq!(gone_after, Some(1040));
         // Before that it is looked for elsewhere, until it comes again.
-        assert_eq!(held_up, [840, 1050, 2310]);
+        assert_eq!(held_up, [700, 1050, 2170]);
     }
 
     #[test]

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use str0m::format::Codec;
 
-use self::squeeze::SQUEEZED;
 pub(crate) use self::squeeze::Squeeze;
 use crate::asking::Asking;
 use crate::carried::Carried;
@@ -557,10 +556,21 @@ impl Slot {
             return None;
         };
         let rate = packet.codec.clock_rate();
-        let at = self.sender_time(packet);
         let frame = packet.frame();
-        let (first_out, timestamp_offset, picture_offset, tl0_offset, frame_offset) = match &self.out {
-            None => (1, 0, 0, 0, 0),
+        let is_begun =
+            |squeeze: &Box<Squeeze>| squeeze.first == packet.seq && squeeze.generation == packet.generation;
+        let mut squeeze = self.squeeze.take().filter(is_begun);
+        // Of pictures that are sent at once the newest is shown when it is due, and those before it right before.
+        let (newest, clock, arrived, before) = match &squeeze {
+            Some(squeeze) => {
+                let newest = squeeze.pictures.last().copied().unwrap_or(packet.timestamp);
+                (newest, squeeze.clock, squeeze.arrived, squeeze.before_newest())
+            }
+            None => (packet.timestamp, packet.clock, packet.arrived, 0),
+        };
+        let at = sender_time(clock, newest, rate);
+        let (first_out, timestamp, picture_offset, tl0_offset, frame_offset) = match &self.out {
+            None => (1, packet.timestamp.wrapping_add(before), 0, 0, 0),
             Some(out) => {
                 let elapsed = match (out.at, at) {
                     (Some(before), Some(now)) => now - before,
@@ -569,28 +579,21 @@ impl Slot {
                 // Clocks of different publishers do not compare; the time between arrivals does.
                 let elapsed = match u64::try_from(elapsed) {
                     Ok(micros) if micros < 10_000_000 => Duration::from_micros(micros),
-                    _ => packet.arrived.saturating_duration_since(out.arrived),
+                    _ => arrived.saturating_duration_since(out.arrived),
                 };
                 let ticks = (elapsed.as_micros() * u128::from(rate) / 1_000_000) as u32;
-                let timestamp = out.timestamp.wrapping_add(ticks.max(1));
                 let picture =
                     packet.picture.id.map_or(0, |id| out.picture.wrapping_add(1).wrapping_sub(id.value));
                 let tl0 = packet.picture.tl0.map_or(0, |(_, tl0)| out.tl0.wrapping_add(1).wrapping_sub(tl0));
                 let frame = frame.map_or(0, |frame| out.frame.wrapping_add(1).wrapping_sub(frame));
-                (out.seq + 1, timestamp.wrapping_sub(packet.timestamp), picture, tl0, frame)
+                (out.seq + 1, out.timestamp.wrapping_add(ticks.max(before + 1)), picture, tl0, frame)
             }
         };
-        // The newest of pictures that are sent at once is when it is; those before it are put right before.
-        let mut timestamp_offset = timestamp_offset;
-        match &mut self.squeeze {
-            Some(squeeze) if squeeze.first == packet.seq && squeeze.generation == packet.generation => {
-                let after = (squeeze.pictures.len() as u32).saturating_sub(1) * SQUEEZED;
-                squeeze.timestamp = packet.timestamp.wrapping_add(timestamp_offset).wrapping_add(after);
-                let newest = squeeze.pictures.last().copied().unwrap_or(packet.timestamp);
-                timestamp_offset = squeeze.timestamp.wrapping_sub(newest);
-            }
-            squeeze => *squeeze = None,
+        let timestamp_offset = timestamp.wrapping_sub(newest);
+        if let Some(squeeze) = &mut squeeze {
+            squeeze.timestamp = timestamp;
         }
+        self.squeeze = squeeze;
         let segment = Segment {
             generation: packet.generation,
             layer: packet.layer,
@@ -615,16 +618,9 @@ impl Slot {
         Some(segment)
     }
 
-    /// The publisher's time of a packet, in microseconds.
-    fn sender_time(&self, packet: &Packet) -> Option<i64> {
-        let clock = packet.clock?;
-        let ticks = i64::from(packet.timestamp.wrapping_sub(clock.rtp) as i32);
-        Some(clock.micros + ticks * 1_000_000 / i64::from(packet.codec.clock_rate()))
-    }
-
     #[inline]
     fn note(&mut self, packet: &Packet, rewrite: &Rewrite, seq: u64) {
-        let at = self.sender_time(packet);
+        let at = sender_time(packet.clock, packet.timestamp, packet.codec.clock_rate());
         if packet.clock.is_some() {
             self.clock = packet.clock;
         }
@@ -791,4 +787,11 @@ impl Slot {
             bytes: out.bytes,
         })
     }
+}
+
+/// The publisher's time of an RTP time, in microseconds.
+fn sender_time(clock: Option<SenderClock>, timestamp: u32, rate: u32) -> Option<i64> {
+    let clock = clock?;
+    let ticks = i64::from(timestamp.wrapping_sub(clock.rtp) as i32);
+    Some(clock.micros + ticks * 1_000_000 / i64::from(rate))
 }

@@ -72,6 +72,8 @@ pub(crate) struct Layer {
     pub(crate) bits: AtomicU32,
     /// Nothing of it has come for a moment, while smaller pictures have: its publisher may have no room for it.
     pub(crate) is_held_up: AtomicBool,
+    /// A keyframe of it has come since nothing did; what it takes is not known yet.
+    pub(crate) has_begun: AtomicBool,
     /// What the lower shares of its frame rate take, each with those below it.
     pub(crate) shares: [AtomicU32; SHARES],
     /// What it took before its publisher was told that nobody wants it.
@@ -135,6 +137,11 @@ pub(crate) struct State {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LayerState {
     bits: u32,
+    /// Releases before these were there do not say them.
+    #[serde(default)]
+    is_held_up: bool,
+    #[serde(default)]
+    has_begun: bool,
     shares: [u32; SHARES],
     kept: u32,
     alone: u64,
@@ -175,6 +182,7 @@ impl Source {
         for layer in &self.layers {
             layer.bits.store(0, Ordering::Relaxed);
             layer.is_held_up.store(false, Ordering::Relaxed);
+            layer.has_begun.store(false, Ordering::Relaxed);
             layer.kept.store(0, Ordering::Relaxed);
             layer.alone_until.store(0, Ordering::Relaxed);
             layer.rests_until.store(0, Ordering::Relaxed);
@@ -305,7 +313,8 @@ impl Source {
     /// Whether a layer comes, as far as is known by now.
     pub(crate) fn comes(&self, layer: usize) -> bool {
         let comes = |layer: &Layer| {
-            layer.bits.load(Ordering::Relaxed) > 0 && !layer.is_held_up.load(Ordering::Relaxed)
+            let is_there = layer.bits.load(Ordering::Relaxed) > 0 || layer.has_begun.load(Ordering::Relaxed);
+            is_there && !layer.is_held_up.load(Ordering::Relaxed)
         };
         self.layers.get(layer).is_some_and(comes)
     }
@@ -448,6 +457,8 @@ impl Source {
             layers: layers
                 .map(|(layer, sent)| LayerState {
                     bits: read(&layer.bits),
+                    is_held_up: layer.is_held_up.load(Ordering::Relaxed),
+                    has_begun: layer.has_begun.load(Ordering::Relaxed),
                     shares: layer.shares.each_ref().map(read),
                     kept: read(&layer.kept),
                     alone: left(&layer.alone_until),
@@ -474,6 +485,8 @@ impl Source {
         write(&self.height, state.height);
         for (layer, said) in self.layers.iter().zip(&state.layers) {
             write(&layer.bits, said.bits);
+            layer.is_held_up.store(said.is_held_up, Ordering::Relaxed);
+            layer.has_begun.store(said.has_begun, Ordering::Relaxed);
             layer.shares.iter().zip(said.shares).for_each(|(share, bits)| write(share, bits));
             write(&layer.kept, said.kept);
             until(&layer.alone_until, said.alone);

@@ -720,7 +720,7 @@ impl Viewer {
         let mut squeeze = Squeeze::new(&recent, layer);
         for seq in recent.first..=recent.newest {
             // One that is missing is on its way here, and may be long in coming.
-            squeeze.push(past.find(&source, generation, layer, seq)?.timestamp);
+            squeeze.push(&*past.find(&source, generation, layer, seq)?);
         }
         slot.begin_squeezed(squeeze);
         for seq in recent.first..=recent.newest {

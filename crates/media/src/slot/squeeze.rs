@@ -1,8 +1,10 @@
 //! What a viewer begins with: pictures that were taken one after the other and leave at once.
 
+use std::time::Instant;
+
 use smallvec::SmallVec;
 
-use crate::source::{Packet, Recent};
+use crate::source::{Packet, Recent, SenderClock};
 
 /// Pictures that are sent at once although they were taken one after the other: what a viewer begins with. They are stamped as
 /// if they had been taken in a moment, so that the player does not show all that follows later.
@@ -13,12 +15,15 @@ pub(crate) struct Squeeze {
     pub(super) newest: u64,
     /// Their times, by the publisher.
     pub(super) pictures: SmallVec<[u32; 24]>,
-    /// The newest one's on our stream.
+    /// When the newest one came, and its publisher's clock then.
+    pub(super) arrived: Instant,
+    pub(super) clock: Option<SenderClock>,
+    /// The newest one's time on our stream.
     pub(super) timestamp: u32,
 }
 
 /// What lies between two such pictures: 2 ms.
-pub(super) const SQUEEZED: u32 = 180;
+const SQUEEZED: u32 = 180;
 
 impl Squeeze {
     pub(crate) fn new(recent: &Recent, layer: u8) -> Self {
@@ -28,15 +33,24 @@ impl Squeeze {
             first: recent.first,
             newest: recent.newest,
             pictures: SmallVec::new(),
+            arrived: recent.began,
+            clock: None,
             timestamp: 0,
         }
     }
 
-    /// The next packet's time.
-    pub(crate) fn push(&mut self, timestamp: u32) {
-        if self.pictures.last() != Some(&timestamp) {
-            self.pictures.push(timestamp);
+    /// The next packet.
+    pub(crate) fn push(&mut self, packet: &Packet) {
+        if self.pictures.last() != Some(&packet.timestamp) {
+            self.pictures.push(packet.timestamp);
         }
+        self.arrived = packet.arrived;
+        self.clock = packet.clock.or(self.clock);
+    }
+
+    /// How long the pictures before the newest take on our stream, in ticks of 90 kHz.
+    pub(super) fn before_newest(&self) -> u32 {
+        (self.pictures.len() as u32).saturating_sub(1) * SQUEEZED
     }
 
     pub(super) fn timestamp(&self, packet: &Packet) -> Option<u32> {

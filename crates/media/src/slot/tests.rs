@@ -3,7 +3,7 @@ use str0m::format::Codec;
 use super::write::PADDED;
 use super::*;
 use crate::payload::{Part, Picture};
-use crate::source::{RoomKey, SourceKey, Sources, StreamKind};
+use crate::source::{History, RoomKey, SourceKey, Sources, StreamKind};
 
 const DEPENDENCY: u8 = 12;
 const ORIENTATION: u8 = 5;
@@ -101,6 +101,51 @@ fn the_dependency_descriptor_goes_along_where_there_is_room_and_its_numbers_go_o
     let fourth = send(&mut slot, 1, 901, Picture::default(), descriptor(3, 4));
     assert_eq!(fourth, (false, vec![orientation, (DEPENDENCY, vec![0xca, 2, 0])]), "numbers roll over");
     assert_eq!(send(&mut slot, 1, 902, Picture::default(), descriptor(2, 5)).1.len(), 1, "broken");
+}
+
+/// The times of what is sent, where a viewer goes from the larger of two sizes to the smaller one's cached pictures.
+fn times_over_a_step_down(clock: impl Fn(u8) -> Option<SenderClock>) -> Vec<u32> {
+    const TICKS: u64 = 6_000;
+    let (mut slot, generation) = slot(2);
+    let began = Instant::now();
+    // A picture each 66.7 ms; each size counts its own time.
+    let taken = |layer: u8, picture: u64, shown: Picture| Packet {
+        timestamp: ((picture + u64::from(layer) * 500) * TICKS) as u32,
+        clock: clock(layer),
+        arrived: began + Duration::from_micros(picture * 66_667),
+        ..packet(generation, Codec::Vp8, layer, picture, shown)
+    };
+    let mut sent = Vec::new();
+    let mut send = |slot: &mut Slot, packet: &Packet| {
+        let written = written(slot, packet).unwrap();
+        sent.push(u32::from_be_bytes([written[4], written[5], written[6], written[7]]));
+    };
+    slot.target = 1;
+    send(&mut slot, &taken(1, 9, key()));
+    send(&mut slot, &taken(1, 10, Picture::default()));
+    slot.target = 0;
+    // The smaller one's keyframe is older than what has been sent of the larger one, and its newest half a second newer.
+    let picture = |number| taken(0, number, if number == 8 { key() } else { Picture::default() });
+    let mut history = History::default();
+    (8..=17).for_each(|number| history.push(&Arc::new(picture(number))));
+    let mut squeeze = Squeeze::new(&history.recent(generation).unwrap(), 0);
+    (8..=17).for_each(|number| squeeze.push(&picture(number)));
+    slot.begin_squeezed(squeeze);
+    (8..=18).for_each(|number| send(&mut slot, &picture(number)));
+    let first = sent[0];
+    sent.iter().map(|time| time.wrapping_sub(first)).collect()
+}
+
+#[test]
+fn pictures_that_are_sent_at_once_are_followed_by_the_rest_in_its_own_time() {
+    let clock = |layer: u8| Some(SenderClock { micros: 1_000_000, rtp: 6_000 * 500 * u32::from(layer) });
+    for times in [times_over_a_step_down(|_| None), times_over_a_step_down(clock)] {
+        assert!(times.is_sorted_by(|one, other| one < other), "{times:?}");
+        let (newest, next) = (times[11], times[12]);
+        assert!(newest.abs_diff(8 * 6_000) < 10, "{times:?}");
+        assert_eq!(next - newest, 6_000);
+        assert!(newest - times[2] < 2_000, "they are shown in a moment: {times:?}");
+    }
 }
 
 #[test]
