@@ -4,7 +4,6 @@
 //! Layers go up with room to spare and are held without, go down when the link has said so or for a while meant so, and a
 //! step that was soon lost again is not tried again soon.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -12,7 +11,7 @@ use smallvec::SmallVec;
 use crate::protecting::{Path, Protecting};
 use crate::resend;
 use crate::slot::Slot;
-use crate::source::{MAX_LAYERS, SHARES, Source, StreamKind};
+use crate::source::{MAX_LAYERS, SHARES, StreamKind};
 use crate::thinning::ALL;
 
 /// What a step up may take of the estimate; holding it may take all. 1.27 Mbit/s fit a link of 1.5, and 419 kbit/s one of 600.
@@ -337,11 +336,12 @@ fn comes(slot: &Slot, layer: usize) -> bool {
     slot.source.as_ref().is_some_and(|source| source.comes(layer))
 }
 
-/// Whether a layer may be tried, as far as is known of former tries. One that comes instead of the smaller ones is not waited for: they
-/// end where it begins.
+/// Whether a layer may be tried, as far as is known of former tries. One that comes instead of the smaller ones, which end where it
+/// begins, is not put off because its publisher had no room for it before.
 fn may_step_to(slot: &Slot, layer: usize, now: u64) -> bool {
-    let is_instead = |source: &Arc<Source>| source.is_alone(layer, now) && source.comes(layer);
-    slot.grant.may_step_to(layer, now) || slot.source.as_ref().is_some_and(is_instead)
+    let is_instead =
+        || slot.source.as_ref().is_some_and(|source| source.is_alone(layer, now) && source.comes(layer));
+    slot.grant.may_step_to(layer, now) || !slot.grant.is_kept_by_link(layer, now) && is_instead()
 }
 
 /// The lowest layer there is.
@@ -378,7 +378,8 @@ fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
             source.is_some_and(|source| source.is_alone(layer.into(), now) && source.bits(layer.into()) == 0)
         };
         if let Some(lost) = grant.layer.filter(|lost| meant.is_some() && !is_taken_back(*lost)) {
-            grant.lose(if grant.layer == layer { MAX_LAYERS } else { lost.into() }, now);
+            let what = if grant.layer == layer { MAX_LAYERS } else { lost.into() };
+            grant.lose(what, now, is_gone && !is_full);
         }
         grant.lower_since = None;
         grant.gained_at = now;
@@ -526,6 +527,26 @@ mod tests {
         }
 
         assert_eq!(granted, [(1, Some(1)), (10, Some(0)), (30, Some(1))]);
+    }
+
+    #[test]
+    fn a_link_that_does_not_carry_a_layer_is_not_tried_again_at_once_though_the_layer_comes_instead_of_the_smaller_ones()
+     {
+        let mut slots = [video("ann", StreamKind::Main, &CAMERA[..2], Wanted::default())];
+        let source = slots[0].source.clone().unwrap();
+        source.set_alone(1, 1_000_000_000);
+        let mut allocation = Allocation::default();
+        let (mut steps, mut layer) = (0, Some(0));
+        for tenth in 1..100 {
+            // It seems wide every other moment.
+            let is_full = tenth % 10 >= 5;
+            let estimate = if is_full { 200e3 } else { 2e6 };
+            allocation.allot(&mut slots, tenth * 100_000, Room { is_full, ..room(estimate) });
+            steps += usize::from(slots[0].grant.layer > layer);
+            layer = slots[0].grant.layer;
+        }
+
+        assert_eq!(steps, 2, "at the beginning, and five seconds later");
     }
 
     #[test]

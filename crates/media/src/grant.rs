@@ -10,6 +10,16 @@ const LONGEST_WAIT_US: u64 = 60_000_000;
 /// A picture that is shown smaller may be shown larger again in a moment.
 const SMALLER_AFTER_US: u64 = 2_000_000;
 
+/// What was taken back is not tried at once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wait {
+    until: u64,
+    /// For how long it is not tried.
+    span: u64,
+    /// Its publisher took it back, or held it up: nothing was seen of the viewer's link.
+    is_publishers: bool,
+}
+
 /// What a slot has been given.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
@@ -22,8 +32,8 @@ pub(crate) struct Grant {
     /// Since when less is meant for it.
     pub(crate) lower_since: Option<u64>,
     pub(crate) paused_at: Option<u64>,
-    /// For each layer, and last for the frame rate, until when it is not tried, and for how long it was not the last time.
-    pub(crate) waits: [(u64, u64); MAX_LAYERS + 1],
+    /// For each layer, and last for the frame rate.
+    waits: [Wait; MAX_LAYERS + 1],
     /// The height it is shown at, since when it would be less.
     pub(crate) shown: (u32, Option<u64>),
 }
@@ -37,7 +47,7 @@ impl Default for Grant {
             gained_at: 0,
             lower_since: None,
             paused_at: None,
-            waits: [(0, 0); MAX_LAYERS + 1],
+            waits: [Wait::default(); MAX_LAYERS + 1],
             shown: (0, None),
         }
     }
@@ -55,7 +65,12 @@ impl Grant {
     }
 
     pub(crate) fn may_step_to(&self, layer: usize, now: u64) -> bool {
-        self.has(layer) || self.waits.get(layer).is_none_or(|(until, _)| now >= *until)
+        self.has(layer) || self.waits.get(layer).is_none_or(|wait| now >= wait.until)
+    }
+
+    /// Whether a layer is not tried on account of its viewer's link.
+    pub(crate) fn is_kept_by_link(&self, layer: usize, now: u64) -> bool {
+        self.waits.get(layer).is_some_and(|wait| now < wait.until && !wait.is_publishers)
     }
 
     pub(crate) fn has(&self, layer: usize) -> bool {
@@ -67,16 +82,18 @@ impl Grant {
     }
 
     pub(crate) fn may_have_share(&self, layer: usize, share: u8, now: u64) -> bool {
-        let is_due = self.waits.last().is_none_or(|(until, _)| now >= *until);
+        let is_due = self.waits.last().is_none_or(|wait| now >= wait.until);
         is_due || self.has_share(layer, share)
     }
 
     /// A layer, or part of the frame rate, is taken back; when it was had for a moment only, it is not tried again at once.
-    pub(crate) fn lose(&mut self, layer: usize, now: u64) {
-        if let Some((until, span)) = self.waits.get_mut(layer) {
+    pub(crate) fn lose(&mut self, layer: usize, now: u64, is_publishers: bool) {
+        let is_kept_by_link = self.is_kept_by_link(layer, now);
+        if let Some(wait) = self.waits.get_mut(layer) {
             let is_soon = now.saturating_sub(self.gained_at) < SOON_US;
-            *span = if is_soon { (2 * *span).clamp(SOON_US, LONGEST_WAIT_US) } else { 0 };
-            *until = now + *span;
+            wait.span = if is_soon { (2 * wait.span).clamp(SOON_US, LONGEST_WAIT_US) } else { 0 };
+            wait.until = now + wait.span;
+            wait.is_publishers = is_publishers && !is_kept_by_link;
         }
     }
 }

@@ -37,10 +37,11 @@ const LAYER_TIMEOUT: Duration = Duration::from_millis(1500);
 const LAYER_PASSED_TIMEOUT: Duration = Duration::from_millis(700);
 const LAYER_PASSED: u32 = 5;
 
-/// After so long, and so many smaller pictures, a layer is held up: who watches it goes on with a smaller one, and is shown no more of it
-/// for a while. It may only pause, so its publisher is told nothing yet.
+/// After so long, or two and a half times what lies between its pictures, and so many smaller ones, a layer is held up: who watches it goes
+/// on with a smaller one, and is shown no more of it for a while. It may only pause, so its publisher is told nothing yet.
 const LAYER_HELD_UP: Duration = Duration::from_millis(200);
 const LAYER_HELD_UP_PASSED: u32 = 3;
+const LONGEST_BETWEEN: Duration = Duration::from_millis(500);
 
 /// What a half second of what comes in weighs in the next, how many packets tell anything, and what of them gets lost on a way that
 /// loses packets.
@@ -97,6 +98,9 @@ pub(crate) struct Inflow {
     former: Option<f64>,
     bits: f64,
     last_at: Option<Instant>,
+    /// When the newest picture began, and what usually lies between two.
+    picture_at: Option<Instant>,
+    between: Duration,
     /// Pictures of a smaller layer since then.
     passed: u32,
     asked_at: Option<Instant>,
@@ -113,7 +117,10 @@ impl Inflow {
         share: u8,
         now: Instant,
     ) -> bool {
-        (self.last_at, self.passed) = (Some(now), 0);
+        // What comes late does not say that more does.
+        if !is_late {
+            (self.last_at, self.passed) = (Some(now), 0);
+        }
         let has_passed = |at| now.saturating_duration_since(at) > KEYFRAME_EXCUSE;
         // Parameter sets and the picture behind them are one.
         let is_another = starts_key && self.newest_key != Some(timestamp);
@@ -121,7 +128,11 @@ impl Inflow {
             *oldest = Some(now);
             self.newest_key = Some(timestamp);
         }
-        let is_new = self.newest.replace(timestamp) != Some(timestamp);
+        let is_new = !is_late && self.newest.replace(timestamp) != Some(timestamp);
+        if is_new && let Some(former) = self.picture_at.replace(now) {
+            let since = now.saturating_duration_since(former).min(LONGEST_BETWEEN);
+            self.between = if self.between.is_zero() { since } else { (3 * self.between + since) / 4 };
+        }
         self.fresh.bytes += (payload + AROUND) as u64;
         // What comes late is of a picture that was counted.
         if !is_late {
@@ -153,7 +164,8 @@ impl Inflow {
 
     /// Nothing has come for a moment, while smaller pictures have.
     fn is_held_up(&self, now: Instant) -> bool {
-        let is_late = |at| now.saturating_duration_since(at) > LAYER_HELD_UP;
+        let patience = LAYER_HELD_UP.max(self.between * 5 / 2);
+        let is_late = |at| now.saturating_duration_since(at) > patience;
         self.passed >= LAYER_HELD_UP_PASSED && self.last_at.is_some_and(is_late)
     }
 
@@ -200,7 +212,7 @@ pub(crate) fn note(
     size: (usize, u32, bool),
     now: Instant,
 ) {
-    let timestamp = size.1;
+    let (_, timestamp, is_late) = size;
     let part = picture.part.unwrap_or_default();
     let lowest = inflows.first().and_then(|inflow| inflow.newest_key);
     let at = usize::from(layer.max(part.spatial));
@@ -208,7 +220,7 @@ pub(crate) fn note(
     // A keyframe is one in all its sizes.
     let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
     let is_another = inflow.note(size, starts_key || is_of_key, part.temporal, now);
-    if let Some(layer) = source.layers.get(at) {
+    if let Some(layer) = source.layers.get(at).filter(|_| !is_late) {
         if layer.is_held_up.load(Ordering::Relaxed) {
             layer.is_held_up.store(false, Ordering::Relaxed);
         }
@@ -231,6 +243,7 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
     let is_scalable = source.is_scalable();
     let mut below = (0, [0.0; SHARES]);
     for (inflow, layer) in inflows.iter_mut().zip(&source.layers) {
+        let is_first = inflow.former.is_none();
         let own = inflow.measure(now, elapsed);
         let mut sum = (own, inflow.shares().map(|share| share * f64::from(own)));
         if is_scalable && own > 0 {
@@ -238,7 +251,10 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
             sum.1.iter_mut().zip(below.1).for_each(|(bits, below)| *bits += below);
         }
         layer.bits.store(sum.0, Ordering::Relaxed);
-        layer.has_begun.store(false, Ordering::Relaxed);
+        // Of the half second in which it began, not much was its.
+        if own == 0 || !is_first {
+            layer.has_begun.store(false, Ordering::Release);
+        }
         for (share, bits) in layer.shares.iter().zip(sum.1) {
             share.store(bits as u32, Ordering::Relaxed);
         }

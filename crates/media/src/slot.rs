@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use str0m::format::Codec;
 
 pub(crate) use self::squeeze::Squeeze;
+use self::squeeze::sender_time;
 use crate::asking::Asking;
 use crate::carried::Carried;
 use crate::grant::Grant;
@@ -158,7 +159,9 @@ pub(crate) struct Slot {
     segments: SmallVec<[Segment; SEGMENTS]>,
     out: Option<Out>,
     numbers: Numbers,
+    /// What the newest segment has begun with, and what the next one is to.
     squeeze: Option<Box<Squeeze>>,
+    next_squeeze: Option<Box<Squeeze>>,
     /// There once something was to be left out of a stream.
     thinning: Option<Box<Thinning>>,
     /// How its viewer takes redundancy; and there once some was to be sent.
@@ -214,6 +217,7 @@ impl Slot {
             out: None,
             numbers: Numbers::default(),
             squeeze: None,
+            next_squeeze: None,
             thinning: None,
             redundancy: None,
             shield: None,
@@ -258,6 +262,8 @@ impl Slot {
         self.is_held = false;
         self.told = None;
         self.clock = None;
+        // Another's clock says nothing of what has passed.
+        self.out.iter_mut().for_each(|out| out.at = None);
         (self.lacks, self.looked_at) = (false, None);
         self.halt();
     }
@@ -497,13 +503,14 @@ impl Slot {
 
     /// The time of a packet on our stream.
     fn timestamp(&self, segment: &Segment, packet: &Packet) -> u32 {
-        let squeezed = self.squeeze.as_ref().and_then(|squeeze| squeeze.timestamp(packet));
-        squeezed.unwrap_or_else(|| packet.timestamp.wrapping_add(segment.timestamp_offset))
+        let offset = segment.timestamp_offset;
+        let squeezed = self.squeeze.as_ref().and_then(|squeeze| squeeze.timestamp(offset, packet));
+        squeezed.unwrap_or_else(|| packet.timestamp.wrapping_add(offset))
     }
 
     /// The next segment begins with pictures that are sent at once.
     pub(crate) fn begin_squeezed(&mut self, squeeze: Squeeze) {
-        self.squeeze = Some(Box::new(squeeze));
+        self.next_squeeze = Some(Box::new(squeeze));
     }
 
     /// Whether it is encrypted from end to end.
@@ -557,20 +564,14 @@ impl Slot {
         };
         let rate = packet.codec.clock_rate();
         let frame = packet.frame();
-        let is_begun =
-            |squeeze: &Box<Squeeze>| squeeze.first == packet.seq && squeeze.generation == packet.generation;
-        let mut squeeze = self.squeeze.take().filter(is_begun);
-        // Of pictures that are sent at once the newest is shown when it is due, and those before it right before.
-        let (newest, clock, arrived, before) = match &squeeze {
-            Some(squeeze) => {
-                let newest = squeeze.pictures.last().copied().unwrap_or(packet.timestamp);
-                (newest, squeeze.clock, squeeze.arrived, squeeze.before_newest())
-            }
-            None => (packet.timestamp, packet.clock, packet.arrived, 0),
+        let mut squeeze = self.next_squeeze.take().filter(|squeeze| squeeze.begins_with(packet));
+        // Of pictures that are sent at once the newest is shown when it is due.
+        let (at, arrived) = match &squeeze {
+            Some(squeeze) => (squeeze.at(rate), squeeze.arrived),
+            None => (sender_time(packet.clock, packet.timestamp, rate), packet.arrived),
         };
-        let at = sender_time(clock, newest, rate);
-        let (first_out, timestamp, picture_offset, tl0_offset, frame_offset) = match &self.out {
-            None => (1, packet.timestamp.wrapping_add(before), 0, 0, 0),
+        let (first_out, before, picture_offset, tl0_offset, frame_offset) = match &self.out {
+            None => (1, None, 0, 0, 0),
             Some(out) => {
                 let elapsed = match (out.at, at) {
                     (Some(before), Some(now)) => now - before,
@@ -586,13 +587,14 @@ impl Slot {
                     packet.picture.id.map_or(0, |id| out.picture.wrapping_add(1).wrapping_sub(id.value));
                 let tl0 = packet.picture.tl0.map_or(0, |(_, tl0)| out.tl0.wrapping_add(1).wrapping_sub(tl0));
                 let frame = frame.map_or(0, |frame| out.frame.wrapping_add(1).wrapping_sub(frame));
-                (out.seq + 1, out.timestamp.wrapping_add(ticks.max(before + 1)), picture, tl0, frame)
+                (out.seq + 1, Some((out.timestamp, ticks.max(1))), picture, tl0, frame)
             }
         };
-        let timestamp_offset = timestamp.wrapping_sub(newest);
-        if let Some(squeeze) = &mut squeeze {
-            squeeze.timestamp = timestamp;
-        }
+        let timestamp_offset = match (&mut squeeze, before) {
+            (Some(squeeze), before) => squeeze.show(before, packet.timestamp),
+            (None, Some((before, ticks))) => before.wrapping_add(ticks).wrapping_sub(packet.timestamp),
+            (None, None) => 0,
+        };
         self.squeeze = squeeze;
         let segment = Segment {
             generation: packet.generation,
@@ -620,7 +622,10 @@ impl Slot {
 
     #[inline]
     fn note(&mut self, packet: &Packet, rewrite: &Rewrite, seq: u64) {
-        let at = sender_time(packet.clock, packet.timestamp, packet.codec.clock_rate());
+        let rate = packet.codec.clock_rate();
+        let squeezed = self.squeeze.as_ref().and_then(|squeeze| squeeze.moment(packet, rate));
+        let own = || (sender_time(packet.clock, packet.timestamp, rate), packet.arrived);
+        let (at, arrived) = squeezed.unwrap_or_else(own);
         if packet.clock.is_some() {
             self.clock = packet.clock;
         }
@@ -650,8 +655,7 @@ impl Slot {
             out.pictures = out.pictures.wrapping_add(u32::from(is_another));
             out.seq = seq;
             out.timestamp = rewrite.timestamp;
-            out.at = at;
-            out.arrived = packet.arrived;
+            (out.at, out.arrived) = (at, arrived);
             if let Some(id) = packet.picture.id {
                 out.picture = id.value.wrapping_add(rewrite.picture_offset);
             }
@@ -787,11 +791,4 @@ impl Slot {
             bytes: out.bytes,
         })
     }
-}
-
-/// The publisher's time of an RTP time, in microseconds.
-fn sender_time(clock: Option<SenderClock>, timestamp: u32, rate: u32) -> Option<i64> {
-    let clock = clock?;
-    let ticks = i64::from(timestamp.wrapping_sub(clock.rtp) as i32);
-    Some(clock.micros + ticks * 1_000_000 / i64::from(rate))
 }

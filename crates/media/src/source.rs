@@ -72,7 +72,7 @@ pub(crate) struct Layer {
     pub(crate) bits: AtomicU32,
     /// Nothing of it has come for a moment, while smaller pictures have: its publisher may have no room for it.
     pub(crate) is_held_up: AtomicBool,
-    /// A keyframe of it has come since nothing did; what it takes is not known yet.
+    /// It has just begun again, with a keyframe; what it takes is not known yet.
     pub(crate) has_begun: AtomicBool,
     /// What the lower shares of its frame rate take, each with those below it.
     pub(crate) shares: [AtomicU32; SHARES],
@@ -119,6 +119,9 @@ pub(crate) struct Source {
     pub(crate) speakers: Option<Arc<Speakers>>,
     pub(crate) place: Place,
 }
+
+/// In microseconds.
+const SECOND: u64 = 1_000_000;
 
 /// What is known of a source at the node where it is published, to be known at others too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,7 +205,11 @@ impl Source {
             if let Some(speakers) = &self.speakers {
                 speakers.leave(&self.place);
             }
-            self.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
+            for layer in &self.layers {
+                layer.bits.store(0, Ordering::Relaxed);
+                layer.is_held_up.store(false, Ordering::Relaxed);
+                layer.has_begun.store(false, Ordering::Relaxed);
+            }
             self.agree([].into_iter());
         }
     }
@@ -313,7 +320,9 @@ impl Source {
     /// Whether a layer comes, as far as is known by now.
     pub(crate) fn comes(&self, layer: usize) -> bool {
         let comes = |layer: &Layer| {
-            let is_there = layer.bits.load(Ordering::Relaxed) > 0 || layer.has_begun.load(Ordering::Relaxed);
+            // First: it is cleared when the other is known.
+            let has_begun = layer.has_begun.load(Ordering::Acquire) && layer.kept.load(Ordering::Relaxed) > 0;
+            let is_there = has_begun || layer.bits.load(Ordering::Relaxed) > 0;
             is_there && !layer.is_held_up.load(Ordering::Relaxed)
         };
         self.layers.get(layer).is_some_and(comes)
@@ -321,9 +330,12 @@ impl Source {
 
     /// What a layer takes, or would take if it were wanted.
     pub(crate) fn known_bits(&self, layer: usize) -> u32 {
-        match self.bits(layer) {
-            0 => self.layers.get(layer).map_or(0, |layer| layer.kept.load(Ordering::Relaxed)),
-            bits => bits,
+        let kept = |layer: &Layer| layer.kept.load(Ordering::Relaxed);
+        let has_begun = |layer: &&Layer| layer.has_begun.load(Ordering::Acquire);
+        match (self.bits(layer), self.layers.get(layer)) {
+            (0, Some(layer)) => kept(layer),
+            // Of its first moment little is known.
+            (bits, layer) => layer.filter(has_begun).map_or(bits, |layer| bits.max(kept(layer))),
         }
     }
 
@@ -445,7 +457,11 @@ impl Source {
     /// What another node's viewers have to know of it.
     pub(crate) fn state(&self, now: u64) -> State {
         let read = |value: &AtomicU32| value.load(Ordering::Relaxed);
-        let left = |until: &AtomicU64| until.load(Ordering::Relaxed).saturating_sub(now);
+        // In seconds, or there would be something new to tell all the time.
+        let left = |until: &AtomicU64| {
+            let left = until.load(Ordering::Relaxed).saturating_sub(now);
+            left.div_ceil(SECOND).saturating_mul(SECOND)
+        };
         let coding = self.coding.lock();
         let layers = self.layers.iter().zip(&coding.sent).take(self.layer_count());
         State {
@@ -456,9 +472,9 @@ impl Source {
             agreed: coding.agreed.iter().filter_map(|codec| codec.parts()).collect(),
             layers: layers
                 .map(|(layer, sent)| LayerState {
+                    has_begun: layer.has_begun.load(Ordering::Acquire),
                     bits: read(&layer.bits),
                     is_held_up: layer.is_held_up.load(Ordering::Relaxed),
-                    has_begun: layer.has_begun.load(Ordering::Relaxed),
                     shares: layer.shares.each_ref().map(read),
                     kept: read(&layer.kept),
                     alone: left(&layer.alone_until),

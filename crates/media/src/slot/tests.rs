@@ -103,49 +103,129 @@ fn the_dependency_descriptor_goes_along_where_there_is_room_and_its_numbers_go_o
     assert_eq!(send(&mut slot, 1, 902, Picture::default(), descriptor(2, 5)).1.len(), 1, "broken");
 }
 
-/// The times of what is sent, where a viewer goes from the larger of two sizes to the smaller one's cached pictures.
-fn times_over_a_step_down(clock: impl Fn(u8) -> Option<SenderClock>) -> Vec<u32> {
-    const TICKS: u64 = 6_000;
-    let (mut slot, generation) = slot(2);
-    let began = Instant::now();
-    // A picture each 66.7 ms; each size counts its own time.
-    let taken = |layer: u8, picture: u64, shown: Picture| Packet {
-        timestamp: ((picture + u64::from(layer) * 500) * TICKS) as u32,
-        clock: clock(layer),
-        arrived: began + Duration::from_micros(picture * 66_667),
-        ..packet(generation, Codec::Vp8, layer, picture, shown)
-    };
-    let mut sent = Vec::new();
-    let mut send = |slot: &mut Slot, packet: &Packet| {
-        let written = written(slot, packet).unwrap();
-        sent.push(u32::from_be_bytes([written[4], written[5], written[6], written[7]]));
-    };
-    slot.target = 1;
-    send(&mut slot, &taken(1, 9, key()));
-    send(&mut slot, &taken(1, 10, Picture::default()));
-    slot.target = 0;
-    // The smaller one's keyframe is older than what has been sent of the larger one, and its newest half a second newer.
-    let picture = |number| taken(0, number, if number == 8 { key() } else { Picture::default() });
-    let mut history = History::default();
-    (8..=17).for_each(|number| history.push(&Arc::new(picture(number))));
-    let mut squeeze = Squeeze::new(&history.recent(generation).unwrap(), 0);
-    (8..=17).for_each(|number| squeeze.push(&picture(number)));
-    slot.begin_squeezed(squeeze);
-    (8..=18).for_each(|number| send(&mut slot, &picture(number)));
-    let first = sent[0];
-    sent.iter().map(|time| time.wrapping_sub(first)).collect()
+/// A viewer that goes from one of two sizes to the other; a picture each 66.7 ms, of which each size counts its own time.
+struct Steps {
+    slot: Slot,
+    generation: u32,
+    began: Instant,
+    has_clock: bool,
+    /// The times on the viewer's stream.
+    sent: Vec<u32>,
+}
+
+const TICKS: u32 = 6_000;
+
+impl Steps {
+    fn new(has_clock: bool) -> Self {
+        let (slot, generation) = slot(2);
+        Self { slot, generation, began: Instant::now(), has_clock, sent: Vec::new() }
+    }
+
+    fn picture(&self, layer: u8, number: u64, is_key: bool) -> Packet {
+        let from = u32::MAX - 12 * TICKS + u32::from(layer) * 500;
+        let clock = SenderClock { micros: 1_000_000, rtp: from };
+        Packet {
+            timestamp: from.wrapping_add(number as u32 * TICKS),
+            clock: self.has_clock.then_some(clock),
+            arrived: self.began + Duration::from_micros(number * 66_667),
+            ..packet(
+                self.generation,
+                Codec::Vp8,
+                layer,
+                number,
+                if is_key { key() } else { Picture::default() },
+            )
+        }
+    }
+
+    /// Pictures of a size as they come, the first of them a keyframe where that is said.
+    fn send(&mut self, layer: u8, numbers: std::ops::RangeInclusive<u64>, begins: bool) {
+        self.slot.target = layer;
+        for number in numbers.clone() {
+            let picture = self.picture(layer, number, begins && number == *numbers.start());
+            let written = written(&mut self.slot, &picture).unwrap();
+            self.sent.push(u32::from_be_bytes([written[4], written[5], written[6], written[7]]));
+        }
+    }
+
+    /// These are to be sent at once.
+    fn squeeze(&mut self, layer: u8, numbers: std::ops::RangeInclusive<u64>) {
+        let mut history = History::default();
+        for number in numbers.clone() {
+            history.push(&Arc::new(self.picture(layer, number, number == *numbers.start())));
+        }
+        let mut squeeze = Squeeze::new(&history.recent(self.generation).unwrap(), layer);
+        numbers.for_each(|number| squeeze.push(&self.picture(layer, number, false)));
+        self.slot.begin_squeezed(squeeze);
+    }
+
+    /// What has passed since the first picture, in pictures.
+    fn passed(&self) -> Vec<f64> {
+        let first = self.sent[0];
+        let passed: Vec<_> = self.sent.iter().map(|time| time.wrapping_sub(first)).collect();
+        assert!(passed.is_sorted_by(|one, other| one < other), "{passed:?}");
+        passed.into_iter().map(|passed| f64::from(passed) / f64::from(TICKS)).collect()
+    }
 }
 
 #[test]
 fn pictures_that_are_sent_at_once_are_followed_by_the_rest_in_its_own_time() {
-    let clock = |layer: u8| Some(SenderClock { micros: 1_000_000, rtp: 6_000 * 500 * u32::from(layer) });
-    for times in [times_over_a_step_down(|_| None), times_over_a_step_down(clock)] {
-        assert!(times.is_sorted_by(|one, other| one < other), "{times:?}");
-        let (newest, next) = (times[11], times[12]);
-        assert!(newest.abs_diff(8 * 6_000) < 10, "{times:?}");
-        assert_eq!(next - newest, 6_000);
-        assert!(newest - times[2] < 2_000, "they are shown in a moment: {times:?}");
+    for has_clock in [false, true] {
+        let mut steps = Steps::new(has_clock);
+        steps.send(1, 9..=10, true);
+        // The smaller one's keyframe is older than what has been sent of the larger one, and its newest half a second newer.
+        steps.squeeze(0, 8..=17);
+        steps.send(0, 8..=18, true);
+
+        let passed = steps.passed();
+        let (newest, next) = (passed[11], passed[12]);
+        assert!((newest - 8.0).abs() < 0.01 && (next - 9.0).abs() < 0.01, "{passed:?}");
+        assert!(newest - passed[2] < 0.3, "they are shown in a moment: {passed:?}");
     }
+}
+
+#[test]
+fn pictures_that_are_sent_at_once_do_not_push_the_rest_ahead() {
+    let mut steps = Steps::new(true);
+    steps.send(1, 1..=17, true);
+    steps.squeeze(0, 8..=17);
+    steps.send(0, 8..=18, true);
+
+    let passed = steps.passed();
+    assert!((passed.last().unwrap() - 17.0).abs() < 0.01, "{passed:?}");
+}
+
+#[test]
+fn what_comes_instead_of_the_rest_of_what_was_to_be_sent_at_once_has_its_own_time() {
+    for has_clock in [false, true] {
+        let mut steps = Steps::new(has_clock);
+        steps.send(1, 9..=10, true);
+        steps.squeeze(0, 8..=17);
+        steps.send(0, 8..=10, true);
+        let report = steps.slot.sender_report(steps.began + Duration::from_micros(17 * 66_667));
+        steps.send(1, 18..=18, true);
+
+        let passed = steps.passed();
+        assert!((passed.last().unwrap() - 9.0).abs() < 0.01, "{passed:?}");
+        if has_clock {
+            // What is told of the time by then is that of the newest.
+            let (told, sent) = (report.unwrap().rtp, steps.sent[4]);
+            assert!(told.wrapping_sub(sent) < TICKS, "{told} {sent}");
+        }
+    }
+}
+
+#[test]
+fn what_is_to_be_sent_at_once_next_changes_nothing_of_what_is_being_sent_so() {
+    let mut steps = Steps::new(true);
+    steps.send(1, 1..=2, true);
+    steps.squeeze(0, 1..=12);
+    steps.send(0, 1..=6, true);
+    steps.squeeze(1, 3..=12);
+    steps.send(0, 7..=13, false);
+
+    let passed = steps.passed();
+    assert!((passed.last().unwrap() - 12.0).abs() < 0.01, "{passed:?}");
 }
 
 #[test]
