@@ -39,6 +39,7 @@ import { HeldNews } from './held.js';
 import { type EncryptionKey, MIN_KEY_BYTES, canEncrypt, sealedBy } from './keys.js';
 import { LocalMedia, MEDIA_TYPES } from './local.js';
 import { log, setLogLevel } from './log.js';
+import { tellLoudest } from './loudest.js';
 import { OPTIONS, check } from './options.js';
 import type { PluginClass } from './plugin.js';
 import type { PluginOptionsOf, PluginResultOf, PluginStartOptionsMap, PluginStopOptionsMap, PluginUpdateOptionsMap, PluginWithAssets } from './plugin-options.js';
@@ -57,11 +58,6 @@ import { heardLevel } from './watcher.js';
 const STATISTICS_INTERVAL_MS = 2_000;
 /** How often loudness is told of at most. */
 const SHORTEST_TOLD_MS = 100;
-/**
- * How often it is looked at: what is seen is one packet's, so a short sound that comes again in a rhythm which this divides would never
- * be met.
- */
-const LOOKED_AT_MS = 37;
 
 /** A user in a room: publishes, watches, listens. */
 export class TRTC extends Emitter<TRTCEventTypes> {
@@ -633,20 +629,9 @@ export class TRTC extends Emitter<TRTCEventTypes> {
       this.#meter = undefined;
       return;
     }
+    const isWanted = (): boolean => enableInBackground || !document.hidden;
     const every = Math.max(SHORTEST_TOLD_MS, interval);
-    const loudest = new Map<string, number>();
-    let toldAt = performance.now();
-    // Whoever spoke at all since they were told last was as loud as that.
-    this.#volumeTimer = setInterval(() => {
-      if (document.hidden && !enableInBackground) return;
-      const levels = this.#levels();
-      for (const user of loudest.keys()) if (!levels.has(user)) loudest.delete(user);
-      for (const [user, level] of levels) loudest.set(user, Math.max(level, loudest.get(user) ?? 0));
-      if (performance.now() - toldAt < every - LOOKED_AT_MS / 2) return;
-      toldAt = performance.now();
-      this.#tellVolumes(loudest);
-      loudest.clear();
-    }, LOOKED_AT_MS);
+    this.#volumeTimer = tellLoudest(every, isWanted, () => this.#levels(), (loudest) => this.#tellVolumes(loudest));
   }
 
   #tellVolumes(levels: Map<string, number>): void {

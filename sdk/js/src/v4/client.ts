@@ -5,6 +5,7 @@ import { Emitter } from '../emitter.js';
 import { makeRoom, networkOf, roomIdOf } from '../entering.js';
 import type { Events } from '../protocol.js';
 import { log } from '../log.js';
+import { tellLoudest } from '../loudest.js';
 import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
 import { Session, type Streams } from '../session.js';
 import { StatisticsReader } from '../statistics.js';
@@ -498,12 +499,15 @@ export class Client extends Emitter<ClientEvents> {
     if (typeof interval !== 'number') throw wrong('interval must be a number');
     clearInterval(this.#volumeTimer);
     if (interval <= 0) return;
-    this.#volumeTimer = setInterval(() => {
-      if (document.hidden && !enableInBackground) return;
+    const isWanted = (): boolean => enableInBackground || !document.hidden;
+    const levels = (): Map<LocalStream | RemoteStream, number> => {
       const mine = this.#local.get('main');
-      const streams = [...(mine?.hasAudio() ? [mine] : []), ...[...this.#remote.values()].filter((stream) => stream.subscribed.audio && stream.hasAudio())];
-      this.emit('audio-volume', { result: streams.map((stream) => ({ userId: stream.getUserId(), audioVolume: volumeOf(stream.getAudioLevel()), stream })) });
-    }, Math.max(16, interval));
+      const heard = [...this.#remote.values()].filter((stream) => stream.subscribed.audio && stream.hasAudio());
+      return new Map([...(mine?.hasAudio() ? [mine] : []), ...heard].map((stream) => [stream, stream.getAudioLevel()]));
+    };
+    this.#volumeTimer = tellLoudest(Math.max(16, interval), isWanted, levels, (loudest) => {
+      this.emit('audio-volume', { result: [...loudest].map(([stream, level]) => ({ userId: stream.getUserId(), audioVolume: volumeOf(level), stream })) });
+    });
   }
 
   async #tellQuality(session: Session): Promise<void> {
