@@ -30,6 +30,7 @@ mod grant;
 mod h265;
 mod kept;
 mod keys;
+mod lateness;
 mod loudest;
 mod mapping;
 mod meter;

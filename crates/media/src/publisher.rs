@@ -12,6 +12,7 @@ use str0m::rtp::{RtpPacket, VideoOrientation};
 use crate::dependency::{self, Raw, Structure};
 use crate::dynacast::Wants;
 use crate::filler::Filler;
+use crate::lateness::Lateness;
 use crate::mapping::{Mains, Mapping, Placing};
 use crate::outbox::AROUND;
 use crate::payload::{self, CodecKey, Picture};
@@ -42,6 +43,14 @@ const LAYER_PASSED: u32 = 5;
 const LAYER_HELD_UP: Duration = Duration::from_millis(200);
 const LAYER_HELD_UP_PASSED: u32 = 3;
 const LONGEST_BETWEEN: Duration = Duration::from_millis(500);
+
+/// A publisher whose pictures came so late of late has an uplink that it does not know well: a browser that is asked for more than one size
+/// again begins with too much, and takes the larger ones back. Those have to last for a moment, and to come in time, before viewers go on
+/// with them.
+const STRAINED_FROM: Duration = Duration::from_millis(300);
+const STRAINED_FOR: Duration = Duration::from_secs(60);
+const TRIAL: Duration = Duration::from_millis(1_200);
+const IN_TIME: Duration = Duration::from_millis(100);
 
 /// What a half second of what comes in weighs in the next, how many packets tell anything, and what of them gets lost on a way that
 /// loses packets.
@@ -101,6 +110,9 @@ pub(crate) struct Inflow {
     /// When the newest picture began, and what usually lies between two.
     picture_at: Option<Instant>,
     between: Duration,
+    lateness: Lateness,
+    /// Until when it is to last before anybody goes on with it.
+    tried_until: Option<Instant>,
     /// Pictures of a smaller layer since then.
     passed: u32,
     asked_at: Option<Instant>,
@@ -201,31 +213,51 @@ impl Inflow {
     }
 }
 
-/// Notes what comes in of a stream: of each layer by its own, or of all those that are in it. Of a packet its bytes, its RTP time, and
-/// whether it comes behind later ones.
+/// A packet of pictures, as far as it is noted.
+pub(crate) struct Came {
+    pub(crate) layer: u8,
+    pub(crate) starts_key: bool,
+    pub(crate) bytes: usize,
+    /// By RTP.
+    pub(crate) timestamp: u32,
+    /// It comes behind later ones.
+    pub(crate) is_late: bool,
+    /// How much later it comes than others do.
+    pub(crate) late_by: Duration,
+    /// Its stream, where it begins, is to be seen to last before anybody goes on with it.
+    pub(crate) is_on_trial: bool,
+}
+
+/// Notes what comes in of a stream: of each layer by its own, or of all those that are in it.
 pub(crate) fn note(
     inflows: &mut [Inflow; MAX_LAYERS],
     source: &Source,
-    layer: u8,
     picture: &Picture,
-    starts_key: bool,
-    size: (usize, u32, bool),
+    came: Came,
     now: Instant,
 ) {
-    let (_, timestamp, is_late) = size;
+    let Came { layer, starts_key, timestamp, is_late, .. } = came;
     let part = picture.part.unwrap_or_default();
     let lowest = inflows.first().and_then(|inflow| inflow.newest_key);
     let at = usize::from(layer.max(part.spatial));
     let Some(inflow) = inflows.get_mut(at) else { return };
     // A keyframe is one in all its sizes.
     let is_of_key = part.spatial > 0 && lowest == Some(timestamp) && inflow.newest_key != lowest;
+    let size = (came.bytes, timestamp, is_late);
     let is_another = inflow.note(size, starts_key || is_of_key, part.temporal, now);
     if let Some(layer) = source.layers.get(at).filter(|_| !is_late) {
-        if layer.is_held_up.load(Ordering::Relaxed) {
-            layer.is_held_up.store(false, Ordering::Relaxed);
+        let is_beginning = starts_key && layer.bits.load(Ordering::Relaxed) == 0;
+        if is_beginning && !layer.has_begun.load(Ordering::Relaxed) && came.is_on_trial {
+            inflow.tried_until = Some(now + TRIAL);
+            layer.is_held_up.store(true, Ordering::Relaxed);
         }
-        if starts_key && layer.bits.load(Ordering::Relaxed) == 0 {
-            layer.has_begun.store(true, Ordering::Relaxed);
+        let has_lasted = |until| now >= until && came.late_by < IN_TIME;
+        if layer.is_held_up.load(Ordering::Relaxed) && inflow.tried_until.is_none_or(has_lasted) {
+            layer.is_held_up.store(false, Ordering::Relaxed);
+            inflow.tried_until = None;
+        }
+        if is_beginning {
+            layer.has_begun.store(true, Ordering::Release);
         }
     }
     if is_another {
@@ -317,6 +349,14 @@ pub(crate) struct Track {
     is_told_loud: bool,
     /// What its publisher was told is wanted, if it sends no more than that.
     wants: Option<Wants>,
+}
+
+impl Track {
+    /// Whether smaller layers than this are wanted of its publisher too.
+    fn wants_less_than(&self, layer: u8) -> bool {
+        let is_any = |wants: &Wants| wants.told().take(layer.into()).any(|is_wanted| is_wanted);
+        self.wants.as_ref().map_or(layer > 0, is_any)
+    }
 }
 
 impl AsRef<Mains> for Track {
@@ -494,6 +534,8 @@ pub(crate) struct Publisher {
     /// Of packets that belong to nothing, since the last that did: when the first came and the newest, and how many.
     lost: Option<(Instant, Instant, u32)>,
     uplink: Uplink,
+    /// When its pictures last came late.
+    strained_at: Option<Instant>,
     measured_at: Option<Instant>,
 }
 
@@ -635,8 +677,17 @@ impl Publisher {
             // It comes again under its own layer.
             return Err(Refusal::Superseded);
         }
-        let size = (rtp.payload.len(), rtp.header.timestamp, is_late);
-        note(&mut track.inflows, &track.source, layer, &picture, starts_key, size, now);
+        let timestamp = rtp.header.timestamp;
+        let inflow = track.inflows.get_mut(usize::from(layer)).filter(|_| codec.is_video() && !is_late);
+        let late_by = inflow.map(|inflow| inflow.lateness.note(timestamp, now)).unwrap_or_default();
+        if late_by >= STRAINED_FROM {
+            self.strained_at = Some(now);
+        }
+        let is_strained = self.strained_at.is_some_and(|at| now.saturating_duration_since(at) < STRAINED_FOR);
+        let is_on_trial = is_strained && track.wants_less_than(layer);
+        let bytes = rtp.payload.len();
+        let came = Came { layer, starts_key, bytes, timestamp, is_late, late_by, is_on_trial };
+        note(&mut track.inflows, &track.source, &picture, came, now);
         Ok(Packet {
             source: track.source.id,
             generation: track.generation,
@@ -669,6 +720,8 @@ impl Publisher {
         track.generation = sources.renew(&track.source);
         track.fillers = Default::default();
         track.structures = Default::default();
+        // Its times may begin anew too.
+        track.inflows.iter_mut().for_each(|inflow| inflow.lateness = Lateness::default());
     }
 
     /// A viewer of track `at` needs a keyframe of a layer.
@@ -849,6 +902,38 @@ mod tests {
         }
     }
 
+    fn came(layer: u8, starts_key: bool, timestamp: u32) -> Came {
+        let bytes = if layer == 0 { 500 } else { 1500 };
+        let late_by = Duration::ZERO;
+        Came { layer, starts_key, bytes, timestamp, is_late: false, late_by, is_on_trial: false }
+    }
+
+    #[test]
+    fn a_layer_that_is_tried_comes_once_it_has_lasted_and_is_in_time() {
+        let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
+        let key = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
+        let source = Sources::default().get(&key);
+        let began = Instant::now();
+        let mut comes = Vec::new();
+        for ms in (0..4000_u32).step_by(70) {
+            let now = began + Duration::from_millis(ms.into());
+            // It stops for good after two seconds.
+            let is_on_trial = ms == 0;
+            if ms < 2000 {
+                let late_by = Duration::from_millis(if ms < 1_500 { 150 } else { 0 });
+                let came = Came { is_on_trial, late_by, ..came(1, ms == 0, ms * 90) };
+                note(&mut inflows, &source, &Picture::default(), came, now);
+            }
+            note(&mut inflows, &source, &Picture::default(), came(0, ms == 0, ms * 90), now);
+            source.keep_bits(1, 100_000);
+            if source.comes(1) != (comes.len() % 2 == 1) {
+                comes.push(ms);
+            }
+        }
+
+        assert_eq!(comes, [1540, 2170]);
+    }
+
     #[test]
     fn a_layer_that_stops_while_a_smaller_one_goes_on_is_soon_known_to_be_gone() {
         let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
@@ -861,10 +946,10 @@ mod tests {
             let now = began + Duration::from_millis(ms);
             let (is_picture, timestamp) = (ms % 70 == 0, ms as u32 * 90);
             if is_picture {
-                note(&mut inflows, &source, 0, &Picture::default(), ms == 0, (500, timestamp, false), now);
+                note(&mut inflows, &source, &Picture::default(), came(0, ms == 0, timestamp), now);
             }
             if is_picture && ms < 2000 && !(500..1000).contains(&ms) {
-                note(&mut inflows, &source, 1, &Picture::default(), ms == 0, (1500, timestamp, false), now);
+                note(&mut inflows, &source, &Picture::default(), came(1, ms == 0, timestamp), now);
             }
             if source.layers[1].is_held_up.load(Ordering::Relaxed) != (held_up.len() % 2 == 1) {
                 held_up.push(ms);

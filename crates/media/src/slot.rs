@@ -389,6 +389,13 @@ impl Slot {
         if is_meant { packet.payload.len() } else { 0 }
     }
 
+    /// Whether a larger layer begins with it, instead of which its publisher ends the smaller ones.
+    pub(crate) fn is_instead(&self, packet: &Packet, micros: u64) -> bool {
+        packet.picture.starts_keyframe
+            && packet.layer > self.stream(self.target)
+            && self.source.as_ref().is_some_and(|source| source.is_alone(packet.layer.into(), micros))
+    }
+
     /// Whether what is wanted can begin with it.
     pub(crate) fn can_begin_with(&self, packet: &Packet) -> bool {
         packet.picture.starts_keyframe && packet.layer == self.stream(self.target)

@@ -37,6 +37,9 @@ const HOPELESS_INTERVAL: Duration = Duration::from_millis(1000);
 /// How often room is given out anew, if nothing happens.
 const ALLOT_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A layer that comes instead of what is sent is not to wait for that.
+const SOONEST_AGAIN: Duration = Duration::from_millis(10);
+
 /// How often a probe is filled, and the least that is worth a packet.
 const PROBE_INTERVAL: Duration = Duration::from_millis(5);
 const LEAST_PADDING: usize = 100;
@@ -225,6 +228,11 @@ impl Viewer {
         }
         if self.following.as_mut().is_some_and(|following| following.has_news(aim.micros)) {
             self.choose_speakers();
+        }
+        let is_soon =
+            self.allotted_at.is_some_and(|at| aim.now.saturating_duration_since(at) < SOONEST_AGAIN);
+        if !is_soon && self.slots.get(at).is_some_and(|slot| slot.is_instead(packet, aim.micros)) {
+            self.allot(aim, false);
         }
         let Some(slot) = self.slots.get_mut(at) else { return false };
         if slot.is_video && !self.pacer.is_open(aim.micros) {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use str0m::format::Codec;
 
 use super::wire::UNDER;
 use crate::payload::{CodecKey, Part, Picture};
-use crate::publisher::{Inflow, MEASURE_INTERVAL, measure, note};
+use crate::publisher::{Came, Inflow, MEASURE_INTERVAL, measure, note};
 use crate::source::{Packet, RoomKey, Source, SourceKey, Sources, StreamKind};
 
 const FRAMES_A_SECOND: f64 = 15.0;
@@ -175,8 +175,16 @@ impl Camera {
                     lifts: chance(),
                 });
             }
-            let (picture, size) = (&packet.picture, (packet.payload.len(), packet.timestamp, false));
-            note(&mut self.inflows, &self.video, packet.layer, picture, picture.starts_keyframe, size, at);
+            let came = Came {
+                layer: packet.layer,
+                starts_key: packet.picture.starts_keyframe,
+                bytes: packet.payload.len(),
+                timestamp: packet.timestamp,
+                is_late: false,
+                late_by: Duration::ZERO,
+                is_on_trial: false,
+            };
+            note(&mut self.inflows, &self.video, &packet.picture, came, at);
             packets.push(packet);
         }
         // As the publisher's connection does.
