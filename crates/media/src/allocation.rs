@@ -214,7 +214,7 @@ impl Allocation {
             has_stepped = false;
             for choice in self.choices.iter_mut().filter(|choice| choice.share == ALL) {
                 let (Some(slot), Some(layer)) = (slots.get(choice.at), choice.layer) else { continue };
-                let next = (layer + 1..=choice.top).find(|layer| comes(slot, *layer));
+                let next = (layer + 1..=choice.top).find(|layer| comes(slot, *layer, now));
                 let Some(next) = next.filter(|next| may_step_to(slot, *next, now)) else { continue };
                 let more = bits(slot, next) - bits(slot, layer);
                 if used + more <= room.up_to(slot.grant.has(next)) {
@@ -332,15 +332,14 @@ fn share_bits(slot: &Slot, layer: usize, share: u8) -> f64 {
 }
 
 /// Whether a layer is being sent by its publisher.
-fn comes(slot: &Slot, layer: usize) -> bool {
-    slot.source.as_ref().is_some_and(|source| source.comes(layer))
+fn comes(slot: &Slot, layer: usize, now: u64) -> bool {
+    slot.source.as_ref().is_some_and(|source| source.comes(layer) || source.comes_instead(layer, now))
 }
 
 /// Whether a layer may be tried, as far as is known of former tries. One that comes instead of the smaller ones, which end where it
 /// begins, is not put off because its publisher had no room for it before.
 fn may_step_to(slot: &Slot, layer: usize, now: u64) -> bool {
-    let is_instead =
-        || slot.source.as_ref().is_some_and(|source| source.is_alone(layer, now) && source.comes(layer));
+    let is_instead = || slot.source.as_ref().is_some_and(|source| source.comes_instead(layer, now));
     slot.grant.may_step_to(layer, now) || !slot.grant.is_kept_by_link(layer, now) && is_instead()
 }
 
@@ -352,7 +351,7 @@ fn lowest(slot: &Slot) -> usize {
 
 /// Gives a slot what is meant for it, a layer and the share of its frame rate: more at once, less when it has to be.
 fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
-    let is_gone = slot.grant.layer.is_some_and(|layer| !comes(slot, layer.into()));
+    let is_gone = slot.grant.layer.is_some_and(|layer| !comes(slot, layer.into(), now));
     let grant = &mut slot.grant;
     let former = grant.layer.map(|layer| (layer, grant.share));
     let (layer, share) = (meant.map(|(layer, _)| layer), meant.map_or(ALL, |(_, share)| share));

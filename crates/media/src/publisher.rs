@@ -247,9 +247,9 @@ pub(crate) fn note(
     let is_another = inflow.note(size, starts_key || is_of_key, part.temporal, now);
     if let Some(layer) = source.layers.get(at).filter(|_| !is_late) {
         let is_beginning = starts_key && layer.bits.load(Ordering::Relaxed) == 0;
-        if is_beginning && !layer.has_begun.load(Ordering::Relaxed) && came.is_on_trial {
-            inflow.tried_until = Some(now + TRIAL);
-            layer.is_held_up.store(true, Ordering::Relaxed);
+        if is_beginning && !layer.has_begun.load(Ordering::Relaxed) {
+            inflow.tried_until = came.is_on_trial.then(|| now + TRIAL);
+            layer.is_held_up.store(came.is_on_trial, Ordering::Relaxed);
         }
         let has_lasted = |until| now >= until && came.late_by < IN_TIME;
         if layer.is_held_up.load(Ordering::Relaxed) && inflow.tried_until.is_none_or(has_lasted) {
@@ -275,7 +275,6 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
     let is_scalable = source.is_scalable();
     let mut below = (0, [0.0; SHARES]);
     for (inflow, layer) in inflows.iter_mut().zip(&source.layers) {
-        let is_first = inflow.former.is_none();
         let own = inflow.measure(now, elapsed);
         let mut sum = (own, inflow.shares().map(|share| share * f64::from(own)));
         if is_scalable && own > 0 {
@@ -283,10 +282,7 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
             sum.1.iter_mut().zip(below.1).for_each(|(bits, below)| *bits += below);
         }
         layer.bits.store(sum.0, Ordering::Relaxed);
-        // Of the half second in which it began, not much was its.
-        if own == 0 || !is_first {
-            layer.has_begun.store(false, Ordering::Release);
-        }
+        layer.has_begun.store(false, Ordering::Release);
         for (share, bits) in layer.shares.iter().zip(sum.1) {
             share.store(bits as u32, Ordering::Relaxed);
         }
@@ -909,29 +905,32 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_tried_comes_once_it_has_lasted_and_is_in_time() {
+    fn a_layer_that_is_tried_comes_once_it_has_lasted_and_is_in_time_and_one_that_is_not_at_once() {
         let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
         let key = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
         let source = Sources::default().get(&key);
         let began = Instant::now();
         let mut comes = Vec::new();
-        for ms in (0..4000_u32).step_by(70) {
+        for ms in (0..4200_u32).step_by(70) {
             let now = began + Duration::from_millis(ms.into());
-            // It stops for good after two seconds.
-            let is_on_trial = ms == 0;
-            if ms < 2000 {
-                let late_by = Duration::from_millis(if ms < 1_500 { 150 } else { 0 });
-                let came = Came { is_on_trial, late_by, ..came(1, ms == 0, ms * 90) };
+            // It stops after two seconds, and begins again two seconds later.
+            if ms == 3500 {
+                source.layers[1].has_begun.store(false, Ordering::Relaxed);
+            }
+            if !(2000..4000).contains(&ms) {
+                let late_by = Duration::from_millis(if (1_500..4_000).contains(&ms) { 0 } else { 150 });
+                let came = Came { is_on_trial: ms == 0, late_by, ..came(1, ms == 0 || ms == 4060, ms * 90) };
                 note(&mut inflows, &source, &Picture::default(), came, now);
             }
             note(&mut inflows, &source, &Picture::default(), came(0, ms == 0, ms * 90), now);
             source.keep_bits(1, 100_000);
-            if source.comes(1) != (comes.len() % 2 == 1) {
+            source.set_alone(1, 1);
+            if source.comes_instead(1, 0) != (comes.len() % 2 == 1) {
                 comes.push(ms);
             }
         }
 
-        assert_eq!(comes, [1540, 2170]);
+        assert_eq!(comes, [1540, 2170, 4060]);
     }
 
     #[test]

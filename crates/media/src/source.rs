@@ -320,22 +320,27 @@ impl Source {
     /// Whether a layer comes, as far as is known by now.
     pub(crate) fn comes(&self, layer: usize) -> bool {
         let comes = |layer: &Layer| {
-            // First: it is cleared when the other is known.
-            let has_begun = layer.has_begun.load(Ordering::Acquire) && layer.kept.load(Ordering::Relaxed) > 0;
-            let is_there = has_begun || layer.bits.load(Ordering::Relaxed) > 0;
-            is_there && !layer.is_held_up.load(Ordering::Relaxed)
+            layer.bits.load(Ordering::Relaxed) > 0 && !layer.is_held_up.load(Ordering::Relaxed)
         };
         self.layers.get(layer).is_some_and(comes)
     }
 
+    /// Whether a layer comes instead of the smaller ones, of which nothing will; be it that what it takes is yet to be measured.
+    pub(crate) fn comes_instead(&self, layer: usize, now: u64) -> bool {
+        // First: it is cleared when the other is known.
+        let has_begun = |layer: &Layer| {
+            layer.has_begun.load(Ordering::Acquire)
+                && layer.kept.load(Ordering::Relaxed) > 0
+                && !layer.is_held_up.load(Ordering::Relaxed)
+        };
+        self.is_alone(layer, now) && (self.layers.get(layer).is_some_and(has_begun) || self.comes(layer))
+    }
+
     /// What a layer takes, or would take if it were wanted.
     pub(crate) fn known_bits(&self, layer: usize) -> u32 {
-        let kept = |layer: &Layer| layer.kept.load(Ordering::Relaxed);
-        let has_begun = |layer: &&Layer| layer.has_begun.load(Ordering::Acquire);
-        match (self.bits(layer), self.layers.get(layer)) {
-            (0, Some(layer)) => kept(layer),
-            // Of its first moment little is known.
-            (bits, layer) => layer.filter(has_begun).map_or(bits, |layer| bits.max(kept(layer))),
+        match self.bits(layer) {
+            0 => self.layers.get(layer).map_or(0, |layer| layer.kept.load(Ordering::Relaxed)),
+            bits => bits,
         }
     }
 
