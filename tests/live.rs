@@ -954,8 +954,13 @@ mod alone {
         let is_written = |answer: &Value| {
             let data = answer["Data"].as_array().unwrap();
             let of =
-                |user: &str| data.iter().any(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
-            of("ben") && of("cat")
+                |user: &str| data.iter().find(|one| one["UserId"] == user && one["DataType"] == "bigvBlock");
+            let sum = |one: &Value| -> f64 {
+                let points = one["Content"].as_array().unwrap();
+                points.iter().map(|point| point["Value"].as_f64().unwrap()).sum()
+            };
+            // What stands still to the end is reported piece by piece.
+            of("ben").is_some_and(|one| sum(one) >= 2_000.0) && of("cat").is_some()
         };
         key.wait_for("DescribeCallDetailInfo", &detail, Duration::from_secs(30), is_written).await;
         let real_time = json!({"SdkAppId": app.to_string(), "StartTime": began, "EndTime": now() + 60, "RoomId": "still"});
