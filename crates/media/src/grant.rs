@@ -91,7 +91,10 @@ impl Grant {
         let is_kept_by_link = self.is_kept_by_link(layer, now);
         if let Some(wait) = self.waits.get_mut(layer) {
             let is_soon = now.saturating_sub(self.gained_at) < SOON_US;
-            wait.span = if is_soon { (2 * wait.span).clamp(SOON_US, LONGEST_WAIT_US) } else { 0 };
+            // What a publisher leaves out now and then says nothing of the next time.
+            let longer =
+                if is_publishers { SOON_US } else { (2 * wait.span).clamp(SOON_US, LONGEST_WAIT_US) };
+            wait.span = if is_soon { longer } else { 0 };
             wait.until = now + wait.span;
             wait.is_publishers = is_publishers && !is_kept_by_link;
         }
