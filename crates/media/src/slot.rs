@@ -389,10 +389,9 @@ impl Slot {
         if is_meant { packet.payload.len() } else { 0 }
     }
 
-    /// Whether a larger layer begins with it, instead of which its publisher ends the smaller ones.
+    /// Whether a keyframe's packet is of a larger layer than is meant, for which its publisher ends the smaller ones.
     pub(crate) fn is_instead(&self, packet: &Packet, micros: u64) -> bool {
-        packet.picture.starts_keyframe
-            && packet.layer > self.stream(self.target)
+        packet.layer > self.stream(self.target)
             && self.source.as_ref().is_some_and(|source| source.is_alone(packet.layer.into(), micros))
     }
 

@@ -91,6 +91,15 @@ pub(crate) struct Layer {
     size: AtomicU32,
 }
 
+impl Layer {
+    /// Nothing of it comes any more.
+    fn end(&self) {
+        self.bits.store(0, Ordering::Relaxed);
+        self.is_held_up.store(false, Ordering::Relaxed);
+        self.has_begun.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A source and what all workers share of it.
 pub(crate) struct Source {
     pub(crate) id: u64,
@@ -183,9 +192,7 @@ impl Source {
         self.set_withheld(false);
         self.height.store(height, Ordering::Relaxed);
         for layer in &self.layers {
-            layer.bits.store(0, Ordering::Relaxed);
-            layer.is_held_up.store(false, Ordering::Relaxed);
-            layer.has_begun.store(false, Ordering::Relaxed);
+            layer.end();
             layer.kept.store(0, Ordering::Relaxed);
             layer.alone_until.store(0, Ordering::Relaxed);
             layer.rests_until.store(0, Ordering::Relaxed);
@@ -205,11 +212,7 @@ impl Source {
             if let Some(speakers) = &self.speakers {
                 speakers.leave(&self.place);
             }
-            for layer in &self.layers {
-                layer.bits.store(0, Ordering::Relaxed);
-                layer.is_held_up.store(false, Ordering::Relaxed);
-                layer.has_begun.store(false, Ordering::Relaxed);
-            }
+            self.layers.iter().for_each(Layer::end);
             self.agree([].into_iter());
         }
     }

@@ -229,9 +229,11 @@ impl Viewer {
         if self.following.as_mut().is_some_and(|following| following.has_news(aim.micros)) {
             self.choose_speakers();
         }
-        let is_soon =
-            self.allotted_at.is_some_and(|at| aim.now.saturating_duration_since(at) < SOONEST_AGAIN);
-        if !is_soon && self.slots.get(at).is_some_and(|slot| slot.is_instead(packet, aim.micros)) {
+        // Most packets begin no keyframe.
+        let is_instead = packet.picture.starts_keyframe
+            && self.slots.get(at).is_some_and(|slot| slot.is_instead(packet, aim.micros));
+        let has_passed = |at| aim.now.saturating_duration_since(at) >= SOONEST_AGAIN;
+        if is_instead && self.allotted_at.is_none_or(has_passed) {
             self.allot(aim, false);
         }
         let Some(slot) = self.slots.get_mut(at) else { return false };
