@@ -898,6 +898,10 @@ mod tests {
         }
     }
 
+    fn camera() -> Arc<Source> {
+        Sources::default().get(&SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main })
+    }
+
     fn came(layer: u8, starts_key: bool, timestamp: u32) -> Came {
         let bytes = if layer == 0 { 500 } else { 1500 };
         let late_by = Duration::ZERO;
@@ -907,8 +911,7 @@ mod tests {
     #[test]
     fn a_layer_that_is_tried_comes_once_it_has_lasted_and_is_in_time_and_one_that_is_not_at_once() {
         let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
-        let key = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
-        let source = Sources::default().get(&key);
+        let source = camera();
         let began = Instant::now();
         let mut comes = Vec::new();
         for ms in (0..4200_u32).step_by(70) {
@@ -936,8 +939,7 @@ mod tests {
     #[test]
     fn a_layer_that_stops_while_a_smaller_one_goes_on_is_soon_known_to_be_gone() {
         let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
-        let key = SourceKey { room: RoomKey(1), user: "ann".into(), kind: StreamKind::Main };
-        let source = Sources::default().get(&key);
+        let source = camera();
         let began = Instant::now();
         let (mut gone_after, mut held_up) = (None, Vec::new());
         // Two layers of 15 pictures a second, of which the larger one stops after 2 s, and pauses for half a second before.
