@@ -716,7 +716,8 @@ impl Publisher {
         track.generation = sources.renew(&track.source);
         track.fillers = Default::default();
         track.structures = Default::default();
-        // Its times may begin anew too.
+        // Its numbers and times may begin anew too, or be another layer's from now on.
+        track.newest = Default::default();
         track.inflows.iter_mut().for_each(|inflow| inflow.lateness = Lateness::default());
     }
 
