@@ -15,7 +15,6 @@ use smallvec::SmallVec;
 use str0m::format::Codec;
 
 pub(crate) use self::squeeze::Squeeze;
-use self::squeeze::sender_time;
 use crate::asking::Asking;
 use crate::carried::Carried;
 use crate::grant::Grant;
@@ -574,7 +573,7 @@ impl Slot {
         // Of pictures that are sent at once the newest is shown when it is due.
         let (at, arrived) = match &squeeze {
             Some(squeeze) => (squeeze.at(rate), squeeze.arrived),
-            None => (sender_time(packet.clock, packet.timestamp, rate), packet.arrived),
+            None => (packet.clock.map(|clock| clock.at(packet.timestamp, rate)), packet.arrived),
         };
         let (first_out, before, picture_offset, tl0_offset, frame_offset) = match &self.out {
             None => (1, None, 0, 0, 0),
@@ -630,7 +629,7 @@ impl Slot {
     fn note(&mut self, packet: &Packet, rewrite: &Rewrite, seq: u64) {
         let rate = packet.codec.clock_rate();
         let squeezed = self.squeeze.as_ref().and_then(|squeeze| squeeze.moment(packet, rate));
-        let own = || (sender_time(packet.clock, packet.timestamp, rate), packet.arrived);
+        let own = || (packet.clock.map(|clock| clock.at(packet.timestamp, rate)), packet.arrived);
         let (at, arrived) = squeezed.unwrap_or_else(own);
         if packet.clock.is_some() {
             self.clock = packet.clock;

@@ -634,6 +634,14 @@ pub(crate) struct SenderClock {
     pub(crate) rtp: u32,
 }
 
+impl SenderClock {
+    /// The moment of another RTP time of a clock of that rate, in microseconds.
+    pub(crate) fn at(self, timestamp: u32, rate: u32) -> i64 {
+        let ticks = i64::from(timestamp.wrapping_sub(self.rtp) as i32);
+        self.micros + ticks * 1_000_000 / i64::from(rate)
+    }
+}
+
 /// A packet of a source, in clear.
 #[derive(Debug)]
 pub(crate) struct Packet {

@@ -66,7 +66,7 @@ impl Squeeze {
 
     /// When the newest one was taken, by its publisher's clock, in microseconds.
     pub(super) fn at(&self, rate: u32) -> Option<i64> {
-        sender_time(self.clock, *self.pictures.last()?, rate)
+        Some(self.clock?.at(*self.pictures.last()?, rate))
     }
 
     /// They are shown from now on: the newest `passed` ticks after `before`, or at `first` without that, and those before it right before.
@@ -101,16 +101,10 @@ impl Squeeze {
 
     /// When a packet that is one of those counts as taken, by its publisher's clock, and as come: as much before the newest as it is shown.
     pub(super) fn moment(&self, packet: &Packet, rate: u32) -> Option<(Option<i64>, Instant)> {
-        let ticks = self.ticks_before_newest(packet).filter(|_| self.is_of(packet))?;
+        // First, since nearly all packets are none of those.
+        let ticks = if self.is_of(packet) { self.ticks_before_newest(packet)? } else { return None };
         let before = u64::from(ticks) * 1_000_000 / u64::from(rate.max(1));
         let arrived = self.arrived.checked_sub(Duration::from_micros(before)).unwrap_or(self.arrived);
         Some((self.at(rate).map(|at| at - before.cast_signed()), arrived))
     }
-}
-
-/// The publisher's time of an RTP time, in microseconds.
-pub(super) fn sender_time(clock: Option<SenderClock>, timestamp: u32, rate: u32) -> Option<i64> {
-    let clock = clock?;
-    let ticks = i64::from(timestamp.wrapping_sub(clock.rtp) as i32);
-    Some(clock.micros + ticks * 1_000_000 / i64::from(rate))
 }
