@@ -121,13 +121,14 @@ impl Seek {
         }
     }
 
-    /// The rate to look for now, when it is time, all that is wanted takes `missing` and `estimate` is known.
-    pub(super) fn due(&self, now: u64, missing: f64, estimate: f64) -> Option<f64> {
+    /// The rate to look for now, when it is time, all that is wanted takes `missing`, `estimate` is known, and the link is not known to
+    /// carry more than `carried`.
+    pub(super) fn due(&self, now: u64, missing: f64, estimate: f64, carried: f64) -> Option<f64> {
         if now < self.next_at.max(self.policed.0) || missing <= estimate {
             return None;
         }
         let times = if self.has_begun { NEXT } else { FIRST };
-        Some((missing * BEYOND).min(times * estimate))
+        Some((missing * BEYOND).min(times * carried))
     }
 
     /// It is looked for; until something else is known, nothing else is.
