@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use super::commands::{self, Answered, Answering, Reply};
 use super::entrance::Entrance;
 use super::member::Member;
+use super::pings;
 use super::silence::Silence;
 use crate::clock;
 use crate::events;
@@ -190,7 +191,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
     // These wait all along: to begin to wait again at each frame costs as much as what is done for some.
     let (mut drained, mut closed) = (pin!(drained(&mut draining)), pin!(closer.closed()));
     let mut silence = Silence::new(presence.silent_timeout);
-    let mut ping_at = Instant::now() + presence.ping_interval;
+    let mut ping_at = pings::next(presence.ping_interval);
     let mut timer = pin!(sleep_until(ping_at));
     let mut pending: Option<Answering> = None;
     let mut found = None;
@@ -250,10 +251,9 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
                 if clock::now() >= member.session.valid_until() {
                     return End::Close(Close::SIG_EXPIRED);
                 }
-                let now = Instant::now();
-                let ping = now >= ping_at;
+                let ping = Instant::now() >= ping_at;
                 if ping {
-                    ping_at = now + presence.ping_interval;
+                    ping_at = pings::next(presence.ping_interval);
                 }
                 timer.as_mut().reset(ping_at.min(silence.ends_at()));
                 if !ping { continue }

@@ -8,6 +8,7 @@ mod connection;
 mod entrance;
 mod media;
 mod member;
+mod pings;
 mod plain;
 mod report;
 mod seats;
