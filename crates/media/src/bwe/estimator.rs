@@ -618,12 +618,11 @@ impl Estimator {
         let may_probe = can_tell && has_room && !self.probe.is_running() && !self.is_overrun;
         let Some(missing) = missing.filter(|_| may_probe) else { return };
         let estimate = self.bits();
-        // Where that is less, what the link carried when it was full counts: all beyond it would queue. But not while more is found.
-        let limit = self.limit(now).filter(|_| !self.seek.is_climbing());
-        let carried = limit.map_or(estimate, |limit| limit.min(estimate));
+        // Where that is less, what the link carried when it was full counts: all beyond it would queue.
+        let carried = self.limit(now).map_or(estimate, |limit| limit.min(estimate));
         let Some(rate) = self.seek.due(now, missing, estimate, carried) else { return };
         let queued = if self.loses_bursts(now) { PROBE_QUEUED_SHALLOW } else { PROBE_QUEUED };
-        let span = Probe::span(rate, carried, queued);
+        let span = Probe::span(rate, estimate, queued);
         // The rest is media.
         let padding = (rate - self.sending(now)).max(0.0) * span / 8e6;
         if may_pad(PADDED_AT_LEAST * padding) {

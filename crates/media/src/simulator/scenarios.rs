@@ -442,24 +442,23 @@ fn there_is_no_redundancy_where_nothing_is_lost_by_chance_or_it_can_be_sent_agai
 
 #[test]
 fn redundancy_takes_no_room_from_pictures() {
-    const SEEDS: u64 = 8;
     for (bits, loss) in [(1.5e6, 0.03), (600e3, 0.03), (400e3, 0.05), (250e3, 0.03)] {
-        // One that tries a larger size may do without any for some seconds: not all of them do.
-        let (mut before, mut after) = ([0.0; 3], [0.0; 3]);
-        for seed in 1..=SEEDS {
+        for seed in 1..=4 {
             let far = || World::new(LAYERS, Link::new(bits).loss(loss).delay(0.05), seed);
             let (mut bare, mut world) = (far().without_redundancy(), far());
 
             bare.run(SECONDS);
             world.run(SECONDS);
 
-            for (layer, (before, after)) in (0..3).zip(before.iter_mut().zip(&mut after)) {
-                *before += bare.at_least(layer) / SEEDS as f64;
-                *after += world.at_least(layer) / SEEDS as f64;
+            for layer in 0..3 {
+                let (before, after) = (bare.at_least(layer), world.at_least(layer));
+                assert!(
+                    after >= before - 3.0,
+                    "{bits}, seed {seed}: {after} s at layer {layer}, {before} without\n{}",
+                    world.story()
+                );
             }
             assert!(world.rate(1, 60) <= 1.3 * bits, "{bits}: {} a second", world.rate(1, 60));
         }
-        let has_less = before.iter().zip(&after).any(|(before, after)| *after < before - 1.5);
-        assert!(!has_less, "{bits}: {after:?} s at each layer, {before:?} without");
     }
 }
