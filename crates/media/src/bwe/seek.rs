@@ -137,3 +137,29 @@ impl Seek {
         self.next_at = now + Duration::from_secs(2).as_micros() as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_for_is_bounded_by_what_is_missing_and_by_what_the_link_carries() {
+        for (has_begun, missing, estimate, carried, rate) in [
+            (false, 5e6, 300e3, 300e3, Some(900e3)),
+            (true, 5e6, 300e3, 300e3, Some(600e3)),
+            (true, 400e3, 300e3, 300e3, Some(440e3)),
+            (true, 300e3, 300e3, 300e3, None),
+            // It is thought to carry more than it did when it was full.
+            (true, 5e6, 750e3, 600e3, Some(1.2e6)),
+            (true, 700e3, 750e3, 600e3, None),
+        ] {
+            let mut seek = Seek::new();
+            if has_begun {
+                seek.begin(0);
+            }
+            let due = seek.due(10_000_000, missing, estimate, carried);
+
+            assert_eq!(due.map(f64::round), rate, "{missing} of {estimate}, {carried}");
+        }
+    }
+}
