@@ -1,6 +1,6 @@
 import type { Layering } from './api.js';
 import { invalid } from './errors.js';
-import { isUsed } from './watcher.js';
+import { isUsed } from './receiving.js';
 
 export type VideoCodec = (typeof CODECS)[number];
 

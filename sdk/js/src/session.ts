@@ -9,6 +9,7 @@ import { log } from './log.js';
 import type { StreamKind } from './peer.js';
 import type { Events, RoomInfoView } from './protocol.js';
 import { Publisher } from './publisher.js';
+import { warmUp } from './receiving.js';
 import { Reports } from './reports.js';
 import type { Digest } from './statistics.js';
 import { Watcher } from './watcher.js';
@@ -163,6 +164,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#begunAt = performance.now();
     this.#setState('CONNECTING');
     this.userId = credentials.userId;
+    warmUp();
     try {
       await this.gateway.login(credentials);
     } catch (error) {
@@ -177,6 +179,8 @@ export class Session extends Emitter<SessionEvents> {
     this.#begunAt = undefined;
     // Before entering: what is published in a room is sealed from its first frame on.
     this.#encryption = await this.options.encryption?.start(roomId, this.userId);
+    // Together with entering: who enters watches or publishes next.
+    this.#iceServers().catch((error: unknown) => log.info('how media is reached is asked for again when it is needed', error));
     let answer: Answered<'enter_room'>;
     try {
       answer = await this.#enter(roomId, makeRoom);

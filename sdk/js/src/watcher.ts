@@ -1,10 +1,10 @@
 import type { PlayoutDelay } from './api.js';
-import { offerDependencies } from './dependencies.js';
 import type { Encryption } from './encryption.js';
 import type { Asked, Gateway } from './gateway.js';
 import { JitterKeeper } from './jitter.js';
 import { log } from './log.js';
 import { Peer, type PeerOptions, type StreamKind } from './peer.js';
+import { offerPlace } from './receiving.js';
 import { Turns } from './turns.js';
 
 /** A stream that is watched. */
@@ -34,22 +34,6 @@ const SEALED_OFF_MS = 10_000;
 
 export function keyOf(userId: string, kind: StreamKind): string {
   return `${kind}:${userId}`;
-}
-
-/** One variant of each codec makes offers short, and these are what browsers send. */
-export function isUsed({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
-  switch (mimeType.toLowerCase()) {
-    case 'video/vp9':
-      return !/profile-id=[1-9]/.test(sdpFmtpLine);
-    case 'video/h264':
-      return /packetization-mode=1/.test(sdpFmtpLine) && /profile-level-id=42/i.test(sdpFmtpLine);
-    case 'video/h265':
-      return !/profile-id=(?!1\b)/.test(sdpFmtpLine);
-    case 'video/av1':
-      return !/profile=[1-9]/.test(sdpFmtpLine);
-    default:
-      return ['video/vp8', 'video/rtx', 'video/red', 'video/ulpfec', 'audio/opus', 'audio/red'].includes(mimeType.toLowerCase());
-  }
 }
 
 /** What is watched in one room. Streams that end leave their place on the connection to others. */
@@ -210,7 +194,7 @@ export class Watcher {
   /** What is asked for within one turn is agreed on at once. */
   #schedule(): Promise<void> {
     this.#scheduled ??= this.#turns.take(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await new Promise((resolve) => setTimeout(resolve));
       this.#scheduled = undefined;
       await this.#sync();
     });
@@ -258,11 +242,7 @@ export class Watcher {
     for (const [key, watched] of this.#wanted) {
       if (this.#slotOf(key)) continue;
       const isVideo = watched.kind !== 'audio';
-      const transceiver = pc.addTransceiver(isVideo ? 'video' : 'audio', { direction: 'recvonly' });
-      const codecs = RTCRtpReceiver.getCapabilities?.(isVideo ? 'video' : 'audio')?.codecs;
-      const used = codecs?.filter(isUsed);
-      if (used?.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(used);
-      if (isVideo) offerDependencies(transceiver);
+      const transceiver = offerPlace(pc, isVideo ? 'video' : 'audio');
       const slot: Slot = { transceiver, isVideo, key, told: '', opener: undefined };
       slot.opener = this.#encryption?.open(transceiver.receiver, (failed) => this.#takeSealed(slot, failed));
       this.#fill(slot, key);

@@ -6,11 +6,11 @@ import classic from '../src/classic.js';
 import * as all from '../src/index.js';
 import TRTC, { RtcError } from '../src/index.js';
 import { VIDEO_PROFILES, profileOf } from '../src/profiles.js';
-import { slim, withSoundAgain, withTwoChannels } from '../src/peer.js';
+import { inFull, slim, withSoundAgain, withTwoChannels } from '../src/peer.js';
 import { withSilenceLeftOut, withStereoTold } from '../src/publisher.js';
 import { type Encoding, encodings } from '../src/publisher.js';
 import { quality } from '../src/statistics.js';
-import { isUsed } from '../src/watcher.js';
+import { isUsed } from '../src/receiving.js';
 
 const encoding = (width: number, height: number, isSimulcast = true): Encoding => ({
   width, height, frameRate: 15, bitrate: 900, qosPreference: 'smooth', isSimulcast,
@@ -143,6 +143,13 @@ describe('offers', () => {
       'a=candidate:1 1 udp 1 x.local 5 typ host'];
 
     expect(slim([...kept.slice(0, 4), ...cut, ...kept.slice(4)].join('\r\n'))).toBe(kept.join('\r\n'));
+  });
+
+  test('are answered by whom browsers do not take for ICE-lite', () => {
+    const answer = (...lines: string[]) => ['v=0', ...lines, 'a=group:BUNDLE 0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', ''].join('\r\n');
+
+    expect(inFull(answer('a=ice-lite'))).toBe(answer());
+    expect(inFull(answer('a=ice-options:ice-lite'))).toBe(answer('a=ice-options:ice-lite'));
   });
 
   test('have one variant of each codec', () => {
