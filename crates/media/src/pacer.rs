@@ -25,6 +25,10 @@ const FAST_DEPTH_US: f64 = 40_000.0;
 /// A packet more than the first fills such a queue by half.
 const SHALLOW_DEPTH_US: f64 = 3_000.0;
 
+/// What may leave at once when a connection begins, in bytes (RFC 2581 3.1: two segments): the first picture is there so much earlier.
+/// With a half more, queues of 30 ms lose twice as much at the start.
+const FIRST_BYTES: f64 = 3_000.0;
+
 /// While a link drains, what is left to pictures is less than sound alone takes.
 const OVERRUN_BITS: f64 = 8_000.0;
 
@@ -81,7 +85,7 @@ impl Pacer {
             held_bytes: 0,
         };
         pacer.set_pace(Pace { bits, shallow: None, limit: None, loses_bursts: false, is_overrun: false });
-        pacer.left = pacer.most;
+        pacer.left = FIRST_BYTES;
         pacer
     }
 
@@ -107,7 +111,8 @@ impl Pacer {
     fn fill(&mut self, now: u64) {
         let passed = now.saturating_sub(self.filled_at) as f64;
         self.filled_at = now;
-        self.left = (self.left + passed * self.bytes_a_us).min(self.most);
+        // What there is at the beginning is more than it fills up to.
+        self.left = self.left.max((self.left + passed * self.bytes_a_us).min(self.most));
     }
 
     /// Whether a packet may leave now.
