@@ -1,7 +1,7 @@
 import { offerDependencies } from './dependencies.js';
-import { log } from './log.js';
 
-type Medium = 'audio' | 'video';
+const MEDIA = ['audio', 'video'] as const;
+type Medium = (typeof MEDIA)[number];
 
 /** One variant of each codec makes offers short, and these are what browsers send. */
 export function isUsed({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
@@ -31,23 +31,14 @@ export function offerPlace(pc: RTCPeerConnection, medium: Medium): RTCRtpTransce
 let isWarm = false;
 
 /**
- * Lets the browser load what media needs while the network is waited for: its first connection takes several times as long to make as
- * those after it. Nothing is sent for it.
+ * Lets the browser load what media needs while the network is waited for, which takes it several times as long as to make a connection:
+ * it is loaded for who asks what can be received.
  */
 export function warmUp(): void {
-  if (isWarm || typeof RTCPeerConnection === 'undefined') return;
+  if (isWarm) return;
   isWarm = true;
   // Not before what is being asked of the network has left.
-  setTimeout(() => void makeOne().catch((error: unknown) => log.debug('media is made ready when it is needed', error)));
-}
-
-async function makeOne(): Promise<void> {
-  const pc = new RTCPeerConnection();
-  try {
-    offerPlace(pc, 'audio');
-    offerPlace(pc, 'video');
-    await pc.createOffer();
-  } finally {
-    pc.close();
-  }
+  setTimeout(() => {
+    for (const medium of MEDIA) globalThis.RTCRtpReceiver?.getCapabilities?.(medium);
+  });
 }
