@@ -81,6 +81,9 @@ export type MakeRoom = (() => RoomFields) | undefined;
 export type AskedHere<Name extends Command> = Unnamed<Asked<Name>>;
 type Unnamed<Body> = Body extends unknown ? Omit<Body, 'RoomId'> : never;
 
+/** Half of the shortest time that a server may have the passwords of its relay hold (`media.turn_lifetime`). */
+const MEDIA_CONFIG_HOLDS_MS = 30_000;
+
 /** One user in one room: what there is to know of it, and the media connections. */
 export class Session extends Emitter<SessionEvents> {
   readonly gateway: Gateway;
@@ -88,7 +91,7 @@ export class Session extends Emitter<SessionEvents> {
   #state: ConnectionState = 'DISCONNECTED';
   #publisher: Publisher | undefined;
   #watcher: Watcher | undefined;
-  #mediaConfig: Promise<RTCIceServer[]> | undefined;
+  #mediaConfig: { askedAt: number; servers: Promise<RTCIceServer[]> } | undefined;
   #encryption: Encryption | undefined;
   userId = '';
   roomId = '';
@@ -507,16 +510,18 @@ export class Session extends Emitter<SessionEvents> {
     this.emit('out', reason);
   }
 
+  /** What was said a moment ago holds still; the passwords in it may not for much longer. */
   #iceServers(): Promise<RTCIceServer[]> {
     if (this.options.iceServers) return Promise.resolve(this.options.iceServers);
-    this.#mediaConfig ??= this.gateway
-      .request('get_media_config', {})
-      .then((config) => config.IceServers)
-      .catch((error: unknown) => {
-        this.#mediaConfig = undefined;
-        throw error;
-      });
-    return this.#mediaConfig;
+    const now = performance.now();
+    const known = this.#mediaConfig;
+    if (known && now < known.askedAt + MEDIA_CONFIG_HOLDS_MS) return known.servers;
+    const config = { askedAt: now, servers: this.gateway.request('get_media_config', {}).then(({ IceServers }) => IceServers) };
+    this.#mediaConfig = config;
+    config.servers.catch(() => {
+      if (this.#mediaConfig === config) this.#mediaConfig = undefined;
+    });
+    return config.servers;
   }
 }
 

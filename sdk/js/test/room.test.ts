@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Room } from '../src/index.js';
+import { Session } from '../src/session.js';
 import { Socket } from './socket.js';
 
 const ME = { sdkAppId: 1, userId: 'ann', userSig: 'sig', strRoomId: 'r' };
@@ -47,6 +48,38 @@ describe('the room layer', () => {
 
     expect(Socket.last.sent.at(-1)).toMatchObject({ command: 'enter_room', body: { RoomId: '*123' } });
     await expect(new Room().enterRoom({ ...ME, strRoomId: '*123' })).rejects.toMatchObject({ extraCode: 5012 });
+  });
+
+  test('asks how media is reached together with entering, and again when that was a while ago', async () => {
+    const session = new Session({ server: 'ws://server' });
+    void session.login(ME);
+    Socket.last.open();
+    await turns();
+    Socket.last.answer({ ResumeToken: 'first', ServerId: 'a' });
+    await turns();
+    const entering = session.enter('r', undefined);
+    await turns();
+    const { sent } = Socket.last;
+    expect(sent.map(({ command }) => command)).toEqual(['login', 'get_media_config', 'enter_room']);
+    Socket.last.answer(welcome({}));
+    Socket.last.say({ id: sent[1]?.id, ErrorCode: 0, ErrorInfo: '', Response: { IceServers: [] } });
+    await entering;
+
+    // A connection that can do nothing: watching fails when it has asked for what it has to know.
+    vi.stubGlobal('RTCPeerConnection', class {
+      close() {}
+    });
+    const watch = async () => {
+      const before = sent.length;
+      session.watcher.watch({ userId: 'ben', kind: 'audio', maxHeight: 0, isPaused: false }).catch(() => undefined);
+      await vi.advanceTimersByTimeAsync(10);
+      return sent.slice(before).map(({ command }) => command);
+    };
+    expect(await watch()).toEqual([]);
+    const later = performance.now() + 40_000;
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(later);
+    expect(await watch()).toEqual(['get_media_config']);
+    clock.mockRestore();
   });
 
   test('says when a signature has run out that is needed to come back, and can enter again', async () => {
