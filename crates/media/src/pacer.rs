@@ -26,7 +26,7 @@ const FAST_DEPTH_US: f64 = 40_000.0;
 const SHALLOW_DEPTH_US: f64 = 3_000.0;
 
 /// What may leave at once when a connection begins, in bytes (RFC 2581 3.1: two segments): the first picture is there so much earlier.
-/// With a half more, queues of 30 ms lose twice as much at the start.
+/// With a half more, queues of 30 ms would lose twice as much at the start as they did without.
 const FIRST_BYTES: f64 = 3_000.0;
 
 /// While a link drains, what is left to pictures is less than sound alone takes.
@@ -77,7 +77,7 @@ pub(crate) struct Pacer {
 impl Pacer {
     pub(crate) fn new(now: u64, bits: f64) -> Self {
         let mut pacer = Self {
-            left: 0.0,
+            left: FIRST_BYTES,
             filled_at: now,
             bytes_a_us: 0.0,
             most: 0.0,
@@ -85,7 +85,6 @@ impl Pacer {
             held_bytes: 0,
         };
         pacer.set_pace(Pace { bits, shallow: None, limit: None, loses_bursts: false, is_overrun: false });
-        pacer.left = FIRST_BYTES;
         pacer
     }
 
