@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::outbox::Route;
 use crate::publisher::Rights;
 use crate::slot::Wanted;
-use crate::source::{PeerId, RoomKey, SourceKey, StreamKind};
+use crate::source::{Packet, PeerId, RoomKey, SourceKey, StreamKind};
 
 /// A stream in a publisher's offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +118,19 @@ pub(crate) enum Command {
     AskKeyframe {
         source: u64,
         layer: u8,
+    },
+    /// Somebody who may watch a source is about to come.
+    Expect {
+        source: u64,
+    },
+    /// A worker has viewers of a source, and wants what is kept of it; and that, for it.
+    AskKept {
+        source: u64,
+        worker: usize,
+    },
+    Kept {
+        source: u64,
+        packets: Vec<Arc<Packet>>,
     },
     /// A datagram that came in at another shard.
     Datagram {

@@ -17,7 +17,7 @@ use crate::port::datagram_sockets;
 use crate::publisher::Rights;
 use crate::sdp::Offer;
 use crate::shared::{Config, Counters, Event, Order, Shared};
-use crate::source::PeerId;
+use crate::source::{PeerId, SourceKey};
 use crate::trunk::{self, Trunk};
 use crate::trunks::{MOST_WORKERS, Trunks};
 use crate::turn::{Turn, TurnCounters};
@@ -170,6 +170,19 @@ impl Media {
     pub fn untaken(&self, offer: &str, streams: &[Watched]) -> Result<Option<String>, Error> {
         let wanted = streams.iter().filter_map(|stream| Some((stream.mid.as_str(), stream.source.as_ref()?)));
         Ok(taking::untaken(&Offer::read(offer)?, wanted, &self.shared.sources))
+    }
+
+    /// Somebody is about to come who may watch these pictures: a keyframe of each is asked for, so that it is there when the
+    /// connection is. Of what comes from another node, and of sound, nothing has to be.
+    pub fn expect(&self, pictures: &[SourceKey]) {
+        let known = pictures.iter().filter(|key| key.kind.is_video());
+        for source in known.filter_map(|key| self.shared.sources.find(key)) {
+            let queue = source.owner().and_then(|owner| self.shared.queues.get(owner));
+            if let Some(queue) = queue {
+                // Should the queue be full, the viewer asks for it when it has come.
+                let _ = queue.commands.try_send(Command::Expect { source: source.id });
+            }
+        }
     }
 
     /// Changes what a viewer's m-lines are filled with, and how many sounds it gets when that is said, without an offer.

@@ -8,6 +8,7 @@
 //! side in the outbox.
 
 mod agree;
+mod expecting;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use crate::shared::{Event, Shared};
 use crate::source::{History, Packet, PeerId, Recent, Source};
 use crate::stun;
 use crate::trunks::Order;
-use crate::viewer::{Aim, Past, Viewer};
+use crate::viewer::{self, Aim, Past, Viewer};
 
 /// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -117,6 +118,14 @@ struct Feed {
     source: Arc<Source>,
     histories: [History; crate::source::MAX_LAYERS],
     slots: Vec<(usize, usize)>,
+    /// Its packets are kept until then, also when nobody watches.
+    kept_until: Option<Instant>,
+}
+
+impl Feed {
+    fn new(source: Arc<Source>) -> Self {
+        Self { source, histories: Default::default(), slots: Vec::new(), kept_until: None }
+    }
 }
 
 /// Where a source comes from.
@@ -147,6 +156,8 @@ pub(crate) struct Shard {
     /// Which shard has the connection of an address whose datagrams the kernel brings here.
     elsewhere: Map<Route, usize>,
     feeds: Map<u64, Feed>,
+    /// Those that are kept for viewers who are about to come.
+    kept: Vec<u64>,
     /// The sources that are published here.
     publishing: Map<u64, Publishing>,
     timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
@@ -190,6 +201,7 @@ impl Shard {
             by_route: Map::default(),
             elsewhere: Map::default(),
             feeds: Map::default(),
+            kept: Vec::new(),
             publishing: Map::default(),
             timers: BinaryHeap::new(),
             batch: Vec::new(),
@@ -221,6 +233,9 @@ impl Shard {
                 let _ = reply.send(self.rewatch(peer, &streams, most_speakers, now));
             }
             Command::AskKeyframe { source, layer } => self.ask_keyframe_here(source, layer, now),
+            Command::Expect { source } => self.expect(source, now),
+            Command::AskKept { source, worker } => self.hand_over(source, worker, now),
+            Command::Kept { source, packets } => self.take_kept(source, &packets, now),
             Command::Datagram { route, bytes } => {
                 self.handle_datagram(route, &bytes, now);
             }
@@ -671,6 +686,7 @@ impl Shard {
             // Seconds are counted: one that is looked at late does not move the next.
             self.second_at = Some(if now < next + sampling::SECOND { next } else { now });
             self.tell_received();
+            self.let_go(now);
         }
         self.ask_keyframes(now);
     }
@@ -859,14 +875,15 @@ impl Shard {
     }
 
     fn join_feed(&mut self, source: &Arc<Source>, at: usize, slot: usize) {
-        let feed = self.feeds.entry(source.id).or_insert_with(|| Feed {
-            source: source.clone(),
-            histories: Default::default(),
-            slots: Vec::new(),
-        });
+        let is_known = self.feeds.contains_key(&source.id);
+        let feed = self.feeds.entry(source.id).or_insert_with(|| Feed::new(source.clone()));
         feed.slots.push((at, slot));
         source.watch(self.index, true);
         self.shared.note_changed(source);
+        // After it is watched: what is not among that comes here by itself.
+        if !is_known {
+            self.ask_for_kept(source);
+        }
     }
 
     fn leave_feed(&mut self, source: u64, at: usize, slot: usize) {
@@ -874,11 +891,16 @@ impl Shard {
         if let Some(place) = feed.slots.iter().position(|listed| *listed == (at, slot)) {
             feed.slots.swap_remove(place);
         }
-        if feed.slots.is_empty() {
-            feed.source.watch(self.index, false);
-            self.shared.note_changed(&feed.source);
-            self.feeds.remove(&source);
-        }
+        self.leave_if_unused(source);
+    }
+
+    /// A source that nobody watches here, or is about to, is not sent here any more.
+    fn leave_if_unused(&mut self, source: u64) {
+        let is_unused = |feed: &&Feed| feed.slots.is_empty() && feed.kept_until.is_none();
+        let Some(feed) = self.feeds.get(&source).filter(is_unused) else { return };
+        feed.source.watch(self.index, false);
+        self.shared.note_changed(&feed.source);
+        self.feeds.remove(&source);
     }
 
     fn remove(&mut self, at: usize) {

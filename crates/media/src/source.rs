@@ -65,6 +65,10 @@ pub(crate) const MAX_LAYERS: usize = 3;
 /// The shares of a frame rate that are less than all of it.
 pub(crate) const SHARES: usize = TOP_LAYER as usize;
 
+/// For how long a keyframe that was asked for ahead is waited for by those who have come, and how often one is.
+const EXPECTED_US: u64 = 500_000;
+const EXPECTED_EACH_US: u64 = 2_000_000;
+
 /// A layer, as viewers' connections look at it.
 #[derive(Default)]
 pub(crate) struct Layer {
@@ -110,6 +114,8 @@ pub(crate) struct Source {
     generation: AtomicU32,
     /// A bit for each worker that has viewers.
     watchers: AtomicU64,
+    /// When a keyframe was asked for because viewers are about to come, in microseconds since the start; 0 when none was.
+    expected_at: AtomicU64,
     /// Lowest first.
     pub(crate) layers: [Layer; MAX_LAYERS],
     layer_count: AtomicU8,
@@ -288,6 +294,23 @@ impl Source {
             true => self.watchers.fetch_or(bit, Ordering::AcqRel),
             false => self.watchers.fetch_and(!bit, Ordering::AcqRel),
         };
+    }
+
+    /// A keyframe is asked for because viewers are about to come, unless that was a short while ago: who comes and goes all the time
+    /// gets no more of them than who watches and asks.
+    pub(crate) fn expect(&self, micros: u64) -> bool {
+        let at = self.expected_at.load(Ordering::Relaxed);
+        let is_due = at == 0 || micros.saturating_sub(at) >= EXPECTED_EACH_US;
+        if is_due {
+            self.expected_at.store(micros.max(1), Ordering::Relaxed);
+        }
+        is_due
+    }
+
+    /// Whether that was so short a while ago that it is on its way, or has just come.
+    pub(crate) fn is_expected(&self, micros: u64) -> bool {
+        let at = self.expected_at.load(Ordering::Relaxed);
+        at != 0 && micros.saturating_sub(at) < EXPECTED_US
     }
 
     /// The workers that have viewers.
@@ -565,6 +588,12 @@ struct Table {
 
 impl Sources {
     /// The source of that name, which need not have a publisher.
+    /// One that anybody sends or watches.
+    pub(crate) fn find(&self, key: &SourceKey) -> Option<Arc<Source>> {
+        self.table.lock().by_key.get(key).cloned()
+    }
+
+    /// The same; from now on it is there.
     pub(crate) fn get(&self, key: &SourceKey) -> Arc<Source> {
         let mut table = self.table.lock();
         if let Some(source) = table.by_key.get(key) {
@@ -590,6 +619,7 @@ impl Sources {
             owner: AtomicUsize::new(NOBODY),
             generation: AtomicU32::new(0),
             watchers: AtomicU64::new(0),
+            expected_at: AtomicU64::new(0),
             layers: Default::default(),
             layer_count: AtomicU8::new(1),
             is_scalable: AtomicBool::new(false),
@@ -754,6 +784,17 @@ impl History {
             }
             // Of a publication that has yet to begin with a keyframe.
             recent => *recent = None,
+        }
+    }
+
+    /// Earlier packets have come behind later ones, which follow them now.
+    pub(crate) fn catch_up(&mut self) {
+        let next = |own: &Self| {
+            let recent = own.recent?;
+            own.get(recent.generation, recent.newest + 1).cloned()
+        };
+        while let Some(packet) = next(self) {
+            self.push(&packet);
         }
     }
 

@@ -742,17 +742,17 @@ impl Viewer {
     }
 
     /// Who has just begun to watch will need keyframes once it is connected.
-    pub(crate) fn prepare(&mut self, now: Instant, past: &dyn Past, ask: AskKeyframe<'_>) {
+    pub(crate) fn prepare(&mut self, now: Instant, micros: u64, past: &dyn Past, ask: AskKeyframe<'_>) {
         let estimate = self.estimator.bits();
         for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
             let Some(source) = slot.source.clone() else { continue };
             let (layer, part) = (slot.stream(slot.target), slot.part());
             let recent = past.recent(&source, source.generation(), layer);
-            let is_fresh = |recent: &Recent| {
-                is_worth_it(recent, part, now, estimate)
-                    && now.saturating_duration_since(recent.began) < FRESH_START
-            };
-            if !recent.as_ref().is_some_and(is_fresh) {
+            let is_there =
+                |recent: &Recent| is_fresh(recent, now) && is_worth_it(recent, part, now, estimate);
+            if source.is_expected(micros) {
+                slot.asking.note(now);
+            } else if !recent.as_ref().is_some_and(is_there) {
                 ask_for(slot, layer, now, ask);
             }
         }
@@ -819,8 +819,17 @@ impl Viewer {
 
 /// Whether a picture may begin with a keyframe that is there, of which that part is sent.
 fn is_worth_it(recent: &Recent, part: f64, now: Instant, estimate: f64) -> bool {
+    is_young(recent, now) && part * recent.bytes as f64 * 8.0 <= LONGEST_START * estimate
+}
+
+/// Whether a picture may begin with a keyframe as far as its age goes.
+pub(crate) fn is_young(recent: &Recent, now: Instant) -> bool {
     now.saturating_duration_since(recent.began) <= OLDEST_START
-        && part * recent.bytes as f64 * 8.0 <= LONGEST_START * estimate
+}
+
+/// Whether a keyframe is so new that none is asked for.
+pub(crate) fn is_fresh(recent: &Recent, now: Instant) -> bool {
+    now.saturating_duration_since(recent.began) < FRESH_START
 }
 
 /// A packet that was sent under a number, if it is still there.

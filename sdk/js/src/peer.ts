@@ -14,6 +14,9 @@ export interface PeerOptions {
   encryption?: Encryption | undefined;
 }
 
+/** For how long an offer is held ready: the passwords in it may not hold for much longer. */
+export const HELD_READY_MS = 30_000;
+
 /** How long a connection may be interrupted before ICE is started over, and how long that may take. */
 const RESTART_AFTER_MS = 2_000;
 const REBUILD_AFTER_MS = 8_000;
@@ -29,6 +32,9 @@ export class Peer {
   readonly #onConnected: () => void;
   readonly #turns = new Turns();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** While there is an offer that the server was not told of. */
+  #ready: ReturnType<typeof setTimeout> | undefined;
+  #isAgreed = false;
   #isClosed = false;
   #onClose: () => void = () => undefined;
   /** Resolves when it is over. What browsers are doing on a connection that is closed then never ends. */
@@ -50,6 +56,30 @@ export class Peer {
     return this.#pc;
   }
 
+  /** Whether the server knows of the connection. */
+  get isAgreed(): boolean {
+    return this.#isAgreed;
+  }
+
+  /** Makes a connection and an offer of what `prepare` puts on it, of which the server is told when there is a use for it. */
+  makeReady(): Promise<void> {
+    return this.#turns.take(() => Promise.race([this.#makeReady(), this.closed]));
+  }
+
+  async #makeReady(): Promise<void> {
+    if (this.#isClosed || this.#pc) return;
+    const pc = await this.#make();
+    if (!pc) return;
+    try {
+      this.#prepare(pc, true);
+      await propose(pc, await pc.createOffer());
+    } catch (error) {
+      if (this.#pc === pc) this.#drop();
+      throw error;
+    }
+    if (this.#pc === pc) this.#ready = setTimeout(() => this.#drop(), HELD_READY_MS);
+  }
+
   /** Agrees with the server on what `prepare` puts on the connection; calls come one after the other. */
   negotiate(how: { iceRestart?: boolean; anew?: boolean } = {}): Promise<void> {
     return this.#turns.take(() => Promise.race([this.#negotiate(how), this.closed]));
@@ -63,38 +93,51 @@ export class Peer {
   async #negotiate({ iceRestart = false, anew = false }): Promise<void> {
     if (this.#isClosed) return;
     if (anew) this.#drop();
-    let pc = this.#pc;
-    const isNew = !pc;
-    if (!pc) {
-      const policy = this.#options.iceTransportPolicy();
-      pc = new RTCPeerConnection({
-        iceServers: await this.#options.iceServers(),
-        bundlePolicy: 'max-bundle',
-        ...(policy ? { iceTransportPolicy: policy } : {}),
-        ...this.#options.encryption?.configuration,
-      });
-      if (this.#isClosed) {
-        pc.close();
-        return;
-      }
-      this.#pc = pc;
-      this.#watch(pc);
-    }
+    const isReady = this.#ready !== undefined;
+    clearTimeout(this.#ready);
+    this.#ready = undefined;
+    const isNew = !this.#pc;
+    const pc = this.#pc ?? (await this.#make());
+    if (!pc) return;
     try {
+      const places = pc.getTransceivers().length;
       this.#prepare(pc, isNew);
-      if (pc.getTransceivers().length === 0) return;
-      const offer = await pc.createOffer({ iceRestart });
-      await propose(pc, offer);
-      const answer = await this.#options.exchange(slim(pc.localDescription?.sdp ?? offer.sdp ?? ''));
+      const now = pc.getTransceivers().length;
+      if (now === 0) return;
+      let offer: RTCSessionDescriptionInit | undefined;
+      if (!isReady || now !== places) {
+        if (isReady) await pc.setLocalDescription({ type: 'rollback' });
+        offer = await pc.createOffer({ iceRestart });
+        await propose(pc, offer);
+      }
+      const answer = await this.#options.exchange(slim(pc.localDescription?.sdp ?? offer?.sdp ?? ''));
       if (this.#pc !== pc) return;
       await pc.setRemoteDescription({ type: 'answer', sdp: inFull(answer) });
+      this.#isAgreed = true;
     } catch (error) {
-      if (this.#pc === pc && isNew) this.#drop();
+      if (this.#pc === pc && !this.#isAgreed) this.#drop();
       else if (this.#pc === pc && pc.signalingState === 'have-local-offer') {
         await pc.setLocalDescription({ type: 'rollback' });
       }
       throw error;
     }
+  }
+
+  async #make(): Promise<RTCPeerConnection | undefined> {
+    const policy = this.#options.iceTransportPolicy();
+    const pc = new RTCPeerConnection({
+      iceServers: await this.#options.iceServers(),
+      bundlePolicy: 'max-bundle',
+      ...(policy ? { iceTransportPolicy: policy } : {}),
+      ...this.#options.encryption?.configuration,
+    });
+    if (this.#isClosed) {
+      pc.close();
+      return undefined;
+    }
+    this.#pc = pc;
+    this.#watch(pc);
+    return pc;
   }
 
   #watch(pc: RTCPeerConnection): void {
@@ -133,6 +176,9 @@ export class Peer {
   #drop(): void {
     const pc = this.#pc;
     this.#pc = undefined;
+    this.#isAgreed = false;
+    clearTimeout(this.#ready);
+    this.#ready = undefined;
     if (!pc) return;
     pc.onconnectionstatechange = null;
     pc.ontrack = null;

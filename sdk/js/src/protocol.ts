@@ -396,6 +396,8 @@ export interface Commands {
       /** Of a room that has one. */
       Password?: string;
       RoomId: string;
+      /** It watches pictures next, so they are made ready. */
+      WillWatch?: boolean;
     };
     answer: {
       Admin_Account: string[];

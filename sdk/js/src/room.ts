@@ -94,7 +94,7 @@ export class Room extends Emitter<RoomEvents> {
     this.attach(session);
     try {
       await session.login({ sdkAppId, userId, userSig });
-      await session.enter(roomId, undefined);
+      await session.enter(roomId, undefined, 'none');
     } catch (error) {
       this.detach();
       session.close();

@@ -77,6 +77,9 @@ export type RoomFields = Omit<Asked<'create_room'>['RoomInfo'], 'RoomId'>;
 /** Makes a room that does not exist yet, as the cloud does for whoever enters first. */
 export type MakeRoom = (() => RoomFields) | undefined;
 
+/** What a room is entered for: to watch only, to do so and to publish, or for no media at all. */
+export type MediaUse = 'watched' | 'any' | 'none';
+
 /** What goes with a command about the room one is in, but for its name. */
 export type AskedHere<Name extends Command> = Unnamed<Asked<Name>>;
 type Unnamed<Body> = Body extends unknown ? Omit<Body, 'RoomId'> : never;
@@ -177,18 +180,35 @@ export class Session extends Emitter<SessionEvents> {
     this.#setState('CONNECTED');
   }
 
-  async enter(roomId: string, makeRoom: MakeRoom): Promise<void> {
+  async enter(roomId: string, makeRoom: MakeRoom, media: MediaUse = 'any'): Promise<void> {
     const begunAt = this.#begunAt ?? performance.now();
     this.#begunAt = undefined;
     // Before entering: what is published in a room is sealed from its first frame on.
     this.#encryption = await this.options.encryption?.start(roomId, this.userId);
+    const later = (error: unknown) => log.info('what media needs is asked for again when it is needed', error);
     // Together with entering: who enters watches or publishes next.
-    this.#iceServers().catch((error: unknown) => log.info('how media is reached is asked for again when it is needed', error));
+    if (media !== 'none') this.#iceServers().catch(later);
+    const options = {
+      encryption: this.#encryption,
+      iceServers: () => this.#iceServers(),
+      iceTransportPolicy: () => this.options.iceTransportPolicy,
+    };
+    const { maxSpeakers, playoutDelay } = this.options;
+    const watching = { ...options, maxSpeakers, playoutDelay };
+    const watcher = new Watcher(
+      this.gateway,
+      roomId,
+      watching,
+      (userId, kind, track) => this.emit('track', userId, kind, track),
+      (userId, kind) => this.emit('sealed', userId, kind),
+    );
+    if (media === 'watched') watcher.makeReady().catch(later);
     let answer: Answered<'enter_room'>;
     try {
-      answer = await this.#enter(roomId, makeRoom);
+      answer = await this.#enter({ RoomId: roomId, ...(media === 'none' ? {} : { WillWatch: true }) }, makeRoom);
       if (this.#isClosed) throw aborted('', 'the room was left');
     } catch (error) {
+      watcher.close();
       this.#encryption?.close();
       this.#encryption = undefined;
       throw error;
@@ -196,38 +216,25 @@ export class Session extends Emitter<SessionEvents> {
     this.roomId = roomId;
     this.isInRoom = true;
     this.#joinMs = Math.round(performance.now() - begunAt);
-    const options = {
-      encryption: this.#encryption,
-      iceServers: () => this.#iceServers(),
-      iceTransportPolicy: () => this.options.iceTransportPolicy,
-    };
     this.#publisher = new Publisher(this.gateway, roomId, options);
-    const { maxSpeakers, playoutDelay } = this.options;
-    const watching = { ...options, maxSpeakers, playoutDelay };
-    this.#watcher = new Watcher(
-      this.gateway,
-      roomId,
-      watching,
-      (userId, kind, track) => this.emit('track', userId, kind, track),
-      (userId, kind) => this.emit('sealed', userId, kind),
-    );
+    this.#watcher = watcher;
     this.#welcome(answer);
   }
 
-  async #enter(roomId: string, makeRoom: MakeRoom): Promise<Answered<'enter_room'>> {
+  async #enter(entry: Asked<'enter_room'>, makeRoom: MakeRoom): Promise<Answered<'enter_room'>> {
     try {
-      return await this.gateway.request('enter_room', { RoomId: roomId });
+      return await this.gateway.request('enter_room', entry);
     } catch (error) {
       if (!(error instanceof RtcError) || error.extraCode !== CODE.RoomNotFound || !makeRoom) throw error;
     }
     try {
-      await this.gateway.request('create_room', { RoomInfo: { RoomId: roomId, ...makeRoom() } });
+      await this.gateway.request('create_room', { RoomInfo: { RoomId: entry.RoomId, ...makeRoom() } });
     } catch (error) {
       // Somebody else was a little faster, or this user elsewhere.
       const code = error instanceof RtcError ? error.extraCode : undefined;
       if (code !== CODE.RoomExists && code !== CODE.RoomIsThere) throw error;
     }
-    return this.gateway.request('enter_room', { RoomId: roomId });
+    return this.gateway.request('enter_room', entry);
   }
 
   /** Whether there is a key for what others encrypt end to end. */

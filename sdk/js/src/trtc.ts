@@ -263,7 +263,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#listen(session);
     try {
       await session.login({ sdkAppId: config.sdkAppId, userId: config.userId, userSig: config.userSig });
-      await session.enter(roomId, this.#roomMaker(roomId));
+      await session.enter(roomId, this.#roomMaker(roomId), this.#role === 'audience' ? 'watched' : 'any');
     } catch (error) {
       if (this.#session === session) this.#leave();
       session.close();
@@ -333,7 +333,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         const { roomId: number, strRoomId } = config;
         this.#entering = { ...this.#entering, ...(number ? { roomId: number, strRoomId: undefined } : { strRoomId, roomId: undefined }) } as EnterRoomConfig;
         try {
-          await session.enter(roomId, this.#roomMaker(roomId));
+          await session.enter(roomId, this.#roomMaker(roomId), this.#role === 'audience' ? 'watched' : 'any');
         } catch (error) {
           if (this.#session === session) {
             this.#leave();

@@ -47,6 +47,8 @@ export class Watcher {
   #slots: Slot[] = [];
   readonly #turns = new Turns();
   #scheduled: Promise<void> | undefined;
+  /** While the connection is made that has places for what is watched next. */
+  #hasSpare = false;
   #isClosed = false;
   readonly #jitter: JitterKeeper;
   /** What the server says of the pictures: by its reason, what has stopped. */
@@ -128,6 +130,16 @@ export class Watcher {
     return this.#wanted.delete(keyOf(userId, kind)) ? this.#schedule() : Promise.resolve();
   }
 
+  /** Has the browser make a connection with a place for one sound and one picture, so that the first is not long in coming. */
+  async makeReady(): Promise<void> {
+    this.#hasSpare = true;
+    try {
+      await this.#peer.makeReady();
+    } finally {
+      this.#hasSpare = false;
+    }
+  }
+
   /** Does what was asked for while the server could not be reached. */
   catchUp(): Promise<void> {
     return this.#schedule();
@@ -135,7 +147,7 @@ export class Watcher {
 
   /** The media of this connection is gone at the server: all of it is watched anew. */
   async rebuild(): Promise<void> {
-    if (this.#wanted.size === 0 && !this.#peer.pc) return;
+    if (this.#wanted.size === 0 && !this.#peer.isAgreed) return;
     await this.#peer.negotiate({ anew: true });
     this.#tellTracks();
   }
@@ -202,12 +214,12 @@ export class Watcher {
   }
 
   async #sync(): Promise<void> {
-    if (this.#isClosed || (this.#wanted.size === 0 && !this.#peer.pc)) return;
+    if (this.#isClosed || (this.#wanted.size === 0 && !this.#peer.isAgreed)) return;
     await this.#peer.settled();
     const before = new Map(this.#slots.map((slot) => [slot, slot.key]));
     this.#assign();
     const isFull = [...this.#wanted.keys()].some((key) => !this.#slotOf(key));
-    if (isFull || !this.#peer.pc) await this.#peer.negotiate();
+    if (isFull || !this.#peer.isAgreed) await this.#peer.negotiate();
     else {
       const changed = this.#describe().filter((entry) => entry.isNew);
       if (changed.length > 0) {
@@ -238,16 +250,22 @@ export class Watcher {
       this.#slots = [];
       this.#encryption?.forget(former.map((slot) => slot.opener));
     }
+    if (this.#hasSpare) {
+      this.#addSlot(pc, false);
+      this.#addSlot(pc, true);
+    }
     this.#assign();
     for (const [key, watched] of this.#wanted) {
-      if (this.#slotOf(key)) continue;
-      const isVideo = watched.kind !== 'audio';
-      const transceiver = offerPlace(pc, isVideo ? 'video' : 'audio');
-      const slot: Slot = { transceiver, isVideo, key, told: '', opener: undefined };
-      slot.opener = this.#encryption?.open(transceiver.receiver, (failed) => this.#takeSealed(slot, failed));
-      this.#fill(slot, key);
-      this.#slots.push(slot);
+      if (!this.#slotOf(key)) this.#fill(this.#addSlot(pc, watched.kind !== 'audio'), key);
     }
+  }
+
+  #addSlot(pc: RTCPeerConnection, isVideo: boolean): Slot {
+    const transceiver = offerPlace(pc, isVideo ? 'video' : 'audio');
+    const slot: Slot = { transceiver, isVideo, key: undefined, told: '', opener: undefined };
+    slot.opener = this.#encryption?.open(transceiver.receiver, (failed) => this.#takeSealed(slot, failed));
+    this.#slots.push(slot);
+    return slot;
   }
 
   #describe(): { slot: Slot; stream: WatchedStream; text: string; isNew: boolean }[] {

@@ -20,17 +20,21 @@ class Connection {
     return this.transceivers;
   }
 
-  createOffer = async () => ({ sdp: '' });
+  createOffer = async () => ({ sdp: '', type: 'offer' });
   setRemoteDescription = async () => undefined;
 
-  async setLocalDescription() {
-    this.transceivers.forEach((transceiver, at) => (transceiver.mid ??= String(at)));
+  async setLocalDescription({ type }: { type: string }) {
+    described.push(type);
+    this.transceivers.forEach((transceiver, at) => (transceiver.mid = type === 'rollback' ? null : String(at)));
   }
 
   close(): void {
     this.connectionState = 'closed';
   }
 }
+
+/** What connections were told of themselves. */
+let described: string[] = [];
 
 /** What happened, in its order: what the server was asked, and whose frames each opener gets. */
 let happened: unknown[] = [];
@@ -60,6 +64,7 @@ const settled = () => vi.advanceTimersByTimeAsync(50);
 
 beforeEach(() => {
   happened = [];
+  described = [];
   lastOpener = 0;
   vi.useFakeTimers();
   vi.stubGlobal('RTCPeerConnection', Connection);
@@ -70,6 +75,60 @@ function make(onSealed: (userId: string) => void = () => undefined): Watcher {
   const options = { iceServers: () => Promise.resolve([]), iceTransportPolicy: () => undefined, encryption };
   return new Watcher(gateway, 'r', options, () => undefined, onSealed);
 }
+
+describe('a connection that was made ready', () => {
+  const asked = () => happened.filter((one) => ['watch', 'update_watch'].includes((one as string[])[0] ?? ''));
+
+  test('is what the first picture and its sound are watched on', async () => {
+    const watcher = make();
+    await watcher.makeReady();
+    const { pc } = watcher;
+    await settled();
+    expect([described, asked()]).toEqual([['offer'], []]);
+
+    void watcher.watch(main('ann'));
+    void watcher.watch({ ...main('ann'), kind: 'audio' });
+    await settled();
+    expect([described, asked()]).toEqual([['offer'], [['watch', 'ann', false]]]);
+    expect(watcher.pc).toBe(pc);
+
+    void watcher.watch(main('ben'));
+    await settled();
+    expect(described).toEqual(['offer', 'offer']);
+    expect(watcher.pc).toBe(pc);
+    watcher.close();
+  });
+
+  test('has more places where more is watched at once', async () => {
+    const watcher = make();
+    await watcher.makeReady();
+
+    for (const userId of ['ann', 'ben']) void watcher.watch(main(userId));
+    await settled();
+    expect(described).toEqual(['offer', 'rollback', 'offer']);
+    expect(watcher.pc?.getTransceivers().map(({ mid }) => mid)).toEqual(['0', '1', '2']);
+    expect(asked()).toHaveLength(1);
+    watcher.close();
+  });
+
+  test('is not told of while nothing is watched, and not held for long', async () => {
+    const watcher = make();
+    await watcher.makeReady();
+    const { pc } = watcher;
+
+    void watcher.catchUp();
+    void watcher.rebuild();
+    await settled();
+    expect([described, asked()]).toEqual([['offer'], []]);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect([pc?.connectionState, watcher.pc]).toEqual(['closed', undefined]);
+
+    void watcher.watch(main('ann'));
+    await settled();
+    expect([described, asked()]).toEqual([['offer', 'offer'], [['watch', 'ann', false]]]);
+    watcher.close();
+  });
+});
 
 describe('what is encrypted from end to end', () => {
   test('is opened for whom it is, before the server is asked for it', async () => {

@@ -350,7 +350,7 @@ impl Shard {
         viewer.follow_speakers(most_speakers);
         let asked = &mut self.asked;
         let mut ask = |source: &Arc<Source>, layer| asked.push((source.clone(), layer));
-        viewer.prepare(now, &FeedsPast(&self.feeds), &mut ask);
+        viewer.prepare(now, self.shared.micros(now), &FeedsPast(&self.feeds), &mut ask);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod expecting;
 mod offers;
 mod sound;
 
@@ -87,10 +88,14 @@ impl World {
         let (shared, inlets) = Shared::new(1, vec![SERVER.into()], Vec::new()).unwrap();
         // The queues are not read here; they stay open.
         std::mem::forget(inlets);
-        let shard = Shard::new(0, Arc::new(shared));
+        Self::at(0, Arc::new(shared), Instant::now())
+    }
+
+    /// The worker of that number.
+    fn at(index: usize, shared: Arc<Shared>, now: Instant) -> Self {
         Self {
-            now: Instant::now(),
-            shard,
+            now,
+            shard: Shard::new(index, shared),
             clients: Vec::new(),
             random: ChaCha8Rng::seed_from_u64(3),
             allocations: 0,

@@ -429,6 +429,9 @@ struct EnterRequest {
     room_id: Option<String>,
     /// Of a room that has one.
     password: Option<String>,
+    /// It watches pictures next, so they are made ready.
+    #[serde(default)]
+    will_watch: bool,
 }
 
 async fn enter_room(asked: Asked, request: EnterRequest) -> Result<Rendered<Entered>, ApiError> {
@@ -436,6 +439,9 @@ async fn enter_room(asked: Asked, request: EnterRequest) -> Result<Rendered<Ente
     let cell = asked.app()?.room(room_id.as_str())?;
     let (server, session) = (&asked.server, &asked.session);
     let entered = server.enter_room(session, asked.link, &cell, request.password).await;
+    if request.will_watch && entered.is_ok() {
+        server.live.expect(&cell, session);
+    }
     entered.map(|welcome| Rendered::new(welcome.json)).inspect_err(|error| {
         if error.code == Code::WrongPassword {
             session.quota.spend_guess(&server.config.limits, Instant::now());

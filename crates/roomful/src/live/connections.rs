@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use hall::{By, Command, Offer, Passing, SYSTEM, WantedLayers};
 use hashbrown::HashMap;
-use media::{Answer, Client, Event, Media, PeerId, Publish, Published, Rights, RoomKey, Watch, Watched};
+use media::{
+    Answer, Client, Event, Media, PeerId, Publish, Published, Rights, RoomKey, SourceKey, Watch, Watched,
+};
 use parking_lot::Mutex;
 use rooms::{LeaveCause, SessionId, UserId};
 use tokio::sync::{Notify, mpsc};
@@ -36,6 +38,9 @@ const SPEAKERS_INTERVAL: Duration = Duration::from_millis(400);
 
 /// The bits that number the rooms of one run.
 const ROOMS_OF_A_RUN: u32 = 32;
+
+/// Of more pictures nobody knows which somebody who comes will watch.
+const MOST_EXPECTED: usize = 9;
 
 /// Whose a connection is.
 struct Connection {
@@ -204,6 +209,24 @@ impl Live {
                 self.close([peer]);
                 Err(other.map_or_else(|error| error, |other| unexpected(&other)))
             }
+        }
+    }
+
+    /// `session` is about to watch in `cell`: pictures that it may begin with are asked for.
+    pub(crate) fn expect(&self, cell: &OpenRoom, session: &Session) {
+        let hall = cell.hall();
+        let told = hall.streams().told().iter().filter(|member| member.member != session.user);
+        let shown = told.flat_map(|member| {
+            let pictures = member.streams.iter().filter(|stream| !stream.is_muted);
+            pictures.map(|stream| (&member.member, unit::kind(stream.device)))
+        });
+        let pictures = shown.filter(|(_, kind)| kind.is_video()).take(MOST_EXPECTED + 1);
+        let pictures: Vec<_> = pictures
+            .map(|(user, kind)| SourceKey { room: cell.media_key, user: user.as_str().into(), kind })
+            .collect();
+        drop(hall);
+        if (1..=MOST_EXPECTED).contains(&pictures.len()) {
+            self.units.expect(session.node(), pictures);
         }
     }
 

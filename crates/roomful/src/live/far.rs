@@ -147,6 +147,11 @@ impl Far {
         }
     }
 
+    /// The same, where it is of no harm when it does not get there.
+    pub(super) fn mention(&self, ask: Ask) {
+        let _ = self.asks.try_send(ask);
+    }
+
     /// It is of no use any more.
     pub(super) fn give_up(&self) {
         self.useless.notify_one();

@@ -137,6 +137,7 @@ impl Lent {
                 let result = Ok(media.turn_password(&username));
                 self.tells.send(Tell::Said { id, result }).await?;
             }
+            Ask::Expect { pictures } => media.expect(&pictures),
             Ask::Rights { peer, rights } => {
                 self.known(peer).into_iter().for_each(|peer| media.set_rights(peer, rights));
             }

@@ -29,6 +29,14 @@ pub(crate) fn device(kind: StreamKind) -> Device {
     }
 }
 
+pub(crate) fn kind(device: Device) -> StreamKind {
+    match device {
+        Device::Microphone => StreamKind::Audio,
+        Device::Camera => StreamKind::Main,
+        Device::Screen => StreamKind::Sub,
+    }
+}
+
 pub(crate) fn peer(peer: hall::PeerId) -> media::PeerId {
     media::PeerId(peer.0)
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
-use media::{Answer, Client, Error, Event, Media, PeerId, Publish, Rewatch, Rights, Trunk, Watch, Watched};
+use media::{
+    Answer, Client, Error, Event, Media, PeerId, Publish, Rewatch, Rights, SourceKey, Trunk, Watch, Watched,
+};
 use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -93,6 +95,14 @@ impl Units {
         match self.at(peer)? {
             Some(far) => far.rewatch(peer, asked).await,
             None => self.own.rewatch(peer, asked).await,
+        }
+    }
+
+    /// As [`Media::expect`], of who came by that node.
+    pub(super) fn expect(&self, node: Option<Node>, pictures: Vec<SourceKey>) {
+        match node.and_then(|node| self.of(node)) {
+            Some(far) => far.mention(Ask::Expect { pictures }),
+            None => self.own.expect(&pictures),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use bytes::{BufMut as _, BytesMut};
-use media::{Answer, Client, Error, Event, Publish, Rewatch, Rights, Watch, Watched};
+use media::{Answer, Client, Error, Event, Publish, Rewatch, Rights, SourceKey, Watch, Watched};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -42,6 +42,10 @@ pub(super) enum Ask {
     Password {
         id: u64,
         username: String,
+    },
+    /// Somebody is about to come who may watch these.
+    Expect {
+        pictures: Vec<SourceKey>,
     },
     Rights {
         peer: u64,

@@ -101,7 +101,7 @@ export class Client extends Emitter<ClientEvents> {
       this.#listen(session);
       try {
         await session.login({ sdkAppId, userId, userSig });
-        await session.enter(roomName, () => makeRoom(mode === 'live' ? 'live' : 'rtc', roomName));
+        await session.enter(roomName, () => makeRoom(mode === 'live' ? 'live' : 'rtc', roomName), this.#role === 'audience' ? 'watched' : 'any');
         takeOver(session);
         if (this.#role === 'anchor') await session.takeSeat();
       } catch (error) {
