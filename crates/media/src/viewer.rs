@@ -47,8 +47,8 @@ const LEAST_PADDING: usize = 100;
 /// The most a packet of nothing but padding has (RFC 3550 5.1 counts it in one byte).
 const MOST_PADDING: usize = 255;
 
-/// Before the first picture, a link is not looked into; but pictures may be long in coming.
-const FIRST_PICTURE: Duration = Duration::from_millis(50);
+/// A link is not looked into before: a browser that has just connected has so much else to do that it would seem to be narrow.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// A picture goes on from a keyframe that was there before when that is not older, and all since then is on its way within so
 /// long: then it is there sooner than a new one, and queues no more than that.
@@ -688,9 +688,8 @@ impl Viewer {
         let loses_bursts = loses_bursts || self.estimator.was_overrun(aim.micros);
         let is_overrun = self.estimator.is_overrun();
         self.pacer.set_pace(Pace { bits: estimate, shallow, limit, loses_bursts, is_overrun });
-        let has_picture = self.slots.iter().any(|slot| slot.is_video && slot.newest_number().is_some());
-        let has_waited = |at| aim.now.saturating_duration_since(at) >= FIRST_PICTURE;
-        if (has_picture || self.keyed_at.is_some_and(has_waited)) && self.padded().is_some() {
+        let has_settled = |at| aim.now.saturating_duration_since(at) >= SETTLED;
+        if self.keyed_at.is_some_and(has_settled) && self.padded().is_some() {
             let (budget, loss) = (&mut self.resends, self.estimator.loss());
             self.estimator.seek(aim.micros, missing, |bytes| budget.allows_padding(aim.micros, bytes, loss));
         }
