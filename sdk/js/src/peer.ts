@@ -15,7 +15,7 @@ export interface PeerOptions {
 }
 
 /** For how long an offer is held ready: the passwords in it may not hold for much longer. */
-export const HELD_READY_MS = 30_000;
+const HELD_READY_MS = 30_000;
 
 /** How long a connection may be interrupted before ICE is started over, and how long that may take. */
 const RESTART_AFTER_MS = 2_000;
@@ -78,6 +78,11 @@ export class Peer {
       throw error;
     }
     if (this.#pc === pc) this.#ready = setTimeout(() => this.#drop(), HELD_READY_MS);
+  }
+
+  /** What was made ready is of no use any more. */
+  letGo(): void {
+    if (this.#ready !== undefined) this.#drop();
   }
 
   /** Agrees with the server on what `prepare` puts on the connection; calls come one after the other. */

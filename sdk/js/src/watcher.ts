@@ -147,7 +147,8 @@ export class Watcher {
 
   /** The media of this connection is gone at the server: all of it is watched anew. */
   async rebuild(): Promise<void> {
-    if (this.#wanted.size === 0 && !this.#peer.isAgreed) return;
+    // By what was made ready nobody may be reached any more.
+    if (this.#wanted.size === 0 && !this.#peer.isAgreed) return this.#peer.letGo();
     await this.#peer.negotiate({ anew: true });
     this.#tellTracks();
   }

@@ -117,15 +117,25 @@ describe('a connection that was made ready', () => {
     const { pc } = watcher;
 
     void watcher.catchUp();
-    void watcher.rebuild();
     await settled();
-    expect([described, asked()]).toEqual([['offer'], []]);
+    expect([described, asked(), watcher.pc]).toEqual([['offer'], [], pc]);
     await vi.advanceTimersByTimeAsync(30_000);
     expect([pc?.connectionState, watcher.pc]).toEqual(['closed', undefined]);
 
     void watcher.watch(main('ann'));
     await settled();
     expect([described, asked()]).toEqual([['offer', 'offer'], [['watch', 'ann', false]]]);
+    watcher.close();
+  });
+
+  test('is let go of when media is elsewhere', async () => {
+    const watcher = make();
+    await watcher.makeReady();
+    const { pc } = watcher;
+
+    void watcher.rebuild();
+    await settled();
+    expect([asked(), pc?.connectionState, watcher.pc]).toEqual([[], 'closed', undefined]);
     watcher.close();
   });
 });

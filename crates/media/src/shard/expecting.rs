@@ -2,7 +2,13 @@
 //! kept at the publisher's worker for a moment, watched or not, and handed to the worker that the viewer comes to. So it is there
 //! when the viewer's connection is.
 
-use super::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Feed, Publishing, Shard};
+use crate::command::Command;
+use crate::source::{History, Packet, Source};
+use crate::viewer;
 
 /// For how long packets are kept that nobody watches yet: a keyframe from before that is too old to begin with.
 const KEPT_FOR: Duration = Duration::from_secs(2);
