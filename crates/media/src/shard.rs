@@ -34,7 +34,7 @@ use crate::shared::{Event, Shared};
 use crate::source::{History, Packet, PeerId, Recent, Source};
 use crate::stun;
 use crate::trunks::Order;
-use crate::viewer::{self, Aim, Past, Viewer};
+use crate::viewer::{Aim, Past, Viewer};
 
 /// How long a connection may take to come about, and how long it may be silent: browsers check theirs every 2.5 s.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
