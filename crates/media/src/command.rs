@@ -123,11 +123,12 @@ pub(crate) enum Command {
     Expect {
         source: u64,
     },
-    /// A worker has viewers of a source, and wants what is kept of it; and that, for it.
+    /// A worker has viewers of a source, and wants what is kept of it here.
     AskKept {
         source: u64,
         worker: usize,
     },
+    /// What another worker had kept of a source.
     Kept {
         source: u64,
         packets: Vec<Arc<Packet>>,

@@ -122,12 +122,6 @@ struct Feed {
     kept_until: Option<Instant>,
 }
 
-impl Feed {
-    fn new(source: Arc<Source>) -> Self {
-        Self { source, histories: Default::default(), slots: Vec::new(), kept_until: None }
-    }
-}
-
 /// Where a source comes from.
 struct Publishing {
     source: Arc<Source>,
@@ -875,15 +869,24 @@ impl Shard {
     }
 
     fn join_feed(&mut self, source: &Arc<Source>, at: usize, slot: usize) {
-        let is_known = self.feeds.contains_key(&source.id);
-        let feed = self.feeds.entry(source.id).or_insert_with(|| Feed::new(source.clone()));
-        feed.slots.push((at, slot));
-        source.watch(self.index, true);
+        self.open_feed(source).slots.push((at, slot));
         self.shared.note_changed(source);
-        // After it is watched: what is not among that comes here by itself.
-        if !is_known {
+    }
+
+    /// The feed of a source, which is sent here from now on.
+    fn open_feed(&mut self, source: &Arc<Source>) -> &mut Feed {
+        if !self.feeds.contains_key(&source.id) {
+            source.watch(self.index, true);
+            // After that: what is not among it comes here by itself.
             self.ask_for_kept(source);
         }
+        let new = || Feed {
+            source: source.clone(),
+            histories: Default::default(),
+            slots: Vec::new(),
+            kept_until: None,
+        };
+        self.feeds.entry(source.id).or_insert_with(new)
     }
 
     fn leave_feed(&mut self, source: u64, at: usize, slot: usize) {

@@ -587,13 +587,12 @@ struct Table {
 }
 
 impl Sources {
-    /// The source of that name, which need not have a publisher.
-    /// One that anybody sends or watches.
+    /// The source of that name, if anybody sends or watches it.
     pub(crate) fn find(&self, key: &SourceKey) -> Option<Arc<Source>> {
         self.table.lock().by_key.get(key).cloned()
     }
 
-    /// The same; from now on it is there.
+    /// The source of that name, which need not have a publisher: one who watches it may be first.
     pub(crate) fn get(&self, key: &SourceKey) -> Arc<Source> {
         let mut table = self.table.lock();
         if let Some(source) = table.by_key.get(key) {

@@ -14,8 +14,8 @@ export interface PeerOptions {
   encryption?: Encryption | undefined;
 }
 
-/** For how long an offer is held ready: the passwords in it may not hold for much longer. */
-const HELD_READY_MS = 30_000;
+/** How long the relay's passwords are taken to hold: half of the shortest time a server may have them (`media.turn_lifetime`). */
+export const PASSWORDS_HOLD_MS = 30_000;
 
 /** How long a connection may be interrupted before ICE is started over, and how long that may take. */
 const RESTART_AFTER_MS = 2_000;
@@ -62,22 +62,22 @@ export class Peer {
   }
 
   /** Makes a connection and an offer of what `prepare` puts on it, of which the server is told when there is a use for it. */
-  makeReady(): Promise<void> {
-    return this.#turns.take(() => Promise.race([this.#makeReady(), this.closed]));
+  makeReady(prepare: (pc: RTCPeerConnection) => void): Promise<void> {
+    return this.#turns.take(() => Promise.race([this.#makeReady(prepare), this.closed]));
   }
 
-  async #makeReady(): Promise<void> {
+  async #makeReady(prepare: (pc: RTCPeerConnection) => void): Promise<void> {
     if (this.#isClosed || this.#pc) return;
     const pc = await this.#make();
     if (!pc) return;
     try {
-      this.#prepare(pc, true);
+      prepare(pc);
       await propose(pc, await pc.createOffer());
     } catch (error) {
       if (this.#pc === pc) this.#drop();
       throw error;
     }
-    if (this.#pc === pc) this.#ready = setTimeout(() => this.#drop(), HELD_READY_MS);
+    if (this.#pc === pc) this.#ready = setTimeout(() => this.#drop(), PASSWORDS_HOLD_MS);
   }
 
   /** What was made ready is of no use any more. */

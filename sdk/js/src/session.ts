@@ -1,4 +1,4 @@
-import type { PlayoutDelay } from './api.js';
+import type { PlayoutDelay, Role } from './api.js';
 import { CODE } from './codes.js';
 import { Emitter } from './emitter.js';
 import type { Encryption } from './encryption.js';
@@ -6,7 +6,7 @@ import { type EncryptionKey, sealedBy } from './keys.js';
 import { ERROR_CODE, RtcError, aborted } from './errors.js';
 import { type Answered, type Asked, type Command, type Credentials, Gateway, type Told, gatewayUrls } from './gateway.js';
 import { log } from './log.js';
-import type { StreamKind } from './peer.js';
+import { PASSWORDS_HOLD_MS, type StreamKind } from './peer.js';
 import type { Events, RoomInfoView } from './protocol.js';
 import { Publisher } from './publisher.js';
 import { warmUp } from './receiving.js';
@@ -80,12 +80,12 @@ export type MakeRoom = (() => RoomFields) | undefined;
 /** What a room is entered for: to watch only, to do so and to publish, or for no media at all. */
 export type MediaUse = 'watched' | 'any' | 'none';
 
+/** What one of a role enters for. */
+export const mediaOf = (role: Role): MediaUse => (role === 'audience' ? 'watched' : 'any');
+
 /** What goes with a command about the room one is in, but for its name. */
 export type AskedHere<Name extends Command> = Unnamed<Asked<Name>>;
 type Unnamed<Body> = Body extends unknown ? Omit<Body, 'RoomId'> : never;
-
-/** Half of the shortest time that a server may have the passwords of its relay hold (`media.turn_lifetime`). */
-const MEDIA_CONFIG_HOLDS_MS = 30_000;
 
 /** One user in one room: what there is to know of it, and the media connections. */
 export class Session extends Emitter<SessionEvents> {
@@ -522,7 +522,7 @@ export class Session extends Emitter<SessionEvents> {
     if (this.options.iceServers) return Promise.resolve(this.options.iceServers);
     const now = performance.now();
     const known = this.#mediaConfig;
-    if (known && now < known.askedAt + MEDIA_CONFIG_HOLDS_MS) return known.servers;
+    if (known && now < known.askedAt + PASSWORDS_HOLD_MS) return known.servers;
     const config = { askedAt: now, servers: this.gateway.request('get_media_config', {}).then(({ IceServers }) => IceServers) };
     this.#mediaConfig = config;
     config.servers.catch(() => {

@@ -47,7 +47,7 @@ import { Plugins } from './plugins.js';
 import type { StreamKind } from './peer.js';
 import { RemoteMedia } from './remote.js';
 import { Room } from './room.js';
-import { type MakeRoom, Session } from './session.js';
+import { type MakeRoom, Session, mediaOf } from './session.js';
 import { type Choice, type Stage, inRoom } from './stage.js';
 import { setSpeaker } from './speakers.js';
 import { StatisticsReader } from './statistics.js';
@@ -263,7 +263,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
     this.#listen(session);
     try {
       await session.login({ sdkAppId: config.sdkAppId, userId: config.userId, userSig: config.userSig });
-      await session.enter(roomId, this.#roomMaker(roomId), this.#role === 'audience' ? 'watched' : 'any');
+      await session.enter(roomId, this.#roomMaker(roomId), mediaOf(this.#role));
     } catch (error) {
       if (this.#session === session) this.#leave();
       session.close();
@@ -333,7 +333,7 @@ export class TRTC extends Emitter<TRTCEventTypes> {
         const { roomId: number, strRoomId } = config;
         this.#entering = { ...this.#entering, ...(number ? { roomId: number, strRoomId: undefined } : { strRoomId, roomId: undefined }) } as EnterRoomConfig;
         try {
-          await session.enter(roomId, this.#roomMaker(roomId), this.#role === 'audience' ? 'watched' : 'any');
+          await session.enter(roomId, this.#roomMaker(roomId), mediaOf(this.#role));
         } catch (error) {
           if (this.#session === session) {
             this.#leave();

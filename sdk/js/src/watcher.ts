@@ -47,8 +47,6 @@ export class Watcher {
   #slots: Slot[] = [];
   readonly #turns = new Turns();
   #scheduled: Promise<void> | undefined;
-  /** While the connection is made that has places for what is watched next. */
-  #hasSpare = false;
   #isClosed = false;
   readonly #jitter: JitterKeeper;
   /** What the server says of the pictures: by its reason, what has stopped. */
@@ -131,13 +129,11 @@ export class Watcher {
   }
 
   /** Has the browser make a connection with a place for one sound and one picture, so that the first is not long in coming. */
-  async makeReady(): Promise<void> {
-    this.#hasSpare = true;
-    try {
-      await this.#peer.makeReady();
-    } finally {
-      this.#hasSpare = false;
-    }
+  makeReady(): Promise<void> {
+    return this.#peer.makeReady((pc) => {
+      this.#addSlot(pc, false);
+      this.#addSlot(pc, true);
+    });
   }
 
   /** Does what was asked for while the server could not be reached. */
@@ -250,10 +246,6 @@ export class Watcher {
       const former = this.#slots;
       this.#slots = [];
       this.#encryption?.forget(former.map((slot) => slot.opener));
-    }
-    if (this.#hasSpare) {
-      this.#addSlot(pc, false);
-      this.#addSlot(pc, true);
     }
     this.#assign();
     for (const [key, watched] of this.#wanted) {

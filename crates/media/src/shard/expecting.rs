@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Feed, Publishing, Shard};
+use super::{FeedsPast, Publishing, Shard};
 use crate::command::Command;
 use crate::source::{History, Packet, Source};
-use crate::viewer;
+use crate::viewer::{self, Past as _};
 
 /// For how long packets are kept that nobody watches yet: a keyframe from before that is too old to begin with.
 const KEPT_FOR: Duration = Duration::from_secs(2);
@@ -21,17 +21,15 @@ impl Shard {
         if source.is_withheld() {
             return;
         }
-        let feed = self.feeds.entry(source.id).or_insert_with(|| Feed::new(source.clone()));
-        if feed.kept_until.replace(now + KEPT_FOR).is_none() {
+        if self.open_feed(&source).kept_until.replace(now + KEPT_FOR).is_none() {
             self.kept.push(source.id);
         }
-        source.watch(self.index, true);
         // Newcomers begin with the smallest that comes.
         let layers = if source.is_scalable() { 1 } else { source.layer_count() };
         let layer = (0..layers).find(|layer| source.comes(*layer)).unwrap_or(0);
         let micros = self.shared.micros(now);
         source.seek(layer, micros);
-        let recent = feed.histories.get(layer).and_then(|history| history.recent(source.generation()));
+        let recent = FeedsPast(&self.feeds).recent(&source, source.generation(), layer as u8);
         if !recent.is_some_and(|recent| viewer::is_fresh(&recent, now)) && source.expect(micros) {
             self.ask_keyframe_here(source.id, layer as u8, now);
         }

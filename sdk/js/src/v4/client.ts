@@ -7,7 +7,7 @@ import type { Events } from '../protocol.js';
 import { log } from '../log.js';
 import { tellLoudest } from '../loudest.js';
 import { AUDIO_PROFILES, type VideoProfile } from '../profiles.js';
-import { Session, type Streams } from '../session.js';
+import { Session, type Streams, mediaOf } from '../session.js';
 import { StatisticsReader } from '../statistics.js';
 import { steady } from '../steady.js';
 import { Turns } from '../turns.js';
@@ -101,7 +101,7 @@ export class Client extends Emitter<ClientEvents> {
       this.#listen(session);
       try {
         await session.login({ sdkAppId, userId, userSig });
-        await session.enter(roomName, () => makeRoom(mode === 'live' ? 'live' : 'rtc', roomName), this.#role === 'audience' ? 'watched' : 'any');
+        await session.enter(roomName, () => makeRoom(mode === 'live' ? 'live' : 'rtc', roomName), mediaOf(this.#role));
         takeOver(session);
         if (this.#role === 'anchor') await session.takeSeat();
       } catch (error) {
