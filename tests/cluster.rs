@@ -8,13 +8,13 @@ mod harness;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::Server;
 use harness::nodes::{
     OTHER_SECRET, SECRET, TAKEOVER, drain, has_records, id, list, node, nodes, of, refused, resume, settings,
     status, text, until_done, wait_until_ready,
 };
 use harness::postgres::{Cut, Database, Wire};
 use harness::rtc::Caller;
+use harness::{PATIENT, Server, value_in};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -54,8 +54,8 @@ async fn every_node_answers_alike_and_members_of_one_room_are_at_all_of_them() {
     cat.close().await;
 }
 
-/// What all members of a room are told goes to each node once, and in each member's stream there is its number; in the order in
-/// which it was said, between what each alone is told.
+/// What all members of a room are told goes to each node once, and is put into each member's stream there; in the order in which it
+/// was said, between what each alone is told.
 #[tokio::test]
 async fn what_a_room_is_told_goes_to_a_node_once() {
     let (url, _) = Database::shared().own_url();
@@ -70,9 +70,12 @@ async fn what_a_room_is_told_goes_to_a_node_once() {
     for member in &mut there {
         assert_eq!(member.event("text_msg").await["Text"], "first");
     }
-    let metric = async |name: &str| one.metric(name).await.unwrap_or(0.0);
-    let numbers = ["roomful_cluster_frames_told_total", "roomful_cluster_frames_numbered_total"];
-    let (told, numbered) = (metric(numbers[0]).await, metric(numbers[1]).await);
+    let counted = async || {
+        let metrics = one.metrics().await;
+        let of = |what: &str| value_in(&metrics, &format!("roomful_cluster_frames_{what}_total"));
+        ["told", "numbered", "placed"].map(|what| of(what).unwrap_or(0.0))
+    };
+    let before = counted().await;
 
     for number in 0..20 {
         ann.ok(
@@ -91,10 +94,39 @@ async fn what_a_room_is_told_goes_to_a_node_once() {
         }
     }
 
-    let (told, numbered) = (metric(numbers[0]).await - told, metric(numbers[1]).await - numbered);
+    let after = counted().await;
+    let [told, numbered, placed] = std::array::from_fn(|at| after[at] - before[at]);
     // The last to be sent a frame may be the only one who has it, and is sent it as it is. The room says of itself that it lives as well.
     assert!((20.0..=22.0).contains(&told), "{told}");
     assert!((150.0..=10.0 * told).contains(&numbered), "{numbered}");
+    assert_eq!(placed, numbered, "none takes the way by the streams while nothing is slow");
+}
+
+/// Who does not read is too far behind at some time, which holds up nobody else at the node.
+#[tokio::test]
+async fn one_who_reads_too_slowly_at_another_node_is_disconnected_and_delays_nobody() {
+    let (url, _) = Database::shared().own_url();
+    let (one, two) = (node(&url, PATIENT).await, node(&url, PATIENT).await);
+    one.create_room("r").await;
+    let mut slow = two.enter("slow", "r").await;
+    let mut ben = two.enter("ben", "r").await;
+    let mut ann = one.enter("ann", "r").await;
+    let text = "x".repeat(12_000);
+
+    let mut slowest = Duration::ZERO;
+    for number in 0..2000 {
+        let started = Instant::now();
+        ann.ok("send_text_msg", json!({"RoomId": "r", "Text": format!("{number} {text}")})).await;
+        slowest = slowest.max(started.elapsed());
+        ann.events.clear();
+        let heard = ben.event("text_msg").await;
+        assert!(heard["Text"].as_str().unwrap().starts_with(&format!("{number} ")));
+        ben.events.clear();
+    }
+
+    assert!(slowest < Duration::from_secs(2), "a message took {slowest:?}");
+    assert_eq!(list(&one, "r").await, ["slow", "ben", "ann"], "it may resume");
+    assert!(matches!(slow.closed().await, Some(4003) | None));
 }
 
 #[tokio::test]

@@ -66,6 +66,11 @@ pub struct Server {
     http: reqwest::Client,
 }
 
+/// The value of a metric among what a server says of itself at one moment.
+pub fn value_in(metrics: &str, name: &str) -> Option<f64> {
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
 impl Server {
     /// A server whose limits do not get in a test's way.
     pub async fn start() -> Self {
@@ -398,8 +403,7 @@ impl Server {
 
     /// The value of a metric that has no labels, or is named with them.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        let metrics = self.metrics().await;
-        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        value_in(&self.metrics().await, name)
     }
 
     pub async fn connect(&self) -> Client {

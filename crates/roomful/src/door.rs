@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -41,6 +42,7 @@ use crate::rest;
 use crate::rtc;
 use crate::server::{Server, drained};
 use crate::straight::{self, Answering, Left, Whose};
+use crate::told::lane::LANE;
 use crate::told::{ByNode, PUTS_FRAMES, Teller};
 use crate::workers::Workers;
 
@@ -194,6 +196,10 @@ impl House {
     }
 }
 
+fn number<T: FromStr>(value: &HeaderValue) -> Option<T> {
+    value.to_str().ok()?.parse().ok()
+}
+
 impl Served {
     /// What answers calls, where they are answered.
     pub(crate) fn here(&self) -> Option<straight::Here> {
@@ -205,9 +211,10 @@ impl Served {
         let Self { server, calls, routes, teller } = self;
         if let Some(teller) = teller
             && let Some(node) = came.request.headers_mut().remove(&PUTS_FRAMES)
-            && let Some(node) = node.to_str().ok().and_then(|node| node.parse().ok())
+            && let Some(node) = number(&node)
         {
-            came.request.extensions_mut().insert(ByNode { node, teller: teller.clone() });
+            let lane = came.request.headers_mut().remove(&LANE).as_ref().and_then(number);
+            came.request.extensions_mut().insert(ByNode { node, teller: teller.clone(), lane });
         }
         let request = &came.request;
         let is_rtc = calls.is_some() && rtc::is_call(request);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::Either;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderValue, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,8 @@ use super::mesh::Stream;
 use crate::door::{Came, Counted, Response};
 use crate::patience::Course;
 use crate::server::drained;
-use crate::told::{Heard, Node, Numbers, PUTS_FRAMES};
+use crate::told::lane::{LANE, Merged, Next, Puts};
+use crate::told::{Heard, Node, PUTS_FRAMES};
 
 /// How much of a conversation is read at once, each way.
 const BUFFER: usize = 8 << 10;
@@ -45,20 +46,47 @@ pub(super) async fn carry(
     }
     // Said by this node alone, whatever a client says.
     request.headers_mut().insert(PUTS_FRAMES, HeaderValue::from(me));
+    request.headers_mut().remove(LANE);
+    let lane = request.headers().contains_key(UPGRADE).then(|| OwnLane::begin(heard.clone()));
+    if let Some(lane) = &lane {
+        request.headers_mut().insert(LANE, HeaderValue::from(lane.id));
+    }
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     let mut response = sender.send_request(request).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(lane) = lane
+    {
         let there = hyper::upgrade::on(&mut response);
-        tokio::spawn(converse(here, (there, heard), course, ending, counted));
+        tokio::spawn(converse(here, (there, lane), course, ending, counted));
     }
     Ok(response.map(|body| Either::Right(Body::new(body))))
+}
+
+/// A stream, as the node that writes it is told to put frames into it.
+struct OwnLane {
+    id: u32,
+    puts: Arc<Puts>,
+    heard: Arc<Heard>,
+}
+
+impl OwnLane {
+    fn begin(heard: Arc<Heard>) -> Self {
+        let (id, puts) = heard.lanes.begin();
+        Self { id, puts, heard }
+    }
+}
+
+impl Drop for OwnLane {
+    fn drop(&mut self) {
+        self.heard.lanes.end_of(self.id);
+    }
 }
 
 /// Carries what follows, both ways, until one side ends or this node does.
 async fn converse(
     here: OnUpgrade,
-    (there, heard): (OnUpgrade, Arc<Heard>),
+    (there, lane): (OnUpgrade, OwnLane),
     course: Course,
     mut ending: watch::Receiver<bool>,
     _counted: Option<Counted>,
@@ -74,7 +102,7 @@ async fn converse(
             to_node.shutdown().await
         };
         let down = async {
-            deliver(&mut from_node, &mut to_client, &heard).await?;
+            deliver(&mut from_node, &mut to_client, &lane).await?;
             to_client.shutdown().await
         };
         tokio::try_join!(up, down)
@@ -86,34 +114,50 @@ async fn converse(
     let _ = timeout(END, async { tokio::join!(to_node.shutdown(), to_client.shutdown()) }).await;
 }
 
-/// Carries what a node sends for a member, with frames in the place of their numbers.
+/// Carries what a node sends for a member, with frames where they go.
 async fn deliver(
     from_node: &mut ReadHalf<TokioIo<Upgraded>>,
     to_client: &mut WriteHalf<TokioIo<Upgraded>>,
-    heard: &Heard,
+    lane: &OwnLane,
 ) -> io::Result<()> {
     let broken = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
-    let (mut numbers, mut buffer, mut out) = (Numbers::default(), vec![0; BUFFER], Vec::new());
+    let (mut merged, mut buffer, mut out) = (Merged::default(), vec![0; BUFFER], Vec::new());
+    // What is left of what was read.
+    let mut left = 0..0;
     loop {
-        let read = from_node.read(&mut buffer).await?;
-        let mut rest = buffer.get(..read).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(());
-        }
-        while let Some(number) =
-            numbers.next(&mut rest, &mut out).map_err(|_| broken("no frames of a node"))?
-        {
-            let frame = heard.frame(number).await.ok_or_else(|| broken("too far behind"))?;
+        loop {
+            let mut rest = buffer.get(left.clone()).unwrap_or_default();
+            let next = merged.next(&mut rest, &lane.puts, &mut out);
+            left.start = left.end - rest.len();
+            let Next::Frame(number) = next.map_err(|_| broken("no frames of a node, or some are missing"))?
+            else {
+                break;
+            };
+            let frame = lane.heard.frame(number).await.ok_or_else(|| broken("too far behind"))?;
             out.extend_from_slice(&frame);
             if out.len() >= BUFFER {
                 to_client.write_all(&out).await?;
                 out.clear();
             }
         }
-        to_client.write_all(&out).await?;
-        to_client.flush().await?;
-        out.clear();
-        // After a large frame it would be kept for as long as the member is there.
-        out.shrink_to(BUFFER);
+        if !out.is_empty() {
+            to_client.write_all(&out).await?;
+            to_client.flush().await?;
+            out.clear();
+            // After a large frame it would be kept for as long as the member is there.
+            out.shrink_to(BUFFER);
+        }
+        let more = lane.puts.more();
+        if !left.is_empty() {
+            more.await;
+            continue;
+        }
+        tokio::select! {
+            read = from_node.read(&mut buffer) => match read? {
+                0 => return Ok(()),
+                read => left = 0..read,
+            },
+            () = more => {}
+        }
     }
 }

@@ -433,6 +433,7 @@ impl Front {
             Whose::Unit(node) => return self.lend(node, asked).await,
             Whose::Promise(node) => return self.promise(node, asked).await,
             Whose::Rounds => (Way::Client, None),
+            Whose::Lanes => return asked.teller().take_places(),
         };
         let since = Instant::now();
         let served = loop {

@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use cluster::Answer;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -23,11 +23,11 @@ use quinn::{
     TransportConfig, VarInt,
 };
 use store::Known;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::certificate::{Papers, name};
-use crate::told::{Heard, LONGEST, Node, Teller};
+use crate::told::{Heard, Node, Teller};
 
 /// How long the other side may say nothing. What goes out first then begins the time anew (RFC 9000 10.1), so the longer one waits with
 /// that, the later it ends.
@@ -75,6 +75,8 @@ pub(super) enum Whose {
     Rounds,
     /// Nor this: the node of that run, which has the records, asks for a promise. The byte that is said is the answer.
     Promise(Node),
+    /// Nothing follows: whoever is told frames on this connection puts them where that is said beside the streams (`told/lane.rs`).
+    Lanes,
 }
 
 const OF_CLIENT: u8 = 1;
@@ -82,6 +84,7 @@ const OF_OPERATOR: u8 = 2;
 const OF_UNIT: u8 = 3;
 const OF_ROUNDS: u8 = 4;
 const OF_PROMISE: u8 = 5;
+const OF_LANES: u8 = 6;
 
 /// The length of what a stream begins with: whose, and an address.
 const OPENING: usize = 17;
@@ -97,6 +100,7 @@ impl Whose {
             Self::Unit(node) => (OF_UNIT, in_place(node)),
             Self::Promise(node) => (OF_PROMISE, in_place(node)),
             Self::Rounds => (OF_ROUNDS, Ipv6Addr::UNSPECIFIED),
+            Self::Lanes => (OF_LANES, Ipv6Addr::UNSPECIFIED),
         };
         let mut bytes = [kind; OPENING];
         for (byte, of_address) in bytes.iter_mut().skip(1).zip(address.octets()) {
@@ -114,6 +118,7 @@ impl Whose {
             OF_UNIT => Some(Self::Unit(node)),
             OF_ROUNDS => Some(Self::Rounds),
             OF_PROMISE => Some(Self::Promise(node)),
+            OF_LANES => Some(Self::Lanes),
             _ => None,
         }
     }
@@ -280,8 +285,8 @@ impl Mesh {
                     Err(error) => return tracing::debug!(%error, "another node has not connected"),
                 };
                 mesh.met.notify_one();
-                let (teller, frames) = Teller::new();
-                tokio::spawn(tell(connection.clone(), frames));
+                let teller = Teller::new();
+                tokio::spawn(tell(connection.clone(), teller.clone()));
                 while let Ok((send, recv)) = connection.accept_bi().await {
                     tokio::spawn(take(Asked { send, recv, teller: teller.clone() }));
                 }
@@ -298,6 +303,9 @@ impl Mesh {
 /// Until the connection is there, or the other side has said nothing for too long.
 async fn connect(connecting: Connecting, lost: Arc<Notify>) -> Result<There, Arc<str>> {
     let connection = connecting.await.map_err(|error| error.to_string())?;
+    // A node of a release that knows no lanes gives this up, and puts numbers into the streams.
+    let (mut send, _) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    let _ = send.write_all(&Whose::Lanes.bytes()).await;
     let there = (connection.clone(), Arc::new(Heard::default()));
     let heard = there.1.clone();
     tokio::spawn(async move {
@@ -308,19 +316,22 @@ async fn connect(connecting: Connecting, lost: Arc<Notify>) -> Result<There, Arc
     Ok(there)
 }
 
-/// Sends what that node's members are told, each frame behind its length.
-async fn tell(connection: Connection, mut frames: mpsc::Receiver<Bytes>) {
+/// Sends what that node's members are told.
+async fn tell(connection: Connection, teller: Arc<Teller>) {
     let telling = async {
         let mut stream = connection.open_uni().await?;
-        while let Some(frame) = frames.recv().await {
-            stream.write_all(&u32::try_from(frame.len())?.to_be_bytes()).await?;
-            stream.write_chunk(frame).await?;
+        loop {
+            let mut said = tokio::select! {
+                said = teller.next() => said,
+                error = connection.closed() => return Err(error.into()),
+            };
+            stream.write_all_chunks(&mut said).await?;
         }
-        anyhow::Ok(())
     };
-    if let Err(error) = telling.await {
-        tracing::debug!(error = format!("{error:#}"), "a node is told nothing more");
-    }
+    let told: anyhow::Result<Infallible> = telling.await;
+    teller.end();
+    let Err(error) = told;
+    tracing::debug!(error = format!("{error:#}"), "a node is told nothing more");
 }
 
 /// Takes what that node tells, until there is no more.
@@ -328,19 +339,17 @@ async fn hear(connection: &Connection, heard: &Heard) {
     let hearing = async {
         let mut stream = connection.accept_uni().await?;
         loop {
-            let mut length = [0; 4];
-            stream.read_exact(&mut length).await?;
-            let length = usize::try_from(u32::from_be_bytes(length))?;
-            anyhow::ensure!(length <= LONGEST, "{length} bytes are no frame");
-            let mut frame = vec![0; length];
-            stream.read_exact(&mut frame).await?;
-            heard.put(frame.into());
+            let mut head = [0; 4];
+            stream.read_exact(&mut head).await?;
+            let (length, kind) = Heard::length(u32::from_be_bytes(head))?;
+            let mut said = vec![0; length];
+            stream.read_exact(&mut said).await?;
+            heard.hear(kind, said)?;
         }
     };
-    let told: anyhow::Result<()> = hearing.await;
-    if let Err(error) = told {
-        tracing::debug!(error = format!("{error:#}"), "a node tells nothing more");
-    }
+    let told: anyhow::Result<Infallible> = hearing.await;
+    let Err(error) = told;
+    tracing::debug!(error = format!("{error:#}"), "a node tells nothing more");
     heard.end();
 }
 
@@ -401,6 +410,7 @@ mod tests {
             Whose::Operator,
             Whose::Unit(7_000_000_000),
             Whose::Rounds,
+            Whose::Lanes,
             Whose::Promise(7_000_000_001),
             Whose::Client(IpAddr::from([192, 0, 2, 7])),
             Whose::Client("2001:db8::7".parse().unwrap()),

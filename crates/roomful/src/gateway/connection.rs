@@ -32,6 +32,7 @@ use crate::events;
 use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
 use crate::session::{Close, Closer, Frame, Session};
+use crate::told::lane::Lane;
 use crate::told::{ByNode, Node, Teller};
 
 type Stream = WebSocketStream<Entrance>;
@@ -43,20 +44,45 @@ pub(super) struct Socket {
     rest: Bytes,
     /// Where another node carries it.
     teller: Option<Arc<Teller>>,
+    /// Where that node puts frames into it.
+    lane: Option<Lane>,
 }
 
 impl Socket {
     /// Writes what others may get as well.
     async fn share(&mut self, frame: &Bytes) -> Result<(), tungstenite::Error> {
+        if let (Some(teller), Some(_)) = (self.teller.clone(), &self.lane) {
+            self.finish_frame().await?;
+            self.stream.flush().await?;
+            let written = self.stream.get_ref().written();
+            if self.lane.as_mut().is_some_and(|lane| teller.put(frame, lane, written)) {
+                return Ok(());
+            }
+        }
         let number = self.teller.as_ref().and_then(|teller| teller.number(frame));
         self.write(number.unwrap_or_else(|| frame.clone())).await
     }
 
     async fn write(&mut self, frame: Bytes) -> Result<(), tungstenite::Error> {
-        self.finish_frame().await?;
-        self.stream.flush().await?;
+        self.begin_frame().await?;
         self.rest = frame;
         self.finish_frame().await
+    }
+
+    async fn ping(&mut self) -> Result<(), tungstenite::Error> {
+        self.begin_frame().await?;
+        self.stream.send(Message::Ping(Bytes::new())).await
+    }
+
+    /// Everything that was written goes before what follows, also what was put in beside the stream.
+    async fn begin_frame(&mut self) -> Result<(), tungstenite::Error> {
+        self.finish_frame().await?;
+        self.stream.flush().await?;
+        if let Some(word) = self.lane.as_mut().and_then(Lane::before_others) {
+            self.rest = word;
+            self.finish_frame().await?;
+        }
+        Ok(())
     }
 
     async fn finish_frame(&mut self) -> Result<(), tungstenite::Error> {
@@ -98,7 +124,8 @@ enum End {
 /// Serves a connection to its end. Until it says otherwise, `client` is what came.
 pub(super) async fn serve(server: Arc<Server>, stream: Stream, client: Box<Client>, by: Option<ByNode>) {
     let node = by.as_ref().map(|by| by.node);
-    let mut socket = Socket { stream, rest: Bytes::new(), teller: by.map(|by| by.teller) };
+    let lane = by.as_ref().and_then(|by| by.lane).map(Lane::new);
+    let mut socket = Socket { stream, rest: Bytes::new(), teller: by.map(|by| by.teller), lane };
     // The drain waits until every receiver is gone.
     let _alive = server.draining.subscribe();
     let closer = Arc::new(Closer::default());
@@ -138,7 +165,7 @@ async fn finish(socket: &mut Socket, end: &End) {
     let closing = async {
         if let End::Close(why) = end {
             let frame = CloseFrame { code: CloseCode::from(why.status), reason: why.reason.into() };
-            socket.finish_frame().await?;
+            socket.begin_frame().await?;
             socket.stream.close(Some(frame)).await?;
         }
         match end {
@@ -270,7 +297,7 @@ async fn converse(server: &Arc<Server>, socket: &mut Socket, member: &mut Member
             // What is said by who may have been overtaken may be wrong.
             server.lease.held().await;
             match written {
-                Write::Ping => socket.stream.send(Message::Ping(Bytes::new())).await,
+                Write::Ping => socket.ping().await,
                 Write::Nothing => {
                     sleep(REFUSED_PAUSE).await;
                     Ok(())

@@ -21,6 +21,7 @@ pub(super) struct Entrance {
     /// How much may yet come before the login; `None` after it.
     left: Option<usize>,
     pace: Option<Pace>,
+    written: u64,
 }
 
 /// For how many seconds' worth a connection may save up: more than its user, who is refused first.
@@ -59,7 +60,7 @@ impl Pace {
 
 impl Entrance {
     pub(super) fn new(stream: TokioIo<Upgraded>) -> Self {
-        Self { stream, left: Some(BYTES_BEFORE_LOGIN), pace: None }
+        Self { stream, left: Some(BYTES_BEFORE_LOGIN), pace: None, written: 0 }
     }
 
     /// A frame was answered: the next may be as long.
@@ -73,6 +74,11 @@ impl Entrance {
         let rate = f64::from(bytes_per_second);
         let full = || Pace { rate, level: SAVED_SECONDS * rate, at: Instant::now(), rest: None };
         self.pace = (bytes_per_second > 0).then(full);
+    }
+
+    /// How many bytes were written to it.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether more came than may.
@@ -106,7 +112,9 @@ impl AsyncRead for Entrance {
 
 impl AsyncWrite for Entrance {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.written += written as u64;
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
