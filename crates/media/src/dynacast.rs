@@ -74,9 +74,10 @@ impl Wants {
             let is_in_the_way = source.is_alone(at, now) && is_below_wanted && below > 0;
             let wanted = is_sought && !is_in_the_way;
             if wanted != told.is_wanted {
-                // What it took is remembered, so that viewers know whether they have room for it.
+                // What it took is remembered, so that viewers know whether they have room for it. The lowest is tried in any case.
                 if !wanted {
-                    source.remember(at, now.saturating_sub(told.since) >= GROWN_AFTER_US);
+                    let has_grown = at == 0 || now.saturating_sub(told.since) >= GROWN_AFTER_US;
+                    source.remember(at, has_grown);
                 }
                 (told.is_wanted, told.since, told.came) = (wanted, now, 0);
                 has_changed = true;
@@ -287,6 +288,7 @@ mod tests {
     #[test]
     fn what_was_sent_for_a_moment_is_taken_for_more() {
         let source = camera();
+        source.describe(0, 180, 150_000);
         source.describe(2, 720, 1_200_000);
         let bits = |bits| source.layers[2].bits.store(bits, Ordering::Relaxed);
         let mut wants = Wants::new(&source, 0);
@@ -307,5 +309,7 @@ mod tests {
         assert_eq!(remembered(0, 1, 400_000), 800_000);
         assert_eq!(remembered(10, 11, 1_000_000), 1_100_000);
         assert_eq!(remembered(20, 30, 600_000), 600_000);
+        source.layers[0].bits.store(0, Ordering::Relaxed);
+        assert_eq!(source.known_bits(0), 100_000, "the lowest is tried in any case");
     }
 }
