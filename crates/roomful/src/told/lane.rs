@@ -161,7 +161,10 @@ impl Puts {
         if waiting.is_over {
             return Err(Broken);
         }
-        let Some(put) = waiting.frames.pop_front_if(|put| put.at <= at) else { return Ok(None) };
+        if waiting.frames.front().is_none_or(|put| put.at > at) {
+            return Ok(None);
+        }
+        let Some(put) = waiting.frames.pop_front() else { return Ok(None) };
         waiting.bytes -= put.bytes;
         Ok(Some(put.number))
     }
