@@ -21,9 +21,6 @@ const OFF_BESIDE_AFTER_US: u64 = 1_000_000;
 /// A layer that was asked for and does not come in this time is one that its publisher cannot send.
 const GIVEN_UP_AFTER_US: u64 = 5_000_000;
 
-/// An encoder that begins has come to what a layer takes by then.
-const GROWN_AFTER_US: u64 = 8_000_000;
-
 /// For how long a layer that its publisher could not go on with is not asked for beside the smaller ones, twice as long each time.
 const SPAN_US: u64 = 60_000_000;
 const LONGEST_SPAN_US: u64 = 960_000_000;
@@ -74,13 +71,12 @@ impl Wants {
             let is_in_the_way = source.is_alone(at, now) && is_below_wanted && below > 0;
             let wanted = is_sought && !is_in_the_way;
             if wanted != told.is_wanted {
-                // What it took is remembered, so that viewers know whether they have room for it. The lowest is tried in any case.
-                if !wanted {
-                    let has_grown = at == 0 || now.saturating_sub(told.since) >= GROWN_AFTER_US;
-                    source.remember(at, has_grown);
-                }
                 (told.is_wanted, told.since, told.came) = (wanted, now, 0);
                 has_changed = true;
+                // What it took is remembered, so that viewers know whether they have room for it.
+                if !wanted {
+                    source.remember(at);
+                }
             } else if wanted && now.saturating_sub(told.since) > GIVEN_UP_AFTER_US {
                 source.keep_bits(at, 0);
             }
@@ -283,33 +279,5 @@ mod tests {
         }
 
         assert_eq!(source.known_bits(2), 0);
-    }
-
-    #[test]
-    fn what_was_sent_for_a_moment_is_taken_for_more() {
-        let source = camera();
-        source.describe(0, 180, 150_000);
-        source.describe(2, 720, 1_200_000);
-        let bits = |bits| source.layers[2].bits.store(bits, Ordering::Relaxed);
-        let mut wants = Wants::new(&source, 0);
-        let mut remembered = |from: u64, until: u64, took| {
-            bits(took);
-            for second in from..until {
-                source.seek(2, second * SECOND);
-                wants.look(&source, false, second * SECOND);
-            }
-            for second in until..until + 5 {
-                wants.look(&source, false, second * SECOND);
-            }
-            bits(0);
-            source.known_bits(2)
-        };
-
-        // An encoder that has just begun, again, and one that is on for long.
-        assert_eq!(remembered(0, 1, 400_000), 800_000);
-        assert_eq!(remembered(10, 11, 1_000_000), 1_100_000);
-        assert_eq!(remembered(20, 30, 600_000), 600_000);
-        source.layers[0].bits.store(0, Ordering::Relaxed);
-        assert_eq!(source.known_bits(0), 100_000, "the lowest is tried in any case");
     }
 }

@@ -469,16 +469,10 @@ impl Source {
     }
 
     /// A layer is not wanted any more: what it took is remembered, or what it would take at most when it never came, since
-    /// publishers begin with the lower ones. One that was sent for a short time only may not have come to what it takes: half of what it
-    /// lacks to the most is added.
-    pub(crate) fn remember(&self, layer: usize, has_grown: bool) {
+    /// publishers begin with the lower ones.
+    pub(crate) fn remember(&self, layer: usize) {
         let most = self.layers.get(layer).map_or(0, |layer| layer.most_bits.load(Ordering::Relaxed));
-        let bits = match self.bits(layer) {
-            0 => most,
-            bits if has_grown => bits,
-            bits => bits + most.saturating_sub(bits) / 2,
-        };
-        self.keep_bits(layer, bits);
+        self.keep_bits(layer, if self.bits(layer) > 0 { self.bits(layer) } else { most });
     }
 
     /// The height of a layer's picture: as its publisher says, else as its pictures say, else each has half the height of the one above;
