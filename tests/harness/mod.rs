@@ -66,11 +66,6 @@ pub struct Server {
     http: reqwest::Client,
 }
 
-/// The value of a metric among what a server says of itself at one moment.
-pub fn value_in(metrics: &str, name: &str) -> Option<f64> {
-    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-}
-
 impl Server {
     /// A server whose limits do not get in a test's way.
     pub async fn start() -> Self {
@@ -493,6 +488,11 @@ pub fn cli_on(data: &Path, arguments: &[&str]) -> Output {
 
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The value of a metric among what a server says of itself at one moment.
+pub fn value_in(metrics: &str, name: &str) -> Option<f64> {
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 pub fn names(list: &Value) -> Vec<String> {

@@ -66,7 +66,7 @@ struct Told {
     next: u64,
     waiting: Waiting,
     /// The node puts frames where that is said.
-    takes_places: bool,
+    has_lanes: bool,
 }
 
 /// What is to be sent yet, in order.
@@ -76,6 +76,17 @@ struct Waiting {
     frames: usize,
     bytes_of_places: usize,
     is_over: bool,
+}
+
+/// How a frame gets into a member's stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The node puts it in.
+    Placed,
+    /// This stands for it there.
+    Word(Bytes),
+    /// As it is: it is nobody else's, or short, or the node does not take so much.
+    Itself,
 }
 
 enum Said {
@@ -102,37 +113,32 @@ impl Teller {
     /// The node puts frames where that is said. Whether it does is not a request's to say: one of a former release passes on whatever
     /// a client says there.
     pub(crate) fn take_places(&self) {
-        self.told.lock().takes_places = true;
+        self.told.lock().has_lanes = true;
     }
 
-    /// Has the node put a frame into a member's stream, of which so much was written. `false` where it is to be written there.
-    pub(crate) fn put(&self, frame: &Bytes, lane: &mut Lane, written: u64) -> bool {
-        let mut told = self.told.lock();
-        if !told.takes_places || told.waiting.bytes_of_places >= MOST_BYTES_OF_PLACES {
-            return false;
+    /// Tells the node a frame, unless it has it, for a member's stream of which so much was written.
+    pub(crate) fn tell(&self, frame: &Bytes, lane: Option<&mut Lane>, written: u64) -> Way {
+        if !(SHORTEST..=LONGEST).contains(&frame.len()) || frame.is_unique() {
+            return Way::Itself;
         }
-        let Some(number) = self.number_of(&mut told, frame) else { return false };
-        let Some(place) = lane.put(written) else { return false };
-        told.waiting.put(number, &place);
+        let mut told = self.told.lock();
+        let Some(number) = self.number_of(&mut told, frame) else { return Way::Itself };
+        let lane = lane.filter(|_| told.takes_places());
+        let place = lane.and_then(|lane| lane.put(written));
+        if let Some(place) = place {
+            told.waiting.put(number, &place);
+        }
         drop(told);
         self.numbers.increment(1);
+        if place.is_none() {
+            return Way::Word(Word::Number(number).bytes());
+        }
         self.places.increment(1);
         self.more.notify_one();
-        true
-    }
-
-    /// What stands for a frame in a member's stream; the node is told the frame unless it has it. `None` where the frame itself is
-    /// to be sent: it is nobody else's, or short, or the node does not take so much.
-    pub(crate) fn number(&self, frame: &Bytes) -> Option<Bytes> {
-        let number = self.number_of(&mut self.told.lock(), frame)?;
-        self.numbers.increment(1);
-        Some(Word::Number(number).bytes())
+        Way::Placed
     }
 
     fn number_of(&self, told: &mut Told, frame: &Bytes) -> Option<u64> {
-        if !(SHORTEST..=LONGEST).contains(&frame.len()) || frame.is_unique() {
-            return None;
-        }
         if let Some(number) = told.numbers.get(&place(frame)) {
             return Some(*number);
         }
@@ -159,9 +165,8 @@ impl Teller {
 
     /// The node is told nothing more.
     pub(crate) fn end(&self) {
-        let mut told = self.told.lock();
-        told.numbers.clear();
-        told.waiting = Waiting { is_over: true, ..Waiting::default() };
+        let waiting = Waiting { is_over: true, ..Waiting::default() };
+        *self.told.lock() = Told { waiting, ..Told::default() };
     }
 }
 
@@ -200,6 +205,11 @@ impl Said {
 }
 
 impl Told {
+    /// Whether more can be said of where frames are put in.
+    fn takes_places(&self) -> bool {
+        self.has_lanes && self.waiting.bytes_of_places < MOST_BYTES_OF_PLACES
+    }
+
     fn keep(&mut self, frame: Bytes) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -354,6 +364,19 @@ mod tests {
         teller
     }
 
+    /// What stands for a frame in a stream that has no lane.
+    fn number(teller: &Teller, frame: &Bytes) -> Option<Bytes> {
+        match teller.tell(frame, None, 0) {
+            Way::Placed => panic!("there is no lane"),
+            Way::Word(word) => Some(word),
+            Way::Itself => None,
+        }
+    }
+
+    fn is_put(teller: &Teller, frame: &Bytes, lane: &mut Lane, written: u64) -> bool {
+        teller.tell(frame, Some(lane), written) == Way::Placed
+    }
+
     /// What waits to be sent, as the other side takes it.
     fn sent(teller: &Teller) -> Vec<(Kind, Vec<u8>)> {
         let said = teller.told.lock().waiting.take();
@@ -372,7 +395,7 @@ mod tests {
         let teller = Teller::new();
         let ([one, _kept], [two, _kept_too]) = (shared(100), shared(200));
 
-        let numbers = [&one, &two, &one].map(|frame| number_in(&teller.number(frame).unwrap()));
+        let numbers = [&one, &two, &one].map(|frame| number_in(&number(&teller, frame).unwrap()));
 
         assert_eq!(numbers, [0, 1, 0]);
         assert_eq!(sent(&teller), [one, two].map(|frame| (Kind::Frame, frame.to_vec())));
@@ -384,8 +407,8 @@ mod tests {
         let [short, _kept] = shared(8);
         let own = wire::text_frame(&"x".repeat(100));
 
-        assert_eq!([teller.number(&own), teller.number(&short)], [None, None]);
-        assert!(!teller.put(&own, &mut Lane::new(0), 0));
+        assert_eq!([number(&teller, &own), number(&teller, &short)], [None, None]);
+        assert!(!is_put(&teller, &own, &mut Lane::new(0), 0));
         assert!(sent(&teller).is_empty());
     }
 
@@ -395,7 +418,7 @@ mod tests {
         let [frame, _kept] = shared(100);
 
         for id in 0..1000 {
-            assert!(teller.put(&frame, &mut Lane::new(id), 7));
+            assert!(is_put(&teller, &frame, &mut Lane::new(id), 7));
         }
 
         let sent = sent(&teller);
@@ -409,22 +432,22 @@ mod tests {
         let teller = Teller::new();
         let [frame, _kept] = shared(100);
 
-        assert!(!teller.put(&frame, &mut Lane::new(1), 0));
+        assert!(!is_put(&teller, &frame, &mut Lane::new(1), 0));
 
-        assert!(sent(&teller).is_empty());
+        assert_eq!(sent(&teller), [(Kind::Frame, frame.to_vec())]);
     }
 
     #[test]
     fn a_node_that_does_not_take_it_is_sent_frames_and_told_no_number_twice() {
         let teller = Teller::new();
         let frames: Vec<_> = (0..MOST_WAITING + 1).map(|_| shared(100)).collect();
-        let numbers: Vec<_> = frames.iter().map(|[frame, _]| teller.number(frame)).collect();
+        let numbers: Vec<_> = frames.iter().map(|[frame, _]| number(&teller, frame)).collect();
         assert_eq!(numbers.iter().filter(|number| number.is_none()).count(), 1);
         assert_eq!(number_in(numbers[MOST_WAITING - 1].as_ref().unwrap()), MOST_WAITING as u64 - 1);
 
         assert_eq!(sent(&teller).len(), MOST_WAITING);
         let [refused, _] = frames.last().unwrap();
-        assert_eq!(number_in(&teller.number(refused).unwrap()), MOST_WAITING as u64);
+        assert_eq!(number_in(&number(&teller, refused).unwrap()), MOST_WAITING as u64);
     }
 
     #[test]
@@ -432,15 +455,15 @@ mod tests {
         let teller = taking();
         let [frame, _kept] = shared(100);
         let mut lane = Lane::new(1);
-        let put = (0..).take_while(|_| teller.put(&frame, &mut lane, 0)).count();
+        let put = (0..).take_while(|_| is_put(&teller, &frame, &mut lane, 0)).count();
         assert!((MOST_BYTES_OF_PLACES / 16..=MOST_BYTES_OF_PLACES / 8).contains(&put), "{put}");
         sent(&teller);
-        assert!(teller.put(&frame, &mut lane, 0));
+        assert!(is_put(&teller, &frame, &mut lane, 0));
 
         teller.end();
 
-        assert!(!teller.put(&frame, &mut lane, 0));
-        assert_eq!(teller.number(&frame), None);
+        assert!(!is_put(&teller, &frame, &mut lane, 0));
+        assert_eq!(number(&teller, &frame), None);
         assert!(sent(&teller).is_empty());
     }
 
@@ -451,7 +474,7 @@ mod tests {
         let frames: Vec<_> = (0..2 * MOST_TOLD).map(|length| shared(100 + length)).collect();
         let mut first = None;
         for [frame, _] in &frames {
-            let number = number_in(&teller.number(frame).unwrap());
+            let number = number_in(&number(&teller, frame).unwrap());
             first = first.or(Some(number));
             for (kind, said) in sent(&teller) {
                 heard.hear(kind, said).unwrap();
@@ -460,7 +483,7 @@ mod tests {
         }
 
         let [oldest, _] = &frames[0];
-        let again = number_in(&teller.number(oldest).unwrap());
+        let again = number_in(&number(&teller, oldest).unwrap());
 
         assert_eq!(again, 2 * MOST_TOLD as u64);
         assert_eq!(heard.frame(first.unwrap()).await.as_ref(), Some(oldest));
@@ -528,11 +551,11 @@ mod tests {
         /// As the gateway does it.
         fn share(&mut self, teller: &Teller, frame: &Bytes) {
             self.wanted.extend_from_slice(frame);
-            let written = self.stream.len() as u64;
-            if self.lane.as_mut().is_some_and(|lane| teller.put(frame, lane, written)) {
-                return;
+            match teller.tell(frame, self.lane.as_mut(), self.stream.len() as u64) {
+                Way::Placed => {}
+                Way::Word(word) => self.write(&word),
+                Way::Itself => self.write(frame),
             }
-            self.write(&teller.number(frame).unwrap_or_else(|| frame.clone()));
         }
 
         fn write(&mut self, bytes: &[u8]) {

@@ -46,11 +46,11 @@ pub(super) async fn carry(
     }
     // Said by this node alone, whatever a client says.
     request.headers_mut().insert(PUTS_FRAMES, HeaderValue::from(me));
-    request.headers_mut().remove(LANE);
-    let lane = request.headers().contains_key(UPGRADE).then(|| OwnLane::begin(heard.clone()));
-    if let Some(lane) = &lane {
-        request.headers_mut().insert(LANE, HeaderValue::from(lane.id));
-    }
+    let lane = request.headers().contains_key(UPGRADE).then(|| OwnLane::begin(heard));
+    match &lane {
+        Some(lane) => request.headers_mut().insert(LANE, HeaderValue::from(lane.id)),
+        None => request.headers_mut().remove(LANE),
+    };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     let mut response = sender.send_request(request).await?;
@@ -147,17 +147,12 @@ async fn deliver(
             // After a large frame it would be kept for as long as the member is there.
             out.shrink_to(BUFFER);
         }
-        let more = lane.puts.more();
-        if !left.is_empty() {
-            more.await;
-            continue;
-        }
         tokio::select! {
-            read = from_node.read(&mut buffer) => match read? {
+            read = from_node.read(&mut buffer), if left.is_empty() => match read? {
                 0 => return Ok(()),
                 read => left = 0..read,
             },
-            () = more => {}
+            () = lane.puts.more() => {}
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
 use crate::session::{Close, Closer, Frame, Session};
 use crate::told::lane::Lane;
-use crate::told::{ByNode, Node, Teller};
+use crate::told::{ByNode, Node, Teller, Way};
 
 type Stream = WebSocketStream<Entrance>;
 
@@ -42,8 +42,12 @@ pub(super) struct Socket {
     stream: Stream,
     /// What is left of a frame whose writing was cut short: it goes first, or all that follows would be garbage.
     rest: Bytes,
-    /// Where another node carries it.
-    teller: Option<Arc<Teller>>,
+    carried: Option<Carried>,
+}
+
+/// What is told through the node that carries a connection.
+struct Carried {
+    teller: Arc<Teller>,
     /// Where that node puts frames into it.
     lane: Option<Lane>,
 }
@@ -51,16 +55,21 @@ pub(super) struct Socket {
 impl Socket {
     /// Writes what others may get as well.
     async fn share(&mut self, frame: &Bytes) -> Result<(), tungstenite::Error> {
-        if let (Some(teller), Some(_)) = (self.teller.clone(), &self.lane) {
+        if self.carried.is_some() {
+            // What is put in beside the stream goes behind all of that.
             self.finish_frame().await?;
             self.stream.flush().await?;
-            let written = self.stream.get_ref().written();
-            if self.lane.as_mut().is_some_and(|lane| teller.put(frame, lane, written)) {
-                return Ok(());
-            }
         }
-        let number = self.teller.as_ref().and_then(|teller| teller.number(frame));
-        self.write(number.unwrap_or_else(|| frame.clone())).await
+        let written = self.stream.get_ref().written();
+        let way = self
+            .carried
+            .as_mut()
+            .map_or(Way::Itself, |carried| carried.teller.tell(frame, carried.lane.as_mut(), written));
+        match way {
+            Way::Placed => Ok(()),
+            Way::Word(word) => self.write(word).await,
+            Way::Itself => self.write(frame.clone()).await,
+        }
     }
 
     async fn write(&mut self, frame: Bytes) -> Result<(), tungstenite::Error> {
@@ -78,7 +87,8 @@ impl Socket {
     async fn begin_frame(&mut self) -> Result<(), tungstenite::Error> {
         self.finish_frame().await?;
         self.stream.flush().await?;
-        if let Some(word) = self.lane.as_mut().and_then(Lane::before_others) {
+        let lane = self.carried.as_mut().and_then(|carried| carried.lane.as_mut());
+        if let Some(word) = lane.and_then(Lane::before_others) {
             self.rest = word;
             self.finish_frame().await?;
         }
@@ -124,8 +134,8 @@ enum End {
 /// Serves a connection to its end. Until it says otherwise, `client` is what came.
 pub(super) async fn serve(server: Arc<Server>, stream: Stream, client: Box<Client>, by: Option<ByNode>) {
     let node = by.as_ref().map(|by| by.node);
-    let lane = by.as_ref().and_then(|by| by.lane).map(Lane::new);
-    let mut socket = Socket { stream, rest: Bytes::new(), teller: by.map(|by| by.teller), lane };
+    let carried = by.map(|by| Carried { teller: by.teller, lane: by.lane.map(Lane::new) });
+    let mut socket = Socket { stream, rest: Bytes::new(), carried };
     // The drain waits until every receiver is gone.
     let _alive = server.draining.subscribe();
     let closer = Arc::new(Closer::default());
