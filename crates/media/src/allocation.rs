@@ -508,7 +508,7 @@ mod tests {
             match tenth {
                 10 => source.layers[1].is_held_up.store(true, Ordering::Relaxed),
                 15 => {
-                    source.remember(1);
+                    source.remember(1, false);
                     bits(1, 0);
                     source.set_alone(1, 1_000_000_000);
                 }

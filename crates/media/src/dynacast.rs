@@ -28,6 +28,11 @@ const LONGEST_SPAN_US: u64 = 960_000_000;
 /// What of a layer's need its publisher has to have sent in all, for that layer alone to be worth a try.
 const ENOUGH_ALONE: f64 = 0.5;
 
+/// A layer that took less than this share of what it takes now, so long ago at least, has not come to its rate: browsers begin slowly
+/// on an uplink that they do not know.
+const GREW_FROM: f64 = 0.9;
+const GREW_IN_US: u64 = 1_000_000;
+
 /// What a publisher was told of each layer, lowest first, and what came of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Wants {
@@ -40,6 +45,9 @@ struct Told {
     since: u64,
     /// What it took at most since then, in bits a second; 0 before it came.
     came: u32,
+    /// What it took a while ago, and when that was last looked at.
+    former: [u32; 2],
+    looked_at: u64,
     /// For how long it was not asked for when it last could not be sent.
     span_us: u64,
 }
@@ -49,7 +57,7 @@ impl Wants {
     pub(crate) fn new(source: &Source, now: u64) -> Self {
         let layers = 0..source.layer_count();
         layers.clone().for_each(|layer| source.seek(layer, now));
-        let told = Told { is_wanted: true, since: now, came: 0, span_us: 0 };
+        let told = Told { is_wanted: true, since: now, came: 0, former: [0; 2], looked_at: now, span_us: 0 };
         Self { layers: layers.map(|_| told).collect() }
     }
 
@@ -71,12 +79,13 @@ impl Wants {
             let is_in_the_way = source.is_alone(at, now) && is_below_wanted && below > 0;
             let wanted = is_sought && !is_in_the_way;
             if wanted != told.is_wanted {
-                (told.is_wanted, told.since, told.came) = (wanted, now, 0);
-                has_changed = true;
                 // What it took is remembered, so that viewers know whether they have room for it.
                 if !wanted {
-                    source.remember(at);
+                    let is_growing = at > 0 && !is_any_alone && told.is_growing(source.bits(at));
+                    source.remember(at, is_growing);
                 }
+                (told.is_wanted, told.since, told.came, told.former) = (wanted, now, 0, [0; 2]);
+                has_changed = true;
             } else if wanted && now.saturating_sub(told.since) > GIVEN_UP_AFTER_US {
                 source.keep_bits(at, 0);
             }
@@ -93,10 +102,20 @@ impl Wants {
 }
 
 impl Told {
+    /// Whether a layer that takes so much has yet to come to its rate.
+    fn is_growing(&self, bits: u32) -> bool {
+        let [former, _] = self.former;
+        f64::from(former) < GREW_FROM * f64::from(bits)
+    }
+
     /// Notes what has come of it, while the smaller ones take `below`.
     fn note(&mut self, source: &Source, at: usize, below: u32, now: u64) {
         let bits = source.bits(at);
         self.came = self.came.max(bits);
+        if now.saturating_sub(self.looked_at) >= GREW_IN_US {
+            let [_, last] = self.former;
+            (self.former, self.looked_at) = ([last, bits], now);
+        }
         let passed = now.saturating_sub(self.since);
         let has_stopped = bits == 0 && (self.came > 0 || passed > GIVEN_UP_AFTER_US);
         // What stops together with the smaller ones is muted, or cut off.
@@ -279,5 +298,57 @@ mod tests {
         }
 
         assert_eq!(source.known_bits(2), 0);
+    }
+
+    #[test]
+    fn a_layer_that_was_growing_when_it_went_off_is_taken_for_more() {
+        // What the layers take second by second, and what is remembered of each.
+        for (seconds, remembered) in [
+            ([[100_000, 300_000, 1_000_000]; 5], [100_000, 300_000, 1_000_000]),
+            // What wavers does not grow.
+            (
+                [
+                    [90_000, 290_000, 960_000],
+                    [100_000, 310_000, 1_050_000],
+                    [90_000, 300_000, 950_000],
+                    [100_000, 300_000, 980_000],
+                    [100_000, 300_000, 1_000_000],
+                ],
+                [100_000, 300_000, 1_000_000],
+            ),
+            (
+                [
+                    [50_000, 100_000, 200_000],
+                    [60_000, 150_000, 250_000],
+                    [70_000, 200_000, 300_000],
+                    [80_000, 250_000, 350_000],
+                    [90_000, 300_000, 400_000],
+                ],
+                [90_000, 350_000, 800_000],
+            ),
+            // It has just begun.
+            (
+                [
+                    [100_000, 300_000, 0],
+                    [100_000, 300_000, 0],
+                    [100_000, 300_000, 0],
+                    [100_000, 300_000, 0],
+                    [100_000, 300_000, 500_000],
+                ],
+                [100_000, 300_000, 850_000],
+            ),
+        ] {
+            let source = camera();
+            [120_000, 400_000, 1_200_000].into_iter().enumerate().for_each(|(at, most)| {
+                source.describe(at, 720 >> (2 - at), most);
+            });
+            let mut wants = Wants::new(&source, 0);
+            for (second, bits) in (0..).zip(seconds) {
+                looked(&mut wants, &source, bits, &[], 10 * second..10 * second + 10);
+            }
+
+            assert_eq!(told(&wants), [false; 3]);
+            assert_eq!([0, 1, 2].map(|at| source.layers[at].kept.load(Ordering::Relaxed)), remembered);
+        }
     }
 }

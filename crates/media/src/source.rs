@@ -81,7 +81,7 @@ pub(crate) struct Layer {
     /// What the lower shares of its frame rate take, each with those below it.
     pub(crate) shares: [AtomicU32; SHARES],
     /// What it took before its publisher was told that nobody wants it.
-    kept: AtomicU32,
+    pub(crate) kept: AtomicU32,
     /// When a viewer wanted it last, in microseconds since the start.
     sought_at: AtomicU64,
     /// Until when its publisher is taken to have room for it only without the smaller ones, or not at all.
@@ -468,11 +468,16 @@ impl Source {
         }
     }
 
-    /// A layer is not wanted any more: what it took is remembered, or what it would take at most when it never came, since
-    /// publishers begin with the lower ones.
-    pub(crate) fn remember(&self, layer: usize) {
+    /// A layer is not wanted any more: what it took is remembered, with half of what it lacks to its most when it was growing; or
+    /// what it would take at most when it never came, since publishers begin with the lower ones.
+    pub(crate) fn remember(&self, layer: usize, is_growing: bool) {
         let most = self.layers.get(layer).map_or(0, |layer| layer.most_bits.load(Ordering::Relaxed));
-        self.keep_bits(layer, if self.bits(layer) > 0 { self.bits(layer) } else { most });
+        let kept = match self.bits(layer) {
+            0 => most,
+            bits if is_growing => bits.midpoint(most.max(bits)),
+            bits => bits,
+        };
+        self.keep_bits(layer, kept);
     }
 
     /// The height of a layer's picture: as its publisher says, else as its pictures say, else each has half the height of the one above;
