@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Statement, ToSql, Transaction, params};
 
 use crate::files::{self, Day, Kind};
 use crate::seconds::Seconds;
@@ -80,6 +80,9 @@ const CALLS: &str = "
     CREATE TABLE beats (generation INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
     CREATE TABLE ready (is_ready INTEGER PRIMARY KEY) STRICT;
 ";
+
+/// How many stays are put in by one statement: what it takes to begin one is shared, and each finds its place beside the last.
+const STAYS_AT_ONCE: usize = 32;
 
 const QUALITY: &str = "
     CREATE TABLE quality (
@@ -263,25 +266,54 @@ fn free_second(to: &Transaction<'_>, call: &Call, number: i64, seconds: &mut Sec
     }
 }
 
-pub(crate) fn put_stay(to: &Transaction<'_>, stay: &Stay, generation: i64) -> Result<(), Error> {
-    to.prepare_cached("INSERT OR IGNORE INTO people (call, who, app, user) VALUES (?, ?, ?, ?)")?
-        .execute(params![stay.call, stay.who, stay.app, &*stay.user])?;
-    let put = "INSERT OR REPLACE INTO stays
-        (call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    to.prepare_cached(put)?.execute(params![
-        stay.call,
-        stay.stay,
-        stay.who,
-        stay.left.map(|(at, _)| at),
-        stay.left.map(|(_, cause)| cause.number()),
-        stay.is_anchor,
-        stay.client.terminal,
-        &*stay.client.device,
-        &*stay.client.sdk,
-        &*stay.client.address,
-        generation,
-    ])?;
+/// Writes stays, in the order of their keys, and who they are.
+pub(crate) fn put_stays(to: &Transaction<'_>, stays: &[&Stay], generation: i64) -> Result<(), Error> {
+    let (whole, rest) = stays.split_at(stays.len() - stays.len() % STAYS_AT_ONCE);
+    for (at_once, stays) in [(STAYS_AT_ONCE, whole), (1, rest)] {
+        let people = "INSERT OR IGNORE INTO people (call, who, app, user)";
+        let mut people = to.prepare_cached(&with_rows(people, "(?, ?, ?, ?)", at_once))?;
+        let put = "INSERT OR REPLACE INTO stays
+            (call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation)";
+        let mut put = to.prepare_cached(&with_rows(put, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", at_once))?;
+        for stays in stays.chunks(at_once) {
+            for (row, stay) in stays.iter().enumerate() {
+                bind(&mut people, row, params![stay.call, stay.who, stay.app, &*stay.user])?;
+                bind(
+                    &mut put,
+                    row,
+                    params![
+                        stay.call,
+                        stay.stay,
+                        stay.who,
+                        stay.left.map(|(at, _)| at),
+                        stay.left.map(|(_, cause)| cause.number()),
+                        stay.is_anchor,
+                        stay.client.terminal,
+                        &*stay.client.device,
+                        &*stay.client.sdk,
+                        &*stay.client.address,
+                        generation,
+                    ],
+                )?;
+            }
+            people.raw_execute()?;
+            put.raw_execute()?;
+        }
+    }
+    Ok(())
+}
+
+/// A statement that puts in so many rows.
+fn with_rows(put: &str, row: &str, count: usize) -> String {
+    format!("{put} VALUES {}", vec![row; count].join(", "))
+}
+
+/// Binds one of the rows of such a statement.
+fn bind(put: &mut Statement<'_>, row: usize, values: &[&dyn ToSql]) -> Result<(), Error> {
+    let first = row * values.len() + 1;
+    for (at, value) in (first..).zip(values) {
+        put.raw_bind_parameter(at, value)?;
+    }
     Ok(())
 }
 

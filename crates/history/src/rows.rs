@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 
 use crate::files::Day;
 
-/// Of rows with the same key the last one.
-pub(crate) fn last<'a, T, K: Hash + Eq>(
+/// Of rows with the same key the last one, in the order of their keys: that is how a database likes them best.
+pub(crate) fn last<'a, T, K: Hash + Ord>(
     rows: impl Iterator<Item = &'a T>,
     key: impl Fn(&T) -> K,
 ) -> Vec<&'a T> {
@@ -17,7 +17,9 @@ pub(crate) fn last<'a, T, K: Hash + Eq>(
     for row in rows {
         known.insert(key(row), row);
     }
-    known.into_values().collect()
+    let mut known: Vec<_> = known.into_iter().collect();
+    known.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    known.into_iter().map(|(_, row)| row).collect()
 }
 
 /// The stays among rows, each once: who comes and goes between two commits is written down once.

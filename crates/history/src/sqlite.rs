@@ -141,9 +141,7 @@ impl Sqlite {
                 | Row::Settled => {}
             }
         }
-        for stay in stays(rows) {
-            day::put_stay(&step, stay, generation)?;
-        }
+        day::put_stays(&step, &stays(rows), generation)?;
         let is_carried = match &mut self.carrying {
             Some(carrying) => carrying.go_on(&step)?,
             None => false,

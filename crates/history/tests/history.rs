@@ -277,6 +277,42 @@ fn who_was_in_a_call_is_listed_by_stay_with_what_it_came_in(world: &World) {
 }
 
 #[test]
+fn a_crowd_that_comes_and_goes_at_once_is_listed_whole() {
+    for world in World::each() {
+        a_crowd_that_comes_and_goes_at_once_is_listed_whole_in(&world);
+    }
+}
+
+fn a_crowd_that_comes_and_goes_at_once_is_listed_whole_in(world: &World) {
+    let history = world.start();
+    let room = call(7, "123", NOON - 1000);
+    let come = |number: i64| Stay {
+        is_anchor: number % 7 == 0,
+        ..stay(7, &format!("user-{number}"), number, NOON - number)
+    };
+    let gone = |number: i64| (number % 3 == 0).then_some(((NOON - number / 2) * 1000, Cause::Left));
+    // More than go in by one statement, in no order, some in one batch with their end, some before it.
+    for numbers in [0..70, 70..200] {
+        numbers.clone().for_each(|number| history.note(Row::Stay(come(number * 37 % 200))));
+        history.note(Row::Call(room.clone()));
+        if numbers.start == 0 {
+            written(&history);
+        }
+    }
+    (0..200).filter(|number| gone(*number).is_some()).for_each(|number| {
+        history.note(Row::Stay(Stay { left: gone(number), ..come(number) }));
+    });
+    written(&history);
+
+    let page = Page { number: 0, size: 1000 };
+    let (total, stays) = history.reader().stays(&room, window(NOON - 1000, NOON), &[], page).unwrap();
+
+    let expected: Vec<Stay> =
+        (0..200).rev().map(|number| Stay { left: gone(number), ..come(number) }).collect();
+    assert_eq!((total, stays), (200, expected));
+}
+
+#[test]
 fn what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both() {
     for world in World::each() {
         what_lasts_over_midnight_is_in_both_days_and_its_end_is_seen_from_both_in(&world);
