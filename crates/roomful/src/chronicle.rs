@@ -147,12 +147,12 @@ impl Chronicle {
         self.note(Row::Call(call.clone()));
     }
 
-    /// Something happens in a call.
-    pub(crate) fn tell(&self, call: &history::Call, note: Note) {
+    /// Something happens in a call, now.
+    pub(crate) fn tell(&self, call: &history::Call, note: Note, now: Time) {
         if self.kept.is_none() {
             return;
         }
-        self.meter.note(call, &note, clock::now().unix_millis().cast_signed());
+        self.meter.note(call, &note, millis(now));
         self.note(match note {
             Note::Stays(stay) => Row::Stay(stay_of(call, stay, None)),
             Note::Left { stay, at, cause } => {

@@ -21,7 +21,7 @@ use hall::{
 use hashbrown::HashMap;
 use media::{RoomKey, StreamKind};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use rooms::{Error, Event, Incarnation, Keep, Room, RoomId, RoomType, SessionId, UserId};
+use rooms::{Error, Event, Incarnation, Keep, Room, RoomId, RoomType, SessionId, Time, UserId};
 use smallvec::SmallVec;
 use store::{Change, Commit, Intent, Presence, RoomScope};
 use tokio::sync::oneshot;
@@ -318,8 +318,9 @@ impl OpenRoom {
         let deadline = {
             let mut hall = locks::write(&self.hall);
             for input in inputs {
-                hall.handle(input, clock::now());
-                gone.extend(self.carry_out_all(&mut hall));
+                let now = clock::now();
+                hall.handle(input, now);
+                gone.extend(self.carry_out_all(&mut hall, now));
             }
             hall.deadline()
         };
@@ -333,23 +334,28 @@ impl OpenRoom {
         }
     }
 
-    /// Performs what has followed, and returns whose accounts are gone of those that it concerns.
-    fn carry_out_all(self: &Arc<Self>, hall: &mut Hall<Waiter>) -> Vec<UserId> {
+    /// Performs what has followed at `now`, and returns whose accounts are gone of those that it concerns.
+    fn carry_out_all(self: &Arc<Self>, hall: &mut Hall<Waiter>, now: Time) -> Vec<UserId> {
         let mut gone = Vec::new();
         while let Some(effect) = hall.poll() {
-            self.carry_out(hall, effect, &mut gone);
+            self.carry_out(hall, effect, now, &mut gone);
         }
         gone
     }
 
     /// Performs an effect, or what of it must not wait, under the hall's lock.
-    fn carry_out(self: &Arc<Self>, hall: &Hall<Waiter>, effect: Effect<Waiter>, gone: &mut Vec<UserId>) {
+    fn carry_out(
+        self: &Arc<Self>,
+        hall: &Hall<Waiter>,
+        effect: Effect<Waiter>,
+        now: Time,
+        gone: &mut Vec<UserId>,
+    ) {
         match effect {
             Effect::Store { how, writes, told, operator, info } => {
-                let mut changes = self.changes(hall, writes, &operator);
+                let mut changes = self.changes(hall, writes, &operator, now);
                 if let Some(room) = hall.room() {
-                    let (app, now) = (&self.app, clock::now());
-                    let info = info.as_deref().unwrap_or(room.info());
+                    let (app, info) = (&self.app, info.as_deref().unwrap_or(room.info()));
                     let teller = Teller { app, room, info, operator: &operator, now, moments: &self.moments };
                     changes.extend(teller.changes(&told));
                 }
@@ -367,7 +373,7 @@ impl OpenRoom {
             Effect::Rights { peer, rights } => {
                 self.app.live.set_rights(unit::peer(peer), unit::rights(rights))
             }
-            Effect::Note(note) => self.chronicle.tell(&self.call, note),
+            Effect::Note(note) => self.chronicle.tell(&self.call, note, now),
             Effect::ClosePeers(peers) => self.app.live.close(peers.into_iter().map(unit::peer)),
             Effect::Confirm(users) => {
                 gone.extend(users.into_iter().filter(|user| self.app.account(user.as_str()).is_none()));
@@ -402,7 +408,7 @@ impl OpenRoom {
                 self.send_out(Out::Answer(asker, result));
             }
             Effect::Entered { turn, ticket: Waiter::Newcomer(session, asker, _), result, .. } => {
-                let welcome = result.is_ok().then(|| self.welcome(hall)).flatten();
+                let welcome = result.is_ok().then(|| self.welcome(hall, now)).flatten();
                 let ticket = Waiter::Newcomer(session.clone(), asker, welcome);
                 self.send_out(Out::Enter(session, turn, result, ticket));
             }
@@ -414,11 +420,10 @@ impl OpenRoom {
     }
 
     /// What one gets who enters.
-    fn welcome(&self, hall: &Hall<Waiter>) -> Option<Welcome> {
+    fn welcome(&self, hall: &Hall<Waiter>, now: Time) -> Option<Welcome> {
         let room = hall.room()?;
         let page = self.render(room, "").ok()?;
-        let (streams, now) = (hall.streams().told(), clock::now());
-        let json = self.greeter.lock().welcome(room, &self.app, &page, streams, now);
+        let json = self.greeter.lock().welcome(room, &self.app, &page, hall.streams().told(), now);
         Some(Welcome { json })
     }
 
@@ -441,7 +446,7 @@ impl OpenRoom {
     }
 
     /// What is written down, as the store has it.
-    fn changes(&self, hall: &Hall<Waiter>, writes: Vec<Write>, operator: &str) -> Vec<Change> {
+    fn changes(&self, hall: &Hall<Waiter>, writes: Vec<Write>, operator: &str, now: Time) -> Vec<Change> {
         let scope = self.scope;
         let mut changes = Vec::with_capacity(writes.len() + 1);
         for write in writes {
@@ -459,7 +464,6 @@ impl OpenRoom {
                 Write::Counters(counters) => Change::PutCounters(scope, counters),
                 Write::End(cause) => {
                     if let Some(room) = hall.room() {
-                        let now = clock::now();
                         changes.extend(webhooks::room_destroyed(&self.app, room, operator, cause, now));
                         let at = self.moments.next(now);
                         changes.extend(webhooks::call_ended(&self.app, room.info(), at));
@@ -726,14 +730,14 @@ impl OpenRoom {
         }
         self.chronicle.begin(&self.call);
         hall.retell();
-        self.carry_out_all(&mut hall);
+        self.carry_out_all(&mut hall, clock::now());
     }
 
     /// After a restart, once all members are back: what their absence has changed becomes durable.
     pub(crate) fn finish_restore(self: &Arc<Self>) {
         let mut hall = locks::write(&self.hall);
         hall.finish_restore();
-        self.carry_out_all(&mut hall);
+        self.carry_out_all(&mut hall, clock::now());
     }
 
     /// It is over: what it took up is free again.
