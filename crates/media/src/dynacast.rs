@@ -28,7 +28,7 @@ const LONGEST_SPAN_US: u64 = 960_000_000;
 /// What of a layer's need its publisher has to have sent in all, for that layer alone to be worth a try.
 const ENOUGH_ALONE: f64 = 0.5;
 
-/// A layer that took less than this share of what it takes now, so long ago at least, has not come to its rate: browsers begin slowly
+/// A layer that took less than this share of what it takes now, one to two of these ago, has not come to its rate: browsers begin slowly
 /// on an uplink that they do not know.
 const GREW_FROM: f64 = 0.9;
 const GREW_IN_US: u64 = 1_000_000;
@@ -348,7 +348,8 @@ mod tests {
             }
 
             assert_eq!(told(&wants), [false; 3]);
-            assert_eq!([0, 1, 2].map(|at| source.layers[at].kept.load(Ordering::Relaxed)), remembered);
+            source.layers.iter().for_each(|layer| layer.bits.store(0, Ordering::Relaxed));
+            assert_eq!([0, 1, 2].map(|at| source.known_bits(at)), remembered);
         }
     }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Layer {
     /// What the lower shares of its frame rate take, each with those below it.
     pub(crate) shares: [AtomicU32; SHARES],
     /// What it took before its publisher was told that nobody wants it.
-    pub(crate) kept: AtomicU32,
+    kept: AtomicU32,
     /// When a viewer wanted it last, in microseconds since the start.
     sought_at: AtomicU64,
     /// Until when its publisher is taken to have room for it only without the smaller ones, or not at all.
