@@ -10,11 +10,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Statement, ToSql, Transaction, params};
 
+use crate::ask::places;
 use crate::files::{self, Day, Kind};
 use crate::seconds::Seconds;
 use crate::{Call, Error, Event, Quality, Served, Service, Spent, Stay, Unusual, Usage};
 
 const VERSION: i64 = 1;
+
+/// How many stays are put in by one statement: what it takes to begin one is shared, and each finds its place beside the last.
+const STAYS_AT_ONCE: usize = 32;
 
 const CALLS: &str = "
     CREATE TABLE calls (
@@ -80,9 +84,6 @@ const CALLS: &str = "
     CREATE TABLE beats (generation INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
     CREATE TABLE ready (is_ready INTEGER PRIMARY KEY) STRICT;
 ";
-
-/// How many stays are put in by one statement: what it takes to begin one is shared, and each finds its place beside the last.
-const STAYS_AT_ONCE: usize = 32;
 
 const QUALITY: &str = "
     CREATE TABLE quality (
@@ -270,11 +271,14 @@ fn free_second(to: &Transaction<'_>, call: &Call, number: i64, seconds: &mut Sec
 pub(crate) fn put_stays(to: &Transaction<'_>, stays: &[&Stay], generation: i64) -> Result<(), Error> {
     let (whole, rest) = stays.split_at(stays.len() - stays.len() % STAYS_AT_ONCE);
     for (at_once, stays) in [(STAYS_AT_ONCE, whole), (1, rest)] {
+        if stays.is_empty() {
+            continue;
+        }
         let people = "INSERT OR IGNORE INTO people (call, who, app, user)";
-        let mut people = to.prepare_cached(&with_rows(people, "(?, ?, ?, ?)", at_once))?;
+        let mut people = to.prepare_cached(&with_rows(people, 4, at_once))?;
         let put = "INSERT OR REPLACE INTO stays
             (call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation)";
-        let mut put = to.prepare_cached(&with_rows(put, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", at_once))?;
+        let mut put = to.prepare_cached(&with_rows(put, 11, at_once))?;
         for stays in stays.chunks(at_once) {
             for (row, stay) in stays.iter().enumerate() {
                 bind(&mut people, row, params![stay.call, stay.who, stay.app, &*stay.user])?;
@@ -303,9 +307,11 @@ pub(crate) fn put_stays(to: &Transaction<'_>, stays: &[&Stay], generation: i64) 
     Ok(())
 }
 
-/// A statement that puts in so many rows.
-fn with_rows(put: &str, row: &str, count: usize) -> String {
-    format!("{put} VALUES {}", vec![row; count].join(", "))
+/// A statement that puts in so many rows of so many columns.
+fn with_rows(put: &str, columns: usize, count: usize) -> String {
+    let rows: Vec<String> =
+        (0..count).map(|row| format!("({})", places(row * columns + 1, columns))).collect();
+    format!("{put} VALUES {}", rows.join(", "))
 }
 
 /// Binds one of the rows of such a statement.

@@ -1,25 +1,17 @@
 //! What is kept. A row is always whole: of two with the same key the later one holds.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 use crate::files::Day;
 
 /// Of rows with the same key the last one, in the order of their keys: that is how a database likes them best.
-pub(crate) fn last<'a, T, K: Hash + Ord>(
-    rows: impl Iterator<Item = &'a T>,
-    key: impl Fn(&T) -> K,
-) -> Vec<&'a T> {
-    let mut known: HashMap<K, &'a T, foldhash::fast::RandomState> = HashMap::default();
+pub(crate) fn last<'a, T, K: Ord>(rows: impl Iterator<Item = &'a T>, key: impl Fn(&T) -> K) -> Vec<&'a T> {
+    let mut known = BTreeMap::new();
     for row in rows {
         known.insert(key(row), row);
     }
-    let mut known: Vec<_> = known.into_iter().collect();
-    known.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    known.into_iter().map(|(_, row)| row).collect()
+    known.into_values().collect()
 }
 
 /// The stays among rows, each once: who comes and goes between two commits is written down once.

@@ -81,6 +81,7 @@ impl Wants {
             if wanted != told.is_wanted {
                 // What it took is remembered, so that viewers know whether they have room for it.
                 if !wanted {
+                    // The lowest is to be tried in any case; and what its publisher has no room for grows for other reasons.
                     let is_growing = at > 0 && !is_any_alone && told.is_growing(source.bits(at));
                     source.remember(at, is_growing);
                 }
