@@ -26,6 +26,9 @@ const KEYFRAME_INTERVAL: Duration = Duration::from_millis(400);
 /// How often the bitrates of layers are taken.
 pub(crate) const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What has come for a shorter time than this is too little to say what a layer takes.
+const SHORTEST_MEASURE: Duration = Duration::from_millis(250);
+
 /// What a layer takes is taken back by so much a half second: a picture that is easy for a moment gains nothing.
 const FALL: f64 = 0.95;
 
@@ -103,6 +106,8 @@ pub(crate) struct Inflow {
     newest_key: Option<u32>,
     /// When the last keyframes that were counted apart began.
     excused: [Option<Instant>; KEYFRAMES_EXCUSED],
+    /// When it began, until it was measured.
+    began_at: Option<Instant>,
     /// What the half second before took, in bits a second.
     former: Option<f64>,
     bits: f64,
@@ -132,6 +137,9 @@ impl Inflow {
         // What comes late does not say that more does.
         if !is_late {
             (self.last_at, self.passed) = (Some(now), 0);
+            if self.former.is_none() {
+                self.began_at.get_or_insert(now);
+            }
         }
         let has_passed = |at| now.saturating_duration_since(at) > KEYFRAME_EXCUSE;
         // Parameter sets and the picture behind them are one.
@@ -187,9 +195,20 @@ impl Inflow {
         self.last_at.is_none_or(|at| now.saturating_duration_since(at) > patience)
     }
 
-    /// What it takes on a viewer's wire, in bits a second: the mean of the last second; 0 when nothing comes any more. A keyframe
-    /// counts as any other picture unless there are many: encoders make up for it, and it is no reason to give a layer up.
+    /// It has begun, and has yet to be measured.
+    fn is_unknown(&self) -> bool {
+        self.began_at.is_some()
+    }
+
+    /// What it takes on a viewer's wire, in bits a second: the mean of the last second, or of what there was of it since it began; 0
+    /// before that can be said, and when nothing comes any more. A keyframe counts as any other picture unless there are many:
+    /// encoders make up for it, and it is no reason to give a layer up.
     pub(crate) fn measure(&mut self, now: Instant, elapsed: Duration) -> u32 {
+        let elapsed = self.began_at.map_or(elapsed, |at| now.saturating_duration_since(at));
+        if self.is_unknown() && elapsed < SHORTEST_MEASURE {
+            return 0;
+        }
+        self.began_at = None;
         let Self { bytes, pictures, key_bytes, keys, .. } = *self;
         (self.bytes, self.pictures, self.key_bytes, self.keys) = (0, 0, 0, 0);
         for (part, above) in self.parts.iter_mut().zip(std::mem::take(&mut self.above)) {
@@ -282,7 +301,7 @@ pub(crate) fn measure(inflows: &mut [Inflow; MAX_LAYERS], source: &Source, now: 
             sum.1.iter_mut().zip(below.1).for_each(|(bits, below)| *bits += below);
         }
         layer.bits.store(sum.0, Ordering::Relaxed);
-        layer.has_begun.store(false, Ordering::Release);
+        layer.has_begun.fetch_and(inflow.is_unknown(), Ordering::AcqRel);
         for (share, bits) in layer.shares.iter().zip(sum.1) {
             share.store(bits as u32, Ordering::Relaxed);
         }
@@ -967,6 +986,41 @@ mod tests {
         assert_eq!(gone_after, Some(1040));
         // Before that it is looked for elsewhere, until it comes again.
         assert_eq!(held_up, [700, 1050, 2170]);
+    }
+
+    #[test]
+    fn what_a_layer_takes_is_known_from_the_first_whenever_it_begins() {
+        // 30 pictures a second, for two seconds; after two and a half more it begins again. Times are in microseconds.
+        const BYTES: usize = 1_000;
+        const BETWEEN: u64 = 33_333;
+        let truth = (BYTES + AROUND) as f64 * 8.0 * 1e6 / BETWEEN as f64;
+        for phase in (0..500_000).step_by(20_000) {
+            let mut inflows: [Inflow; MAX_LAYERS] = Default::default();
+            let source = camera();
+            let started = Instant::now();
+            let at = |micros: u64| started + Duration::from_micros(micros);
+            for began in [phase, phase + 4_500_000] {
+                let mut pictures = (0..60).map(|picture| began + picture * BETWEEN).peekable();
+                let ended = began + 59 * BETWEEN;
+                for half in 1..=9 {
+                    let measured = began - phase + half * 500_000;
+                    while let Some(micros) = pictures.next_if(|micros| *micros < measured) {
+                        let came = Came { bytes: BYTES, ..came(1, micros == began, micros as u32) };
+                        note(&mut inflows, &source, &Picture::default(), came, at(micros));
+                    }
+                    measure(&mut inflows, &source, at(measured), MEASURE_INTERVAL);
+
+                    let has_begun = source.layers[1].has_begun.load(Ordering::Relaxed);
+                    let is_new = measured - began < 250_000;
+                    let is_gone = measured.saturating_sub(ended) > 1_500_000;
+                    let share = f64::from(source.bits(1)) / truth;
+                    assert_eq!((share == 0.0, has_begun), (is_new || is_gone, is_new), "{phase} {half}");
+                    if share > 0.0 && measured < ended {
+                        assert!((0.95..1.15).contains(&share), "{phase} {half}: {share}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
