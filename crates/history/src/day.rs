@@ -17,8 +17,8 @@ use crate::{Call, Error, Event, Quality, Served, Service, Spent, Stay, Unusual, 
 
 const VERSION: i64 = 1;
 
-/// How many stays are put in by one statement: what it takes to begin one is shared, and each finds its place beside the last.
-const STAYS_AT_ONCE: usize = 32;
+/// How many rows are put in by one statement: what it takes to begin one is shared, and each finds its place beside the last.
+const ROWS_AT_ONCE: usize = 32;
 
 const CALLS: &str = "
     CREATE TABLE calls (
@@ -269,38 +269,53 @@ fn free_second(to: &Transaction<'_>, call: &Call, number: i64, seconds: &mut Sec
 
 /// Writes stays, in the order of their keys, and who they are.
 pub(crate) fn put_stays(to: &Transaction<'_>, stays: &[&Stay], generation: i64) -> Result<(), Error> {
-    let (whole, rest) = stays.split_at(stays.len() - stays.len() % STAYS_AT_ONCE);
-    for (at_once, stays) in [(STAYS_AT_ONCE, whole), (1, rest)] {
-        if stays.is_empty() {
+    // Who comes and goes again and again is put in once.
+    let mut people = stays.to_vec();
+    people.dedup_by_key(|stay| (stay.call, stay.who));
+    let put = "INSERT OR IGNORE INTO people (call, who, app, user)";
+    put_all(to, (put, 4), &people, |put, row, stay| {
+        bind(put, row, params![stay.call, stay.who, stay.app, &*stay.user])
+    })?;
+    let put = "INSERT OR REPLACE INTO stays
+        (call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation)";
+    put_all(to, (put, 11), stays, |put, row, stay| {
+        bind(
+            put,
+            row,
+            params![
+                stay.call,
+                stay.stay,
+                stay.who,
+                stay.left.map(|(at, _)| at),
+                stay.left.map(|(_, cause)| cause.number()),
+                stay.is_anchor,
+                stay.client.terminal,
+                &*stay.client.device,
+                &*stay.client.sdk,
+                &*stay.client.address,
+                generation,
+            ],
+        )
+    })
+}
+
+/// Puts in rows of so many columns, many with each statement; `bind_to` binds one of them.
+fn put_all<T>(
+    to: &Transaction<'_>,
+    (put, columns): (&str, usize),
+    rows: &[T],
+    bind_to: impl Fn(&mut Statement<'_>, usize, &T) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (whole, rest) = rows.split_at(rows.len() - rows.len() % ROWS_AT_ONCE);
+    for (at_once, rows) in [(ROWS_AT_ONCE, whole), (1, rest)] {
+        if rows.is_empty() {
             continue;
         }
-        let people = "INSERT OR IGNORE INTO people (call, who, app, user)";
-        let mut people = to.prepare_cached(&with_rows(people, 4, at_once))?;
-        let put = "INSERT OR REPLACE INTO stays
-            (call, stay, who, left, cause, is_anchor, terminal, device, sdk, address, generation)";
-        let mut put = to.prepare_cached(&with_rows(put, 11, at_once))?;
-        for stays in stays.chunks(at_once) {
-            for (row, stay) in stays.iter().enumerate() {
-                bind(&mut people, row, params![stay.call, stay.who, stay.app, &*stay.user])?;
-                bind(
-                    &mut put,
-                    row,
-                    params![
-                        stay.call,
-                        stay.stay,
-                        stay.who,
-                        stay.left.map(|(at, _)| at),
-                        stay.left.map(|(_, cause)| cause.number()),
-                        stay.is_anchor,
-                        stay.client.terminal,
-                        &*stay.client.device,
-                        &*stay.client.sdk,
-                        &*stay.client.address,
-                        generation,
-                    ],
-                )?;
+        let mut put = to.prepare_cached(&with_rows(put, columns, at_once))?;
+        for rows in rows.chunks(at_once) {
+            for (at, row) in rows.iter().enumerate() {
+                bind_to(&mut put, at, row)?;
             }
-            people.raw_execute()?;
             put.raw_execute()?;
         }
     }
