@@ -41,8 +41,8 @@ const OUTBOX_BYTES: usize = 1024 * 1024;
 pub(crate) struct Frame {
     /// A whole WebSocket frame, made once for all who get it.
     pub(crate) wire: Bytes,
-    /// For a room's message: which room's, and its number.
-    message: Option<(RoomId, u64)>,
+    /// For a room's message: which room's, and its number. Shared too, since each connection has room for many frames.
+    message: Option<Arc<(RoomId, u64)>>,
 }
 
 impl Frame {
@@ -58,7 +58,7 @@ impl Frame {
 
     pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
         let wire = wire::text_frame(&events::message(room_id, message));
-        Self { wire, message: Some((room_id.clone(), message.seq)) }
+        Self { wire, message: Some(Arc::new((room_id.clone(), message.seq))) }
     }
 }
 
@@ -365,7 +365,7 @@ impl Session {
     pub(crate) fn push(&self, frame: Frame) {
         let mut state = self.state();
         let is_held_back = |(room_id, _): &(RoomId, u64)| state.machine.is_behind(room_id);
-        if !frame.message.as_ref().is_some_and(is_held_back) {
+        if !frame.message.as_deref().is_some_and(is_held_back) {
             state.link.push(frame);
         }
     }
@@ -385,7 +385,7 @@ impl Session {
 
     /// A frame has been written to the connection.
     pub(crate) fn note_sent(&self, frame: &Frame) {
-        if let Some((room_id, seq)) = &frame.message {
+        if let Some((room_id, seq)) = frame.message.as_deref() {
             self.state().machine.note_sent(room_id, *seq);
         }
     }
