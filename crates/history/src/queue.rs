@@ -12,14 +12,9 @@ use crate::Row;
 /// How much memory may be taken by what waits.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Space for so many rows is kept from one commit to the next: what has just been written to is quicker to write to again.
-const KEPT_ROWS: usize = 32 << 10;
-
 #[derive(Debug, Default)]
 struct State {
     rows: Vec<Row>,
-    /// Emptied, to be filled next.
-    spare: Vec<Row>,
     /// Of all that is not on disk, also of what is being written.
     bytes: usize,
     refused: u64,
@@ -62,21 +57,15 @@ impl Queue {
         if state.is_closed && state.rows.is_empty() {
             return None;
         }
-        let spare = std::mem::take(&mut state.spare);
-        Some(std::mem::replace(&mut state.rows, spare))
+        Some(std::mem::take(&mut state.rows))
     }
 
     /// These are written.
-    pub(crate) fn done(&self, mut rows: Vec<Row>) {
+    pub(crate) fn done(&self, rows: &[Row]) {
         let bytes: usize = rows.iter().map(Row::bytes).sum();
-        let written = u64::try_from(rows.len()).unwrap_or_default();
-        rows.clear();
         let mut state = self.state.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
-        state.written += written;
-        if rows.capacity() <= KEPT_ROWS {
-            state.spare = rows;
-        }
+        state.written += u64::try_from(rows.len()).unwrap_or_default();
         self.emptied.notify_all();
     }
 
@@ -178,7 +167,7 @@ mod tests {
         let again = queue.take(Instant::now()).unwrap();
         assert_eq!(again, (0..4).map(event).collect::<Vec<_>>());
         assert_eq!(queue.load().0, bytes);
-        queue.done(again);
+        queue.done(&again);
         assert_eq!(queue.load().0, 0);
         queue.close();
         assert_eq!(queue.take(Instant::now()), None);

@@ -47,13 +47,13 @@ impl Writer {
             match self.write(&rows) {
                 Ok(()) => {
                     self.shared.written.fetch_add(u64::try_from(rows.len()).unwrap_or(0), Ordering::Relaxed);
-                    self.shared.queue.done(rows);
+                    self.shared.queue.done(&rows);
                     self.has_failed = false;
                 }
                 Err(Error::Superseded) => {
                     tracing::warn!("history is written by another server from now on");
                     self.shared.queue.close();
-                    return self.shared.queue.done(rows);
+                    return self.shared.queue.done(&rows);
                 }
                 Err(error) => {
                     self.shared.failures.fetch_add(1, Ordering::Relaxed);
