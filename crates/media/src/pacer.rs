@@ -29,9 +29,6 @@ const SHALLOW_DEPTH_US: f64 = 3_000.0;
 /// With a half more, queues of 30 ms would lose twice as much at the start as they did without.
 const FIRST_BYTES: f64 = 3_000.0;
 
-/// While a link drains, what is left to pictures is less than sound alone takes.
-const OVERRUN_BITS: f64 = 8_000.0;
-
 /// What may wait, in bytes and time; a screen that changes as a whole may take longer.
 const MOST_BYTES: usize = 256 * 1024;
 /// What a packet counts at least: also one that will be left out takes a place.
@@ -95,15 +92,18 @@ impl Pacer {
             None => FACTOR * bits,
         };
         let factor = if loses_bursts { SHORT_LIMIT_FACTOR } else { LIMIT_FACTOR };
-        let rate =
-            if is_overrun { OVERRUN_BITS } else { limit.map_or(rate, |limit| rate.min(factor * limit)) };
-        self.bytes_a_us = rate / 8e6;
+        let rate = limit.map_or(rate, |limit| rate.min(factor * limit));
+        self.bytes_a_us = if is_overrun { 0.0 } else { rate / 8e6 };
         let depth_us = match shallow {
             Some(_) => SHALLOW_DEPTH_US,
             None if bits > FAST => FAST_DEPTH_US,
             None => DEPTH_US,
         };
         self.most = self.bytes_a_us * depth_us;
+        if is_overrun {
+            // Nor what might have left at once.
+            self.left = self.left.min(0.0);
+        }
     }
 
     #[inline]

@@ -687,11 +687,24 @@ impl Viewer {
         // What has waited for the link to drain is not to fill it again.
         let loses_bursts = loses_bursts || self.estimator.was_overrun(aim.micros);
         let is_overrun = self.estimator.is_overrun();
+        if is_overrun {
+            self.give_up_larger();
+        }
         self.pacer.set_pace(Pace { bits: estimate, shallow, limit, loses_bursts, is_overrun });
         let has_settled = |at| aim.now.saturating_duration_since(at) >= SETTLED;
         if self.keyed_at.is_some_and(has_settled) && self.padded().is_some() {
             let (budget, loss) = (&mut self.resends, self.estimator.loss());
             self.estimator.seek(aim.micros, missing, |bytes| budget.allows_padding(aim.micros, bytes, loss));
+        }
+    }
+
+    /// What still comes of pictures that are larger than the link carries would only fill its queue until the smaller ones begin.
+    fn give_up_larger(&mut self) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if slot.is_video && slot.current_layer().is_some_and(|layer| layer > slot.target) {
+                self.pacer.forget(at);
+                slot.halt();
+            }
         }
     }
 

@@ -27,6 +27,9 @@ const MOST_OWN_MS: f64 = 250.0;
 const LIMIT_COUNTS_US: u64 = 30_000_000;
 const LIMIT_EXCEEDED: f64 = 1.1;
 
+/// Half a second has a packet of 1,200 bytes more or less, in bits a second.
+const LIMIT_KNOWN_TO: f64 = 19_200.0;
+
 /// What is lost in a queue that stands, how far the estimate is above what arrives, and for how long, for it to be too high.
 const LOST_IN_QUEUE: f64 = 0.02;
 const ABOVE_ARRIVING: f64 = 1.15;
@@ -58,8 +61,15 @@ const NARROW: f64 = 0.6;
 /// Of how few packets that can be said for a first time; how short the queue has to be for pictures to go on, and when they do in any
 /// case.
 const FEWEST_OF_NARROW: usize = 3;
-const DRAINED_MS: f64 = 60.0;
+const DRAINED_MS: f64 = 30.0;
 const OVERRUN_US: u64 = 1_000_000;
+
+/// A link that turns out to carry less than this share of what is sent, and of what was thought, is overrun too: its queue is full, and what
+/// is sent of pictures until it has drained is lost in it, with sound.
+const OVERRUN: f64 = 0.6;
+
+/// What of such a link is used then.
+const NEARLY_ALL: f64 = 0.95;
 
 /// For how long pictures that have waited for that go on with care: a keyframe of 12 kB takes a second of what 150 kbit/s leave to it.
 const OVERRUN_COUNTS_US: u64 = 4_000_000;
@@ -108,7 +118,7 @@ pub(crate) struct Estimator {
     fair: Option<Fair>,
     probe: Probe,
     seek: Seek,
-    /// When what was sent first overran the link, and whether it still does.
+    /// When what was sent overran the link, and whether it still does.
     overrun_at: Option<u64>,
     is_overrun: bool,
     /// Since when the rate is one that only a probe has shown.
@@ -339,7 +349,9 @@ impl Estimator {
             // What is lost from now on is lost in a queue.
             self.raised_at = None;
         }
-        if self.compete(now, stands) {
+        let is_beside_others = self.compete(now, stands);
+        self.look_for_end_of_overrun(now);
+        if is_beside_others {
             return;
         }
         if self.is_policed(now)
@@ -373,8 +385,14 @@ impl Estimator {
                         self.rival.note_down(now, before, arriving);
                     }
                     self.news.is_full = true;
-                    self.limit = self.rate.arriving().map(|bits| (bits, now));
+                    self.limit = self.rate.carried().map(|bits| (bits, now));
                     self.probe.stop();
+                    let is_overrun = self.rate.bits() < OVERRUN * sending.min(before)
+                        && self.standing.newest_ms() > NARROW_QUEUE_MS;
+                    if is_overrun && !self.is_overrun {
+                        (self.overrun_at, self.is_overrun) = (Some(now), true);
+                        self.use_all();
+                    }
                     self.seek.note_full(now, before, self.rate.bits());
                 }
             }
@@ -450,23 +468,45 @@ impl Estimator {
     /// What was sent first fills the queue of a link that turns out to be narrow: to go on sending pictures would keep it full, and
     /// what is lost in it is sound as well.
     fn note_overrun(&mut self, now: u64) {
-        if !self.is_overrun && !self.is_young(now) {
-            return;
+        let may_be = self.is_young(now) && !self.is_overrun && self.limit.is_none();
+        let is_queued = may_be && self.standing.newest_ms() > NARROW_QUEUE_MS;
+        let is_narrow = |bits| bits < NARROW * INITIAL;
+        if is_queued && self.rate.arriving_of(FEWEST_OF_NARROW).is_some_and(is_narrow) {
+            (self.overrun_at, self.is_overrun) = (Some(now), true);
+            self.news.is_full = true;
+            self.probe.stop();
         }
-        let queued = self.standing.newest_ms();
-        let is_narrow =
-            || self.rate.arriving_of(FEWEST_OF_NARROW).is_some_and(|bits| bits < NARROW * INITIAL);
-        match self.overrun_at.filter(|_| self.is_overrun) {
-            None if queued > NARROW_QUEUE_MS && self.limit.is_none() && is_narrow() => {
-                (self.overrun_at, self.is_overrun) = (Some(now), true);
-                self.news.is_full = true;
-                self.probe.stop();
+    }
+
+    /// Whether the queue of a link that was overrun has gone, or will not.
+    fn look_for_end_of_overrun(&mut self, now: u64) {
+        let Some(at) = self.overrun_at.filter(|_| self.is_overrun) else { return };
+        let has_drained = self.standing.newest_ms() < DRAINED_MS;
+        if has_drained || now.saturating_sub(at) > OVERRUN_US || self.fair.is_some() {
+            self.is_overrun = false;
+            self.news.has_more = true;
+            if has_drained {
+                self.note_drained(now);
             }
-            Some(at) if queued < DRAINED_MS || now.saturating_sub(at) > OVERRUN_US => {
-                self.is_overrun = false;
-                self.news.has_more = true;
-            }
-            _ => {}
+        }
+    }
+
+    /// While a link drains it carries all it can: nothing tells better how much that is. And what was lost before, or how its queue
+    /// grew, is no measure for what comes.
+    fn note_drained(&mut self, now: u64) {
+        self.loss.forget(now);
+        self.trend.restart();
+        self.groups = Groups::default();
+        if let Some((limit, arriving)) = self.limit.zip(self.rate.arriving()) {
+            self.limit = Some((limit.0.min(arriving), now));
+            self.use_all();
+        }
+    }
+
+    /// Where pictures wait for the queue to drain, the rate need not be so low that it would beside them.
+    fn use_all(&mut self) {
+        if let Some((limit, _)) = self.limit {
+            self.rate.set(NEARLY_ALL * limit);
         }
     }
 
@@ -544,6 +584,8 @@ impl Estimator {
     /// Time has passed: without feedback the link may be gone.
     pub(crate) fn tick(&mut self, now: u64) {
         let Some(heard) = self.heard_at else { return };
+        // Where only pictures are sent, nothing is told while they wait.
+        self.look_for_end_of_overrun(now);
         if now.saturating_sub(heard) >= SILENCE_US && self.sending.sum(now) > 0 {
             self.heard_at = Some(now);
             self.is_silent = true;
@@ -649,7 +691,8 @@ impl Estimator {
     /// What the link carried when it was last full, if that is still to be believed.
     pub(crate) fn limit(&self, now: u64) -> Option<f64> {
         let (bits, at) = self.limit?;
-        let is_exceeded = || self.rate.arriving().is_some_and(|arriving| arriving > LIMIT_EXCEEDED * bits);
+        let exceeds = LIMIT_EXCEEDED * bits + LIMIT_KNOWN_TO;
+        let is_exceeded = || self.rate.arriving().is_some_and(|arriving| arriving > exceeds);
         // Beside others it carried what they left then, and may leave more by now.
         let left = if self.fair.is_some() { self.rate.bits() } else { 0.0 };
         (now.saturating_sub(at) < LIMIT_COUNTS_US && !is_exceeded()).then_some(bits.max(left))

@@ -137,12 +137,16 @@ impl Rate {
         Some(bytes as f64 * 8e6 / ARRIVING_SHORT_US as f64)
     }
 
+    /// What arrives of late from a link that is full: no more than in the last moments, since it may just have become narrower.
+    pub(super) fn carried(&self) -> Option<f64> {
+        self.arriving().zip(self.arriving_now()).map(|(long, short)| long.min(short))
+    }
+
     /// A queue stands: down. Again after a round trip when far less arrives than the rate, and than what is sent; else once what arrives has had time to
     /// follow, so that a queue that others keep full does not push the rate to the ground. Returns whether it went.
     pub(super) fn decrease(&mut self, now: u64, round_trip_us: u64, sending: f64) -> bool {
         self.changed_at = now;
-        let arriving = self.arriving().zip(self.arriving_now()).map(|(long, short)| long.min(short));
-        let arriving = arriving.unwrap_or(self.bits);
+        let arriving = self.carried().unwrap_or(self.bits);
         let pause = match arriving < FAR_BELOW * self.bits.min(sending) {
             true => round_trip_us.clamp(10_000, 200_000),
             false => FOLLOWS_AFTER_US,

@@ -206,6 +206,51 @@ fn a_link_that_narrows_is_followed_and_so_is_one_that_widens() {
     });
 }
 
+/// What was sent while the queue was full once kept it so for two to three seconds, and lost a tenth of the sound with most of a keyframe.
+#[test]
+fn a_link_that_narrows_drains_before_pictures_go_on() {
+    // For how many tenths of two seconds there may be a queue, and how many of six have a picture.
+    for (kbits, keyframe, full, shown) in
+        [(200.0, 4.0, 10, 50), (200.0, 10.0, 10, 35), (400.0, 10.0, 10, 38), (800.0, 4.0, 8, 55)]
+    {
+        for seed in 1..=24 {
+            // Wherever in the interval of pictures, young or old.
+            let at = [4.0, 20.0][seed as usize % 2] + seed as f64 * 0.013;
+            let link = Link::new(5e6).delay(0.005).then(at, kbits * 1e3);
+            let mut world = World::new(LAYERS, link, seed).with_sound_again();
+            world.camera.keyframe = keyframe;
+
+            world.run(at + 6.0);
+
+            let after = &world.tenths[(at * 10.0) as usize..];
+            let queued = after[..20].iter().filter(|tenth| tenth.queue > 0.15).count();
+            let moved = after.iter().filter(|tenth| tenth.is_shown).count();
+            let down = after.iter().position(|tenth| tenth.layer < Some(2));
+            let late = after[12..30].iter().map(|tenth| tenth.dropped).sum::<usize>();
+            assert!(
+                queued <= full && moved >= shown && down <= Some(5) && late == 0,
+                "{kbits} kbit/s, {keyframe}, {seed}: {queued} tenths queued, {moved} with a picture, down after {down:?}, {late} \
+                 dropped late\n{}",
+                world.story()
+            );
+        }
+    }
+}
+
+/// While the queue drains nothing else is sent, so nothing is told of it.
+#[test]
+fn a_picture_without_sound_goes_on_after_its_link_has_narrowed() {
+    for seed in 1..=8 {
+        let mut world = World::new(LAYERS, Link::new(5e6).then(5.0, 400e3), seed);
+        world.viewer.slots[0].set_wanted(crate::slot::Wanted { is_paused: true, ..Default::default() });
+
+        world.run(12.0);
+
+        let moved = world.tenths[50..].iter().filter(|tenth| tenth.is_shown).count();
+        assert!(moved >= 50, "{seed}: {moved} of 70 tenths with a picture\n{}", world.story());
+    }
+}
+
 #[test]
 fn a_download_beside_leaves_a_picture_its_share() {
     hold(&["BBR beside, 5M"], of(2, 57.0, 58.0));
