@@ -74,9 +74,9 @@ lab: deps sdk ## What browsers see on the networks people have (SCENARIO=name,..
 	$(CARGO) build --release --package roomful --package roomful-lab
 	$(SUDO) lab/run.sh target/release/lab $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SECONDS),--seconds $(SECONDS))
 
-lab-short: deps sdk ## Three of its networks for 12 s each, with wide limits; as root, on a machine that does nothing else
+lab-short: deps sdk ## Three of its networks for 12 s each, with wide limits, as `make test` runs them at its end; as root
 	$(CARGO) build --workspace
-	$(CARGO) test --package roomful-lab --test short -- --ignored
+	$(CARGO) test --package roomful-lab --test short
 
 deb: sdk ## A Debian package of the server, in target/debian
 	@cargo deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked

@@ -30,10 +30,13 @@ WAITING = ["attacks", "cluster_chance", "cluster", "cluster_faults", "crash", "c
 WAITING_TESTS = {"cluster": 4, "cluster_faults": 4, "commands": 4, "history": 4, "callbacks": 4}
 
 # They are held to times, and compute little or are alone with their computing: whatever else runs gives way to them.
-FIRST_SERVED = ["cluster", "cluster_chance", "cluster_faults", "cluster_media", "cluster_live", "live"]
+FIRST_SERVED = ["cluster", "cluster_chance", "cluster_faults", "cluster_media", "cluster_live", "live", "short"]
 
 # Its own statistics are what it measures, so it comes when all others but those above are done.
 LAST = ["live"]
+
+# What browsers see on emulated links, for which the machine has to be free: it comes when all others are done.
+ALONE = ["short"]
 
 # The same with the records in PostgreSQL.
 ON_POSTGRES = ["api", "commands", "crash"]
@@ -114,7 +117,8 @@ def main():
     programs = [program for program in built() if program.name in named or not named]
     waiting = [program for program in programs if program.name in WAITING]
     last = [program for program in programs if program.name in LAST]
-    busy = [program for program in programs if program not in waiting and program not in last]
+    alone = [program for program in programs if program.name in ALONE]
+    busy = [program for program in programs if program not in waiting + last + alone]
     waiting += [Program(f"{one.name} on PostgreSQL", one.path, one.folder, {"ROOMFUL_TEST_STORE": "postgres"})
                 for one in programs if one.name in ON_POSTGRES]
 
@@ -122,6 +126,7 @@ def main():
     waiting = iter(sorted(waiting, key=lambda program: order.get(program.name.split()[0], len(order))))
     with ThreadPoolExecutor(3) as lanes:
         failed = [program for some in lanes.map(failures, [waiting, waiting, iter(busy + last)]) for program in some]
+    failed += failures(alone)
     still = []
     for program in failed:
         print(f"once more, alone: {program.name} {' '.join(program.failed)}", flush=True)

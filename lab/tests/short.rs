@@ -90,7 +90,6 @@ impl Measured {
 }
 
 #[test]
-#[ignore = "wants a machine that does nothing else: make lab-short"]
 fn a_stream_wider_than_the_link_is_not_sent_again_and_again_and_sound_stays() {
     let Some(measured) = Measured::of("one-layer-400k") else { return };
 
@@ -99,7 +98,6 @@ fn a_stream_wider_than_the_link_is_not_sent_again_and_again_and_sound_stays() {
 }
 
 #[test]
-#[ignore = "wants a machine that does nothing else: make lab-short"]
 fn loss_by_chance_leaves_a_large_picture_that_moves() {
     let Some(measured) = Measured::of("loss-5-far") else { return };
 
@@ -109,7 +107,6 @@ fn loss_by_chance_leaves_a_large_picture_that_moves() {
 }
 
 #[test]
-#[ignore = "wants a machine that does nothing else: make lab-short"]
 fn a_link_that_narrows_keeps_its_sound_and_one_that_widens_gets_its_picture_back() {
     let Some(measured) = Measured::of("5M-200k-5M") else { return };
 

@@ -18,8 +18,8 @@ use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::first_app;
 use crate::halls::{self, OpenRoom};
+use crate::link::Close;
 use crate::server::{Server, to_its_end};
-use crate::session::Close;
 use crate::tenant::{Asker, Making, Recorded};
 
 /// How long a room is left alone whose disk refused to let a robot go.

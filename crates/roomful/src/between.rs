@@ -16,9 +16,9 @@ use crate::error::ApiError;
 use crate::events;
 use crate::halls::{self, Beyond, OpenRoom, Question};
 use crate::in_turn::InTurn;
+use crate::link::Frame;
 use crate::locks;
 use crate::open_rooms::OpenRooms;
-use crate::session::Frame;
 use crate::tenant::Tenant;
 use crate::webhooks;
 

@@ -30,6 +30,7 @@ mod in_turn;
 mod keys;
 mod lease;
 mod limit;
+mod link;
 mod live;
 mod lives;
 mod locks;

@@ -14,9 +14,10 @@ use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::halls::OpenRoom;
+use crate::link::{Close, Closer};
 use crate::quota;
 use crate::server::Server;
-use crate::session::{Attached, Close, Closer, Late, ResumeToken, Session, Waiter, Welcome, token_hash};
+use crate::session::{Attached, Late, ResumeToken, Session, Waiter, Welcome, token_hash};
 use crate::tenant::{Credentials, Tenant};
 
 fn new_id() -> Result<SessionId, ApiError> {

@@ -5,126 +5,28 @@
 //! be in the machine's order (the connection that is attached, the row in the store) is done under it; all else that follows
 //! is handed back, to be carried out without.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use hall::session::{Effect, Input, LinkId, Row, TokenHash};
 use hall::{Answer, By, Refusal};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use rooms::{Client, Incarnation, Message, Role, RoomId, SessionId, Time, UserId};
+use rooms::{Client, Incarnation, Role, RoomId, SessionId, Time, UserId};
 use sha2::{Digest as _, Sha256};
 use store::{Change, StoredSession};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::config::Limits;
-use crate::events;
 use crate::limit::RateLimit;
+use crate::link::{Close, Closer, Frame, Link, Outbox};
 use crate::locks::{self, Last};
 use crate::quota::Quota;
 use crate::tenant::Tenant;
 use crate::told::Node;
-use crate::wire;
 
 /// When the session of something without a UserSig of its own ends.
 const FOR_EVER: Time = Time::from_unix_seconds(u32::MAX as u64);
-
-/// How many frames may wait for one connection; a client that lets more pile up is disconnected.
-pub(crate) const OUTBOX_FRAMES: usize = 256;
-
-/// How many bytes of them may. A frame is shared by all who get it, but the last of them has it alone.
-const OUTBOX_BYTES: usize = 1024 * 1024;
-
-/// Something to send to a client.
-#[derive(Clone)]
-pub(crate) struct Frame {
-    /// A whole WebSocket frame, made once for all who get it.
-    pub(crate) wire: Bytes,
-    /// For a room's message: which room's, and its number. Shared too, since each connection has room for many frames.
-    message: Option<Arc<(RoomId, u64)>>,
-}
-
-impl Frame {
-    /// An event or answer.
-    pub(crate) fn text(json: &str) -> Self {
-        Self::of([json])
-    }
-
-    /// A text in pieces.
-    pub(crate) fn of<const N: usize>(pieces: [&str; N]) -> Self {
-        Self { wire: wire::text_frame_of(pieces), message: None }
-    }
-
-    pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
-        let wire = wire::text_frame(&events::message(room_id, message));
-        Self { wire, message: Some(Arc::new((room_id.clone(), message.seq))) }
-    }
-}
-
-/// Why the server ends a connection: the WebSocket status and its reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Close {
-    pub(crate) status: u16,
-    pub(crate) reason: &'static str,
-}
-
-impl Close {
-    pub(crate) const RESTART: Self =
-        Self { status: 1012, reason: "the server restarts; connect again and resume" };
-    pub(crate) const RESUMED: Self = Self { status: 4001, reason: "resumed on another connection" };
-    pub(crate) const NO_LOGIN: Self = Self { status: 4002, reason: "no login within 10 s" };
-    pub(crate) const TOO_SLOW: Self =
-        Self { status: 4003, reason: "too slow: frames piled up; resume to go on" };
-    pub(crate) const SILENT: Self = Self { status: 4004, reason: "nothing was heard; resume to go on" };
-    pub(crate) const ACCOUNT_DELETED: Self = Self { status: 4005, reason: "the account was deleted" };
-    pub(crate) const SIG_EXPIRED: Self =
-        Self { status: 4006, reason: "the UserSig has expired; log in with a new one" };
-    pub(crate) const KEY_CHANGED: Self =
-        Self { status: 4007, reason: "the app has another SecretKey; log in with a UserSig of that" };
-    pub(crate) const REPLACED: Self =
-        Self { status: 4008, reason: "too many sessions: another login of this user took the place" };
-    pub(crate) const NO_MORE_LOGINS: Self = Self { status: 4009, reason: "too many logins that failed" };
-    pub(crate) const LEFT: Self = Self { status: 4010, reason: "the session was ended by POST /v1/leave" };
-    pub(crate) const TOO_BIG: Self = Self { status: 1009, reason: "a frame may have at most 64 KiB" };
-    pub(crate) const TOO_MUCH: Self =
-        Self { status: 1009, reason: "before its login a connection may send at most 8 KiB" };
-    pub(crate) const PROTOCOL: Self =
-        Self { status: 1002, reason: "a frame is no WebSocket frame of a client" };
-    pub(crate) const NOT_UTF8: Self = Self { status: 1007, reason: "a text frame must be UTF-8" };
-}
-
-impl Close {
-    /// Whether it says that what came cannot be read, nor what comes after it.
-    pub(crate) fn is_of_broken_frames(&self) -> bool {
-        [Self::TOO_BIG, Self::TOO_MUCH, Self::PROTOCOL, Self::NOT_UTF8].contains(self)
-    }
-}
-
-/// Ends a connection from outside its task, even one that is stuck writing.
-#[derive(Default)]
-pub(crate) struct Closer {
-    notify: Notify,
-    why: Mutex<Option<Close>>,
-}
-
-impl Closer {
-    pub(crate) fn close(&self, why: Close) {
-        self.why.lock().get_or_insert(why);
-        self.notify.notify_one();
-    }
-
-    /// Resolves once the connection is to be closed.
-    pub(crate) async fn closed(&self) -> Close {
-        loop {
-            let why = *self.why.lock();
-            if let Some(why) = why {
-                return why;
-            }
-            self.notify.notified().await;
-        }
-    }
-}
 
 /// Who is to be answered.
 pub(crate) enum Waiter {
@@ -184,66 +86,6 @@ pub(crate) struct Session {
 struct State {
     machine: hall::session::Session<Waiter>,
     link: Link,
-}
-
-/// What waits for a connection, on its side.
-pub(crate) struct Outbox {
-    frames: mpsc::Receiver<Frame>,
-    /// How many bytes that is.
-    bytes: Arc<AtomicUsize>,
-}
-
-impl Outbox {
-    /// The next frame; `None` when the queue was given up.
-    pub(crate) async fn recv(&mut self) -> Option<Frame> {
-        let frame = self.frames.recv().await?;
-        self.bytes.fetch_sub(frame.wire.len(), Ordering::Relaxed);
-        Some(frame)
-    }
-}
-
-/// The connection a session is attached to.
-#[derive(Default)]
-struct Link {
-    outbox: Option<mpsc::Sender<Frame>>,
-    /// How many bytes wait, and how many may.
-    bytes: Arc<AtomicUsize>,
-    most_bytes: usize,
-    closer: Arc<Closer>,
-}
-
-impl Link {
-    /// One that does not keep up is closed.
-    fn push(&mut self, frame: Frame) {
-        let Some(outbox) = &self.outbox else { return };
-        let waiting = self.bytes.fetch_add(frame.wire.len(), Ordering::Relaxed) + frame.wire.len();
-        let result = outbox.try_send(frame);
-        match result {
-            Ok(()) if waiting <= self.most_bytes => {}
-            Err(mpsc::error::TrySendError::Closed(_)) => self.outbox = None,
-            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {
-                self.outbox = None;
-                self.closer.close(Close::TOO_SLOW);
-                metrics::counter!("roomful_slow_members_total").increment(1);
-            }
-        }
-    }
-
-    /// What it has missed, beside what may wait otherwise.
-    fn push_missed(&mut self, frame: Frame) {
-        self.most_bytes = self.most_bytes.saturating_add(frame.wire.len());
-        self.push(frame);
-    }
-
-    /// Another connection takes the place of the one before. Whatever a client has missed fits its queue, for it is drained only
-    /// when it has been told where it is.
-    fn replace(&mut self, closer: Arc<Closer>, rooms: usize) -> Outbox {
-        self.closer.close(Close::RESUMED);
-        let (sender, frames) = mpsc::channel(OUTBOX_FRAMES + rooms.saturating_mul(rooms::RECENT_MESSAGES));
-        let bytes = Arc::<AtomicUsize>::default();
-        *self = Self { outbox: Some(sender), bytes: bytes.clone(), most_bytes: OUTBOX_BYTES, closer };
-        Outbox { frames, bytes }
-    }
 }
 
 /// How often one session may send data, a second (as the cloud's SDK allows).
@@ -337,7 +179,7 @@ impl Session {
                 Effect::Keep(row) => self.app.store.journal(vec![self.row(machine, row)]),
                 effect => {
                     if matches!(effect, Effect::Wait(_)) {
-                        link.outbox = None;
+                        link.give_up();
                     }
                     late.push(effect);
                 }
@@ -380,7 +222,7 @@ impl Session {
 
     /// Ends the connection, if there is one.
     pub(crate) fn close(&self, why: Close) {
-        self.state().link.closer.close(why);
+        self.state().link.close(why);
     }
 
     /// A frame has been written to the connection.
@@ -528,53 +370,5 @@ impl Sessions {
 
     pub(crate) fn len(&self) -> usize {
         self.0.lock().by_id.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A frame of so many bytes.
-    fn frame(bytes: usize) -> Frame {
-        Frame { wire: vec![0; bytes].into(), message: None }
-    }
-
-    fn is_closed(closer: &Closer) -> bool {
-        *closer.why.lock() == Some(Close::TOO_SLOW)
-    }
-
-    #[tokio::test]
-    async fn what_waits_for_a_connection_is_bounded_in_frames_and_in_bytes() {
-        for (bytes, most) in [(12_000, OUTBOX_BYTES / 12_000), (10, OUTBOX_FRAMES)] {
-            let (mut link, closer) = (Link::default(), Arc::new(Closer::default()));
-            let mut outbox = link.replace(closer.clone(), 0);
-
-            // What is taken makes room again.
-            for _ in 0..3 {
-                (0..most).for_each(|_| link.push(frame(bytes)));
-                for _ in 0..most {
-                    outbox.recv().await.unwrap();
-                }
-            }
-            (0..most).for_each(|_| link.push(frame(bytes)));
-            assert!(!is_closed(&closer), "{bytes}");
-            link.push(frame(bytes));
-
-            assert!(is_closed(&closer), "{bytes}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_missed_takes_no_room_from_what_comes() {
-        let (mut link, closer) = (Link::default(), Arc::new(Closer::default()));
-        let _outbox = link.replace(closer.clone(), 2);
-
-        (0..2 * rooms::RECENT_MESSAGES).for_each(|_| link.push_missed(frame(12_000)));
-        (0..OUTBOX_BYTES / 12_000).for_each(|_| link.push(frame(12_000)));
-        assert!(!is_closed(&closer));
-        link.push(frame(12_000));
-
-        assert!(is_closed(&closer));
     }
 }

@@ -29,9 +29,10 @@ use super::pings;
 use super::silence::Silence;
 use crate::clock;
 use crate::events;
+use crate::link::{Close, Closer, Frame};
 use crate::quota::REFUSED_PAUSE;
 use crate::server::{Server, drained};
-use crate::session::{Close, Closer, Frame, Session};
+use crate::session::Session;
 use crate::told::lane::Lane;
 use crate::told::{ByNode, Node, Teller, Way};
 

@@ -14,9 +14,9 @@ use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::events::{self, DeviceBody, MemberEvent, StreamType};
 use crate::halls::OpenRoom;
+use crate::link::Frame;
 use crate::live::unit::stream_type;
 use crate::live::{self, IceServer, unit};
-use crate::session::Frame;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]

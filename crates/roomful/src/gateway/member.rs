@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hall::session::LinkId;
 
-use crate::session::{Outbox, Session};
+use crate::link::Outbox;
+use crate::session::Session;
 
 /// A logged-in connection.
 pub(super) struct Member {
