@@ -68,6 +68,9 @@ const OVERRUN_US: u64 = 1_000_000;
 /// is sent of pictures until it has drained is lost in it, with sound.
 const OVERRUN: f64 = 0.6;
 
+/// What it was seen to carry a moment ago is not far off: where less arrives while it drains, it was a stall, and less was sent.
+const STILL: f64 = 0.8;
+
 /// What of such a link is used then.
 const NEARLY_ALL: f64 = 0.95;
 
@@ -498,7 +501,7 @@ impl Estimator {
         self.trend.restart();
         self.groups = Groups::default();
         if let Some((limit, arriving)) = self.limit.zip(self.rate.arriving()) {
-            self.limit = Some((limit.0.min(arriving), now));
+            self.limit = Some((arriving.clamp(STILL * limit.0, limit.0), now));
             self.use_all();
         }
     }
