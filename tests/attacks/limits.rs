@@ -29,6 +29,23 @@ async fn flood(
     (done, refused)
 }
 
+/// The same by four connections of one user: one alone waits for each answer, and on a slow machine or disk none is too many.
+async fn flood_of(
+    server: &Server,
+    user: &str,
+    room: &str,
+    within: Duration,
+    call: impl Fn(usize) -> (&'static str, Value),
+) -> (usize, usize) {
+    let mut eves = Vec::new();
+    for _ in 0..4 {
+        eves.push(server.enter(user, room).await);
+    }
+    let floods = eves.iter_mut().map(|eve| flood(eve, within, &call));
+    let floods = futures_util::future::join_all(floods).await;
+    floods.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
 #[tokio::test]
 async fn one_member_makes_rooms_only_so_fast_and_others_do_not_notice() {
     let server = Server::with(&[("ROOMFUL_LIMITS__ROOMS_PER_USER", "0")]).await;
@@ -155,23 +172,6 @@ async fn a_flood_of_messages_likes_and_pages_is_refused() {
     })
     .await;
     assert!(read <= 180 && refused > 0, "{read} pages, {refused} refused: 6 MiB in 2 s");
-}
-
-/// The same by four connections of one user: one alone waits for each answer, and on a slow machine or disk none is too many.
-async fn flood_of(
-    server: &Server,
-    user: &str,
-    room: &str,
-    within: Duration,
-    call: impl Fn(usize) -> (&'static str, Value),
-) -> (usize, usize) {
-    let mut eves = Vec::new();
-    for _ in 0..4 {
-        eves.push(server.enter(user, room).await);
-    }
-    let floods = eves.iter_mut().map(|eve| flood(eve, within, &call));
-    let floods = futures_util::future::join_all(floods).await;
-    floods.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ impl Pacer {
         };
         self.most = self.bytes_a_us * depth_us;
         if is_overrun {
-            // Nor what might have left at once.
+            // Nothing leaves, not even what might have at once.
             self.left = self.left.min(0.0);
         }
     }

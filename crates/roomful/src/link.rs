@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rooms::{Message, RoomId};
 use tokio::sync::Notify;
 
@@ -30,8 +30,8 @@ const KEPT: usize = 4;
 pub(crate) struct Frame {
     /// A whole WebSocket frame, made once for all who get it.
     pub(crate) wire: Bytes,
-    /// For a room's message: which room's, and its number; shared as well, since many may wait.
-    pub(crate) message: Option<Arc<(RoomId, u64)>>,
+    /// For a room's message: which room's, and its number.
+    pub(crate) message: Option<(RoomId, u64)>,
 }
 
 impl Frame {
@@ -45,14 +45,9 @@ impl Frame {
         Self { wire: wire::text_frame_of(pieces), message: None }
     }
 
-    #[cfg(test)]
-    pub(crate) fn of_bytes(bytes: usize) -> Self {
-        Self { wire: vec![0; bytes].into(), message: None }
-    }
-
     pub(crate) fn message(room_id: &RoomId, message: &Message) -> Self {
         let wire = wire::text_frame(&events::message(room_id, message));
-        Self { wire, message: Some(Arc::new((room_id.clone(), message.seq))) }
+        Self { wire, message: Some((room_id.clone(), message.seq)) }
     }
 }
 
@@ -144,7 +139,8 @@ impl Link {
     /// What it has missed, beside what may wait otherwise.
     pub(crate) fn push_missed(&mut self, frame: Frame) {
         if let Some(queue) = &self.queue {
-            queue.0.lock().most_bytes += frame.wire.len();
+            let mut waiting = queue.0.lock();
+            waiting.most_bytes = waiting.most_bytes.saturating_add(frame.wire.len());
         }
         self.push(frame);
     }
@@ -176,6 +172,7 @@ impl Link {
     }
 }
 
+/// Its lock is taken under a session's, and no other under it.
 type Queue = Arc<Mutex<Waiting>>;
 
 struct Waiting {
@@ -210,11 +207,7 @@ impl Sender {
         waiting.bytes += frame.wire.len();
         waiting.frames.push_back(frame);
         let is_too_much = waiting.bytes > waiting.most_bytes;
-        let writer = waiting.writer.take();
-        drop(waiting);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake(waiting);
         if is_too_much { Pushed::IsTooMuch } else { Pushed::Waits }
     }
 }
@@ -223,11 +216,16 @@ impl Drop for Sender {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
         waiting.is_given_up = true;
-        let writer = waiting.writer.take();
-        drop(waiting);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake(waiting);
+    }
+}
+
+/// Lets go of the lock, and wakes the task that waits.
+fn wake(mut waiting: MutexGuard<'_, Waiting>) {
+    let writer = waiting.writer.take();
+    drop(waiting);
+    if let Some(writer) = writer {
+        writer.wake();
     }
 }
 
@@ -263,9 +261,10 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
         waiting.is_given_up = true;
-        let frames = std::mem::take(&mut waiting.frames);
+        // The task is not kept for the sake of its waker.
+        let rest = (std::mem::take(&mut waiting.frames), waiting.writer.take());
         drop(waiting);
-        drop(frames);
+        drop(rest);
     }
 }
 
@@ -277,7 +276,7 @@ mod tests {
 
     /// A frame of so many bytes.
     fn frame(bytes: usize) -> Frame {
-        Frame::of_bytes(bytes)
+        Frame { wire: vec![0; bytes].into(), message: None }
     }
 
     fn is_closed(closer: &Closer) -> bool {

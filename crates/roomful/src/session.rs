@@ -207,7 +207,7 @@ impl Session {
     pub(crate) fn push(&self, frame: Frame) {
         let mut state = self.state();
         let is_held_back = |(room_id, _): &(RoomId, u64)| state.machine.is_behind(room_id);
-        if !frame.message.as_deref().is_some_and(is_held_back) {
+        if !frame.message.as_ref().is_some_and(is_held_back) {
             state.link.push(frame);
         }
     }
@@ -227,7 +227,7 @@ impl Session {
 
     /// A frame has been written to the connection.
     pub(crate) fn note_sent(&self, frame: &Frame) {
-        if let Some((room_id, seq)) = frame.message.as_deref() {
+        if let Some((room_id, seq)) = &frame.message {
             self.state().machine.note_sent(room_id, *seq);
         }
     }
