@@ -83,6 +83,8 @@ struct Choice {
     /// The highest that is wanted of those that come, or would; and of all, those among them that its publisher cannot send now.
     top: usize,
     hoped: usize,
+    /// The highest that would be, were it not for losses that a smaller picture with redundancy is better for.
+    wanted: usize,
 }
 
 /// Gives out what a viewer's link carries.
@@ -94,12 +96,18 @@ pub(crate) struct Allocation {
     is_copy_useless: bool,
     protecting: Protecting,
     given: f64,
+    larger: f64,
 }
 
 impl Allocation {
     /// What all that was given takes, in bits a second.
     pub(crate) fn given(&self) -> f64 {
         self.given
+    }
+
+    /// By how many times more would be given, had smaller pictures with redundancy not been chosen; 1 where they have not.
+    pub(crate) fn larger(&self) -> f64 {
+        self.larger
     }
 
     /// Chooses for each slot. Returns what all that is wanted takes, in bits a second, when some of it does not fit.
@@ -142,7 +150,9 @@ impl Allocation {
         }
         for choice in &self.choices {
             if let Some(slot) = slots.get_mut(choice.at) {
-                settle(slot, choice.layer.map(|layer| (layer as u8, choice.share)), now, room.is_full);
+                let meant = choice.layer.map(|layer| (layer as u8, choice.share));
+                let is_chosen = choice.wanted > choice.top && choice.layer == Some(choice.top);
+                settle(slot, meant, now, room.is_full, is_chosen);
             }
         }
         self.seek(slots, now, room, used);
@@ -152,6 +162,8 @@ impl Allocation {
             |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top) || choice.share != ALL;
         let is_missing = self.choices.iter().any(is_missing);
         let given = used + self.not_yet_given_up(slots);
+        let room_taken = self.in_whose_room(slots, given).min(estimate).max(given);
+        self.larger = if given > 0.0 { room_taken / given } else { 1.0 };
         self.given = given + self.protect(slots, now, Room { estimate, ..room }, given, is_missing);
         is_missing.then_some((sound + copies + all) / UP)
     }
@@ -182,9 +194,14 @@ impl Allocation {
                     hoped = layer;
                 }
             }
+            let wanted = top;
+            if self.protecting.prefers_smaller() && slot.redundancy.is_some() {
+                let smaller = (lowest..top).rev().find(|layer| source.known_bits(*layer) > 0);
+                top = smaller.unwrap_or(top);
+            }
             let is_camera = source.key.kind != StreamKind::Sub;
             let rank = (is_camera, std::cmp::Reverse(slot.wanted.priority), std::cmp::Reverse(height), at);
-            self.choices.push(Choice { at, rank, layer: None, share: ALL, top, hoped });
+            self.choices.push(Choice { at, rank, layer: None, share: ALL, top, hoped, wanted });
         }
         self.choices.sort_unstable_by_key(|choice| choice.rank);
     }
@@ -239,6 +256,17 @@ impl Allocation {
         self.choices.iter().filter_map(more).sum()
     }
 
+    /// What would be given if no smaller pictures had been chosen on account of losses.
+    fn in_whose_room(&self, slots: &[Slot], given: f64) -> f64 {
+        let more = |choice: &Choice| {
+            let slot = slots.get(choice.at)?;
+            let sent = usize::from(slot.current_layer().max(slot.grant.layer)?);
+            Some((bits(slot, choice.wanted) - bits(slot, sent)).max(0.0))
+        };
+        let chosen = self.choices.iter().filter(|choice| choice.wanted > choice.top);
+        given + chosen.filter_map(more).sum::<f64>()
+    }
+
     /// Gives pictures redundancy of what is left when all have what they may. Returns what that takes.
     fn protect(&mut self, slots: &mut [Slot], now: u64, room: Room, used: f64, is_missing: bool) -> f64 {
         let takes = |slot: &Slot| slot.redundancy.is_some() && !slot.is_off();
@@ -256,7 +284,7 @@ impl Allocation {
             (true, true) => UNSEEN_HELD * room.estimate,
         };
         let left = room.limit.map_or(most, |limit| most.min(UP * limit)) - used;
-        let left = left.min(resend::share_of_redundancy(room.loss) * bare);
+        let left = left.min(resend::share_of_redundancy(room.loss, self.larger) * bare);
         let share = self.protecting.share(now, path, pictures, left);
         for slot in slots.iter_mut() {
             let is_taken = takes(slot);
@@ -350,7 +378,8 @@ fn lowest(slot: &Slot) -> usize {
 }
 
 /// Gives a slot what is meant for it, a layer and the share of its frame rate: more at once, less when it has to be.
-fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
+/// `is_chosen`: not because the link has no room for more.
+fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool, is_chosen: bool) {
     let is_gone = slot.grant.layer.is_some_and(|layer| !comes(slot, layer.into(), now));
     let grant = &mut slot.grant;
     let former = grant.layer.map(|layer| (layer, grant.share));
@@ -376,7 +405,8 @@ fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool) {
             let source = slot.source.as_ref();
             source.is_some_and(|source| source.is_alone(layer.into(), now) && source.bits(layer.into()) == 0)
         };
-        if let Some(lost) = grant.layer.filter(|lost| meant.is_some() && !is_taken_back(*lost)) {
+        let is_lost = |lost: &u8| meant.is_some() && !is_chosen && !is_taken_back(*lost);
+        if let Some(lost) = grant.layer.filter(is_lost) {
             let what = if grant.layer == layer { MAX_LAYERS } else { lost.into() };
             grant.lose(what, now, is_gone && !is_full);
         }
@@ -546,6 +576,31 @@ mod tests {
         }
 
         assert_eq!(steps, 2, "at the beginning, and five seconds later");
+    }
+
+    #[test]
+    fn where_much_is_lost_on_a_long_path_a_smaller_picture_goes_with_redundancy_and_the_larger_comes_back() {
+        let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
+        slots[0].redundancy = Some(crate::shield::Redundancy { red: 114, fec: 116 });
+        let mut allocation = Allocation::default();
+        let mut steps = Vec::new();
+        let mut most: f64 = 0.0;
+        for tenth in 1..600 {
+            let loss = if (100..300).contains(&tenth) { 0.1 } else { 0.03 };
+            let far = Some(Duration::from_millis(100));
+            let room = Room { loss, round_trip: far, ..room(2e6) };
+            let missing = allocation.allot(&mut slots, tenth * 100_000, room);
+            assert_eq!(missing, None, "nothing more is looked for");
+            most = most.max(allocation.given());
+            if steps.last().is_none_or(|(_, layer)| *layer != slots[0].grant.layer) {
+                steps.push((tenth, slots[0].grant.layer));
+            }
+        }
+
+        // At once in what it began with, and when less has been lost for ten seconds it is not kept from what it had before.
+        let [(_, Some(2)), (down, Some(1)), (up, Some(2))] = steps[..] else { panic!("{steps:?}") };
+        assert!((101..=105).contains(&down) && (399..=402).contains(&up), "{steps:?}");
+        assert!(most <= 1.3 * 1e6, "{most}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! How much redundancy a viewer's pictures get: none where what is lost can be sent again in time, or where it is lost because there
-//! is too much already.
+//! is too much already. And whether smaller pictures with more of it would be better.
 
 use std::time::Duration;
 
@@ -15,11 +15,16 @@ const ON_AFTER_US: u64 = 3_000_000;
 const SHORTEST: Duration = Duration::from_millis(50);
 const SHORTEST_HELD: Duration = Duration::from_millis(40);
 
-/// How many packets of redundancy there are for each, by how many are lost. Of pictures of ten packets of which 5 % are lost, 60 % are
-/// whole; with three more for them, 97 %.
-const A_LOSS: f64 = 6.0;
-const LEAST: f64 = 0.25;
-const MOST: f64 = 0.4;
+/// How many packets of redundancy there are for each, where there is room for them. Of pictures of ten packets of which 5 % are lost, 60 %
+/// are whole; with three more for them, 97 %.
+const MOST: f64 = 0.25;
+
+/// From so much loss on, and until there was less than that for a while, the next smaller picture goes with so much in the room of the
+/// larger one. Of pictures of ten packets of which 10 % are lost, four of five are whole with what may go with them; of those of three with
+/// two more, nearly all.
+const SMALLER_FROM: f64 = 0.08;
+const LARGER_BELOW: f64 = 0.055;
+const MOST_WITH_SMALLER: f64 = 0.6;
 
 /// With less than this, most pictures would still wait for what is sent again.
 const WORTH: f64 = 0.1;
@@ -45,6 +50,8 @@ pub(crate) struct Protecting {
     is_on: bool,
     needed_since: Option<u64>,
     quiet_since: Option<u64>,
+    prefers_smaller: bool,
+    better_since: Option<u64>,
     rests_until: u64,
     rest_us: u64,
     spares_until: u64,
@@ -56,6 +63,8 @@ impl Default for Protecting {
             is_on: false,
             needed_since: None,
             quiet_since: None,
+            prefers_smaller: false,
+            better_since: None,
             rests_until: 0,
             rest_us: REST_US,
             spares_until: 0,
@@ -67,6 +76,11 @@ impl Protecting {
     /// Whether some is being sent.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on
+    }
+
+    /// Whether so much is lost that smaller pictures with more of it are better than larger ones.
+    pub(crate) fn prefers_smaller(&self) -> bool {
+        self.prefers_smaller
     }
 
     /// The link is full, or loses bursts. It is relieved of redundancy first.
@@ -100,9 +114,19 @@ impl Protecting {
         let has_lasted = self.needed_since.is_some_and(|since| now.saturating_sub(since) >= ON_AFTER_US);
         let is_wanted = if self.is_on { !is_quiet } else { has_lasted && path.loss >= ON_FROM };
         let fits = if pictures > 0.0 { left / pictures } else { 0.0 };
-        let share = (A_LOSS * path.loss).clamp(LEAST, MOST).min(fits);
+        let share = fits.min(if self.prefers_smaller { MOST_WITH_SMALLER } else { MOST });
         self.is_on = is_wanted && is_long && now >= self.rests_until && share >= WORTH;
+        self.judge_size(now, path.loss);
         if self.is_on { share } else { 0.0 }
+    }
+
+    fn judge_size(&mut self, now: u64, loss: f64) {
+        if loss >= LARGER_BELOW {
+            self.better_since = None;
+        }
+        let is_better =
+            loss < LARGER_BELOW && now.saturating_sub(*self.better_since.get_or_insert(now)) >= OFF_AFTER_US;
+        self.prefers_smaller = self.is_on && !is_better && (self.prefers_smaller || loss >= SMALLER_FROM);
     }
 }
 
@@ -137,7 +161,7 @@ mod tests {
 
         assert_eq!(shares(&[near, unknown, clean], 1e6), [0.0, 0.0, 0.0]);
         let shares = shares(&[Path { loss: 0.03, ..FAR }, Path { loss: 0.1, ..FAR }], 1e6);
-        assert_eq!(shares, [0.25, 0.4]);
+        assert_eq!(shares, [0.25, 0.25]);
     }
 
     #[test]
@@ -149,6 +173,30 @@ mod tests {
         // It was on when the link was full: it rests for twice as long as it would.
         let after = shares(&[[FAR, FULL].as_slice(), &[FAR; 20]].concat(), 1e6);
         assert_eq!(after.iter().skip(1).position(|share| *share > 0.0), Some(10));
+    }
+
+    #[test]
+    fn smaller_pictures_are_preferred_while_much_is_lost_and_redundancy_is_on() {
+        let much = Path { loss: 0.1, ..FAR };
+        let prefers = |path: &[Path]| {
+            let mut protecting = Protecting::default();
+            let mut at = |(second, path): (u64, &Path)| {
+                if path.loss == FULL.loss {
+                    protecting.note_full(second * 1_000_000);
+                }
+                protecting.share(second * 1_000_000, *path, 1e6, 1e6);
+                protecting.prefers_smaller()
+            };
+            (10..).zip(path).map(&mut at).collect::<Vec<_>>()
+        };
+
+        assert_eq!(prefers(&[FAR; 20]), [false; 20]);
+        assert_eq!(prefers(&[much; 5]), [false, false, false, true, true]);
+        // Less for a moment is no reason to change again.
+        let path = [[much; 4].as_slice(), &[FAR; 9], &[much; 1], &[FAR; 12]].concat();
+        let since = prefers(&path).iter().skip(14).position(|prefers| !prefers);
+        assert_eq!(since, Some(10));
+        assert_eq!(prefers(&[much, much, much, much, FULL]), [false, false, false, true, false]);
     }
 
     #[test]

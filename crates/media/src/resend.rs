@@ -2,7 +2,7 @@
 //! must not be an amplifier.
 //!
 //! Invariant: retransmissions are at most half of what the link is thought to carry, and with padding at most a given share of what
-//! was sent in the first place, with redundancy another, whatever a viewer asks for and says it has lost.
+//! was sent in the first place, redundancy among them, whatever a viewer asks for and says it has lost.
 
 use std::time::Duration;
 
@@ -14,15 +14,17 @@ const SHORT: Duration = Duration::from_millis(500);
 
 /// What they may be of what is streamed, over [`LONG`]: with it, the whole stays below 1.3 times the stream. Loss of 20 % needs
 /// 0.25, those that are lost again among them.
-const SHARE_OF_STREAM: f64 = 0.28;
-const LONG: Duration = Duration::from_secs(4);
+const SHARE_OF_STREAM: f64 = 0.29;
 
-/// The same with redundancy, which is only there where that fits what the link is thought to carry (`allocation.rs`). Loss of 10 % on a
-/// long path needs it: with half as much, 11 of 15 pictures are shown there instead of 13.
-const SHARE_WITH_REDUNDANCY: f64 = 0.55;
+/// What redundancy and padding leave it at: keyframes lose many packets at once.
+const SHARE_BUT_FOR_BURSTS: f64 = 0.27;
+const LONG: Duration = Duration::from_secs(4);
 
 /// What is lost has to be sent again, and some of that again: padding leaves so many times the loss of that share.
 const LOST_AGAIN: f64 = 1.3;
+
+/// With redundancy only what cannot be made up is sent again: the more is lost, the more of it. Of 10 % a third, of so much all.
+const NONE_MADE_UP: f64 = 0.18;
 
 /// So much may always be sent again within [`LONG`], in bytes: the first packets of a stream are not less dear.
 const LEAST: f64 = 5_000.0;
@@ -43,9 +45,23 @@ const MOST_UNKNOWN: u32 = 300;
 const MOST_ASKED: u32 = 16_384;
 const REST: Duration = Duration::from_secs(1);
 
-/// What is left for redundancy on a link that loses so much, when what is lost has been sent again.
-pub(crate) fn share_of_redundancy(loss: f64) -> f64 {
-    (SHARE_WITH_REDUNDANCY - LOST_AGAIN * loss).max(0.0)
+/// Of a smaller picture with redundancy in the room of a larger one, no more than this either.
+const MOST_OF_SMALLER: f64 = 1.0;
+
+/// Such a share of what might be streamed, in terms of what is, where that is smaller by choice: by so many times.
+fn in_room_of(share: f64, larger: f64) -> f64 {
+    ((1.0 + share) * larger - 1.0).min(MOST_OF_SMALLER.max(share))
+}
+
+/// What will be sent again of a stream with redundancy, on a link that loses so much.
+fn share_again(loss: f64) -> f64 {
+    LOST_AGAIN * loss * (loss / NONE_MADE_UP).powi(2).min(1.0)
+}
+
+/// What is left for redundancy on a link that loses so much, when what is lost has been sent again; of what is streamed, in the room of so
+/// many times as much.
+pub(crate) fn share_of_redundancy(loss: f64, larger: f64) -> f64 {
+    (in_room_of(SHARE_BUT_FOR_BURSTS, larger) - share_again(loss)).max(0.0)
 }
 
 fn micros(span: Duration) -> u64 {
@@ -73,6 +89,8 @@ pub(crate) struct Budget {
     asked: (u32, u32),
     asked_since: u64,
     rests_until: u64,
+    /// What is streamed is smaller by choice, by so many times.
+    larger: f64,
     /// What padding may take beyond the share, in bytes, and since when it has grown.
     credit: f64,
     credit_at: u64,
@@ -89,9 +107,15 @@ impl Budget {
             asked: (0, 0),
             asked_since: 0,
             rests_until: 0,
+            larger: 1.0,
             credit: MOST_CREDIT,
             credit_at: 0,
         }
+    }
+
+    /// What is streamed is so many times smaller than it might be, by choice: 1 where it is not.
+    pub(crate) fn set_larger(&mut self, larger: f64) {
+        self.larger = larger;
     }
 
     /// Something was sent for the first time.
@@ -107,16 +131,14 @@ impl Budget {
         let long = self.spent(now) as f64;
         let streamed = self.streamed.sum(now) as f64;
         let of_link = SHARE_OF_LINK * estimate / 8.0 * SHORT.as_secs_f64();
-        let with_redundancy = self.redundant.sum(now) as f64 + long + bytes;
+        let of_stream = in_room_of(SHARE_OF_STREAM, self.larger) * streamed;
         // One packet is let through on the narrowest of links.
-        (short == 0.0 || short + bytes <= of_link)
-            && long + bytes <= (SHARE_OF_STREAM * streamed).max(LEAST)
-            && with_redundancy <= (SHARE_WITH_REDUNDANCY * streamed).max(LEAST)
+        (short == 0.0 || short + bytes <= of_link) && long + bytes <= of_stream.max(LEAST)
     }
 
-    /// What was sent again, with padding but for that on credit.
+    /// What was sent again, with redundancy, and with padding but for that on credit.
     fn spent(&mut self, now: u64) -> u64 {
-        self.long.sum(now) + self.padded.sum(now)
+        self.long.sum(now) + self.redundant.sum(now) + self.padded.sum(now)
     }
 
     pub(crate) fn note_again(&mut self, now: u64, bytes: usize) {
@@ -131,16 +153,16 @@ impl Budget {
         self.credit = (self.credit + CREDIT_A_SECOND * passed).min(MOST_CREDIT);
         let spent = self.spent(now);
         let streamed = self.streamed.sum(now) as f64;
-        let of_padding = (SHARE_OF_STREAM - LOST_AGAIN * loss) * streamed;
-        let of_all = SHARE_WITH_REDUNDANCY * streamed - self.redundant.sum(now) as f64;
-        (of_padding.min(of_all) - spent as f64).max(0.0)
+        let share = in_room_of(SHARE_BUT_FOR_BURSTS, self.larger);
+        ((share - LOST_AGAIN * loss) * streamed - spent as f64).max(0.0)
     }
 
     /// Takes `bytes` for redundancy, on a link that loses so much; `false` when that leaves too little for what is lost all the same.
     pub(crate) fn protect(&mut self, now: u64, bytes: usize, loss: f64) -> bool {
         let streamed = self.streamed.sum(now) as f64;
-        let others = (self.spent(now) as f64).max(LOST_AGAIN * loss * streamed);
-        let fits = self.redundant.sum(now) as f64 + others + bytes as f64 <= SHARE_WITH_REDUNDANCY * streamed;
+        let again = ((self.long.sum(now) + self.padded.sum(now)) as f64).max(share_again(loss) * streamed);
+        let most = in_room_of(SHARE_BUT_FOR_BURSTS, self.larger) * streamed;
+        let fits = self.redundant.sum(now) as f64 + again + bytes as f64 <= most;
         if fits {
             self.redundant.add(now, bytes);
         }

@@ -13,6 +13,9 @@
 
 use std::ops::Range;
 
+pub(crate) use mended::Again;
+use mended::Mended;
+
 use crate::woven::{Meant, Woven};
 
 /// The most packets of a group, a mask of 16 bits has room for (RFC 5109 7.4) with some missing among them; groups of a picture
@@ -133,6 +136,7 @@ pub(crate) struct Shield {
     /// Sums for each packet; 0 for none.
     share: f32,
     pub(crate) woven: Woven,
+    mended: Mended,
     /// The picture: its time on the stream, whether it is a keyframe, and whether all of it that was sent has been.
     picture: Option<u32>,
     is_key: bool,
@@ -251,12 +255,13 @@ impl Shield {
         None
     }
 
-    /// Appends the next one, with the byte by which RED names it.
-    pub(crate) fn write_next(&mut self, fec: u8, buffer: &mut Vec<u8>) {
+    /// Appends the next one, which goes out under that number, with the byte by which RED names it.
+    pub(crate) fn write_next(&mut self, fec: u8, number: u64, buffer: &mut Vec<u8>) {
         let Some(group) = self.groups.get(self.next.0) else { return };
         let Some(sum) = group.sums.get(self.next.1) else { return };
         buffer.push(fec & 0x7f);
         sum.write(group.base, buffer);
+        self.mended.note(group.base, number, sum.mask);
         self.taken += sum.rest.len() as f64;
         self.next.1 += 1;
     }
@@ -280,7 +285,16 @@ impl Shield {
     pub(crate) fn is_own(&self, number: u64) -> bool {
         self.woven.meant(number) == Some(Meant::Redundancy)
     }
+
+    /// The viewer asks for a number. Adds to `again` what is to be sent again on that account.
+    pub(crate) fn lose(&mut self, number: u64, again: &mut Again) {
+        match self.is_own(number) {
+            true => self.mended.lose_sum(number, again),
+            false => self.mended.lose(number, again),
+        }
+    }
 }
 
+mod mended;
 #[cfg(test)]
 mod tests;

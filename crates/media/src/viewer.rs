@@ -20,6 +20,7 @@ use crate::pacer::{Pace, Pacer};
 use crate::resend::Budget;
 use crate::rtcp::{self, Arrival, Report, StreamArrivals};
 use crate::sampling::{Sample, per_mille};
+use crate::shield;
 use crate::showing::Showing;
 use crate::slot::{Slot, Squeeze, Stamps};
 use crate::source::{Packet, PeerId, Recent, Source, SourceKey, StreamKind};
@@ -565,36 +566,38 @@ impl Viewer {
         let mut nothings: SmallVec<[u64; MOST_NOTHINGS]> = SmallVec::new();
         wanted.clear();
         let round_trip = self.estimator.round_trip();
+        let mut again = shield::Again::new();
         rtcp::for_missing(pairs, |short| {
-            let slot = at.and_then(|at| self.slots.get(at));
-            let seq = slot.and_then(|slot| slot.sent(short));
-            self.counts.unknown += u64::from(seq.is_none());
-            if !self.resends.note_asked(aim.micros, seq.is_some()) || wanted.len() >= MAX_WANTED {
+            let slot = at.and_then(|at| self.slots.get_mut(at));
+            let number = slot.as_ref().and_then(|slot| slot.sent(short));
+            self.counts.unknown += u64::from(number.is_none());
+            if !self.resends.note_asked(aim.micros, number.is_some()) || wanted.len() >= MAX_WANTED {
                 return;
             }
-            let Some((slot, seq)) = slot.zip(seq) else { return };
-            if slot.is_redundant(seq) {
-                if slot.counts_by_numbers()
-                    && nothings.len() < MOST_NOTHINGS
-                    && slot.repeats.allow(seq, aim.micros, round_trip)
-                {
-                    nothings.push(seq);
+            let Some((slot, number)) = slot.zip(number) else { return };
+            slot.lose(number, &mut again);
+            if slot.is_redundant(number)
+                && slot.counts_by_numbers()
+                && nothings.len() < MOST_NOTHINGS
+                && slot.repeats.allow(number, aim.micros, round_trip)
+            {
+                nothings.push(number);
+            }
+            for seq in again.drain(..) {
+                let (may_go, is_over) = (
+                    slot.repeats.allow(seq, aim.micros, round_trip),
+                    slot.repeats.is_over(seq, aim.micros, round_trip),
+                );
+                if !may_go && !is_over {
+                    continue;
                 }
-                return;
-            }
-            let (may_go, is_over) = (
-                slot.repeats.allow(seq, aim.micros, round_trip),
-                slot.repeats.is_over(seq, aim.micros, round_trip),
-            );
-            if !may_go && !is_over {
-                return;
-            }
-            let Some(packet) = find(slot, seq, past) else { return };
-            let is_old = aim.now.saturating_duration_since(packet.arrived) > OLDEST_RESENT;
-            if is_over || is_old {
-                is_hopeless |= slot.hangs_on(&packet) && slot.again(&packet, seq).is_some();
-            } else {
-                wanted.push((slot.is_of_keyframe(&packet), seq, packet));
+                let Some(packet) = find(slot, seq, past) else { continue };
+                let is_old = aim.now.saturating_duration_since(packet.arrived) > OLDEST_RESENT;
+                if is_over || is_old {
+                    is_hopeless |= slot.hangs_on(&packet) && slot.again(&packet, seq).is_some();
+                } else {
+                    wanted.push((slot.is_of_keyframe(&packet), seq, packet));
+                }
             }
         });
         // Of keyframes first, then the newest.
@@ -681,6 +684,7 @@ impl Viewer {
             limit: self.estimator.limit(aim.micros),
         };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
+        self.resends.set_larger(self.allocation.larger());
         let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
         let (limit, loses_bursts) =
             (self.estimator.limit(aim.micros), self.estimator.loses_bursts(aim.micros));

@@ -1,3 +1,5 @@
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use str0m::format::Codec;
 
 use super::*;
@@ -213,4 +215,53 @@ fn who_is_sent_none_sees_no_red() {
     assert_eq!((with_none.len(), with_some.len(), after.len()), (0, 1, 0));
     let types: Vec<u8> = stream.sent.iter().map(|packet| packet[1] & 0x7f).collect();
     assert_eq!(types, [vec![VP8; 5], vec![REDUNDANCY.red; 6], vec![VP8; 5]].concat());
+}
+
+#[test]
+fn what_a_viewer_makes_up_is_not_sent_again_and_all_else_is() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let (mut put_off, mut sent_again) = (0, 0);
+    for share in [0.1, 0.25, 0.4] {
+        let mut stream = Stream::new(share);
+        for picture in 0..200_u32 {
+            let (first, packets) = (100 + 20 * u64::from(picture), random.random_range(1..=20));
+            stream.sent.clear();
+            let numbers = stream.picture(picture, first, packets);
+            let newest = stream.slot.newest_number().unwrap();
+            let oldest = newest + 1 - packets - numbers.len() as u64;
+            let lost: Vec<u64> = (oldest..=newest).filter(|_| random.random_bool(0.15)).collect();
+
+            let mut viewer = Repairing::new(SSRC);
+            for (packet, number) in stream.sent.iter().zip(oldest..) {
+                if !lost.contains(&number) {
+                    viewer.take(packet, REDUNDANCY.fec, &STAMPED);
+                }
+            }
+            viewer.repair();
+            let (mut again, mut missing) = (Again::new(), Vec::new());
+            for number in &lost {
+                stream.slot.lose(*number, &mut again);
+                if !stream.slot.is_redundant(*number) && !viewer.came.contains_key(&(*number as u16)) {
+                    missing.push(*number);
+                }
+            }
+            again.sort_unstable();
+            assert_eq!(
+                again.as_slice(),
+                missing,
+                "of {packets} with {} the viewer lost {lost:?}",
+                numbers.len()
+            );
+
+            // What it asks for once more it has not made up, whatever the reason.
+            again.clear();
+            let of_pictures = lost.iter().filter(|number| !stream.slot.is_redundant(**number));
+            let of_pictures: Vec<u64> = of_pictures.copied().collect();
+            of_pictures.iter().for_each(|number| stream.slot.lose(*number, &mut again));
+            assert_eq!(again.as_slice(), of_pictures);
+            put_off += of_pictures.len() - missing.len();
+            sent_again += missing.len();
+        }
+    }
+    assert!(put_off > 300 && sent_again > 300, "{put_off}, {sent_again}");
 }

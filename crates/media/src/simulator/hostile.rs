@@ -156,9 +156,9 @@ fn who_says_that_it_loses_on_a_long_path_is_sent_a_bounded_part_more() {
             redundant = redundant.max(world.player.redundant);
         }
 
-        // Where much is lost nothing is left for it.
-        assert_eq!(redundant > 500, every >= 10, "1 in {every}: {redundant} packets");
-        let most = 1.55 * bare.streamed as f64 + 24_000.0;
+        // What is asked for twice takes its room; where much is lost nothing is left for it.
+        assert_eq!(redundant > 100, every >= 10, "1 in {every}: {redundant} packets");
+        let most = 1.3 * bare.streamed as f64 + 24_000.0;
         assert!(world.sent as f64 <= most, "1 in {every}: {} for {}", world.sent, bare.streamed);
     }
 }

@@ -178,7 +178,15 @@ fn jitter_and_stalls_are_no_queue() {
 #[test]
 fn loss_by_chance_is_no_reason_for_less() {
     hold(&["loss of 5 %", "loss of 8 %"], of(2, 58.0, 58.0));
-    hold(&["loss of 10 %"], of(2, 53.0, 55.0));
+    for seed in 1..=4 {
+        let mut world = on("loss of 10 %", seed).without_redundancy();
+        world.run(SECONDS);
+        if let Some(trouble) = of(2, 53.0, 55.0)(&world) {
+            panic!("seed {seed}: {trouble}\n{}", world.story());
+        }
+    }
+    // But where redundancy is taken, smaller pictures with it are whole at once.
+    hold(&["loss of 10 %"], of(1, 58.0, 58.5));
     hold(&["loss of 20 %"], |world| {
         let paused = world.tenths[..600].iter().any(|tenth| tenth.is_held);
         of(1, 50.0, 50.0)(world).or(paused.then(|| "paused".to_owned()))
@@ -444,7 +452,7 @@ fn table() {
 
 #[test]
 fn on_a_long_path_pictures_are_whole_at_once_although_packets_are_lost() {
-    for (name, least, most) in [("loss of 5 %", 0.93, 0.80), ("loss of 10 %", 0.60, 0.40)] {
+    for (name, least, most) in [("loss of 5 %", 0.87, 0.60), ("loss of 10 %", 0.93, 0.25)] {
         for seed in 1..=4 {
             let (mut bare, mut world) = (on(name, seed).without_redundancy(), on(name, seed));
 
@@ -469,8 +477,10 @@ fn on_a_long_path_pictures_are_whole_at_once_although_packets_are_lost() {
                 world.player.shown,
                 bare.player.shown
             );
-            // What it takes: no more than is left, and no more than was agreed on.
-            assert!(world.sent as f64 <= 1.6 * bare.sent as f64, "{} for {}", world.sent, bare.sent);
+            // It takes the place of what is sent again: both together are never more than that share alone may be.
+            let streamed = bare.streamed as f64;
+            assert!(world.sent as f64 <= 1.3 * streamed, "{} for {streamed}", world.sent);
+            assert!(world.sent as f64 <= 1.2 * bare.sent as f64, "{} for {}", world.sent, bare.sent);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::Slot;
 use crate::dependency;
 use crate::payload::{PictureId, red_primary};
 use crate::rewrite::{Rewrite, Stamps, Taken};
-use crate::shield::{FIXED, Plain};
+use crate::shield::{Again, FIXED, Plain};
 use crate::source::Packet;
 
 /// Of a header's first byte: padding follows (RFC 3550 5.1).
@@ -118,6 +118,14 @@ impl Slot {
         self.shield.as_ref().is_some_and(|shield| shield.is_own(number))
     }
 
+    /// The viewer asks for what went out under a number. Adds to `again` what is to be sent again: nothing that it makes up itself.
+    pub(crate) fn lose(&mut self, number: u64, again: &mut Again) {
+        match &mut self.shield {
+            Some(shield) => shield.lose(number, again),
+            None => again.push(number),
+        }
+    }
+
     /// Appends the next packet of what protects the last picture; returns the length of its header, its SSRC and SRTP's index.
     pub(crate) fn write_redundant(
         &mut self,
@@ -135,7 +143,7 @@ impl Slot {
             Header { payload_type: redundancy.red, marker: false, seq, timestamp, ssrc, frame_offset: 0 };
         self.write_header(buffer, &header, stamps, None);
         let header = buffer.len() - start;
-        self.shield.as_mut()?.write_next(redundancy.fec, buffer);
+        self.shield.as_mut()?.write_next(redundancy.fec, seq, buffer);
         Some((header, ssrc, seq))
     }
 
