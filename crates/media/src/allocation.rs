@@ -4,6 +4,7 @@
 //! Layers go up with room to spare and are held without, go down when the link has said so or for a while meant so, and a
 //! step that was soon lost again is not tried again soon.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 use crate::protecting::{Path, Protecting};
 use crate::resend;
 use crate::slot::Slot;
-use crate::source::{MAX_LAYERS, SHARES, StreamKind};
+use crate::source::{MAX_LAYERS, SHARES, Source, StreamKind};
 use crate::thinning::ALL;
 
 /// What a step up may take of the estimate; holding it may take all. 1.27 Mbit/s fit a link of 1.5, and 419 kbit/s one of 600.
@@ -43,9 +44,11 @@ const COPY_OFF_AFTER_US: u64 = 30_000_000;
 const COPY_ON_FROM: f64 = 0.01;
 
 /// Where better pictures are wanted, redundancy takes no more than this of the estimate with all else: what is below two thirds of it
-/// raises no estimate (`bwe/estimator.rs`), and it is not redundancy that is to find room for them.
+/// raises no estimate (`bwe/estimator.rs`), and it is not redundancy that is to find room for them. And no more than this of what it might
+/// have otherwise: padding takes of the same.
 const UNSEEN: f64 = 0.6;
 const UNSEEN_HELD: f64 = 0.65;
+const WHILE_MISSING: f64 = 0.5;
 
 /// What is known of the link.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +86,25 @@ struct Choice {
     /// The highest that is wanted of those that come, or would; and of all, those among them that its publisher cannot send now.
     top: usize,
     hoped: usize,
-    /// The highest that would be, were it not for losses that a smaller picture with redundancy is better for.
-    wanted: usize,
+    /// The one that would be, were it not for losses that a smaller picture with redundancy is better for.
+    instead_of: Option<usize>,
+}
+
+impl Choice {
+    /// The highest that is wanted, whatever is lost.
+    fn wanted(&self) -> usize {
+        self.instead_of.unwrap_or(self.top).max(self.top)
+    }
+}
+
+/// Why a picture gets less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The link has no room for more, be it that it has just said so.
+    Room,
+    Full,
+    /// So much is lost that a smaller one is better.
+    Losses,
 }
 
 /// Gives out what a viewer's link carries.
@@ -96,7 +116,8 @@ pub(crate) struct Allocation {
     is_copy_useless: bool,
     protecting: Protecting,
     given: f64,
-    larger: f64,
+    /// What more would be given, of that, had no smaller pictures been chosen on account of losses.
+    forgone: f64,
 }
 
 impl Allocation {
@@ -105,9 +126,10 @@ impl Allocation {
         self.given
     }
 
-    /// By how many times more would be given, had smaller pictures with redundancy not been chosen; 1 where they have not.
+    /// How many times as much would be given, had no smaller pictures been chosen on account of losses; 1 where none are.
+    #[inline]
     pub(crate) fn larger(&self) -> f64 {
-        self.larger
+        1.0 + self.forgone
     }
 
     /// Chooses for each slot. Returns what all that is wanted takes, in bits a second, when some of it does not fit.
@@ -116,6 +138,7 @@ impl Allocation {
         if room.is_full || room.is_tight {
             self.protecting.note_full(now);
         }
+        self.protecting.note_path(now, Path { loss: room.loss, round_trip: room.round_trip });
         if self.protecting.spares(now) {
             room.estimate *= LOWEST;
         }
@@ -151,8 +174,12 @@ impl Allocation {
         for choice in &self.choices {
             if let Some(slot) = slots.get_mut(choice.at) {
                 let meant = choice.layer.map(|layer| (layer as u8, choice.share));
-                let is_chosen = choice.wanted > choice.top && choice.layer == Some(choice.top);
-                settle(slot, meant, now, room.is_full, is_chosen);
+                let why = match choice.instead_of.is_some() && choice.layer == Some(choice.top) {
+                    _ if room.is_full => Why::Full,
+                    true => Why::Losses,
+                    false => Why::Room,
+                };
+                settle(slot, meant, now, why);
             }
         }
         self.seek(slots, now, room, used);
@@ -162,9 +189,8 @@ impl Allocation {
             |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top) || choice.share != ALL;
         let is_missing = self.choices.iter().any(is_missing);
         let given = used + self.not_yet_given_up(slots);
-        let room_taken = self.in_whose_room(slots, given).min(estimate).max(given);
-        self.larger = if given > 0.0 { room_taken / given } else { 1.0 };
-        self.given = given + self.protect(slots, now, Room { estimate, ..room }, given, is_missing);
+        self.forgone = if given > 0.0 { self.forgone(slots, estimate - given) / given } else { 0.0 };
+        self.given = given + self.protect(slots, Room { estimate, ..room }, given, is_missing);
         is_missing.then_some((sound + copies + all) / UP)
     }
 
@@ -194,14 +220,13 @@ impl Allocation {
                     hoped = layer;
                 }
             }
-            let wanted = top;
-            if self.protecting.prefers_smaller() && slot.redundancy.is_some() {
-                let smaller = (lowest..top).rev().find(|layer| source.known_bits(*layer) > 0);
-                top = smaller.unwrap_or(top);
-            }
+            let instead = self.protecting.prefers_smaller() && slot.redundancy.is_some();
+            let instead = instead.then(|| smaller(&source, lowest..=top, now)).flatten();
+            let instead_of = instead.map(|(larger, _)| larger);
+            top = instead.map_or(top, |(_, smaller)| smaller);
             let is_camera = source.key.kind != StreamKind::Sub;
             let rank = (is_camera, std::cmp::Reverse(slot.wanted.priority), std::cmp::Reverse(height), at);
-            self.choices.push(Choice { at, rank, layer: None, share: ALL, top, hoped, wanted });
+            self.choices.push(Choice { at, rank, layer: None, share: ALL, top, hoped, instead_of });
         }
         self.choices.sort_unstable_by_key(|choice| choice.rank);
     }
@@ -256,19 +281,23 @@ impl Allocation {
         self.choices.iter().filter_map(more).sum()
     }
 
-    /// What would be given if no smaller pictures had been chosen on account of losses.
-    fn in_whose_room(&self, slots: &[Slot], given: f64) -> f64 {
-        let more = |choice: &Choice| {
-            let slot = slots.get(choice.at)?;
-            let sent = usize::from(slot.current_layer().max(slot.grant.layer)?);
-            Some((bits(slot, choice.wanted) - bits(slot, sent)).max(0.0))
-        };
-        let chosen = self.choices.iter().filter(|choice| choice.wanted > choice.top);
-        given + chosen.filter_map(more).sum::<f64>()
+    /// What more would be given if no smaller pictures had been chosen on account of losses, of those that would fit.
+    fn forgone(&self, slots: &[Slot], mut left: f64) -> f64 {
+        let mut all = 0.0;
+        for choice in &self.choices {
+            let (Some(larger), Some(slot)) = (choice.instead_of, slots.get(choice.at)) else { continue };
+            let Some(sent) = slot.current_layer().max(slot.grant.layer) else { continue };
+            let more = (bits(slot, larger) - bits(slot, sent.into())).max(0.0);
+            if more <= left {
+                left -= more;
+                all += more;
+            }
+        }
+        all
     }
 
     /// Gives pictures redundancy of what is left when all have what they may. Returns what that takes.
-    fn protect(&mut self, slots: &mut [Slot], now: u64, room: Room, used: f64, is_missing: bool) -> f64 {
+    fn protect(&mut self, slots: &mut [Slot], room: Room, used: f64, is_missing: bool) -> f64 {
         let takes = |slot: &Slot| slot.redundancy.is_some() && !slot.is_off();
         let current = |slot: &Slot| {
             let layer = slot.current_layer().max(slot.grant.layer)?;
@@ -277,15 +306,15 @@ impl Allocation {
         };
         let taking = slots.iter().filter(|slot| takes(slot)).filter_map(current);
         let (bare, pictures) = taking.fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
-        let path = Path { loss: room.loss, round_trip: room.round_trip };
         let most = match (is_missing, self.protecting.is_on()) {
             (false, is_on) => room.up_to(is_on),
             (true, false) => UNSEEN * room.estimate,
             (true, true) => UNSEEN_HELD * room.estimate,
         };
         let left = room.limit.map_or(most, |limit| most.min(UP * limit)) - used;
-        let left = left.min(resend::share_of_redundancy(room.loss, self.larger) * bare);
-        let share = self.protecting.share(now, path, pictures, left);
+        let part = if is_missing { WHILE_MISSING } else { 1.0 };
+        let left = left.min(part * resend::share_of_redundancy(room.loss, self.larger()) * bare);
+        let share = self.protecting.share(pictures, left);
         for slot in slots.iter_mut() {
             let is_taken = takes(slot);
             slot.protect(if is_taken { share as f32 } else { 0.0 });
@@ -314,7 +343,7 @@ impl Allocation {
             }
             // Where the publisher has no room for more, what is below takes it from what is watched: who has room to spare does
             // without it.
-            let is_starved = choice.hoped > choice.top && room.estimate > STARVED_SPARE * used;
+            let is_starved = choice.hoped > choice.wanted() && room.estimate > STARVED_SPARE * used;
             let least = if is_starved && choice.layer == Some(given) { given } else { 0 };
             (least..=given).for_each(|layer| source.seek(layer, now));
             let next =
@@ -377,9 +406,17 @@ fn lowest(slot: &Slot) -> usize {
     (0..source.layer_count()).find(|layer| source.known_bits(*layer) > 0).unwrap_or(0)
 }
 
+/// The largest of these layers that comes, and the next smaller one that does, where there are both. Text is nothing for that, nor what its publisher
+/// sends instead of the smaller ones.
+fn smaller(source: &Source, layers: RangeInclusive<usize>, now: u64) -> Option<(usize, usize)> {
+    let mut coming = layers.rev().filter(|layer| source.comes(*layer) && !source.rests(*layer, now));
+    let (larger, smaller) = (coming.next()?, coming.next()?);
+    let may_be = source.key.kind != StreamKind::Sub && !source.is_alone(larger, now);
+    may_be.then_some((larger, smaller))
+}
+
 /// Gives a slot what is meant for it, a layer and the share of its frame rate: more at once, less when it has to be.
-/// `is_chosen`: not because the link has no room for more.
-fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool, is_chosen: bool) {
+fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, why: Why) {
     let is_gone = slot.grant.layer.is_some_and(|layer| !comes(slot, layer.into(), now));
     let grant = &mut slot.grant;
     let former = grant.layer.map(|layer| (layer, grant.share));
@@ -396,7 +433,7 @@ fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool, is_
         let since = *grant.lower_since.get_or_insert(now);
         let patience = if meant.is_none() { PAUSE_AFTER_US } else { DOWN_AFTER_US };
         // What does not come is not waited for.
-        let is_urgent = is_full || is_gone && meant.is_some();
+        let is_urgent = why == Why::Full || is_gone && meant.is_some();
         if !is_urgent && now.saturating_sub(since) < patience {
             return;
         }
@@ -405,10 +442,10 @@ fn settle(slot: &mut Slot, meant: Option<(u8, u8)>, now: u64, is_full: bool, is_
             let source = slot.source.as_ref();
             source.is_some_and(|source| source.is_alone(layer.into(), now) && source.bits(layer.into()) == 0)
         };
-        let is_lost = |lost: &u8| meant.is_some() && !is_chosen && !is_taken_back(*lost);
+        let is_lost = |lost: &u8| meant.is_some() && why != Why::Losses && !is_taken_back(*lost);
         if let Some(lost) = grant.layer.filter(is_lost) {
             let what = if grant.layer == layer { MAX_LAYERS } else { lost.into() };
-            grant.lose(what, now, is_gone && !is_full);
+            grant.lose(what, now, is_gone && why != Why::Full);
         }
         grant.lower_since = None;
         grant.gained_at = now;
@@ -601,6 +638,45 @@ mod tests {
         let [(_, Some(2)), (down, Some(1)), (up, Some(2))] = steps[..] else { panic!("{steps:?}") };
         assert!((101..=105).contains(&down) && (399..=402).contains(&up), "{steps:?}");
         assert!(most <= 1.3 * 1e6, "{most}");
+    }
+
+    #[test]
+    fn all_sizes_are_kept_ready_while_much_is_lost_and_a_picture_alone_in_its_stream_stays() {
+        let redundancy = Some(crate::shield::Redundancy { red: 114, fec: 116 });
+        let room = Room { loss: 0.1, round_trip: Some(Duration::from_millis(100)), ..room(2e6) };
+        let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
+        slots[0].redundancy = redundancy;
+        let source = slots[0].source.clone().unwrap();
+        let mut wants = Wants::new(&source, 0);
+        let mut allocation = Allocation::default();
+        for tenth in 1..200 {
+            allocation.allot(&mut slots, tenth * 100_000, room);
+            wants.look(&source, false, tenth * 100_000);
+        }
+
+        assert_eq!(slots[0].grant.layer, Some(1));
+        assert_eq!(wants.told().collect::<Vec<_>>(), [true, true, true]);
+        assert!((3.3..3.4).contains(&allocation.larger()), "{}", allocation.larger());
+
+        // Nor is text made smaller, nor what comes instead of the smaller ones, nor is there any room that the link has not.
+        let mut alone = video("ben", StreamKind::Main, CAMERA, Wanted::default());
+        alone.source.as_ref().unwrap().set_alone(2, 1_000_000_000);
+        let mut screen = video("cat", StreamKind::Sub, CAMERA, Wanted::default());
+        (alone.redundancy, screen.redundancy) = (redundancy, redundancy);
+        let mut slots = [alone, screen];
+        let mut allocation = Allocation::default();
+        for tenth in 1..200 {
+            allocation.allot(&mut slots, tenth * 100_000, Room { estimate: 4e6, ..room });
+        }
+        assert_eq!(slots.each_ref().map(|slot| slot.grant.layer), [Some(2), Some(2)]);
+        assert_eq!(allocation.larger(), 1.0);
+        let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
+        slots[0].redundancy = redundancy;
+        let mut allocation = Allocation::default();
+        for tenth in 1..200 {
+            allocation.allot(&mut slots, tenth * 100_000, Room { estimate: 800e3, ..room });
+        }
+        assert_eq!((slots[0].grant.layer, allocation.larger()), (Some(1), 1.0));
     }
 
     #[test]

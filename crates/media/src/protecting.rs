@@ -23,8 +23,8 @@ const MOST: f64 = 0.25;
 /// larger one. Of pictures of ten packets of which 10 % are lost, four of five are whole with what may go with them; of those of three with
 /// two more, nearly all.
 const SMALLER_FROM: f64 = 0.08;
-const LARGER_BELOW: f64 = 0.055;
-const MOST_WITH_SMALLER: f64 = 0.6;
+const LARGER_BELOW: f64 = 0.065;
+const MOST_WITH_SMALLER: f64 = 0.7;
 
 /// With less than this, most pictures would still wait for what is sent again.
 const WORTH: f64 = 0.1;
@@ -50,6 +50,9 @@ pub(crate) struct Protecting {
     is_on: bool,
     needed_since: Option<u64>,
     quiet_since: Option<u64>,
+    /// It is needed, and may be.
+    is_wanted: bool,
+    /// Smaller pictures are chosen; and since when less has been lost than that is for.
     prefers_smaller: bool,
     better_since: Option<u64>,
     rests_until: u64,
@@ -63,6 +66,7 @@ impl Default for Protecting {
             is_on: false,
             needed_since: None,
             quiet_since: None,
+            is_wanted: false,
             prefers_smaller: false,
             better_since: None,
             rests_until: 0,
@@ -85,6 +89,7 @@ impl Protecting {
 
     /// The link is full, or loses bursts. It is relieved of redundancy first.
     pub(crate) fn note_full(&mut self, now: u64) {
+        self.is_wanted = false;
         if std::mem::take(&mut self.is_on) {
             self.rest_us = (2 * self.rest_us).min(LONGEST_REST_US);
             self.spares_until = now + SPARED_US;
@@ -97,36 +102,38 @@ impl Protecting {
         now < self.spares_until
     }
 
-    /// How much there is to be for each packet of pictures that take so many bits, where so many are left.
-    pub(crate) fn share(&mut self, now: u64, path: Path, pictures: f64, left: f64) -> f64 {
-        let shortest = if self.is_on { SHORTEST_HELD } else { SHORTEST };
-        if path.loss >= OFF_BELOW {
-            self.quiet_since = None;
-        }
-        let has_passed = |since: u64| now.saturating_sub(since) >= OFF_AFTER_US;
-        let is_quiet = path.loss < OFF_BELOW && has_passed(*self.quiet_since.get_or_insert(now));
+    /// What is known of the link by now.
+    pub(crate) fn note_path(&mut self, now: u64, path: Path) {
+        let has_passed = |since: u64, span: u64| now.saturating_sub(since) >= span;
+        let lasts_below = |below: f64, since: &mut Option<u64>| {
+            if path.loss >= below {
+                *since = None;
+                return false;
+            }
+            has_passed(*since.get_or_insert(now), OFF_AFTER_US)
+        };
+        let is_quiet = lasts_below(OFF_BELOW, &mut self.quiet_since);
+        let is_better = lasts_below(LARGER_BELOW, &mut self.better_since);
+        let shortest = if self.is_on || self.prefers_smaller { SHORTEST_HELD } else { SHORTEST };
         let is_long = path.round_trip.is_some_and(|trip| trip >= shortest);
         if !is_long || path.loss < OFF_BELOW {
             self.needed_since = None;
         } else if path.loss >= ON_FROM {
             self.needed_since.get_or_insert(now);
         }
-        let has_lasted = self.needed_since.is_some_and(|since| now.saturating_sub(since) >= ON_AFTER_US);
-        let is_wanted = if self.is_on { !is_quiet } else { has_lasted && path.loss >= ON_FROM };
-        let fits = if pictures > 0.0 { left / pictures } else { 0.0 };
-        let share = fits.min(if self.prefers_smaller { MOST_WITH_SMALLER } else { MOST });
-        self.is_on = is_wanted && is_long && now >= self.rests_until && share >= WORTH;
-        self.judge_size(now, path.loss);
-        if self.is_on { share } else { 0.0 }
+        let has_lasted = self.needed_since.is_some_and(|since| has_passed(since, ON_AFTER_US));
+        let is_needed = if self.is_on { !is_quiet } else { has_lasted && path.loss >= ON_FROM };
+        self.is_wanted = is_needed && is_long && now >= self.rests_until;
+        let is_much = self.is_wanted && path.loss >= SMALLER_FROM;
+        self.prefers_smaller = is_long && !is_better && (self.prefers_smaller || is_much);
     }
 
-    fn judge_size(&mut self, now: u64, loss: f64) {
-        if loss >= LARGER_BELOW {
-            self.better_since = None;
-        }
-        let is_better =
-            loss < LARGER_BELOW && now.saturating_sub(*self.better_since.get_or_insert(now)) >= OFF_AFTER_US;
-        self.prefers_smaller = self.is_on && !is_better && (self.prefers_smaller || loss >= SMALLER_FROM);
+    /// How much there is to be for each packet of pictures that take so many bits, where so many are left.
+    pub(crate) fn share(&mut self, pictures: f64, left: f64) -> f64 {
+        let fits = if pictures > 0.0 { left / pictures } else { 0.0 };
+        let share = fits.min(if self.prefers_smaller { MOST_WITH_SMALLER } else { MOST });
+        self.is_on = self.is_wanted && share >= WORTH;
+        if self.is_on { share } else { 0.0 }
     }
 }
 
@@ -145,7 +152,8 @@ mod tests {
             if path.loss == FULL.loss {
                 protecting.note_full(second * 1_000_000);
             }
-            protecting.share(second * 1_000_000, *path, 1e6, left)
+            protecting.note_path(second * 1_000_000, *path);
+            protecting.share(1e6, left)
         };
         paths.first().into_iter().for_each(|first| {
             (6..10).for_each(|second| _ = at((second, first)));
@@ -161,7 +169,7 @@ mod tests {
 
         assert_eq!(shares(&[near, unknown, clean], 1e6), [0.0, 0.0, 0.0]);
         let shares = shares(&[Path { loss: 0.03, ..FAR }, Path { loss: 0.1, ..FAR }], 1e6);
-        assert_eq!(shares, [0.25, 0.25]);
+        assert_eq!(shares, [0.25, 0.7]);
     }
 
     #[test]
@@ -176,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_pictures_are_preferred_while_much_is_lost_and_redundancy_is_on() {
+    fn smaller_pictures_are_preferred_while_much_is_lost_by_chance() {
         let much = Path { loss: 0.1, ..FAR };
         let prefers = |path: &[Path]| {
             let mut protecting = Protecting::default();
@@ -184,7 +192,8 @@ mod tests {
                 if path.loss == FULL.loss {
                     protecting.note_full(second * 1_000_000);
                 }
-                protecting.share(second * 1_000_000, *path, 1e6, 1e6);
+                protecting.note_path(second * 1_000_000, *path);
+                protecting.share(1e6, 1e6);
                 protecting.prefers_smaller()
             };
             (10..).zip(path).map(&mut at).collect::<Vec<_>>()
@@ -196,7 +205,11 @@ mod tests {
         let path = [[much; 4].as_slice(), &[FAR; 9], &[much; 1], &[FAR; 12]].concat();
         let since = prefers(&path).iter().skip(14).position(|prefers| !prefers);
         assert_eq!(since, Some(10));
-        assert_eq!(prefers(&[much, much, much, much, FULL]), [false, false, false, true, false]);
+        // Where the link was full too, they are the better ones, but that alone is no reason for them.
+        assert_eq!(prefers(&[much, much, much, much, FULL]), [false, false, false, true, true]);
+        assert_eq!(prefers(&[FULL, much, much, much, much]), [false; 5]);
+        let near = Path { round_trip: Some(Duration::from_millis(20)), ..much };
+        assert_eq!(prefers(&[much, much, much, much, near]), [false, false, false, true, false]);
     }
 
     #[test]

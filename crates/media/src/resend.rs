@@ -1,8 +1,8 @@
 //! What is sent once more, within bounds: a viewer that asks for everything, or whose link is narrower than what it is sent,
 //! must not be an amplifier.
 //!
-//! Invariant: retransmissions are at most half of what the link is thought to carry, and with padding at most a given share of what
-//! was sent in the first place, redundancy among them, whatever a viewer asks for and says it has lost.
+//! Invariant: retransmissions are at most half of what the link is thought to carry; and with padding and redundancy at most a given share
+//! of what was sent in the first place, or would have been, had nothing smaller been chosen: whatever a viewer asks for and says it has lost.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ const SHORT: Duration = Duration::from_millis(500);
 /// 0.25, those that are lost again among them.
 const SHARE_OF_STREAM: f64 = 0.29;
 
-/// What redundancy and padding leave it at: keyframes lose many packets at once.
-const SHARE_BUT_FOR_BURSTS: f64 = 0.27;
+/// What redundancy leaves it at: keyframes lose many packets at once, and whatever is sent while a link is gone.
+const SHARE_BUT_FOR_BURSTS: f64 = 0.24;
 const LONG: Duration = Duration::from_secs(4);
 
 /// What is lost has to be sent again, and some of that again: padding leaves so many times the loss of that share.
@@ -45,12 +45,12 @@ const MOST_UNKNOWN: u32 = 300;
 const MOST_ASKED: u32 = 16_384;
 const REST: Duration = Duration::from_secs(1);
 
-/// Of a smaller picture with redundancy in the room of a larger one, no more than this either.
+/// Of smaller pictures with redundancy in the room of larger ones, no more than this either.
 const MOST_OF_SMALLER: f64 = 1.0;
 
-/// Such a share of what might be streamed, in terms of what is, where that is smaller by choice: by so many times.
-fn in_room_of(share: f64, larger: f64) -> f64 {
-    ((1.0 + share) * larger - 1.0).min(MOST_OF_SMALLER.max(share))
+/// What such a share of what might have been streamed leaves beside what was.
+fn beside(streamed: f64, might: f64, share: f64) -> f64 {
+    ((1.0 + share) * might - streamed).min(MOST_OF_SMALLER.max(share) * streamed)
 }
 
 /// What will be sent again of a stream with redundancy, on a link that loses so much.
@@ -58,10 +58,10 @@ fn share_again(loss: f64) -> f64 {
     LOST_AGAIN * loss * (loss / NONE_MADE_UP).powi(2).min(1.0)
 }
 
-/// What is left for redundancy on a link that loses so much, when what is lost has been sent again; of what is streamed, in the room of so
-/// many times as much.
+/// What is left for redundancy on a link that loses so much, when what is lost has been sent again; of what is streamed, where `larger`
+/// times as much might be.
 pub(crate) fn share_of_redundancy(loss: f64, larger: f64) -> f64 {
-    (in_room_of(SHARE_BUT_FOR_BURSTS, larger) - share_again(loss)).max(0.0)
+    (beside(1.0, larger, SHARE_BUT_FOR_BURSTS) - share_again(loss)).max(0.0)
 }
 
 fn micros(span: Duration) -> u64 {
@@ -83,14 +83,14 @@ pub(crate) struct Budget {
     short: Meter,
     long: Meter,
     streamed: Meter,
+    /// What more would have been, had nothing smaller been chosen.
+    forgone: Meter,
     padded: Meter,
     redundant: Meter,
     /// Numbers asked for since a moment: in all, and those that were never sent.
     asked: (u32, u32),
     asked_since: u64,
     rests_until: u64,
-    /// What is streamed is smaller by choice, by so many times.
-    larger: f64,
     /// What padding may take beyond the share, in bytes, and since when it has grown.
     credit: f64,
     credit_at: u64,
@@ -102,26 +102,30 @@ impl Budget {
             short: Meter::new(SHORT),
             long: Meter::new(LONG),
             streamed: Meter::new(LONG),
+            forgone: Meter::new(LONG),
             padded: Meter::new(LONG),
             redundant: Meter::new(LONG),
             asked: (0, 0),
             asked_since: 0,
             rests_until: 0,
-            larger: 1.0,
             credit: MOST_CREDIT,
             credit_at: 0,
         }
     }
 
-    /// What is streamed is so many times smaller than it might be, by choice: 1 where it is not.
-    pub(crate) fn set_larger(&mut self, larger: f64) {
-        self.larger = larger;
+    /// Something was sent for the first time, where `larger` times as much might have been.
+    #[inline]
+    pub(crate) fn note_streamed(&mut self, now: u64, bytes: usize, larger: f64) {
+        self.streamed.add(now, bytes);
+        if larger > 1.0 {
+            self.forgone.add(now, ((larger - 1.0) * bytes as f64) as usize);
+        }
     }
 
-    /// Something was sent for the first time.
-    #[inline]
-    pub(crate) fn note_streamed(&mut self, now: u64, bytes: usize) {
-        self.streamed.add(now, bytes);
+    /// What such a share of what might have been streamed leaves beside what was, in bytes.
+    fn most(&mut self, now: u64, share: f64) -> f64 {
+        let streamed = self.streamed.sum(now) as f64;
+        beside(streamed, streamed + self.forgone.sum(now) as f64, share)
     }
 
     /// Whether `bytes` may be sent again on a link of `estimate` bits a second.
@@ -129,9 +133,8 @@ impl Budget {
         let bytes = bytes as f64;
         let short = self.short.sum(now) as f64;
         let long = self.spent(now) as f64;
-        let streamed = self.streamed.sum(now) as f64;
         let of_link = SHARE_OF_LINK * estimate / 8.0 * SHORT.as_secs_f64();
-        let of_stream = in_room_of(SHARE_OF_STREAM, self.larger) * streamed;
+        let of_stream = self.most(now, SHARE_OF_STREAM);
         // One packet is let through on the narrowest of links.
         (short == 0.0 || short + bytes <= of_link) && long + bytes <= of_stream.max(LEAST)
     }
@@ -151,17 +154,15 @@ impl Budget {
         let passed = now.saturating_sub(self.credit_at) as f64 / 1e6;
         self.credit_at = now;
         self.credit = (self.credit + CREDIT_A_SECOND * passed).min(MOST_CREDIT);
-        let spent = self.spent(now);
-        let streamed = self.streamed.sum(now) as f64;
-        let share = in_room_of(SHARE_BUT_FOR_BURSTS, self.larger);
-        ((share - LOST_AGAIN * loss) * streamed - spent as f64).max(0.0)
+        let lost = LOST_AGAIN * loss * self.streamed.sum(now) as f64;
+        (self.most(now, SHARE_OF_STREAM) - lost - self.spent(now) as f64).max(0.0)
     }
 
     /// Takes `bytes` for redundancy, on a link that loses so much; `false` when that leaves too little for what is lost all the same.
     pub(crate) fn protect(&mut self, now: u64, bytes: usize, loss: f64) -> bool {
         let streamed = self.streamed.sum(now) as f64;
         let again = ((self.long.sum(now) + self.padded.sum(now)) as f64).max(share_again(loss) * streamed);
-        let most = in_room_of(SHARE_BUT_FOR_BURSTS, self.larger) * streamed;
+        let most = self.most(now, SHARE_BUT_FOR_BURSTS);
         let fits = self.redundant.sum(now) as f64 + again + bytes as f64 <= most;
         if fits {
             self.redundant.add(now, bytes);
@@ -291,5 +292,39 @@ mod tests {
         assert_eq!(asked, MOST_UNKNOWN as usize);
         assert!(!budget.note_asked(5_900_000, true));
         assert!(budget.note_asked(6_100_000, true));
+    }
+
+    /// Streams 400 kbit/s for two seconds, where `larger` times as much might be, and spends all that it may on redundancy and
+    /// retransmissions. Returns the bytes of both.
+    fn spend(budget: &mut Budget, from_ms: u64, larger: f64) -> (usize, usize) {
+        let (mut redundant, mut again) = (0, 0);
+        for ms in from_ms..from_ms + 2000 {
+            let now = ms * 1000;
+            budget.note_streamed(now, 50, larger);
+            if budget.protect(now, 50, 0.1) {
+                redundant += 50;
+            }
+            if budget.allows(now, 50, 1e9) {
+                budget.note_again(now, 50);
+                again += 50;
+            }
+        }
+        (redundant, again)
+    }
+
+    #[test]
+    fn what_a_smaller_picture_may_have_in_the_room_of_a_larger_one_is_counted_where_it_was_streamed() {
+        let mut budget = Budget::new();
+        let streamed = 100_000;
+        let sum = |(redundant, again): (usize, usize)| redundant + again;
+
+        assert!(sum(spend(&mut budget, 10_000, 1.0)) <= streamed * 29 / 100 + LEAST as usize);
+        spend(&mut budget, 12_000, 1.0);
+        // In the room of three times as much no more than twice: and at once no more than what that leaves by now.
+        let smaller = sum(spend(&mut budget, 14_000, 3.0)) + sum(spend(&mut budget, 16_000, 3.0));
+        assert!((streamed..=streamed * 22 / 10).contains(&smaller), "{smaller}");
+        // Back at the larger one there is something for what is lost, from the first moment on.
+        let (_, again) = spend(&mut budget, 18_000, 1.0);
+        assert!(again >= streamed / 10, "{again}");
     }
 }

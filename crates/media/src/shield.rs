@@ -25,6 +25,12 @@ const MASK_BITS: u64 = 16;
 const MOST_GROUPS: usize = 8;
 const MOST_SUMS: usize = 5;
 
+// Of a group, each has a bit among those that a viewer has lost (`mended.rs`).
+const _: () = assert!(MOST_SUMS <= u8::BITS as usize);
+
+/// How many sums may have been sent beyond the share.
+const MOST_AHEAD: f32 = 2.0;
+
 /// A fixed RTP header (RFC 3550 5.1).
 pub(crate) const FIXED: usize = 12;
 
@@ -34,9 +40,9 @@ const MOST_BYTES: usize = 1400;
 /// Pictures that all others hang on have half as much again.
 const OF_KEYFRAMES: f32 = 1.5;
 
-/// What redundancy takes for what it is meant to, before that has been seen: sums are as long as the longest of their packets, and a
-/// picture of one packet has a whole one. Seen over so many bytes.
-pub(crate) const COST: f64 = 1.5;
+/// What redundancy takes for what it is meant to, before that has been seen: sums are as long as the longest of their packets. Seen
+/// over so many bytes.
+pub(crate) const COST: f64 = 1.2;
 const SEEN_OVER: f64 = 20_000.0;
 
 /// The payload types of both (RFC 2198, RFC 5109 14.1).
@@ -128,6 +134,8 @@ struct Group {
     base: u64,
     packets: usize,
     sums: [Sum; MOST_SUMS],
+    /// How many of them go out, once that is known.
+    goes: Option<usize>,
 }
 
 /// What protects the pictures of a slot.
@@ -145,6 +153,8 @@ pub(crate) struct Shield {
     used: usize,
     /// The next that is to be sent: of which group, and which sum.
     next: (usize, usize),
+    /// What was sent beyond the share, of one sum: each group has a whole number of them.
+    ahead: f32,
     /// Bytes of redundancy that were meant of late, and those that there were.
     meant: f64,
     taken: f64,
@@ -159,6 +169,9 @@ impl Shield {
     /// The same from the next picture on; 0 for none.
     pub(crate) fn set_share(&mut self, share: f32) {
         self.share = share;
+        if share == 0.0 {
+            (self.meant, self.taken, self.ahead) = (0.0, 0.0, 0.0);
+        }
     }
 
     /// A packet of that picture, the newest so far or a late one, goes out. Returns whether it is protected.
@@ -191,7 +204,7 @@ impl Shield {
             }
             let Some(fresh) = self.groups.get_mut(self.used) else { return false };
             fresh.base = number;
-            fresh.packets = 0;
+            (fresh.packets, fresh.goes) = (0, None);
             fresh.sums.iter_mut().for_each(Sum::clear);
             self.used += 1;
         }
@@ -217,7 +230,8 @@ impl Shield {
         if self.meant > SEEN_OVER {
             (self.meant, self.taken) = (self.meant / 2.0, self.taken / 2.0);
         }
-        let sums = self.sums_of(MOST_PACKETS);
+        // As many as there may be.
+        let sums = (self.sums_for(MOST_PACKETS).ceil() as usize).min(MOST_SUMS);
         let Some(group) = self.group(packet.number) else { return };
         let place = packet.number - group.base;
         group.packets += 1;
@@ -230,10 +244,27 @@ impl Shield {
         }
     }
 
-    /// How many sums so many packets get.
-    fn sums_of(&self, packets: usize) -> usize {
+    /// How many sums so many packets are to have.
+    fn sums_for(&self, packets: usize) -> f32 {
         let share = if self.is_key { OF_KEYFRAMES * self.share } else { self.share };
-        ((share * packets as f32).ceil() as usize).min(MOST_SUMS)
+        share * packets as f32
+    }
+
+    /// How many sums of the next group go out: as many as it is to have, in whole numbers, over several groups.
+    fn next_goes(&mut self) -> Option<usize> {
+        let group = self.groups.get(..self.used)?.get(self.next.0)?;
+        if let Some(goes) = group.goes {
+            return Some(goes);
+        }
+        let wanted = self.sums_for(group.packets) - self.ahead;
+        // What is left over of a large picture is not to be what it fails for.
+        let least = if self.next.0 > 0 && self.share > 0.0 { 1 } else { 0 };
+        let goes = (wanted.ceil().max(0.0) as usize).clamp(least, MOST_SUMS);
+        self.ahead = (goes as f32 - wanted).clamp(0.0, MOST_AHEAD);
+        if let Some(group) = self.groups.get_mut(self.next.0) {
+            group.goes = Some(goes);
+        }
+        Some(goes)
     }
 
     /// The size of the next packet of redundancy; `None` when there is none to be sent.
@@ -241,12 +272,13 @@ impl Shield {
         if !self.has_ended {
             return None;
         }
-        while let Some(group) = self.groups.get(..self.used)?.get(self.next.0) {
-            if self.next.1 >= self.sums_of(group.packets) {
+        while let Some(goes) = self.next_goes() {
+            if self.next.1 >= goes {
                 self.next = (self.next.0 + 1, 0);
                 continue;
             }
-            match group.sums.get(self.next.1) {
+            let group = self.groups.get(self.next.0);
+            match group.and_then(|group| group.sums.get(self.next.1)) {
                 Some(sum) if sum.mask != 0 => return Some(sum.rest.len() + 15),
                 _ => self.next.1 += 1,
             }

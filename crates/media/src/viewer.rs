@@ -270,7 +270,7 @@ impl Viewer {
                 if let Some(carried) = &mut slot.carried {
                     carried.note(false, rewrite.seq, stamps.transport_cc);
                 }
-                self.resends.note_streamed(aim.micros, bytes);
+                self.resends.note_streamed(aim.micros, bytes, self.allocation.larger());
                 self.pacer.charge(bytes);
                 if rewrite.red.is_some() && rewrite.is_last {
                     self.send_redundant(at, aim, out);
@@ -684,7 +684,6 @@ impl Viewer {
             limit: self.estimator.limit(aim.micros),
         };
         let missing = self.allocation.allot(&mut self.slots, aim.micros, room);
-        self.resends.set_larger(self.allocation.larger());
         let shallow = self.estimator.is_shallow(aim.micros).then(|| self.allocation.given() + again);
         let (limit, loses_bursts) =
             (self.estimator.limit(aim.micros), self.estimator.loses_bursts(aim.micros));
