@@ -62,13 +62,18 @@ impl Member {
             address.authority()
         );
         stream.write_all(upgrade.as_bytes()).await?;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
+        let mut head = Vec::with_capacity(1024);
+        let after = loop {
+            if let Some(at) = head.windows(4).position(|end| end == b"\r\n\r\n") {
+                break head.split_off(at + 4);
+            }
             if head.len() > MAX_HEAD_BYTES {
                 bail!("no HTTP answer within {MAX_HEAD_BYTES} bytes");
             }
-            head.push(stream.read_u8().await?);
-        }
+            if stream.read_buf(&mut head).await? == 0 {
+                bail!("the connection ended before it was upgraded");
+            }
+        };
         if !head.starts_with(b"HTTP/1.1 101") {
             bail!("{}", String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
         }
@@ -77,6 +82,7 @@ impl Member {
         let writer = Arc::new(Mutex::new(writer));
         let kept = Arc::new(AtomicUsize::new(ANSWER_BYTES));
         let hearing = Hearing { answers: sender, writer: writer.clone(), kept: kept.clone() };
+        let reader = std::io::Cursor::new(after).chain(reader);
         let reader = tokio::spawn(read(reader, heard.clone(), Some(hearing)));
         let mut member = Self { writer, answers, reader, kept, id: 0, token: String::new() };
         let answer = member.ask("login", login).await?;
