@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(500);
 const SHARE_OF_STREAM: f64 = 0.29;
 
 /// What redundancy leaves it at: keyframes lose many packets at once, and whatever is sent while a link is gone.
-const SHARE_BUT_FOR_BURSTS: f64 = 0.24;
+const SHARE_BUT_FOR_BURSTS: f64 = 0.27;
 const LONG: Duration = Duration::from_secs(4);
 
 /// What is lost has to be sent again, and some of that again: padding leaves so many times the loss of that share.
