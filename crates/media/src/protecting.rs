@@ -27,7 +27,8 @@ const LARGER_BELOW: f64 = 0.065;
 const MOST_WITH_SMALLER: f64 = 0.7;
 
 /// With less than this, most pictures would still wait for what is sent again.
-const WORTH: f64 = 0.1;
+const WORTH: f64 = 0.12;
+const WORTH_HELD: f64 = 0.1;
 
 /// After the link was full: it was not chance that lost. Longer each time that it was so with redundancy, which may have filled it; and
 /// for so long what was cut of the estimate on its account is not cut from pictures.
@@ -132,7 +133,8 @@ impl Protecting {
     pub(crate) fn share(&mut self, pictures: f64, left: f64) -> f64 {
         let fits = if pictures > 0.0 { left / pictures } else { 0.0 };
         let share = fits.min(if self.prefers_smaller { MOST_WITH_SMALLER } else { MOST });
-        self.is_on = self.is_wanted && share >= WORTH;
+        let worth = if self.is_on { WORTH_HELD } else { WORTH };
+        self.is_on = self.is_wanted && share >= worth;
         if self.is_on { share } else { 0.0 }
     }
 }
