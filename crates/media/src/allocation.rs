@@ -93,15 +93,16 @@ struct Choice {
 impl Choice {
     /// The highest that is wanted, whatever is lost.
     fn wanted(&self) -> usize {
-        self.instead_of.unwrap_or(self.top).max(self.top)
+        self.instead_of.unwrap_or(self.top)
     }
 }
 
 /// Why a picture gets less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
-    /// The link has no room for more, be it that it has just said so.
+    /// The link has no room for more.
     Room,
+    /// It has just shown so.
     Full,
     /// So much is lost that a smaller one is better.
     Losses,
@@ -116,7 +117,7 @@ pub(crate) struct Allocation {
     is_copy_useless: bool,
     protecting: Protecting,
     given: f64,
-    /// What more would be given, of that, had no smaller pictures been chosen on account of losses.
+    /// What more would be, in terms of that, had no smaller pictures been chosen on account of losses.
     forgone: f64,
 }
 
@@ -126,10 +127,10 @@ impl Allocation {
         self.given
     }
 
-    /// How many times as much would be given, had no smaller pictures been chosen on account of losses; 1 where none are.
+    /// How many times as much is forgone, since smaller pictures were chosen on account of losses; 0 where none are.
     #[inline]
-    pub(crate) fn larger(&self) -> f64 {
-        1.0 + self.forgone
+    pub(crate) fn forgone(&self) -> f64 {
+        self.forgone
     }
 
     /// Chooses for each slot. Returns what all that is wanted takes, in bits a second, when some of it does not fit.
@@ -174,10 +175,11 @@ impl Allocation {
         for choice in &self.choices {
             if let Some(slot) = slots.get_mut(choice.at) {
                 let meant = choice.layer.map(|layer| (layer as u8, choice.share));
-                let why = match choice.instead_of.is_some() && choice.layer == Some(choice.top) {
-                    _ if room.is_full => Why::Full,
-                    true => Why::Losses,
-                    false => Why::Room,
+                let is_enough = choice.instead_of.is_some() && choice.layer == Some(choice.top);
+                let why = match (room.is_full, is_enough) {
+                    (true, _) => Why::Full,
+                    (false, true) => Why::Losses,
+                    (false, false) => Why::Room,
                 };
                 settle(slot, meant, now, why);
             }
@@ -189,7 +191,7 @@ impl Allocation {
             |choice: &Choice| choice.layer.is_none_or(|layer| layer < choice.top) || choice.share != ALL;
         let is_missing = self.choices.iter().any(is_missing);
         let given = used + self.not_yet_given_up(slots);
-        self.forgone = if given > 0.0 { self.forgone(slots, estimate - given) / given } else { 0.0 };
+        self.forgone = if given > 0.0 { self.bits_forgone(slots, estimate - given) / given } else { 0.0 };
         self.given = given + self.protect(slots, Room { estimate, ..room }, given, is_missing);
         is_missing.then_some((sound + copies + all) / UP)
     }
@@ -220,10 +222,13 @@ impl Allocation {
                     hoped = layer;
                 }
             }
-            let instead = self.protecting.prefers_smaller() && slot.redundancy.is_some();
-            let instead = instead.then(|| smaller(&source, lowest..=top, now)).flatten();
-            let instead_of = instead.map(|(larger, _)| larger);
-            top = instead.map_or(top, |(_, smaller)| smaller);
+            let mut instead_of = None;
+            if self.protecting.prefers_smaller()
+                && slot.redundancy.is_some()
+                && let Some((larger, smaller)) = smaller(&source, lowest..=top, now)
+            {
+                (instead_of, top) = (Some(larger), smaller);
+            }
             let is_camera = source.key.kind != StreamKind::Sub;
             let rank = (is_camera, std::cmp::Reverse(slot.wanted.priority), std::cmp::Reverse(height), at);
             self.choices.push(Choice { at, rank, layer: None, share: ALL, top, hoped, instead_of });
@@ -282,7 +287,7 @@ impl Allocation {
     }
 
     /// What more would be given if no smaller pictures had been chosen on account of losses, of those that would fit.
-    fn forgone(&self, slots: &[Slot], mut left: f64) -> f64 {
+    fn bits_forgone(&self, slots: &[Slot], mut left: f64) -> f64 {
         let mut all = 0.0;
         for choice in &self.choices {
             let (Some(larger), Some(slot)) = (choice.instead_of, slots.get(choice.at)) else { continue };
@@ -313,7 +318,7 @@ impl Allocation {
         };
         let left = room.limit.map_or(most, |limit| most.min(UP * limit)) - used;
         let part = if is_missing { WHILE_MISSING } else { 1.0 };
-        let left = left.min(part * resend::share_of_redundancy(room.loss, self.larger()) * bare);
+        let left = left.min(part * resend::share_of_redundancy(room.loss, self.forgone) * bare);
         let share = self.protecting.share(pictures, left);
         for slot in slots.iter_mut() {
             let is_taken = takes(slot);
@@ -406,8 +411,8 @@ fn lowest(slot: &Slot) -> usize {
     (0..source.layer_count()).find(|layer| source.known_bits(*layer) > 0).unwrap_or(0)
 }
 
-/// The largest of these layers that comes, and the next smaller one that does, where there are both. Text is nothing for that, nor what its publisher
-/// sends instead of the smaller ones.
+/// The largest of these layers that comes, and the next smaller one that does, where there are both. Text is nothing for that, nor what
+/// its publisher sends instead of the smaller ones.
 fn smaller(source: &Source, layers: RangeInclusive<usize>, now: u64) -> Option<(usize, usize)> {
     let mut coming = layers.rev().filter(|layer| source.comes(*layer) && !source.rests(*layer, now));
     let (larger, smaller) = (coming.next()?, coming.next()?);
@@ -656,7 +661,7 @@ mod tests {
 
         assert_eq!(slots[0].grant.layer, Some(1));
         assert_eq!(wants.told().collect::<Vec<_>>(), [true, true, true]);
-        assert!((3.3..3.4).contains(&allocation.larger()), "{}", allocation.larger());
+        assert!((2.3..2.4).contains(&allocation.forgone()), "{}", allocation.forgone());
 
         // Nor is text made smaller, nor what comes instead of the smaller ones, nor is there any room that the link has not.
         let mut alone = video("ben", StreamKind::Main, CAMERA, Wanted::default());
@@ -669,14 +674,14 @@ mod tests {
             allocation.allot(&mut slots, tenth * 100_000, Room { estimate: 4e6, ..room });
         }
         assert_eq!(slots.each_ref().map(|slot| slot.grant.layer), [Some(2), Some(2)]);
-        assert_eq!(allocation.larger(), 1.0);
+        assert_eq!(allocation.forgone(), 0.0);
         let mut slots = [video("ann", StreamKind::Main, CAMERA, Wanted::default())];
         slots[0].redundancy = redundancy;
         let mut allocation = Allocation::default();
         for tenth in 1..200 {
             allocation.allot(&mut slots, tenth * 100_000, Room { estimate: 800e3, ..room });
         }
-        assert_eq!((slots[0].grant.layer, allocation.larger()), (Some(1), 1.0));
+        assert_eq!((slots[0].grant.layer, allocation.forgone()), (Some(1), 0.0));
     }
 
     #[test]

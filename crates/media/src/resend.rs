@@ -48,9 +48,9 @@ const REST: Duration = Duration::from_secs(1);
 /// Of smaller pictures with redundancy in the room of larger ones, no more than this either.
 const MOST_OF_SMALLER: f64 = 1.0;
 
-/// What such a share of what might have been streamed leaves beside what was.
-fn beside(streamed: f64, might: f64, share: f64) -> f64 {
-    ((1.0 + share) * might - streamed).min(MOST_OF_SMALLER.max(share) * streamed)
+/// What there may be beside what was streamed: such a share of it, and all that was forgone with its share.
+fn beside(streamed: f64, forgone: f64, share: f64) -> f64 {
+    (share * streamed + (1.0 + share) * forgone).min(MOST_OF_SMALLER.max(share) * streamed)
 }
 
 /// What will be sent again of a stream with redundancy, on a link that loses so much.
@@ -58,10 +58,9 @@ fn share_again(loss: f64) -> f64 {
     LOST_AGAIN * loss * (loss / NONE_MADE_UP).powi(2).min(1.0)
 }
 
-/// What is left for redundancy on a link that loses so much, when what is lost has been sent again; of what is streamed, where `larger`
-/// times as much might be.
-pub(crate) fn share_of_redundancy(loss: f64, larger: f64) -> f64 {
-    (beside(1.0, larger, SHARE_BUT_FOR_BURSTS) - share_again(loss)).max(0.0)
+/// What is left for redundancy on a link that loses so much, when what is lost has been sent again; of what is streamed, as `forgone` is.
+pub(crate) fn share_of_redundancy(loss: f64, forgone: f64) -> f64 {
+    (beside(1.0, forgone, SHARE_BUT_FOR_BURSTS) - share_again(loss)).max(0.0)
 }
 
 fn micros(span: Duration) -> u64 {
@@ -113,30 +112,29 @@ impl Budget {
         }
     }
 
-    /// Something was sent for the first time, where `larger` times as much might have been.
+    /// Something was sent for the first time, and so many times as much was forgone.
     #[inline]
-    pub(crate) fn note_streamed(&mut self, now: u64, bytes: usize, larger: f64) {
+    pub(crate) fn note_streamed(&mut self, now: u64, bytes: usize, forgone: f64) {
         self.streamed.add(now, bytes);
-        if larger > 1.0 {
-            self.forgone.add(now, ((larger - 1.0) * bytes as f64) as usize);
+        if forgone > 0.0 {
+            self.forgone.add(now, (forgone * bytes as f64) as usize);
         }
     }
 
-    /// What such a share of what might have been streamed leaves beside what was, in bytes.
+    /// What there may be beside what was streamed, with such a share, in bytes.
     fn most(&mut self, now: u64, share: f64) -> f64 {
-        let streamed = self.streamed.sum(now) as f64;
-        beside(streamed, streamed + self.forgone.sum(now) as f64, share)
+        beside(self.streamed.sum(now) as f64, self.forgone.sum(now) as f64, share)
     }
 
     /// Whether `bytes` may be sent again on a link of `estimate` bits a second.
     pub(crate) fn allows(&mut self, now: u64, bytes: usize, estimate: f64) -> bool {
         let bytes = bytes as f64;
         let short = self.short.sum(now) as f64;
-        let long = self.spent(now) as f64;
+        let spent = self.spent(now) as f64;
         let of_link = SHARE_OF_LINK * estimate / 8.0 * SHORT.as_secs_f64();
         let of_stream = self.most(now, SHARE_OF_STREAM);
         // One packet is let through on the narrowest of links.
-        (short == 0.0 || short + bytes <= of_link) && long + bytes <= of_stream.max(LEAST)
+        (short == 0.0 || short + bytes <= of_link) && spent + bytes <= of_stream.max(LEAST)
     }
 
     /// What was sent again, with redundancy, and with padding but for that on credit.
@@ -294,13 +292,13 @@ mod tests {
         assert!(budget.note_asked(6_100_000, true));
     }
 
-    /// Streams 400 kbit/s for two seconds, where `larger` times as much might be, and spends all that it may on redundancy and
+    /// Streams 400 kbit/s for two seconds, where `forgone` times as much is forgone, and spends all that it may on redundancy and
     /// retransmissions. Returns the bytes of both.
-    fn spend(budget: &mut Budget, from_ms: u64, larger: f64) -> (usize, usize) {
+    fn spend(budget: &mut Budget, from_ms: u64, forgone: f64) -> (usize, usize) {
         let (mut redundant, mut again) = (0, 0);
         for ms in from_ms..from_ms + 2000 {
             let now = ms * 1000;
-            budget.note_streamed(now, 50, larger);
+            budget.note_streamed(now, 50, forgone);
             if budget.protect(now, 50, 0.1) {
                 redundant += 50;
             }
@@ -318,13 +316,13 @@ mod tests {
         let streamed = 100_000;
         let sum = |(redundant, again): (usize, usize)| redundant + again;
 
-        assert!(sum(spend(&mut budget, 10_000, 1.0)) <= streamed * 29 / 100 + LEAST as usize);
-        spend(&mut budget, 12_000, 1.0);
+        assert!(sum(spend(&mut budget, 10_000, 0.0)) <= streamed * 29 / 100 + LEAST as usize);
+        spend(&mut budget, 12_000, 0.0);
         // In the room of three times as much no more than twice: and at once no more than what that leaves by now.
-        let smaller = sum(spend(&mut budget, 14_000, 3.0)) + sum(spend(&mut budget, 16_000, 3.0));
+        let smaller = sum(spend(&mut budget, 14_000, 2.0)) + sum(spend(&mut budget, 16_000, 2.0));
         assert!((streamed..=streamed * 22 / 10).contains(&smaller), "{smaller}");
         // Back at the larger one there is something for what is lost, from the first moment on.
-        let (_, again) = spend(&mut budget, 18_000, 1.0);
+        let (_, again) = spend(&mut budget, 18_000, 0.0);
         assert!(again >= streamed / 10, "{again}");
     }
 }

@@ -14,19 +14,13 @@
 use std::ops::Range;
 
 pub(crate) use mended::Again;
-use mended::Mended;
+use mended::{MASK_BITS, MOST_SUMS, Mended};
 
 use crate::woven::{Meant, Woven};
 
-/// The most packets of a group, a mask of 16 bits has room for (RFC 5109 7.4) with some missing among them; groups of a picture
-/// (what follows goes unprotected); and sums of a group.
+/// The most packets of a group, a mask has room for with some missing among them; and groups of a picture: what follows goes unprotected.
 const MOST_PACKETS: usize = 12;
-const MASK_BITS: u64 = 16;
 const MOST_GROUPS: usize = 8;
-const MOST_SUMS: usize = 5;
-
-// Of a group, each has a bit among those that a viewer has lost (`mended.rs`).
-const _: () = assert!(MOST_SUMS <= u8::BITS as usize);
 
 /// How many sums may have been sent beyond the share.
 const MOST_AHEAD: f32 = 2.0;
@@ -231,7 +225,7 @@ impl Shield {
             (self.meant, self.taken) = (self.meant / 2.0, self.taken / 2.0);
         }
         // As many as there may be.
-        let sums = (self.sums_for(MOST_PACKETS).ceil() as usize).min(MOST_SUMS);
+        let sums = ((self.for_each() * MOST_PACKETS as f32).ceil() as usize).min(MOST_SUMS);
         let Some(group) = self.group(packet.number) else { return };
         let place = packet.number - group.base;
         group.packets += 1;
@@ -244,27 +238,23 @@ impl Shield {
         }
     }
 
-    /// How many sums so many packets are to have.
-    fn sums_for(&self, packets: usize) -> f32 {
-        let share = if self.is_key { OF_KEYFRAMES * self.share } else { self.share };
-        share * packets as f32
+    /// How many sums there are to be for each packet of the picture.
+    fn for_each(&self) -> f32 {
+        if self.is_key { OF_KEYFRAMES * self.share } else { self.share }
     }
 
     /// How many sums of the next group go out: as many as it is to have, in whole numbers, over several groups.
     fn next_goes(&mut self) -> Option<usize> {
-        let group = self.groups.get(..self.used)?.get(self.next.0)?;
-        if let Some(goes) = group.goes {
-            return Some(goes);
-        }
-        let wanted = self.sums_for(group.packets) - self.ahead;
+        let for_each = self.for_each();
         // What is left over of a large picture is not to be what it fails for.
-        let least = if self.next.0 > 0 && self.share > 0.0 { 1 } else { 0 };
-        let goes = (wanted.ceil().max(0.0) as usize).clamp(least, MOST_SUMS);
-        self.ahead = (goes as f32 - wanted).clamp(0.0, MOST_AHEAD);
-        if let Some(group) = self.groups.get_mut(self.next.0) {
-            group.goes = Some(goes);
-        }
-        Some(goes)
+        let least = if self.next.0 > 0 && for_each > 0.0 { 1 } else { 0 };
+        let group = self.groups.get_mut(..self.used)?.get_mut(self.next.0)?;
+        Some(*group.goes.get_or_insert_with(|| {
+            let wanted = for_each * group.packets as f32 - self.ahead;
+            let goes = (wanted.ceil().max(0.0) as usize).clamp(least, MOST_SUMS);
+            self.ahead = (goes as f32 - wanted).clamp(0.0, MOST_AHEAD);
+            goes
+        }))
     }
 
     /// The size of the next packet of redundancy; `None` when there is none to be sent.
@@ -313,17 +303,14 @@ impl Shield {
         (self.picture, self.has_ended, self.used, self.next) = (None, false, 0, (0, 0));
     }
 
-    /// Whether a number that went out was redundancy's.
-    pub(crate) fn is_own(&self, number: u64) -> bool {
-        self.woven.meant(number) == Some(Meant::Redundancy)
-    }
-
-    /// The viewer asks for a number. Adds to `again` what is to be sent again on that account.
-    pub(crate) fn lose(&mut self, number: u64, again: &mut Again) {
-        match self.is_own(number) {
+    /// The viewer asks for a number. Adds to `again` what is to be sent again on that account. Returns whether it was redundancy's.
+    pub(crate) fn lose(&mut self, number: u64, again: &mut Again) -> bool {
+        let is_own = self.woven.meant(number) == Some(Meant::Redundancy);
+        match is_own {
             true => self.mended.lose_sum(number, again),
             false => self.mended.lose(number, again),
         }
+        is_own
     }
 }
 

@@ -3,13 +3,12 @@
 //! The hot path is [`Viewer::forward`]: one packet to one viewer, appended to the outbox in protected form. It
 //! allocates nothing.
 
+mod pictures;
 mod sound;
 
 use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use smallvec::SmallVec;
 
 use crate::allocation::{Allocation, Room};
 use crate::bwe::{Estimator, INITIAL, News};
@@ -20,7 +19,6 @@ use crate::pacer::{Pace, Pacer};
 use crate::resend::Budget;
 use crate::rtcp::{self, Arrival, Report, StreamArrivals};
 use crate::sampling::{Sample, per_mille};
-use crate::shield;
 use crate::showing::Showing;
 use crate::slot::{Slot, Squeeze, Stamps};
 use crate::source::{Packet, PeerId, Recent, Source, SourceKey, StreamKind};
@@ -59,17 +57,8 @@ const LONGEST_START: f64 = 0.3;
 /// Who begins to watch asks for a keyframe at once, while the connection comes about, unless there is one so new.
 const FRESH_START: Duration = Duration::from_secs(1);
 
-/// Retransmissions one report may ask for.
-const MAX_WANTED: usize = 1024;
-
-/// Numbers of redundancy that one report may be answered for.
-const MOST_NOTHINGS: usize = 16;
-
 /// A publisher may have other codecs in mind in a moment; after that, a player is there for nothing.
 const DARK_FOR: Duration = Duration::from_secs(10);
-
-/// What is sent again is not older than this: a player has given it up, or asks for a keyframe.
-const OLDEST_RESENT: Duration = Duration::from_secs(1);
 
 /// What has happened with a viewer since it was last asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -270,7 +259,7 @@ impl Viewer {
                 if let Some(carried) = &mut slot.carried {
                     carried.note(false, rewrite.seq, stamps.transport_cc);
                 }
-                self.resends.note_streamed(aim.micros, bytes, self.allocation.larger());
+                self.resends.note_streamed(aim.micros, bytes, self.allocation.forgone());
                 self.pacer.charge(bytes);
                 if rewrite.red.is_some() && rewrite.is_last {
                     self.send_redundant(at, aim, out);
@@ -331,24 +320,6 @@ impl Viewer {
         }
     }
 
-    /// Sends a packet once more. Returns its size.
-    fn resend(
-        &mut self,
-        at: usize,
-        packet: &Packet,
-        number: u64,
-        aim: Aim,
-        out: &mut Outbox,
-    ) -> Option<usize> {
-        let rewrite = self.slots.get(at)?.again(packet, number)?;
-        let bytes = packet.payload.len() + AROUND + 2;
-        self.put((at, true), bytes, aim, out, |slot, buffer, stamps| {
-            slot.write_again(buffer, packet, &rewrite, stamps)
-        })?;
-        self.pacer.charge(bytes);
-        Some(bytes)
-    }
-
     /// Has a packet of so many bytes leave on slot `at`, on the stream of what is sent again or on its own. `write` appends it, and returns
     /// the length of its header, its SSRC and SRTP's index.
     fn put(
@@ -373,14 +344,6 @@ impl Viewer {
             None => out.abandon(start),
         }
         sealed
-    }
-
-    /// So many bytes were sent for a number once more.
-    fn note_again(&mut self, at: usize, number: u64, bytes: usize, now: u64) {
-        self.resends.note_again(now, bytes);
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.repeats.note(number, now);
-        }
     }
 
     /// A control packet came. `None` when it is forged or broken.
@@ -538,102 +501,6 @@ impl Viewer {
             let layer = slot.stream(slot.current_layer().unwrap_or(slot.target));
             ask_for(slot, layer, now, ask);
         }
-    }
-
-    /// Sends again what is missing, as far as it is worth it and there is room: keyframes first, then the newest. Returns whether
-    /// something that pictures hang on will never be there: players wait for it for seconds.
-    fn resend_missing(
-        &mut self,
-        ssrc: u32,
-        pairs: &[u8],
-        aim: Aim,
-        past: &dyn Past,
-        out: &mut Outbox,
-    ) -> bool {
-        if self.resends.rests(aim.micros) {
-            return false;
-        }
-        let mut is_hopeless = false;
-        let at = self.slots.iter().position(|slot| slot.ssrc == ssrc);
-        if let Some(at) = at.filter(|at| self.slots.get(*at).is_some_and(|slot| !slot.is_video)) {
-            self.resend_sound(at, pairs, aim, past, out);
-            return false;
-        }
-        if self.estimator.is_overrun() {
-            return false;
-        }
-        let mut wanted = std::mem::take(&mut self.wanted);
-        let mut nothings: SmallVec<[u64; MOST_NOTHINGS]> = SmallVec::new();
-        wanted.clear();
-        let round_trip = self.estimator.round_trip();
-        let mut again = shield::Again::new();
-        rtcp::for_missing(pairs, |short| {
-            let slot = at.and_then(|at| self.slots.get_mut(at));
-            let number = slot.as_ref().and_then(|slot| slot.sent(short));
-            self.counts.unknown += u64::from(number.is_none());
-            if !self.resends.note_asked(aim.micros, number.is_some()) || wanted.len() >= MAX_WANTED {
-                return;
-            }
-            let Some((slot, number)) = slot.zip(number) else { return };
-            slot.lose(number, &mut again);
-            if slot.is_redundant(number)
-                && slot.counts_by_numbers()
-                && nothings.len() < MOST_NOTHINGS
-                && slot.repeats.allow(number, aim.micros, round_trip)
-            {
-                nothings.push(number);
-            }
-            for seq in again.drain(..) {
-                let (may_go, is_over) = (
-                    slot.repeats.allow(seq, aim.micros, round_trip),
-                    slot.repeats.is_over(seq, aim.micros, round_trip),
-                );
-                if !may_go && !is_over {
-                    continue;
-                }
-                let Some(packet) = find(slot, seq, past) else { continue };
-                let is_old = aim.now.saturating_duration_since(packet.arrived) > OLDEST_RESENT;
-                if is_over || is_old {
-                    is_hopeless |= slot.hangs_on(&packet) && slot.again(&packet, seq).is_some();
-                } else {
-                    wanted.push((slot.is_of_keyframe(&packet), seq, packet));
-                }
-            }
-        });
-        // Of keyframes first, then the newest.
-        wanted.sort_unstable_by_key(|(is_of_key, seq, _)| std::cmp::Reverse((*is_of_key, *seq)));
-        wanted.dedup_by_key(|(_, seq, _)| *seq);
-        let estimate = self.estimator.bits();
-        for (_, seq, packet) in &wanted {
-            let Some(at) = at else { break };
-            if !self.resends.allows(aim.micros, packet.payload.len() + AROUND + 2, estimate) {
-                break;
-            }
-            let Some(bytes) = self.resend(at, packet, *seq, aim, out) else { continue };
-            self.note_again(at, *seq, bytes, aim.micros);
-            self.counts.resent += 1;
-        }
-        wanted.clear();
-        self.wanted = wanted;
-        for number in nothings {
-            let Some(at) = at.filter(|_| self.resends.allows(aim.micros, AROUND + 2, estimate)) else {
-                break;
-            };
-            if self.say_nothing(at, number, aim, out).is_none() {
-                break;
-            }
-            self.note_again(at, number, AROUND + 2, aim.micros);
-        }
-        is_hopeless
-    }
-
-    /// Sends a packet of nothing for a number under which redundancy was lost.
-    fn say_nothing(&mut self, at: usize, number: u64, aim: Aim, out: &mut Outbox) -> Option<()> {
-        self.put((at, true), AROUND + 2, aim, out, |slot, buffer, stamps| {
-            slot.write_nothing_again(buffer, number, stamps)
-        })?;
-        self.pacer.charge(AROUND + 2);
-        Some(())
     }
 
     /// What time brings: reports, layers, keyframes that are still missing, probes. Returns when it wants to be called

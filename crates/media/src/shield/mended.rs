@@ -5,7 +5,12 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::{MASK_BITS, MOST_SUMS};
+/// The bits of a mask (RFC 5109 7.4), and the most sums of a group.
+pub(super) const MASK_BITS: u64 = 16;
+pub(super) const MOST_SUMS: usize = 5;
+
+// Of a group, each has a bit among those that a viewer has lost.
+const _: () = assert!(MOST_SUMS <= u8::BITS as usize);
 
 /// Groups that are looked back to: a second of 30 large pictures, as far as anything is sent again.
 const GROUPS: usize = 64;

@@ -113,16 +113,15 @@ impl Slot {
         matches!(codec, Some(Codec::H264 | Codec::H265)) && self.extensions.dependency.is_none()
     }
 
-    /// Whether a number that went out is one of redundancy.
-    pub(crate) fn is_redundant(&self, number: u64) -> bool {
-        self.shield.as_ref().is_some_and(|shield| shield.is_own(number))
-    }
-
     /// The viewer asks for what went out under a number. Adds to `again` what is to be sent again: nothing that it makes up itself.
-    pub(crate) fn lose(&mut self, number: u64, again: &mut Again) {
+    /// Returns whether it was redundancy.
+    pub(crate) fn lose(&mut self, number: u64, again: &mut Again) -> bool {
         match &mut self.shield {
             Some(shield) => shield.lose(number, again),
-            None => again.push(number),
+            None => {
+                again.push(number);
+                false
+            }
         }
     }
 
